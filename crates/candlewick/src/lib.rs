@@ -1,0 +1,27 @@
+//! Networks that look at a picture and tell what is on it, in Rust, on candle.
+//!
+//! This crate gathers the others under one name; take it with `default-features = false` to leave the command line out,
+//! or take the one crate that you need.
+//!
+//! ```no_run
+//! use candlewick::captioning::{Captioner, GenerationConfig};
+//! use candlewick::candle::Device;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let captioner = Captioner::from_pretrained("runs/flickr8k", &Device::Cpu)?;
+//! let photo = candlewick::data::picture::decode("photo.jpg".as_ref(), &Default::default())?;
+//! let caption = captioner.caption(&photo, &GenerationConfig::beam(5))?;
+//! println!("{}", caption.text);
+//! # Ok(())
+//! # }
+//! ```
+
+pub use candle_core as candle;
+pub use candlewick_captioning as captioning;
+pub use candlewick_data as data;
+pub use candlewick_encoders as encoders;
+pub use candlewick_kernels as kernels;
+pub use candlewick_metrics as metrics;
+pub use candlewick_parameters as parameters;
+pub use candlewick_recurrent as recurrent;
+pub use candlewick_training as training;

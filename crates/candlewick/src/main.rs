@@ -1,0 +1,9 @@
+//! The command line of Candlewick.
+
+mod program;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::run()
+}

@@ -1,0 +1,159 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Looks at pictures and tells what is on them.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = "\
+Examples:
+  candlewick train                         train on generated scenes and caption unseen ones
+  candlewick caption photo.jpg             caption a picture with the built-in model
+  candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
+  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model as a recipe says; without a recipe on generated scenes.
+    Train(TrainArguments),
+    /// Write a caption for each picture.
+    Caption(CaptionArguments),
+    /// Caption a split of a set and score it as the COCO scorer does.
+    Evaluate(EvaluateArguments),
+}
+
+/// Where to compute.
+#[derive(Debug, Args)]
+pub struct DeviceArguments {
+    /// auto, cpu, cuda, cuda:N, metal or metal:N; auto takes CUDA, then Metal, then the CPU.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// CPU threads; all cores by default.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick train
+  candlewick train --set training.epochs=3 --out runs/short
+  candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors")]
+pub struct TrainArguments {
+    /// The recipe, a TOML file; without it the built-in one for generated scenes.
+    pub recipe: Option<PathBuf>,
+    /// Change a setting of the recipe, for instance training.epochs=3; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The folder or file of photos and captions.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The pretrained weights of the encoder, safetensors with torchvision's names.
+    #[arg(long, value_name = "FILE")]
+    pub encoder_weights: Option<PathBuf>,
+    /// The run's folder; runs/NAME by default. A run that lies there is gone on with.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object as the last line of standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but the result and faults.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// How captions are searched for; what is left out comes from the model's generation_config.json.
+#[derive(Debug, Args)]
+pub struct SearchArguments {
+    /// Beams of the search; 1 takes the likeliest word at each step.
+    #[arg(long, value_name = "N")]
+    pub beam: Option<usize>,
+    /// The longest caption in words.
+    #[arg(long, value_name = "N")]
+    pub max_words: Option<usize>,
+    /// The power of the length that scores are divided by: above 1 longer, below 1 shorter captions.
+    #[arg(long, value_name = "X")]
+    pub length_penalty: Option<f64>,
+}
+
+/// Arguments of `caption`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick caption photo.jpg
+  candlewick caption *.jpg --model runs/flickr8k --beam 5
+  candlewick caption photo.jpg --attention looked-at --json")]
+pub struct CaptionArguments {
+    /// The pictures: JPEG, PNG, WebP, BMP or GIF.
+    #[arg(required = true)]
+    pub photos: Vec<PathBuf>,
+    /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The pretrained weights of the encoder, where they are not where training had them.
+    #[arg(long, value_name = "FILE")]
+    pub encoder_weights: Option<PathBuf>,
+    /// How captions are searched for.
+    #[command(flatten)]
+    pub search: SearchArguments,
+    /// How many captions to write for each picture, best first.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub n_best: usize,
+    /// Write a picture per word of where the network looked, into a folder per photo.
+    #[arg(long, value_name = "DIR")]
+    pub attention: Option<PathBuf>,
+    /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5")]
+pub struct EvaluateArguments {
+    /// A model folder or a run's folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The folder or file of photos and captions.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// train, dev or test.
+    #[arg(long, default_value = "dev", value_name = "SPLIT")]
+    pub split: String,
+    /// The pretrained weights of the encoder, where they are not where training had them.
+    #[arg(long, value_name = "FILE")]
+    pub encoder_weights: Option<PathBuf>,
+    /// How captions are searched for.
+    #[command(flatten)]
+    pub search: SearchArguments,
+    /// Where the result and score files go; runs/evaluation/SPLIT-beamN by default.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The share of photos or captions that may be broken and are skipped.
+    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    pub max_share: f64,
+    /// Print one JSON object with the scores and the path of the results file.
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but the result and faults.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}

@@ -1,0 +1,107 @@
+//! `candlewick caption`: pictures in, sentences out.
+
+use super::arguments::{CaptionArguments, SearchArguments};
+use super::{Failure, device, embedded};
+use candlewick::candle::Device;
+use candlewick::captioning::{Caption, Captioner, GenerationConfig, ModelFiles, write_attention};
+use candlewick::data::picture::{self, Limits};
+use std::path::Path;
+
+/// Captions each photo; one that cannot be read is named and the others are captioned all the same.
+///
+/// # Errors
+/// When the model cannot be opened, or any photo failed.
+pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
+    let (device, _) = device::open(&arguments.device)?;
+    let captioner = open(arguments.model.as_deref(), arguments.encoder_weights.as_deref(), &device)?;
+    let mut generation = search(captioner.generation(), &arguments.search)?;
+    generation.num_return_sequences = arguments.n_best;
+    generation.num_beams = generation.num_beams.max(arguments.n_best);
+    let mut failed = false;
+    for path in &arguments.photos {
+        match describe(&captioner, path, &generation, arguments) {
+            Ok(()) => {}
+            Err(Failure::Work(message) | Failure::Usage(message)) => {
+                failed = true;
+                let path = path.display().to_string();
+                // Errors of the picture begin with its name already.
+                let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
+                eprintln!("candlewick: {line}");
+            }
+            Err(Failure::Said) => failed = true,
+        }
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// The model in a folder, or the built-in one.
+///
+/// # Errors
+/// As [`ModelFiles::open`] says.
+pub fn open(folder: Option<&Path>, encoder_weights: Option<&Path>, device: &Device) -> Result<Captioner, Failure> {
+    let files = match folder {
+        Some(folder) => ModelFiles::open(folder, encoder_weights)?,
+        None => ModelFiles::embedded(embedded::MODEL)?,
+    };
+    Ok(Captioner::from_files(files, device)?)
+}
+
+/// The model's own settings with what the command line says.
+///
+/// # Errors
+/// A wrong call where a setting makes no sense.
+pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<GenerationConfig, Failure> {
+    let mut generation = own.clone();
+    generation.num_beams = arguments.beam.unwrap_or(generation.num_beams);
+    generation.max_new_tokens = arguments.max_words.unwrap_or(generation.max_new_tokens);
+    generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
+    generation.validate().map_err(Failure::usage)?;
+    Ok(generation)
+}
+
+fn describe(
+    captioner: &Captioner,
+    path: &Path,
+    generation: &GenerationConfig,
+    arguments: &CaptionArguments,
+) -> Result<(), Failure> {
+    let photo = picture::decode(path, &Limits::default())?;
+    let captions = captioner.n_best(std::slice::from_ref(&photo), generation)?.into_iter().next().unwrap_or_default();
+    for (rank, caption) in captions.iter().enumerate() {
+        if arguments.json {
+            println!("{}", json(path, caption));
+        } else if arguments.n_best > 1 {
+            println!("{}: {} ({:.3})", path.display(), caption.text, caption.score);
+        } else {
+            println!("{}: {}", path.display(), caption.text);
+        }
+        if let (Some(folder), 0) = (&arguments.attention, rank) {
+            let seen = captioner.preprocessing().original(&photo)?;
+            let stem = path.file_stem().unwrap_or(path.as_os_str());
+            write_attention(&folder.join(stem), &seen, caption)?;
+        }
+    }
+    Ok(())
+}
+
+fn json(path: &Path, caption: &Caption) -> serde_json::Value {
+    let words: Vec<serde_json::Value> = caption
+        .words
+        .iter()
+        .map(|word| {
+            let map = &word.attention;
+            serde_json::json!({
+                "word": word.text,
+                "log_probability": word.log_probability,
+                "attention": { "height": map.height, "width": map.width, "weights": map.weights },
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "file": path.display().to_string(),
+        "caption": caption.text,
+        "score": caption.score,
+        "finished": caption.finished,
+        "words": words,
+    })
+}

@@ -1,0 +1,49 @@
+//! From `--device` to a device.
+
+use super::Failure;
+use super::arguments::DeviceArguments;
+use candlewick::candle::Device;
+use candlewick::candle::utils::{cuda_is_available, metal_is_available};
+
+const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
+
+/// The device that the arguments ask for, and how it is called.
+///
+/// # Errors
+/// When no device has the name, or the program was built without it.
+pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
+    if let Some(threads) = arguments.threads {
+        if threads == 0 {
+            return Err(Failure::usage("--threads is 0; one thread is the least"));
+        }
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let (kind, index) = match arguments.device.split_once(':') {
+        Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| unknown(&arguments.device))?),
+        None => (arguments.device.as_str(), 0),
+    };
+    let kind = match kind {
+        "auto" if cuda_is_available() => "cuda",
+        "auto" if metal_is_available() => "metal",
+        "auto" => "cpu",
+        given => given,
+    };
+    match kind {
+        "cpu" => Ok((Device::Cpu, "cpu".into())),
+        "cuda" | "metal" => {
+            let built = if kind == "cuda" { cuda_is_available() } else { metal_is_available() };
+            if !built {
+                let advice = format!("build it with --features {kind}, or take --device cpu");
+                return Err(Failure::usage(format!("device {kind}: this program was built without it; {advice}")));
+            }
+            let device = if kind == "cuda" { Device::new_cuda(index) } else { Device::new_metal(index) };
+            let device = device.map_err(|error| Failure::Work(format!("device {kind}:{index}: {error}; take --device cpu")))?;
+            Ok((device, format!("{kind}:{index}")))
+        }
+        _ => Err(unknown(&arguments.device)),
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::usage(format!("device {name}: no such device; there are {KNOWN}"))
+}

@@ -1,0 +1,83 @@
+//! The program: arguments in, one of its commands, and an exit code out.
+
+mod arguments;
+mod caption;
+mod device;
+mod embedded;
+mod evaluate;
+mod recipe;
+mod train;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// Why a command ended early: the message is one line.
+#[derive(Debug)]
+pub enum Failure {
+    /// The call was wrong: exit code 2.
+    Usage(String),
+    /// The work could not be done: exit code 1.
+    Work(String),
+    /// All was said already: exit code 1.
+    Said,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Work(format!("{:#}", error.into()))
+    }
+}
+
+impl Failure {
+    /// A wrong call.
+    pub fn usage(message: impl Display) -> Self {
+        Failure::Usage(message.to_string())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    let done = match arguments.command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Caption(arguments) => caption::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => complain(&message, 2),
+        Err(Failure::Work(message)) => complain(&message, 1),
+        Err(Failure::Said) => ExitCode::from(1),
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    // A message of several lines comes from a library; its first says what happened.
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed");
+    eprintln!("candlewick: {line}");
+    ExitCode::from(code)
+}
+
+/// Help goes to standard output as it is; a wrong argument becomes one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nothing is left to do if standard output is gone.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
+    let text = error.to_string();
+    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line: Vec<&str> = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let line = line.join(" ");
+    complain(&format!("{}; candlewick --help shows how to call it", line.strip_prefix("error: ").unwrap_or(&line)), 2)
+}

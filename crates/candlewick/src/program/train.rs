@@ -1,0 +1,141 @@
+//! `candlewick train`: from a recipe to a model.
+
+use super::arguments::TrainArguments;
+use super::{Failure, device, recipe};
+use candlewick::captioning::{Captioner, CaptioningTask, DataConfig, Note, Recipe, prepare, write_attention};
+use candlewick::training::{Bar, FitConfig, Report, Scores, fit};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Pictures whose captions are printed and whose attention is drawn at the end.
+const SHOWN: usize = 3;
+
+/// Trains, then shows what was learned.
+///
+/// # Errors
+/// A wrong call where a setting is unknown; otherwise one line that names the file and the fault.
+pub fn run(arguments: &TrainArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut recipe = recipe::read(arguments.recipe.as_deref(), &arguments.set)?;
+    take(&mut recipe, arguments)?;
+    let (device, device_name) = device::open(&arguments.device)?;
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
+    let say = |line: &str| {
+        if !arguments.quiet {
+            eprintln!("{line}");
+        }
+    };
+    say(&format!("training {} on {device_name} into {}", recipe.name, out.display()));
+    let mut task = prepared(&recipe, &out, &device, arguments.quiet)?;
+    let report = trained(&mut task, &recipe.training, &out, arguments.quiet)?;
+    let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), &device)?;
+    let shown = show(&task, &captioner, &out)?;
+    let scores = final_scores(&task, &captioner)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        println!("{}", json(&scores, &report, seconds)?);
+    } else {
+        print(&shown, &scores, &report, &out, seconds);
+    }
+    Ok(())
+}
+
+/// Puts the files that the command line names into the recipe.
+fn take(recipe: &mut Recipe, arguments: &TrainArguments) -> Result<(), Failure> {
+    if let Some(file) = &arguments.encoder_weights {
+        recipe.encoder.pretrained = Some(file.clone());
+    }
+    match (&mut recipe.data, &arguments.data) {
+        (DataConfig::Photos { path, .. }, Some(data)) => *path = Some(data.clone()),
+        (DataConfig::Scenes { .. }, Some(_)) => {
+            let fault = "--data: the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml";
+            return Err(Failure::usage(fault));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn prepared(recipe: &Recipe, out: &Path, device: &candlewick::candle::Device, quiet: bool) -> Result<CaptioningTask, Failure> {
+    let mut bar: Option<ProgressBar> = None;
+    let mut note = |note: Note| match note {
+        Note::Line(line) if !quiet => eprintln!("{line}"),
+        Note::Line(_) => {}
+        Note::Features { done, total } => {
+            let bar = bar.get_or_insert_with(|| counter(total as u64, "annotations", quiet));
+            bar.set_position(done as u64);
+            if done == total {
+                bar.finish_and_clear();
+            }
+        }
+    };
+    Ok(prepare(recipe, out, device, &mut note)?)
+}
+
+fn trained(task: &mut CaptioningTask, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
+    let mut bar = Bar::new(quiet);
+    Ok(fit(task, config, out, &mut bar)?)
+}
+
+/// A progress bar that counts to `total`, hidden where `quiet` or where standard error is no terminal.
+pub fn counter(total: u64, what: &'static str, quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left");
+    ProgressBar::with_draw_target(Some(total), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}
+
+/// A caption of the finished model: what people say, what it says, and where its attention is drawn.
+struct Shown {
+    reference: String,
+    caption: String,
+    sheet: PathBuf,
+}
+
+/// Captions the first pictures of the dev set and draws where the network looked.
+fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<Shown>, Failure> {
+    let dev = task.dev();
+    let mut shown = Vec::new();
+    for row in 0..dev.pictures.len().min(SHOWN) {
+        let photo = dev.pictures.photo(row)?;
+        let caption = captioner.caption(&photo, captioner.generation())?;
+        let name = Path::new(&dev.names[row]).file_stem().map(PathBuf::from).unwrap_or_else(|| row.to_string().into());
+        let seen = captioner.preprocessing().original(&photo)?;
+        let sheet = write_attention(&out.join("attention").join(name), &seen, &caption)?;
+        let reference = dev.references[row].first().cloned().unwrap_or_default();
+        shown.push(Shown { reference, caption: caption.text, sheet });
+    }
+    Ok(shown)
+}
+
+/// The scores of the best checkpoint on the whole dev set.
+fn final_scores(task: &CaptioningTask, captioner: &Captioner) -> Result<Scores, Failure> {
+    let captions = candlewick::captioning::decode(captioner, task.dev(), None, 64, captioner.generation(), &mut |_| ())?;
+    Ok(task.dev().scores(&captions)?)
+}
+
+fn print(shown: &[Shown], scores: &Scores, report: &Report, out: &Path, seconds: f64) {
+    for example in shown {
+        println!("it says:   {}", example.caption);
+        println!("it is:     {}", example.reference);
+        println!("it looked: {}\n", example.sheet.display());
+    }
+    for (name, value) in scores.iter() {
+        println!("{name:<11} {value:.4}");
+    }
+    println!("{:<11} {seconds:.0} s", "time");
+    println!("{:<11} {}", "model", report.best.display());
+    println!("{:<11} {}", "curves", out.join("curves.svg").display());
+    println!("{:<11} {}", "attention", out.join("attention").display());
+}
+
+fn json(scores: &Scores, report: &Report, seconds: f64) -> Result<serde_json::Value, Failure> {
+    let mut object = serde_json::to_value(scores)?;
+    if let Some(object) = object.as_object_mut() {
+        object.insert("seconds".into(), seconds.into());
+        object.insert("model".into(), report.best.display().to_string().into());
+    }
+    Ok(object)
+}

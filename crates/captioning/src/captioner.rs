@@ -1,0 +1,339 @@
+//! From a picture to its caption.
+
+use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
+use crate::decoder::{DecoderConfig, ShowAttendTell};
+use crate::folder::ModelFiles;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
+use candlewick_encoders::{Encoder, Preprocessing, network};
+use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
+use image::RgbImage;
+use std::path::Path;
+
+/// Looks at pictures and tells what is on them.
+///
+/// ```no_run
+/// use candle_core::Device;
+/// use candlewick_captioning::{Captioner, GenerationConfig};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let captioner = Captioner::from_pretrained("runs/flickr8k/best", &Device::Cpu)?;
+/// let photo = image::open("photo.jpg")?.to_rgb8();
+/// let caption = captioner.caption(&photo, &GenerationConfig::beam(5))?;
+/// println!("{} ({:.2})", caption.text, caption.score);
+/// for word in &caption.words {
+///     println!("{} looked at {:?}", word.text, word.attention.peak());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Captioner {
+    pub(crate) config: CaptionerConfig,
+    pub(crate) encoder: Box<dyn Encoder + Send + Sync>,
+    pub(crate) decoder: ShowAttendTell,
+    pub(crate) tokenizer: WordTokenizer,
+    pub(crate) preprocessing: Preprocessing,
+    pub(crate) generation: GenerationConfig,
+    /// What `model.safetensors` holds: the decoder, and the encoder unless it is named by file.
+    pub(crate) parameters: Parameters,
+    device: Device,
+}
+
+/// A caption with what the network looked at for each of its words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caption {
+    /// The sentence.
+    pub text: String,
+    /// Σ log p / length^length_penalty, natural logarithms.
+    pub score: f32,
+    /// Its words in order.
+    pub words: Vec<Word>,
+    /// Whether the sentence came to its end; false where it was cut off at the longest length.
+    pub finished: bool,
+}
+
+/// A word of a caption.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// The natural logarithm of its probability.
+    pub log_probability: f32,
+    /// Where the network looked when it wrote the word.
+    pub attention: AttentionMap,
+}
+
+/// Attention weights over the positions of a picture, row after row; they sum to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionMap {
+    /// Rows of positions.
+    pub height: usize,
+    /// Columns of positions.
+    pub width: usize,
+    /// The weights, `height` × `width`.
+    pub weights: Vec<f32>,
+}
+
+impl AttentionMap {
+    /// The centre of the position that got the most weight, as shares (x, y) of the picture's width and height.
+    pub fn peak(&self) -> (f32, f32) {
+        let largest = self.weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+        let at = largest.map_or(0, |(at, _)| at);
+        let share = |index: usize, count: usize| (index as f32 + 0.5) / count.max(1) as f32;
+        (share(at % self.width.max(1), self.width), share(at / self.width.max(1), self.height))
+    }
+}
+
+impl Captioner {
+    /// Opens a model folder; a frozen encoder's weights are looked for where training had them and beside the model.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault: missing, cut short, of another network, of another hash.
+    pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::open(folder, None, device)
+    }
+
+    /// Opens a model folder, or a run's, with the weights of a frozen encoder in a file of the caller's.
+    ///
+    /// # Errors
+    /// As [`Captioner::from_pretrained`] says.
+    pub fn open(folder: impl AsRef<Path>, encoder_weights: Option<&Path>, device: &Device) -> Result<Self> {
+        Self::from_files(ModelFiles::open(folder.as_ref(), encoder_weights)?, device)
+    }
+
+    /// Builds a captioner from the content of its files, wherever they come from.
+    ///
+    /// # Errors
+    /// As [`Captioner::from_pretrained`] says.
+    pub fn from_files(files: ModelFiles, device: &Device) -> Result<Self> {
+        let parameters = Parameters::from_file(files.model);
+        parameters.freeze("");
+        let encoder = build_encoder(&files.config.encoder, files.encoder, &parameters, device)?;
+        let mut captioner = Self::assemble(files.config, encoder, parameters, files.tokenizer, device)?;
+        captioner.parameters.verify()?;
+        captioner.encoder = captioner.encoder.for_inference()?;
+        captioner.preprocessing = files.preprocessing;
+        captioner.generation = files.generation;
+        Ok(captioner)
+    }
+
+    /// A captioner with fresh initial values drawn from `seed`, to be trained.
+    ///
+    /// With `pretrained`, the encoder's weights come from that file; it is frozen, except the stages from `fine_tune` on.
+    ///
+    /// # Errors
+    /// When the file's weights are not of this network.
+    pub fn fresh(
+        settings: FreshCaptioner,
+        tokenizer: WordTokenizer,
+        pretrained: Option<SafetensorsFile>,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::new(settings.seed);
+        let named_by_file = settings.encoder.weights.is_some();
+        let encoder = match pretrained {
+            Some(file) if !named_by_file => {
+                let from = settings.fine_tune.as_deref();
+                for prefix in candlewick_encoders::frozen_prefixes(&settings.encoder.network, from)? {
+                    parameters.freeze(format!("{ENCODER}.{prefix}"));
+                }
+                let encoder = build_encoder(&settings.encoder, None, &parameters, device)?;
+                parameters.assign(&headless(&settings.encoder.network, file)?, &format!("{ENCODER}."))?;
+                encoder
+            }
+            other => build_encoder(&settings.encoder, other, &parameters, device)?,
+        };
+        let annotation_size = channels(encoder.as_ref(), settings.encoder.layer.as_deref())?;
+        let config = CaptionerConfig {
+            model_type: MODEL_TYPE.into(),
+            encoder: settings.encoder,
+            decoder: settings.decoder,
+            annotation_size,
+            vocab_size: tokenizer.vocab_size(),
+        };
+        let mut captioner = Self::assemble(config, encoder, parameters, tokenizer, device)?;
+        captioner.preprocessing = settings.preprocessing;
+        captioner.generation = settings.generation;
+        Ok(captioner)
+    }
+
+    fn assemble(
+        config: CaptionerConfig,
+        encoder: Box<dyn Encoder + Send + Sync>,
+        parameters: Parameters,
+        tokenizer: WordTokenizer,
+        device: &Device,
+    ) -> Result<Self> {
+        let vb = parameters.builder(device).pp("decoder");
+        let decoder = ShowAttendTell::new(config.annotation_size, config.vocab_size, &config.decoder, vb)?;
+        if tokenizer.vocab_size() != config.vocab_size {
+            let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
+            return Err(Error::Config(format!("tokenizer.json has {words} words, config.json {rows}; take both from one model")));
+        }
+        let (preprocessing, generation) = (Preprocessing::imagenet(), GenerationConfig::default());
+        let device = device.clone();
+        Ok(Self { config, encoder, decoder, tokenizer, preprocessing, generation, parameters, device })
+    }
+
+    /// The caption of a picture.
+    ///
+    /// # Errors
+    /// When the picture is too small for the encoder, or a setting makes no sense.
+    pub fn caption(&self, picture: &RgbImage, generation: &GenerationConfig) -> Result<Caption> {
+        let mut captions = self.captions(std::slice::from_ref(picture), generation)?;
+        captions.pop().ok_or_else(|| Error::Config("no caption came out".into()))
+    }
+
+    /// The best caption of each of many pictures, as one batch.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption`] says, and when preprocessing leaves the pictures at different sizes.
+    pub fn captions(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Caption>> {
+        let all = self.n_best(pictures, generation)?;
+        Ok(all.into_iter().filter_map(|captions| captions.into_iter().next()).collect())
+    }
+
+    /// The `num_return_sequences` best captions of each picture, best first.
+    ///
+    /// # Errors
+    /// As [`Captioner::captions`] says.
+    pub fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let images: Vec<Tensor> =
+            pictures.iter().map(|picture| self.preprocessing.apply(picture, &Device::Cpu)).collect::<candle_core::Result<_>>()?;
+        let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
+        let map = self.map(&images, &mut Mode::Eval)?;
+        let (height, width) = (map.dim(2)?, map.dim(3)?);
+        self.describe(&annotations(&map)?, (height, width), generation)
+    }
+
+    /// The captions of annotations (N, P, C) of maps with `height` × `width` = P positions.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn describe(
+        &self,
+        annotations: &Tensor,
+        (height, width): (usize, usize),
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
+        let memory = self.decoder.memory(&annotations.to_device(&self.device)?)?;
+        let mut generation = generation.clone();
+        // They are no words: a caption never says them.
+        generation.suppress_tokens.extend([PAD, START, UNK]);
+        let found = generate(&self.decoder, &memory, annotations.dim(0)?, &generation)?;
+        let caption = |hypothesis: Hypothesis| self.told(hypothesis, height, width);
+        found.into_iter().map(|hypotheses| hypotheses.into_iter().map(caption).collect()).collect()
+    }
+
+    fn told(&self, hypothesis: Hypothesis, height: usize, width: usize) -> Result<Caption> {
+        let text = self.tokenizer.decode(&hypothesis.words)?;
+        let words = hypothesis.words.iter().zip(hypothesis.log_probabilities).zip(hypothesis.alpha);
+        let words = words.map(|((&id, log_probability), weights)| {
+            let attention = AttentionMap { height, width, weights };
+            Ok(Word { text: self.tokenizer.decode(&[id])?, log_probability, attention })
+        });
+        let words = words.collect::<Result<_>>()?;
+        Ok(Caption { words, text, score: hypothesis.score, finished: hypothesis.finished })
+    }
+
+    /// The encoder's map (N, C, h, w) of preprocessed images (N, 3, height, width).
+    ///
+    /// # Errors
+    /// When the images have another shape.
+    pub fn map(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        Ok(match &self.config.encoder.layer {
+            Some(layer) => self.encoder.layer(layer, images, mode)?,
+            None => self.encoder.map(images, mode)?,
+        })
+    }
+
+    /// How the model's own folder says that captions are generated.
+    pub fn generation(&self) -> &GenerationConfig {
+        &self.generation
+    }
+
+    /// What is done to a picture before the encoder sees it.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The words that it knows.
+    pub fn tokenizer(&self) -> &WordTokenizer {
+        &self.tokenizer
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &CaptionerConfig {
+        &self.config
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// What a fresh captioner is made of.
+#[derive(Clone, Debug, Default)]
+pub struct FreshCaptioner {
+    /// The encoder; with `weights` set it stays frozen and is not saved with the model.
+    pub encoder: EncoderConfig,
+    /// The stage from which a pretrained encoder is trained further.
+    pub fine_tune: Option<String>,
+    /// The decoder.
+    pub decoder: DecoderConfig,
+    /// What is done to pictures.
+    pub preprocessing: Preprocessing,
+    /// How captions are generated.
+    pub generation: GenerationConfig,
+    /// What the initial values are drawn from.
+    pub seed: u64,
+}
+
+/// The encoder's name in `model.safetensors`.
+const ENCODER: &str = "encoder";
+
+/// Annotations (N, P, C) of a map (N, C, h, w): a row a position.
+///
+/// # Errors
+/// When the map has another rank.
+pub fn annotations(map: &Tensor) -> candle_core::Result<Tensor> {
+    map.flatten_from(2)?.transpose(1, 2)?.contiguous()
+}
+
+/// The encoder, from a frozen file of its own or among the model's parameters.
+fn build_encoder(
+    config: &EncoderConfig,
+    file: Option<SafetensorsFile>,
+    parameters: &Parameters,
+    device: &Device,
+) -> Result<Box<dyn Encoder + Send + Sync>> {
+    let Some(file) = file else {
+        return Ok(network(&config.network, &config.config, parameters.builder(device).pp(ENCODER))?);
+    };
+    let own = Parameters::from_file(file);
+    own.freeze("");
+    let encoder = network(&config.network, &config.config, own.builder(device))?;
+    own.verify()?;
+    Ok(encoder.for_inference()?)
+}
+
+/// A pretrained file without its classification head, which a captioner has no use for.
+fn headless(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
+    let head = candlewick_encoders::head_prefix(network)?;
+    Ok(file.without(&format!("{head}.")))
+}
+
+fn channels(encoder: &dyn Encoder, layer: Option<&str>) -> Result<usize> {
+    let Some(name) = layer else { return Ok(encoder.channels()) };
+    let found = encoder.layers().iter().find(|info| info.name == name);
+    found.map(|info| info.channels).ok_or_else(|| {
+        let known: Vec<&str> = encoder.layers().iter().map(|info| info.name.as_str()).collect();
+        Error::Config(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
+    })
+}

@@ -1,0 +1,208 @@
+//! Captioned pictures, wherever they come from: drawn scenes, photo files, or annotations that were computed before.
+
+use crate::captioner::Caption;
+use crate::Result;
+use candle_core::{Device, Tensor};
+use candlewick_data::features::{FeatureCache, PhotoHash};
+use candlewick_data::picture::{self, Limits};
+use candlewick_data::scenes::{self, Scene};
+use candlewick_encoders::Preprocessing;
+use candlewick_metrics::coco;
+use candlewick_training::Scores;
+use image::RgbImage;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Pictures with the captions that people, or a grammar, gave them.
+pub struct Set {
+    /// What result files call each picture.
+    pub names: Vec<String>,
+    /// The pictures.
+    pub pictures: Pictures,
+    /// The captions of each picture.
+    pub references: Vec<Vec<String>>,
+}
+
+/// Where the pictures of a set come from.
+pub enum Pictures {
+    /// Drawn when they are needed.
+    Scenes(Vec<Scene>, Preprocessing),
+    /// Decoded when they are needed.
+    Photos(Vec<PathBuf>, Preprocessing),
+    /// What a frozen encoder saw in photos.
+    Features(Features),
+}
+
+/// Annotations of photos on disk.
+pub struct Features {
+    /// The photos.
+    pub paths: Vec<PathBuf>,
+    /// The photos' hashes, the keys of the cache.
+    pub hashes: Vec<PhotoHash>,
+    /// The annotations.
+    pub cache: Arc<FeatureCache>,
+    /// Rows and columns of the encoder's map.
+    pub map_shape: (usize, usize),
+    /// What was done to the photos.
+    pub preprocessing: Preprocessing,
+}
+
+/// What an encoder or a decoder is given, on the CPU.
+pub enum Input {
+    /// Images (N, 3, height, width) for the encoder.
+    Images(Tensor),
+    /// Annotations (N, P, C) for the decoder.
+    Annotations(Tensor),
+}
+
+impl Pictures {
+    /// How many pictures there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Scenes(scenes, _) => scenes.len(),
+            Self::Photos(paths, _) => paths.len(),
+            Self::Features(features) => features.hashes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the network is given for the pictures in these rows.
+    ///
+    /// # Errors
+    /// When a photo cannot be read or decoded; the message names it.
+    pub fn input(&self, rows: &[usize]) -> Result<Input> {
+        if let Self::Features(features) = self {
+            let hashes: Vec<PhotoHash> = rows.iter().map(|&row| features.hashes[row]).collect();
+            return Ok(Input::Annotations(features.cache.batch(&hashes, &Device::Cpu)?));
+        }
+        let images: Vec<Tensor> =
+            rows.iter().map(|&row| Ok(self.preprocessing().apply(&self.photo(row)?, &Device::Cpu)?)).collect::<Result<_>>()?;
+        Ok(Input::Images(Tensor::stack(&images, 0)?))
+    }
+
+    /// The picture in this row as it was drawn or decoded.
+    ///
+    /// # Errors
+    /// When a photo cannot be read or decoded; the message names it.
+    pub fn photo(&self, row: usize) -> Result<RgbImage> {
+        Ok(match self {
+            Self::Scenes(scenes, _) => scenes[row].draw(),
+            Self::Photos(paths, _) => picture::decode(&paths[row], &Limits::default())?,
+            Self::Features(features) => picture::decode(&features.paths[row], &Limits::default())?,
+        })
+    }
+
+    /// Rows and columns of the map that the annotations belong to; (0, 0) where they are not computed yet.
+    pub(crate) fn map_shape(&self) -> (usize, usize) {
+        match self {
+            Self::Features(features) => features.map_shape,
+            _ => (0, 0),
+        }
+    }
+
+    fn preprocessing(&self) -> &Preprocessing {
+        match self {
+            Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
+            Self::Features(features) => &features.preprocessing,
+        }
+    }
+}
+
+impl Set {
+    /// Drawn scenes as a set.
+    pub fn scenes(scenes: Vec<Scene>, preprocessing: Preprocessing) -> Self {
+        Self {
+            names: (0..scenes.len()).map(|index| format!("scene-{index:05}")).collect(),
+            references: scenes.iter().map(|scene| vec![scene.caption.clone()]).collect(),
+            pictures: Pictures::Scenes(scenes, preprocessing),
+        }
+    }
+
+    /// References and results of the first pictures as the COCO scorer takes them.
+    pub(crate) fn coco(&self, captions: &[Caption]) -> (coco::References, Vec<coco::Caption>) {
+        let id = |name: &String| match name.parse::<i64>() {
+            Ok(number) => coco::ImageId::Number(number),
+            Err(_) => coco::ImageId::Name(name.clone()),
+        };
+        let named = self.names.iter().map(id).zip(&self.references);
+        let references: BTreeMap<_, _> = named.map(|(id, captions)| (id, captions.clone())).collect();
+        let told = self.names.iter().map(id).zip(captions);
+        let results = told.map(|(image_id, caption)| coco::Caption { image_id, caption: caption.text.clone() }).collect();
+        (references, results)
+    }
+
+    /// The scores of captions of the first pictures: for scenes exact match and pointing, for photos the COCO scorer's.
+    ///
+    /// # Errors
+    /// When there are no captions.
+    pub fn scores(&self, captions: &[Caption]) -> Result<Scores> {
+        if let Pictures::Scenes(scenes, _) = &self.pictures {
+            return Ok([("exact_match", exact_match(scenes, captions)), ("pointing", pointing(scenes, captions))]
+                .into_iter()
+                .collect());
+        }
+        let (references, results) = self.coco(captions);
+        let overall = coco::evaluate(&references, &results)?.overall;
+        let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
+        Ok([
+            ("CIDEr", overall.cider),
+            ("Bleu_4", overall.bleu_4),
+            ("Bleu_3", overall.bleu_3),
+            ("Bleu_2", overall.bleu_2),
+            ("Bleu_1", overall.bleu_1),
+            ("METEOR", overall.meteor),
+            ("ROUGE_L", overall.rouge_l),
+            ("distinct", coco::distinct(&texts)),
+        ]
+        .into_iter()
+        .collect())
+    }
+
+    /// The set without the rows for which `keep` says no.
+    pub(crate) fn retain(mut self, keep: impl Fn(usize) -> bool) -> Self {
+        fn filtered<T>(items: Vec<T>, keep: &impl Fn(usize) -> bool) -> Vec<T> {
+            items.into_iter().enumerate().filter(|(row, _)| keep(*row)).map(|(_, item)| item).collect()
+        }
+        self.names = filtered(self.names, &keep);
+        self.references = filtered(self.references, &keep);
+        self.pictures = match self.pictures {
+            Pictures::Scenes(scenes, preprocessing) => Pictures::Scenes(filtered(scenes, &keep), preprocessing),
+            Pictures::Photos(paths, preprocessing) => Pictures::Photos(filtered(paths, &keep), preprocessing),
+            Pictures::Features(features) => Pictures::Features(Features {
+                paths: filtered(features.paths, &keep),
+                hashes: filtered(features.hashes, &keep),
+                ..features
+            }),
+        };
+        self
+    }
+}
+
+/// The share of scenes whose caption is right word for word.
+fn exact_match(scenes: &[Scene], captions: &[Caption]) -> f64 {
+    let right = scenes.iter().zip(captions).filter(|(scene, caption)| scene.caption == caption.text).count();
+    right as f64 / captions.len().max(1) as f64
+}
+
+/// How often the attention's peak, at the word for a shape, lies in that shape's box; a wrong word counts as a miss.
+fn pointing(scenes: &[Scene], captions: &[Caption]) -> f64 {
+    let (mut hits, mut all) = (0usize, 0usize);
+    for (scene, caption) in scenes.iter().zip(captions) {
+        let told: Vec<&str> = scene.caption.split_whitespace().collect();
+        for (index, bounds) in scene.pointers() {
+            all += 1;
+            let Some(word) = caption.words.get(index).filter(|word| told.get(index) == Some(&word.text.as_str())) else {
+                continue;
+            };
+            let (x, y) = word.attention.peak();
+            hits += usize::from(bounds.contains(x * scenes::SIZE as f32, y * scenes::SIZE as f32));
+        }
+    }
+    hits as f64 / all.max(1) as f64
+}
+

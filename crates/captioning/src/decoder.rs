@@ -1,0 +1,303 @@
+//! The soft-attention decoder of Show, Attend and Tell (Xu et al. 2015).
+//!
+//! With the annotations a_p of a photo's P positions, the words y and the hidden state (h, c):
+//!
+//! ```text
+//! h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
+//! α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1})),  z_t = Σ_p α_tp a_p          (attention)
+//! β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t                                        (gate)
+//! h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
+//! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
+//! ```
+//!
+//! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
+
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::Module;
+use candlewick_kernels::activation::{sigmoid, tanh};
+use candlewick_kernels::recurrence;
+use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
+use candlewick_recurrent::attention::AdditiveAttention;
+use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
+use candlewick_recurrent::{Embedding, Linear};
+use serde::{Deserialize, Serialize};
+
+/// What can be chosen about a [`ShowAttendTell`] decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// E, the size of a word's vector.
+    pub embedding_size: usize,
+    /// H, the size of the hidden state.
+    pub hidden_size: usize,
+    /// A, the size of the space in which annotations and hidden state are compared.
+    pub attention_size: usize,
+    /// Whether a gate f_β weighs the context.
+    pub gate: bool,
+    /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
+    pub deep_output: bool,
+    /// P, how many positions have a learned vector that is added to their annotations; 0 for none.
+    pub positions: usize,
+    /// The probability of dropout on the words' vectors and before the output layer.
+    pub dropout: f64,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self {
+            embedding_size: 512,
+            hidden_size: 512,
+            attention_size: 512,
+            gate: true,
+            deep_output: true,
+            positions: 0,
+            dropout: 0.5,
+        }
+    }
+}
+
+/// The soft-attention decoder of Show, Attend and Tell; the formula is at the top of the module.
+#[derive(Clone, Debug)]
+pub struct ShowAttendTell {
+    config: DecoderConfig,
+    vocab_size: usize,
+    embedding: Embedding,
+    positions: Option<Tensor>,
+    attention: AdditiveAttention,
+    init_h: Linear,
+    init_c: Linear,
+    f_beta: Option<Linear>,
+    /// The LSTM's weights: (4H, E + C) for the word and the context, (4H, H) for the hidden state, and two biases.
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    deep_output: Option<(Linear, Linear)>,
+    fc: Linear,
+}
+
+/// What the decoder looks at: a photo a row.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The annotations, (N, P, C).
+    annotations: Tensor,
+    /// Their images in the attention's space, (N, P, A), computed once per photo.
+    keys: Tensor,
+}
+
+/// The hidden state, a sentence a row: h and c are (N, H).
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What the LSTM shows, (N, H).
+    pub h: Tensor,
+    /// What the LSTM keeps, (N, H).
+    pub c: Tensor,
+}
+
+impl Rows for State {
+    fn select(&self, rows: &Tensor) -> Result<Self> {
+        Ok(Self { h: self.h.index_select(rows, 0)?, c: self.c.index_select(rows, 0)? })
+    }
+}
+
+impl ShowAttendTell {
+    /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters.
+    pub fn new(annotation_size: usize, vocab_size: usize, config: &DecoderConfig, vb: VarBuilder) -> Result<Self> {
+        let &DecoderConfig { embedding_size, hidden_size, attention_size, .. } = config;
+        let cell = vb.pp("decode_step");
+        let initial = || Initial::fan_in(hidden_size);
+        let weight_ih = cell.parameter((4 * hidden_size, embedding_size + annotation_size), "weight_ih", initial())?;
+        let weight_hh = cell.parameter((4 * hidden_size, hidden_size), "weight_hh", initial())?;
+        let bias_ih = cell.parameter(4 * hidden_size, "bias_ih", initial())?;
+        let bias_hh = cell.parameter(4 * hidden_size, "bias_hh", initial())?;
+        let positions = (config.positions > 0)
+            .then(|| vb.parameter((config.positions, annotation_size), "positions", Initial::Normal(0.1)))
+            .transpose()?;
+        let f_beta =
+            config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
+        let deep_output = config
+            .deep_output
+            .then(|| -> Result<_> {
+                let of_hidden = Linear::new(hidden_size, embedding_size, vb.pp("output_h"))?;
+                Ok((of_hidden, Linear::without_bias(annotation_size, embedding_size, vb.pp("output_z"))?))
+            })
+            .transpose()?;
+        let output_size = if config.deep_output { embedding_size } else { hidden_size };
+        Ok(Self {
+            config: config.clone(),
+            vocab_size,
+            embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
+            positions,
+            attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?,
+            init_h: Linear::new(annotation_size, hidden_size, vb.pp("init_h"))?,
+            init_c: Linear::new(annotation_size, hidden_size, vb.pp("init_c"))?,
+            f_beta,
+            weight_ih,
+            weight_hh,
+            bias_ih,
+            bias_hh,
+            deep_output,
+            fc: Linear::new(output_size, vocab_size, vb.pp("fc"))?,
+        })
+    }
+
+    /// The memory of annotations (N, P, C).
+    ///
+    /// # Errors
+    /// When their shape is not what the decoder was built for.
+    pub fn memory(&self, annotations: &Tensor) -> Result<Memory> {
+        let annotations = match &self.positions {
+            Some(positions) if annotations.dim(1)? != positions.dim(0)? => candle_core::bail!(
+                "decoder: built for {} positions, got annotations {:?}; give pictures of the size it was trained on",
+                positions.dim(0)?,
+                annotations.dims()
+            ),
+            Some(positions) => annotations.broadcast_add(positions)?,
+            None => annotations.clone(),
+        };
+        let keys = self.attention.keys(&annotations)?;
+        Ok(Memory { annotations, keys })
+    }
+
+    /// The words' vectors, dropped out in training: (…) of u32 → (…, E).
+    fn embed(&self, words: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
+    }
+
+    /// The words' part of the LSTM's gates, biases included: (…, E) → (…, 4H).
+    fn gates(&self, embedded: &Tensor) -> Result<Tensor> {
+        let weight = self.weight_ih.narrow(1, 0, self.config.embedding_size)?;
+        embedded.broadcast_matmul(&weight.t()?)?.broadcast_add(&(&self.bias_ih + &self.bias_hh)?)
+    }
+
+    /// One step of attention and LSTM from the words' part of the gates (N, 4H): the new state, ẑ (N, C) and α (N, P).
+    fn advance(&self, gates: &Tensor, state: &State, memory: &Memory) -> Result<(State, Tensor, Tensor)> {
+        let attended = self.attention.attend(&memory.keys, &state.h, &memory.annotations)?;
+        let context = match &self.f_beta {
+            Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * attended.context)?,
+            None => attended.context,
+        };
+        let weight = self.weight_ih.narrow(1, self.config.embedding_size, context.dim(1)?)?;
+        let projected = (gates + context.matmul(&weight.t()?)?)?.unsqueeze(1)?;
+        let (_, h, c) = recurrence::lstm(&projected, &self.weight_hh, &state.h, &state.c, None, false)?;
+        Ok((State { h, c }, context, attended.alpha))
+    }
+
+    /// The logits (…, V) from the words' vectors (…, E), h (…, H) and ẑ (…, C).
+    fn output(&self, embedded: &Tensor, h: &Tensor, context: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let told = match &self.deep_output {
+            Some((of_hidden, of_context)) => {
+                tanh(&((embedded + of_hidden.forward(h)?)? + of_context.forward(context)?)?)?
+            }
+            None => h.clone(),
+        };
+        self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
+    }
+}
+
+impl Decoder for ShowAttendTell {
+    type Memory = Memory;
+    type State = State;
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn device(&self) -> &Device {
+        self.weight_hh.device()
+    }
+
+    fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
+        let mean = memory.annotations.mean(1)?;
+        Ok(State { h: tanh(&self.init_h.forward(&mean)?)?, c: tanh(&self.init_c.forward(&mean)?)? })
+    }
+
+    fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
+        let embedded = self.embed(words, mode)?;
+        let (state, context, alpha) = self.advance(&self.gates(&embedded)?, state, memory)?;
+        let logits = self.output(&embedded, &state.h, &context, mode)?;
+        Ok(Step { logits, alpha: Some(alpha), state })
+    }
+
+    fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
+        let select = |tensor: &Tensor| tensor.index_select(rows, 0);
+        Ok(Memory { annotations: select(&memory.annotations)?, keys: select(&memory.keys)? })
+    }
+
+    /// The words are known in advance, so their part of the gates and all logits are one product each.
+    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
+        let steps = words.dim(1)?;
+        let embedded = self.embed(words, mode)?;
+        let gates = self.gates(&embedded)?;
+        let mut state = self.start(memory, mode)?;
+        let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
+        for t in 0..steps {
+            let (next, context, alpha) = self.advance(&gates.narrow(1, t, 1)?.squeeze(1)?, &state, memory)?;
+            hidden.push(next.h.clone());
+            contexts.push(context);
+            alphas.push(alpha);
+            state = next;
+        }
+        let (hidden, contexts) = (Tensor::stack(&hidden, 1)?, Tensor::stack(&contexts, 1)?);
+        let logits = self.output(&embedded, &hidden, &contexts, mode)?;
+        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?) })
+    }
+}
+
+/// The cross-entropy of captions and the doubly stochastic term of attention, averaged over words and positions:
+///
+/// ```text
+/// L = −mean log p(y_t | y_<t, a) + λ mean_{n,p} (1 − Σ_t α_ntp)²
+/// ```
+///
+/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Xu et al. 2015, equation 14.
+///
+/// # Errors
+/// When shapes do not fit.
+pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
+    use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
+    let settings = CrossEntropy {
+        ignore_index: Some(pad),
+        label_smoothing: config.label_smoothing,
+        reduction: Reduction::Mean,
+    };
+    let words = cross_entropy(&forced.logits, targets, &settings, None)?;
+    let Some(alpha) = forced.alpha.as_ref().filter(|_| config.doubly_stochastic > 0.0) else {
+        return Ok(CaptionLoss { total: words.clone(), words, attention: None });
+    };
+    let counted = targets.ne(pad)?.to_dtype(alpha.dtype())?.unsqueeze(D::Minus1)?;
+    let seen = alpha.broadcast_mul(&counted)?.sum(1)?;
+    let attention = (1.0 - seen)?.sqr()?.mean_all()?;
+    let total = (&words + (&attention * config.doubly_stochastic)?)?;
+    Ok(CaptionLoss { total, words, attention: Some(attention) })
+}
+
+/// The parts of a caption's loss.
+#[derive(Clone, Debug)]
+pub struct CaptionLoss {
+    /// What is minimised.
+    pub total: Tensor,
+    /// The cross-entropy of a word, in nats.
+    pub words: Tensor,
+    /// The doubly stochastic term without its weight.
+    pub attention: Option<Tensor>,
+}
+
+/// What can be chosen about the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossConfig {
+    /// λ, the weight of the doubly stochastic term.
+    pub doubly_stochastic: f64,
+    /// The share of the target's probability that is spread over all words.
+    pub label_smoothing: f64,
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self { doubly_stochastic: 1.0, label_smoothing: 0.0 }
+    }
+}

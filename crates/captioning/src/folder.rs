@@ -1,0 +1,150 @@
+//! A captioner's model folder, laid out as on the Hugging Face hub.
+
+use crate::captioner::Captioner;
+use crate::config::{CaptionerConfig, WeightsFile};
+use crate::{Error, Result};
+use candlewick_data::words::WordTokenizer;
+use candlewick_encoders::{Preprocessing, file_hash};
+use candlewick_parameters::SafetensorsFile;
+use candlewick_recurrent::decoding::GenerationConfig;
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = "config.json";
+const PREPROCESSING: &str = "preprocessor_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const GENERATION: &str = "generation_config.json";
+const MODEL: &str = "model.safetensors";
+
+/// The content of a model folder.
+pub struct ModelFiles {
+    /// `config.json`.
+    pub config: CaptionerConfig,
+    /// `preprocessor_config.json`.
+    pub preprocessing: Preprocessing,
+    /// `tokenizer.json`.
+    pub tokenizer: WordTokenizer,
+    /// `generation_config.json`.
+    pub generation: GenerationConfig,
+    /// `model.safetensors`.
+    pub model: SafetensorsFile,
+    /// The weights of a frozen encoder that `config.json` names by file.
+    pub encoder: Option<SafetensorsFile>,
+}
+
+/// The bytes of a model that a program carries in itself.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedFiles<'a> {
+    /// `config.json`.
+    pub config: &'a str,
+    /// `preprocessor_config.json`.
+    pub preprocessing: &'a str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'a str,
+    /// `generation_config.json`.
+    pub generation: &'a str,
+    /// `model.safetensors`.
+    pub model: &'a [u8],
+}
+
+impl ModelFiles {
+    /// Reads a model folder, or the best checkpoint of a run's folder.
+    ///
+    /// The weights of a frozen encoder are taken from `encoder_weights`, or from where `config.json` says, or from a
+    /// file of that name in the folder; their hash must be the one in `config.json`.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    pub fn open(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
+        let folder = &resolve(folder)?;
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).map_err(Error::io(&path)).map(|text| (path.display().to_string(), text))
+        };
+        let (name, text) = read(CONFIG)?;
+        let config = CaptionerConfig::from_json(&name, &text)?;
+        let (name, text) = read(PREPROCESSING)?;
+        let preprocessing = parse_preprocessing(&name, &text)?;
+        let encoder = match &config.encoder.weights {
+            Some(weights) => Some(open_encoder(folder, weights, encoder_weights)?),
+            None => None,
+        };
+        Ok(Self {
+            config,
+            preprocessing,
+            tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?,
+            generation: GenerationConfig::load(folder.join(GENERATION))?,
+            model: SafetensorsFile::open(folder.join(MODEL))?,
+            encoder,
+        })
+    }
+
+    /// Takes the files that a program carries in itself.
+    ///
+    /// # Errors
+    /// When one of them is not what its name says.
+    pub fn embedded(files: EmbeddedFiles) -> Result<Self> {
+        Ok(Self {
+            config: CaptionerConfig::from_json(CONFIG, files.config)?,
+            preprocessing: parse_preprocessing(PREPROCESSING, files.preprocessing)?,
+            tokenizer: WordTokenizer::from_bytes(TOKENIZER, files.tokenizer.as_bytes())?,
+            generation: GenerationConfig::from_json(files.generation)?,
+            model: SafetensorsFile::from_bytes(MODEL, files.model.to_vec())?,
+            encoder: None,
+        })
+    }
+}
+
+impl Captioner {
+    /// Writes the model folder; it must exist.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let write = |name: &str, value: serde_json::Result<String>| {
+            let text = value.map_err(|error| Error::Config(format!("{name}: {error}")))? + "\n";
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(Error::io(&path))
+        };
+        write(CONFIG, serde_json::to_string_pretty(&self.config))?;
+        write(PREPROCESSING, serde_json::to_string_pretty(&self.preprocessing))?;
+        self.generation.save(folder.join(GENERATION))?;
+        self.tokenizer.save(&folder.join(TOKENIZER))?;
+        Ok(self.parameters.save(folder.join(MODEL))?)
+    }
+}
+
+fn parse_preprocessing(name: &str, text: &str) -> Result<Preprocessing> {
+    serde_json::from_str(text).map_err(|error| Error::Config(format!("{name}: {error}")))
+}
+
+/// The model folder itself, or the best checkpoint where the folder is a run's.
+fn resolve(folder: &Path) -> Result<PathBuf> {
+    if folder.join(CONFIG).is_file() {
+        return Ok(folder.to_path_buf());
+    }
+    if folder.join("run.json").is_file() {
+        return Ok(candlewick_training::best_checkpoint(folder)?);
+    }
+    let shown = folder.display();
+    Err(Error::Config(format!("{shown}: holds no {CONFIG} and no run.json; name a model folder or a run's folder")))
+}
+
+fn open_encoder(folder: &Path, weights: &WeightsFile, given: Option<&Path>) -> Result<SafetensorsFile> {
+    let beside = weights.file.file_name().map(|name| folder.join(name));
+    let candidates = match given {
+        Some(path) => vec![path.to_path_buf()],
+        None => [Some(weights.file.clone()), beside].into_iter().flatten().collect(),
+    };
+    let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+        let looked = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ");
+        return Err(Error::Config(format!("{looked}: no such file; say where the encoder's weights are with --encoder-weights")));
+    };
+    let found = file_hash(path)?;
+    if found != weights.sha256 {
+        let (path, wanted) = (path.display(), &weights.sha256);
+        return Err(Error::Config(format!(
+            "{path}: not the encoder's weights that this model was trained with (SHA-256 {found}, wanted {wanted}); name the right file"
+        )));
+    }
+    Ok(SafetensorsFile::open(path)?)
+}

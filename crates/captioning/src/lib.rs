@@ -1,0 +1,30 @@
+//! Attention captioning: looks at a picture and tells what is on it, and where it looked for each word.
+//!
+//! [`Captioner`] is the way in: it opens a model folder and captions pictures. [`ShowAttendTell`] is the decoder of the
+//! paper, [`CaptioningTask`] trains one, [`evaluate()`] scores one.
+
+mod captioner;
+mod config;
+mod dataset;
+mod decoder;
+mod error;
+mod evaluate;
+mod features;
+mod folder;
+mod pictures;
+mod prepare;
+mod recipe;
+mod task;
+
+pub use candlewick_recurrent::decoding::GenerationConfig;
+pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word, annotations};
+pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
+pub use decoder::{CaptionLoss, DecoderConfig, LossConfig, Memory, ShowAttendTell, State, caption_loss};
+pub use error::{Error, Result};
+pub use folder::{EmbeddedFiles, ModelFiles};
+pub use pictures::{overlay, write_attention};
+pub use dataset::{Features, Input, Pictures, Set};
+pub use evaluate::{Evaluation, decode, evaluate};
+pub use prepare::{Note, prepare};
+pub use recipe::{BatchConfig, DataConfig, EncoderRecipe, Recipe};
+pub use task::{Batch, CaptioningTask, TaskSettings};

@@ -1,0 +1,107 @@
+//! Pictures of what a captioner looked at: one per word, and a sheet with all words of a caption.
+
+use crate::captioner::{AttentionMap, Caption};
+use crate::{Error, Result};
+use base64::Engine as _;
+use image::imageops::{FilterType, resize};
+use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
+use std::fmt::Write as _;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+/// The shortest side of a drawn picture; smaller ones are enlarged to it.
+const SIDE: u32 = 224;
+
+/// The picture where the network looked, and dim elsewhere: brightness follows the weight, the largest being full.
+///
+/// The map's positions are spread over the whole picture, so `picture` is the part that the encoder saw.
+pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
+    let picture = enlarged(picture);
+    let largest = attention.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let share = |x: u32, y: u32| attention.weights.get(y as usize * attention.width + x as usize).map_or(0.0, |w| w / largest);
+    let (columns, rows) = (attention.width.max(1) as u32, attention.height.max(1) as u32);
+    let small = GrayImage::from_fn(columns, rows, |x, y| Luma([(255.0 * share(x, y)).round() as u8]));
+    let light = resize(&small, picture.width(), picture.height(), FilterType::CatmullRom);
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let factor = 0.25 + 0.75 * f32::from(light.get_pixel(x, y).0[0]) / 255.0;
+        Rgb(picture.get_pixel(x, y).0.map(|value| (f32::from(value) * factor).round() as u8))
+    })
+}
+
+/// Writes a picture per word, `00-a.png`, `01-red.png` …, and `caption.svg` with all of them, into a folder that it makes.
+///
+/// Returns the path of the sheet.
+///
+/// # Errors
+/// When a file cannot be written; the message names it.
+pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
+    for (index, word) in caption.words.iter().enumerate() {
+        let bytes = png(&overlay(picture, &word.attention))?;
+        let path = folder.join(format!("{index:02}-{}.png", file_name(&word.text)));
+        std::fs::write(&path, &bytes).map_err(Error::io(&path))?;
+        tiles.push((word.text.clone(), bytes));
+    }
+    let size = enlarged(picture).dimensions();
+    let path = folder.join("caption.svg");
+    std::fs::write(&path, sheet(&caption.text, &tiles, size)).map_err(Error::io(&path))?;
+    Ok(path)
+}
+
+/// Pictures in rows, each with its word below, and the sentence on top.
+fn sheet(sentence: &str, tiles: &[(String, Vec<u8>)], (width, height): (u32, u32)) -> String {
+    const GAP: u32 = 12;
+    const LINE: u32 = 30;
+    let columns = (tiles.len() as u32).clamp(1, 6);
+    let rows = (tiles.len() as u32).div_ceil(columns);
+    let (tile_width, tile_height) = (SIDE, (SIDE * height).div_ceil(width.max(1)));
+    let total = (columns * (tile_width + GAP) + GAP, rows * (tile_height + LINE + GAP) + LINE + 2 * GAP);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" \
+         font-family=\"sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+         <text x=\"{GAP}\" y=\"{LINE}\" font-size=\"22\" fill=\"#111111\">{2}</text>\n",
+        total.0,
+        total.1,
+        escaped(sentence)
+    );
+    for (index, (word, bytes)) in tiles.iter().enumerate() {
+        let (column, row) = (index as u32 % columns, index as u32 / columns);
+        let (x, y) = (GAP + column * (tile_width + GAP), LINE + 2 * GAP + row * (tile_height + LINE + GAP));
+        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+        let (middle, below) = (x + tile_width / 2, y + tile_height + 22);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            svg,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{tile_width}\" height=\"{tile_height}\" href=\"data:image/png;base64,{data}\"/>\n\
+             <text x=\"{middle}\" y=\"{below}\" font-size=\"18\" text-anchor=\"middle\" fill=\"#333333\">{}</text>",
+            escaped(word)
+        );
+    }
+    svg + "</svg>\n"
+}
+
+fn enlarged(picture: &RgbImage) -> RgbImage {
+    let shortest = picture.width().min(picture.height()).max(1);
+    if shortest >= SIDE {
+        return picture.clone();
+    }
+    let scaled = |side: u32| (side * SIDE).div_ceil(shortest);
+    resize(picture, scaled(picture.width()), scaled(picture.height()), FilterType::Triangle)
+}
+
+fn png(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Error::Config(format!("a picture cannot be written as PNG: {error}")))?;
+    Ok(bytes.into_inner())
+}
+
+fn file_name(word: &str) -> String {
+    word.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

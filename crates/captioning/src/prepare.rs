@@ -1,0 +1,199 @@
+//! From a recipe to a task that is ready to train.
+
+use crate::captioner::{Captioner, FreshCaptioner};
+use crate::config::{EncoderConfig, WeightsFile};
+use crate::dataset::{Pictures, Set};
+use crate::features;
+use crate::recipe::{DataConfig, Recipe};
+use crate::task::{CaptioningTask, TaskSettings};
+use crate::{Error, Result};
+use candle_core::Device;
+use candlewick_data::captions::{self, LoadOptions, Split};
+use candlewick_data::faults::Faults;
+use candlewick_data::loader::{Loader, LoaderConfig};
+use candlewick_data::picture::{self, Limits};
+use candlewick_data::scenes::Scene;
+use candlewick_data::words::WordTokenizer;
+use candlewick_encoders::{Preprocessing, file_hash};
+use candlewick_parameters::SafetensorsFile;
+use std::path::{Path, PathBuf};
+
+/// What is told while a task is prepared.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// A line about the data: how much there is, or what was skipped.
+    Line(String),
+    /// Annotations are being computed.
+    Features {
+        /// Photos done.
+        done: usize,
+        /// Photos to do.
+        total: usize,
+    },
+}
+
+/// Reads data and weights as the recipe says and builds the captioner; `out` is the run's folder.
+///
+/// # Errors
+/// One line that names the file or the setting and the fault.
+pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<CaptioningTask> {
+    if recipe.task != "captioning" {
+        return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
+    }
+    let (train, dev, tokenizer, longest) = match &recipe.data {
+        DataConfig::Scenes { train, dev, seed } => {
+            let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
+            let train = Set::scenes(scenes(Split::Train, *train), recipe.preprocessing.clone());
+            let dev = Set::scenes(scenes(Split::Dev, *dev), recipe.preprocessing.clone());
+            let tokenizer = WordTokenizer::train(train.references.iter().flatten(), 1)?;
+            (train, dev, tokenizer, usize::MAX)
+        }
+        DataConfig::Photos { path, min_count, longest, max_share, .. } => {
+            let path = path.as_deref().ok_or_else(|| {
+                Error::Config("no data: say where photos and captions are with --data DIR".into())
+            })?;
+            let (train, dev) = photos(path, *max_share, &recipe.preprocessing, note)?;
+            let tokenizer = WordTokenizer::train(train.references.iter().flatten(), *min_count)?;
+            (train, dev, tokenizer, *longest)
+        }
+    };
+    note(Note::Line(format!(
+        "{} pictures to train on, {} to validate on, {} words",
+        train.pictures.len(),
+        dev.pictures.len(),
+        tokenizer.vocab_size()
+    )));
+    let frozen = recipe.encoder.pretrained.is_some() && recipe.encoder.fine_tune.is_none();
+    let captioner = fresh(recipe, frozen, tokenizer, device)?;
+    let (train, dev) = match &recipe.data {
+        DataConfig::Photos { features: folder, max_share, .. } => {
+            let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
+            let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
+            let folder = frozen.then_some(folder.as_path());
+            checked(&captioner, train, dev, folder, &faults, note)?
+        }
+        DataConfig::Scenes { .. } => (train, dev),
+    };
+    let settings = TaskSettings {
+        batches: recipe.batches.clone(),
+        loss: recipe.loss.clone(),
+        seed: recipe.training.seed,
+        train_statistics: recipe.encoder.pretrained.is_none(),
+        longest: longest.min(10_000),
+        encoder_rate: recipe.encoder.learning_rate_factor.unwrap_or(1.0),
+    };
+    CaptioningTask::new(captioner, train, dev, settings)
+}
+
+fn fresh(recipe: &Recipe, frozen: bool, tokenizer: WordTokenizer, device: &Device) -> Result<Captioner> {
+    let encoder = &recipe.encoder;
+    let weights = match &encoder.pretrained {
+        Some(file) if frozen => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            Some(WeightsFile { sha256: file_hash(&file)?, file })
+        }
+        _ => None,
+    };
+    let settings = FreshCaptioner {
+        encoder: EncoderConfig {
+            network: encoder.network.clone(),
+            layer: encoder.layer.clone(),
+            config: encoder.config.clone(),
+            weights,
+        },
+        fine_tune: encoder.fine_tune.clone(),
+        decoder: recipe.decoder.clone(),
+        preprocessing: recipe.preprocessing.clone(),
+        generation: recipe.generation.clone(),
+        seed: recipe.training.seed,
+    };
+    let pretrained = encoder.pretrained.as_ref().map(SafetensorsFile::open).transpose()?;
+    Captioner::fresh(settings, tokenizer, pretrained, device)
+}
+
+fn photos(path: &Path, max_share: f64, preprocessing: &Preprocessing, note: &mut dyn FnMut(Note)) -> Result<(Set, Set)> {
+    let all = captions::load(path, &LoadOptions { max_share, ..LoadOptions::default() })?;
+    if let Some(line) = all.faults.report() {
+        note(Note::Line(line));
+    }
+    let set = |split| Set::photos(all.split(split), preprocessing.clone());
+    let (train, dev) = (set(Split::Train), set(Split::Dev));
+    for (set, split) in [(&train, "train"), (&dev, "dev")] {
+        if set.pictures.is_empty() {
+            let fault = format!("{}: the {split} split has no photos; training needs train and dev", path.display());
+            return Err(Error::Config(fault));
+        }
+    }
+    Ok((train, dev))
+}
+
+/// The sets without photos that cannot be read: with annotations from the cache, or with every photo tried once.
+fn checked(
+    captioner: &Captioner,
+    train: Set,
+    dev: Set,
+    features: Option<&Path>,
+    faults: &Faults,
+    note: &mut dyn FnMut(Note),
+) -> Result<(Set, Set)> {
+    let sets = match features {
+        Some(folder) => features::cached(captioner, [train, dev], folder, faults, note)?,
+        None => [readable(train, faults)?, readable(dev, faults)?],
+    };
+    if let Some(line) = faults.report() {
+        note(Note::Line(line));
+    }
+    Ok(sets.into())
+}
+
+/// The set without photos that cannot be decoded, which are recorded.
+fn readable(set: Set, faults: &Faults) -> Result<Set> {
+    let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
+    let tried = Loader::new(set.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
+        Ok(picture::decode(&path, &Limits::default()).err().map(|fault| fault.to_string()))
+    });
+    let mut good = Vec::new();
+    for (path, fault) in set.paths().iter().zip(tried) {
+        let fault = fault?;
+        good.push(fault.is_none());
+        if let Some(fault) = fault {
+            faults.record(&path.display().to_string(), fault)?;
+        }
+    }
+    Ok(set.retain(|row| good.get(row).copied().unwrap_or(false)))
+}
+
+impl Set {
+    /// Photos of a split as a set.
+    pub fn photos<'a>(
+        images: impl Iterator<Item = &'a captions::CaptionedImage>,
+        preprocessing: Preprocessing,
+    ) -> Self {
+        let (mut names, mut paths, mut references) = (Vec::new(), Vec::new(), Vec::new());
+        for image in images {
+            names.push(image.id.clone());
+            paths.push(image.path.clone());
+            references.push(image.captions.clone());
+        }
+        Self { names, pictures: Pictures::Photos(paths, preprocessing), references }
+    }
+
+    /// The set without the photos that cannot be decoded, and a line that names them; too large a share is an error.
+    ///
+    /// # Errors
+    /// When more than the share `max_share` of the photos cannot be decoded.
+    pub fn readable(self, max_share: f64) -> Result<(Self, Option<String>)> {
+        let faults = Faults::new("photos", self.pictures.len(), max_share);
+        let set = readable(self, &faults)?;
+        Ok((set, faults.report()))
+    }
+
+    /// The files of its photos; none for scenes.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        match &self.pictures {
+            Pictures::Scenes(..) => &[],
+            Pictures::Photos(paths, _) => paths,
+            Pictures::Features(features) => &features.paths,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The three JSON formats: Karpathy's, COCO's and the simple list.
+
+use super::roots::Roots;
+use super::{LoadOptions, Read, Split, name_of};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Karpathy's and COCO's documents share their frame; the fields of their images tell them apart.
+#[derive(Deserialize)]
+struct Document {
+    images: Option<Vec<Image>>,
+    annotations: Option<Vec<Annotation>>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: Option<Value>,
+    file_name: Option<String>,
+    cocoid: Option<Value>,
+    filename: Option<String>,
+    filepath: Option<String>,
+    split: Option<String>,
+    sentences: Option<Vec<Sentence>>,
+}
+
+#[derive(Deserialize)]
+struct Sentence {
+    raw: Option<String>,
+    tokens: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    image_id: Option<Value>,
+    caption: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    file_path: String,
+    captions: Vec<String>,
+    split: Option<String>,
+}
+
+/// Reads the JSON file `file`, whichever of the three it is.
+pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut Read) -> Result<()> {
+    let mut roots = Roots::new(file, options);
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return list(file, parse(file, text)?, options, &mut roots, read);
+    }
+    let document: Document = parse(file, text)?;
+    let Some(images) = document.images else {
+        return Err(Error::captions(file, "has no \"images\": it is neither Karpathy's nor COCO's format"));
+    };
+    match document.annotations {
+        Some(annotations) => coco(file, images, annotations, options, &mut roots, read),
+        None if images.iter().all(|image| image.sentences.is_none()) => {
+            Err(Error::captions(file, "has images but no captions (\"annotations\" or \"sentences\")"))
+        }
+        None => karpathy(file, images, options, &mut roots, read),
+    }
+}
+
+fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).map_err(|error| {
+        let what = error.to_string();
+        let what = what.split(" at line ").next().unwrap_or_default();
+        Error::captions(file, format!("wrong JSON in line {}, column {}: {what}", error.line(), error.column()))
+    })
+}
+
+fn karpathy(file: &Path, images: Vec<Image>, options: &LoadOptions, roots: &mut Roots, read: &mut Read) -> Result<()> {
+    for (index, image) in images.into_iter().enumerate() {
+        let name = image.filename.ok_or_else(|| lacks(file, "images", index, "filename"))?;
+        let split = split_of(file, "images", index, image.split.as_deref())?
+            .or(options.split)
+            .ok_or_else(|| lacks(file, "images", index, "split"))?;
+        let within = image.filepath.map(|folder| format!("{folder}/{name}"));
+        let names: Vec<&str> = within.as_deref().into_iter().chain([name.as_str()]).collect();
+        let path = roots.find(&names, read);
+        let captions = image.sentences.unwrap_or_default().into_iter().map(|sentence| {
+            sentence.raw.or_else(|| sentence.tokens.map(|tokens| tokens.join(" "))).unwrap_or_default()
+        });
+        let id = image.cocoid.as_ref().and_then(id_text).unwrap_or(name);
+        read.add(id, path, split, captions.collect());
+    }
+    Ok(())
+}
+
+fn coco(
+    file: &Path,
+    images: Vec<Image>,
+    annotations: Vec<Annotation>,
+    options: &LoadOptions,
+    roots: &mut Roots,
+    read: &mut Read,
+) -> Result<()> {
+    let name = name_of(file);
+    let told = [("train", Split::Train), ("val", Split::Dev), ("test", Split::Test)];
+    let told = told.iter().find(|(part, _)| name.contains(part)).map(|&(_, split)| split);
+    let Some(split) = options.split.or(told) else {
+        let what = "its name has neither train, val nor test in it; say which split it is";
+        return Err(Error::captions(file, what));
+    };
+    let mut captions: HashMap<String, Vec<String>> = HashMap::new();
+    for (index, annotation) in annotations.into_iter().enumerate() {
+        let id = annotation.image_id.as_ref().and_then(id_text);
+        let id = id.ok_or_else(|| lacks(file, "annotations", index, "image_id"))?;
+        let caption = annotation.caption.ok_or_else(|| lacks(file, "annotations", index, "caption"))?;
+        captions.entry(id).or_default().push(caption);
+    }
+    for (index, image) in images.into_iter().enumerate() {
+        let id = image.id.as_ref().and_then(id_text).ok_or_else(|| lacks(file, "images", index, "id"))?;
+        let name = image.file_name.ok_or_else(|| lacks(file, "images", index, "file_name"))?;
+        let path = roots.find(&[&name], read);
+        let captions = captions.remove(&id).unwrap_or_default();
+        read.add(id, path, split, captions);
+    }
+    // The least of them, so that the message does not depend on the map's order.
+    if let Some(id) = captions.keys().min() {
+        return Err(Error::captions(file, format!("has captions of image {id}, which is not among its images")));
+    }
+    Ok(())
+}
+
+fn list(file: &Path, entries: Vec<Entry>, options: &LoadOptions, roots: &mut Roots, read: &mut Read) -> Result<()> {
+    for (index, entry) in entries.into_iter().enumerate() {
+        let split = split_of(file, "entries", index, entry.split.as_deref())?
+            .or(options.split)
+            .unwrap_or_else(|| if share(&entry.file_path) < options.dev_share { Split::Dev } else { Split::Train });
+        let path = roots.find(&[&entry.file_path], read);
+        read.add(entry.file_path, path, split, entry.captions);
+    }
+    Ok(())
+}
+
+/// A number in [0, 1) that depends on the name alone.
+fn share(name: &str) -> f64 {
+    let hash = Sha256::digest(name.as_bytes());
+    let first = hash.iter().take(4).fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
+    f64::from(first) / (f64::from(u32::MAX) + 1.0)
+}
+
+fn split_of(file: &Path, list: &str, index: usize, name: Option<&str>) -> Result<Option<Split>> {
+    let Some(name) = name else { return Ok(None) };
+    Split::parse(name).map(Some).ok_or_else(|| {
+        let wanted = "wanted train, restval, val, dev or test";
+        Error::captions(file, format!("{list}[{index}] has the split {name:?}; {wanted}"))
+    })
+}
+
+fn id_text(id: &Value) -> Option<String> {
+    match id {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn lacks(file: &Path, list: &str, index: usize, field: &str) -> Error {
+    Error::captions(file, format!("{list}[{index}] has no {field:?}"))
+}

@@ -1,0 +1,89 @@
+//! What can go wrong between a file and a batch.
+
+use std::path::{Path, PathBuf};
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A fault in one line: the file or the item, what is wrong with it, and where it helps what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused to read or write a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A caption file or split list that does not say what its format asks for.
+    #[error("{}: {fault}", path.display())]
+    Captions {
+        /// The file or folder.
+        path: PathBuf,
+        /// The fault, with its line where there is one, and what to do.
+        fault: String,
+    },
+    /// A picture that cannot be decoded, or is over the limits.
+    #[error("{name}: {fault}")]
+    Picture {
+        /// The file, or the name that the caller gave to the bytes.
+        name: String,
+        /// The fault.
+        fault: String,
+    },
+    /// A tokenizer that cannot be trained, loaded or used.
+    #[error("{name}: {fault}")]
+    Tokenizer {
+        /// The file, or `tokenizer`.
+        name: String,
+        /// The fault.
+        fault: String,
+    },
+    /// A feature cache that cannot be used as it is.
+    #[error("feature cache {}: {fault}", path.display())]
+    Cache {
+        /// The file of the cache.
+        path: PathBuf,
+        /// The fault and what to do.
+        fault: String,
+    },
+    /// More items were broken than the user allows.
+    #[error("{0}")]
+    TooManyFaults(String),
+    /// A worker's function panicked on one job.
+    #[error("job {job}: the worker panicked: {message}")]
+    Panic {
+        /// The job's place in the order, from 0.
+        job: usize,
+        /// What the panic said.
+        message: String,
+    },
+    /// Candle could not make a tensor.
+    #[error("{}", one_line(&.0.to_string()))]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn captions(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Captions { path: path.to_path_buf(), fault: one_line(&fault.into()) }
+    }
+
+    pub(crate) fn cache(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Cache { path: path.to_path_buf(), fault: one_line(&fault.into()) }
+    }
+
+    pub(crate) fn tokenizer(name: impl ToString, fault: impl ToString) -> Self {
+        Self::Tokenizer { name: name.to_string(), fault: one_line(&fault.to_string()) }
+    }
+}
+
+/// The text with every run of whitespace, line ends included, as one space: a message is one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,244 @@
+//! The layers that image networks are made of, with PyTorch's names and initial values.
+
+use candle_core::{Result, Tensor, Var};
+use candlewick_kernels::activation::relu;
+use candlewick_kernels::conv;
+use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train};
+use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
+use serde::{Deserialize, Serialize};
+
+/// How a fresh convolution is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConvInitial {
+    /// PyTorch's: weight and bias uniform in ±1/√fan_in.
+    #[default]
+    FanIn,
+    /// He's normal values by fan-out, bias 0: the ResNets'.
+    KaimingFanOut,
+    /// He's uniform values by fan-in, bias 0: SqueezeNet's.
+    KaimingUniform,
+    /// Normal with mean 0 and this standard deviation, bias 0.
+    Normal(f64),
+}
+
+/// How a [`Conv2d`] goes over its input; square kernels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Conv2dConfig {
+    /// Side of the kernel.
+    pub kernel_size: usize,
+    /// Step of the kernel.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+    /// Distance between the kernel's taps.
+    pub dilation: usize,
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// How fresh values are drawn.
+    pub initial: ConvInitial,
+}
+
+impl Conv2dConfig {
+    /// A kernel of this side, without padding and bias.
+    pub fn new(kernel_size: usize) -> Self {
+        let initial = ConvInitial::FanIn;
+        Self { kernel_size, stride: 1, padding: 0, dilation: 1, groups: 1, bias: false, initial }
+    }
+}
+
+impl Default for Conv2dConfig {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+/// A convolution: (N, C, h, w) → (N, O, h', w') with h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+///
+/// Parameters `weight` (O, C / groups, kernel, kernel) and, if asked for, `bias` (O).
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    config: conv::Conv2d,
+}
+
+impl Conv2d {
+    /// A convolution from C to O channels.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters, or `groups` does not divide the channels.
+    pub fn new(in_channels: usize, out_channels: usize, config: &Conv2dConfig, vb: VarBuilder) -> Result<Self> {
+        let Conv2dConfig { kernel_size: k, stride, padding, dilation, groups, bias, initial } = *config;
+        if k == 0 || stride == 0 || dilation == 0 || groups == 0 || in_channels % groups + out_channels % groups != 0 {
+            candle_core::bail!("{}: a convolution {in_channels} → {out_channels} cannot be {config:?}", vb.prefix())
+        }
+        let (fan_in, fan_out) = (in_channels / groups * k * k, out_channels * k * k);
+        let (weight, offset) = match initial {
+            ConvInitial::FanIn => (Initial::fan_in(fan_in), Initial::fan_in(fan_in)),
+            ConvInitial::KaimingFanOut => (Initial::kaiming_fan_out(fan_out), Initial::Constant(0.0)),
+            ConvInitial::KaimingUniform => (Initial::kaiming_uniform(fan_in), Initial::Constant(0.0)),
+            ConvInitial::Normal(std) => (Initial::Normal(std), Initial::Constant(0.0)),
+        };
+        let weight = vb.parameter((out_channels, in_channels / groups, k, k), "weight", weight)?;
+        let bias = if bias { Some(vb.parameter(out_channels, "bias", offset)?) } else { None };
+        let pair = |n| (n, n);
+        let config = conv::Conv2d { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
+        Ok(Self { weight, bias, config })
+    }
+
+    /// (N, C, h, w) → (N, O, h', w').
+    ///
+    /// # Errors
+    /// When the input has another number of channels or is smaller than the kernel.
+    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        conv::conv2d(xs, &self.weight, self.bias.as_ref(), &self.config)
+    }
+
+    /// The channels O of the output.
+    pub fn out_channels(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// The same values without a graph.
+    pub(crate) fn detached(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach), config: self.config }
+    }
+}
+
+/// How a [`BatchNorm2d`] normalises.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchNormConfig {
+    /// Added to the variance.
+    pub eps: f64,
+    /// The weight of the newest batch in the running statistics.
+    pub momentum: f64,
+    /// The initial value of `weight`; 0 makes a residual branch begin as nothing.
+    pub initial_weight: f64,
+}
+
+impl Default for BatchNormConfig {
+    fn default() -> Self {
+        Self { eps: 1e-5, momentum: 0.1, initial_weight: 1.0 }
+    }
+}
+
+/// Batch norm over maps: y = (x − μ) / √(σ² + eps) · weight + bias, channel by channel, (N, C, h, w) → (N, C, h, w).
+///
+/// In evaluation μ and σ² are the running statistics; in training they are the batch's, and the running ones become
+/// (1 − momentum) · running + momentum · batch, with the unbiased variance. A layer whose `weight` is frozen uses
+/// the running statistics in training too and records nothing.
+/// Parameters `weight`, `bias`; buffers `running_mean`, `running_var`; all (C).
+/// Ioffe and Szegedy 2015, "Batch normalization".
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Var,
+    running_var: Var,
+    eps: f64,
+    momentum: f64,
+}
+
+impl BatchNorm2d {
+    /// Batch norm of C channels.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters.
+    pub fn new(channels: usize, config: &BatchNormConfig, vb: VarBuilder) -> Result<Self> {
+        let weight = vb.parameter(channels, "weight", Initial::Constant(config.initial_weight))?;
+        let bias = vb.parameter(channels, "bias", Initial::Constant(0.0))?;
+        let running_mean = vb.buffer(channels, "running_mean", Initial::Constant(0.0))?;
+        let running_var = vb.buffer(channels, "running_var", Initial::Constant(1.0))?;
+        // Of a buffer that is a variable this is the same variable, so what is recorded here is what the store saves.
+        let (running_mean, running_var) = (Var::from_tensor(&running_mean)?, Var::from_tensor(&running_var)?);
+        Ok(Self { weight, bias, running_mean, running_var, eps: config.eps, momentum: config.momentum })
+    }
+
+    /// (N, C, h, w) → (N, C, h, w).
+    ///
+    /// # Errors
+    /// When the input has another number of channels, or only one value a channel in training.
+    pub fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        if mode.is_training() && self.weight.track_op() {
+            return self.train(xs);
+        }
+        let (mean, variance) = (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
+        batch_norm_eval(xs, &self.weight, &self.bias, &mean, &variance, self.eps)
+    }
+
+    fn train(&self, xs: &Tensor) -> Result<Tensor> {
+        let (n, _, h, w) = xs.dims4()?;
+        let count = (n * h * w) as f64;
+        if count < 2.0 {
+            candle_core::bail!("batch norm: needs more than one value a channel in training, got {:?}", xs.dims())
+        }
+        let (ys, mean, variance) = batch_norm_train(xs, &self.weight, &self.bias, self.eps)?;
+        self.record(&self.running_mean, &mean)?;
+        self.record(&self.running_var, &(variance * (count / (count - 1.0)))?)?;
+        Ok(ys)
+    }
+
+    fn record(&self, running: &Var, batch: &Tensor) -> Result<()> {
+        let kept = (running.as_detached_tensor() * (1.0 - self.momentum))?;
+        running.set(&(kept + (batch.detach() * self.momentum)?)?)
+    }
+
+    /// What the layer does in evaluation as (scale, shift), each (C): y = x · scale + shift.
+    fn affine(&self) -> Result<(Tensor, Tensor)> {
+        let deviation = (self.running_var.as_detached_tensor() + self.eps)?.sqrt()?;
+        let scale = (self.weight.detach() / deviation)?;
+        let shift = (self.bias.detach() - (self.running_mean.as_detached_tensor() * &scale)?)?;
+        Ok((scale, shift))
+    }
+}
+
+/// A convolution, batch norm or none, and ReLU or none.
+#[derive(Clone, Debug)]
+pub struct ConvNorm {
+    conv: Conv2d,
+    norm: Option<BatchNorm2d>,
+    relu: bool,
+}
+
+impl ConvNorm {
+    /// The three in a row.
+    pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>, relu: bool) -> Self {
+        Self { conv, norm, relu }
+    }
+
+    /// (N, C, h, w) → (N, O, h', w').
+    ///
+    /// # Errors
+    /// As the layers say.
+    pub fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let mut ys = self.conv.forward(xs)?;
+        if let Some(norm) = &self.norm {
+            ys = norm.forward(&ys, mode)?;
+        }
+        if self.relu { relu(&ys) } else { Ok(ys) }
+    }
+
+    /// The same function in evaluation as one convolution without a graph.
+    ///
+    /// weight' = weight · scale and bias' = bias · scale + shift, with scale = γ / √(σ² + eps) and shift = β − μ · scale.
+    ///
+    /// # Errors
+    /// When the device has no memory for the new weights.
+    pub fn folded(&self) -> Result<Self> {
+        let Conv2d { mut weight, mut bias, config } = self.conv.detached();
+        if let Some(norm) = &self.norm {
+            let (scale, shift) = norm.affine()?;
+            weight = weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+            bias = Some(match bias {
+                Some(bias) => ((bias * scale)? + shift)?,
+                None => shift,
+            });
+        }
+        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu })
+    }
+}

@@ -1,0 +1,39 @@
+//! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers.
+//!
+//! [`network`] builds any of [`networks`] by name and gives an [`Encoder`]: feature maps, pooled vectors, logits and named
+//! intermediate layers. What a network offers is data ([`Encoder::layers`]). [`Preprocessing`] makes of a picture what the
+//! weights were trained on.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candlewick_encoders::{Encoder, NetworkConfig, network};
+//! use candlewick_parameters::{Mode, Parameters};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let parameters = Parameters::new(7);
+//! let encoder = network("convnet", &NetworkConfig::default(), parameters.builder(&Device::Cpu))?;
+//! let images = Tensor::zeros((2, 3, 64, 64), DType::F32, &Device::Cpu)?;
+//! let map = encoder.map(&images, &mut Mode::Eval)?;
+//! assert_eq!(map.dims(), [2, encoder.channels(), 64 / encoder.stride(), 64 / encoder.stride()]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod convnet;
+mod encoder;
+mod file_hash;
+mod head;
+pub mod layers;
+mod network;
+mod preprocessing;
+mod resnet;
+mod squeezenet;
+
+pub use convnet::{ConvBlock, ConvNet};
+pub use encoder::{Encoder, LayerInfo};
+pub use file_hash::file_hash;
+pub use head::classes_in;
+pub use network::{NetworkConfig, frozen_prefixes, head_prefix, network, networks, stages};
+pub use preprocessing::{Interpolation, Preprocessing, Resize};
+pub use resnet::ResNet;
+pub use squeezenet::SqueezeNet;

@@ -1,0 +1,140 @@
+//! Fresh values, heads, freezing, and what happens with the weights of another network.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod hashed;
+
+use candle_core::{DType, Device, Tensor};
+use candlewick_encoders::{NetworkConfig, classes_in, frozen_prefixes, head_prefix, network, networks};
+use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
+use hashed::images;
+
+const CPU: Device = Device::Cpu;
+
+fn config(classes: Option<usize>) -> NetworkConfig {
+    NetworkConfig { classes, ..Default::default() }
+}
+
+fn deviation(tensor: &Tensor) -> f64 {
+    let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+#[test]
+fn fresh_values_are_torchvisions() {
+    let parameters = Parameters::new(3);
+    let config = NetworkConfig { zero_init_residual: true, ..config(Some(7)) };
+    network("resnet18", &config, parameters.builder(&CPU)).unwrap();
+    let tensors: std::collections::HashMap<String, Tensor> = parameters.tensors().into_iter().collect();
+    let near = |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 0.02, "{found}, not {wanted}");
+    near(deviation(&tensors["layer3.1.conv2.weight"]), (2.0 / (256.0 * 9.0f64)).sqrt());
+    near(deviation(&tensors["conv1.weight"]), (2.0 / (64.0 * 49.0f64)).sqrt());
+    near(deviation(&tensors["fc.weight"]), (1.0 / (3.0 * 512.0f64)).sqrt());
+    assert_eq!(deviation(&tensors["layer1.0.bn1.weight"]), 1.0);
+    assert_eq!(deviation(&tensors["layer1.0.bn2.weight"]), 0.0);
+    assert_eq!(deviation(&tensors["layer1.0.bn1.running_var"]), 1.0);
+
+    let parameters = Parameters::new(3);
+    network("squeezenet1_1", &config, parameters.builder(&CPU)).unwrap();
+    let tensors: std::collections::HashMap<String, Tensor> = parameters.tensors().into_iter().collect();
+    near(deviation(&tensors["features.12.expand3x3.weight"]), (2.0 / (64.0 * 9.0f64)).sqrt());
+    near(deviation(&tensors["classifier.1.weight"]), 0.01);
+    assert_eq!(deviation(&tensors["features.0.bias"]), 0.0);
+}
+
+#[test]
+fn weights_of_another_network_are_reported_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let saved = Parameters::new(1);
+    network("squeezenet1_1", &config(Some(10)), saved.builder(&CPU)).unwrap();
+    saved.save(&path).unwrap();
+
+    let loaded = Parameters::from_safetensors(&path).unwrap();
+    network("convnet", &config(Some(10)), loaded.builder(&CPU)).unwrap();
+    let report = loaded.verify().unwrap_err().to_string();
+    let report = report.lines().next().unwrap();
+    for part in ["weights.safetensors", "missing: blocks.0.conv.weight", "unused: classifier.1.bias"] {
+        assert!(report.contains(part), "{part} is not in: {report}");
+    }
+
+    let loaded = Parameters::from_safetensors(&path).unwrap();
+    network("squeezenet1_1", &config(Some(5)), loaded.builder(&CPU)).unwrap();
+    let report = loaded.verify().unwrap_err().to_string();
+    assert!(
+        report.contains("classifier.1.weight (the network has [5, 512, 1, 1], the file [10, 512, 1, 1])"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = Tensor::ones((1, 3, 64, 64), DType::F32, &CPU).unwrap();
+    for name in ["convnet", "squeezenet1_1"] {
+        let path = folder.path().join(name);
+        let saved = Parameters::new(1);
+        let whole = network(name, &config(Some(10)), saved.builder(&CPU)).unwrap();
+        saved.save(&path).unwrap();
+        assert_eq!(classes_in(name, &SafetensorsFile::open(&path).unwrap()).unwrap(), Some(10));
+
+        let loaded = Parameters::from_safetensors(&path).unwrap();
+        let encoder = network(name, &config(None), loaded.builder(&CPU)).unwrap();
+        loaded.verify().unwrap();
+        let head = format!("{}.", head_prefix(name).unwrap());
+        assert!(loaded.names().iter().any(|name| name.starts_with(&head)));
+        assert!(!loaded.trainable().iter().any(|(name, _)| name.starts_with(&head)));
+        assert_eq!(loaded.trainable().len() + 2, saved.trainable().len());
+        let logits = |net: &dyn candlewick_encoders::Encoder| {
+            net.logits(&images, &mut Mode::Eval).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(logits(encoder.as_ref()), logits(whole.as_ref()));
+
+        let headless = network(name, &config(None), Parameters::new(1).builder(&CPU)).unwrap();
+        assert_eq!(headless.classes(), None);
+        let fault = headless.logits(&images, &mut Mode::Eval).unwrap_err().to_string();
+        assert!(fault.contains("without a classification head"), "{fault}");
+    }
+}
+
+#[test]
+fn what_lies_before_a_stage_stands_still_and_what_follows_trains() {
+    let parameters = Parameters::new(5);
+    for prefix in frozen_prefixes("resnet18", Some("layer4")).unwrap() {
+        parameters.freeze(prefix);
+    }
+    let net = network("resnet18", &config(None), parameters.builder(&CPU)).unwrap();
+    let statistics = |parameters: &Parameters| -> Vec<(String, f64)> {
+        let buffers = parameters.tensors().into_iter().filter(|(name, _)| name.ends_with("running_mean"));
+        buffers.map(|(name, tensor)| (name, deviation(&tensor))).collect()
+    };
+    let before = statistics(&parameters);
+    let mut rng = Rng::derive(1, "train", 0);
+    let map = net.map(&images(64, 64), &mut Mode::Train(&mut rng)).unwrap();
+    let gradients = map.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+    let trained = parameters.trainable();
+    assert!(!trained.is_empty());
+    for (name, variable) in &trained {
+        assert!(name.starts_with("layer4."), "{name}");
+        assert!(deviation(gradients.get(variable.as_tensor()).unwrap()) > 0.0, "{name}");
+    }
+    for ((name, old), (_, new)) in before.iter().zip(statistics(&parameters)) {
+        assert_eq!(*old != new, name.starts_with("layer4."), "{name}");
+    }
+}
+
+#[test]
+fn frozen_prefixes_end_with_a_dot_and_unknown_names_are_told() {
+    let prefixes = frozen_prefixes("squeezenet1_1", Some("features.4")).unwrap();
+    assert_eq!(prefixes, ["features.0.", "features.3."]);
+    assert_eq!(frozen_prefixes("resnet50", None).unwrap().len(), 7);
+    let fault = frozen_prefixes("resnet50", Some("layer9")).unwrap_err().to_string();
+    assert!(fault.contains("layer9") && fault.contains("layer4"), "{fault}");
+    let Err(fault) = network("resnet19", &config(None), Parameters::new(1).builder(&CPU)) else { panic!("built") };
+    assert!(fault.to_string().contains("resnet19") && fault.to_string().contains("squeezenet1_1"), "{fault}");
+    assert_eq!(networks().len(), 7);
+    let net = network("convnet", &config(None), Parameters::new(1).builder(&CPU)).unwrap();
+    let fault = net.layer("layer1", &images(64, 64), &mut Mode::Eval).unwrap_err().to_string();
+    assert!(fault.contains("layer1") && fault.contains("blocks.3"), "{fault}");
+    let grey = Tensor::zeros((1, 1, 64, 64), DType::F32, &CPU).unwrap();
+    assert!(net.map(&grey, &mut Mode::Eval).unwrap_err().to_string().contains("(N, 3, height, width)"));
+}

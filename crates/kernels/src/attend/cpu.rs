@@ -1,0 +1,180 @@
+//! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
+
+use crate::node::{Call, Operation, with_f32};
+use crate::recurrence::smooth::{dot, exp, tanh, vectorised};
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// [`super::additive`] on keys, query, v and annotations.
+pub struct Additive;
+
+const NAME: &str = "additive attention";
+
+impl Operation for Additive {
+    // The tangents are computed again on the way back: that takes less time than writing and reading them.
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+        let (n, p, a) = inputs[0].dims3()?;
+        let c = inputs[3].dim(2)?;
+        let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
+        with_inputs(inputs, |keys, query, v, annotations| {
+            let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
+            rows.enumerate().for_each(|(row, (alpha, context))| {
+                weights(&keys[row * p * a..][..p * a], &query[row * a..][..a], v, alpha);
+                mean(&annotations[row * p * c..][..p * c], alpha, context);
+            });
+        })?;
+        let device = inputs[0].device();
+        Ok((vec![Tensor::from_vec(context, (n, c), device)?, Tensor::from_vec(alpha, (n, p), device)?], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let d_annotations = call.wanted[3].then(|| annotation_gradient(call, &gradients[0])).transpose()?;
+        if !call.wanted[..3].contains(&true) {
+            return Ok(vec![None, None, None, d_annotations]);
+        }
+        let (n, p, a) = call.inputs[0].dims3()?;
+        let d_energies = energy_gradient(call, gradients)?;
+        let (mut d_keys, mut d_query, mut d_v) = (vec![0f32; n * p * a], vec![0f32; n * a], vec![0f32; n * a]);
+        with_inputs(call.inputs, |keys, query, v, _| {
+            let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
+            rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
+                let positions = keys[row * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
+                for ((keys, d_keys), &d_energy) in positions.zip(&d_energies[row * p..][..p]) {
+                    key_gradient(keys, &query[row * a..][..a], v, d_energy, d_keys, d_query, d_v);
+                }
+            });
+        })?;
+        // Row after row, so that the order of the sum does not depend on threads.
+        let mut total = vec![0f32; a];
+        d_v.chunks_exact(a).for_each(|row| total.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
+        let device = call.inputs[0].device();
+        let d_keys = Tensor::from_vec(d_keys, (n, p, a), device)?;
+        let d_query = Tensor::from_vec(d_query, (n, a), device)?;
+        Ok(vec![Some(d_keys), Some(d_query), Some(Tensor::from_vec(total, a, device)?), d_annotations])
+    }
+}
+
+fn with_inputs<R>(inputs: &[Tensor], f: impl FnOnce(&[f32], &[f32], &[f32], &[f32]) -> R) -> Result<R> {
+    with_f32(NAME, &inputs[0], |keys| {
+        with_f32(NAME, &inputs[1], |query| {
+            with_f32(NAME, &inputs[2], |v| with_f32(NAME, &inputs[3], |annotations| f(keys, query, v, annotations)))
+        })
+    })???
+}
+
+/// α of one row from its keys.
+fn weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {
+    for (keys, alpha) in keys.chunks_exact(v.len()).zip(alpha.iter_mut()) {
+        *alpha = energy(keys, query, v);
+    }
+    let largest = alpha.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    alpha.iter_mut().for_each(|alpha| *alpha = exp(*alpha - largest));
+    let sum: f32 = alpha.iter().sum();
+    alpha.iter_mut().for_each(|alpha| *alpha /= sum);
+}
+
+/// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
+fn energy_gradient(call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
+    let (n, p, c) = call.inputs[3].dims3()?;
+    let mut d_energies = vec![0f32; n * p];
+    with_f32(NAME, &call.inputs[3], |annotations| {
+        with_f32(NAME, &call.outputs[1], |alpha| {
+            with_f32(NAME, &gradients[0], |d_context| {
+                with_f32(NAME, &gradients[1], |d_alpha| {
+                    d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
+                        let (alpha, d_alpha) = (&alpha[row * p..][..p], &d_alpha[row * p..][..p]);
+                        let d_context = &d_context[row * c..][..c];
+                        for (position, d_energy) in d_energies.iter_mut().enumerate() {
+                            let annotation = &annotations[(row * p + position) * c..][..c];
+                            *d_energy = d_alpha[position] + dot(d_context, annotation);
+                        }
+                        let mean = dot(alpha, d_energies);
+                        d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
+                    });
+                })
+            })
+        })
+    })????;
+    Ok(d_energies)
+}
+
+/// ∂L/∂annotations = α ⊗ ∂L/∂context.
+fn annotation_gradient(call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
+    let (n, p, c) = call.inputs[3].dims3()?;
+    let mut found = vec![0f32; n * p * c];
+    with_f32(NAME, &call.outputs[1], |alpha| {
+        with_f32(NAME, d_context, |d_context| {
+            found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
+                let d_context = &d_context[position / p * c..][..c];
+                found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
+            });
+        })
+    })??;
+    Tensor::from_vec(found, (n, p, c), d_context.device())
+}
+
+vectorised! {
+    /// v · tanh(keys + query) of one position.
+    fn energy(keys: &[f32], query: &[f32], v: &[f32]) -> f32 {
+        const LANES: usize = 16;
+        let mut sums = [0f32; LANES];
+        let whole = v.len() / LANES * LANES;
+        let chunks = keys.chunks_exact(LANES).zip(query.chunks_exact(LANES)).zip(v.chunks_exact(LANES));
+        for ((keys, query), v) in chunks {
+            for lane in 0..LANES {
+                sums[lane] += v[lane] * tanh(keys[lane] + query[lane]);
+            }
+        }
+        let rest = keys[whole..].iter().zip(&query[whole..]).zip(&v[whole..]);
+        sums.iter().sum::<f32>() + rest.map(|((key, query), v)| v * tanh(key + query)).sum::<f32>()
+    }
+}
+
+vectorised! {
+    /// Σ_p α_p annotations_p of one row, four positions at a time.
+    fn mean(annotations: &[f32], alpha: &[f32], context: &mut [f32]) {
+        let c = context.len();
+        let mut blocks = annotations.chunks_exact(4 * c);
+        let mut weights = alpha.chunks_exact(4);
+        for (block, weights) in (&mut blocks).zip(&mut weights) {
+            let (first, second) = block.split_at(2 * c);
+            let ((a0, a1), (a2, a3)) = (first.split_at(c), second.split_at(c));
+            for (i, sum) in context.iter_mut().enumerate() {
+                *sum += weights[0] * a0[i] + weights[1] * a1[i] + (weights[2] * a2[i] + weights[3] * a3[i]);
+            }
+        }
+        for (annotation, &weight) in blocks.remainder().chunks_exact(c).zip(weights.remainder()) {
+            context.iter_mut().zip(annotation).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+}
+
+vectorised! {
+    /// With t = tanh(keys + query): ∂L/∂keys = ∂L/∂e v (1 − t²), which also adds to ∂L/∂query; ∂L/∂v gets ∂L/∂e t.
+    fn key_gradient(
+        keys: &[f32],
+        query: &[f32],
+        v: &[f32],
+        d_energy: f32,
+        d_keys: &mut [f32],
+        d_query: &mut [f32],
+        d_v: &mut [f32],
+    ) {
+        let a = v.len();
+        let (keys, query, d_keys) = (&keys[..a], &query[..a], &mut d_keys[..a]);
+        let (d_query, d_v) = (&mut d_query[..a], &mut d_v[..a]);
+        for i in 0..a {
+            let t = tanh(keys[i] + query[i]);
+            let slope = d_energy * v[i] * (1.0 - t * t);
+            d_keys[i] = slope;
+            d_query[i] += slope;
+            d_v[i] += d_energy * t;
+        }
+    }
+}

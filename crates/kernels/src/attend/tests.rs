@@ -1,0 +1,128 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use candle_core::{DType, Device, Var};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// Values that a small generator makes from a seed.
+fn values(seed: u64, count: usize, scale: f32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| scale * next()).collect()
+}
+
+fn variables(seed: u64, (n, p, a, c): (usize, usize, usize, usize)) -> Vec<Var> {
+    let shapes: [&[usize]; 4] = [&[n, p, a], &[n, a], &[a], &[n, p, c]];
+    let make = |(i, shape): (usize, &&[usize])| {
+        let count = shape.iter().product();
+        Var::from_vec(values(seed + i as u64, count, 1.5), *shape, &Device::Cpu).unwrap()
+    };
+    shapes.iter().enumerate().map(make).collect()
+}
+
+/// A loss that looks at both outputs, and its gradients.
+fn gradients(variables: &[Var], context: &Tensor, alpha: &Tensor) -> (f64, Vec<Tensor>) {
+    let weigh = |tensor: &Tensor, seed| {
+        let weights = Tensor::from_vec(values(seed, tensor.elem_count(), 1.0), tensor.shape(), &Device::Cpu).unwrap();
+        (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
+    };
+    let loss = (weigh(context, 90) + weigh(alpha, 91)).unwrap();
+    let store = loss.backward().unwrap();
+    let value = loss.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
+    (value, variables.iter().map(|var| store.get(var.as_tensor()).unwrap().clone()).collect())
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(found: &Tensor, wanted: &Tensor, tolerance: f64, what: &str) {
+    assert_eq!(found.dims(), wanted.dims(), "{what}");
+    let (found, wanted) = (flat(found), flat(wanted));
+    // Sums that cancel are only as exact as their terms.
+    let largest = wanted.iter().fold(0.05f64, |largest, value| largest.max(value.abs()));
+    for (i, (f, w)) in found.iter().zip(&wanted).enumerate() {
+        assert!((f - w).abs() <= tolerance * largest, "{what}: {f} instead of {w} at {i}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cpu_kernels_equal_the_reference(
+        n in 1usize..5, p in 1usize..10, a in 1usize..40, c in 1usize..40, seed in 0u64..1000,
+    ) {
+        let variables = variables(seed, (n, p, a, c));
+        let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let fast = apply(cpu::Additive, &inputs).unwrap();
+        let plain = apply(reference::Additive, &inputs).unwrap();
+        assert_close(&fast[0], &plain[0], 1e-5, "context");
+        assert_close(&fast[1], &plain[1], 1e-5, "alpha");
+        let (_, fast) = gradients(&variables, &fast[0], &fast[1]);
+        let (_, plain) = gradients(&variables, &plain[0], &plain[1]);
+        for (i, (fast, plain)) in fast.iter().zip(&plain).enumerate() {
+            assert_close(fast, plain, 1e-5, &format!("gradient of input {i}"));
+        }
+    }
+}
+
+#[test]
+fn gradients_meet_finite_differences() {
+    let doubles: Vec<Var> = variables(5, (2, 3, 4, 5))
+        .iter()
+        .map(|var| Var::from_tensor(&var.as_detached_tensor().to_dtype(DType::F64).unwrap()).unwrap())
+        .collect();
+    let run = |inputs: &[Var]| {
+        let (context, alpha) = additive(&inputs[0], &inputs[1], &inputs[2], &inputs[3]).unwrap();
+        gradients(inputs, &context, &alpha)
+    };
+    let (_, found) = run(&doubles);
+    for (input, gradient) in found.iter().enumerate() {
+        let start = flat(&doubles[input]);
+        for (i, slope) in flat(gradient).into_iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = start.clone();
+                moved[i] += step;
+                let moved = Tensor::from_vec(moved, doubles[input].shape(), &Device::Cpu).unwrap();
+                let mut inputs = doubles.clone();
+                inputs[input] = Var::from_tensor(&moved).unwrap();
+                run(&inputs).0
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((difference - slope).abs() < 1e-7, "input {input} at {i}: {slope} instead of {difference}");
+        }
+    }
+}
+
+#[test]
+fn frozen_annotations_change_no_other_gradient_and_strided_inputs_serve() {
+    let variables = variables(3, (3, 5, 6, 4));
+    let frozen = variables[3].as_detached_tensor();
+    let strided = frozen.transpose(1, 2).unwrap().contiguous().unwrap().transpose(1, 2).unwrap();
+    let (context, alpha) = additive(&variables[0], &variables[1], &variables[2], &variables[3]).unwrap();
+    let (_, all) = gradients(&variables, &context, &alpha);
+    let (context, alpha) = additive(&variables[0], &variables[1], &variables[2], &strided).unwrap();
+    let (_, some) = gradients(&variables[..3], &context, &alpha);
+    for (some, all) in some.iter().zip(&all) {
+        assert_eq!(flat(some), flat(all));
+    }
+}
+
+#[test]
+fn large_energies_do_not_overflow_and_wrong_shapes_are_named() {
+    let device = Device::Cpu;
+    let keys = Tensor::new(&[[[100f32], [-100.0]]], &device).unwrap();
+    let (query, v) = (Tensor::zeros((1, 1), DType::F32, &device).unwrap(), Tensor::new(&[500f32], &device).unwrap());
+    let annotations = Tensor::new(&[[[1f32, 2.0], [3.0, 4.0]]], &device).unwrap();
+    let (context, alpha) = additive(&keys, &query, &v, &annotations).unwrap();
+    assert_close(&alpha, &Tensor::new(&[[1f32, 0.0]], &device).unwrap(), 1e-6, "alpha");
+    assert_close(&context, &Tensor::new(&[[1f32, 2.0]], &device).unwrap(), 1e-6, "context");
+    let message = additive(&keys, &query, &v, &query).unwrap_err().to_string();
+    assert!(message.contains("additive attention") && message.contains("[1, 2, 1]"), "{message}");
+    let nothing = annotations.narrow(1, 0, 0).unwrap();
+    assert!(additive(&keys.narrow(1, 0, 0).unwrap(), &query, &v, &nothing).is_err());
+}

@@ -1,0 +1,161 @@
+//! Two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups.
+//!
+//! Which path runs: f32 on the CPU takes `cpu` (im2col and one matrix product a picture, one graph node with its own
+//! backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
+//! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
+
+mod cpu;
+mod reference;
+
+use crate::node::{apply, on_cpu_f32};
+use candle_core::{Result, Tensor, bail};
+
+/// How the kernel walks over the map; pairs are (vertical, horizontal).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Positions between neighbouring outputs.
+    pub stride: (usize, usize),
+    /// Zeros added on each side.
+    pub padding: (usize, usize),
+    /// Positions between neighbouring kernel elements.
+    pub dilation: (usize, usize),
+    /// Channels are split into this many groups that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Self { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 }
+    }
+}
+
+/// Convolves maps with a bank of kernels, as torch.nn.functional.conv2d does.
+///
+/// y[n,o,i,j] = bias[o] + Σ_{c,u,v} weight[o,c,u,v] · x[n, g·C/groups + c, i·s + u·d − p, j·s + v·d − p], where g is the
+/// group of output o and x is 0 outside the map.
+///
+/// Shapes: `xs` (N, C, h, w), `weight` (O, C/groups, kh, kw), `bias` (O); the result is (N, O, h', w') with
+/// h' = ⌊(h + 2p − d·(kh − 1) − 1) / s⌋ + 1. Gradients flow to all three.
+///
+/// # Errors
+/// When the shapes do not fit each other, the kernel is larger than the padded map, or a stride, a dilation or `groups`
+/// is zero.
+pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
+    let geometry = Geometry::new(xs, weight, bias, options)?;
+    let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
+    match path(&inputs, options) {
+        Path::Cpu => Ok(apply(cpu::Convolution(geometry), &inputs)?.swap_remove(0)),
+        Path::Candle => {
+            let ys = xs.conv2d(weight, options.padding.0, options.stride.0, options.dilation.0, options.groups)?;
+            reference::with_bias(&ys, bias)
+        }
+        Path::Reference => reference::conv2d(xs, weight, bias, &geometry),
+    }
+}
+
+enum Path {
+    Cpu,
+    Candle,
+    Reference,
+}
+
+/// The one place that decides which path a call takes.
+fn path(inputs: &[&Tensor], options: &Conv2d) -> Path {
+    let even = |pair: (usize, usize)| pair.0 == pair.1;
+    let even = even(options.stride) && even(options.padding) && even(options.dilation);
+    if on_cpu_f32(inputs) {
+        Path::Cpu
+    } else if even && inputs.iter().all(|input| !input.device().is_cpu()) {
+        Path::Candle
+    } else {
+        Path::Reference
+    }
+}
+
+/// The checked sizes of one call.
+#[derive(Debug, Clone)]
+struct Geometry {
+    batch: usize,
+    groups: usize,
+    /// Input channels of a group.
+    channels: usize,
+    /// Output channels of a group.
+    outputs: usize,
+    input: (usize, usize),
+    kernel: (usize, usize),
+    output: (usize, usize),
+    stride: (usize, usize),
+    padding: (usize, usize),
+    dilation: (usize, usize),
+}
+
+impl Geometry {
+    fn new(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
+        let ([batch, channels, h, w], [outputs, per_group, kh, kw]) = (xs.dims(), weight.dims()) else {
+            bail!(
+                "conv2d: wants xs (N, C, h, w) and weight (O, C/groups, kh, kw), got {:?} and {:?}",
+                xs.dims(),
+                weight.dims()
+            );
+        };
+        let (batch, channels, outputs, groups) = (*batch, *channels, *outputs, options.groups);
+        let sizes = [channels, outputs, *h, *w, *kh, *kw];
+        let steps = [options.stride.0, options.stride.1, options.dilation.0, options.dilation.1, groups];
+        if sizes.contains(&0) || steps.contains(&0) {
+            bail!("conv2d: nothing but N may be 0, got xs {:?}, weight {:?} and {options:?}", xs.dims(), weight.dims());
+        }
+        if channels != per_group * groups || outputs % groups != 0 {
+            bail!(
+                "conv2d: with groups {groups}, xs {:?} wants a weight (O, {}, kh, kw) with O a multiple of {groups}, got {:?}",
+                xs.dims(),
+                channels as f64 / groups as f64,
+                weight.dims()
+            );
+        }
+        if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
+            bail!("conv2d: wants a bias of shape [{outputs}], got {:?}", bias.dims());
+        }
+        let out = |size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize| {
+            let (padded, extent) = (size + 2 * padding, dilation * (kernel - 1) + 1);
+            if padded < extent {
+                bail!("conv2d: a kernel that spans {extent} does not fit into a map of {size} with padding {padding}");
+            }
+            Ok((padded - extent) / stride + 1)
+        };
+        let output = (
+            out(*h, *kh, options.stride.0, options.padding.0, options.dilation.0)?,
+            out(*w, *kw, options.stride.1, options.padding.1, options.dilation.1)?,
+        );
+        Ok(Self {
+            batch,
+            groups,
+            channels: *per_group,
+            outputs: outputs / groups,
+            input: (*h, *w),
+            kernel: (*kh, *kw),
+            output,
+            stride: options.stride,
+            padding: options.padding,
+            dilation: options.dilation,
+        })
+    }
+
+    /// Rows of the column matrix: the inputs of one output.
+    fn depth(&self) -> usize {
+        self.channels * self.kernel.0 * self.kernel.1
+    }
+
+    /// Elements of one input channel.
+    fn area_in(&self) -> usize {
+        self.input.0 * self.input.1
+    }
+
+    /// Elements of one output channel.
+    fn area_out(&self) -> usize {
+        self.output.0 * self.output.1
+    }
+
+    fn output_shape(&self) -> (usize, usize, usize, usize) {
+        (self.batch, self.groups * self.outputs, self.output.0, self.output.1)
+    }
+}

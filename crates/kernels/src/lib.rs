@@ -1,0 +1,15 @@
+//! Operations with gradients that candle lacks, does slowly or does wrongly, on candle's tensors.
+//!
+//! Each operation is a function on tensors whose gradient flows through candle's `backward`. Operations with kernels or
+//! several outputs become one node of candle's graph through [`node`].
+
+pub mod activation;
+pub mod attend;
+pub mod conv;
+pub mod loss;
+pub mod node;
+pub mod norm;
+pub mod pool;
+pub mod recurrence;
+mod reduce;
+pub mod softmax;

@@ -1,0 +1,75 @@
+//! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads.
+
+use super::Rows;
+use crate::node::{Call, Operation, with_f32};
+use crate::recurrence::smooth::exp;
+use crate::reduce::sum1;
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+pub(super) struct Loss(pub(super) Rows);
+
+impl Operation for Loss {
+    /// Each row's largest logit m and log Σ exp(x − m): apart, since their sum would lose digits.
+    type Saved = Vec<(f32, f32)>;
+
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, Self::Saved)> {
+        let rows = &self.0;
+        let found: Vec<(f32, (f32, f32))> = with_f32(self.name(), &inputs[0], |logits| {
+            logits.par_chunks(rows.classes).enumerate().map(|(i, logits)| rows.loss(i, logits)).collect()
+        })?;
+        let (losses, normalizers): (Vec<f32>, Self::Saved) = found.into_iter().unzip();
+        let result = match rows.reduced {
+            true => Tensor::new(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() as f32, &Device::Cpu)?,
+            false => Tensor::from_vec(losses, &rows.shape[..], &Device::Cpu)?,
+        };
+        Ok((vec![result], normalizers))
+    }
+
+    fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let rows = &self.0;
+        let outer = with_f32(self.name(), &gradients[0], <[f32]>::to_vec)?;
+        let mut found = vec![0f32; call.inputs[0].elem_count()];
+        with_f32(self.name(), &call.inputs[0], |logits| {
+            let chunks = found.par_chunks_mut(rows.classes).zip(logits.par_chunks(rows.classes)).enumerate();
+            chunks.for_each(|(i, (found, logits))| {
+                let outer = if rows.reduced { outer[0] } else { outer[i] };
+                rows.gradient(i, logits, call.saved[i], outer, found);
+            });
+        })?;
+        Ok(vec![Some(Tensor::from_vec(found, call.inputs[0].shape(), &Device::Cpu)?)])
+    }
+}
+
+impl Rows {
+    /// The weighted loss of one row, and what its gradient needs.
+    fn loss(&self, i: usize, logits: &[f32]) -> (f32, (f32, f32)) {
+        let weight = self.weights[i];
+        if weight == 0.0 {
+            return (0.0, (0.0, 0.0));
+        }
+        let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest });
+        let log_sum = sum1(logits, |x| exp(x - largest)).ln();
+        let mut loss = log_sum + (largest - logits[self.targets[i] as usize]);
+        if self.smoothing > 0.0 {
+            let soft = log_sum - sum1(logits, |x| x - largest) / self.classes as f32;
+            loss = (1.0 - self.smoothing) as f32 * loss + self.smoothing as f32 * soft;
+        }
+        (weight * loss, (largest, log_sum))
+    }
+
+    /// weight · (softmax − (1 − s)·one-hot − s/V), times the gradient of the row's loss.
+    fn gradient(&self, i: usize, logits: &[f32], (largest, log_sum): (f32, f32), outer: f32, found: &mut [f32]) {
+        let scale = self.weights[i] * outer;
+        if self.weights[i] == 0.0 {
+            return;
+        }
+        let even = (self.smoothing / self.classes as f64) as f32;
+        found.iter_mut().zip(logits).for_each(|(found, &x)| *found = scale * (exp(x - largest - log_sum) - even));
+        found[self.targets[i] as usize] -= scale * (1.0 - self.smoothing) as f32;
+    }
+}

@@ -1,0 +1,227 @@
+//! The recurrence by candle's operations, on any device and in any type of float, with its backward pass by hand.
+
+use super::steps::{Steps, in_place};
+use super::{Gru, Lstm, Nonlinearity, Rnn};
+use crate::node::{Call, Operation};
+use candle_core::{D, Result, Tensor};
+use candle_nn::ops::sigmoid;
+
+/// One step of one cell for the whole batch.
+pub trait Formula: Copy + Send + Sync + 'static {
+    /// The name that errors use.
+    const LABEL: &'static str;
+    /// State tensors (N, H), the output first.
+    const STATES: usize;
+
+    /// The new state from the projected input, W_hh h (+ b_hh) and the state; and what backward needs.
+    fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)>;
+
+    /// The gradients of the projected input, of W_hh h, and of the state other than through W_hh.
+    fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)>;
+}
+
+/// The whole sequence on projected, w_hh, h0 and then c0 or b_hh.
+pub struct Sequence<K> {
+    pub kernel: K,
+    pub steps: Steps,
+}
+
+/// The state before a step, and what the step kept.
+pub struct Step {
+    state: Vec<Tensor>,
+    saved: Vec<Tensor>,
+}
+
+impl<K: Formula> Operation for Sequence<K> {
+    /// In the order of the recurrence.
+    type Saved = Vec<Step>;
+
+    fn name(&self) -> &'static str {
+        K::LABEL
+    }
+
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Vec<Step>)> {
+        let (projected, w) = (&inputs[0], inputs[1].t()?);
+        let (first, bias) = (&inputs[2..2 + K::STATES], inputs.get(2 + K::STATES));
+        let mut state = first.to_vec();
+        let (mut out, mut kept) = (Vec::new(), Vec::new());
+        for t in self.steps.order() {
+            let hidden = state[0].matmul(&w)?;
+            let hidden = bias.map_or(Ok(hidden.clone()), |bias| hidden.broadcast_add(bias))?;
+            let (new, left) = self.kernel.forward(&projected.narrow(1, t, 1)?.squeeze(1)?, &hidden, &state)?;
+            let mask = self.steps.mask(t, projected.dtype(), projected.device())?;
+            let blended: Vec<Tensor> = match &mask {
+                None => new,
+                Some(mask) => new.iter().zip(&state).map(|(new, old)| blend(mask, new, old)).collect::<Result<_>>()?,
+            };
+            out.push(match &mask {
+                None => blended[0].clone(),
+                Some(mask) => blended[0].broadcast_mul(mask)?,
+            });
+            let state = std::mem::replace(&mut state, blended);
+            if saved {
+                kept.push(Step { state, saved: left });
+            }
+        }
+        let out = in_place(&self.steps, self.steps.order(), &out, &first[0].zeros_like()?)?;
+        Ok((std::iter::once(out).chain(state).collect(), kept))
+    }
+
+    fn backward(&self, call: &Call<Vec<Step>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (projected, w) = (&call.inputs[0], &call.inputs[1]);
+        let mut d_state = gradients[1..].to_vec();
+        let (mut d_projected, mut d_hidden, mut before) = (Vec::new(), Vec::new(), Vec::new());
+        for (t, step) in self.steps.order().zip(call.saved).rev() {
+            let d_out = gradients[0].narrow(1, t, 1)?.squeeze(1)?;
+            let mask = self.steps.mask(t, projected.dtype(), projected.device())?;
+            let (d_new, kept) = match &mask {
+                None => (with_first(&d_state, &d_out)?, None),
+                Some(mask) => (masked(mask, &with_first(&d_state, &d_out)?)?, Some(masked(&flip(mask)?, &d_state)?)),
+            };
+            let (from_projected, from_hidden, d_old) = self.kernel.backward(&step.saved, &step.state, &d_new)?;
+            d_state = with_first(&d_old, &from_hidden.matmul(w)?)?;
+            if let Some(kept) = kept {
+                d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;
+            }
+            d_projected.push(from_projected);
+            d_hidden.push(from_hidden);
+            before.push(step.state[0].clone());
+        }
+        self.gathered(call, d_state, &d_projected, &d_hidden, &before)
+    }
+}
+
+impl<K: Formula> Sequence<K> {
+    /// The gradients of the inputs: those of the weights as one product over all steps.
+    fn gathered(
+        &self,
+        call: &Call<Vec<Step>>,
+        d_state: Vec<Tensor>,
+        d_projected: &[Tensor],
+        d_hidden: &[Tensor],
+        before: &[Tensor],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let projected = &call.inputs[0];
+        let zero = projected.zeros_like()?;
+        let zero = if self.steps.count > 0 { zero.narrow(1, 0, 1)?.squeeze(1)? } else { zero };
+        let d_projected = match d_projected {
+            [] => projected.zeros_like()?,
+            parts => in_place(&self.steps, self.steps.order().rev(), parts, &zero)?,
+        };
+        let (mut d_w, mut d_bias) = (None, None);
+        if !d_hidden.is_empty() {
+            let d_hidden = Tensor::cat(d_hidden, 0)?;
+            d_w = Some(d_hidden.t()?.matmul(&Tensor::cat(before, 0)?)?);
+            d_bias = Some(d_hidden.sum(0)?);
+        }
+        let mut found = vec![Some(d_projected), d_w];
+        found.extend(d_state.into_iter().map(Some));
+        if call.inputs.len() > 2 + K::STATES {
+            found.push(d_bias);
+        }
+        Ok(found)
+    }
+}
+
+/// `new` where the mask is 1, `old` where it is 0.
+fn blend(mask: &Tensor, new: &Tensor, old: &Tensor) -> Result<Tensor> {
+    new.broadcast_mul(mask)? + old.broadcast_mul(&flip(mask)?)?
+}
+
+fn flip(mask: &Tensor) -> Result<Tensor> {
+    mask.affine(-1.0, 1.0)
+}
+
+fn masked(mask: &Tensor, tensors: &[Tensor]) -> Result<Vec<Tensor>> {
+    tensors.iter().map(|tensor| tensor.broadcast_mul(mask)).collect()
+}
+
+/// The tensors, with `more` added to the first.
+fn with_first(tensors: &[Tensor], more: &Tensor) -> Result<Vec<Tensor>> {
+    let mut sums = tensors.to_vec();
+    sums[0] = (&sums[0] + more)?;
+    Ok(sums)
+}
+
+/// x (1 − x), the slope of the logistic function where it has the value x.
+fn bell(x: &Tensor) -> Result<Tensor> {
+    x * x.affine(-1.0, 1.0)?
+}
+
+/// 1 − x², the slope of tanh where it has the value x.
+fn slope(x: &Tensor) -> Result<Tensor> {
+    x.sqr()?.affine(-1.0, 1.0)
+}
+
+impl Formula for Rnn {
+    const LABEL: &'static str = "rnn";
+    const STATES: usize = 1;
+
+    fn forward(&self, projected: &Tensor, hidden: &Tensor, _: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let sum = (projected + hidden)?;
+        let h = match self.0 {
+            Nonlinearity::Tanh => sum.tanh()?,
+            Nonlinearity::Relu => sum.relu()?,
+        };
+        Ok((vec![h.clone()], vec![h]))
+    }
+
+    fn backward(&self, saved: &[Tensor], _: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
+        let d = match self.0 {
+            Nonlinearity::Tanh => (&d_new[0] * slope(&saved[0])?)?,
+            Nonlinearity::Relu => (&d_new[0] * saved[0].gt(0.0)?.to_dtype(saved[0].dtype())?)?,
+        };
+        Ok((d.clone(), d.clone(), vec![d.zeros_like()?]))
+    }
+}
+
+impl Formula for Lstm {
+    const LABEL: &'static str = "lstm";
+    const STATES: usize = 2;
+
+    fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let gates = (projected + hidden)?.chunk(4, D::Minus1)?;
+        let (i, f) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?);
+        let (g, o) = (gates[2].tanh()?, sigmoid(&gates[3])?);
+        let c = ((&f * &state[1])? + (&i * &g)?)?;
+        let squashed = c.tanh()?;
+        Ok((vec![(&o * &squashed)?, c], vec![i, f, g, o, squashed]))
+    }
+
+    fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
+        let [i, f, g, o, squashed] = saved else { candle_core::bail!("lstm: the gates were not kept") };
+        let dh = &d_new[0];
+        let dc = (&d_new[1] + ((dh * o)? * slope(squashed)?)?)?;
+        let di = ((&dc * g)? * bell(i)?)?;
+        let df = ((&dc * &state[1])? * bell(f)?)?;
+        let dg = ((&dc * i)? * slope(g)?)?;
+        let d_o = ((dh * squashed)? * bell(o)?)?;
+        let d = Tensor::cat(&[di, df, dg, d_o], D::Minus1)?;
+        Ok((d.clone(), d, vec![dh.zeros_like()?, (dc * f)?]))
+    }
+}
+
+impl Formula for Gru {
+    const LABEL: &'static str = "gru";
+    const STATES: usize = 1;
+
+    fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+        let (p, u) = (projected.chunk(3, D::Minus1)?, hidden.chunk(3, D::Minus1)?);
+        let r = sigmoid(&(&p[0] + &u[0])?)?;
+        let z = sigmoid(&(&p[1] + &u[1])?)?;
+        let n = (&p[2] + (&r * &u[2])?)?.tanh()?;
+        let h = ((z.affine(-1.0, 1.0)? * &n)? + (&z * &state[0])?)?;
+        Ok((vec![h], vec![r, z, n, u[2].clone()]))
+    }
+
+    fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
+        let [r, z, n, u] = saved else { candle_core::bail!("gru: the gates were not kept") };
+        let dh = &d_new[0];
+        let dn = ((dh * z.affine(-1.0, 1.0)?)? * slope(n)?)?;
+        let dr = ((&dn * u)? * bell(r)?)?;
+        let dz = ((dh * (&state[0] - n)?)? * bell(z)?)?;
+        let d_projected = Tensor::cat(&[&dr, &dz, &dn], D::Minus1)?;
+        let d_hidden = Tensor::cat(&[&dr, &dz, &(&dn * r)?], D::Minus1)?;
+        Ok((d_projected, d_hidden, vec![(dh * z)?]))
+    }
+}

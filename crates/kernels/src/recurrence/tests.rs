@@ -1,0 +1,252 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use candle_core::{D, DType, Device, Var};
+use candle_nn::ops::sigmoid;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Tanh,
+    Relu,
+    Lstm,
+    Gru,
+}
+
+const KINDS: [Kind; 4] = [Kind::Tanh, Kind::Relu, Kind::Lstm, Kind::Gru];
+
+impl Kind {
+    fn gates(self) -> usize {
+        match self {
+            Kind::Tanh | Kind::Relu => 1,
+            Kind::Lstm => 4,
+            Kind::Gru => 3,
+        }
+    }
+}
+
+/// Values that a small generator makes from a seed.
+fn values(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn tensor(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
+    let count = shape.iter().product();
+    Tensor::from_vec(values(seed, count), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+/// projected, w_hh, h0 and what the kind has beyond.
+fn variables(kind: Kind, (n, t, h): (usize, usize, usize), seed: u64, dtype: DType) -> Vec<Var> {
+    let wide = kind.gates() * h;
+    let mut shapes = vec![vec![n, t, wide], vec![wide, h], vec![n, h]];
+    match kind {
+        Kind::Lstm => shapes.push(vec![n, h]),
+        Kind::Gru => shapes.push(vec![wide]),
+        _ => {}
+    }
+    let make = |(i, shape): (usize, &Vec<usize>)| Var::from_tensor(&tensor(seed * 10 + i as u64, shape, dtype)).unwrap();
+    shapes.iter().enumerate().map(make).collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    Chosen,
+    Reference,
+    Unrolled,
+}
+
+fn outputs(kind: Kind, path: Path, vars: &[Var], lengths: Option<&[usize]>, reverse: bool) -> Vec<Tensor> {
+    let x: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+    let steps = || Steps::new("test", x[0].dim(0).unwrap(), x[0].dim(1).unwrap(), lengths, reverse).unwrap();
+    match (path, kind) {
+        (Path::Chosen, Kind::Tanh | Kind::Relu) => {
+            let (out, h) = rnn(x[0], x[1], x[2], nonlinearity(kind), lengths, reverse).unwrap();
+            vec![out, h]
+        }
+        (Path::Chosen, Kind::Lstm) => {
+            let (out, h, c) = lstm(x[0], x[1], x[2], x[3], lengths, reverse).unwrap();
+            vec![out, h, c]
+        }
+        (Path::Chosen, Kind::Gru) => {
+            let (out, h) = gru(x[0], x[1], Some(x[3]), x[2], lengths, reverse).unwrap();
+            vec![out, h]
+        }
+        (Path::Reference, Kind::Lstm) => apply(reference::Sequence { kernel: Lstm, steps: steps() }, &x).unwrap(),
+        (Path::Reference, Kind::Gru) => apply(reference::Sequence { kernel: Gru, steps: steps() }, &x).unwrap(),
+        (Path::Reference, _) => {
+            apply(reference::Sequence { kernel: Rnn(nonlinearity(kind)), steps: steps() }, &x).unwrap()
+        }
+        (Path::Unrolled, _) => {
+            let own = |i: usize| x[i].clone();
+            let (state, parameters) = match kind {
+                Kind::Lstm => (vec![own(2), own(3)], vec![own(1)]),
+                Kind::Gru => (vec![own(2)], vec![own(1), own(3)]),
+                _ => (vec![own(2)], vec![own(1)]),
+            };
+            let step = move |x: &Tensor, state: &[Tensor], p: &[Tensor]| written_out(kind, x, state, p);
+            let (out, state) = unrolled(step, x[0], &state, &parameters, lengths, reverse).unwrap();
+            std::iter::once(out).chain(state).collect()
+        }
+    }
+}
+
+fn nonlinearity(kind: Kind) -> Nonlinearity {
+    if kind == Kind::Relu { Nonlinearity::Relu } else { Nonlinearity::Tanh }
+}
+
+/// One step by candle's differentiable operations, independent of the kernels' formulas.
+fn written_out(kind: Kind, x: &Tensor, state: &[Tensor], parameters: &[Tensor]) -> Result<Vec<Tensor>> {
+    let u = state[0].matmul(&parameters[0].t()?)?;
+    Ok(match kind {
+        Kind::Tanh => vec![(x + u)?.tanh()?],
+        Kind::Relu => vec![(x + u)?.relu()?],
+        Kind::Lstm => {
+            let gates = (x + u)?.chunk(4, D::Minus1)?;
+            let c = ((sigmoid(&gates[1])? * &state[1])? + (sigmoid(&gates[0])? * gates[2].tanh()?)?)?;
+            vec![(sigmoid(&gates[3])? * c.tanh()?)?, c]
+        }
+        Kind::Gru => {
+            let (p, u) = (x.chunk(3, D::Minus1)?, u.broadcast_add(&parameters[1])?.chunk(3, D::Minus1)?);
+            let (r, z) = (sigmoid(&(&p[0] + &u[0])?)?, sigmoid(&(&p[1] + &u[1])?)?);
+            let n = (&p[2] + (r * &u[2])?)?.tanh()?;
+            vec![(&n + (z * (&state[0] - &n)?)?)?]
+        }
+    })
+}
+
+/// A loss that looks at every output, and the gradients of all inputs.
+fn gradients(vars: &[Var], outputs: &[Tensor]) -> (f64, Vec<Tensor>) {
+    let parts = outputs.iter().enumerate().map(|(i, output)| {
+        (output * tensor(900 + i as u64, output.dims(), output.dtype())).unwrap().sum_all().unwrap()
+    });
+    let loss = parts.reduce(|a, b| (a + b).unwrap()).unwrap();
+    let store = loss.backward().unwrap();
+    let value = loss.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
+    let gradient = |var: &Var| store.get(var.as_tensor()).map_or_else(|| var.zeros_like().unwrap(), Tensor::clone);
+    (value, vars.iter().map(gradient).collect())
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(found: &Tensor, wanted: &Tensor, what: &str) {
+    assert_eq!(found.dims(), wanted.dims(), "{what}");
+    let (found, wanted) = (flat(found), flat(wanted));
+    let largest = wanted.iter().fold(0.1f64, |largest, value| largest.max(value.abs()));
+    for (i, (f, w)) in found.iter().zip(&wanted).enumerate() {
+        assert!((f - w).abs() <= 1e-5 * largest, "{what}: {f} instead of {w} at {i}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 60, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn all_paths_agree(
+        kind in proptest::sample::select(&KINDS[..]),
+        n in 1usize..5, t in 1usize..6, h in 1usize..20, seed in 0u64..1000,
+        ragged in any::<bool>(), reverse in any::<bool>(),
+    ) {
+        let vars = variables(kind, (n, t, h), seed, DType::F32);
+        let lengths: Vec<usize> = values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths = ragged.then_some(&lengths[..]);
+        let fast = outputs(kind, Path::Chosen, &vars, lengths, reverse);
+        let (_, fast_gradients) = gradients(&vars, &fast);
+        for path in [Path::Reference, Path::Unrolled] {
+            let plain = outputs(kind, path, &vars, lengths, reverse);
+            for (i, (fast, plain)) in fast.iter().zip(&plain).enumerate() {
+                assert_close(fast, plain, &format!("{kind:?} {path:?} output {i}"));
+            }
+            let (_, plain) = gradients(&vars, &plain);
+            for (i, (fast, plain)) in fast_gradients.iter().zip(&plain).enumerate() {
+                assert_close(fast, plain, &format!("{kind:?} {path:?} gradient of input {i}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_meet_finite_differences() {
+    for (kind, path) in KINDS.iter().flat_map(|&kind| [(kind, Path::Chosen), (kind, Path::Unrolled)]) {
+        let vars = variables(kind, (2, 3, 2), 4, DType::F64);
+        let run = |vars: &[Var]| gradients(vars, &outputs(kind, path, vars, Some(&[3, 1]), true));
+        let (_, found) = run(&vars);
+        for (input, gradient) in found.iter().enumerate() {
+            let start = flat(&vars[input]);
+            for (i, slope) in flat(gradient).into_iter().enumerate() {
+                let at = |step: f64| {
+                    let mut moved = start.clone();
+                    moved[i] += step;
+                    let mut vars = vars.clone();
+                    let moved = Tensor::from_vec(moved, vars[input].shape(), &Device::Cpu).unwrap();
+                    vars[input] = Var::from_tensor(&moved).unwrap();
+                    run(&vars).0
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((difference - slope).abs() < 1e-7, "{kind:?} {path:?} input {input} at {i}: {slope} {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn five_thousand_steps_fit_on_a_small_stack() {
+    let work = || {
+        for (kind, path) in [(Kind::Lstm, Path::Chosen), (Kind::Gru, Path::Reference), (Kind::Tanh, Path::Unrolled)] {
+            let vars = variables(kind, (1, 5000, 2), 3, DType::F32);
+            let (_, found) = gradients(&vars, &outputs(kind, path, &vars, None, false));
+            assert!(flat(&found[0])[0] != 0.0 || flat(&found[1])[0] != 0.0);
+            assert!(found.iter().all(|gradient| flat(gradient).iter().all(|value| value.is_finite())));
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let vars = variables(Kind::Gru, (17, 4, 96), 2, DType::F32);
+            let outputs = outputs(Kind::Gru, Path::Chosen, &vars, None, false);
+            let (_, found) = gradients(&vars, &outputs);
+            outputs.iter().chain(&found).flat_map(flat).map(f64::to_bits).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(bits(1), bits(3));
+}
+
+#[test]
+fn only_wanted_gradients_are_computed_and_none_without_a_graph() {
+    let vars = variables(Kind::Lstm, (2, 3, 4), 1, DType::F32);
+    let cut: Vec<Tensor> = vars.iter().map(|var| var.as_detached_tensor()).collect();
+    let (out, ..) = lstm(&cut[0], &cut[1], &cut[2], &cut[3], None, false).unwrap();
+    assert!(!out.track_op());
+    let (out, ..) = lstm(&vars[0], &cut[1], &cut[2], &cut[3], None, false).unwrap();
+    let store = out.sum_all().unwrap().backward().unwrap();
+    let (all, ..) = lstm(&vars[0], &vars[1], &vars[2], &vars[3], None, false).unwrap();
+    let full = all.sum_all().unwrap().backward().unwrap();
+    assert_eq!(flat(store.get(&vars[0]).unwrap()), flat(full.get(&vars[0]).unwrap()));
+    assert!(store.get(&vars[1]).is_none());
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (x, w, h) = (zeros(&[2, 3, 8]), zeros(&[8, 2]), zeros(&[2, 2]));
+    let message = |result: Result<(Tensor, Tensor, Tensor)>| result.unwrap_err().to_string();
+    assert!(message(lstm(&x, &zeros(&[8, 3]), &h, &h, None, false)).contains("w_hh (4H, H)"));
+    assert!(message(lstm(&x, &w, &h, &zeros(&[3, 2]), None, false)).contains("[3, 2]"));
+    assert!(message(lstm(&x, &w, &h, &h, Some(&[1]), false)).contains("2 rows"));
+    assert!(message(lstm(&x, &w, &h, &h, Some(&[1, 4]), false)).contains("row 1 has length 4"));
+    let (out, last, _) = lstm(&x.narrow(1, 0, 0).unwrap(), &w, &h, &h, None, true).unwrap();
+    assert_eq!((out.dims(), last.dims()), (&[2, 0, 2][..], &[2, 2][..]));
+}

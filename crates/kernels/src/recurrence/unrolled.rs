@@ -1,0 +1,183 @@
+//! Any cell over a whole sequence as one node of the graph.
+
+use super::steps::{Steps, in_place};
+use crate::node::{Call, Operation, apply};
+use candle_core::{Result, Tensor, Var};
+
+/// A cell given as a function, over a whole sequence, with candle's gradient of one step at a time.
+///
+/// `step(x_t (N, D), state, parameters)` gives the new state, whose first tensor is also the step's output; it must be made
+/// of differentiable operations and depend on nothing that wants a gradient but its arguments. `xs` is (N, T, D), each state
+/// tensor has N rows. Gives the outputs (N, T, H) and the last state. The backward pass runs each step again, from the last
+/// to the first, and keeps only the states between the steps: memory is linear in T and nothing recurses over T.
+///
+/// # Errors
+/// When a shape does not fit, a length exceeds T, there is no state, or the step fails or changes the number of states.
+pub fn unrolled<F>(
+    step: F,
+    xs: &Tensor,
+    state: &[Tensor],
+    parameters: &[Tensor],
+    lengths: Option<&[usize]>,
+    reverse: bool,
+) -> Result<(Tensor, Vec<Tensor>)>
+where
+    F: Fn(&Tensor, &[Tensor], &[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
+{
+    let (n, t, _) = xs.dims3()?;
+    if state.is_empty() {
+        candle_core::bail!("unrolled: wants at least one state tensor, the output first")
+    }
+    if let Some(tensor) = state.iter().find(|tensor| tensor.dims().first() != Some(&n)) {
+        candle_core::bail!("unrolled: wants states of {n} rows, got {:?}", tensor.dims())
+    }
+    let steps = Steps::new("unrolled", n, t, lengths, reverse)?;
+    let inputs: Vec<&Tensor> = std::iter::once(xs).chain(state).chain(parameters).collect();
+    let mut outputs = apply(Unrolled { step, steps, states: state.len() }, &inputs)?.into_iter();
+    match outputs.next() {
+        Some(out) => Ok((out, outputs.collect())),
+        None => candle_core::bail!("unrolled: an output is missing"),
+    }
+}
+
+struct Unrolled<F> {
+    step: F,
+    steps: Steps,
+    states: usize,
+}
+
+impl<F> Operation for Unrolled<F>
+where
+    F: Fn(&Tensor, &[Tensor], &[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
+{
+    /// The state before each step, in the order of the recurrence.
+    type Saved = Vec<Vec<Tensor>>;
+
+    fn name(&self) -> &'static str {
+        "unrolled"
+    }
+
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Self::Saved)> {
+        let (xs, parameters) = (&inputs[0], &inputs[1 + self.states..]);
+        let mut state = inputs[1..1 + self.states].to_vec();
+        let zero = state[0].zeros_like()?;
+        let (mut out, mut kept) = (Vec::new(), Vec::new());
+        for t in self.steps.order() {
+            let mut new = self.call(&at(xs, t)?, &state, parameters)?;
+            match self.mask(t, xs)? {
+                None => out.push(new[0].clone()),
+                Some(mask) => {
+                    for (new, old) in new.iter_mut().zip(&state) {
+                        *new = spread(&mask, new)?.where_cond(new, old)?;
+                    }
+                    out.push(spread(&mask, &new[0])?.where_cond(&new[0], &zero)?);
+                }
+            }
+            let before = std::mem::replace(&mut state, new);
+            if saved {
+                kept.push(before);
+            }
+        }
+        let out = in_place(&self.steps, self.steps.order(), &out, &zero)?;
+        Ok((std::iter::once(out).chain(state).collect(), kept))
+    }
+
+    fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let split = 1 + self.states;
+        let xs = &call.inputs[0];
+        let parameters = call.inputs[split..].iter().zip(&call.wanted[split..]);
+        let parameters: Vec<Tensor> = parameters
+            .map(|(tensor, &wanted)| if wanted { variable(tensor) } else { Ok(tensor.clone()) })
+            .collect::<Result<_>>()?;
+        let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
+        let mut d_state = gradients[1..].to_vec();
+        let mut d_xs = Vec::new();
+        for (t, before) in self.steps.order().zip(call.saved).rev() {
+            let x = if call.wanted[0] { variable(&at(xs, t)?)? } else { at(xs, t)? };
+            let state: Vec<Tensor> = before.iter().map(variable).collect::<Result<_>>()?;
+            let new = self.call(&x, &state, &parameters)?;
+            let (inner, kept) = self.shares(t, xs, &d_state, &at(&gradients[0], t)?)?;
+            let mut loss: Option<Tensor> = None;
+            for (new, gradient) in new.iter().zip(&inner) {
+                let part = (new * gradient)?.sum_all()?;
+                loss = Some(loss.map_or(Ok(part.clone()), |loss| loss + part)?);
+            }
+            let Some(store) = loss.filter(Tensor::track_op).map(|loss| loss.backward()).transpose()? else {
+                candle_core::bail!("unrolled: the step's outputs do not depend on its arguments")
+            };
+            for (sum, parameter) in sums.iter_mut().zip(&parameters) {
+                if let Some(gradient) = store.get(parameter) {
+                    *sum = Some(sum.take().map_or(Ok(gradient.clone()), |sum| sum + gradient)?);
+                }
+            }
+            let or_zero = |tensor: &Tensor| store.get(tensor).map_or_else(|| tensor.zeros_like(), |g| Ok(g.clone()));
+            d_state = state.iter().map(or_zero).collect::<Result<_>>()?;
+            if let Some(kept) = kept {
+                d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;
+            }
+            if call.wanted[0] {
+                d_xs.push(or_zero(&x)?);
+            }
+        }
+        let d_xs = match d_xs.first() {
+            None => None,
+            Some(first) => Some(in_place(&self.steps, self.steps.order().rev(), &d_xs, &first.zeros_like()?)?),
+        };
+        Ok(std::iter::once(d_xs).chain(d_state.into_iter().map(Some)).chain(sums).collect())
+    }
+}
+
+impl<F> Unrolled<F>
+where
+    F: Fn(&Tensor, &[Tensor], &[Tensor]) -> Result<Vec<Tensor>>,
+{
+    fn call(&self, x: &Tensor, state: &[Tensor], parameters: &[Tensor]) -> Result<Vec<Tensor>> {
+        let new = (self.step)(x, state, parameters)?;
+        let shapes = |tensors: &[Tensor]| tensors.iter().map(|tensor| tensor.dims().to_vec()).collect::<Vec<_>>();
+        if shapes(&new) != shapes(state) {
+            candle_core::bail!("unrolled: a step made states {:?} from {:?}", shapes(&new), shapes(state))
+        }
+        Ok(new)
+    }
+
+    /// Whether each row has this step, as u8 (N, 1); nothing where all have it.
+    fn mask(&self, t: usize, xs: &Tensor) -> Result<Option<Tensor>> {
+        self.steps.mask(t, candle_core::DType::U8, xs.device())
+    }
+
+    /// The gradients of the step's outputs, and of the state of the rows that do not have this step.
+    fn shares(
+        &self,
+        t: usize,
+        xs: &Tensor,
+        d_state: &[Tensor],
+        d_out: &Tensor,
+    ) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
+        let mut inner = d_state.to_vec();
+        inner[0] = (&inner[0] + d_out)?;
+        let Some(mask) = self.mask(t, xs)? else { return Ok((inner, None)) };
+        let mut kept = Vec::new();
+        for (inner, gradient) in inner.iter_mut().zip(d_state) {
+            let (mask, zero) = (spread(&mask, gradient)?, gradient.zeros_like()?);
+            *inner = mask.where_cond(inner, &zero)?;
+            kept.push(mask.where_cond(&zero, gradient)?);
+        }
+        Ok((inner, Some(kept)))
+    }
+}
+
+/// Step t of (N, T, D), as (N, D).
+fn at(xs: &Tensor, t: usize) -> Result<Tensor> {
+    xs.narrow(1, t, 1)?.squeeze(1)
+}
+
+fn variable(tensor: &Tensor) -> Result<Tensor> {
+    Ok(Var::from_tensor(tensor)?.into_inner())
+}
+
+/// A mask (N, 1) in the shape of a tensor of N rows.
+fn spread(mask: &Tensor, tensor: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; tensor.rank()];
+    shape[0] = mask.dim(0)?;
+    mask.reshape(shape)?.broadcast_as(tensor.shape())
+}

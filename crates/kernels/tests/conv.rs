@@ -1,0 +1,103 @@
+//! Convolution against PyTorch, finite differences and the reference path.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod compare;
+
+use candle_core::{DType, Tensor};
+use candlewick_kernels::conv::{Conv2d, conv2d};
+use compare::*;
+use proptest::prelude::*;
+
+fn convolve(inputs: &[Tensor], options: &Conv2d) -> candle_core::Result<Tensor> {
+    conv2d(&inputs[0], &inputs[1], inputs.get(2), options)
+}
+
+#[test]
+fn values_and_gradients_are_those_of_pytorch() {
+    for (i, case) in cases("conv").iter().enumerate() {
+        let o = options(case);
+        let options = Conv2d { stride: (o[0], o[1]), padding: (o[2], o[3]), dilation: (o[4], o[5]), groups: o[6] };
+        check_case(case, &["xs", "weight", "bias"], &format!("conv2d {i}"), |x| convolve(x, &options));
+    }
+}
+
+#[test]
+fn gradients_are_finite_differences() {
+    let options = Conv2d { stride: (2, 1), padding: (1, 2), dilation: (1, 2), groups: 2 };
+    let inputs = [random(&[2, 4, 5, 6], 1), random(&[4, 2, 3, 2], 2), random(&[4], 3)];
+    check_differences(&inputs, |x| convolve(x, &options));
+    check_differences_f32(&inputs, |x| convolve(x, &options));
+}
+
+#[test]
+fn one_picture_on_several_threads_is_the_same_as_many() {
+    let (xs, weight) = (random(&[5, 6, 9, 9], 1), random(&[8, 3, 3, 3], 2));
+    let options = Conv2d { groups: 2, padding: (1, 1), ..Conv2d::default() };
+    let all = gradients(&[xs.clone(), weight.clone()], None, |x| convolve(x, &options));
+    for n in 0..5 {
+        let one = conv2d(&xs.narrow(0, n, 1).unwrap(), &weight, None, &options).unwrap();
+        assert_close(&one, &all.0.narrow(0, n, 1).unwrap(), 1e-6, "one picture");
+    }
+    let again = gradients(&[xs, weight], None, |x| convolve(x, &options));
+    assert_eq!(values(&all.0), values(&again.0));
+    all.1.iter().zip(&again.1).for_each(|(a, b)| assert_eq!(values(a), values(b), "two runs differ"));
+}
+
+#[test]
+fn no_pictures_give_no_maps() {
+    let ys = conv2d(&random(&[0, 2, 4, 4], 1), &random(&[3, 2, 3, 3], 2), None, &Conv2d::default()).unwrap();
+    assert_eq!(ys.dims(), [0, 3, 2, 2]);
+}
+
+#[test]
+fn errors_name_the_operation_and_the_shapes() {
+    let error = |xs: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2d| {
+        let bias = bias.map(|size| random(&[size], 3));
+        conv2d(&random(xs, 1), &random(weight, 2), bias.as_ref(), &options).unwrap_err().to_string()
+    };
+    let plain = Conv2d::default();
+    for (message, parts) in [
+        (error(&[2, 3, 4], &[2, 3, 1, 1], None, plain), ["conv2d", "[2, 3, 4]", "(N, C, h, w)"]),
+        (error(&[2, 3, 4, 4], &[2, 4, 1, 1], None, plain), ["conv2d", "(O, 3, kh, kw)", "[2, 4, 1, 1]"]),
+        (
+            error(&[2, 4, 4, 4], &[3, 2, 1, 1], None, Conv2d { groups: 2, ..plain }),
+            ["conv2d", "multiple of 2", "[3, 2, 1, 1]"],
+        ),
+        (error(&[2, 3, 4, 4], &[2, 3, 1, 1], Some(3), plain), ["conv2d", "[2]", "[3]"]),
+        (error(&[2, 3, 4, 4], &[2, 3, 5, 5], None, plain), ["conv2d", "spans 5", "map of 4"]),
+        (
+            error(&[2, 3, 4, 4], &[2, 3, 1, 1], None, Conv2d { stride: (0, 1), ..plain }),
+            ["conv2d", "stride: (0, 1)", "0"],
+        ),
+    ] {
+        parts.iter().for_each(|part| assert!(message.contains(part), "{message:?} lacks {part:?}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The f32 path equals the reference path in f64, in value and gradient, whatever the sizes and layouts.
+    #[test]
+    fn the_fast_path_is_the_reference(
+        (n, groups, channels, outputs) in (1usize..5, 1usize..4, 1usize..5, 1usize..5),
+        (h, w, kh, kw) in (1usize..14, 1usize..14, 1usize..5, 1usize..5),
+        stride in (1usize..4, 1usize..4), padding in (0usize..4, 0usize..4), dilation in (1usize..3, 1usize..3),
+        bias: bool, scatter: bool,
+    ) {
+        let options = Conv2d { stride, padding, dilation, groups };
+        let mut inputs = vec![random(&[n, channels * groups, h, w], 1), random(&[outputs * groups, channels, kh, kw], 2)];
+        if bias {
+            inputs.push(random(&[outputs * groups], 3));
+        }
+        let fits = h + 2 * padding.0 > dilation.0 * (kh - 1) && w + 2 * padding.1 > dilation.1 * (kw - 1);
+        prop_assert_eq!(convolve(&inputs, &options).is_ok(), fits);
+        if fits {
+            let wide: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(DType::F64).unwrap()).collect();
+            let (ys, dys) = gradients(&wide, None, |x| convolve(x, &options));
+            let layout = |x: &Tensor| if scatter && x.rank() > 1 { scattered(x) } else { x.clone() };
+            let (found, dfound) = gradients(&inputs, None, |x| convolve(&x.iter().map(layout).collect::<Vec<_>>(), &options));
+            assert_close(&found, &ys, 1e-5, "values");
+            dfound.iter().zip(&dys).for_each(|(found, expected)| assert_close(found, expected, 1e-5, "gradient"));
+        }
+    }
+}

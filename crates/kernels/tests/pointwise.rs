@@ -1,0 +1,77 @@
+//! Activations and softmax against PyTorch and finite differences; candle's own faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod compare;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candlewick_kernels::activation::{relu, sigmoid, tanh};
+use candlewick_kernels::softmax::{log_softmax, softmax};
+use compare::*;
+
+#[test]
+fn values_and_gradients_are_those_of_pytorch() {
+    for (i, case) in cases("pointwise").iter().enumerate() {
+        let o = options(case);
+        check_case(case, &["xs"], &format!("pointwise {i} {o:?}"), |x| match o[0] {
+            0 => relu(&x[0]),
+            1 => sigmoid(&x[0]),
+            2 => tanh(&x[0]),
+            3 => softmax(&x[0], o[1]),
+            _ => log_softmax(&x[0], o[1]),
+        });
+    }
+}
+
+#[test]
+fn gradients_are_finite_differences_on_any_layout() {
+    let functions: [&dyn Fn(&Tensor) -> Result<Tensor>; 5] =
+        [&relu, &sigmoid, &tanh, &|x| softmax(x, 1), &|x| log_softmax(x, 0)];
+    // No value near 0, where relu has no derivative.
+    let xs = random(&[4, 5], 1);
+    let xs = (&xs + xs.sign().unwrap()).unwrap();
+    for f in functions {
+        check_differences(std::slice::from_ref(&xs), |x| f(&x[0]));
+        check_differences_f32(std::slice::from_ref(&xs), |x| f(&scattered(&x[0])));
+    }
+}
+
+#[test]
+fn many_elements_are_those_of_f64() {
+    let xs = (random(&[3, 40_000], 1) * 20.0).unwrap();
+    for f in [relu, sigmoid, tanh] {
+        assert_close(&f(&xs).unwrap(), &f(&xs.to_dtype(DType::F64).unwrap()).unwrap(), 1e-6, "activation");
+    }
+}
+
+fn gradient_of_squares(xs: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> Option<Vec<f64>> {
+    let xs = Var::from_tensor(xs).unwrap();
+    let found = f(xs.as_tensor()).and_then(|ys| ((&ys + &ys.sqr()?)?.sum_all()?).backward()).unwrap();
+    found.get(&xs).map(values)
+}
+
+/// candle's relu passes the gradient on at exactly 0.
+#[test]
+fn candle_relu_has_a_gradient_at_zero() {
+    let xs = Tensor::new(&[-1f32, 0.0, 1.0], &Device::Cpu).unwrap();
+    assert_eq!(gradient_of_squares(&xs, relu).unwrap(), [0.0, 0.0, 3.0]);
+    assert_eq!(gradient_of_squares(&xs, Tensor::relu).unwrap(), [0.0, 1.0, 3.0], "candle's relu has been mended");
+    assert_eq!(gradient_of_squares(&xs.to_dtype(DType::F64).unwrap(), relu).unwrap(), [0.0, 0.0, 3.0]);
+}
+
+/// candle's fused softmax gives no gradient: https://github.com/huggingface/candle/issues/2168
+#[test]
+fn candle_softmax_last_dim_cuts_the_gradient() {
+    let xs = random(&[2, 5], 1);
+    let flows = |found: Option<Vec<f64>>| found.is_some_and(|found| found.iter().any(|value| value.abs() > 1e-6));
+    assert!(flows(gradient_of_squares(&xs, |x| softmax(x, 1))));
+    assert!(
+        !flows(gradient_of_squares(&xs, candle_nn::ops::softmax_last_dim)),
+        "candle's softmax_last_dim has been mended"
+    );
+}
+
+#[test]
+fn errors_name_the_operation() {
+    let xs = random(&[2, 5], 1);
+    assert!(softmax(&xs, 2).unwrap_err().to_string().contains("softmax"));
+    assert!(log_softmax(&xs, 2).unwrap_err().to_string().contains("log_softmax"));
+}

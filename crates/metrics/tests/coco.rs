@@ -1,0 +1,141 @@
+//! COCO's files: reading captions and results, writing scores, and the errors on the way.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use candlewick_metrics::cider::DocumentFrequency;
+use candlewick_metrics::coco::{
+    Caption, Error, ImageId, References, Scorer, distinct, evaluate, load_references, load_results,
+};
+use candlewick_metrics::meteor::{Matchers, Meteor};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn result(id: impl Into<ImageId>, caption: &str) -> Caption {
+    Caption { image_id: id.into(), caption: caption.to_owned() }
+}
+
+fn references() -> References {
+    let mut references = References::new();
+    references.insert(42.into(), vec!["A dog runs on the beach.".into(), "The dog's running.".into()]);
+    references.insert("cat.jpg".into(), vec!["A cat sleeps on a chair.".into()]);
+    references.insert(7.into(), vec!["Nobody asked for this one.".into()]);
+    references
+}
+
+#[test]
+fn files_in_and_scores_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let captions = json!({
+        "info": {"year": 2014}, "images": [{"id": 42}, {"id": "cat.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 42, "caption": "A dog runs on the beach."},
+            {"id": 2, "image_id": "cat.jpg", "caption": "A cat sleeps on a chair."},
+            {"id": 3, "image_id": 42, "caption": "The dog's running."},
+        ],
+    });
+    let references = load_references(file(&folder, "captions.json", &captions.to_string())).unwrap();
+    assert_eq!(references[&42.into()], ["A dog runs on the beach.", "The dog's running."]);
+    let results =
+        r#"[{"image_id": 42, "caption": "a dog runs on the beach"}, {"image_id": "cat.jpg", "caption": "A dog."}]"#;
+    let results = load_results(file(&folder, "results.json", results)).unwrap();
+    let scores = evaluate(&references, &results).unwrap();
+    let path = folder.path().join("scores.json");
+    scores.save(&path).unwrap();
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let overall = written["overall"].as_object().unwrap();
+    for key in ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"] {
+        assert!(overall[key].is_f64(), "{key}");
+    }
+    assert_eq!(overall["METEOR_matchers"], "exact+stem");
+    let dog = &written["imgToEval"]["42"];
+    assert_eq!(dog["image_id"], 42);
+    assert!((dog["METEOR"].as_f64().unwrap() - 1.0).abs() < 1e-12);
+    assert!((dog["ROUGE_L"].as_f64().unwrap() - 1.0).abs() < 1e-12);
+    // Unigrams: 6 + 1 of 8 match; lengths 6 + 2 against 6 + 6.
+    let expected = 7.0 / 8.0 * (1.0_f64 - 12.0 / 8.0).exp();
+    assert!((overall["Bleu_1"].as_f64().unwrap() - expected).abs() < 1e-8);
+    assert_eq!(written["imgToEval"]["cat.jpg"]["image_id"], "cat.jpg");
+}
+
+#[test]
+fn only_images_with_results_are_scored() {
+    let scores = evaluate(&references(), &[result(42, "a dog"), result("cat.jpg", "a cat")]).unwrap();
+    assert_eq!(scores.per_image.keys().collect::<Vec<_>>(), [&ImageId::from(42), &ImageId::from("cat.jpg")]);
+}
+
+#[test]
+fn settings_change_what_they_name() {
+    let results = [result(42, "dogs run"), result("cat.jpg", "A cat.")];
+    let default = Scorer::default().evaluate(&references(), &results).unwrap().overall;
+    let exact = Scorer { meteor: Meteor { matchers: Matchers::Exact }, ..Scorer::default() };
+    let exact = exact.evaluate(&references(), &results).unwrap().overall;
+    assert!(exact.meteor < default.meteor);
+    assert_eq!((exact.meteor_matchers, exact.bleu_1, exact.cider), (Matchers::Exact, default.bleu_1, default.cider));
+    // As it is, "cat." is in no reference.
+    let cat =
+        |tokenize| Scorer { tokenize, ..Scorer::default() }.evaluate(&references(), &results[1..]).unwrap().overall;
+    assert!(cat(false).rouge_l < cat(true).rouge_l);
+    // Of a corpus with one image only, CIDEr is 0 unless the frequencies come from elsewhere.
+    let one = |document_frequency| {
+        let scorer = Scorer { document_frequency, ..Scorer::default() };
+        scorer.evaluate(&references(), &[result(42, "a dog runs on the beach")]).unwrap().overall.cider
+    };
+    let elsewhere = vec![vec!["a".to_owned(), "cat".to_owned()]];
+    assert_eq!(one(None), 0.0);
+    assert!(one(Some(DocumentFrequency::from_references([elsewhere.as_slice(), &[]]))) > 1.0);
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let unknown = evaluate(&references(), &[result(43, "a dog")]).unwrap_err();
+    assert!(matches!(&unknown, Error::NoReferences(ImageId::Number(43))));
+    assert!(unknown.to_string().starts_with("image 43 has a result but no reference captions"));
+    let twice = evaluate(&references(), &[result(42, "a dog"), result(42, "a cat")]).unwrap_err();
+    assert!(twice.to_string().contains("image 42 has more than one result"));
+    assert!(matches!(evaluate(&references(), &[]), Err(Error::NoResults)));
+    let missing = load_results(folder.path().join("none.json")).unwrap_err();
+    assert!(missing.to_string().contains("none.json"));
+    let wrong = load_results(file(&folder, "wrong.json", r#"{"image_id": 1}"#)).unwrap_err();
+    assert!(wrong.to_string().contains("wrong.json: not COCO results, [{"), "{wrong}");
+    let wrong = load_references(file(&folder, "half.json", r#"{"annotations": [{"image_id": 1}]}"#)).unwrap_err();
+    assert!(
+        wrong.to_string().contains("half.json: not COCO captions") && wrong.to_string().contains("caption"),
+        "{wrong}"
+    );
+    for error in [unknown, twice, missing, wrong] {
+        assert!(!error.to_string().contains('\n'));
+    }
+}
+
+#[test]
+fn distinct_is_a_share() {
+    assert_eq!(distinct(&["a dog", "a cat", "a dog", "a dog"]), 0.5);
+    assert_eq!(distinct(&["a dog"]), 1.0);
+    assert_eq!(distinct::<&str>(&[]), 0.0);
+}
+
+#[test]
+fn a_thousand_images_are_scored_in_a_moment() {
+    let mut references = References::new();
+    let mut results = Vec::new();
+    let words =
+        ["a", "dog", "runs", "with", "the", "red", "ball", "on", "beach", "and", "two", "people", "watch", "it's"];
+    let caption = |seed: usize| {
+        (0..12).map(|k| words[(seed * 31 + k * k * 7 + seed / 14) % words.len()]).collect::<Vec<_>>().join(" ")
+    };
+    for image in 0..1000 {
+        references.insert(ImageId::Number(image as i64), (0..5).map(|k| caption(image * 5 + k)).collect());
+        results.push(result(image as i64, &caption(image * 3 + 1)));
+    }
+    let start = std::time::Instant::now();
+    assert_eq!(evaluate(&references, &results).unwrap().per_image.len(), 1000);
+    let seconds = start.elapsed().as_secs_f64();
+    println!("1,000 images with 5 references each: {seconds:.2} s");
+    assert!(seconds < 20.0);
+}

@@ -1,0 +1,58 @@
+//! Whether a call trains or evaluates: an argument, never a flag that a layer stores.
+
+use crate::Rng;
+use candle_core::{Result, Tensor};
+
+/// What a call is for: evaluation, or training with a generator for its random parts.
+#[derive(Debug)]
+pub enum Mode<'a> {
+    /// Dropout does nothing, batch norm uses its running statistics.
+    Eval,
+    /// Dropout draws from the generator, batch norm uses and records the batch's statistics.
+    Train(&'a mut Rng),
+}
+
+impl Mode<'_> {
+    /// Whether the call trains.
+    pub fn is_training(&self) -> bool {
+        matches!(self, Mode::Train(_))
+    }
+
+    /// Inverted dropout: x ⊙ m / (1 − p) with m ~ Bernoulli(1 − p) in training, x itself in evaluation.
+    ///
+    /// Input and output have the same shape. Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks
+    /// from overfitting".
+    ///
+    /// # Errors
+    /// When p lies outside [0, 1].
+    pub fn dropout(&mut self, xs: &Tensor, p: f64) -> Result<Tensor> {
+        if !(0.0..=1.0).contains(&p) {
+            candle_core::bail!("dropout: the probability {p} lies outside [0, 1]")
+        }
+        match self {
+            Mode::Train(rng) if p > 0.0 => xs * rng.dropout_mask(p, xs.shape(), xs.dtype(), xs.device())?,
+            _ => Ok(xs.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn dropout_keeps_the_mean_in_training_and_everything_in_evaluation() {
+        let xs = Tensor::ones(20_000, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let mut rng = Rng::derive(1, "dropout", 0);
+        let dropped = Mode::Train(&mut rng).dropout(&xs, 0.25).unwrap();
+        let values = dropped.to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        let kept = Mode::Eval.dropout(&xs, 0.25).unwrap().to_vec1::<f32>().unwrap();
+        assert!(kept.iter().all(|&v| v == 1.0));
+        assert!(Mode::Eval.dropout(&xs, 1.5).is_err());
+    }
+}

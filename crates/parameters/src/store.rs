@@ -1,0 +1,341 @@
+//! The ordered store of a network's parameters.
+
+use crate::initial::{Request, take_request};
+use crate::{Initial, Rng};
+use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use indexmap::IndexMap;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The parameters of a network by name, in the order in which its layers asked for them.
+///
+/// Cloning gives another handle on the same store. A store is either fresh ([`Parameters::new`]: values are drawn) or
+/// loaded ([`Parameters::from_safetensors`]: values come from a file). Parameters under a frozen prefix are handed to
+/// the layers as plain tensors, so that no graph is built for them.
+#[derive(Clone)]
+pub struct Parameters(Arc<Mutex<Store>>);
+
+struct Store {
+    seed: u64,
+    slots: IndexMap<String, Slot>,
+    source: Option<SafetensorsFile>,
+    frozen: Vec<String>,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+struct Slot {
+    var: Var,
+    buffer: bool,
+    frozen: bool,
+}
+
+impl Parameters {
+    /// A store whose parameters are drawn, each from a generator derived from `seed` and the parameter's name.
+    pub fn new(seed: u64) -> Self {
+        Self::with_source(seed, None)
+    }
+
+    /// A store whose parameters all come from a safetensors file; call [`Parameters::verify`] once the network is built.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no safetensors file.
+    pub fn from_safetensors(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::from_file(SafetensorsFile::open(path)?))
+    }
+
+    /// A store whose parameters all come from an opened file.
+    pub fn from_file(file: SafetensorsFile) -> Self {
+        Self::with_source(0, Some(file))
+    }
+
+    fn with_source(seed: u64, source: Option<SafetensorsFile>) -> Self {
+        let (slots, frozen, missing, misshapen) = Default::default();
+        Self(Arc::new(Mutex::new(Store { seed, slots, source, frozen, missing, misshapen })))
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Freezes the parameters whose names begin with `prefix`, before the network is built; `""` freezes all.
+    pub fn freeze(&self, prefix: impl Into<String>) {
+        self.store().frozen.push(prefix.into());
+    }
+
+    /// The builder that layers ask for their parameters, in f32 on this device.
+    pub fn builder(&self, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
+    }
+
+    /// All names, buffers included, in the order of the network.
+    pub fn names(&self) -> Vec<String> {
+        self.store().slots.keys().cloned().collect()
+    }
+
+    /// The variables that training changes, in the order of the network: no buffers and nothing frozen.
+    pub fn trainable(&self) -> Vec<(String, Var)> {
+        let store = self.store();
+        let trained = store.slots.iter().filter(|(_, slot)| !slot.buffer && !slot.frozen);
+        trained.map(|(name, slot)| (name.clone(), slot.var.clone())).collect()
+    }
+
+    /// Everything that a checkpoint holds, in the order of the network.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        self.store().slots.iter().map(|(name, slot)| (name.clone(), slot.var.as_detached_tensor())).collect()
+    }
+
+    /// The number of values in all parameters, buffers not counted.
+    pub fn count(&self) -> usize {
+        self.store().slots.values().filter(|slot| !slot.buffer).map(|slot| slot.var.elem_count()).sum()
+    }
+
+    /// Checks that a loaded network took exactly what its file holds.
+    ///
+    /// # Errors
+    /// One line that names the file and what was missing, of another shape, or unused.
+    pub fn verify(&self) -> Result<()> {
+        let store = self.store();
+        let Some(source) = &store.source else { return Ok(()) };
+        let unused = source.names().filter(|name| !store.slots.contains_key(*name)).map(str::to_owned).collect();
+        strict(source, &store.missing, &store.misshapen, unused)
+    }
+
+    /// Replaces the values of all parameters under `prefix` by those of a file that names them without it.
+    ///
+    /// Nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// One line that names the file and what was missing, of another shape, or unused.
+    pub fn assign(&self, file: &SafetensorsFile, prefix: &str) -> Result<()> {
+        let store = self.store();
+        let (mut missing, mut misshapen, mut found, mut used) = (vec![], vec![], vec![], HashSet::new());
+        for (name, slot) in store.slots.iter() {
+            let Some(short) = name.strip_prefix(prefix) else { continue };
+            match file.shape(short) {
+                None => missing.push(short.to_owned()),
+                Some(shape) if &shape != slot.var.shape() => misshapen.push(misfit(short, slot.var.shape(), &shape)),
+                Some(_) => found.push((short, slot)),
+            }
+            used.insert(short);
+        }
+        let unused = file.names().filter(|name| !used.contains(name)).map(str::to_owned).collect();
+        strict(file, &missing, &misshapen, unused)?;
+        for (name, slot) in found {
+            slot.var.set(&file.tensor(name, slot.var.device())?.to_dtype(slot.var.dtype())?)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces all values by those of a safetensors file with exactly these names and shapes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or as [`Parameters::assign`] says.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.assign(&SafetensorsFile::open(path)?, "")
+    }
+
+    /// Writes all parameters and buffers to a safetensors file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_safetensors(&self.tensors(), path.as_ref())
+    }
+}
+
+/// Writes tensors under their names, in sorted order as the format has it.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
+    let cpu: Vec<(String, Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
+    let views = cpu.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    safetensors::tensor::serialize_to_file(views, None, path)
+        .map_err(|error| Error::Msg(format!("{}: cannot be written: {error}", path.display())))
+}
+
+fn misfit(name: &str, wanted: &Shape, found: &Shape) -> String {
+    format!("{name} (the network has {:?}, the file {:?})", wanted.dims(), found.dims())
+}
+
+fn strict(file: &SafetensorsFile, missing: &[String], misshapen: &[String], unused: Vec<String>) -> Result<()> {
+    // PyTorch's counter of batches is in its checkpoints and in no network of ours.
+    let unused: Vec<String> = unused.into_iter().filter(|name| !name.ends_with("num_batches_tracked")).collect();
+    let faults: Vec<String> = [("missing", missing), ("of another shape", misshapen), ("unused", &unused)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{} {what}: {}", names.len(), shortened(names)))
+        .collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let path = file.path.display();
+    candle_core::bail!(
+        "{path}: these are not the weights of this network; {}; name the file that belongs to it",
+        faults.join("; ")
+    )
+}
+
+/// The first names, and how many more there are: the message stays one readable line.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+impl SimpleBackend for Parameters {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let request = take_request().unwrap_or_else(|| Request { initial: translate(init, &shape), buffer: false });
+        let mut store = self.store();
+        if !store.slots.contains_key(name) {
+            let value = store.value(&shape, name, &request.initial, device)?.to_dtype(dtype)?;
+            let frozen = store.frozen.iter().any(|prefix| name.starts_with(prefix.as_str()));
+            let slot = Slot { var: Var::from_tensor(&value)?, buffer: request.buffer, frozen };
+            store.slots.insert(name.to_owned(), slot);
+        }
+        let slot = &store.slots[name];
+        if slot.var.shape() != &shape {
+            candle_core::bail!("parameter {}", misfit(name, &shape, slot.var.shape()))
+        }
+        // A buffer stays a variable, so that batch norm can record its statistics in it.
+        Ok(if slot.frozen && !slot.buffer { slot.var.as_detached_tensor() } else { slot.var.as_tensor().clone() })
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let store = self.store();
+        let missing = || Error::CannotFindTensor { path: name.to_owned() }.bt();
+        if let Some(slot) = store.slots.get(name) {
+            return slot.var.as_tensor().to_dtype(dtype);
+        }
+        store.source.as_ref().ok_or_else(missing)?.tensor(name, device)?.to_dtype(dtype)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        let store = self.store();
+        store.slots.contains_key(name) || store.source.as_ref().is_some_and(|source| source.shape(name).is_some())
+    }
+}
+
+impl Store {
+    /// The value of a parameter asked for the first time. A fault of the file is noted for `verify`, which names all.
+    fn value(&mut self, shape: &Shape, name: &str, initial: &Initial, device: &Device) -> Result<Tensor> {
+        let Some(source) = &self.source else {
+            return initial.draw(shape, &mut Rng::derive(self.seed, name, 0), device);
+        };
+        match source.shape(name) {
+            None => self.missing.push(name.to_owned()),
+            Some(found) if &found != shape => self.misshapen.push(misfit(name, shape, &found)),
+            Some(_) => return source.tensor(name, device),
+        }
+        Tensor::zeros(shape, DType::F32, device)
+    }
+}
+
+/// The initial value that a layer of candle's asked for.
+fn translate(init: Init, shape: &Shape) -> Initial {
+    match init {
+        Init::Const(value) => Initial::Constant(value),
+        Init::Randn { stdev, .. } => Initial::Normal(stdev),
+        Init::Uniform { lo, up } => Initial::Uniform(up.abs().max(lo.abs())),
+        Init::Kaiming { dist, fan, non_linearity } => {
+            let std = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
+            match dist {
+                candle_nn::init::NormalOrUniform::Normal => Initial::Normal(std),
+                candle_nn::init::NormalOrUniform::Uniform => Initial::Uniform(std * 3f64.sqrt()),
+            }
+        }
+    }
+}
+
+/// A safetensors file in memory, its tensors converted when asked for.
+pub struct SafetensorsFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    entries: HashMap<String, Entry>,
+    order: Vec<String>,
+}
+
+struct Entry {
+    dtype: DType,
+    shape: Shape,
+    range: std::ops::Range<usize>,
+}
+
+impl SafetensorsFile {
+    /// Reads a file and checks its header against its length.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is cut short, or is no safetensors file; the message names it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
+        Self::from_bytes(path, bytes)
+    }
+
+    /// Takes the content of a file; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// When the content is cut short or is no safetensors file.
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let broken = |error: String| {
+            Error::Msg(format!("{}: not a whole safetensors file ({error}); take another copy of it", path.display()))
+        };
+        let mut entries = HashMap::new();
+        let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+        for (name, view) in file.iter() {
+            let dtype = DType::try_from(view.dtype()).map_err(|error| broken(format!("{name}: {error}")))?;
+            let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
+            let range = start..start + view.data().len();
+            entries.insert(name.to_owned(), Entry { dtype, shape: Shape::from(view.shape()), range });
+        }
+        let mut order: Vec<String> = entries.keys().cloned().collect();
+        order.sort();
+        Ok(Self { path, bytes, entries, order })
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
+    /// The file without the tensors whose names begin with `prefix`, such as a head that is not wanted.
+    pub fn without(mut self, prefix: &str) -> Self {
+        self.entries.retain(|name, _| !name.starts_with(prefix));
+        self.order.retain(|name| !name.starts_with(prefix));
+        self
+    }
+
+    /// The shape of a tensor, if the file holds it.
+    pub fn shape(&self, name: &str) -> Option<Shape> {
+        self.entries.get(name).map(|entry| entry.shape.clone())
+    }
+
+    /// A tensor on this device; 16-bit floats become f32.
+    ///
+    /// # Errors
+    /// When the file holds no such tensor.
+    pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let Some(entry) = self.entries.get(name) else {
+            candle_core::bail!("{}: holds no tensor {name}", self.path.display())
+        };
+        let tensor =
+            Tensor::from_raw_buffer(&self.bytes[entry.range.clone()], entry.dtype, entry.shape.dims(), device)?;
+        match entry.dtype {
+            DType::F16 | DType::BF16 => tensor.to_dtype(DType::F32),
+            _ => Ok(tensor),
+        }
+    }
+}

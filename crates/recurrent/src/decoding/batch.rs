@@ -1,0 +1,95 @@
+//! The rows that a search feeds to the decoder: which photo each belongs to, its state and its memory.
+
+use super::hypothesis::Trace;
+use super::{Decoder, GenerationConfig, Rows as _};
+use candle_core::{DType, Result, Tensor, bail};
+use candlewick_parameters::Mode;
+
+/// A row of the next step: it goes on from row `parent` of the last one, about `photo`, with `word`.
+pub(super) struct Next {
+    pub parent: usize,
+    pub photo: usize,
+    pub word: u32,
+}
+
+/// All sentences of all photos that are still being written, a row each.
+///
+/// It begins with one row per photo. Whenever the photos of the rows change (the first step branches, a photo is done),
+/// the memory is selected anew, so that a step costs what the rows at hand need.
+pub(super) struct Batch<'a, D: Decoder> {
+    decoder: &'a D,
+    memory: &'a D::Memory,
+    /// The memory of the rows where they are not simply the photos in order.
+    selected: Option<D::Memory>,
+    state: D::State,
+    photos: Vec<u32>,
+    words: Vec<u32>,
+    pub trace: Trace,
+}
+
+impl<'a, D: Decoder> Batch<'a, D> {
+    pub(super) fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+        config.validate_for(decoder.vocab_size())?;
+        Ok(Self {
+            decoder,
+            memory,
+            selected: None,
+            state: decoder.start(memory, &mut Mode::Eval)?,
+            photos: (0..count as u32).collect(),
+            words: vec![config.bos_token_id; count],
+            trace: Trace::new(config.bos_token_id),
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.photos.is_empty()
+    }
+
+    /// One step of the decoder for all rows; the logits as f32 on the host, row after row.
+    pub(super) fn step(&mut self) -> Result<Logits> {
+        let rows = self.words.len();
+        let vocab_size = self.decoder.vocab_size();
+        let words = Tensor::new(self.words.as_slice(), self.decoder.device())?;
+        let memory = self.selected.as_ref().unwrap_or(self.memory);
+        let step = self.decoder.step(&words, &self.state, memory, &mut Mode::Eval)?;
+        if step.logits.dims() != [rows, vocab_size] {
+            bail!("decoding: a step gave logits {:?}; wanted [{rows}, {vocab_size}]", step.logits.dims())
+        }
+        self.state = step.state;
+        self.trace.push_step(step.alpha);
+        let values = step.logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        Ok(Logits { values, vocab_size })
+    }
+
+    /// Keeps, repeats and drops rows: row m of the next step is `next[m]`.
+    pub(super) fn select(&mut self, next: &[Next]) -> Result<()> {
+        self.words = next.iter().map(|row| row.word).collect();
+        let photos: Vec<u32> = next.iter().map(|row| row.photo as u32).collect();
+        if !next.is_empty() {
+            let parents: Vec<u32> = next.iter().map(|row| row.parent as u32).collect();
+            self.state = self.state.select(&self.indices(&parents)?)?;
+            if photos != self.photos {
+                self.selected = Some(self.decoder.expand(self.memory, &self.indices(&photos)?)?);
+            }
+        }
+        self.photos = photos;
+        Ok(())
+    }
+
+    fn indices(&self, rows: &[u32]) -> Result<Tensor> {
+        Tensor::new(rows, self.decoder.device())
+    }
+}
+
+/// The logits (rows, V) of a step on the host.
+pub(super) struct Logits {
+    values: Vec<f32>,
+    vocab_size: usize,
+}
+
+impl Logits {
+    /// The logits of one row; empty where there is no such row.
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        self.values.chunks_exact(self.vocab_size).nth(row).unwrap_or_default()
+    }
+}

@@ -1,0 +1,316 @@
+//! How sentences are generated, under the names and in the file format of transformers.
+
+use candle_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
+
+/// When a beam search is done with a photo of which `num_beams` hypotheses have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum EarlyStopping {
+    /// `false` in the file: when the best running hypothesis, scored at its present length, is no better than the worst
+    /// ended one.
+    #[default]
+    False,
+    /// `true` in the file: at once.
+    True,
+    /// `"never"` in the file: when no running hypothesis can become better than the worst ended one; with a positive
+    /// length penalty it is scored as if the rest, up to `max_new_tokens`, came for free.
+    Never,
+}
+
+impl TryFrom<Value> for EarlyStopping {
+    type Error = String;
+    fn try_from(value: Value) -> std::result::Result<Self, String> {
+        match value {
+            Value::Bool(false) => Ok(Self::False),
+            Value::Bool(true) => Ok(Self::True),
+            Value::String(word) if word == "never" => Ok(Self::Never),
+            other => Err(format!("early_stopping is {other}; wanted true, false or \"never\"")),
+        }
+    }
+}
+
+impl From<EarlyStopping> for Value {
+    fn from(stopping: EarlyStopping) -> Self {
+        match stopping {
+            EarlyStopping::False => Value::Bool(false),
+            EarlyStopping::True => Value::Bool(true),
+            EarlyStopping::Never => Value::String("never".into()),
+        }
+    }
+}
+
+/// How sentences are generated: the keys of transformers' `generation_config.json`.
+///
+/// The default is greedy. Keys that are not listed here are ignored when a file is read, as transformers does; keys
+/// that a file lacks, or has as null, take the default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GenerationConfig {
+    /// The largest number of words, the end counted; a sentence cut off there is returned with `finished` false. 20.
+    pub max_new_tokens: usize,
+    /// The end is not taken before this many words. 0.
+    pub min_new_tokens: usize,
+    /// Hypotheses kept for each photo; 1 means no beams. 1.
+    pub num_beams: usize,
+    /// Whether words are drawn at random instead of taking the likeliest. false.
+    pub do_sample: bool,
+    /// Sampling divides the logits by it: below 1 keener, above 1 more even. 1.
+    pub temperature: f64,
+    /// Sampling draws among this many likeliest words; 0 means all. 50.
+    pub top_k: usize,
+    /// Sampling draws among the fewest likeliest words whose probabilities reach this sum; 1 means all. 1.
+    pub top_p: f64,
+    /// Scores are Σ log p / length^length_penalty: above 0 favours long sentences, below 0 short ones. 1.
+    pub length_penalty: f64,
+    /// When a beam search stops. false.
+    pub early_stopping: EarlyStopping,
+    /// No n words of this n come twice in a sentence; 0 means that they may. 0.
+    pub no_repeat_ngram_size: usize,
+    /// Scores of words already written are divided (above 0) or multiplied (below 0) by it; 1 means none. 1.
+    pub repetition_penalty: f64,
+    /// Hypotheses returned for each photo: at most `num_beams`, or the number of samples. 1.
+    pub num_return_sequences: usize,
+    /// Sequences of words that never come; the end alone is not banned by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_words_ids: Vec<Vec<u32>>,
+    /// Words that never come, such as the one for unknown words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suppress_tokens: Vec<u32>,
+    /// The word before the first. 1.
+    pub bos_token_id: u32,
+    /// The word that ends a sentence. 2.
+    pub eos_token_id: u32,
+    /// The word that fills rows of a batch; searches do not use it. 0.
+    pub pad_token_id: u32,
+    /// The seed of sampling; not a key of transformers, which ignores it. 0.
+    pub seed: u64,
+}
+
+impl Default for GenerationConfig {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 20,
+            min_new_tokens: 0,
+            num_beams: 1,
+            do_sample: false,
+            temperature: 1.0,
+            top_k: 50,
+            top_p: 1.0,
+            length_penalty: 1.0,
+            early_stopping: EarlyStopping::False,
+            no_repeat_ngram_size: 0,
+            repetition_penalty: 1.0,
+            num_return_sequences: 1,
+            bad_words_ids: Vec::new(),
+            suppress_tokens: Vec::new(),
+            bos_token_id: 1,
+            eos_token_id: 2,
+            pad_token_id: 0,
+            seed: 0,
+        }
+    }
+}
+
+impl GenerationConfig {
+    /// The likeliest word at each step.
+    pub fn greedy() -> Self {
+        Self::default()
+    }
+
+    /// A beam search with this many beams.
+    pub fn beam(num_beams: usize) -> Self {
+        Self { num_beams, ..Self::default() }
+    }
+
+    /// Words drawn at random: temperature first, then the `top_k` likeliest (0: all), then those that reach `top_p`.
+    pub fn sample(temperature: f64, top_k: usize, top_p: f64) -> Self {
+        Self { do_sample: true, temperature, top_k, top_p, ..Self::default() }
+    }
+
+    /// Reads and validates a `generation_config.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no JSON object, or has a value that is not valid: one line that names file and
+    /// key.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = std::fs::read_to_string(path).map_err(|e| e.to_string());
+        read.and_then(|text| Self::parse(&text)).map_err(|fault| Error::msg(format!("{}: {fault}", path.display())))
+    }
+
+    /// Reads and validates the text of a `generation_config.json`.
+    ///
+    /// # Errors
+    /// When the text is no JSON object, or has a value that is not valid.
+    pub fn from_json(text: &str) -> Result<Self> {
+        Self::parse(text).map_err(Error::msg)
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let Some(object) = value.as_object_mut() else {
+            return Err(format!("a generation config is a JSON object, found {value}"));
+        };
+        // transformers writes null where it has no value of its own.
+        object.retain(|_, value| !value.is_null());
+        for (key, value) in object.iter() {
+            // Each key is tried on its own first, so that the error can name it.
+            let alone = serde_json::Map::from_iter([(key.clone(), value.clone())]);
+            serde_json::from_value::<Self>(Value::Object(alone)).map_err(|e| format!("{key}: {e}"))?;
+        }
+        let config: Self = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Writes a `generation_config.json` that transformers reads too.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let text = serde_json::to_string_pretty(self).map_err(Error::msg)? + "\n";
+        std::fs::write(path, text).map_err(|e| Error::msg(format!("{}: {e}", path.display())))
+    }
+
+    /// Checks every value by itself and against the others.
+    ///
+    /// # Errors
+    /// One line that names the key, what is wanted and what was found.
+    pub fn validate(&self) -> Result<()> {
+        self.check().map_err(Error::msg)
+    }
+
+    fn check(&self) -> Check {
+        let positive = |key: &str, value: f64| {
+            if value.is_finite() && value > 0.0 { Ok(()) } else { wrong(key, "a number above 0", value) }
+        };
+        for (key, value) in [
+            ("max_new_tokens", self.max_new_tokens),
+            ("num_beams", self.num_beams),
+            ("num_return_sequences", self.num_return_sequences),
+        ] {
+            if value == 0 {
+                return wrong(key, "at least 1", value);
+            }
+        }
+        positive("temperature", self.temperature)?;
+        positive("repetition_penalty", self.repetition_penalty)?;
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return wrong("top_p", "a number above 0 and at most 1", self.top_p);
+        }
+        if !self.length_penalty.is_finite() {
+            return wrong("length_penalty", "a finite number", self.length_penalty);
+        }
+        if self.min_new_tokens > self.max_new_tokens {
+            return wrong(
+                "min_new_tokens",
+                format!("at most max_new_tokens = {}", self.max_new_tokens),
+                self.min_new_tokens,
+            );
+        }
+        if self.bad_words_ids.iter().any(Vec::is_empty) {
+            return wrong("bad_words_ids", "lists of at least one word", "an empty list");
+        }
+        self.check_search()
+    }
+
+    fn check_search(&self) -> Check {
+        let sequences = self.num_return_sequences;
+        if self.do_sample && self.num_beams > 1 {
+            return wrong("num_beams", "1 with do_sample: beams are not sampled", self.num_beams);
+        }
+        if self.num_beams > 1 && sequences > self.num_beams {
+            return wrong("num_return_sequences", format!("at most num_beams = {}", self.num_beams), sequences);
+        }
+        if self.num_beams == 1 && !self.do_sample && sequences > 1 {
+            return wrong("num_return_sequences", "1 for a greedy search (set num_beams or do_sample)", sequences);
+        }
+        Ok(())
+    }
+
+    /// Checks that the special words are in a vocabulary of this size.
+    pub(super) fn validate_for(&self, vocab_size: usize) -> Result<()> {
+        self.validate()?;
+        let single = [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)];
+        let suppressed = self.suppress_tokens.iter().map(|&word| ("suppress_tokens", word));
+        let banned = self.bad_words_ids.iter().flatten().map(|&word| ("bad_words_ids", word));
+        for (key, word) in single.into_iter().chain(suppressed).chain(banned) {
+            if word as usize >= vocab_size {
+                return wrong(key, format!("below the vocabulary's size {vocab_size}"), word).map_err(Error::msg);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing, or the fault in one line.
+type Check = std::result::Result<(), String>;
+
+fn wrong(key: &str, wanted: impl std::fmt::Display, found: impl std::fmt::Display) -> Check {
+    Err(format!("generation config: {key} must be {wanted}; found {found}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_of_transformers_is_read_and_ours_comes_back() {
+        let text = r#"{"_from_model_config": true, "max_length": 40, "num_beams": 4, "early_stopping": "never",
+            "top_k": null, "bad_words_ids": [[3, 4]], "length_penalty": 2, "transformers_version": "5.23.0"}"#;
+        let config = GenerationConfig::from_json(text).unwrap();
+        let wanted = GenerationConfig {
+            early_stopping: EarlyStopping::Never,
+            bad_words_ids: vec![vec![3, 4]],
+            length_penalty: 2.0,
+            ..GenerationConfig::beam(4)
+        };
+        assert_eq!(config, wanted);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("generation_config.json");
+        for config in [wanted, GenerationConfig::sample(0.7, 10, 0.9), GenerationConfig::greedy()] {
+            config.save(&path).unwrap();
+            assert_eq!(GenerationConfig::load(&path).unwrap(), config);
+        }
+        // transformers refuses empty lists: they are not written.
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("bad_words_ids"));
+        std::fs::write(&path, "{\"top_p\": 1.5}").unwrap();
+        let error = GenerationConfig::load(&path).unwrap_err().to_string();
+        assert!(error.contains("generation_config.json: ") && error.contains("top_p"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_line_that_names_the_key() {
+        for (text, wanted) in [
+            (r#"{"num_beams": 0}"#, "num_beams must be at least 1; found 0"),
+            (r#"{"num_beams": -2}"#, "num_beams"),
+            (r#"{"num_beams": "four"}"#, "num_beams"),
+            (r#"{"max_new_tokens": 0}"#, "max_new_tokens"),
+            (r#"{"temperature": 0}"#, "temperature must be a number above 0; found 0"),
+            (r#"{"top_p": 0.0}"#, "top_p"),
+            (r#"{"repetition_penalty": -1}"#, "repetition_penalty"),
+            (r#"{"min_new_tokens": 30}"#, "min_new_tokens must be at most max_new_tokens = 20; found 30"),
+            (r#"{"bad_words_ids": [[]]}"#, "bad_words_ids"),
+            (r#"{"early_stopping": "always"}"#, "early_stopping is \"always\"; wanted true, false or \"never\""),
+            (r#"{"num_beams": 2, "num_return_sequences": 3}"#, "num_return_sequences must be at most num_beams = 2"),
+            (r#"{"num_return_sequences": 2}"#, "num_return_sequences must be 1 for a greedy search"),
+            (r#"{"num_beams": 2, "do_sample": true}"#, "beams are not sampled"),
+            ("[1]", "a JSON object"),
+            ("{", "EOF"),
+        ] {
+            let error = GenerationConfig::parse(text).unwrap_err();
+            assert!(error.contains(wanted) && !error.contains('\n'), "{text}: {error}");
+        }
+        let error = GenerationConfig::greedy().validate_for(2).unwrap_err().to_string();
+        assert!(error.contains("eos_token_id must be below the vocabulary's size 2; found 2"), "{error}");
+        for wrong in [f64::NAN, f64::INFINITY] {
+            assert!(GenerationConfig::sample(wrong, 0, 1.0).validate().is_err());
+            assert!(GenerationConfig { length_penalty: wrong, ..GenerationConfig::beam(2) }.validate().is_err());
+        }
+    }
+}

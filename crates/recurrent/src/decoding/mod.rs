@@ -1,0 +1,49 @@
+//! Writing sentences with a [`Decoder`]: greedy, by sampling and by beams, for many photos in one batch.
+//!
+//! A search is a value: [`BeamSearch`] and [`Sampling`] are made for a decoder and its memory, move on a word at a time
+//! with `advance`, and `finish` tells at any moment what they have. [`generate`] picks the one that a
+//! [`GenerationConfig`] asks for and runs it to the end.
+
+mod batch;
+mod beam;
+mod config;
+mod decoder;
+mod ensemble;
+mod hypothesis;
+pub mod logits;
+mod rows;
+mod sampling;
+
+pub use beam::BeamSearch;
+pub use config::{EarlyStopping, GenerationConfig};
+pub use decoder::{Decoder, Forced, Step};
+pub use ensemble::Ensemble;
+pub use hypothesis::Hypothesis;
+pub use rows::Rows;
+pub use sampling::Sampling;
+
+use candle_core::Result;
+
+/// Writes sentences about each of the `count` rows of `memory`: for each, `num_return_sequences` hypotheses.
+///
+/// With `num_beams` above 1 they come from [`BeamSearch`], the best first; otherwise from [`Sampling`], which takes the
+/// likeliest word each time unless `do_sample` is set. No list is ever empty.
+///
+/// # Errors
+/// When the configuration is not valid for this decoder, a step fails, or logits are not numbers.
+pub fn generate<D: Decoder>(
+    decoder: &D,
+    memory: &D::Memory,
+    count: usize,
+    config: &GenerationConfig,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    if config.num_beams > 1 {
+        let mut search = BeamSearch::new(decoder, memory, count, config)?;
+        while search.advance()? {}
+        search.finish()
+    } else {
+        let mut search = Sampling::new(decoder, memory, count, config)?;
+        while search.advance()? {}
+        search.finish()
+    }
+}

@@ -1,0 +1,66 @@
+//! The gated recurrent unit.
+//!
+//! r = σ(W_ir x + b_ir + W_hr h + b_hr), z = σ(W_iz x + …), n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn));
+//! h' = (1 − z) ⊙ n + z ⊙ h.
+//!
+//! Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder for statistical machine translation", with
+//! the reset gate behind the product as PyTorch and cuDNN have it.
+
+use crate::cell::{Cell, CellConfig, Weights};
+use crate::linear::project;
+use candle_core::{DType, Device, Result, Tensor};
+use candlewick_kernels::recurrence;
+use candlewick_parameters::VarBuilder;
+
+/// The cell of torch.nn.GRU and torch.nn.GRUCell; the gates lie in the order r, z, n, and the state is h (N, H).
+#[derive(Clone, Debug)]
+pub struct GruCell {
+    weights: Weights,
+}
+
+impl Cell for GruCell {
+    type State = Tensor;
+
+    fn with_suffix(
+        input_size: usize,
+        hidden_size: usize,
+        config: &CellConfig,
+        suffix: &str,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        Ok(Self { weights: Weights::new(3, (input_size, hidden_size), config, None, suffix, &vb)? })
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.weights.hidden_size()
+    }
+
+    fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        Tensor::zeros((n, self.hidden_size()), dtype, device)
+    }
+
+    fn step(&self, x: &Tensor, state: &Tensor) -> Result<Tensor> {
+        Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        self.weights.tensors()
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Result<Self> {
+        Ok(Self { weights: Weights::from_tensors(parameters)? })
+    }
+
+    fn sequence(
+        &self,
+        xs: &Tensor,
+        state: &Tensor,
+        lengths: Option<&[usize]>,
+        reverse: bool,
+    ) -> Result<(Tensor, Tensor)> {
+        // b_hn stands within r ⊙ (…), so the two biases cannot be added beforehand.
+        let (b_ih, b_hh) = self.weights.biases.as_ref().map(|(ih, hh)| (ih, hh)).unzip();
+        let projected = project(xs, &self.weights.weight_ih, b_ih)?;
+        recurrence::gru(&projected, &self.weights.weight_hh, b_hh, state, lengths, reverse)
+    }
+}

@@ -1,0 +1,10 @@
+//! Searches over decoders small enough to know what must come out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod beam;
+mod decoder;
+mod recurrent;
+mod sampling;
+mod search;
+mod small;
+mod transformers;

@@ -1,0 +1,208 @@
+//! How a task is trained.
+
+use crate::optim::OptimizerConfig;
+use crate::{Error, Result, Schedule, Scores};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// How [`crate::fit`] trains; the part of a recipe that is the same for every task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FitConfig {
+    /// How often the data is gone through.
+    pub epochs: usize,
+    /// What dropout and the task's own random numbers are derived from.
+    pub seed: u64,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Over how many first steps the learning rate grows linearly; 0 for none.
+    pub warmup_steps: usize,
+    /// The largest norm of all gradients together.
+    pub clip_norm: Option<f64>,
+    /// The largest size of each gradient's entry (before the norm is clipped).
+    pub clip_value: Option<f64>,
+    /// How many batches make one step.
+    pub accumulate: usize,
+    /// What to do about parameters that the first step's gradient does not reach.
+    pub unreached: Unreached,
+    /// Epochs from one validation to the next; 0 for none. The last epoch always ends with one unless it is 0.
+    pub validate_every: usize,
+    /// The score that tells which checkpoint is the best; by default the first that the task gives.
+    pub metric: Option<Metric>,
+    /// When to stop for want of better scores.
+    pub early_stopping: Option<EarlyStopping>,
+    /// A score at which the run is done.
+    pub target: Option<Target>,
+    /// After how many seconds (all parts of a resumed run together) the run ends, at the next step.
+    pub max_seconds: Option<f64>,
+    /// Steps from one checkpoint to the next, beside the one after each epoch; 0 for none.
+    pub checkpoint_every: usize,
+    /// How many checkpoints are kept beside the last and the best.
+    pub keep: usize,
+    /// Steps from one line of the log to the next.
+    pub log_every: usize,
+    /// What to do where the folder holds a run.
+    pub resume: Resume,
+}
+
+/// What to do where the folder holds a run already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// Go on with it, if its configuration is the same; refuse otherwise.
+    #[default]
+    Auto,
+    /// Refuse.
+    Never,
+}
+
+/// What to do about parameters that no gradient reaches at the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unreached {
+    /// Name them once and go on.
+    #[default]
+    Report,
+    /// Name them and stop.
+    Error,
+}
+
+/// When to stop for want of better scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// How many validations in a row without a better score end the run.
+    pub patience: usize,
+    /// By how much a score must exceed the best one to count as better.
+    #[serde(default)]
+    pub min_delta: f64,
+    /// Which score; by default the run's metric.
+    #[serde(default)]
+    pub metric: Option<Metric>,
+}
+
+/// A score at which the run is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The score to reach.
+    pub value: f64,
+    /// Which score; by default the run's metric.
+    #[serde(default)]
+    pub metric: Option<Metric>,
+}
+
+/// The name of a score, higher being better; with a minus in front lower is better (`-perplexity`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Metric(pub String);
+
+impl Metric {
+    /// The name without the minus.
+    pub fn name(&self) -> &str {
+        self.0.strip_prefix('-').unwrap_or(&self.0)
+    }
+
+    /// The score, its sign turned where lower is better.
+    ///
+    /// # Errors
+    /// When there is no such score; the message lists those that there are.
+    pub fn of(&self, scores: &Scores) -> Result<f64> {
+        let sign = if self.0.starts_with('-') { -1.0 } else { 1.0 };
+        scores.get(self.name()).map(|score| sign * score).ok_or_else(|| {
+            let known: Vec<&str> = scores.iter().map(|(name, _)| name).collect();
+            Error::Config(format!("the task gives no score {}; it gives {}", self.name(), known.join(", ")))
+        })
+    }
+}
+
+impl From<&str> for Metric {
+    fn from(name: &str) -> Self {
+        Metric(name.to_owned())
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            seed: 0,
+            optimizer: OptimizerConfig::default(),
+            schedule: Schedule::default(),
+            warmup_steps: 0,
+            clip_norm: None,
+            clip_value: None,
+            accumulate: 1,
+            unreached: Unreached::default(),
+            validate_every: 1,
+            metric: None,
+            early_stopping: None,
+            target: None,
+            max_seconds: None,
+            checkpoint_every: 0,
+            keep: 0,
+            log_every: 1,
+            resume: Resume::default(),
+        }
+    }
+}
+
+/// Settings that may change between the parts of a run: none of them moves a weight.
+const FREE: [&str; 9] = [
+    "unreached",
+    "early_stopping",
+    "target",
+    "max_seconds",
+    "checkpoint_every",
+    "keep",
+    "log_every",
+    "resume",
+    "epochs",
+];
+
+impl FitConfig {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// One line that names the setting and what it must be.
+    pub fn check(&self) -> Result<()> {
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0);
+        let fault = if self.accumulate == 0 {
+            "accumulate is 0; one batch a step is 1"
+        } else if self.log_every == 0 {
+            "log_every is 0; a line for each step is 1"
+        } else if !positive(self.clip_norm) {
+            "clip_norm must be above 0; leave it out for none"
+        } else if !positive(self.clip_value) {
+            "clip_value must be above 0; leave it out for none"
+        } else if !positive(self.max_seconds) {
+            "max_seconds must be above 0; leave it out for none"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Config(fault.into()))
+    }
+
+    /// What must be the same for a run to be resumed: all that moves a weight, and the task's own configuration.
+    ///
+    /// The number of epochs counts only where the schedule depends on it, so that a finished run can be taken further.
+    pub(crate) fn identity(&self, task: Value) -> Result<Value> {
+        let mut fit = serde_json::to_value(self).map_err(|error| Error::Config(error.to_string()))?;
+        if let Value::Object(settings) = &mut fit {
+            let whole = matches!(self.schedule, Schedule::Cosine { .. });
+            settings.retain(|name, _| !FREE.contains(&name.as_str()) || (name == "epochs" && whole));
+        }
+        Ok(serde_json::json!({ "fit": fit, "task": task }))
+    }
+}

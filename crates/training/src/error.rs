@@ -1,0 +1,103 @@
+//! This crate's error: one line that names the file or the parameter, the fault and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a training can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An operation on tensors failed, or a weights file does not fit.
+    #[error("{0}")]
+    Candle(String),
+    /// An operation failed, with what was being done.
+    #[error("{what}: {error}")]
+    During {
+        /// What was being done.
+        what: String,
+        /// What went wrong.
+        error: Box<Error>,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("{path}: {doing}: {error}", path = path.display())]
+    File {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What could not be done with it.
+        doing: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file of a run is cut short or not what it should be.
+    #[error("{path}: {fault}", path = path.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        fault: String,
+    },
+    /// The configuration cannot be trained with.
+    #[error("{0}")]
+    Config(String),
+    /// The run that lies in the folder has another configuration.
+    #[error(
+        "{path}: holds a run of another configuration ({difference}); choose another folder, or set resume = \"never\" after removing it",
+        path = path.display()
+    )]
+    OtherRun {
+        /// The run's folder.
+        path: PathBuf,
+        /// Which settings differ.
+        difference: String,
+    },
+    /// The loss or the gradient became NaN or infinite.
+    #[error("step {step}: the {what} is {value}; {kept}; lower the learning rate or clip the gradients")]
+    NotFinite {
+        /// The step in which it happened, counted from 1.
+        step: usize,
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Which checkpoint is the last good one.
+        kept: String,
+    },
+    /// The task's own failure.
+    #[error("{0}")]
+    Task(String),
+}
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of a task's own.
+    pub fn task(error: impl std::fmt::Display) -> Self {
+        Error::Task(one_line(&error.to_string()))
+    }
+
+    /// This error with what was being done before it.
+    pub fn during(self, what: impl Into<String>) -> Self {
+        Error::During { what: what.into(), error: Box::new(self) }
+    }
+
+    /// An error of the system's on a file.
+    pub fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Error::File { path: path.to_path_buf(), doing, error }
+    }
+
+    /// A file that is not what it should be.
+    pub(crate) fn corrupt(path: &Path, fault: impl Into<String>) -> Self {
+        Error::Corrupt { path: path.to_path_buf(), fault: fault.into() }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        // A backtrace, where the user asked for one, follows on further lines.
+        Error::Candle(one_line(&error.to_string()))
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim_end().to_owned()
+}

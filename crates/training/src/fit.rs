@@ -1,0 +1,398 @@
+//! Training a task, from the first batch to the last checkpoint.
+
+use crate::checkpoint::{self, Checkpoint, TrainerState};
+use crate::gradients::Gradients;
+use crate::logs::{Logs, StepRecord};
+use crate::optim::Optimizer;
+use crate::{Error, Event, FitConfig, Metric, Observer, Position, Result, Resume, Schedule, Scores, Task, Unreached};
+use crate::{clip, durable, same};
+use candlewick_parameters::{Mode, Rng};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// All epochs are done.
+    Epochs,
+    /// The target was reached.
+    Target,
+    /// No better score for too many validations.
+    EarlyStopping,
+    /// The time was up.
+    MaxSeconds,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Steps taken, earlier parts of a resumed run included.
+    pub steps: usize,
+    /// Epochs finished.
+    pub epochs: usize,
+    /// Seconds, earlier parts included.
+    pub seconds: f64,
+    /// Why the run ended.
+    pub reason: StopReason,
+    /// The scores of the last validation.
+    pub last_scores: Option<Scores>,
+    /// The scores of the best validation.
+    pub best_scores: Option<Scores>,
+    /// The folder of the last checkpoint.
+    pub last: PathBuf,
+    /// The folder of the best checkpoint: the last one where nothing was validated.
+    pub best: PathBuf,
+}
+
+/// Trains a task in the run folder `out`, or goes on with the run that lies there.
+///
+/// A step is the gradient of the mean loss over the items of `accumulate` batches, clipped by value and then by norm, and
+/// the optimiser's formula at the schedule's rate. After each epoch the task is validated and a checkpoint is written. A
+/// run that was stopped at any moment and goes on ends with the same weights, bit for bit, on the same machine.
+///
+/// # Errors
+/// When the configuration cannot be used, the folder holds another run, a file cannot be read or written, the task
+/// fails, or the loss is no longer finite. What was written before stays as it was.
+pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut dyn Observer) -> Result<Report> {
+    let mut run = Run::open(task, config, out)?;
+    run.train(task, observer)
+}
+
+struct Run<'a> {
+    config: &'a FitConfig,
+    out: &'a Path,
+    optimizer: Optimizer,
+    state: TrainerState,
+    logs: Logs,
+    batches_per_epoch: usize,
+    started: Instant,
+    /// Seconds of the earlier parts of the run.
+    before: f64,
+    /// When the last step, validation or checkpoint ended.
+    last_step: Instant,
+    reported_unreached: bool,
+    /// The scores of a validation within an epoch, which no schedule sees.
+    interim_scores: Option<Scores>,
+}
+
+impl<'a> Run<'a> {
+    fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
+        config.check()?;
+        fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
+        durable::remove_leftovers(out)?;
+        let found = Checkpoint::load(out)?;
+        let identity = config.identity(task.config())?;
+        if let Some(found) = &found {
+            same::check_same(out, config, &found.state.config, &identity)?;
+        }
+        let parameters = task.parameters().trainable();
+        if parameters.is_empty() {
+            return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
+        }
+        let mut optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
+        let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
+        if let Some(found) = found {
+            found.restore(task, &mut optimizer)?;
+            state = TrainerState { config: identity, ..found.state };
+            // A crash may have come between the checkpoint and its entry.
+            checkpoint::publish(out, &state)?;
+        }
+        let logs = Logs::open(out, &state)?;
+        let (now, before) = (Instant::now(), state.seconds);
+        Ok(Self {
+            config,
+            out,
+            optimizer,
+            reported_unreached: state.step > 0,
+            state,
+            logs,
+            batches_per_epoch: task.batches_per_epoch(),
+            started: now,
+            before,
+            last_step: now,
+            interim_scores: None,
+        })
+    }
+
+    fn train<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Report> {
+        let TrainerState { step, epoch, .. } = self.state;
+        let (total_steps, epochs) = (self.total_steps(), self.config.epochs);
+        observer.event(&Event::Started { step, total_steps, epoch, epochs });
+        let reason = loop {
+            let over = if self.state.batch == 0 { self.over()? } else { None };
+            if let Some(reason) = over.or_else(|| self.time_up()) {
+                break reason;
+            }
+            let whole = self.epoch(task, observer)?;
+            let reason = if whole { self.end_epoch(task, observer)? } else { self.pause(task, observer)? };
+            if let Some(reason) = reason {
+                break reason;
+            }
+        };
+        observer.event(&Event::Finished { step: self.state.step, reason });
+        self.report(reason)
+    }
+
+    fn report(&self, reason: StopReason) -> Result<Report> {
+        let state = &self.state;
+        if state.step == 0 {
+            return Err(Error::Config("nothing was trained: epochs is 0".into()));
+        }
+        let last = self.out.join(checkpoint::folder_name(state.step));
+        let best = state.best_folder.as_ref().map(|best| self.out.join(best)).filter(|best| best.is_dir());
+        Ok(Report {
+            steps: state.step,
+            epochs: state.epoch,
+            seconds: self.seconds(),
+            reason,
+            last_scores: self.interim_scores.clone().or_else(|| state.last_scores.clone()),
+            best_scores: state.best_scores.clone(),
+            best: best.unwrap_or_else(|| last.clone()),
+            last,
+        })
+    }
+
+    /// Takes the steps of an epoch from where the run stands; false where the time was up before its end.
+    fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<bool> {
+        let (words, seconds) = (self.state.epoch_items, self.seconds());
+        let mut batches = task.batches(self.state.epoch, self.state.batch)?.peekable();
+        self.last_step = Instant::now();
+        while batches.peek().is_some() {
+            self.step(task, &mut batches, observer)?;
+            // The end of an epoch has a checkpoint of its own.
+            if batches.peek().is_none() {
+                break;
+            }
+            if self.time_up().is_some() {
+                return Ok(false);
+            }
+            let every = self.config.checkpoint_every;
+            if every > 0 && self.state.step.is_multiple_of(every) {
+                self.checkpoint(task, observer)?;
+            }
+        }
+        if self.state.batch == 0 {
+            return Err(Error::Config("the task gave no batch in a whole epoch; is its training set empty?".into()));
+        }
+        let took = self.seconds() - seconds;
+        observer.event(&Event::Epoch {
+            epoch: self.state.epoch,
+            loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
+            words_per_second: (self.state.epoch_items - words) as f64 / took.max(1e-9),
+        });
+        Ok(true)
+    }
+
+    /// One step over up to `accumulate` batches.
+    fn step<T: Task>(
+        &mut self,
+        task: &T,
+        batches: &mut dyn Iterator<Item = Result<T::Batch>>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let gradients = self.gradients(task, batches)?;
+        let (loss, items, parts) = (gradients.loss(), gradients.items(), gradients.parts());
+        let mut gradients = gradients.finish()?;
+        self.report_unreached(&gradients, observer)?;
+        if let Some(limit) = self.config.clip_value {
+            gradients = clip::by_value(&gradients, limit)?;
+        }
+        let gradient_norm = clip::global_norm(&gradients)?;
+        if !gradient_norm.is_finite() {
+            return Err(self.not_finite("norm of the gradients", gradient_norm));
+        }
+        let scale = self.config.clip_norm.map_or(1.0, |limit| clip::norm_scale(gradient_norm, limit));
+        let learning_rate = self.learning_rate();
+        self.optimizer.step(&gradients, learning_rate, scale)?;
+        self.state.step += 1;
+        self.state.epoch_loss += loss * items as f64;
+        self.state.epoch_items += items;
+        let words_per_second = items as f64 / self.last_step.elapsed().as_secs_f64().max(1e-9);
+        self.last_step = Instant::now();
+        let (step, epoch, seconds) = (self.state.step, self.state.epoch, self.seconds());
+        self.tell(
+            StepRecord { step, epoch, loss, parts, learning_rate, gradient_norm, words_per_second, seconds },
+            observer,
+        )
+    }
+
+    /// Goes back through the losses of up to `accumulate` batches.
+    fn gradients<T: Task>(
+        &mut self,
+        task: &T,
+        batches: &mut dyn Iterator<Item = Result<T::Batch>>,
+    ) -> Result<Gradients> {
+        let mut gradients = Gradients::new(self.config.accumulate > 1);
+        for batch in batches.take(self.config.accumulate) {
+            let batch = batch?;
+            let index = self.state.epoch as u64 * self.batches_per_epoch as u64 + self.state.batch as u64;
+            let mut rng = Rng::derive(self.config.seed, "dropout", index);
+            let loss = task.loss(&batch, &mut Mode::Train(&mut rng))?;
+            let value = gradients.add(&loss, self.optimizer.vars())?;
+            if !value.is_finite() {
+                return Err(self.not_finite("loss", value));
+            }
+            self.state.batch += 1;
+        }
+        Ok(gradients)
+    }
+
+    /// Logs a step and tells the observer of it.
+    fn tell(&mut self, record: StepRecord, observer: &mut dyn Observer) -> Result<()> {
+        if record.step.is_multiple_of(self.config.log_every) {
+            self.logs.step(&record)?;
+        }
+        let StepRecord { step, epoch, loss, ref parts, learning_rate, gradient_norm, words_per_second, seconds } =
+            record;
+        observer.event(&Event::Step {
+            step,
+            epoch,
+            loss,
+            parts,
+            learning_rate,
+            gradient_norm,
+            words_per_second,
+            seconds,
+        });
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let TrainerState { step, epoch, .. } = self.state;
+        let at = Position { step, epoch, total_steps: self.total_steps() };
+        let factor = self.config.schedule.factor(at, self.config.warmup_steps, &self.state.plateau);
+        self.config.optimizer.learning_rate() * factor
+    }
+
+    fn total_steps(&self) -> usize {
+        self.config.epochs * self.batches_per_epoch.div_ceil(self.config.accumulate)
+    }
+
+    fn report_unreached(
+        &mut self,
+        gradients: &[Option<candle_core::Tensor>],
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        if std::mem::replace(&mut self.reported_unreached, true) {
+            return Ok(());
+        }
+        let missing = self.optimizer.names().zip(gradients).filter(|(_, gradient)| gradient.is_none());
+        let names: Vec<String> = missing.map(|(name, _)| name.to_owned()).collect();
+        if names.len() == gradients.len() || (!names.is_empty() && self.config.unreached == Unreached::Error) {
+            let fault = "the loss's gradient does not reach them; freeze them, or mend the graph that was cut";
+            return Err(Error::Config(format!("parameters {}: {fault}", names.join(", "))));
+        }
+        if !names.is_empty() {
+            observer.event(&Event::Unreached { names: &names });
+        }
+        Ok(())
+    }
+
+    /// Validates where it is due, and writes the checkpoint of the epoch's end.
+    fn end_epoch<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Option<StopReason>> {
+        let (epoch, every) = (self.state.epoch, self.config.validate_every);
+        let due = every > 0 && ((epoch + 1).is_multiple_of(every) || epoch + 1 >= self.config.epochs);
+        if due {
+            let scores = self.validate(task, observer)?;
+            if let Schedule::Plateau { metric, .. } = &self.config.schedule {
+                let score = self.score(metric.as_ref(), &scores)?;
+                self.config.schedule.observe(score, &mut self.state.plateau);
+            }
+            if let Some(stopping) = &self.config.early_stopping {
+                let score = self.score(stopping.metric.as_ref(), &scores)?;
+                self.state.stopping.observe(score, stopping.min_delta);
+            }
+            self.state.last_scores = Some(scores);
+        }
+        self.state.epoch += 1;
+        (self.state.batch, self.state.epoch_loss, self.state.epoch_items) = (0, 0.0, 0);
+        self.state.finished = self.over()?.or_else(|| self.time_up());
+        self.checkpoint(task, observer)?;
+        self.logs.draw(self.out)?;
+        Ok(self.state.finished)
+    }
+
+    /// Ends within an epoch. The scores tell which checkpoint is the best, but neither schedule nor early stopping sees
+    /// them, so that the run, once it goes on, is the same as if it had never paused.
+    fn pause<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Option<StopReason>> {
+        if self.config.validate_every > 0 {
+            self.interim_scores = Some(self.validate(task, observer)?);
+        }
+        self.state.finished = Some(StopReason::MaxSeconds);
+        self.checkpoint(task, observer)?;
+        self.logs.draw(self.out)?;
+        Ok(self.state.finished)
+    }
+
+    fn validate<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Scores> {
+        let started = Instant::now();
+        let TrainerState { step, epoch, .. } = self.state;
+        let scores = task.validate(epoch)?;
+        let score = self.score(None, &scores)?;
+        let best = !score.is_nan() && self.state.best.is_none_or(|best| score > best);
+        if best {
+            self.state.best = Some(score);
+            self.state.best_folder = Some(checkpoint::folder_name(step));
+            self.state.best_scores = Some(scores.clone());
+        }
+        self.logs.validation(step, epoch, &scores, best, self.seconds())?;
+        observer.event(&Event::Validated { step, epoch, scores: &scores, best, took: started.elapsed() });
+        Ok(scores)
+    }
+
+    /// The score of this name, or of the run's metric, or the first.
+    fn score(&self, metric: Option<&Metric>, scores: &Scores) -> Result<f64> {
+        match (metric.or(self.config.metric.as_ref()), scores.iter().next()) {
+            (Some(metric), _) => metric.of(scores),
+            (None, Some((_, first))) => Ok(first),
+            (None, None) => Err(Error::Config("the task's validation gave no score".into())),
+        }
+    }
+
+    /// Whether the run is over at the end of an epoch.
+    fn over(&self) -> Result<Option<StopReason>> {
+        if let (Some(target), Some(scores)) = (&self.config.target, &self.state.last_scores) {
+            let sign = match target.metric.as_ref().or(self.config.metric.as_ref()) {
+                Some(metric) if metric.0.starts_with('-') => -1.0,
+                _ => 1.0,
+            };
+            if self.score(target.metric.as_ref(), scores)? >= sign * target.value {
+                return Ok(Some(StopReason::Target));
+            }
+        }
+        let waited = self.state.stopping.waited;
+        if self.config.early_stopping.as_ref().is_some_and(|stopping| waited > 0 && waited >= stopping.patience) {
+            return Ok(Some(StopReason::EarlyStopping));
+        }
+        Ok((self.state.epoch >= self.config.epochs).then_some(StopReason::Epochs))
+    }
+
+    fn time_up(&self) -> Option<StopReason> {
+        self.config.max_seconds.is_some_and(|limit| self.seconds() >= limit).then_some(StopReason::MaxSeconds)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn checkpoint<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<()> {
+        self.state.seconds = self.seconds();
+        self.state.task = task.state();
+        self.logs.sync(&mut self.state)?;
+        let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer, self.config.keep)?;
+        observer.event(&Event::Checkpoint { step: self.state.step, folder: &folder });
+        self.last_step = Instant::now();
+        Ok(())
+    }
+
+    fn not_finite(&self, what: &'static str, value: f64) -> Error {
+        let kept = match Checkpoint::load(self.out) {
+            Ok(Some(last)) => format!("the last checkpoint is {}", last.folder.display()),
+            _ => "no checkpoint was written yet".to_owned(),
+        };
+        Error::NotFinite { step: self.state.step + 1, what, value, kept }
+    }
+}

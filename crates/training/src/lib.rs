@@ -1,0 +1,32 @@
+//! From batches to checkpoints: tasks, optimisers, schedules, fit, logs and resuming.
+//!
+//! A [`Task`] gives batches, a loss and scores; [`fit`] does the rest: it goes back through the loss, clips, steps,
+//! schedules, logs, validates, writes checkpoints, and goes on with a run that was stopped at any moment, bit for bit.
+
+mod checkpoint;
+pub mod clip;
+mod config;
+pub mod curves;
+mod durable;
+mod error;
+mod exact;
+mod fit;
+mod gradients;
+mod logs;
+pub mod optim;
+mod progress;
+mod same;
+mod schedule;
+mod task;
+mod tensorboard;
+
+pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint};
+pub use config::{EarlyStopping, FitConfig, Metric, Resume, Target, Unreached};
+pub use error::{Error, Result};
+pub use fit::{Report, StopReason, fit};
+pub use logs::LOG_FILE;
+pub use optim::OptimizerConfig;
+pub use progress::{Bar, Event, Observer, Silent};
+pub use schedule::{Patience, Position, Schedule};
+pub use task::{Loss, MODEL_FILE, Scores, Task};
+pub use tensorboard::EVENTS_FILE;

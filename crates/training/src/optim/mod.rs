@@ -1,0 +1,235 @@
+//! Optimisers with their state by parameter name: Adam, AdamW, SGD, RMSprop.
+
+mod config;
+mod rule;
+pub(crate) mod slices;
+
+pub use config::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
+
+use crate::{Error, Result};
+use candle_core::{Tensor, Var};
+use candlewick_parameters::{SafetensorsFile, write_safetensors};
+use rayon::prelude::*;
+use rule::{Chunk, Now, Rule};
+use slices::{CHUNK, is_plain, with_slice, with_slice_mut};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// An optimiser over named parameters.
+///
+/// Each parameter has a factor on the learning rate, its own count of steps and its own state, made when its first gradient
+/// comes. f32 parameters on the CPU are changed in place, in one pass; others by candle's operations.
+pub struct Optimizer {
+    rule: Rule,
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    name: String,
+    var: Var,
+    factor: f64,
+    steps: usize,
+    state: Vec<Tensor>,
+}
+
+impl Optimizer {
+    /// An optimiser over these parameters, in this order, each with the factor on its learning rate.
+    ///
+    /// # Errors
+    /// When the configuration's numbers cannot be used.
+    pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Var)>, factor: impl Fn(&str) -> f64) -> Result<Self> {
+        config.check()?;
+        let slot = |(name, var): (String, Var)| Slot { factor: factor(&name), name, var, steps: 0, state: vec![] };
+        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect() })
+    }
+
+    /// The names of the parameters, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().map(|slot| slot.name.as_str())
+    }
+
+    /// The variables of the parameters, in order.
+    pub fn vars(&self) -> impl Iterator<Item = &Var> {
+        self.slots.iter().map(|slot| &slot.var)
+    }
+
+    /// Takes one step: `gradients` in the order of the parameters, each times `scale` (from [`crate::clip::norm_scale`]).
+    ///
+    /// A parameter without a gradient stays as it is, its state too.
+    ///
+    /// # Errors
+    /// When a gradient has another shape than its parameter; the message names it.
+    pub fn step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
+        if gradients.len() != self.slots.len() {
+            let (found, wanted) = (gradients.len(), self.slots.len());
+            return Err(Error::Config(format!("optimizer: {found} gradients for {wanted} parameters")));
+        }
+        let rule = self.rule;
+        for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            let name = slot.name.clone();
+            slot.step(&rule, gradient, learning_rate, scale)
+                .map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the state as safetensors: `NAME.exp_avg` and so on by parameter name, and `NAME.step`.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the message names it.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
+            let steps = Tensor::new(slot.steps as i64, &candle_core::Device::Cpu)?;
+            tensors.push((format!("{}.step", slot.name), steps));
+            for (what, tensor) in self.rule.state_names().iter().zip(&slot.state) {
+                tensors.push((format!("{}.{what}", slot.name), tensor.clone()));
+            }
+        }
+        Ok(write_safetensors(&tensors, path)?)
+    }
+
+    /// Takes the state back from a file of [`Optimizer::save`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not the state of this optimiser over these parameters; nothing is changed then.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let file = SafetensorsFile::open(path)?;
+        let other =
+            |fault: String| Error::corrupt(path, format!("{fault}; this is the state of another optimizer or network"));
+        let mut loaded = Vec::with_capacity(self.slots.len());
+        let mut used = HashSet::new();
+        for slot in &self.slots {
+            let count = format!("{}.step", slot.name);
+            if file.shape(&count).is_none() {
+                loaded.push((0, vec![]));
+                continue;
+            }
+            let steps = file.tensor(&count, &candle_core::Device::Cpu)?.to_vec0::<i64>()?;
+            let mut state = Vec::new();
+            for what in self.rule.state_names() {
+                let name = format!("{}.{what}", slot.name);
+                match file.shape(&name) {
+                    Some(shape) if &shape == slot.var.shape() => {
+                        state.push(file.tensor(&name, slot.var.device())?.to_dtype(slot.var.dtype())?);
+                    }
+                    Some(shape) => {
+                        let wanted = slot.var.dims();
+                        return Err(other(format!(
+                            "{name} has the shape {:?} where {wanted:?} is wanted",
+                            shape.dims()
+                        )));
+                    }
+                    None => return Err(other(format!("{name} is missing"))),
+                }
+                used.insert(name);
+            }
+            used.insert(count);
+            loaded.push((usize::try_from(steps).unwrap_or_default(), state));
+        }
+        if let Some(name) = file.names().find(|name| !used.contains(*name)) {
+            return Err(other(format!("{name} belongs to no parameter")));
+        }
+        for (slot, (steps, state)) in self.slots.iter_mut().zip(loaded) {
+            (slot.steps, slot.state) = (steps, state);
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn step(&mut self, rule: &Rule, gradient: &Tensor, learning_rate: f64, scale: f64) -> candle_core::Result<()> {
+        if gradient.shape() != self.var.shape() {
+            candle_core::bail!("its shape is {:?}, its gradient's {:?}", self.var.dims(), gradient.dims())
+        }
+        if self.state.is_empty() {
+            self.state =
+                rule.state_names().iter().map(|_| self.var.zeros_like()).collect::<candle_core::Result<_>>()?;
+        }
+        self.steps += 1;
+        let now = Now { learning_rate: learning_rate * self.factor, step: self.steps, scale };
+        let gradient = gradient.to_dtype(self.var.dtype())?.contiguous()?;
+        if is_plain(&self.var) { self.in_place(rule, &gradient, now) } else { self.by_candle(rule, &gradient, now) }
+    }
+
+    fn in_place(&self, rule: &Rule, gradient: &Tensor, now: Now) -> candle_core::Result<()> {
+        let run = |first: &mut [f32], second: &mut [f32]| {
+            with_slice_mut(&self.var, |parameter| {
+                with_slice(gradient, |gradient| by_chunks(rule, parameter, gradient, first, second, now))
+            })
+        };
+        match self.state.as_slice() {
+            [] => run(&mut [], &mut []),
+            [first] => with_slice_mut(first, |first| run(first, &mut [])),
+            [first, second, ..] => with_slice_mut(first, |first| with_slice_mut(second, |second| run(first, second))),
+        }
+    }
+
+    fn by_candle(&mut self, rule: &Rule, gradient: &Tensor, now: Now) -> candle_core::Result<()> {
+        let (parameter, state) = rule.reference(&self.var.as_detached_tensor(), gradient, &self.state, now)?;
+        self.var.set(&parameter)?;
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn by_chunks(rule: &Rule, p: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32], now: Now) {
+    let (mut firsts, mut seconds) = (first.chunks_mut(CHUNK), second.chunks_mut(CHUNK));
+    let chunks: Vec<Chunk> = p
+        .chunks_mut(CHUNK)
+        .zip(g.chunks(CHUNK))
+        .map(|(parameter, gradient)| Chunk {
+            parameter,
+            gradient,
+            first: firsts.next().unwrap_or_default(),
+            second: seconds.next().unwrap_or_default(),
+        })
+        .collect();
+    chunks.into_par_iter().for_each(|chunk| rule.step(chunk, now));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::Device;
+
+    /// A parameter longer than a chunk, so that the seams are tested too.
+    #[test]
+    fn in_place_equals_candles_operations() {
+        let sgd = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..SgdConfig::default() };
+        let rmsprop = RmsPropConfig { momentum: 0.5, weight_decay: 0.1, ..RmsPropConfig::default() };
+        let adam = AdamConfig { weight_decay: 0.1, ..AdamConfig::default() };
+        let configs = [
+            OptimizerConfig::Adam(adam),
+            OptimizerConfig::adamw(1e-2),
+            OptimizerConfig::sgd(1e-2, 0.0),
+            OptimizerConfig::Sgd(sgd),
+            OptimizerConfig::rmsprop(1e-2),
+            OptimizerConfig::RmsProp(rmsprop),
+        ];
+        let mut rng = candlewick_parameters::Rng::derive(1, "optimizer", 0);
+        for config in configs {
+            let rule = Rule::from(&config);
+            let start = rng.normal_tensor(0.0, 1.0, CHUNK + 100, &Device::Cpu).unwrap();
+            let slot = |name: &str| Slot {
+                name: name.to_owned(),
+                var: Var::from_tensor(&start.copy().unwrap()).unwrap(),
+                factor: 1.0,
+                steps: 0,
+                state: rule.state_names().iter().map(|_| start.zeros_like().unwrap()).collect(),
+            };
+            let (fast, mut slow) = (slot("fast"), slot("slow"));
+            for step in 1..=3 {
+                let gradient = rng.normal_tensor(0.0, 1.0, CHUNK + 100, &Device::Cpu).unwrap();
+                fast.in_place(&rule, &gradient, Now { learning_rate: 0.01, step, scale: 0.5 }).unwrap();
+                slow.by_candle(&rule, &gradient, Now { learning_rate: 0.01, step, scale: 0.5 }).unwrap();
+            }
+            let gap = (fast.var.as_tensor() - slow.var.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
+            assert!(gap.to_vec0::<f32>().unwrap() < 1e-6, "{config:?}: {gap}");
+            let moved = (fast.var.as_tensor() - &start).unwrap().abs().unwrap().min(0).unwrap();
+            assert!(moved.to_vec0::<f32>().unwrap() > 0.0, "{config:?}: nothing moved");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Tensors of f32 on the CPU as slices.
+
+use candle_core::{CpuStorage, DType, Error, InplaceOp1, Layout, Result, Storage, Tensor};
+use std::cell::RefCell;
+
+/// Values that one thread works on at a time; sums over them are taken in order, whatever thread took which.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Whether the loops over slices can run: f32 on the CPU.
+pub(crate) fn is_plain(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// Calls `f` with the values of a contiguous f32 tensor on the CPU.
+pub(crate) fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is wanted") };
+    let values = storage.as_slice::<f32>()?;
+    let range = contiguous(layout)?;
+    values.get(range).map(f).ok_or_else(|| Error::msg("the layout reaches beyond its storage"))
+}
+
+/// Calls `f` with the values of a contiguous f32 tensor on the CPU, to change them in place.
+pub(crate) fn with_slice_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
+    let change = Change { f: RefCell::new(Some(f)), result: RefCell::new(None) };
+    tensor.inplace_op1(&change)?;
+    change.result.into_inner().ok_or_else(|| Error::msg("the change was not made"))
+}
+
+fn contiguous(layout: &Layout) -> Result<std::ops::Range<usize>> {
+    layout
+        .contiguous_offsets()
+        .map(|(start, end)| start..end)
+        .ok_or_else(|| Error::msg("a contiguous tensor is wanted"))
+}
+
+/// candle lends a tensor's storage for writing to operations in place only.
+struct Change<F, R> {
+    f: RefCell<Option<F>>,
+    result: RefCell<Option<R>>,
+}
+
+impl<R, F: FnOnce(&mut [f32]) -> Result<R>> InplaceOp1 for Change<F, R> {
+    fn name(&self) -> &'static str {
+        "optimizer step"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let CpuStorage::F32(values) = storage else { candle_core::bail!("an f32 tensor is wanted") };
+        let values = values.get_mut(contiguous(layout)?);
+        if let (Some(values), Some(f)) = (values, self.f.take()) {
+            self.result.replace(Some(f(values)?));
+        }
+        Ok(())
+    }
+}

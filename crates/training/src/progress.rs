@@ -1,0 +1,185 @@
+//! What a run tells while it goes on.
+
+use crate::Scores;
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run begins, or goes on after `step` steps.
+    Started {
+        /// Steps taken before.
+        step: usize,
+        /// Steps of the whole run.
+        total_steps: usize,
+        /// The first epoch, counted from 0.
+        epoch: usize,
+        /// Epochs of the whole run.
+        epochs: usize,
+    },
+    /// Parameters that the first step's gradient did not reach.
+    Unreached {
+        /// Their names.
+        names: &'a [String],
+    },
+    /// A step was taken.
+    Step {
+        /// Steps taken.
+        step: usize,
+        /// The epoch, counted from 0.
+        epoch: usize,
+        /// The mean loss of the step's batches.
+        loss: f64,
+        /// The parts of the loss.
+        parts: &'a [(&'static str, f64)],
+        /// The learning rate before the parameters' factors.
+        learning_rate: f64,
+        /// The norm of all gradients before clipping.
+        gradient_norm: f64,
+        /// Words (items of the loss) a second over this step.
+        words_per_second: f64,
+        /// Seconds of the whole run, the earlier parts of a resumed one included.
+        seconds: f64,
+    },
+    /// An epoch was finished.
+    Epoch {
+        /// The epoch, counted from 0.
+        epoch: usize,
+        /// The mean loss over the epoch's words, from where this part of the run began.
+        loss: f64,
+        /// Words a second over the epoch, validation not counted.
+        words_per_second: f64,
+    },
+    /// The task was validated.
+    Validated {
+        /// Steps taken.
+        step: usize,
+        /// The epoch, counted from 0.
+        epoch: usize,
+        /// What it scored.
+        scores: &'a Scores,
+        /// Whether this is the best so far.
+        best: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// Steps taken.
+        step: usize,
+        /// Where it lies.
+        folder: &'a Path,
+    },
+    /// The run is over.
+    Finished {
+        /// Steps taken.
+        step: usize,
+        /// Why it ended.
+        reason: crate::StopReason,
+    },
+}
+
+/// Who listens to a run; any `FnMut(&Event)` does.
+pub trait Observer {
+    /// Takes note of an event.
+    fn event(&mut self, event: &Event);
+}
+
+impl<F: FnMut(&Event)> Observer for F {
+    fn event(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
+/// An observer that does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _: &Event) {}
+}
+
+/// A bar with loss, words a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
+/// warnings when quiet.
+pub struct Bar {
+    bar: ProgressBar,
+    lines: bool,
+    epochs: usize,
+    first_step: usize,
+    started: Instant,
+    loss: Option<f64>,
+    words_per_second: Option<f64>,
+}
+
+impl Bar {
+    /// A bar for one run.
+    pub fn new(quiet: bool) -> Self {
+        let shown = !quiet && std::io::stderr().is_terminal();
+        let bar = if shown { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} · {msg}") {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        let (loss, words_per_second) = (None, None);
+        let lines = !quiet && !shown;
+        Self { bar, lines, epochs: 0, first_step: 0, started: Instant::now(), loss, words_per_second }
+    }
+
+    /// A line that stays: above the bar, or by itself.
+    fn line(&self, text: &str) {
+        if self.lines { eprintln!("{text}") } else { self.bar.println(text) }
+    }
+
+    fn step(&mut self, step: usize, epoch: usize, loss: f64, words_per_second: f64) {
+        self.loss = Some(calmed(self.loss, loss));
+        self.words_per_second = Some(calmed(self.words_per_second, words_per_second));
+        let done = step.saturating_sub(self.first_step).max(1);
+        let left = self.bar.length().unwrap_or(0).saturating_sub(step as u64);
+        let left = self.started.elapsed().mul_f64(left as f64 / done as f64);
+        self.bar.set_position(step as u64);
+        self.bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
+        self.bar.set_message(format!(
+            "loss {:.3} · {} words/s · {} left",
+            self.loss.unwrap_or(loss),
+            HumanCount(self.words_per_second.unwrap_or(0.0) as u64),
+            HumanDuration(Duration::from_secs(left.as_secs()))
+        ));
+    }
+}
+
+/// A number that does not flicker.
+fn calmed(before: Option<f64>, now: f64) -> f64 {
+    before.map_or(now, |before| 0.9 * before + 0.1 * now)
+}
+
+impl Observer for Bar {
+    fn event(&mut self, event: &Event) {
+        match *event {
+            Event::Started { step, total_steps, epochs, .. } => {
+                (self.epochs, self.first_step, self.started) = (epochs, step, Instant::now());
+                self.bar.set_length(total_steps as u64);
+                self.bar.set_position(step as u64);
+                if step > 0 {
+                    self.line(&format!("going on after step {step}"));
+                }
+            }
+            Event::Unreached { names } => {
+                let warning = format!("warning: no gradient reaches {}", names.join(", "));
+                self.bar.suspend(|| eprintln!("{warning}"));
+            }
+            Event::Step { step, epoch, loss, words_per_second, .. } => self.step(step, epoch, loss, words_per_second),
+            Event::Epoch { epoch, loss, words_per_second } => {
+                let words = HumanCount(words_per_second as u64);
+                self.line(&format!("epoch {}/{}: loss {loss:.4}, {words} words/s", epoch + 1, self.epochs));
+            }
+            Event::Validated { scores, best, .. } => {
+                self.line(&format!("  {scores}{}", if best { " (best)" } else { "" }));
+            }
+            Event::Finished { .. } => self.bar.finish_and_clear(),
+            Event::Checkpoint { .. } => {}
+        }
+    }
+}
