@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::gradients::Gradients;
 use crate::logs::{Logs, StepRecord};
 use crate::optim::Optimizer;
-use crate::{Error, Event, FitConfig, Metric, Observer, Position, Result, Resume, Schedule, Scores, Task, Unreached};
+use crate::{Error, Event, FitConfig, Metric, Observer, Position, Result, Schedule, Scores, Task, Unreached};
 use crate::{clip, durable, same};
 use candlewick_parameters::{Mode, Rng};
 use serde::{Deserialize, Serialize};
@@ -370,8 +370,10 @@ impl<'a> Run<'a> {
         Ok((self.state.epoch >= self.config.epochs).then_some(StopReason::Epochs))
     }
 
+    /// Whether the time is up; a run takes one step at least, so that there is something to show.
     fn time_up(&self) -> Option<StopReason> {
-        self.config.max_seconds.is_some_and(|limit| self.seconds() >= limit).then_some(StopReason::MaxSeconds)
+        let up = self.state.step > 0 && self.config.max_seconds.is_some_and(|limit| self.seconds() >= limit);
+        up.then_some(StopReason::MaxSeconds)
     }
 
     fn seconds(&self) -> f64 {

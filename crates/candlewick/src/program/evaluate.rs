@@ -4,7 +4,7 @@ use super::arguments::EvaluateArguments;
 use super::{Failure, caption, device};
 use candlewick::captioning::{Evaluation, Set, evaluate};
 use candlewick::data::captions::{self, LoadOptions, Split};
-use candlewick::metrics::Overall;
+use candlewick::metrics::coco::Overall;
 use std::path::PathBuf;
 use std::time::Instant;
 

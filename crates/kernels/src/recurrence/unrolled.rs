@@ -106,11 +106,12 @@ where
                 candle_core::bail!("unrolled: the step's outputs do not depend on its arguments")
             };
             for (sum, parameter) in sums.iter_mut().zip(&parameters) {
-                if let Some(gradient) = store.get(parameter) {
+                if let Some(gradient) = store.get(parameter).map(Tensor::detach) {
                     *sum = Some(sum.take().map_or(Ok(gradient.clone()), |sum| sum + gradient)?);
                 }
             }
-            let or_zero = |tensor: &Tensor| store.get(tensor).map_or_else(|| tensor.zeros_like(), |g| Ok(g.clone()));
+            // candle's gradients carry the graph that made them, through which the next step would count twice.
+            let or_zero = |tensor: &Tensor| store.get(tensor).map_or_else(|| tensor.zeros_like(), |g| Ok(g.detach()));
             d_state = state.iter().map(or_zero).collect::<Result<_>>()?;
             if let Some(kept) = kept {
                 d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;

@@ -1,0 +1,94 @@
+use crate::{fail, scene, small, succeed};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn wrong_calls_end_with_code_2_and_say_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fail(here, &["paint"], 2, &["paint", "--help"]);
+    fail(here, &["caption"], 2, &["PHOTOS"]);
+    fail(here, &["train", "--set", "training.epoch=3"], 2, &["--set training.epoch=3", "unknown field", "epochs"]);
+    fail(here, &["train", "--set", "training.epochs=many"], 2, &["training.epochs=many", "invalid type"]);
+    fail(here, &["train", "--set", "training.epochs"], 2, &["KEY=VALUE"]);
+    fail(here, &["train", "--device", "abacus"], 2, &["abacus", "cuda"]);
+    fail(here, &["caption", "x.png", "--device", "cuda"], 2, &["--features cuda", "--device cpu"]);
+    fail(here, &["caption", "x.png", "--beam", "0"], 2, &["num_beams"]);
+    fail(here, &["train", "--data", "."], 2, &["--data", "models/flickr8k/train.toml"]);
+    fail(here, &["evaluate", "--model", "m", "--data", "d", "--split", "tset"], 2, &["tset", "dev"]);
+    assert!(!here.join("runs").exists(), "a wrong call leaves nothing behind");
+}
+
+#[test]
+fn recipes_and_model_folders_that_cannot_be_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fail(here, &["train", "missing.toml"], 1, &["missing.toml"]);
+    fs::write(here.join("broken.toml"), "task = \"captioning\"\nname").unwrap();
+    fail(here, &["train", "broken.toml"], 1, &["broken.toml"]);
+    let (photo, _) = scene(here, 1);
+    let photo = photo.to_str().unwrap();
+    fail(here, &["caption", photo, "--model", "nowhere"], 1, &["nowhere", "config.json"]);
+    fs::create_dir(here.join("model")).unwrap();
+    fs::write(here.join("model/config.json"), "{\"model_type\": \"bert\"}").unwrap();
+    fail(here, &["caption", photo, "--model", "model"], 1, &["config.json"]);
+}
+
+#[test]
+fn pictures_that_are_none_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let (photo, _) = scene(here, 1);
+    let bytes = fs::read(&photo).unwrap();
+    fs::write(here.join("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(here.join("empty.jpg"), b"").unwrap();
+    fs::write(here.join("bomb.png"), bomb()).unwrap();
+    for name in ["cut.png", "empty.jpg", "bomb.png", "missing.jpg", "."] {
+        fail(here, &["caption", name], 1, &[name]);
+    }
+}
+
+/// The header of a PNG that claims 100,000 × 100,000 pixels.
+fn bomb() -> Vec<u8> {
+    let mut header = b"IHDR".to_vec();
+    header.extend([0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0, 8, 2, 0, 0, 0]);
+    let crc = header.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    });
+    let mut bytes = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d".to_vec();
+    bytes.extend(header);
+    bytes.extend((!crc).to_be_bytes());
+    bytes.extend(b"\x00\x00\x00\x00IDAT");
+    bytes
+}
+
+fn trained(here: &Path) -> std::path::PathBuf {
+    succeed(here, &small("out", &["training.epochs=1"]));
+    let about: serde_json::Value = serde_json::from_slice(&fs::read(here.join("out/run.json")).unwrap()).unwrap();
+    here.join("out").join(about["last"].as_str().unwrap())
+}
+
+#[test]
+fn a_checkpoint_cut_in_half_is_named_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let checkpoint = trained(here);
+    let model = checkpoint.join("model.safetensors");
+    let whole = fs::read(&model).unwrap();
+    fs::write(&model, &whole[..whole.len() / 2]).unwrap();
+    let (photo, _) = scene(here, 1);
+    fail(here, &["caption", photo.to_str().unwrap(), "--model", "out"], 1, &["model.safetensors", "not a whole"]);
+    fail(here, &small("out", &["training.epochs=2"]), 1, &["model.safetensors"]);
+    assert_eq!(fs::read(&model).unwrap().len(), whole.len() / 2);
+    // Another configuration does not go on with the run either.
+    fs::write(&model, &whole).unwrap();
+    fail(here, &small("out", &["decoder.hidden_size=16"]), 1, &["out", "configuration"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("file"), b"no folder").unwrap();
+    fail(here, &small("file/out", &[]), 1, &["file/out"]);
+}

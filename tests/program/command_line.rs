@@ -1,0 +1,86 @@
+use crate::{fail, run, scene, small, succeed, text};
+use serde_json::Value;
+
+#[test]
+fn help_shows_the_commands_with_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = succeed(folder.path(), &["--help"]);
+    for part in ["train", "caption", "evaluate", "Examples:"] {
+        assert!(help.contains(part), "{help}");
+    }
+    for command in ["train", "caption", "evaluate"] {
+        assert!(succeed(folder.path(), &[command, "--help"]).contains("Example"));
+    }
+    assert_eq!(run(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_leaves_a_model_curves_logs_and_attention_and_the_model_captions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut words = small("out", &[]);
+    words.push("--json");
+    let said = succeed(folder.path(), &words);
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    for key in ["exact_match", "pointing", "seconds"] {
+        assert!(last[key].is_f64(), "{key} is not in {last}");
+    }
+    let model = folder.path().join(last["model"].as_str().unwrap());
+    for file in ["config.json", "preprocessor_config.json", "tokenizer.json", "generation_config.json", "model.safetensors"] {
+        assert!(model.join(file).is_file(), "{file}");
+    }
+    for file in ["curves.svg", "log.jsonl", "run.json", "events.out.tfevents.candlewick"] {
+        assert!(folder.path().join("out").join(file).is_file(), "{file}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("out/attention")).unwrap().count(), 3);
+
+    let (photo, _) = scene(folder.path(), 1);
+    let caption = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--model", "out", "--beam", "2"]);
+    assert!(caption.starts_with(photo.to_str().unwrap()));
+    let again = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--model", model.to_str().unwrap(), "--beam", "2"]);
+    assert_eq!(caption, again);
+}
+
+#[test]
+fn the_built_in_model_captions_scenes_and_draws_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes: Vec<_> = (0..20).map(|index| scene(folder.path(), index)).collect();
+    let mut words = vec!["caption", "--json"];
+    words.extend(scenes.iter().map(|(path, _)| path.to_str().unwrap()));
+    let said = succeed(folder.path(), &words);
+    let captions: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(captions.len(), scenes.len());
+    let right = captions.iter().zip(&scenes).filter(|(told, (_, caption))| told["caption"] == caption.as_str()).count();
+    assert!(right >= 16, "{right} of {} scenes were captioned word for word", scenes.len());
+
+    let first = &captions[0]["words"].as_array().unwrap()[0]["attention"];
+    let weights: f64 = first["weights"].as_array().unwrap().iter().map(|weight| weight.as_f64().unwrap()).sum();
+    assert!((weights - 1.0).abs() < 1e-4, "{weights}");
+
+    succeed(folder.path(), &["caption", "scene-0.png", "--attention", "looked"]);
+    let pictures = std::fs::read_dir(folder.path().join("looked/scene-0")).unwrap().count();
+    assert_eq!(pictures, captions[0]["words"].as_array().unwrap().len() + 1);
+    assert!(image::open(folder.path().join("looked/scene-0/00-a.png")).is_ok());
+}
+
+#[test]
+fn n_best_captions_come_in_order_of_their_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photo, _) = scene(folder.path(), 2);
+    let said = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--n-best", "3", "--json"]);
+    let scores: Vec<f64> =
+        said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores.len(), 3);
+    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]), "{scores:?}");
+}
+
+#[test]
+fn a_broken_photo_is_named_and_the_others_are_captioned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photo, _) = scene(folder.path(), 3);
+    std::fs::write(folder.path().join("broken.png"), b"no picture").unwrap();
+    let output = run(folder.path(), &["caption", "broken.png", photo.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+    assert!(text(&output.stderr).contains("broken.png"));
+    fail(folder.path(), &["caption", "missing.png"], 1, &["missing.png"]);
+}

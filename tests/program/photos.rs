@@ -1,0 +1,135 @@
+use crate::{fail, succeed};
+use candlewick::data::captions::Split;
+use candlewick::data::scenes::Scene;
+use candlewick::encoders::{NetworkConfig, network};
+use candlewick::parameters::Parameters;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// Pictures with captions laid out as Flickr8k: 16 to train on, 4 for dev, 4 for test.
+fn flickr(here: &Path) {
+    let data = here.join("data");
+    fs::create_dir_all(data.join("images")).unwrap();
+    let mut tokens = String::new();
+    for (split, list, count) in [(Split::Train, "train", 16), (Split::Dev, "dev", 4), (Split::Test, "test", 4)] {
+        let mut names = String::new();
+        for index in 0..count {
+            let (name, scene) = (format!("{list}{index}.png"), Scene::generate(9, index, split));
+            scene.draw().save(data.join("images").join(&name)).unwrap();
+            for k in 0..2 {
+                tokens += &format!("{name}#{k}\t{} .\n", scene.caption);
+            }
+            names += &format!("{name}\n");
+        }
+        fs::write(data.join(format!("Flickr_8k.{list}Images.txt")), names).unwrap();
+    }
+    fs::write(data.join("Flickr8k.token.txt"), tokens).unwrap();
+}
+
+/// Weights of a small network as a stranger would bring them.
+fn weights(here: &Path, name: &str, file: &str) {
+    let parameters = Parameters::new(5);
+    let config = NetworkConfig { classes: Some(10), ..NetworkConfig::default() };
+    network(name, &config, parameters.builder(&candlewick::candle::Device::Cpu)).unwrap();
+    parameters.save(here.join(file)).unwrap();
+}
+
+const RECIPE: &str = r#"
+task = "captioning"
+name = "photos"
+data = { kind = "photos", min_count = 1 }
+preprocessing = { do_resize = true, size = { height = 64, width = 64 }, do_center_crop = true, crop_size = { height = 64, width = 64 } }
+encoder = { network = "convnet" }
+decoder = { embedding_size = 16, hidden_size = 16, attention_size = 16 }
+batches = { size = 8 }
+
+[training]
+epochs = 1
+optimizer = { name = "adam", learning_rate = 0.001 }
+"#;
+
+#[test]
+fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    weights(here, "convnet", "encoder.safetensors");
+    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    let train = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--json", "--quiet"];
+    let scores: Value = serde_json::from_str(succeed(here, &train).lines().last().unwrap()).unwrap();
+    assert!(scores["Bleu_4"].is_f64() && scores["CIDEr"].is_f64(), "{scores}");
+
+    // A stranger has the test list only.
+    fs::remove_file(here.join("data/Flickr_8k.trainImages.txt")).unwrap();
+    fs::remove_file(here.join("data/Flickr_8k.devImages.txt")).unwrap();
+    let evaluate = ["evaluate", "--json", "--model", "runs/photos", "--data", "data", "--split", "test", "--beam", "3"];
+    let said: Value = serde_json::from_str(&succeed(here, &evaluate)).unwrap();
+    for key in ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"] {
+        assert!(said[key].is_f64(), "{key} is not in {said}");
+    }
+    let results: Value = serde_json::from_slice(&fs::read(here.join(said["results"].as_str().unwrap())).unwrap()).unwrap();
+    assert_eq!(results.as_array().unwrap().len(), 4);
+    assert_eq!(results[0]["image_id"], "test0.png");
+    let file: Value = serde_json::from_slice(&fs::read(here.join(said["scores"].as_str().unwrap())).unwrap()).unwrap();
+    assert_eq!(file["overall"]["Bleu_4"], said["Bleu_4"]);
+    assert_eq!(file["imgToEval"].as_object().unwrap().len(), 4);
+
+    // The encoder's weights are looked for, then asked for, and checked.
+    fs::rename(here.join("encoder.safetensors"), here.join("moved.safetensors")).unwrap();
+    fail(here, &evaluate, 1, &["encoder.safetensors", "--encoder-weights"]);
+    let mut moved = evaluate.to_vec();
+    moved.extend(["--encoder-weights", "moved.safetensors"]);
+    succeed(here, &moved);
+    weights(here, "squeezenet1_1", "moved.safetensors");
+    fail(here, &moved, 1, &["moved.safetensors", "SHA-256"]);
+}
+
+#[test]
+fn a_pretrained_encoder_is_trained_further_from_a_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    weights(here, "convnet", "encoder.safetensors");
+    let recipe = RECIPE.replace("network = \"convnet\"", "network = \"convnet\", fine_tune = \"blocks.3\", learning_rate_factor = 0.5");
+    fs::write(here.join("train.toml"), recipe).unwrap();
+    succeed(here, &["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet", "--out", "out"]);
+    let about: Value = serde_json::from_slice(&fs::read(here.join("out/run.json")).unwrap()).unwrap();
+    let model = here.join("out").join(about["last"].as_str().unwrap()).join("model.safetensors");
+    let cpu = candlewick::candle::Device::Cpu;
+    let (before, after) = (
+        candlewick::candle::safetensors::load(here.join("encoder.safetensors"), &cpu).unwrap(),
+        candlewick::candle::safetensors::load(model, &cpu).unwrap(),
+    );
+    let same = |name: &str| {
+        let flat = |tensor: &candlewick::candle::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        flat(&before[name]) == flat(&after[&format!("encoder.{name}")])
+    };
+    assert!(same("blocks.2.conv.weight"), "a frozen stage moved");
+    assert!(!same("blocks.3.conv.weight"), "the stage that is trained further did not move");
+}
+
+#[test]
+fn faults_of_the_data_are_named_and_leave_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    weights(here, "squeezenet1_1", "other.safetensors");
+    weights(here, "convnet", "encoder.safetensors");
+    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    let train = |data: &str, weights: &str, parts: &[&str]| {
+        fail(here, &["train", "train.toml", "--data", data, "--encoder-weights", weights, "--quiet"], 1, parts);
+        assert!(!here.join("runs/photos").exists());
+    };
+    fail(here, &["train", "train.toml", "--quiet"], 1, &["--data"]);
+    train("data", "other.safetensors", &["other.safetensors", "not the weights of this network", "missing"]);
+    train("nowhere", "encoder.safetensors", &["nowhere"]);
+    fs::write(here.join("wrong.json"), "[{\"file_path\": \"a.jpg\",").unwrap();
+    train("wrong.json", "encoder.safetensors", &["wrong.json", "line 1"]);
+    fs::write(here.join("coco.json"), json!({"images": [], "annotations": [{"image_id": 7}]}).to_string()).unwrap();
+    train("coco.json", "encoder.safetensors", &["coco.json"]);
+    fs::write(here.join("data/images/train3.png"), b"broken").unwrap();
+    train("data", "encoder.safetensors", &["train3.png", "max_share"]);
+    fs::write(here.join("data/Flickr_8k.devImages.txt"), "dev0.png\nghost.png\n").unwrap();
+    train("data", "encoder.safetensors", &["ghost.png"]);
+}
