@@ -1,3 +1,4 @@
+//! x
 #![allow(clippy::unwrap_used)]
 use candle_core::*;
 use candlewick_kernels::{attend::additive, recurrence::*};

@@ -178,3 +178,56 @@ vectorised! {
         }
     }
 }
+vectorised! {
+    fn energy_saving(keys: &[f32], query: &[f32], v: &[f32], out: &mut [f32]) -> f32 {
+        const LANES: usize = 16;
+        let mut sums = [0f32; LANES];
+        let chunks = keys.chunks_exact(LANES).zip(query.chunks_exact(LANES)).zip(v.chunks_exact(LANES)).zip(out.chunks_exact_mut(LANES));
+        for (((keys, query), v), out) in chunks {
+            for lane in 0..LANES {
+                let t = tanh(keys[lane] + query[lane]);
+                out[lane] = t;
+                sums[lane] += v[lane] * t;
+            }
+        }
+        sums.iter().sum::<f32>()
+    }
+}
+vectorised! {
+    fn saved_gradient(t: &[f32], v: &[f32], d_energy: f32, d_keys: &mut [f32], d_query: &mut [f32], d_v: &mut [f32]) {
+        let a = v.len();
+        let (t, d_keys) = (&t[..a], &mut d_keys[..a]);
+        let (d_query, d_v) = (&mut d_query[..a], &mut d_v[..a]);
+        for i in 0..a {
+            let t = t[i];
+            let slope = d_energy * v[i] * (1.0 - t * t);
+            d_keys[i] = slope;
+            d_query[i] += slope;
+            d_v[i] += d_energy * t;
+        }
+    }
+}
+#[test]
+fn compare() {
+    let (rows, a) = (32 * 49, 512);
+    let keys: Vec<f32> = (0..rows * a).map(|i| (i as f32 * 0.7).sin() * 2.0).collect();
+    let (q, v) = (vec![0.3f32; a], vec![0.2f32; a]);
+    let (mut b1, mut b2) = (f64::MAX, f64::MAX);
+    let mut sink = 0.0;
+    for _ in 0..40 {
+        let (mut dq, mut dv) = (vec![0f32; a], vec![0f32; a]);
+        let t = std::time::Instant::now();
+        for r in 0..rows { sink += energy(&keys[r*a..][..a], &q, &v); }
+        let mut dk = vec![0f32; rows * a];
+        for r in 0..rows { key_gradient(&keys[r*a..][..a], &q, &v, 0.1, &mut dk[r*a..][..a], &mut dq, &mut dv); }
+        b1 = b1.min(t.elapsed().as_secs_f64() * 1e3);
+        drop(dk);
+        let t = std::time::Instant::now();
+        let mut s = vec![0f32; rows * a];
+        for r in 0..rows { sink += energy_saving(&keys[r*a..][..a], &q, &v, &mut s[r*a..][..a]); }
+        let mut dk = vec![0f32; rows * a];
+        for r in 0..rows { saved_gradient(&s[r*a..][..a], &v, 0.1, &mut dk[r*a..][..a], &mut dq, &mut dv); }
+        b2 = b2.min(t.elapsed().as_secs_f64() * 1e3);
+    }
+    println!("compare again {b1:.3} saved {b2:.3} {sink}");
+}

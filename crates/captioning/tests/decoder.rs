@@ -1,0 +1,122 @@
+//! The decoder of Show, Attend and Tell against PyTorch: values, loss and gradients; and against itself, step by step.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use candle_core::{Device, Tensor, Var};
+use candlewick_captioning::{DecoderConfig, LossConfig, ShowAttendTell, caption_loss};
+use candlewick_parameters::{Mode, Parameters, Rng};
+use candlewick_recurrent::decoding::{Decoder, Rows, generate};
+use candlewick_recurrent::decoding::GenerationConfig;
+use std::collections::HashMap;
+
+const LENGTHS: [usize; 3] = [4, 2, 3];
+
+fn fixture() -> HashMap<String, Tensor> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/decoder.safetensors");
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn config() -> DecoderConfig {
+    DecoderConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, positions: 6, dropout: 0.0, ..Default::default() }
+}
+
+/// The decoder with the fixture's weights.
+fn decoder(fixture: &HashMap<String, Tensor>) -> (ShowAttendTell, Parameters) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decoder.safetensors");
+    let weights: HashMap<String, Tensor> = fixture
+        .iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("weight.")?.to_owned(), tensor.clone())))
+        .collect();
+    candle_core::safetensors::save(&weights, &path).unwrap();
+    let parameters = Parameters::from_safetensors(&path).unwrap();
+    let decoder = ShowAttendTell::new(7, 11, &config(), parameters.builder(&Device::Cpu)).unwrap();
+    parameters.verify().unwrap();
+    (decoder, parameters)
+}
+
+fn assert_close(what: &str, found: &Tensor, wanted: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), wanted.dims(), "{what}");
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (found, wanted) = (flat(found), flat(wanted));
+    let largest = wanted.iter().fold(1e-6f32, |largest, x| largest.max(x.abs()));
+    for (x, y) in found.iter().zip(&wanted) {
+        assert!((x - y).abs() <= tolerance * largest, "{what}: {x} instead of {y}");
+    }
+}
+
+#[test]
+fn logits_attention_loss_and_gradients_are_pytorchs() {
+    let fixture = fixture();
+    let (decoder, parameters) = decoder(&fixture);
+    let annotations = Var::from_tensor(&fixture["annotations"]).unwrap();
+    let memory = decoder.memory(annotations.as_tensor()).unwrap();
+    let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
+    assert_close("logits", &forced.logits, &fixture["logits"], 1e-5);
+    assert_close("alpha", forced.alpha.as_ref().unwrap(), &fixture["alpha"], 1e-5);
+
+    let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1 };
+    let loss = caption_loss(&forced, &fixture["targets"], &settings, 0).unwrap();
+    for (found, name) in [(&loss.total, "loss"), (&loss.words, "loss.words"), (loss.attention.as_ref().unwrap(), "loss.attention")] {
+        assert_close(name, &found.reshape(1).unwrap(), &fixture[name], 1e-5);
+    }
+
+    let gradients = loss.total.backward().unwrap();
+    assert_close("annotations", gradients.get(annotations.as_tensor()).unwrap(), &fixture["gradient.annotations"], 1e-4);
+    let trained = parameters.trainable();
+    assert!(trained.len() >= 19, "{}", trained.len());
+    for (name, var) in trained {
+        let found = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert_close(&name, found, &fixture[&format!("gradient.{name}")], 1e-4);
+    }
+}
+
+#[test]
+fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
+    let fixture = fixture();
+    let (decoder, _) = decoder(&fixture);
+    let memory = decoder.memory(&fixture["annotations"]).unwrap();
+    let words = &fixture["words"];
+    let forced = decoder.teacher_forced(words, &LENGTHS, &memory, &mut Mode::Eval).unwrap();
+    let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
+    for t in 0..4 {
+        let word = words.narrow(1, t, 1).unwrap().squeeze(1).unwrap();
+        let step = decoder.step(&word, &state, &memory, &mut Mode::Eval).unwrap();
+        assert_close("logits", &step.logits, &forced.logits.narrow(1, t, 1).unwrap().squeeze(1).unwrap(), 1e-6);
+        state = step.state;
+    }
+    // Rows of state and memory move together.
+    let rows = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
+    let one = decoder.step(&rows, &state.select(&rows).unwrap(), &decoder.expand(&memory, &rows).unwrap(), &mut Mode::Eval);
+    let all = decoder.step(&Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), &state, &memory, &mut Mode::Eval).unwrap();
+    assert_close("selected", &one.unwrap().logits, &all.logits.index_select(&rows, 0).unwrap(), 1e-6);
+}
+
+#[test]
+fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
+    let plain = DecoderConfig { gate: false, deep_output: false, positions: 0, ..config() };
+    let parameters = Parameters::new(1);
+    let decoder = ShowAttendTell::new(7, 11, &plain, parameters.builder(&Device::Cpu)).unwrap();
+    let names = parameters.names();
+    assert!(!names.iter().any(|name| name.starts_with("f_beta") || name.starts_with("output_")));
+    assert!(names.contains(&"decode_step.weight_ih".to_owned()));
+    let memory = decoder.memory(&fixture()["annotations"]).unwrap();
+    let sentences = generate(&decoder, &memory, 3, &GenerationConfig::beam(2)).unwrap();
+    assert_eq!(sentences.len(), 3);
+}
+
+#[test]
+fn dropout_changes_training_and_not_evaluation() {
+    let fixture = fixture();
+    let parameters = Parameters::new(1);
+    let dropped = DecoderConfig { dropout: 0.5, ..config() };
+    let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
+    let memory = decoder.memory(&fixture["annotations"]).unwrap();
+    let logits = |mode: &mut Mode| {
+        let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, mode).unwrap();
+        forced.logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(logits(&mut Mode::Eval), logits(&mut Mode::Eval));
+    let train = |index| logits(&mut Mode::Train(&mut Rng::derive(1, "dropout", index)));
+    assert_eq!(train(0), train(0));
+    assert_ne!(train(0), train(1));
+}
