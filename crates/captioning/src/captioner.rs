@@ -145,7 +145,8 @@ impl Captioner {
             }
             other => build_encoder(&settings.encoder, other, &parameters, device)?,
         };
-        let annotation_size = channels(encoder.as_ref(), settings.encoder.layer.as_deref())?;
+        let coordinates = if settings.encoder.coordinates { 2 } else { 0 };
+        let annotation_size = channels(encoder.as_ref(), settings.encoder.layer.as_deref())? + coordinates;
         let config = CaptionerConfig {
             model_type: MODEL_TYPE.into(),
             encoder: settings.encoder,
@@ -206,9 +207,8 @@ impl Captioner {
         let images: Vec<Tensor> =
             pictures.iter().map(|picture| self.preprocessing.apply(picture, &Device::Cpu)).collect::<candle_core::Result<_>>()?;
         let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
-        let map = self.map(&images, &mut Mode::Eval)?;
-        let (height, width) = (map.dim(2)?, map.dim(3)?);
-        self.describe(&annotations(&map)?, (height, width), generation)
+        let (annotations, shape) = self.annotations(&images, &mut Mode::Eval)?;
+        self.describe(&annotations, shape, generation)
     }
 
     /// The captions of annotations (N, P, C) of maps with `height` × `width` = P positions.
@@ -241,15 +241,28 @@ impl Captioner {
         Ok(Caption { words, text, score: hypothesis.score, finished: hypothesis.finished })
     }
 
-    /// The encoder's map (N, C, h, w) of preprocessed images (N, 3, height, width).
+    /// The annotations (N, P, C) of preprocessed images (N, 3, height, width), and rows and columns of the map they come from.
     ///
     /// # Errors
     /// When the images have another shape.
-    pub fn map(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        Ok(match &self.config.encoder.layer {
+    pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<(Tensor, (usize, usize))> {
+        let map = match &self.config.encoder.layer {
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
-        })
+        };
+        let (n, _, height, width) = map.dims4()?;
+        let map = if self.config.encoder.coordinates {
+            let axis = |count: usize| -> candle_core::Result<Tensor> {
+                let at = |index: usize| (2.0 * index as f32 + 1.0) / count as f32 - 1.0;
+                Tensor::new((0..count).map(at).collect::<Vec<_>>(), map.device())
+            };
+            let x = axis(width)?.reshape((1, 1, 1, width))?.broadcast_as((n, 1, height, width))?;
+            let y = axis(height)?.reshape((1, 1, height, 1))?.broadcast_as((n, 1, height, width))?;
+            Tensor::cat(&[&map, &x.contiguous()?, &y.contiguous()?], 1)?
+        } else {
+            map
+        };
+        Ok((map.flatten_from(2)?.transpose(1, 2)?.contiguous()?, (height, width)))
     }
 
     /// How the model's own folder says that captions are generated.
@@ -297,14 +310,6 @@ pub struct FreshCaptioner {
 
 /// The encoder's name in `model.safetensors`.
 const ENCODER: &str = "encoder";
-
-/// Annotations (N, P, C) of a map (N, C, h, w): a row a position.
-///
-/// # Errors
-/// When the map has another rank.
-pub fn annotations(map: &Tensor) -> candle_core::Result<Tensor> {
-    map.flatten_from(2)?.transpose(1, 2)?.contiguous()
-}
 
 /// The encoder, from a frozen file of its own or among the model's parameters.
 fn build_encoder(

@@ -33,6 +33,8 @@ pub struct EncoderConfig {
     pub network: String,
     /// The layer whose map is read; the last one by default.
     pub layer: Option<String>,
+    /// Whether each annotation ends with its position, x and y from −1 to 1 (Liu et al. 2018, "CoordConv").
+    pub coordinates: bool,
     /// What can be chosen about the network.
     #[serde(skip_serializing_if = "is_default")]
     pub config: NetworkConfig,
@@ -46,7 +48,7 @@ fn is_default(config: &NetworkConfig) -> bool {
 
 impl Default for EncoderConfig {
     fn default() -> Self {
-        Self { network: "resnet50".into(), layer: None, config: NetworkConfig::default(), weights: None }
+        Self { network: "resnet50".into(), layer: None, coordinates: false, config: NetworkConfig::default(), weights: None }
     }
 }
 

@@ -36,8 +36,6 @@ pub struct DecoderConfig {
     pub gate: bool,
     /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
     pub deep_output: bool,
-    /// P, how many positions have a learned vector that is added to their annotations; 0 for none.
-    pub positions: usize,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
 }
@@ -50,7 +48,6 @@ impl Default for DecoderConfig {
             attention_size: 512,
             gate: true,
             deep_output: true,
-            positions: 0,
             dropout: 0.5,
         }
     }
@@ -62,7 +59,6 @@ pub struct ShowAttendTell {
     config: DecoderConfig,
     vocab_size: usize,
     embedding: Embedding,
-    positions: Option<Tensor>,
     attention: AdditiveAttention,
     init_h: Linear,
     init_c: Linear,
@@ -113,9 +109,6 @@ impl ShowAttendTell {
         let weight_hh = cell.parameter((4 * hidden_size, hidden_size), "weight_hh", initial())?;
         let bias_ih = cell.parameter(4 * hidden_size, "bias_ih", initial())?;
         let bias_hh = cell.parameter(4 * hidden_size, "bias_hh", initial())?;
-        let positions = (config.positions > 0)
-            .then(|| vb.parameter((config.positions, annotation_size), "positions", Initial::Normal(0.1)))
-            .transpose()?;
         let f_beta =
             config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
         let deep_output = config
@@ -130,7 +123,6 @@ impl ShowAttendTell {
             config: config.clone(),
             vocab_size,
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
-            positions,
             attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?,
             init_h: Linear::new(annotation_size, hidden_size, vb.pp("init_h"))?,
             init_c: Linear::new(annotation_size, hidden_size, vb.pp("init_c"))?,
@@ -149,17 +141,7 @@ impl ShowAttendTell {
     /// # Errors
     /// When their shape is not what the decoder was built for.
     pub fn memory(&self, annotations: &Tensor) -> Result<Memory> {
-        let annotations = match &self.positions {
-            Some(positions) if annotations.dim(1)? != positions.dim(0)? => candle_core::bail!(
-                "decoder: built for {} positions, got annotations {:?}; give pictures of the size it was trained on",
-                positions.dim(0)?,
-                annotations.dims()
-            ),
-            Some(positions) => annotations.broadcast_add(positions)?,
-            None => annotations.clone(),
-        };
-        let keys = self.attention.keys(&annotations)?;
-        Ok(Memory { annotations, keys })
+        Ok(Memory { annotations: annotations.clone(), keys: self.attention.keys(annotations)? })
     }
 
     /// The words' vectors, dropped out in training: (…) of u32 → (…, E).

@@ -1,6 +1,6 @@
 //! Decoding a split and scoring it as the COCO scorer does.
 
-use crate::captioner::{Caption, Captioner, annotations};
+use crate::captioner::{Caption, Captioner};
 use crate::dataset::{Input, Set};
 use crate::{Error, Result};
 use candlewick_metrics::coco;
@@ -63,10 +63,7 @@ pub fn decode(
     for rows in rows.chunks(batch.max(1)) {
         let (seen, shape) = match set.pictures.input(rows)? {
             Input::Annotations(annotations) => (annotations, set.pictures.map_shape()),
-            Input::Images(images) => {
-                let map = captioner.map(&images.to_device(captioner.device())?, &mut Mode::Eval)?;
-                (annotations(&map)?, (map.dim(2)?, map.dim(3)?))
-            }
+            Input::Images(images) => captioner.annotations(&images.to_device(captioner.device())?, &mut Mode::Eval)?,
         };
         let found = captioner.describe(&seen, shape, generation)?;
         captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));

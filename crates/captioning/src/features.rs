@@ -1,6 +1,6 @@
 //! What a frozen encoder sees in photos, computed once and kept on disk.
 
-use crate::captioner::{Captioner, annotations};
+use crate::captioner::Captioner;
 use crate::dataset::{Features, Pictures, Set};
 use crate::prepare::Note;
 use crate::{Error, Result};
@@ -131,7 +131,7 @@ fn insert(captioner: &Captioner, cache: &mut FeatureCache, photos: &[(PhotoHash,
     }
     let images: Vec<&Tensor> = photos.iter().map(|(_, image)| image).collect();
     let images = Tensor::stack(&images, 0)?.to_device(captioner.device())?;
-    let seen = annotations(&captioner.map(&images, &mut Mode::Eval)?)?.to_device(&Device::Cpu)?;
+    let seen = captioner.annotations(&images, &mut Mode::Eval)?.0.to_device(&Device::Cpu)?;
     for (row, (hash, _)) in photos.iter().enumerate() {
         cache.insert(*hash, &seen.get(row)?.flatten_all()?.to_vec1::<f32>()?)?;
     }
@@ -145,6 +145,5 @@ fn map_shape(captioner: &Captioner) -> Result<(usize, usize)> {
         return Err(Error::Config(fault.into()));
     };
     let images = Tensor::zeros((1, 3, height, width), candle_core::DType::F32, captioner.device())?;
-    let map = captioner.map(&images, &mut Mode::Eval)?;
-    Ok((map.dim(2)?, map.dim(3)?))
+    Ok(captioner.annotations(&images, &mut Mode::Eval)?.1)
 }

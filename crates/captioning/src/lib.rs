@@ -17,7 +17,7 @@ mod recipe;
 mod task;
 
 pub use candlewick_recurrent::decoding::GenerationConfig;
-pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word, annotations};
+pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
 pub use decoder::{CaptionLoss, DecoderConfig, LossConfig, Memory, ShowAttendTell, State, caption_loss};
 pub use error::{Error, Result};

@@ -98,6 +98,7 @@ fn fresh(recipe: &Recipe, frozen: bool, tokenizer: WordTokenizer, device: &Devic
         encoder: EncoderConfig {
             network: encoder.network.clone(),
             layer: encoder.layer.clone(),
+            coordinates: encoder.coordinates,
             config: encoder.config.clone(),
             weights,
         },

@@ -93,6 +93,8 @@ pub struct EncoderRecipe {
     pub network: String,
     /// The layer whose map is read; the last one by default.
     pub layer: Option<String>,
+    /// Whether each annotation ends with its position, x and y from −1 to 1.
+    pub coordinates: bool,
     /// What can be chosen about the network.
     pub config: NetworkConfig,
     /// Pretrained weights; `--encoder-weights` on the command line. Without them the encoder is trained from scratch.
@@ -108,6 +110,7 @@ impl Default for EncoderRecipe {
         Self {
             network: "resnet50".into(),
             layer: None,
+            coordinates: false,
             config: NetworkConfig::default(),
             pretrained: None,
             fine_tune: None,

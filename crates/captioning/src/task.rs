@@ -1,6 +1,6 @@
 //! Training a captioner.
 
-use crate::captioner::{Caption, Captioner, annotations};
+use crate::captioner::{Caption, Captioner};
 use crate::dataset::{Input, Set};
 use crate::decoder::{LossConfig, caption_loss};
 use crate::recipe::BatchConfig;
@@ -110,13 +110,12 @@ impl CaptioningTask {
             Input::Annotations(annotations) => annotations.to_device(device)?,
             Input::Images(images) => {
                 let images = images.to_device(device)?;
-                let map = match mode {
+                match mode {
                     Mode::Train(rng) if self.settings.train_statistics => {
-                        self.captioner.map(&images, &mut Mode::Train(rng))?
+                        self.captioner.annotations(&images, &mut Mode::Train(rng))?.0
                     }
-                    _ => self.captioner.map(&images, &mut Mode::Eval)?,
-                };
-                annotations(&map)?
+                    _ => self.captioner.annotations(&images, &mut Mode::Eval)?.0,
+                }
             }
         };
         let decoder = &self.captioner.decoder;

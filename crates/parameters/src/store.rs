@@ -157,8 +157,10 @@ pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()
         .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
         .collect::<Result<_>>()?;
     let views = cpu.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    safetensors::tensor::serialize_to_file(views, None, path)
-        .map_err(|error| Error::Msg(format!("{}: cannot be written: {error}", path.display())))
+    let failed = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: cannot be written: {error}", path.display()));
+    // The library's own writer renames a private file into place, which others could not read.
+    let bytes = safetensors::tensor::serialize(views, None).map_err(|error| failed(&error))?;
+    std::fs::write(path, bytes).map_err(|error| failed(&error))
 }
 
 fn misfit(name: &str, wanted: &Shape, found: &Shape) -> String {

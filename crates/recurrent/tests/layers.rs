@@ -55,7 +55,9 @@ fn check_stack<C: Cell>(name: &str, config: &StackConfig, case: &str) {
     let x = var(&expected["x"]);
     let given: Vec<Var> = (0..2).filter_map(|i| expected.get(&format!("state_{i}"))).map(var).collect();
     let states: Vec<C::State> = (0..4)
-        .map(|at| C::State::from_tensors(&given.iter().map(|state| state.get(at).unwrap()).collect::<Vec<_>>()).unwrap())
+        .map(|at| {
+            C::State::from_tensors(&given.iter().map(|state| state.get(at).unwrap()).collect::<Vec<_>>()).unwrap()
+        })
         .collect();
     let lengths = (case == "lengths").then_some(&LENGTHS[..]);
     let (out, last) = stack.forward(&x, Some(&states), lengths, &mut Mode::Eval).unwrap();
@@ -323,7 +325,8 @@ fn attention_equals_pytorchs_and_its_idle_bias_is_not_trained() {
     let attended = attention.attend(&attention.keys(&annotations).unwrap(), &hidden, &annotations).unwrap();
     assert_close(&attended.context, &expected["context"], "context");
     assert_close(&attended.alpha, &expected["alpha"], "alpha");
-    let parts = [(&attended.context * &expected["weight_0"]).unwrap(), (&attended.alpha * &expected["weight_1"]).unwrap()];
+    let parts =
+        [(&attended.context * &expected["weight_0"]).unwrap(), (&attended.alpha * &expected["weight_1"]).unwrap()];
     let store = (parts[0].sum_all().unwrap() + parts[1].sum_all().unwrap()).unwrap().backward().unwrap();
     let mut inputs = vec![("annotations".to_owned(), annotations), ("hidden".to_owned(), hidden)];
     inputs.extend(parameters.trainable());

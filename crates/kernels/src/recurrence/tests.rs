@@ -49,7 +49,8 @@ fn variables(kind: Kind, (n, t, h): (usize, usize, usize), seed: u64, dtype: DTy
         Kind::Gru => shapes.push(vec![wide]),
         _ => {}
     }
-    let make = |(i, shape): (usize, &Vec<usize>)| Var::from_tensor(&tensor(seed * 10 + i as u64, shape, dtype)).unwrap();
+    let make =
+        |(i, shape): (usize, &Vec<usize>)| Var::from_tensor(&tensor(seed * 10 + i as u64, shape, dtype)).unwrap();
     shapes.iter().enumerate().map(make).collect()
 }
 
@@ -191,7 +192,10 @@ fn gradients_meet_finite_differences() {
                     run(&vars).0
                 };
                 let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!((difference - slope).abs() < 1e-7, "{kind:?} {path:?} input {input} at {i}: {slope} {difference}");
+                assert!(
+                    (difference - slope).abs() < 1e-7,
+                    "{kind:?} {path:?} input {input} at {i}: {slope} {difference}"
+                );
             }
         }
     }
