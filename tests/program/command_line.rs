@@ -25,7 +25,9 @@ fn a_run_leaves_a_model_curves_logs_and_attention_and_the_model_captions() {
         assert!(last[key].is_f64(), "{key} is not in {last}");
     }
     let model = folder.path().join(last["model"].as_str().unwrap());
-    for file in ["config.json", "preprocessor_config.json", "tokenizer.json", "generation_config.json", "model.safetensors"] {
+    for file in
+        ["config.json", "preprocessor_config.json", "tokenizer.json", "generation_config.json", "model.safetensors"]
+    {
         assert!(model.join(file).is_file(), "{file}");
     }
     for file in ["curves.svg", "log.jsonl", "run.json", "events.out.tfevents.candlewick"] {
@@ -36,7 +38,10 @@ fn a_run_leaves_a_model_curves_logs_and_attention_and_the_model_captions() {
     let (photo, _) = scene(folder.path(), 1);
     let caption = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--model", "out", "--beam", "2"]);
     assert!(caption.starts_with(photo.to_str().unwrap()));
-    let again = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--model", model.to_str().unwrap(), "--beam", "2"]);
+    let again = succeed(
+        folder.path(),
+        &["caption", photo.to_str().unwrap(), "--model", model.to_str().unwrap(), "--beam", "2"],
+    );
     assert_eq!(caption, again);
 }
 

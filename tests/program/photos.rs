@@ -56,7 +56,8 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     flickr(here);
     weights(here, "convnet", "encoder.safetensors");
     fs::write(here.join("train.toml"), RECIPE).unwrap();
-    let train = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--json", "--quiet"];
+    let train =
+        ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--json", "--quiet"];
     let scores: Value = serde_json::from_str(succeed(here, &train).lines().last().unwrap()).unwrap();
     assert!(scores["Bleu_4"].is_f64() && scores["CIDEr"].is_f64(), "{scores}");
 
@@ -68,7 +69,8 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     for key in ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"] {
         assert!(said[key].is_f64(), "{key} is not in {said}");
     }
-    let results: Value = serde_json::from_slice(&fs::read(here.join(said["results"].as_str().unwrap())).unwrap()).unwrap();
+    let results: Value =
+        serde_json::from_slice(&fs::read(here.join(said["results"].as_str().unwrap())).unwrap()).unwrap();
     assert_eq!(results.as_array().unwrap().len(), 4);
     assert_eq!(results[0]["image_id"], "test0.png");
     let file: Value = serde_json::from_slice(&fs::read(here.join(said["scores"].as_str().unwrap())).unwrap()).unwrap();
@@ -91,9 +93,25 @@ fn a_pretrained_encoder_is_trained_further_from_a_stage() {
     let here = folder.path();
     flickr(here);
     weights(here, "convnet", "encoder.safetensors");
-    let recipe = RECIPE.replace("network = \"convnet\"", "network = \"convnet\", fine_tune = \"blocks.3\", learning_rate_factor = 0.5");
+    let recipe = RECIPE.replace(
+        "network = \"convnet\"",
+        "network = \"convnet\", fine_tune = \"blocks.3\", learning_rate_factor = 0.5",
+    );
     fs::write(here.join("train.toml"), recipe).unwrap();
-    succeed(here, &["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet", "--out", "out"]);
+    succeed(
+        here,
+        &[
+            "train",
+            "train.toml",
+            "--data",
+            "data",
+            "--encoder-weights",
+            "encoder.safetensors",
+            "--quiet",
+            "--out",
+            "out",
+        ],
+    );
     let about: Value = serde_json::from_slice(&fs::read(here.join("out/run.json")).unwrap()).unwrap();
     let model = here.join("out").join(about["last"].as_str().unwrap()).join("model.safetensors");
     let cpu = candlewick::candle::Device::Cpu;

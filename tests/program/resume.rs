@@ -17,7 +17,8 @@ fn a_run_killed_again_and_again_ends_with_the_same_weights_bit_for_bit() {
     let words = small("killed", &settings);
     let mut killed = 0;
     for round in 0..40 {
-        let mut child = candlewick(folder.path()).args(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            candlewick(folder.path()).args(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(150 + 90 * round));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());

@@ -171,7 +171,9 @@ impl Captioner {
         let decoder = ShowAttendTell::new(config.annotation_size, config.vocab_size, &config.decoder, vb)?;
         if tokenizer.vocab_size() != config.vocab_size {
             let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
-            return Err(Error::Config(format!("tokenizer.json has {words} words, config.json {rows}; take both from one model")));
+            return Err(Error::Config(format!(
+                "tokenizer.json has {words} words, config.json {rows}; take both from one model"
+            )));
         }
         let (preprocessing, generation) = (Preprocessing::imagenet(), GenerationConfig::default());
         let device = device.clone();
@@ -204,8 +206,10 @@ impl Captioner {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let images: Vec<Tensor> =
-            pictures.iter().map(|picture| self.preprocessing.apply(picture, &Device::Cpu)).collect::<candle_core::Result<_>>()?;
+        let images: Vec<Tensor> = pictures
+            .iter()
+            .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
+            .collect::<candle_core::Result<_>>()?;
         let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
         let (annotations, shape) = self.annotations(&images, &mut Mode::Eval)?;
         self.describe(&annotations, shape, generation)

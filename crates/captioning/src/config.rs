@@ -48,7 +48,13 @@ fn is_default(config: &NetworkConfig) -> bool {
 
 impl Default for EncoderConfig {
     fn default() -> Self {
-        Self { network: "resnet50".into(), layer: None, coordinates: false, config: NetworkConfig::default(), weights: None }
+        Self {
+            network: "resnet50".into(),
+            layer: None,
+            coordinates: false,
+            config: NetworkConfig::default(),
+            weights: None,
+        }
     }
 }
 

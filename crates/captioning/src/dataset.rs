@@ -1,7 +1,7 @@
 //! Captioned pictures, wherever they come from: drawn scenes, photo files, or annotations that were computed before.
 
-use crate::captioner::Caption;
 use crate::Result;
+use crate::captioner::Caption;
 use candle_core::{Device, Tensor};
 use candlewick_data::features::{FeatureCache, PhotoHash};
 use candlewick_data::picture::{self, Limits};
@@ -10,6 +10,7 @@ use candlewick_encoders::Preprocessing;
 use candlewick_metrics::coco;
 use candlewick_training::Scores;
 use image::RgbImage;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub struct Set {
 
 /// Where the pictures of a set come from.
 pub enum Pictures {
-    /// Drawn when they are needed.
-    Scenes(Vec<Scene>, Preprocessing),
+    /// Scenes and their pictures.
+    Scenes(Vec<(Scene, RgbImage)>, Preprocessing),
     /// Decoded when they are needed.
     Photos(Vec<PathBuf>, Preprocessing),
     /// What a frozen encoder saw in photos.
@@ -80,8 +81,10 @@ impl Pictures {
             let hashes: Vec<PhotoHash> = rows.iter().map(|&row| features.hashes[row]).collect();
             return Ok(Input::Annotations(features.cache.batch(&hashes, &Device::Cpu)?));
         }
-        let images: Vec<Tensor> =
-            rows.iter().map(|&row| Ok(self.preprocessing().apply(&self.photo(row)?, &Device::Cpu)?)).collect::<Result<_>>()?;
+        let images: Vec<Tensor> = rows
+            .iter()
+            .map(|&row| Ok(self.preprocessing().apply(&self.photo(row)?, &Device::Cpu)?))
+            .collect::<Result<_>>()?;
         Ok(Input::Images(Tensor::stack(&images, 0)?))
     }
 
@@ -91,7 +94,7 @@ impl Pictures {
     /// When a photo cannot be read or decoded; the message names it.
     pub fn photo(&self, row: usize) -> Result<RgbImage> {
         Ok(match self {
-            Self::Scenes(scenes, _) => scenes[row].draw(),
+            Self::Scenes(scenes, _) => scenes[row].1.clone(),
             Self::Photos(paths, _) => picture::decode(&paths[row], &Limits::default())?,
             Self::Features(features) => picture::decode(&features.paths[row], &Limits::default())?,
         })
@@ -119,7 +122,16 @@ impl Set {
         Self {
             names: (0..scenes.len()).map(|index| format!("scene-{index:05}")).collect(),
             references: scenes.iter().map(|scene| vec![scene.caption.clone()]).collect(),
-            pictures: Pictures::Scenes(scenes, preprocessing),
+            pictures: Pictures::Scenes(
+                scenes
+                    .into_par_iter()
+                    .map(|scene| {
+                        let picture = scene.draw();
+                        (scene, picture)
+                    })
+                    .collect(),
+                preprocessing,
+            ),
         }
     }
 
@@ -132,7 +144,8 @@ impl Set {
         let named = self.names.iter().map(id).zip(&self.references);
         let references: BTreeMap<_, _> = named.map(|(id, captions)| (id, captions.clone())).collect();
         let told = self.names.iter().map(id).zip(captions);
-        let results = told.map(|(image_id, caption)| coco::Caption { image_id, caption: caption.text.clone() }).collect();
+        let results =
+            told.map(|(image_id, caption)| coco::Caption { image_id, caption: caption.text.clone() }).collect();
         (references, results)
     }
 
@@ -184,19 +197,20 @@ impl Set {
 }
 
 /// The share of scenes whose caption is right word for word.
-fn exact_match(scenes: &[Scene], captions: &[Caption]) -> f64 {
-    let right = scenes.iter().zip(captions).filter(|(scene, caption)| scene.caption == caption.text).count();
+fn exact_match(scenes: &[(Scene, RgbImage)], captions: &[Caption]) -> f64 {
+    let right = scenes.iter().zip(captions).filter(|((scene, _), caption)| scene.caption == caption.text).count();
     right as f64 / captions.len().max(1) as f64
 }
 
 /// How often the attention's peak, at the word for a shape, lies in that shape's box; a wrong word counts as a miss.
-fn pointing(scenes: &[Scene], captions: &[Caption]) -> f64 {
+fn pointing(scenes: &[(Scene, RgbImage)], captions: &[Caption]) -> f64 {
     let (mut hits, mut all) = (0usize, 0usize);
-    for (scene, caption) in scenes.iter().zip(captions) {
+    for ((scene, _), caption) in scenes.iter().zip(captions) {
         let told: Vec<&str> = scene.caption.split_whitespace().collect();
         for (index, bounds) in scene.pointers() {
             all += 1;
-            let Some(word) = caption.words.get(index).filter(|word| told.get(index) == Some(&word.text.as_str())) else {
+            let Some(word) = caption.words.get(index).filter(|word| told.get(index) == Some(&word.text.as_str()))
+            else {
                 continue;
             };
             let (x, y) = word.attention.peak();
@@ -205,4 +219,3 @@ fn pointing(scenes: &[Scene], captions: &[Caption]) -> f64 {
     }
     hits as f64 / all.max(1) as f64
 }
-

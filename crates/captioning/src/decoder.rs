@@ -42,14 +42,7 @@ pub struct DecoderConfig {
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self {
-            embedding_size: 512,
-            hidden_size: 512,
-            attention_size: 512,
-            gate: true,
-            deep_output: true,
-            dropout: 0.5,
-        }
+        Self { embedding_size: 512, hidden_size: 512, attention_size: 512, gate: true, deep_output: true, dropout: 0.5 }
     }
 }
 
@@ -109,8 +102,7 @@ impl ShowAttendTell {
         let weight_hh = cell.parameter((4 * hidden_size, hidden_size), "weight_hh", initial())?;
         let bias_ih = cell.parameter(4 * hidden_size, "bias_ih", initial())?;
         let bias_hh = cell.parameter(4 * hidden_size, "bias_hh", initial())?;
-        let f_beta =
-            config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
+        let f_beta = config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
         let deep_output = config
             .deep_output
             .then(|| -> Result<_> {
@@ -241,11 +233,8 @@ impl Decoder for ShowAttendTell {
 /// When shapes do not fit.
 pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
     use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
-    let settings = CrossEntropy {
-        ignore_index: Some(pad),
-        label_smoothing: config.label_smoothing,
-        reduction: Reduction::Mean,
-    };
+    let settings =
+        CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
     let Some(alpha) = forced.alpha.as_ref().filter(|_| config.doubly_stochastic > 0.0) else {
         return Ok(CaptionLoss { total: words.clone(), words, attention: None });

@@ -33,7 +33,8 @@ pub(crate) fn cached(
     let (height, width) = map_shape(captioner)?;
     let key = Key {
         weights: captioner.config.encoder.weights.as_ref().map(|file| file.sha256.clone()).unwrap_or_default(),
-        preprocessing: serde_json::to_string(&captioner.preprocessing).map_err(|error| Error::Config(error.to_string()))?,
+        preprocessing: serde_json::to_string(&captioner.preprocessing)
+            .map_err(|error| Error::Config(error.to_string()))?,
         layer: captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into()),
     };
     let mut cache = FeatureCache::open(folder, &key, (height * width, captioner.config.annotation_size))?;
@@ -43,16 +44,16 @@ pub(crate) fn cached(
     let cache = Arc::new(cache);
     let mut rest = hashes.into_iter();
     Ok(sets.map(|set| {
-            let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).collect();
-            let known = |row: usize| own.get(row).copied().flatten().filter(|hash| cache.contains(hash));
-            let features = Features {
-                paths: set.paths().to_vec(),
-                hashes: (0..own.len()).map(|row| known(row).unwrap_or_else(|| PhotoHash::of(b""))).collect(),
-                cache: Arc::clone(&cache),
-                map_shape: (height, width),
-                preprocessing: captioner.preprocessing.clone(),
-            };
-            Set { pictures: Pictures::Features(features), ..set }.retain(|row| known(row).is_some())
+        let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).collect();
+        let known = |row: usize| own.get(row).copied().flatten().filter(|hash| cache.contains(hash));
+        let features = Features {
+            paths: set.paths().to_vec(),
+            hashes: (0..own.len()).map(|row| known(row).unwrap_or_else(|| PhotoHash::of(b""))).collect(),
+            cache: Arc::clone(&cache),
+            map_shape: (height, width),
+            preprocessing: captioner.preprocessing.clone(),
+        };
+        Set { pictures: Pictures::Features(features), ..set }.retain(|row| known(row).is_some())
     }))
 }
 
@@ -141,7 +142,8 @@ fn insert(captioner: &Captioner, cache: &mut FeatureCache, photos: &[(PhotoHash,
 /// Rows and columns of the encoder's map.
 fn map_shape(captioner: &Captioner) -> Result<(usize, usize)> {
     let Some((height, width)) = captioner.preprocessing.crop else {
-        let fault = "preprocessing: photos keep their own sizes, so their annotations cannot be kept on disk; set a crop";
+        let fault =
+            "preprocessing: photos keep their own sizes, so their annotations cannot be kept on disk; set a crop";
         return Err(Error::Config(fault.into()));
     };
     let images = Tensor::zeros((1, 3, height, width), candle_core::DType::F32, captioner.device())?;

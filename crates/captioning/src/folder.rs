@@ -137,7 +137,9 @@ fn open_encoder(folder: &Path, weights: &WeightsFile, given: Option<&Path>) -> R
     };
     let Some(path) = candidates.iter().find(|path| path.is_file()) else {
         let looked = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ");
-        return Err(Error::Config(format!("{looked}: no such file; say where the encoder's weights are with --encoder-weights")));
+        return Err(Error::Config(format!(
+            "{looked}: no such file; say where the encoder's weights are with --encoder-weights"
+        )));
     };
     let found = file_hash(path)?;
     if found != weights.sha256 {

@@ -18,7 +18,8 @@ const SIDE: u32 = 224;
 pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
     let picture = enlarged(picture);
     let largest = attention.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    let share = |x: u32, y: u32| attention.weights.get(y as usize * attention.width + x as usize).map_or(0.0, |w| w / largest);
+    let share =
+        |x: u32, y: u32| attention.weights.get(y as usize * attention.width + x as usize).map_or(0.0, |w| w / largest);
     let (columns, rows) = (attention.width.max(1) as u32, attention.height.max(1) as u32);
     let small = GrayImage::from_fn(columns, rows, |x, y| Luma([(255.0 * share(x, y)).round() as u8]));
     let light = resize(&small, picture.width(), picture.height(), FilterType::CatmullRom);

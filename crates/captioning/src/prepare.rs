@@ -49,9 +49,9 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
             (train, dev, tokenizer, usize::MAX)
         }
         DataConfig::Photos { path, min_count, longest, max_share, .. } => {
-            let path = path.as_deref().ok_or_else(|| {
-                Error::Config("no data: say where photos and captions are with --data DIR".into())
-            })?;
+            let path = path
+                .as_deref()
+                .ok_or_else(|| Error::Config("no data: say where photos and captions are with --data DIR".into()))?;
             let (train, dev) = photos(path, *max_share, &recipe.preprocessing, note)?;
             let tokenizer = WordTokenizer::train(train.references.iter().flatten(), *min_count)?;
             (train, dev, tokenizer, *longest)
@@ -112,7 +112,12 @@ fn fresh(recipe: &Recipe, frozen: bool, tokenizer: WordTokenizer, device: &Devic
     Captioner::fresh(settings, tokenizer, pretrained, device)
 }
 
-fn photos(path: &Path, max_share: f64, preprocessing: &Preprocessing, note: &mut dyn FnMut(Note)) -> Result<(Set, Set)> {
+fn photos(
+    path: &Path,
+    max_share: f64,
+    preprocessing: &Preprocessing,
+    note: &mut dyn FnMut(Note),
+) -> Result<(Set, Set)> {
     let all = captions::load(path, &LoadOptions { max_share, ..LoadOptions::default() })?;
     if let Some(line) = all.faults.report() {
         note(Note::Line(line));

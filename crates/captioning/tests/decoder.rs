@@ -4,8 +4,8 @@
 use candle_core::{Device, Tensor, Var};
 use candlewick_captioning::{DecoderConfig, LossConfig, ShowAttendTell, caption_loss};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::decoding::{Decoder, Rows, generate};
 use candlewick_recurrent::decoding::GenerationConfig;
+use candlewick_recurrent::decoding::{Decoder, Rows, generate};
 use std::collections::HashMap;
 
 const LENGTHS: [usize; 3] = [4, 2, 3];
@@ -56,12 +56,19 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
 
     let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1 };
     let loss = caption_loss(&forced, &fixture["targets"], &settings, 0).unwrap();
-    for (found, name) in [(&loss.total, "loss"), (&loss.words, "loss.words"), (loss.attention.as_ref().unwrap(), "loss.attention")] {
+    for (found, name) in
+        [(&loss.total, "loss"), (&loss.words, "loss.words"), (loss.attention.as_ref().unwrap(), "loss.attention")]
+    {
         assert_close(name, &found.reshape(1).unwrap(), &fixture[name], 1e-5);
     }
 
     let gradients = loss.total.backward().unwrap();
-    assert_close("annotations", gradients.get(annotations.as_tensor()).unwrap(), &fixture["gradient.annotations"], 1e-4);
+    assert_close(
+        "annotations",
+        gradients.get(annotations.as_tensor()).unwrap(),
+        &fixture["gradient.annotations"],
+        1e-4,
+    );
     let trained = parameters.trainable();
     assert!(trained.len() >= 18, "{}", trained.len());
     for (name, var) in trained {
@@ -86,8 +93,10 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     }
     // Rows of state and memory move together.
     let rows = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
-    let one = decoder.step(&rows, &state.select(&rows).unwrap(), &decoder.expand(&memory, &rows).unwrap(), &mut Mode::Eval);
-    let all = decoder.step(&Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), &state, &memory, &mut Mode::Eval).unwrap();
+    let one =
+        decoder.step(&rows, &state.select(&rows).unwrap(), &decoder.expand(&memory, &rows).unwrap(), &mut Mode::Eval);
+    let all =
+        decoder.step(&Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), &state, &memory, &mut Mode::Eval).unwrap();
     assert_close("selected", &one.unwrap().logits, &all.logits.index_select(&rows, 0).unwrap(), 1e-6);
 }
 

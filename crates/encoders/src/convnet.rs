@@ -27,7 +27,10 @@ pub(crate) const STAGES: &[&str] = &[
     "fc",
 ];
 
-/// One block: a convolution padded by half its kernel, batch norm and ReLU.
+/// One block: a convolution padded by ⌈(kernel − stride) / 2⌉, batch norm and ReLU.
+///
+/// With kernel and stride both even or both odd, a position looks at the part of the picture that it stands for, and
+/// not beside it: then attention points where it should.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvBlock {
@@ -70,7 +73,7 @@ impl ConvNet {
         for (index, &ConvBlock { channels, kernel_size, stride }) in config.blocks.iter().enumerate() {
             let name = format!("blocks.{index}");
             let (vb, initial) = (vb.pp(&name), ConvInitial::KaimingFanOut);
-            let layer = Conv2dConfig { stride, padding: kernel_size / 2, initial, ..Conv2dConfig::new(kernel_size) };
+            let layer = Conv2dConfig { stride, padding: kernel_size.saturating_sub(stride).div_ceil(2), initial, ..Conv2dConfig::new(kernel_size) };
             let conv = Conv2d::new(inputs, channels, &layer, vb.pp("conv"))?;
             let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
             blocks.push(ConvNorm::new(conv, Some(norm), true));

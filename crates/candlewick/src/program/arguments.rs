@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 /// Looks at pictures and tells what is on them.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = "\
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   candlewick train                         train on generated scenes and caption unseen ones
   candlewick caption photo.jpg             caption a picture with the built-in model
   candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
-  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5")]
+  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5"
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -37,7 +37,8 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
                 return Err(Failure::usage(format!("device {kind}: this program was built without it; {advice}")));
             }
             let device = if kind == "cuda" { Device::new_cuda(index) } else { Device::new_metal(index) };
-            let device = device.map_err(|error| Failure::Work(format!("device {kind}:{index}: {error}; take --device cpu")))?;
+            let device =
+                device.map_err(|error| Failure::Work(format!("device {kind}:{index}: {error}; take --device cpu")))?;
             Ok((device, format!("{kind}:{index}")))
         }
         _ => Err(unknown(&arguments.device)),

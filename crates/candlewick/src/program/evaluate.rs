@@ -14,8 +14,9 @@ use std::time::Instant;
 /// When the model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let split = Split::parse(&arguments.split)
-        .ok_or_else(|| Failure::usage(format!("split {}: no such split; there are train, dev and test", arguments.split)))?;
+    let split = Split::parse(&arguments.split).ok_or_else(|| {
+        Failure::usage(format!("split {}: no such split; there are train, dev and test", arguments.split))
+    })?;
     let (device, device_name) = device::open(&arguments.device)?;
     let captioner = caption::open(Some(&arguments.model), arguments.encoder_weights.as_deref(), &device)?;
     let generation = caption::search(captioner.generation(), &arguments.search)?;
@@ -33,9 +34,10 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         let data = arguments.data.display();
         return Err(Failure::Work(format!("{data}: the {split} split has no photos; choose another with --split")));
     }
-    let folder = arguments.out.clone().unwrap_or_else(|| {
-        PathBuf::from("runs/evaluation").join(format!("{split}-beam{}", generation.num_beams))
-    });
+    let folder = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs/evaluation").join(format!("{split}-beam{}", generation.num_beams)));
     let bar = super::train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
     let found = evaluate(&captioner, &set, &generation, &folder, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
@@ -69,7 +71,13 @@ fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) {
     println!("{} and {}", found.results_file.display(), found.scores_file.display());
 }
 
-fn json(found: &Evaluation, pictures: usize, beams: usize, split: Split, seconds: f64) -> Result<serde_json::Value, Failure> {
+fn json(
+    found: &Evaluation,
+    pictures: usize,
+    beams: usize,
+    split: Split,
+    seconds: f64,
+) -> Result<serde_json::Value, Failure> {
     let mut object = serde_json::to_value(&found.scores.overall)?;
     if let Some(object) = object.as_object_mut() {
         object.extend([

@@ -77,7 +77,8 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line: Vec<&str> = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let line: Vec<&str> =
+        said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
     let line = line.join(" ");
     complain(&format!("{}; candlewick --help shows how to call it", line.strip_prefix("error: ").unwrap_or(&line)), 2)
 }

@@ -57,7 +57,12 @@ fn take(recipe: &mut Recipe, arguments: &TrainArguments) -> Result<(), Failure> 
     Ok(())
 }
 
-fn prepared(recipe: &Recipe, out: &Path, device: &candlewick::candle::Device, quiet: bool) -> Result<CaptioningTask, Failure> {
+fn prepared(
+    recipe: &Recipe,
+    out: &Path,
+    device: &candlewick::candle::Device,
+    quiet: bool,
+) -> Result<CaptioningTask, Failure> {
     let mut bar: Option<ProgressBar> = None;
     let mut note = |note: Note| match note {
         Note::Line(line) if !quiet => eprintln!("{line}"),
@@ -112,7 +117,8 @@ fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<
 
 /// The scores of the best checkpoint on the whole dev set.
 fn final_scores(task: &CaptioningTask, captioner: &Captioner) -> Result<Scores, Failure> {
-    let captions = candlewick::captioning::decode(captioner, task.dev(), None, 64, captioner.generation(), &mut |_| ())?;
+    let captions =
+        candlewick::captioning::decode(captioner, task.dev(), None, 64, captioner.generation(), &mut |_| ())?;
     Ok(task.dev().scores(&captions)?)
 }
 

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //! a large red circle
-//! a large red circle left of a small white star
-//! a large red circle left of a large blue square and below a small white star
+//! a large red circle with a small white star right of it
+//! a large red circle with a large blue square right of it and a small white star above it
 //! ```
 //!
 //! Shapes are named in a fixed order: large ones before small ones, and among equals by colour in the order of [`COLOURS`].
-//! The first is told by its relation to each other one: `left of`, `right of`, `above`, `below`, whichever its centre
-//! is clearly; pictures where that is not clear are not made.
+//! Each of the others is told by how it lies to the first: `left of`, `right of`, `above`, `below`, whichever its centre
+//! is clearly; pictures where that is not clear are not made. The relation comes after both names, as a reader would
+//! look at both shapes before comparing them.
 
 mod draw;
 
@@ -169,7 +170,7 @@ impl Scene {
 
 /// All words of all captions.
 pub fn vocabulary() -> Vec<&'static str> {
-    let mut words = vec!["a", "small", "large", "left", "right", "of", "above", "below", "and"];
+    let mut words = vec!["a", "small", "large", "left", "right", "of", "above", "below", "with", "and", "it"];
     words.extend(COLOURS);
     words.extend(Kind::ALL.map(Kind::word));
     words
@@ -243,9 +244,9 @@ fn describe(shapes: &[Shape]) -> String {
     let Some((first, others)) = shapes.split_first() else { return String::new() };
     let mut caption = first.words();
     for (index, other) in others.iter().enumerate() {
-        let joint = if index > 0 { " and" } else { "" };
-        let lies = relation(&first.bounds, &other.bounds).unwrap_or_default();
-        caption.push_str(&format!("{joint} {lies} {}", other.words()));
+        let joint = if index > 0 { "and" } else { "with" };
+        let lies = relation(&other.bounds, &first.bounds).unwrap_or_default();
+        caption.push_str(&format!(" {joint} {} {lies} it", other.words()));
     }
     caption
 }
