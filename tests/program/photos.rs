@@ -39,7 +39,7 @@ const RECIPE: &str = r#"
 task = "captioning"
 name = "photos"
 data = { kind = "photos", min_count = 1 }
-preprocessing = { do_resize = true, size = { height = 64, width = 64 }, do_center_crop = true, crop_size = { height = 64, width = 64 } }
+preprocessing = { do_resize = true, size = { height = 64, width = 64 }, do_center_crop = true, crop_size = { height = 64, width = 64 }, do_rescale = true, do_normalize = true, image_mean = [0.5, 0.5, 0.5], image_std = [0.5, 0.5, 0.5] }
 encoder = { network = "convnet" }
 decoder = { embedding_size = 16, hidden_size = 16, attention_size = 16 }
 batches = { size = 8 }
