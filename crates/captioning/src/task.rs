@@ -100,7 +100,10 @@ impl CaptioningTask {
     }
 
     fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let lengths: Vec<usize> = self.captions.iter().map(|(_, ids)| ids.len()).collect();
+        // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
+        // takes the batch's statistics gets batches of any lengths.
+        let length = |ids: &Vec<u32>| if self.settings.train_statistics { 0 } else { ids.len() };
+        let lengths: Vec<usize> = self.captions.iter().map(|(_, ids)| length(ids)).collect();
         buckets::batches(&lengths, self.settings.batches.size, self.settings.seed, epoch)
     }
 
