@@ -31,7 +31,7 @@ impl Default for Conv2d {
 
 /// Convolves maps with a bank of kernels, as torch.nn.functional.conv2d does.
 ///
-/// y[n,o,i,j] = bias[o] + Σ_{c,u,v} weight[o,c,u,v] · x[n, g·C/groups + c, i·s + u·d − p, j·s + v·d − p], where g is the
+/// `y[n,o,i,j] = bias[o] + Σ_{c,u,v} weight[o,c,u,v] · x[n, g·C/groups + c, i·s + u·d − p, j·s + v·d − p]`, where g is the
 /// group of output o and x is 0 outside the map.
 ///
 /// Shapes: `xs` (N, C, h, w), `weight` (O, C/groups, kh, kw), `bias` (O); the result is (N, O, h', w') with

@@ -38,7 +38,7 @@ impl Pool2d {
 
 /// The largest value of each window, as torch.nn.functional.max_pool2d gives it.
 ///
-/// y[n,c,i,j] = max of x[n,c,u,v] over the window of (i,j). The gradient goes to the first of equal values in row-major order; a
+/// `y[n,c,i,j]` = max of `x[n,c,u,v]` over the window of (i,j). The gradient goes to the first of equal values in row-major order; a
 /// NaN in a window is its largest value.
 ///
 /// Shapes: `xs` (N, C, h, w); the result is (N, C, h', w') with h' = ⌊(h + 2p − k) / s⌋ + 1, or ⌈…⌉ with `ceil_mode`.
@@ -55,7 +55,7 @@ pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
 
 /// The mean of each window, as torch.nn.functional.avg_pool2d gives it.
 ///
-/// y[n,c,i,j] = Σ x[n,c,u,v] over the window of (i,j) / its size (see [`Pool2d::count_include_pad`]).
+/// `y[n,c,i,j]` = Σ `x[n,c,u,v]` over the window of (i,j) / its size (see [`Pool2d::count_include_pad`]).
 ///
 /// Shapes: as [`max_pool2d`].
 ///
