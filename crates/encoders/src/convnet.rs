@@ -73,7 +73,12 @@ impl ConvNet {
         for (index, &ConvBlock { channels, kernel_size, stride }) in config.blocks.iter().enumerate() {
             let name = format!("blocks.{index}");
             let (vb, initial) = (vb.pp(&name), ConvInitial::KaimingFanOut);
-            let layer = Conv2dConfig { stride, padding: kernel_size.saturating_sub(stride).div_ceil(2), initial, ..Conv2dConfig::new(kernel_size) };
+            let layer = Conv2dConfig {
+                stride,
+                padding: kernel_size.saturating_sub(stride).div_ceil(2),
+                initial,
+                ..Conv2dConfig::new(kernel_size)
+            };
             let conv = Conv2d::new(inputs, channels, &layer, vb.pp("conv"))?;
             let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
             blocks.push(ConvNorm::new(conv, Some(norm), true));
