@@ -15,7 +15,7 @@
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::recurrence;
+use candlewick_kernels::{attentive, recurrence};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use candlewick_recurrent::attention::AdditiveAttention;
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
@@ -201,23 +201,24 @@ impl Decoder for ShowAttendTell {
         Ok(Memory { annotations: select(&memory.annotations)?, keys: select(&memory.keys)? })
     }
 
-    /// The words are known in advance, so their part of the gates and all logits are one product each.
-    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
-        let steps = words.dim(1)?;
+    /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
+    fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
         let embedded = self.embed(words, mode)?;
-        let gates = self.gates(&embedded)?;
-        let mut state = self.start(memory, mode)?;
-        let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
-        for t in 0..steps {
-            let (next, context, alpha) = self.advance(&gates.narrow(1, t, 1)?.squeeze(1)?, &state, memory)?;
-            hidden.push(next.h.clone());
-            contexts.push(context);
-            alphas.push(alpha);
-            state = next;
-        }
-        let (hidden, contexts) = (Tensor::stack(&hidden, 1)?, Tensor::stack(&contexts, 1)?);
-        let logits = self.output(&embedded, &hidden, &contexts, mode)?;
-        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?) })
+        let State { h, c } = self.start(memory, mode)?;
+        let bias = (&self.bias_ih + &self.bias_hh)?;
+        let query = self.attention.query();
+        let weights = attentive::Weights {
+            input: &self.weight_ih,
+            hidden: &self.weight_hh,
+            bias: &bias,
+            query: (query.weight(), query.bias().unwrap_or(&bias)),
+            v: self.attention.v(),
+            gate: self.f_beta.as_ref().and_then(|gate| Some((gate.weight(), gate.bias()?))),
+        };
+        let Memory { annotations, keys } = memory;
+        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths))?;
+        let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
+        Ok(Forced { logits, alpha: Some(seen.alpha) })
     }
 }
 

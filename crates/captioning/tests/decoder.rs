@@ -51,8 +51,12 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
     let annotations = Var::from_tensor(&fixture["annotations"]).unwrap();
     let memory = decoder.memory(annotations.as_tensor()).unwrap();
     let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
-    assert_close("logits", &forced.logits, &fixture["logits"], 1e-5);
-    assert_close("alpha", forced.alpha.as_ref().unwrap(), &fixture["alpha"], 1e-5);
+    // What comes out beyond a caption's end means nothing.
+    for (row, length) in LENGTHS.into_iter().enumerate() {
+        let read = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
+        assert_close("logits", &read(&forced.logits), &read(&fixture["logits"]), 1e-5);
+        assert_close("alpha", &read(forced.alpha.as_ref().unwrap()), &read(&fixture["alpha"]), 1e-5);
+    }
 
     let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1 };
     let loss = caption_loss(&forced, &fixture["targets"], &settings, 0).unwrap();
@@ -83,7 +87,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     let (decoder, _) = decoder(&fixture);
     let memory = decoder.memory(&fixture["annotations"]).unwrap();
     let words = &fixture["words"];
-    let forced = decoder.teacher_forced(words, &LENGTHS, &memory, &mut Mode::Eval).unwrap();
+    let forced = decoder.teacher_forced(words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
     let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
     for t in 0..4 {
         let word = words.narrow(1, t, 1).unwrap().squeeze(1).unwrap();

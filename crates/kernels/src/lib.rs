@@ -5,11 +5,14 @@
 
 pub mod activation;
 pub mod attend;
+pub mod attentive;
 pub mod conv;
 pub mod loss;
 pub mod node;
 pub mod norm;
 pub mod pool;
+mod product;
 pub mod recurrence;
 mod reduce;
 pub mod softmax;
+mod team;

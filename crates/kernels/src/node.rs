@@ -1,15 +1,15 @@
 //! One node of candle's graph with any number of inputs and outputs.
 //!
 //! candle's custom operations take one to three tensors and return one. [`apply`] is the one place that goes around this:
-//! the two largest inputs that want a gradient are arguments as they are, the others are packed into a third, and several
-//! outputs are packed into one tensor and narrowed out of it.
+//! more than three inputs that want a gradient hang on bundles, one-element nodes that pass their gradients on and copy
+//! nothing, and several outputs are packed into one tensor and narrowed out of it.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, MetalStorage, Result, Shape, Storage,
-    Tensor,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, MetalStorage, Result, Shape,
+    Storage, Tensor,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An operation with several inputs and outputs and a gradient of its own.
 pub trait Operation: Send + Sync + 'static {
@@ -61,34 +61,51 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     let shapes: Vec<Shape> = outputs.iter().map(|output| output.shape().clone()).collect();
     let result = Mutex::new(Some(if let [output] = &outputs[..] { output.contiguous()? } else { pack(&outputs)? }));
     drop(outputs);
-    let arguments = arrange(inputs);
-    let tensors: Vec<Tensor> = arguments.iter().map(|members| argument(inputs, members)).collect::<Result<_>>()?;
-    let node = Node { operation, inputs: detached, saved, wanted, arguments, shapes: shapes.clone(), result };
-    let packed = match &tensors[..] {
-        [a] => a.apply_op1(node)?,
-        [a, b] => a.apply_op2(b, node)?,
-        [a, b, c] => a.apply_op3(b, c, node)?,
-        _ => candle_core::bail!("node: {} arguments", tensors.len()),
-    };
+    let gradients: Slots = Arc::new(Mutex::new(vec![None; inputs.len()]));
+    let tracking = inputs.iter().enumerate().filter(|(_, input)| input.track_op());
+    let mut arguments: Vec<Argument> = tracking.map(|(i, input)| (Some(i), (*input).clone())).collect();
+    while arguments.len() > 3 {
+        arguments = arguments.chunks(3).map(|members| bundle(members, &detached, &gradients)).collect::<Result<_>>()?;
+    }
+    let direct = arguments.iter().map(|(input, _)| *input).collect();
+    let node = Node { operation, inputs: detached, saved, wanted, direct, gradients, shapes: shapes.clone(), result };
+    let packed = attach(&arguments, node)?;
     if shapes.len() == 1 { Ok(vec![packed]) } else { unpack(&packed, &shapes) }
 }
 
-/// Groups the inputs that want gradients into at most three arguments: the largest two alone, the rest together.
-fn arrange(inputs: &[&Tensor]) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].track_op()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(inputs[i].elem_count()), i));
-    if order.len() <= 3 {
-        return order.into_iter().map(|i| vec![i]).collect();
+/// An argument of a candle operation: an input by its number, or a bundle.
+type Argument = (Option<usize>, Tensor);
+
+/// The gradients of a node's inputs on their way to bundles.
+type Slots = Arc<Mutex<Vec<Option<Tensor>>>>;
+
+fn attach<N: CustomOp1 + CustomOp2 + CustomOp3 + Send + Sync + 'static>(
+    arguments: &[Argument],
+    node: N,
+) -> Result<Tensor> {
+    match arguments {
+        [(_, a)] => a.apply_op1(node),
+        [(_, a), (_, b)] => a.apply_op2(b, node),
+        [(_, a), (_, b), (_, c)] => a.apply_op3(b, c, node),
+        _ => candle_core::bail!("node: {} arguments", arguments.len()),
     }
-    let rest = order.split_off(2);
-    order.into_iter().map(|i| vec![i]).chain([rest]).collect()
 }
 
-fn argument(inputs: &[&Tensor], members: &[usize]) -> Result<Tensor> {
-    match members {
-        [one] => Ok(inputs[*one].clone()),
-        many => pack(&many.iter().map(|&i| inputs[i].clone()).collect::<Vec<_>>()),
+fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<Argument> {
+    if let [alone] = members {
+        return Ok(alone.clone());
     }
+    let node = Bundle {
+        members: members.iter().map(|(input, _)| input.map(|i| (i, inputs[i].clone()))).collect(),
+        gradients: Arc::clone(gradients),
+        result: Mutex::new(Some(nothing(inputs[0].device())?)),
+    };
+    Ok((None, attach(members, node)?))
+}
+
+/// The value of a bundle, and its gradient.
+fn nothing(device: &Device) -> Result<Tensor> {
+    Tensor::zeros(1, DType::F32, device)
 }
 
 fn pack(tensors: &[Tensor]) -> Result<Tensor> {
@@ -111,25 +128,42 @@ struct Node<O: Operation> {
     inputs: Vec<Tensor>,
     saved: O::Saved,
     wanted: Vec<bool>,
-    /// The inputs of each of candle's arguments.
-    arguments: Vec<Vec<usize>>,
+    /// Which input each of candle's arguments is; `None` for a bundle.
+    direct: Vec<Option<usize>>,
+    /// Where bundles find the gradients of their inputs.
+    gradients: Slots,
     /// The shapes of the outputs.
     shapes: Vec<Shape>,
     /// The packed outputs, until candle asks for them.
     result: Mutex<Option<Tensor>>,
 }
 
-impl<O: Operation> Node<O> {
+/// A node of one element that hands the gradients of up to three inputs on.
+struct Bundle {
+    /// The inputs by their numbers; `None` for another bundle.
+    members: Vec<Option<(usize, Tensor)>>,
+    gradients: Slots,
+    result: Mutex<Option<Tensor>>,
+}
+
+/// What candle asks of a node, whatever the number of its arguments.
+trait Graph: Send + Sync {
+    fn label(&self) -> &'static str;
+    /// The value that was computed before candle asked for it.
+    fn result(&self) -> &Mutex<Option<Tensor>>;
+    /// The gradient of each argument.
+    fn gradients(&self, result: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>>;
+
     fn take(&self) -> Result<Tensor> {
-        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        result.ok_or_else(|| candle_core::Error::Msg(format!("{}: a node runs once", self.operation.name())))
+        let result = self.result().lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.ok_or_else(|| candle_core::Error::Msg(format!("{}: a node runs once", self.label())))
     }
 
     fn cpu(&self) -> Result<(CpuStorage, Shape)> {
         let result = self.take()?;
         match &*result.storage_and_layout().0 {
             Storage::Cpu(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.operation.name()),
+            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
         }
     }
 
@@ -137,7 +171,7 @@ impl<O: Operation> Node<O> {
         let result = self.take()?;
         match &*result.storage_and_layout().0 {
             Storage::Cuda(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.operation.name()),
+            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
         }
     }
 
@@ -145,153 +179,159 @@ impl<O: Operation> Node<O> {
         let result = self.take()?;
         match &*result.storage_and_layout().0 {
             Storage::Metal(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.operation.name()),
+            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
         }
     }
+}
 
-    /// The gradient of each of candle's arguments.
+impl<O: Operation> Graph for Node<O> {
+    fn label(&self) -> &'static str {
+        self.operation.name()
+    }
+
+    fn result(&self) -> &Mutex<Option<Tensor>> {
+        &self.result
+    }
+
     fn gradients(&self, result: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let (result, gradient) = (result.detach(), gradient.contiguous()?);
+        let device = gradient.device().clone();
         let (outputs, gradients) = match &self.shapes[..] {
             [_] => (vec![result], vec![gradient]),
             shapes => (unpack(&result, shapes)?, unpack(&gradient, shapes)?),
         };
         let call = Call { inputs: &self.inputs, outputs: &outputs, saved: &self.saved, wanted: &self.wanted };
-        let found = self.operation.backward(&call, &gradients)?;
-        self.arguments.iter().map(|members| self.gathered(members, &found)).collect()
-    }
-
-    fn gathered(&self, members: &[usize], found: &[Option<Tensor>]) -> Result<Option<Tensor>> {
-        if let [one] = members {
-            return found[*one].as_ref().map(|gradient| gradient.reshape(self.inputs[*one].shape())).transpose();
+        let mut found = self.operation.backward(&call, &gradients)?;
+        let mut direct = Vec::with_capacity(self.direct.len());
+        for input in &self.direct {
+            direct.push(match input {
+                Some(i) => found[*i].take().map(|gradient| gradient.reshape(self.inputs[*i].shape())).transpose()?,
+                None => Some(nothing(&device)?),
+            });
         }
-        let parts: Vec<Tensor> = members
-            .iter()
-            .map(|&i| found[i].clone().map_or_else(|| self.inputs[i].zeros_like(), Ok))
-            .collect::<Result<_>>()?;
-        Ok(Some(pack(&parts)?))
+        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(direct)
     }
 }
 
-impl<O: Operation> CustomOp1 for Node<O> {
-    fn name(&self) -> &'static str {
-        self.operation.name()
+impl Graph for Bundle {
+    fn label(&self) -> &'static str {
+        "bundle"
     }
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.cpu()
+    fn result(&self) -> &Mutex<Option<Tensor>> {
+        &self.result
     }
 
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.cuda()
-    }
-
-    fn metal_fwd(&self, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
-        self.metal()
-    }
-
-    fn bwd(&self, _: &Tensor, result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.gradients(result, gradient)?.swap_remove(0))
+    fn gradients(&self, _: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let mut gradients = self.gradients.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = |member: &Option<(usize, Tensor)>| match member {
+            // What wants a gradient and gets none has a gradient of zero.
+            Some((i, input)) => match gradients[*i].take() {
+                Some(gradient) => gradient.reshape(input.shape()).map(Some),
+                None => input.zeros_like().map(Some),
+            },
+            None => nothing(gradient.device()).map(Some),
+        };
+        self.members.iter().map(pass).collect()
     }
 }
 
-impl<O: Operation> CustomOp2 for Node<O> {
-    fn name(&self) -> &'static str {
-        self.operation.name()
-    }
+macro_rules! custom_operations {
+    ([$($generics:tt)*] $node:ty) => {
+        impl $($generics)* CustomOp1 for $node {
+            custom_operations!(forward: (&CpuStorage, &Layout), (&CudaStorage, &Layout), (&MetalStorage, &Layout));
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.cpu()
-    }
+            fn bwd(&self, _: &Tensor, result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+                Ok(self.gradients(result, gradient)?.swap_remove(0))
+            }
+        }
 
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        self.cuda()
-    }
+        impl $($generics)* CustomOp2 for $node {
+            custom_operations!(forward:
+                (&CpuStorage, &Layout, &CpuStorage, &Layout),
+                (&CudaStorage, &Layout, &CudaStorage, &Layout),
+                (&MetalStorage, &Layout, &MetalStorage, &Layout)
+            );
 
-    fn metal_fwd(&self, _: &MetalStorage, _: &Layout, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
-        self.metal()
-    }
+            fn bwd(
+                &self,
+                _: &Tensor,
+                _: &Tensor,
+                result: &Tensor,
+                gradient: &Tensor,
+            ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+                let mut gradients = self.gradients(result, gradient)?.into_iter();
+                Ok((gradients.next().flatten(), gradients.next().flatten()))
+            }
+        }
 
-    fn bwd(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        result: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.gradients(result, gradient)?.into_iter();
-        Ok((gradients.next().flatten(), gradients.next().flatten()))
-    }
+        impl $($generics)* CustomOp3 for $node {
+            custom_operations!(forward:
+                (&CpuStorage, &Layout, &CpuStorage, &Layout, &CpuStorage, &Layout),
+                (&CudaStorage, &Layout, &CudaStorage, &Layout, &CudaStorage, &Layout),
+                (&MetalStorage, &Layout, &MetalStorage, &Layout, &MetalStorage, &Layout)
+            );
+
+            fn bwd(
+                &self,
+                _: &Tensor,
+                _: &Tensor,
+                _: &Tensor,
+                result: &Tensor,
+                gradient: &Tensor,
+            ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+                let mut gradients = self.gradients(result, gradient)?.into_iter();
+                Ok((gradients.next().flatten(), gradients.next().flatten(), gradients.next().flatten()))
+            }
+        }
+    };
+    (forward: ($($cpu:ty),*), ($($cuda:ty),*), ($($metal:ty),*)) => {
+        fn name(&self) -> &'static str {
+            self.label()
+        }
+
+        fn cpu_fwd(&self, $(_: $cpu),*) -> Result<(CpuStorage, Shape)> {
+            self.cpu()
+        }
+
+        fn cuda_fwd(&self, $(_: $cuda),*) -> Result<(CudaStorage, Shape)> {
+            self.cuda()
+        }
+
+        fn metal_fwd(&self, $(_: $metal),*) -> Result<(MetalStorage, Shape)> {
+            self.metal()
+        }
+    };
 }
 
-impl<O: Operation> CustomOp3 for Node<O> {
-    fn name(&self) -> &'static str {
-        self.operation.name()
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.cpu()
-    }
-
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.cuda()
-    }
-
-    fn metal_fwd(
-        &self,
-        _: &MetalStorage,
-        _: &Layout,
-        _: &MetalStorage,
-        _: &Layout,
-        _: &MetalStorage,
-        _: &Layout,
-    ) -> Result<(MetalStorage, Shape)> {
-        self.metal()
-    }
-
-    fn bwd(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        result: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.gradients(result, gradient)?.into_iter();
-        Ok((gradients.next().flatten(), gradients.next().flatten(), gradients.next().flatten()))
-    }
-}
+custom_operations!([<O: Operation>] Node<O>);
+custom_operations!([] Bundle);
 
 /// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.
 ///
 /// # Errors
 /// When the tensor is not f32 or not on the CPU; the message names the operation.
 pub fn with_f32<R>(operation: &str, tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(CpuStorage::F32(values)) => {
-            let start = layout.start_offset();
-            Ok(f(&values[start..start + layout.shape().elem_count()]))
-        }
-        _ => candle_core::bail!("{operation}: wants f32 on the CPU, got {:?} on {:?}", tensor.dtype(), tensor.device()),
+    with_all_f32(operation, std::slice::from_ref(tensor), |values| f(values[0]))
+}
+
+/// The values of several tensors as [`with_f32`] gives them.
+///
+/// # Errors
+/// When a tensor is not f32 or not on the CPU; the message names the operation.
+pub fn with_all_f32<R>(operation: &str, tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let tensors: Vec<Tensor> = tensors.iter().map(Tensor::contiguous).collect::<Result<_>>()?;
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let mut slices = Vec::with_capacity(tensors.len());
+    for ((storage, layout), tensor) in storages.iter().zip(&tensors) {
+        let Storage::Cpu(CpuStorage::F32(values)) = &**storage else {
+            let (dtype, device) = (tensor.dtype(), tensor.device());
+            candle_core::bail!("{operation}: wants f32 on the CPU, got {dtype:?} on {device:?}")
+        };
+        slices.push(&values[layout.start_offset()..][..layout.shape().elem_count()]);
     }
+    Ok(f(&slices))
 }
 
 /// Whether all of these tensors are f32 on the CPU, where this crate's own CPU kernels run.

@@ -50,6 +50,16 @@ impl AdditiveAttention {
         self.encoder_att.forward(annotations)
     }
 
+    /// The layer that turns the state into the query W_h h + b, (A, H) and (A).
+    pub fn query(&self) -> &Linear {
+        &self.decoder_att
+    }
+
+    /// v (A).
+    pub fn v(&self) -> &Tensor {
+        &self.v
+    }
+
     /// Attends from the states `hidden` (N, H) to the annotations (N, P, C), whose [`Self::keys`] are `keys` (N, P, A).
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod cpu;
 mod reference;
+pub(crate) mod rows;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor};

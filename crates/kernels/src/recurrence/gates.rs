@@ -5,10 +5,19 @@ use super::smooth::{logistic, tanh, vectorised};
 use super::{Gru, Lstm, Nonlinearity, Rnn};
 use candle_core::{D, Result, Tensor};
 
-/// Block `i` of `width` values.
-#[inline(always)]
-fn block(values: &[f32], i: usize, width: usize) -> &[f32] {
-    &values[i * width..][..width]
+/// Blocks of values, one for each gate, that start every `stride` values.
+#[derive(Clone, Copy)]
+pub struct Blocks<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// The first `width` values of block `i`.
+    #[inline(always)]
+    fn at(self, i: usize, width: usize) -> &'a [f32] {
+        &self.values[i * self.stride..][..width]
+    }
 }
 
 /// The first four blocks of `width` values.
@@ -27,7 +36,7 @@ impl Gates for Rnn {
     const SAVED: usize = 1;
     const CELL: bool = false;
 
-    fn forward(&self, projected: &[f32], hidden: &[f32], h: &mut [f32], _: &mut [f32], saved: &mut [f32]) {
+    fn forward(&self, projected: Blocks, hidden: Blocks, h: &mut [f32], _: &mut [f32], saved: &mut [f32]) {
         match self.0 {
             Nonlinearity::Tanh => rnn_tanh(projected, hidden, h),
             Nonlinearity::Relu => rnn_relu(projected, hidden, h),
@@ -48,14 +57,16 @@ impl Gates for Rnn {
 }
 
 vectorised! {
-    fn rnn_tanh(projected: &[f32], hidden: &[f32], h: &mut [f32]) {
-        projected.iter().zip(hidden).zip(h).for_each(|((p, u), h)| *h = tanh(p + u));
+    fn rnn_tanh(projected: Blocks, hidden: Blocks, h: &mut [f32]) {
+        let (p, u) = (projected.at(0, h.len()), hidden.at(0, h.len()));
+        p.iter().zip(u).zip(h).for_each(|((p, u), h)| *h = tanh(p + u));
     }
 }
 
 vectorised! {
-    fn rnn_relu(projected: &[f32], hidden: &[f32], h: &mut [f32]) {
-        projected.iter().zip(hidden).zip(h).for_each(|((p, u), h)| {
+    fn rnn_relu(projected: Blocks, hidden: Blocks, h: &mut [f32]) {
+        let (p, u) = (projected.at(0, h.len()), hidden.at(0, h.len()));
+        p.iter().zip(u).zip(h).for_each(|((p, u), h)| {
             let sum = p + u;
             *h = if sum <= 0.0 { 0.0 } else { sum };
         });
@@ -69,7 +80,7 @@ impl Gates for Lstm {
     const SAVED: usize = 5;
     const CELL: bool = true;
 
-    fn forward(&self, projected: &[f32], hidden: &[f32], h: &mut [f32], c: &mut [f32], saved: &mut [f32]) {
+    fn forward(&self, projected: Blocks, hidden: Blocks, h: &mut [f32], c: &mut [f32], saved: &mut [f32]) {
         lstm_forward(projected, hidden, h, c, saved);
     }
 
@@ -79,13 +90,13 @@ impl Gates for Lstm {
 }
 
 vectorised! {
-    fn lstm_forward(projected: &[f32], hidden: &[f32], h: &mut [f32], c: &mut [f32], saved: &mut [f32]) {
+    pub fn lstm_forward(projected: Blocks, hidden: Blocks, h: &mut [f32], c: &mut [f32], saved: &mut [f32]) {
         let width = h.len();
         let c = &mut c[..width];
-        let (pi, pf) = (block(projected, 0, width), block(projected, 1, width));
-        let (pg, po) = (block(projected, 2, width), block(projected, 3, width));
-        let (ui, uf) = (block(hidden, 0, width), block(hidden, 1, width));
-        let (ug, uo) = (block(hidden, 2, width), block(hidden, 3, width));
+        let (pi, pf) = (projected.at(0, width), projected.at(1, width));
+        let (pg, po) = (projected.at(2, width), projected.at(3, width));
+        let (ui, uf) = (hidden.at(0, width), hidden.at(1, width));
+        let (ug, uo) = (hidden.at(2, width), hidden.at(3, width));
         let (gates, before) = saved.split_at_mut(4 * width);
         let before = &mut before[..width];
         let (si, sf, sg, so) = four(gates, width);
@@ -100,11 +111,12 @@ vectorised! {
 }
 
 vectorised! {
-    fn lstm_backward(saved: &[f32], dh: &mut [f32], dc: &mut [f32], gradient: &mut [f32]) {
+    pub fn lstm_backward(saved: &[f32], dh: &mut [f32], dc: &mut [f32], gradient: &mut [f32]) {
         let width = dh.len();
+        let saved = Blocks { values: saved, stride: width };
         let dc = &mut dc[..width];
-        let (si, sf) = (block(saved, 0, width), block(saved, 1, width));
-        let (sg, so, before) = (block(saved, 2, width), block(saved, 3, width), block(saved, 4, width));
+        let (si, sf) = (saved.at(0, width), saved.at(1, width));
+        let (sg, so, before) = (saved.at(2, width), saved.at(3, width), saved.at(4, width));
         let (di, df, dg, d_o) = four(gradient, width);
         for j in 0..width {
             let (i, f, g, o, before) = (si[j], sf[j], sg[j], so[j], before[j]);
@@ -129,7 +141,7 @@ impl Gates for Gru {
     /// Those of p_n, of r, of z and of u_n, so that both triples lie together.
     const GRADIENT: usize = 4;
 
-    fn forward(&self, projected: &[f32], hidden: &[f32], h: &mut [f32], _: &mut [f32], saved: &mut [f32]) {
+    fn forward(&self, projected: Blocks, hidden: Blocks, h: &mut [f32], _: &mut [f32], saved: &mut [f32]) {
         gru_forward(projected, hidden, h, saved);
     }
 
@@ -144,10 +156,10 @@ impl Gates for Gru {
 }
 
 vectorised! {
-    fn gru_forward(projected: &[f32], hidden: &[f32], h: &mut [f32], saved: &mut [f32]) {
+    fn gru_forward(projected: Blocks, hidden: Blocks, h: &mut [f32], saved: &mut [f32]) {
         let width = h.len();
-        let (pr, pz, pn) = (block(projected, 0, width), block(projected, 1, width), block(projected, 2, width));
-        let (ur, uz, un) = (block(hidden, 0, width), block(hidden, 1, width), block(hidden, 2, width));
+        let (pr, pz, pn) = (projected.at(0, width), projected.at(1, width), projected.at(2, width));
+        let (ur, uz, un) = (hidden.at(0, width), hidden.at(1, width), hidden.at(2, width));
         let (sr, sz, sn, su) = four(saved, width);
         for j in 0..width {
             let (r, z) = (logistic(pr[j] + ur[j]), logistic(pz[j] + uz[j]));
@@ -161,9 +173,10 @@ vectorised! {
 vectorised! {
     fn gru_backward(saved: &[f32], previous: &[f32], dh: &mut [f32], gradient: &mut [f32]) {
         let width = dh.len();
+        let saved = Blocks { values: saved, stride: width };
         let previous = &previous[..width];
         let (sr, sz, sn, su) =
-            (block(saved, 0, width), block(saved, 1, width), block(saved, 2, width), block(saved, 3, width));
+            (saved.at(0, width), saved.at(1, width), saved.at(2, width), saved.at(3, width));
         let (dp, dr, dz, du) = four(gradient, width);
         for j in 0..width {
             let (r, z, n, u) = (sr[j], sz[j], sn[j], su[j]);

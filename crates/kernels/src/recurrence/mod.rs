@@ -10,7 +10,7 @@
 //! what PyTorch's packed sequences give.
 
 mod cpu;
-mod gates;
+pub(crate) mod gates;
 mod reference;
 pub(crate) mod smooth;
 mod steps;

@@ -4,7 +4,7 @@
 //! that every instruction set gives the same bits. Errors against exact values over the whole range, as the tests check:
 //! exp 2e-7 relative, tanh 2e-7 and logistic 1e-7 absolute. A NaN stays a NaN.
 
-/// Compiles a function for AVX2 as well, and calls that one on machines that have it.
+/// Compiles a function for AVX-512 and AVX2 as well, and calls the widest that the machine has.
 macro_rules! vectorised {
     ($(#[$note:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$note])*
@@ -17,6 +17,18 @@ macro_rules! vectorised {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($argument: $type),*) $(-> $result)? {
                     plain($($argument),*)
+                }
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+                fn avx512($($argument: $type),*) $(-> $result)? {
+                    plain($($argument),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                {
+                    // SAFETY: the machine was just asked whether it has all four.
+                    return unsafe { avx512($($argument),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the machine was just asked whether it has AVX2.

@@ -34,9 +34,13 @@ impl Steps {
         (0..longest).map(move |i| if reverse { longest - 1 - i } else { i })
     }
 
-    /// Whether this row has this step.
-    pub fn active(&self, row: usize, t: usize) -> bool {
-        self.lengths.as_ref().is_none_or(|lengths| t < lengths[row])
+    /// The rows from the longest to the shortest, and for each step how many of them have it.
+    pub fn sorted(&self, n: usize) -> (Vec<usize>, Vec<usize>) {
+        let length = |row: usize| self.lengths.as_ref().map_or(self.longest, |lengths| lengths[row]);
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by_key(|&row| std::cmp::Reverse(length(row)));
+        let active = (0..self.longest).map(|t| order.partition_point(|&row| length(row) > t)).collect();
+        (order, active)
     }
 
     /// 1 for each row that has this step and 0 for the others (N, 1); nothing where all have it.

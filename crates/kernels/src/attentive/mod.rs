@@ -1,0 +1,152 @@
+//! An LSTM that looks at annotations before each step, over whole sequences, as one node of the graph.
+//!
+//! With the words' vectors x (known in advance), annotations a_p, their keys k_p and the state (h, c):
+//!
+//! ```text
+//! e_tp = v · tanh(k_p + W_q h_{t−1} + b_q),  α_t = softmax(e_t),  z_t = Σ_p α_tp a_p      (attention)
+//! ẑ_t = σ(W_β h_{t−1} + b_β) ⊙ z_t                                                        (gate)
+//! h_t, c_t = LSTM([x_t; ẑ_t], h_{t−1}, c_{t−1})
+//! ```
+//!
+//! Xu et al. 2015, "Show, attend and tell". [`attentive_lstm`] runs its own CPU kernels for f32 on the CPU: one team of
+//! threads goes through all steps, weights are packed once, rows that have ended cost nothing, and the weights'
+//! gradients are one product each for all steps. On every other device and type it runs step by step with
+//! [`attend::additive`](crate::attend::additive) and [`recurrence::lstm`](crate::recurrence::lstm).
+
+#[cfg(test)]
+mod tests;
+
+mod backward;
+mod cpu;
+mod reference;
+
+use crate::node::{apply, on_cpu_f32};
+use candle_core::{Result, Tensor};
+
+/// The parameters of [`attentive_lstm`], as PyTorch keeps them: (out, in).
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    /// The LSTM's weights for its input [x; ẑ], (4H, E + C); gates in the order i, f, g, o.
+    pub input: &'a Tensor,
+    /// The LSTM's weights for h, (4H, H).
+    pub hidden: &'a Tensor,
+    /// The LSTM's bias (4H), the sum of PyTorch's two.
+    pub bias: &'a Tensor,
+    /// W_q (A, H) and b_q (A).
+    pub query: (&'a Tensor, &'a Tensor),
+    /// v (A).
+    pub v: &'a Tensor,
+    /// W_β (C, H) and b_β (C); without them ẑ = z.
+    pub gate: Option<(&'a Tensor, &'a Tensor)>,
+}
+
+/// What the sequence gives.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// h of each step (N, T, H).
+    pub hidden: Tensor,
+    /// ẑ of each step (N, T, C).
+    pub context: Tensor,
+    /// α of each step (N, T, P).
+    pub alpha: Tensor,
+}
+
+/// The sequence of the formulas above.
+///
+/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. Row n has `lengths[n]` steps (all
+/// T without `lengths`); beyond them the outputs are 0. The gradient of annotations that want none is not computed.
+///
+/// # Errors
+/// When shapes do not fit together, there is no position to look at, or a length exceeds T.
+pub fn attentive_lstm(
+    xs: &Tensor,
+    keys: &Tensor,
+    annotations: &Tensor,
+    state: (&Tensor, &Tensor),
+    weights: Weights,
+    lengths: Option<&[usize]>,
+) -> Result<Sequence> {
+    let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
+    let lengths = check_lengths(lengths, sizes.n, sizes.t)?;
+    let mut inputs = vec![
+        xs,
+        keys,
+        annotations,
+        state.0,
+        state.1,
+        weights.input,
+        weights.hidden,
+        weights.bias,
+        weights.query.0,
+        weights.query.1,
+        weights.v,
+    ];
+    inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
+    if !on_cpu_f32(&inputs) {
+        return reference::attentive_lstm(xs, keys, annotations, state, weights, &lengths);
+    }
+    let outputs = apply(cpu::Attentive { sizes, lengths }, &inputs)?;
+    match <[Tensor; 3]>::try_from(outputs) {
+        Ok([hidden, context, alpha]) => Ok(Sequence { hidden, context, alpha }),
+        Err(_) => candle_core::bail!("{NAME}: an output is missing"),
+    }
+}
+
+const NAME: &str = "attentive lstm";
+
+/// The letters of the shapes.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    n: usize,
+    t: usize,
+    p: usize,
+    e: usize,
+    c: usize,
+    a: usize,
+    h: usize,
+}
+
+impl Sizes {
+    fn of(
+        xs: &Tensor,
+        keys: &Tensor,
+        annotations: &Tensor,
+        state: (&Tensor, &Tensor),
+        weights: &Weights,
+    ) -> Result<Self> {
+        let ((n, t, e), (_, p, a), (_, _, c)) = (xs.dims3()?, keys.dims3()?, annotations.dims3()?);
+        let h = weights.hidden.dims2()?.1;
+        let mut shapes = vec![
+            ("keys", keys, vec![n, p, a]),
+            ("annotations", annotations, vec![n, p, c]),
+            ("h", state.0, vec![n, h]),
+            ("c", state.1, vec![n, h]),
+            ("input weight", weights.input, vec![4 * h, e + c]),
+            ("hidden weight", weights.hidden, vec![4 * h, h]),
+            ("bias", weights.bias, vec![4 * h]),
+            ("query weight", weights.query.0, vec![a, h]),
+            ("query bias", weights.query.1, vec![a]),
+            ("v", weights.v, vec![a]),
+        ];
+        if let Some((weight, bias)) = weights.gate {
+            shapes.extend([("gate weight", weight, vec![c, h]), ("gate bias", bias, vec![c])]);
+        }
+        for (name, tensor, wanted) in shapes {
+            if tensor.dims() != wanted {
+                candle_core::bail!("{NAME}: {name} has shape {:?}, wanted {wanted:?}", tensor.dims())
+            }
+        }
+        if [p, a, c, h].contains(&0) {
+            candle_core::bail!("{NAME}: P, A, C and H must be at least 1, got {p}, {a}, {c} and {h}")
+        }
+        Ok(Self { n, t, p, e, c, a, h })
+    }
+}
+
+fn check_lengths(lengths: Option<&[usize]>, n: usize, t: usize) -> Result<Vec<usize>> {
+    let Some(lengths) = lengths else { return Ok(vec![t; n]) };
+    if lengths.len() != n || lengths.iter().any(|&length| length > t) {
+        candle_core::bail!("{NAME}: wants {n} lengths of at most {t}, got {lengths:?}")
+    }
+    Ok(lengths.to_vec())
+}

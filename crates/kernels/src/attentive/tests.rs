@@ -1,0 +1,178 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use candle_core::{DType, Device, Var};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// Values that a small generator makes from a seed.
+fn values(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Inputs in the order of the operation.
+fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
+    let Sizes { n, t, p, e, c, a, h } = sizes;
+    let mut shapes = vec![
+        vec![n, t, e],
+        vec![n, p, a],
+        vec![n, p, c],
+        vec![n, h],
+        vec![n, h],
+        vec![4 * h, e + c],
+        vec![4 * h, h],
+        vec![4 * h],
+        vec![a, h],
+        vec![a],
+        vec![a],
+    ];
+    if gate {
+        shapes.extend([vec![c, h], vec![c]]);
+    }
+    let make = |(i, shape): (usize, &Vec<usize>)| {
+        let tensor = Tensor::from_vec(values(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
+        Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
+    };
+    shapes.iter().enumerate().map(make).collect()
+}
+
+fn weights<'a>(inputs: &[&'a Tensor]) -> Weights<'a> {
+    Weights {
+        input: inputs[5],
+        hidden: inputs[6],
+        bias: inputs[7],
+        query: (inputs[8], inputs[9]),
+        v: inputs[10],
+        gate: (inputs.len() > 11).then(|| (inputs[11], inputs[12])),
+    }
+}
+
+fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
+    let state = (inputs[3], inputs[4]);
+    attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(inputs), Some(lengths)).unwrap()
+}
+
+/// The outputs, and the gradients of a loss that looks at all of them.
+fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
+    let weigh = |tensor: &Tensor, seed| {
+        let weights = Tensor::from_vec(values(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
+        (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
+    };
+    let Sequence { hidden, context, alpha } = sequence;
+    let loss = ((weigh(hidden, 90) + weigh(context, 91)).unwrap() + weigh(alpha, 92)).unwrap();
+    let store = loss.backward().unwrap();
+    let gradient = |var: &Var| store.get(var.as_tensor()).cloned().unwrap_or(var.zeros_like().unwrap());
+    [hidden, context, alpha].into_iter().cloned().chain(variables.iter().map(gradient)).collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(found: &[Tensor], wanted: &[Tensor], tolerance: f64) {
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        assert_eq!(found.dims(), wanted.dims(), "tensor {i}");
+        let (found, wanted) = (flat(found), flat(wanted));
+        let largest = wanted.iter().fold(0.05f64, |largest, value| largest.max(value.abs()));
+        for (f, w) in found.iter().zip(&wanted) {
+            assert!((f - w).abs() <= tolerance * largest, "tensor {i}: {f} instead of {w}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cpu_kernels_equal_the_reference(
+        lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
+        a in 1usize..40, h in 1usize..70, gate: bool, seed in 0u64..1000,
+    ) {
+        let t = lengths.iter().copied().max().unwrap().max(1);
+        let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
+        let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let fast = outcome(&variables, &run(&inputs, &lengths));
+        let state = (inputs[3], inputs[4]);
+        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), &lengths).unwrap();
+        assert_close(&fast, &outcome(&variables, &plain), 1e-5);
+    }
+}
+
+#[test]
+fn gradients_meet_finite_differences() {
+    let sizes = Sizes { n: 2, t: 3, p: 2, e: 2, c: 3, a: 2, h: 2 };
+    let variables = variables(7, sizes, true, DType::F64);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let found = outcome(&variables, &run(&inputs, &[3, 2]));
+    let loss = |inputs: &[Tensor]| {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let Sequence { hidden, context, alpha } = run(&inputs, &[3, 2]);
+        let weigh = |tensor: &Tensor, seed| -> f64 {
+            flat(tensor).iter().zip(values(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
+        };
+        weigh(&hidden, 90) + weigh(&context, 91) + weigh(&alpha, 92)
+    };
+    let fixed: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+    for (input, gradient) in found[3..].iter().enumerate() {
+        let start = flat(&fixed[input]);
+        for (i, slope) in flat(gradient).into_iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = fixed.clone();
+                let mut values = start.clone();
+                values[i] += step;
+                moved[input] = Tensor::from_vec(values, fixed[input].shape(), &Device::Cpu).unwrap();
+                loss(&moved)
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((difference - slope).abs() < 1e-7, "input {input} at {i}: {slope} instead of {difference}");
+        }
+    }
+}
+
+#[test]
+fn frozen_annotations_change_no_other_gradient() {
+    let lengths = [4, 1, 3];
+    let sizes = Sizes { n: 3, t: 4, p: 5, e: 3, c: 6, a: 4, h: 5 };
+    let variables = variables(3, sizes, true, DType::F32);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let all = outcome(&variables, &run(&inputs, &lengths));
+    let frozen = variables[2].as_detached_tensor();
+    let some: Vec<&Tensor> = inputs.iter().enumerate().map(|(i, x)| if i == 2 { &frozen } else { *x }).collect();
+    let some = outcome(&variables, &run(&some, &lengths));
+    for i in (0..all.len()).filter(|&i| i != 5) {
+        assert_eq!(flat(&some[i]), flat(&all[i]), "tensor {i}");
+    }
+    assert!(flat(&some[5]).iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn one_thread_gives_the_same_bits_as_many() {
+    let lengths = [9, 4, 9, 2, 7];
+    let sizes = Sizes { n: 5, t: 9, p: 7, e: 20, c: 100, a: 50, h: 70 };
+    let result = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let variables = variables(11, sizes, true, DType::F32);
+            let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+            outcome(&variables, &run(&inputs, &lengths)).iter().flat_map(flat).collect::<Vec<f64>>()
+        })
+    };
+    assert_eq!(result(1), result(3));
+}
+
+#[test]
+fn wrong_shapes_and_lengths_are_named() {
+    let sizes = Sizes { n: 2, t: 3, p: 2, e: 2, c: 3, a: 2, h: 2 };
+    let variables = variables(1, sizes, true, DType::F32);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let given = weights(&inputs);
+    let call = |weights, lengths: &[usize]| {
+        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths)).unwrap_err().to_string()
+    };
+    assert!(call(Weights { v: inputs[7], ..given }, &[3, 3]).contains("v has shape [8], wanted [2]"));
+    assert!(call(given, &[4, 3]).contains("lengths of at most 3"));
+}

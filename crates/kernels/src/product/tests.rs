@@ -1,0 +1,69 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+fn values(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+type Multiply = fn(Tile, usize, &mut [f32]);
+
+/// Every kernel that this machine can run, with the most rows that it takes.
+fn kernels() -> Vec<(usize, Multiply)> {
+    let mut kernels: Vec<(usize, Multiply)> = vec![(4, portable::multiply)];
+    #[cfg(target_arch = "x86_64")]
+    {
+        use x86::Level;
+        if Level::Avx512.is_there() {
+            kernels.push((12, |tile, rows, into| x86::multiply(Level::Avx512, tile, rows, into)));
+        }
+        if Level::Avx2.is_there() {
+            kernels.push((6, |tile, rows, into| x86::multiply(Level::Avx2, tile, rows, into)));
+        }
+    }
+    kernels
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_kernel_equals_plain_sums(
+        rows in 1usize..30, depth in 0usize..80, columns in 1usize..100, gap in 0usize..3, add: bool, back: bool,
+        seed in 0u64..1000,
+    ) {
+        let left_stride = depth + gap;
+        let (a, b) = (values(seed, rows * left_stride + depth), values(seed + 1, depth * columns));
+        let packed = if back { Packed::rows(&b, depth, columns) } else { Packed::transposed(&b, columns, depth) };
+        let value = |k: usize, j: usize| if back { b[k * columns + j] } else { b[j * depth + k] };
+        let stride = PANEL + gap;
+        let before = values(seed + 2, rows * stride + PANEL);
+        for panel in 0..packed.panels() {
+            let (start, width) = packed.span(panel);
+            for (most, kernel) in kernels() {
+                let mut into = before.clone();
+                let lines = &packed.lines[panel * depth * 2..][..depth * 2];
+                let tile = Tile { values: &a, left_stride, lines, stride, add };
+                tile.in_parts(rows, most, &mut into, kernel);
+                for r in 0..rows {
+                    for j in 0..width {
+                        let sum: f64 = (0..depth).map(|k| f64::from(a[r * left_stride + k]) * f64::from(value(k, start + j))).sum();
+                        let wanted = sum + if add { f64::from(before[r * stride + j]) } else { 0.0 };
+                        prop_assert!((f64::from(into[r * stride + j]) - wanted).abs() < 2e-5);
+                    }
+                }
+            }
+            let mut into = before.clone();
+            packed.multiply(Left { values: &a, rows, stride: left_stride }, panel, &mut into, stride, add);
+            for r in 0..rows {
+                prop_assert_eq!(&into[r * stride + PANEL..(r + 1) * stride], &before[r * stride + PANEL..(r + 1) * stride]);
+            }
+        }
+    }
+}
