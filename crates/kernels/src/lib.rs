@@ -7,6 +7,7 @@ pub mod activation;
 pub mod attend;
 pub mod attentive;
 pub mod conv;
+pub mod linear;
 pub mod loss;
 pub mod node;
 pub mod norm;

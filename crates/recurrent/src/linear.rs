@@ -1,6 +1,7 @@
 //! The linear layer.
 
 use candle_core::{Module, Result, Tensor};
+use candlewick_kernels::linear::linear;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
 /// y = x Wᵀ + b over the last dimension, with `weight` (out, in) and `bias` (out) as torch.nn.Linear has them.
@@ -64,6 +65,5 @@ pub(crate) fn project(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Re
     }
     let shape = [rest, &[output_size]].concat();
     // One product of matrices is faster than one for each entry of the batch.
-    let ys = xs.reshape((rest.iter().product::<usize>(), input_size))?.matmul(&weight.t()?)?;
-    bias.map_or(Ok(ys.clone()), |bias| ys.broadcast_add(bias))?.reshape(shape)
+    linear(&xs.reshape((rest.iter().product::<usize>(), input_size))?, weight, bias)?.reshape(shape)
 }

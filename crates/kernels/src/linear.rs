@@ -1,0 +1,138 @@
+//! The product of inputs and weights with a bias, as one node of the graph.
+//!
+//! candle's own product computes the gradient of both sides, wanted or not, and copies what is transposed. Here f32 on the
+//! CPU is multiplied where it lies; every other device and type takes candle's products. Either way only the gradients that
+//! are wanted are computed.
+
+use crate::node::{Call, Operation, apply, on_cpu_f32, with_all_f32};
+use crate::product::gemm;
+use candle_core::{Device, Result, Tensor};
+
+const NAME: &str = "linear";
+
+/// y = x Wᵀ + b: `xs` (M, in), `weight` (out, in) and `bias` (out) give (M, out).
+///
+/// # Errors
+/// When the shapes do not fit together.
+pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let ((rows, input), (output, wanted)) = (xs.dims2()?, weight.dims2()?);
+    if input != wanted || bias.is_some_and(|bias| bias.dims() != [output]) {
+        let bias = bias.map(|bias| bias.dims());
+        candle_core::bail!("{NAME}: inputs ({rows}, {input}), weight ({output}, {wanted}) and bias {bias:?} do not fit")
+    }
+    let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
+    Ok(apply(Linear, &inputs)?.swap_remove(0))
+}
+
+struct Linear;
+
+impl Operation for Linear {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+        let (xs, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
+        if !on_cpu_f32(&inputs.iter().collect::<Vec<_>>()) {
+            let ys = xs.contiguous()?.matmul(&weight.t()?)?;
+            return Ok((vec![bias.map_or(Ok(ys.clone()), |bias| ys.broadcast_add(bias))?], ()));
+        }
+        let ((m, k), n) = (xs.dims2()?, weight.dim(0)?);
+        let ys = with_all_f32(NAME, inputs, |values| {
+            let mut ys = match values.get(2) {
+                Some(bias) => bias.repeat(m),
+                None => vec![0f32; m * n],
+            };
+            gemm(&mut ys, values[0], (k, 1), values[1], (1, k), (m, n, k), true);
+            ys
+        })?;
+        Ok((vec![Tensor::from_vec(ys, (m, n), &Device::Cpu)?], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (xs, weight, dys) = (&call.inputs[0], &call.inputs[1], &gradients[0]);
+        let d_bias = match call.wanted.get(2) {
+            Some(true) => Some(dys.sum(0)?),
+            _ => None,
+        };
+        let (d_xs, d_weight) = if on_cpu_f32(&[xs, weight, dys]) {
+            let ((m, k), n) = (xs.dims2()?, weight.dim(0)?);
+            with_all_f32(NAME, &[xs.clone(), weight.clone(), dys.clone()], |values| {
+                let [x, w, dy] = [values[0], values[1], values[2]];
+                let tensor = |values: Vec<f32>, shape| Tensor::from_vec(values, shape, &Device::Cpu);
+                let d_xs = call.wanted[0].then(|| {
+                    let mut d_xs = vec![0f32; m * k];
+                    gemm(&mut d_xs, dy, (n, 1), w, (k, 1), (m, k, n), false);
+                    tensor(d_xs, (m, k))
+                });
+                let d_weight = call.wanted[1].then(|| {
+                    let mut d_weight = vec![0f32; n * k];
+                    gemm(&mut d_weight, dy, (1, n), x, (k, 1), (n, k, m), false);
+                    tensor(d_weight, (n, k))
+                });
+                Ok::<_, candle_core::Error>((d_xs.transpose()?, d_weight.transpose()?))
+            })??
+        } else {
+            let d_xs = call.wanted[0].then(|| dys.matmul(weight)).transpose()?;
+            (d_xs, call.wanted[1].then(|| dys.t()?.matmul(&xs.contiguous()?)).transpose()?)
+        };
+        // Without a bias the third has no input to go to.
+        Ok(vec![d_xs, d_weight, d_bias])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::{DType, Var};
+
+    fn variables(dtype: DType) -> Vec<Var> {
+        let make = |shape: &[usize], factor: f64| {
+            let count = shape.iter().product::<usize>();
+            let values: Vec<f64> = (0..count).map(|i| ((i as f64 + 1.0) * factor).sin()).collect();
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            Var::from_tensor(&tensor).unwrap()
+        };
+        vec![make(&[5, 3], 0.7), make(&[4, 3], 1.3), make(&[4], 2.1)]
+    }
+
+    fn outcome(variables: &[Var], ys: &Tensor) -> Vec<Vec<f64>> {
+        let flat = |tensor: &Tensor| -> Vec<f64> {
+            tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let store = ys.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let gradients = variables.iter().filter_map(|var| store.get(var.as_tensor())).map(flat);
+        [flat(ys)].into_iter().chain(gradients).collect()
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_candles_product() {
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-12)] {
+            for bias in [true, false] {
+                let variables = variables(dtype);
+                let (x, w, b) = (variables[0].as_tensor(), variables[1].as_tensor(), variables[2].as_tensor());
+                let ours = linear(x, w, bias.then_some(b)).unwrap();
+                let product = x.matmul(&w.t().unwrap()).unwrap();
+                let plain = if bias { product.broadcast_add(b).unwrap() } else { product };
+                let (ours, plain) = (outcome(&variables, &ours), outcome(&variables, &plain));
+                assert_eq!((ours.len(), plain.len()), (if bias { 4 } else { 3 }, if bias { 4 } else { 3 }));
+                for (ours, plain) in ours.iter().flatten().zip(plain.iter().flatten()) {
+                    assert!((ours - plain).abs() < tolerance, "{ours} instead of {plain}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strided_inputs_serve_and_wrong_shapes_are_named() {
+        let variables = variables(DType::F32);
+        let (x, w) = (variables[0].as_tensor(), variables[1].as_tensor());
+        let strided = x.t().unwrap().contiguous().unwrap().t().unwrap();
+        let (a, b) = (linear(&strided, w, None).unwrap(), linear(x, w, None).unwrap());
+        assert_eq!(a.to_vec2::<f32>().unwrap(), b.to_vec2::<f32>().unwrap());
+        assert!(linear(w, &x.t().unwrap(), None).unwrap_err().to_string().contains("do not fit"));
+    }
+}
