@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,21 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
         File::open(folder).and_then(|file| file.sync_all()).map_err(Error::file(folder, "cannot be synced"))?;
     }
     Ok(())
+}
+
+/// Takes the folder for this process alone, until the file is dropped or the process ends in whatever way.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let open = || File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open().map_err(Error::file(&path, "cannot be opened"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let fault = "another process is training into this folder; wait until it has ended, or choose another folder";
+            Err(Error::Config(format!("{}: {fault}", folder.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::file(&path, "cannot be locked")(error)),
+    }
 }
 
 /// Removes what a crash left half written.

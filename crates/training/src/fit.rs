@@ -76,12 +76,15 @@ struct Run<'a> {
     reported_unreached: bool,
     /// The scores of a validation within an epoch, which no schedule sees.
     interim_scores: Option<Scores>,
+    /// Keeps other processes out of the folder.
+    _lock: std::fs::File,
 }
 
 impl<'a> Run<'a> {
     fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
         config.check()?;
         fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
+        let lock = durable::lock(out)?;
         durable::remove_leftovers(out)?;
         let found = Checkpoint::load(out)?;
         let identity = config.identity(task.config())?;
@@ -114,6 +117,7 @@ impl<'a> Run<'a> {
             before,
             last_step: now,
             interim_scores: None,
+            _lock: lock,
         })
     }
 

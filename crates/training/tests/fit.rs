@@ -259,3 +259,19 @@ fn scores_keep_their_order_and_their_numbers() {
     assert_eq!(back.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["z", "a", "m"]);
     assert!(back.get("a").unwrap().is_nan());
 }
+
+#[test]
+fn a_folder_is_trained_into_by_one_run_at_a_time() {
+    let out = tempfile::tempdir().unwrap();
+    let config = FitConfig { epochs: 1, ..config() };
+    let mut refused = Vec::new();
+    let mut observer = |event: &Event| {
+        if let Event::Step { step: 1, .. } = event {
+            refused.push(run(&mut Toy::new(32), &config, out.path()).unwrap_err().to_string());
+        }
+    };
+    fit(&mut Toy::new(32), &config, out.path(), &mut observer).unwrap();
+    assert!(refused[0].contains("another process is training into this folder"), "{refused:?}");
+    // The lock goes with the run.
+    run(&mut Toy::new(32), &config, out.path()).unwrap();
+}
