@@ -206,14 +206,13 @@ impl Decoder for ShowAttendTell {
         let embedded = self.embed(words, mode)?;
         let State { h, c } = self.start(memory, mode)?;
         let bias = (&self.bias_ih + &self.bias_hh)?;
-        let query = self.attention.query();
         let weights = attentive::Weights {
             input: &self.weight_ih,
             hidden: &self.weight_hh,
             bias: &bias,
-            query: (query.weight(), query.bias().unwrap_or(&bias)),
+            query: self.attention.query().with_bias()?,
             v: self.attention.v(),
-            gate: self.f_beta.as_ref().and_then(|gate| Some((gate.weight(), gate.bias()?))),
+            gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
         };
         let Memory { annotations, keys } = memory;
         let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths))?;

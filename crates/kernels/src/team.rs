@@ -20,12 +20,7 @@ pub fn members(work: usize, enough: usize) -> usize {
 /// The caller works too and needs nobody: members come from rayon's pool when one is free, and a chunk belongs to whoever
 /// takes it first. Each member begins with its own share of the chunks, the same in every phase, so that what it read
 /// stays in its cache.
-pub fn run(
-    members: usize,
-    phases: usize,
-    chunks: impl Fn(usize) -> usize + Sync,
-    work: impl Fn(usize, usize) + Sync,
-) {
+pub fn run(members: usize, phases: usize, chunks: impl Fn(usize) -> usize + Sync, work: impl Fn(usize, usize) + Sync) {
     if members <= 1 || phases == 0 {
         for phase in 0..phases {
             (0..chunks(phase)).for_each(|chunk| work(phase, chunk));
@@ -165,7 +160,18 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller() {
-        let broken = || run(2, 100, |_| 8, |phase, chunk| if (phase, chunk) == (50, 7) { panic!("as planned") });
+        let broken = || {
+            run(
+                2,
+                100,
+                |_| 8,
+                |phase, chunk| {
+                    if (phase, chunk) == (50, 7) {
+                        panic!("as planned")
+                    }
+                },
+            )
+        };
         assert!(std::panic::catch_unwind(broken).is_err());
     }
 

@@ -45,6 +45,17 @@ impl Linear {
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
+
+    /// W (out, in) and b (out), for operations that take both.
+    ///
+    /// # Errors
+    /// When the layer has no bias.
+    pub fn with_bias(&self) -> Result<(&Tensor, &Tensor)> {
+        match &self.bias {
+            Some(bias) => Ok((&self.weight, bias)),
+            None => candle_core::bail!("linear: the layer has no bias where one is wanted"),
+        }
+    }
 }
 
 impl Module for Linear {

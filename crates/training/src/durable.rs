@@ -65,7 +65,8 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let fault = "another process is training into this folder; wait until it has ended, or choose another folder";
+            let fault =
+                "another process is training into this folder; wait until it has ended, or choose another folder";
             Err(Error::Config(format!("{}: {fault}", folder.display())))
         }
         Err(TryLockError::Error(error)) => Err(Error::file(&path, "cannot be locked")(error)),

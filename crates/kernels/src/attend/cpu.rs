@@ -1,7 +1,7 @@
 //! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
 
-use crate::node::{Call, Operation, with_f32};
 use super::rows::{key_gradient, mean, weights};
+use crate::node::{Call, Operation, with_f32};
 use crate::recurrence::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;

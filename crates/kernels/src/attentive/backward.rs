@@ -30,7 +30,8 @@ pub fn gradients(operation: &Attentive, call: &Call<Saved>, gradients: &[Tensor]
     let tensor = |values: Vec<f32>, shape: &[usize]| Tensor::from_vec(values, shape, device);
     let recurrent = tensor(recurrent, &[4 * h + c + a, h])?;
     let biases = tensor(biases, &[4 * h + c + a])?;
-    let part = |all: &Tensor, start: usize, count: usize| Ok::<_, candle_core::Error>(Some(all.narrow(0, start, count)?));
+    let part =
+        |all: &Tensor, start: usize, count: usize| Ok::<_, candle_core::Error>(Some(all.narrow(0, start, count)?));
     let mut all = vec![
         Some(tensor(xs, &[n, t, e])?),
         Some(tensor(keys, &[n, p, a])?),
@@ -77,13 +78,7 @@ struct Steps {
     v: Vec<f32>,
 }
 
-fn steps(
-    operation: &Attentive,
-    call: &Call<Saved>,
-    given: &Slices,
-    alpha: &[f32],
-    gradients: &[&[f32]],
-) -> Steps {
+fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32], gradients: &[&[f32]]) -> Steps {
     let Sizes { n, t, p, e, c, a, h } = operation.sizes;
     let &[d_hidden, d_context, d_alpha] = gradients else { return Steps::empty() };
     let saved = call.saved;
@@ -110,7 +105,8 @@ fn steps(
     let mut scratch = vec![0f32; panels * n * PANEL];
     {
         let (dh, gates, scratch) = (Shared::new(&mut dh), Shared::new(&mut gates), Shared::new(&mut scratch));
-        let (d_looked, d_gate, d_query) = (Shared::new(&mut d_looked), Shared::new(&mut d_gate), Shared::new(&mut d_query));
+        let (d_looked, d_gate, d_query) =
+            (Shared::new(&mut d_looked), Shared::new(&mut d_gate), Shared::new(&mut d_query));
         let (all, d_keys, d_v) = (Shared::new(&mut found.all), Shared::new(&mut found.keys), Shared::new(&mut found.v));
         let (d_annotations, dc) = (Shared::new(&mut found.annotations), Shared::new(&mut found.c0));
         // SAFETY of the three phases: what a phase writes is its chunk's own (units, panels or rows, and of the gates'

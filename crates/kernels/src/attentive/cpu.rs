@@ -146,8 +146,10 @@ impl Attentive {
             let (inputs, previous) = (Shared::new(&mut saved.inputs), Shared::new(&mut saved.previous));
             let (gates, query) = (Shared::new(&mut saved.gates), Shared::new(&mut saved.query));
             let (looked, gate) = (Shared::new(&mut saved.looked), Shared::new(&mut saved.gate));
-            let (state, cells, contexts) = (Shared::new(&mut state), Shared::new(&mut cells), Shared::new(&mut contexts));
-            let (queries, openings, units) = (Shared::new(&mut queries), Shared::new(&mut openings), Shared::new(&mut units));
+            let (state, cells, contexts) =
+                (Shared::new(&mut state), Shared::new(&mut cells), Shared::new(&mut contexts));
+            let (queries, openings, units) =
+                (Shared::new(&mut queries), Shared::new(&mut openings), Shared::new(&mut units));
             // SAFETY of the three phases: what a phase writes is its chunk's own (panels, rows, or units of the other half of
             // the state), and what it reads was written in phases before.
             let products = |step: usize, chunk: usize| {

@@ -34,7 +34,8 @@ fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
         shapes.extend([vec![c, h], vec![c]]);
     }
     let make = |(i, shape): (usize, &Vec<usize>)| {
-        let tensor = Tensor::from_vec(values(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
+        let tensor =
+            Tensor::from_vec(values(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
         Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
     };
     shapes.iter().enumerate().map(make).collect()
@@ -171,7 +172,9 @@ fn wrong_shapes_and_lengths_are_named() {
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let given = weights(&inputs);
     let call = |weights, lengths: &[usize]| {
-        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths)).unwrap_err().to_string()
+        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths))
+            .unwrap_err()
+            .to_string()
     };
     assert!(call(Weights { v: inputs[7], ..given }, &[3, 3]).contains("v has shape [8], wanted [2]"));
     assert!(call(given, &[4, 3]).contains("lengths of at most 3"));

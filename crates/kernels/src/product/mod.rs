@@ -96,7 +96,8 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         {
             if let Some(level) = x86::level() {
-                return tile.in_parts(rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
+                return tile
+                    .in_parts(rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
             }
         }
         tile.in_parts(rows, 4, into, portable::multiply);

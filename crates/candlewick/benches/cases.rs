@@ -1,0 +1,220 @@
+//! Our side of `scripts/bench.sh`: one case a process, timed each time that a line comes in.
+//!
+//! `cases GROUP/CASE` reads lines from standard input; for each it runs the case once and prints the milliseconds. At the end
+//! of the input it prints the peak memory in MiB. `cases --list` prints all names.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use candlewick::candle::{DType, Device, Result, Tensor, Var};
+use candlewick::captioning::{DecoderConfig, LossConfig, ShowAttendTell, caption_loss};
+use candlewick::encoders::{NetworkConfig, network};
+use candlewick::kernels::conv::{Conv2d, conv2d};
+use candlewick::parameters::{Mode, Parameters, Rng};
+use candlewick::recurrent::decoding::Decoder;
+use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
+use std::io::BufRead;
+use std::time::Instant;
+
+type Case = Box<dyn FnMut() -> Result<()>>;
+
+/// N, T, D and H of the recurrent cases, and their layers and directions.
+const SEQUENCES: [(&str, [usize; 4], usize, bool); 5] = [
+    ("n32t64h512", [32, 64, 512, 512], 1, false),
+    ("n64t20h512", [64, 20, 512, 512], 1, false),
+    ("n32t64h512-two-layers", [32, 64, 512, 512], 2, false),
+    ("n32t64h512-bidirectional", [32, 64, 512, 512], 1, true),
+    ("n50t50h128", [50, 50, 128, 128], 1, false),
+];
+
+/// Input and output channels, kernel, stride and side of the convolutions.
+const CONVOLUTIONS: [(&str, [usize; 5]); 5] = [
+    ("3x3-64-64-56", [64, 64, 3, 1, 56]),
+    ("3x3-256-256-14", [256, 256, 3, 1, 14]),
+    ("7x7s2-3-64-224", [3, 64, 7, 2, 224]),
+    ("1x1-256-64-56", [256, 64, 1, 1, 56]),
+    ("3x3s2-128-128-56", [128, 128, 3, 2, 56]),
+];
+
+const NETWORKS: [&str; 3] = ["resnet50", "resnet18", "squeezenet1_1"];
+
+fn main() {
+    // `cargo bench` and `cargo test --benches` add arguments of their own.
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    if argument == "--list" {
+        names().iter().for_each(|name| println!("{name}"));
+        return;
+    }
+    if argument.starts_with("--") || argument.is_empty() {
+        return;
+    }
+    let mut case = build(&argument).expect("the case can be built");
+    for line in std::io::stdin().lock().lines() {
+        if line.is_err() {
+            break;
+        }
+        let start = Instant::now();
+        case().expect("the case runs");
+        println!("{:.4}", start.elapsed().as_secs_f64() * 1e3);
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    let kib: f64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or(0.0);
+    println!("{:.1}", kib / 1024.0);
+}
+
+fn names() -> Vec<String> {
+    let mut names = Vec::new();
+    for cell in ["lstm", "gru", "rnn"] {
+        for (name, ..) in SEQUENCES {
+            names.push(format!("recurrent/{cell}-{name}-train"));
+        }
+        names.push(format!("recurrent/{cell}-n50t50h128-lengths-train"));
+        names.push(format!("recurrent/{cell}-n32t64h512-inference"));
+        names.push(format!("recurrent/{cell}-n1t1h512-two-layers-step"));
+    }
+    names.extend(["attend/p49-train", "attend/p196-train"].map(String::from));
+    for (name, _) in CONVOLUTIONS {
+        for n in [8, 1] {
+            names.extend(["inference", "train"].map(|mode| format!("conv/{name}-n{n}-{mode}")));
+        }
+    }
+    for name in NETWORKS {
+        names.extend([8, 1].map(|n| format!("network/{name}-n{n}-inference")));
+    }
+    names.push("language/lstm-h512-n50t50-train".into());
+    names
+}
+
+fn build(name: &str) -> Result<Case> {
+    let (group, case) = name.split_once('/').expect("GROUP/CASE");
+    match group {
+        "recurrent" => match case.split_once('-') {
+            Some(("lstm", rest)) => recurrent::<LstmCell>(rest),
+            Some(("gru", rest)) => recurrent::<GruCell>(rest),
+            Some(("rnn", rest)) => recurrent::<RnnCell>(rest),
+            _ => panic!("no case is called {name}"),
+        },
+        "attend" => attend(if case.starts_with("p49-") { 49 } else { 196 }),
+        "conv" => convolution(case),
+        "network" => inference(case),
+        "language" => language(),
+        _ => panic!("no case is called {name}"),
+    }
+}
+
+fn random(seed: u64, shape: &[usize]) -> Result<Tensor> {
+    Rng::derive(seed, "bench", 0).normal_tensor(0.0, 1.0, shape, &Device::Cpu)
+}
+
+fn words(seed: usize, n: usize, t: usize, v: usize) -> Result<Tensor> {
+    let ids: Vec<u32> = (0..n * t).map(|i| ((i + seed).wrapping_mul(2_654_435_761) % v) as u32).collect();
+    Tensor::from_vec(ids, (n, t), &Device::Cpu)
+}
+
+fn recurrent<C: Cell>(case: &str) -> Result<Case>
+where
+    C::State: 'static,
+{
+    let parameters = Parameters::new(1);
+    let vb = parameters.builder(&Device::Cpu);
+    if case.ends_with("-step") {
+        let config = StackConfig { num_layers: 2, ..Default::default() };
+        let stack = Stack::<C>::new(512, 512, &config, vb)?;
+        let xs = random(1, &[1, 1, 512])?;
+        let mut state = Some(stack.zero_state(1, &xs)?);
+        return Ok(Box::new(move || {
+            // A step alone is too short for the clock.
+            for _ in 0..100 {
+                state = Some(stack.forward(&xs, state.as_deref(), None, &mut Mode::Eval)?.1);
+            }
+            Ok(())
+        }));
+    }
+    let wanted = case.trim_end_matches("-train").trim_end_matches("-inference").trim_end_matches("-lengths");
+    let (_, [n, t, d, h], layers, bidirectional) =
+        SEQUENCES.into_iter().find(|(name, ..)| *name == wanted).expect("a case of the table");
+    let config = StackConfig { num_layers: layers, bidirectional, ..Default::default() };
+    let stack = Stack::<C>::new(d, h, &config, vb)?;
+    let xs = Var::from_tensor(&random(1, &[n, t, d])?)?;
+    let lengths: Option<Vec<usize>> = case.contains("lengths").then(|| (0..n).map(|i| t - i * t / (2 * n)).collect());
+    let train = case.ends_with("train");
+    Ok(Box::new(move || {
+        let xs = if train { xs.as_tensor().clone() } else { xs.as_detached_tensor() };
+        let (ys, _) = stack.forward(&xs, None, lengths.as_deref(), &mut Mode::Eval)?;
+        if train {
+            ys.sum_all()?.backward()?;
+        }
+        Ok(())
+    }))
+}
+
+fn attend(positions: usize) -> Result<Case> {
+    let (n, t, v) = (32, 20, 2500);
+    let parameters = Parameters::new(1);
+    let decoder = ShowAttendTell::new(2048, v, &DecoderConfig::default(), parameters.builder(&Device::Cpu))?;
+    let annotations = random(1, &[n, positions, 2048])?;
+    let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
+    let mut step = 0;
+    Ok(Box::new(move || {
+        step += 1;
+        let mut rng = Rng::derive(1, "dropout", step);
+        let memory = decoder.memory(&annotations)?;
+        let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
+        caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total.backward()?;
+        Ok(())
+    }))
+}
+
+fn convolution(case: &str) -> Result<Case> {
+    let (_, [inputs, outputs, kernel, stride, side]) =
+        CONVOLUTIONS.into_iter().find(|(name, _)| case.starts_with(name)).expect("a case of the table");
+    let n = if case.contains("-n8-") { 8 } else { 1 };
+    let xs = Var::from_tensor(&random(1, &[n, inputs, side, side])?)?;
+    let weight = Var::from_tensor(&random(2, &[outputs, inputs, kernel, kernel])?)?;
+    let options = Conv2d { stride: (stride, stride), padding: (kernel / 2, kernel / 2), ..Default::default() };
+    let train = case.ends_with("train");
+    Ok(Box::new(move || {
+        if train {
+            conv2d(xs.as_tensor(), weight.as_tensor(), None, &options)?.sum_all()?.backward()?;
+        } else {
+            conv2d(&xs.as_detached_tensor(), &weight.as_detached_tensor(), None, &options)?;
+        }
+        Ok(())
+    }))
+}
+
+fn inference(case: &str) -> Result<Case> {
+    let (name, rest) = case.split_once('-').expect("NETWORK-nN-inference");
+    let n = if rest.starts_with("n8") { 8 } else { 1 };
+    let parameters = Parameters::new(1);
+    let config = NetworkConfig { classes: Some(1000), ..Default::default() };
+    let network = network(name, &config, parameters.builder(&Device::Cpu))?.for_inference()?;
+    let images = random(1, &[n, 3, 224, 224])?;
+    Ok(Box::new(move || network.logits(&images, &mut Mode::Eval).map(|_| ())))
+}
+
+fn language() -> Result<Case> {
+    use candlewick::kernels::loss::{CrossEntropy, cross_entropy};
+    use candlewick::recurrent::{Embedding, Linear, Lstm};
+    use candlewick::training::{OptimizerConfig, clip, optim::Optimizer};
+    let (n, t, h, v) = (50, 50, 512, 96);
+    let parameters = Parameters::new(1);
+    let vb = parameters.builder(&Device::Cpu);
+    let embedding = Embedding::new(v, h, vb.pp("embedding"))?;
+    let config = StackConfig { num_layers: 2, ..Default::default() };
+    let lstm = Lstm::new(h, h, &config, vb.pp("lstm"))?;
+    let head = Linear::new(h, v, vb.pp("head"))?;
+    let mut optimizer = Optimizer::new(&OptimizerConfig::adam(2e-3), parameters.trainable(), |_| 1.0)
+        .map_err(candlewick::candle::Error::wrap)?;
+    let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
+    Ok(Box::new(move || {
+        use candlewick::candle::Module;
+        let (ys, _) = lstm.forward(&embedding.forward(&read)?, None, None, &mut Mode::Eval)?;
+        let loss = cross_entropy(&head.forward(&ys)?, &told, &CrossEntropy::default(), None)?;
+        assert_eq!(loss.dtype(), DType::F32);
+        let store = loss.backward()?;
+        let gradients: Vec<Option<Tensor>> = optimizer.vars().map(|var| store.get(var.as_tensor()).cloned()).collect();
+        let wrap = candlewick::candle::Error::wrap;
+        let norm = clip::global_norm(&gradients).map_err(wrap)?;
+        optimizer.step(&gradients, 2e-3, clip::norm_scale(norm, 5.0)).map_err(candlewick::candle::Error::wrap)
+    }))
+}
