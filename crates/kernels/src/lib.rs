@@ -11,6 +11,8 @@ pub mod linear;
 pub mod loss;
 pub mod node;
 pub mod norm;
+#[cfg(test)]
+mod numbers;
 pub mod pool;
 mod product;
 pub mod recurrence;

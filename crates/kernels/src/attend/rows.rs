@@ -31,7 +31,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Σ_p α_p annotations_p of one row, four positions at a time.
+    /// Adds Σ_p α_p annotations_p of one row to `context`, four positions at a time.
     pub fn mean(annotations: &[f32], alpha: &[f32], context: &mut [f32]) {
         let c = context.len();
         let mut blocks = annotations.chunks_exact(4 * c);
@@ -50,7 +50,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// With t = tanh(keys + query): ∂L/∂keys = ∂L/∂e v (1 − t²), which also adds to ∂L/∂query; ∂L/∂v gets ∂L/∂e t.
+    /// With t = tanh(keys + query): adds ∂L/∂e v (1 − t²) to ∂L/∂keys and ∂L/∂query, and ∂L/∂e t to ∂L/∂v.
     pub fn key_gradient(
         keys: &[f32],
         query: &[f32],

@@ -1,17 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+use crate::numbers::numbers;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Values that a small generator makes from a seed.
+/// Values in [−scale, scale).
 fn values(seed: u64, count: usize, scale: f32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| scale * next()).collect()
+    numbers(seed, count).into_iter().map(|value| scale * value).collect()
 }
 
 fn variables(seed: u64, (n, p, a, c): (usize, usize, usize, usize)) -> Vec<Var> {

@@ -3,7 +3,7 @@
 //! Each step has three phases: the gates (with what comes back through h from the step after), the product that gives
 //! ∂L/∂ẑ, and the look at the annotations. The weights' gradients are products over all steps at the end.
 
-use super::cpu::{Attentive, Order, Saved, Slices};
+use super::cpu::{Attentive, Saved, Slices};
 use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
@@ -20,6 +20,7 @@ pub fn gradients(operation: &Attentive, call: &Call<Saved>, gradients: &[Tensor]
         let given = Slices::of(inputs);
         with_all_f32(NAME, call.outputs, |outputs| {
             with_all_f32(NAME, gradients, |gradients| {
+                let gradients = [gradients[0], gradients[1], gradients[2]];
                 let steps = steps(operation, call, &given, outputs[2], gradients);
                 weights(operation, call, &given, steps)
             })
@@ -78,11 +79,11 @@ struct Steps {
     v: Vec<f32>,
 }
 
-fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32], gradients: &[&[f32]]) -> Steps {
+fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32], gradients: [&[f32]; 3]) -> Steps {
     let Sizes { n, t, p, e, c, a, h } = operation.sizes;
-    let &[d_hidden, d_context, d_alpha] = gradients else { return Steps::empty() };
+    let [d_hidden, d_context, d_alpha] = gradients;
     let saved = call.saved;
-    let Order { rows: order, active } = Order::new(&operation.lengths);
+    let (order, active) = operation.steps.sorted(n);
     let count = active.len();
     let (blocks, panels, full) = (h.div_ceil(PANEL), c.div_ceil(PANEL), 4 * h + c + a);
     let of_hidden = Packed::rows(given.hidden, 4 * h, h);
@@ -212,13 +213,6 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
         }
     }
     found
-}
-
-impl Steps {
-    fn empty() -> Self {
-        let none = Vec::new;
-        Self { all: none(), keys: none(), annotations: none(), h0: none(), c0: none(), v: none() }
-    }
 }
 
 /// The gradients of the weights, and of the words, from those of all steps.

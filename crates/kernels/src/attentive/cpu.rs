@@ -9,6 +9,7 @@ use crate::node::{Call, Operation, with_all_f32};
 use crate::product::{Left, PANEL, Packed, gemm};
 use crate::recurrence::gates::{Blocks, lstm_forward};
 use crate::recurrence::smooth::{logistic, vectorised};
+use crate::recurrence::steps::Steps;
 use crate::team::{self, Shared};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and, with a gate, W_β and b_β.
 pub struct Attentive {
     pub sizes: Sizes,
-    pub lengths: Vec<usize>,
+    pub steps: Steps,
 }
 
 /// What the steps leave for the backward pass, a row of each (N·T, ·) for each row and step.
@@ -33,23 +34,6 @@ pub struct Saved {
     pub looked: Vec<f32>,
     /// σ(W_β h + b_β), (N·T, C); nothing without a gate.
     pub gate: Vec<f32>,
-}
-
-/// Rows from the longest to the shortest.
-pub struct Order {
-    pub rows: Vec<usize>,
-    /// For each step, how many rows have it.
-    pub active: Vec<usize>,
-}
-
-impl Order {
-    pub fn new(lengths: &[usize]) -> Self {
-        let mut rows: Vec<usize> = (0..lengths.len()).collect();
-        rows.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let active = (0..longest).map(|t| rows.partition_point(|&row| lengths[row] > t)).collect();
-        Self { rows, active }
-    }
 }
 
 impl Operation for Attentive {
@@ -116,7 +100,7 @@ impl Attentive {
     /// hidden, context and alpha, and what is kept.
     fn run(&self, given: &Slices) -> ([Vec<f32>; 3], Saved) {
         let Sizes { n, t, p, e, c, a, h } = self.sizes;
-        let Order { rows: order, active } = Order::new(&self.lengths);
+        let (order, active) = self.steps.sorted(n);
         let weights = Weights::new(given, self.sizes);
         let mut saved = Saved {
             inputs: vec![0.0; n * t * (e + c)],

@@ -21,6 +21,7 @@ mod cpu;
 mod reference;
 
 use crate::node::{apply, on_cpu_f32};
+use crate::recurrence::steps::Steps;
 use candle_core::{Result, Tensor};
 
 /// The parameters of [`attentive_lstm`], as PyTorch keeps them: (out, in).
@@ -67,7 +68,7 @@ pub fn attentive_lstm(
     lengths: Option<&[usize]>,
 ) -> Result<Sequence> {
     let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
-    let lengths = check_lengths(lengths, sizes.n, sizes.t)?;
+    let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
     let mut inputs = vec![
         xs,
         keys,
@@ -83,9 +84,9 @@ pub fn attentive_lstm(
     ];
     inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
     if !on_cpu_f32(&inputs) {
-        return reference::attentive_lstm(xs, keys, annotations, state, weights, &lengths);
+        return reference::attentive_lstm(xs, keys, annotations, state, weights, &steps);
     }
-    let outputs = apply(cpu::Attentive { sizes, lengths }, &inputs)?;
+    let outputs = apply(cpu::Attentive { sizes, steps }, &inputs)?;
     match <[Tensor; 3]>::try_from(outputs) {
         Ok([hidden, context, alpha]) => Ok(Sequence { hidden, context, alpha }),
         Err(_) => candle_core::bail!("{NAME}: an output is missing"),
@@ -141,12 +142,4 @@ impl Sizes {
         }
         Ok(Self { n, t, p, e, c, a, h })
     }
-}
-
-fn check_lengths(lengths: Option<&[usize]>, n: usize, t: usize) -> Result<Vec<usize>> {
-    let Some(lengths) = lengths else { return Ok(vec![t; n]) };
-    if lengths.len() != n || lengths.iter().any(|&length| length > t) {
-        candle_core::bail!("{NAME}: wants {n} lengths of at most {t}, got {lengths:?}")
-    }
-    Ok(lengths.to_vec())
 }

@@ -2,26 +2,26 @@
 
 use super::{Sequence, Weights};
 use crate::activation::sigmoid;
+use crate::recurrence::steps::{Steps, in_place};
 use crate::{attend, recurrence};
 use candle_core::{Result, Tensor};
 
-/// [`super::attentive_lstm`] with a length for each row.
+/// [`super::attentive_lstm`] over the steps that each row has.
 pub fn attentive_lstm(
     xs: &Tensor,
     keys: &Tensor,
     annotations: &Tensor,
     (h, c): (&Tensor, &Tensor),
     weights: Weights,
-    lengths: &[usize],
+    given: &Steps,
 ) -> Result<Sequence> {
-    let (steps, e) = (xs.dim(1)?, xs.dim(2)?);
-    let c_size = annotations.dim(2)?;
+    let (e, (n, p, c_size)) = (xs.dim(2)?, annotations.dims3()?);
     let linear =
         |x: &Tensor, (weight, bias): (&Tensor, &Tensor)| x.contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias);
     let (of_words, of_context) = (weights.input.narrow(1, 0, e)?, weights.input.narrow(1, e, c_size)?);
     let (mut h, mut c) = (h.clone(), c.clone());
     let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
-    for t in 0..steps {
+    for t in given.order() {
         let query = linear(&h, weights.query)?;
         let (mut context, alpha) = attend::additive(keys, &query, weights.v, annotations)?;
         if let Some(gate) = weights.gate {
@@ -30,13 +30,13 @@ pub fn attentive_lstm(
         let x = xs.narrow(1, t, 1)?.squeeze(1)?;
         let projected = (linear(&x, (&of_words, weights.bias))? + context.matmul(&of_context.t()?)?)?;
         (_, h, c) = recurrence::lstm(&projected.unsqueeze(1)?, weights.hidden, &h, &c, None, false)?;
-        hidden.push(h.clone());
-        contexts.push(context);
-        alphas.push(alpha);
+        let mask = given.mask(t, xs.dtype(), xs.device())?;
+        for (all, value) in [(&mut hidden, &h), (&mut contexts, &context), (&mut alphas, &alpha)] {
+            all.push(mask.as_ref().map_or(Ok(value.clone()), |mask| value.broadcast_mul(mask))?);
+        }
     }
-    let mask: Vec<f32> =
-        lengths.iter().flat_map(|&length| (0..steps).map(move |t| if t < length { 1.0 } else { 0.0 })).collect();
-    let mask = Tensor::from_vec(mask, (lengths.len(), steps, 1), xs.device())?.to_dtype(xs.dtype())?;
-    let stack = |steps: &[Tensor]| Tensor::stack(steps, 1)?.broadcast_mul(&mask);
-    Ok(Sequence { hidden: stack(&hidden)?, context: stack(&contexts)?, alpha: stack(&alphas)? })
+    let place = |values: &[Tensor], width: usize| {
+        in_place(given, given.order(), values, &Tensor::zeros((n, width), xs.dtype(), xs.device())?)
+    };
+    Ok(Sequence { hidden: place(&hidden, h.dim(1)?)?, context: place(&contexts, c_size)?, alpha: place(&alphas, p)? })
 }

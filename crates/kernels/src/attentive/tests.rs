@@ -1,18 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::numbers::numbers;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-
-/// Values that a small generator makes from a seed.
-fn values(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// Inputs in the order of the operation.
 fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
@@ -35,7 +26,7 @@ fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
     }
     let make = |(i, shape): (usize, &Vec<usize>)| {
         let tensor =
-            Tensor::from_vec(values(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
+            Tensor::from_vec(numbers(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
         Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
     };
     shapes.iter().enumerate().map(make).collect()
@@ -60,7 +51,7 @@ fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
 /// The outputs, and the gradients of a loss that looks at all of them.
 fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
     let weigh = |tensor: &Tensor, seed| {
-        let weights = Tensor::from_vec(values(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
+        let weights = Tensor::from_vec(numbers(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
         (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
     };
     let Sequence { hidden, context, alpha } = sequence;
@@ -91,14 +82,15 @@ proptest! {
     #[test]
     fn the_cpu_kernels_equal_the_reference(
         lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
-        a in 1usize..40, h in 1usize..70, gate: bool, seed in 0u64..1000,
+        a in 1usize..40, h in 1usize..70, gate: bool, beyond in 0usize..3, seed in 0u64..1000,
     ) {
-        let t = lengths.iter().copied().max().unwrap().max(1);
+        let t = lengths.iter().copied().max().unwrap() + beyond;
         let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let fast = outcome(&variables, &run(&inputs, &lengths));
         let state = (inputs[3], inputs[4]);
-        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), &lengths).unwrap();
+        let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
+        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), &steps).unwrap();
         assert_close(&fast, &outcome(&variables, &plain), 1e-5);
     }
 }
@@ -113,7 +105,7 @@ fn gradients_meet_finite_differences() {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
         let Sequence { hidden, context, alpha } = run(&inputs, &[3, 2]);
         let weigh = |tensor: &Tensor, seed| -> f64 {
-            flat(tensor).iter().zip(values(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
+            flat(tensor).iter().zip(numbers(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
         };
         weigh(&hidden, 90) + weigh(&context, 91) + weigh(&alpha, 92)
     };
@@ -177,5 +169,5 @@ fn wrong_shapes_and_lengths_are_named() {
             .to_string()
     };
     assert!(call(Weights { v: inputs[7], ..given }, &[3, 3]).contains("v has shape [8], wanted [2]"));
-    assert!(call(given, &[4, 3]).contains("lengths of at most 3"));
+    assert!(call(given, &[4, 3]).contains("row 0 has length 4, but there are only 3 steps"));
 }

@@ -1,16 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::numbers::numbers;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-
-fn values(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 type Multiply = fn(Tile, usize, &mut [f32]);
 
@@ -39,11 +31,11 @@ proptest! {
         seed in 0u64..1000,
     ) {
         let left_stride = depth + gap;
-        let (a, b) = (values(seed, rows * left_stride + depth), values(seed + 1, depth * columns));
+        let (a, b) = (numbers(seed, rows * left_stride + depth), numbers(seed + 1, depth * columns));
         let packed = if back { Packed::rows(&b, depth, columns) } else { Packed::transposed(&b, columns, depth) };
         let value = |k: usize, j: usize| if back { b[k * columns + j] } else { b[j * depth + k] };
         let stride = PANEL + gap;
-        let before = values(seed + 2, rows * stride + PANEL);
+        let before = numbers(seed + 2, rows * stride + PANEL);
         for panel in 0..packed.panels() {
             let (start, width) = packed.span(panel);
             for (most, kernel) in kernels() {

@@ -13,7 +13,7 @@ mod cpu;
 pub(crate) mod gates;
 mod reference;
 pub(crate) mod smooth;
-mod steps;
+pub(crate) mod steps;
 mod unrolled;
 
 pub use unrolled::unrolled;

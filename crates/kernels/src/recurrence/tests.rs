@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+use crate::numbers::numbers;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops::sigmoid;
 use proptest::prelude::*;
@@ -25,19 +26,9 @@ impl Kind {
     }
 }
 
-/// Values that a small generator makes from a seed.
-fn values(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 fn tensor(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
     let count = shape.iter().product();
-    Tensor::from_vec(values(seed, count), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    Tensor::from_vec(numbers(seed, count), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
 /// projected, w_hh, h0 and what the kind has beyond.
@@ -157,7 +148,7 @@ proptest! {
         ragged in any::<bool>(), reverse in any::<bool>(),
     ) {
         let vars = variables(kind, (n, t, h), seed, DType::F32);
-        let lengths: Vec<usize> = values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths: Vec<usize> = numbers(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
         let fast = outputs(kind, Path::Chosen, &vars, lengths, reverse);
         let (_, fast_gradients) = gradients(&vars, &fast);
