@@ -166,7 +166,7 @@ impl Curves {
                 if two && !small(points) { chart.draw_secondary_series(line)? } else { chart.draw_series(line)? };
             drawn.label(name).legend(key(color));
         }
-        legend(&mut chart, SeriesLabelPosition::LowerRight)
+        legend(&mut chart, SeriesLabelPosition::UpperLeft)
     }
 }
 
