@@ -157,7 +157,7 @@ fn attend(positions: usize) -> Result<Case> {
     Ok(Box::new(move || {
         step += 1;
         let mut rng = Rng::derive(1, "dropout", step);
-        let memory = decoder.memory(&annotations)?;
+        let memory = decoder.memory(&annotations, &mut Mode::Eval)?;
         let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
         caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total.backward()?;
         Ok(())

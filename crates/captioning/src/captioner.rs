@@ -225,7 +225,7 @@ impl Captioner {
         (height, width): (usize, usize),
         generation: &GenerationConfig,
     ) -> Result<Vec<Vec<Caption>>> {
-        let memory = self.decoder.memory(&annotations.to_device(&self.device)?)?;
+        let memory = self.decoder.memory(&annotations.to_device(&self.device)?, &mut Mode::Eval)?;
         let mut generation = generation.clone();
         // They are no words: a caption never says them.
         generation.suppress_tokens.extend([PAD, START, UNK]);

@@ -38,11 +38,22 @@ pub struct DecoderConfig {
     pub deep_output: bool,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
+    /// The probability with which a channel of a photo's annotations is dropped, at all positions at once (Tompson et al.
+    /// 2015, "Efficient object localization using convolutional networks").
+    pub channel_dropout: f64,
 }
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self { embedding_size: 512, hidden_size: 512, attention_size: 512, gate: true, deep_output: true, dropout: 0.5 }
+        Self {
+            embedding_size: 512,
+            hidden_size: 512,
+            attention_size: 512,
+            gate: true,
+            deep_output: true,
+            dropout: 0.5,
+            channel_dropout: 0.0,
+        }
     }
 }
 
@@ -128,12 +139,20 @@ impl ShowAttendTell {
         })
     }
 
-    /// The memory of annotations (N, P, C).
+    /// The memory of annotations (N, P, C), some of their channels dropped in training.
     ///
     /// # Errors
     /// When their shape is not what the decoder was built for.
-    pub fn memory(&self, annotations: &Tensor) -> Result<Memory> {
-        Ok(Memory { annotations: annotations.clone(), keys: self.attention.keys(annotations)? })
+    pub fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<Memory> {
+        let annotations = match mode {
+            Mode::Train(_) if self.config.channel_dropout > 0.0 => {
+                let (n, _, c) = annotations.dims3()?;
+                let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
+                annotations.broadcast_mul(&mode.dropout(&ones, self.config.channel_dropout)?)?
+            }
+            _ => annotations.clone(),
+        };
+        Ok(Memory { keys: self.attention.keys(&annotations)?, annotations })
     }
 
     /// The words' vectors, dropped out in training: (…) of u32 → (…, E).

@@ -123,7 +123,8 @@ impl CaptioningTask {
         };
         let decoder = &self.captioner.decoder;
         let (words, targets) = (batch.words.to_device(device)?, batch.targets.to_device(device)?);
-        let forced = decoder.teacher_forced(&words, &batch.lengths, &decoder.memory(&seen)?, mode)?;
+        let memory = decoder.memory(&seen, mode)?;
+        let forced = decoder.teacher_forced(&words, &batch.lengths, &memory, mode)?;
         let loss = caption_loss(&forced, &targets, &self.settings.loss, PAD)?;
         let attention = loss.attention.map(|term| ("attention", term));
         let parts = [Some(("words", loss.words)), attention].into_iter().flatten().collect();

@@ -130,6 +130,7 @@ impl Checkpoint {
         let advice = |error: Error| Error::Task(format!("{error}; {}", remedy(&self.folder)));
         task.load(&self.folder).map_err(advice)?;
         optimizer.load(&self.folder.join(OPTIMIZER)).map_err(advice)?;
+        optimizer.exchange()?;
         task.restore(self.state.task.clone()).map_err(advice)
     }
 

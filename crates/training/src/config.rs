@@ -26,6 +26,9 @@ pub struct FitConfig {
     pub clip_value: Option<f64>,
     /// How many batches make one step.
     pub accumulate: usize,
+    /// The decay of a moving average of the weights (0.999, say), which is what is validated and kept as the model; see
+    /// [`crate::optim::Optimizer::averaged`].
+    pub average: Option<f64>,
     /// What to do about parameters that the first step's gradient does not reach.
     pub unreached: Unreached,
     /// Epochs from one validation to the next; 0 for none. The last epoch always ends with one unless it is 0.
@@ -142,6 +145,7 @@ impl Default for FitConfig {
             clip_norm: None,
             clip_value: None,
             accumulate: 1,
+            average: None,
             unreached: Unreached::default(),
             validate_every: 1,
             metric: None,
@@ -186,6 +190,8 @@ impl FitConfig {
             "clip_norm must be above 0; leave it out for none"
         } else if !positive(self.clip_value) {
             "clip_value must be above 0; leave it out for none"
+        } else if self.average.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
+            "average must lie in [0, 1); leave it out for none"
         } else if !positive(self.max_seconds) {
             "max_seconds must be above 0; leave it out for none"
         } else {

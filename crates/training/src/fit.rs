@@ -56,6 +56,9 @@ pub struct Report {
 /// # Errors
 /// When the configuration cannot be used, the folder holds another run, a file cannot be read or written, the task
 /// fails, or the loss is no longer finite. What was written before stays as it was.
+///
+/// With `average`, the weights that are validated, written as the model and left in the task are the averaged ones; those
+/// that training goes on with lie beside the optimiser's state.
 pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut dyn Observer) -> Result<Report> {
     let mut run = Run::open(task, config, out)?;
     run.train(task, observer)
@@ -96,6 +99,9 @@ impl<'a> Run<'a> {
             return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
         }
         let mut optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
+        if let Some(decay) = config.average {
+            optimizer = optimizer.averaged(decay)?;
+        }
         let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
         if let Some(found) = found {
             found.restore(task, &mut optimizer)?;
@@ -136,6 +142,7 @@ impl<'a> Run<'a> {
                 break reason;
             }
         };
+        self.optimizer.exchange()?;
         observer.event(&Event::Finished { step: self.state.step, reason });
         self.report(reason)
     }
@@ -334,7 +341,9 @@ impl<'a> Run<'a> {
     fn validate<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Scores> {
         let started = Instant::now();
         let TrainerState { step, epoch, .. } = self.state;
+        self.optimizer.exchange()?;
         let scores = task.validate(epoch)?;
+        self.optimizer.exchange()?;
         let score = self.score(None, &scores)?;
         let best = !score.is_nan() && self.state.best.is_none_or(|best| score > best);
         if best {
@@ -388,7 +397,9 @@ impl<'a> Run<'a> {
         self.state.seconds = self.seconds();
         self.state.task = task.state();
         self.logs.sync(&mut self.state)?;
+        self.optimizer.exchange()?;
         let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer, self.config.keep)?;
+        self.optimizer.exchange()?;
         observer.event(&Event::Checkpoint { step: self.state.step, folder: &folder });
         self.last_step = Instant::now();
         Ok(())

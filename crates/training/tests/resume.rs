@@ -28,8 +28,8 @@ fn same(a: &Path, b: &Path, what: &str) {
 
 #[test]
 fn stopped_at_any_batch_a_run_ends_the_same() {
-    for accumulate in [1, 3] {
-        let config = FitConfig { accumulate, ..config() };
+    for (accumulate, average) in [(1, None), (3, Some(0.9))] {
+        let config = FitConfig { accumulate, average, ..config() };
         let straight = tempfile::tempdir().unwrap();
         fit(&mut Toy::new(40), &config, straight.path(), &mut Silent).unwrap();
         for stop_after in [0, 2, 5, 7, 8, 9, 16, 23, 31] {

@@ -15,6 +15,9 @@ use slices::{CHUNK, is_plain, with_slice, with_slice_mut};
 use std::collections::HashSet;
 use std::path::Path;
 
+/// What the state's file calls the moving average of a parameter.
+const AVERAGE: &str = "average";
+
 /// An optimiser over named parameters.
 ///
 /// Each parameter has a factor on the learning rate, its own count of steps and its own state, made when its first gradient
@@ -22,6 +25,8 @@ use std::path::Path;
 pub struct Optimizer {
     rule: Rule,
     slots: Vec<Slot>,
+    /// The decay of the parameters' moving average, where one is kept.
+    decay: Option<f64>,
 }
 
 struct Slot {
@@ -30,6 +35,8 @@ struct Slot {
     factor: f64,
     steps: usize,
     state: Vec<Tensor>,
+    /// The moving average of the parameter; after an odd number of exchanges the parameter that is trained.
+    average: Option<Tensor>,
 }
 
 impl Optimizer {
@@ -39,8 +46,43 @@ impl Optimizer {
     /// When the configuration's numbers cannot be used.
     pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Var)>, factor: impl Fn(&str) -> f64) -> Result<Self> {
         config.check()?;
-        let slot = |(name, var): (String, Var)| Slot { factor: factor(&name), name, var, steps: 0, state: vec![] };
-        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect() })
+        let slot = |(name, var): (String, Var)| {
+            let (factor, state) = (factor(&name), vec![]);
+            Slot { factor, name, var, steps: 0, state, average: None }
+        };
+        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect(), decay: None })
+    }
+
+    /// Keeps a moving average of the parameters from here on: a ← d·a + (1 − d)·p after each step, with
+    /// d = min(`decay`, (1 + t) / (10 + t)) at the parameter's step t, so that the first values are soon forgotten.
+    ///
+    /// Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
+    ///
+    /// # Errors
+    /// When the decay lies outside [0, 1), or a parameter cannot be copied.
+    pub fn averaged(mut self, decay: f64) -> Result<Self> {
+        if !(0.0..1.0).contains(&decay) {
+            return Err(Error::Config(format!("the decay of the weights' average is {decay}; it must lie in [0, 1)")));
+        }
+        self.decay = Some(decay);
+        for slot in &mut self.slots {
+            slot.average = Some(slot.var.copy()?);
+        }
+        Ok(self)
+    }
+
+    /// Puts the average in the parameters' place, or the parameters back into theirs; nothing where none is kept.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn exchange(&mut self) -> Result<()> {
+        for slot in &mut self.slots {
+            if let Some(average) = slot.average.take() {
+                slot.average = Some(slot.var.copy()?);
+                slot.var.set(&average)?;
+            }
+        }
+        Ok(())
     }
 
     /// The names of the parameters, in order.
@@ -64,22 +106,24 @@ impl Optimizer {
             let (found, wanted) = (gradients.len(), self.slots.len());
             return Err(Error::Config(format!("optimizer: {found} gradients for {wanted} parameters")));
         }
-        let rule = self.rule;
+        let (rule, decay) = (self.rule, self.decay);
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
             let name = slot.name.clone();
             slot.step(&rule, gradient, learning_rate, scale)
+                .and_then(|()| decay.map_or(Ok(()), |decay| slot.follow(decay)))
                 .map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?;
         }
         Ok(())
     }
 
-    /// Writes the state as safetensors: `NAME.exp_avg` and so on by parameter name, and `NAME.step`.
+    /// Writes the state as safetensors: `NAME.exp_avg` and so on by parameter name, `NAME.step`, and `NAME.average`.
     ///
     /// # Errors
     /// When the file cannot be written; the message names it.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut tensors = Vec::new();
+        let averages = self.slots.iter().filter_map(|slot| Some((format!("{}.{AVERAGE}", slot.name), slot.average.clone()?)));
+        let mut tensors: Vec<(String, Tensor)> = averages.collect();
         for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
             let steps = Tensor::new(slot.steps as i64, &candle_core::Device::Cpu)?;
             tensors.push((format!("{}.step", slot.name), steps));
@@ -98,41 +142,39 @@ impl Optimizer {
         let file = SafetensorsFile::open(path)?;
         let other =
             |fault: String| Error::corrupt(path, format!("{fault}; this is the state of another optimizer or network"));
-        let mut loaded = Vec::with_capacity(self.slots.len());
         let mut used = HashSet::new();
-        for slot in &self.slots {
-            let count = format!("{}.step", slot.name);
-            if file.shape(&count).is_none() {
-                loaded.push((0, vec![]));
-                continue;
-            }
-            let steps = file.tensor(&count, &candle_core::Device::Cpu)?.to_vec0::<i64>()?;
-            let mut state = Vec::new();
-            for what in self.rule.state_names() {
-                let name = format!("{}.{what}", slot.name);
-                match file.shape(&name) {
-                    Some(shape) if &shape == slot.var.shape() => {
-                        state.push(file.tensor(&name, slot.var.device())?.to_dtype(slot.var.dtype())?);
-                    }
-                    Some(shape) => {
-                        let wanted = slot.var.dims();
-                        return Err(other(format!(
-                            "{name} has the shape {:?} where {wanted:?} is wanted",
-                            shape.dims()
-                        )));
-                    }
-                    None => return Err(other(format!("{name} is missing"))),
+        let mut take = |slot: &Slot, what: &str| {
+            let name = format!("{}.{what}", slot.name);
+            let tensor = match file.shape(&name) {
+                Some(shape) if &shape == slot.var.shape() => {
+                    file.tensor(&name, slot.var.device())?.to_dtype(slot.var.dtype())?
                 }
-                used.insert(name);
+                Some(shape) => {
+                    let (found, wanted) = (shape.dims(), slot.var.dims());
+                    return Err(other(format!("{name} has the shape {found:?} where {wanted:?} is wanted")));
+                }
+                None => return Err(other(format!("{name} is missing"))),
+            };
+            used.insert(name);
+            Ok(tensor)
+        };
+        let mut loaded = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let average = slot.average.as_ref().map(|_| take(slot, AVERAGE)).transpose()?;
+            let count = format!("{}.step", slot.name);
+            let (mut steps, mut state) = (0, Vec::new());
+            if file.shape(&count).is_some() {
+                steps = file.tensor(&count, &candle_core::Device::Cpu)?.to_vec0::<i64>()?;
+                state = self.rule.state_names().iter().map(|what| take(slot, what)).collect::<Result<_>>()?;
             }
-            used.insert(count);
-            loaded.push((usize::try_from(steps).unwrap_or_default(), state));
+            loaded.push((usize::try_from(steps).unwrap_or_default(), state, average));
         }
+        used.extend(self.slots.iter().map(|slot| format!("{}.step", slot.name)));
         if let Some(name) = file.names().find(|name| !used.contains(*name)) {
             return Err(other(format!("{name} belongs to no parameter")));
         }
-        for (slot, (steps, state)) in self.slots.iter_mut().zip(loaded) {
-            (slot.steps, slot.state) = (steps, state);
+        for (slot, (steps, state, average)) in self.slots.iter_mut().zip(loaded) {
+            (slot.steps, slot.state, slot.average) = (steps, state, average);
         }
         Ok(())
     }
@@ -151,6 +193,24 @@ impl Slot {
         let now = Now { learning_rate: learning_rate * self.factor, step: self.steps, scale };
         let gradient = gradient.to_dtype(self.var.dtype())?.contiguous()?;
         if is_plain(&self.var) { self.in_place(rule, &gradient, now) } else { self.by_candle(rule, &gradient, now) }
+    }
+
+    /// Moves the average towards the parameter.
+    fn follow(&mut self, decay: f64) -> candle_core::Result<()> {
+        let Some(average) = &self.average else { return Ok(()) };
+        let steps = self.steps as f64;
+        let share = 1.0 - decay.min((1.0 + steps) / (10.0 + steps));
+        if !is_plain(&self.var) {
+            self.average = Some((average + ((self.var.as_detached_tensor() - average)? * share)?)?);
+            return Ok(());
+        }
+        with_slice_mut(average, |average| {
+            with_slice(&self.var, |parameter| {
+                average.par_chunks_mut(CHUNK).zip(parameter.par_chunks(CHUNK)).for_each(|(average, parameter)| {
+                    average.iter_mut().zip(parameter).for_each(|(a, p)| *a += share as f32 * (p - *a));
+                });
+            })
+        })
     }
 
     fn in_place(&self, rule: &Rule, gradient: &Tensor, now: Now) -> candle_core::Result<()> {
@@ -218,6 +278,7 @@ mod tests {
                 var: Var::from_tensor(&start.copy().unwrap()).unwrap(),
                 factor: 1.0,
                 steps: 0,
+                average: None,
                 state: rule.state_names().iter().map(|_| start.zeros_like().unwrap()).collect(),
             };
             let (fast, mut slow) = (slot("fast"), slot("slow"));
@@ -231,5 +292,32 @@ mod tests {
             let moved = (fast.var.as_tensor() - &start).unwrap().abs().unwrap().min(0).unwrap();
             assert!(moved.to_vec0::<f32>().unwrap() > 0.0, "{config:?}: nothing moved");
         }
+    }
+
+    #[test]
+    fn the_average_follows_and_changes_places() {
+        let var = Var::new(&[0f32, 10.0], &Device::Cpu).unwrap();
+        let parameters = || vec![("p".to_owned(), var.clone())];
+        let sgd = OptimizerConfig::sgd(1.0, 0.0);
+        let mut optimizer = Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().averaged(0.5).unwrap();
+        let values = || var.to_vec1::<f32>().unwrap();
+        for _ in 0..2 {
+            optimizer.step(&[Some(Tensor::new(&[-11f32, 0.0], &Device::Cpu).unwrap())], 1.0, 1.0).unwrap();
+        }
+        assert_eq!(values(), [22.0, 10.0]);
+        // d is 2/11 and then 3/12: the average of 0, 11 and 22 goes to 9 and then to 9 + 3/4 · 13.
+        optimizer.exchange().unwrap();
+        assert!((values()[0] - 18.75).abs() < 1e-5 && values()[1] == 10.0, "{:?}", values());
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("optimizer.safetensors");
+        optimizer.save(&path).unwrap();
+        let mut other = Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().averaged(0.5).unwrap();
+        other.load(&path).unwrap();
+        other.exchange().unwrap();
+        assert_eq!(values(), [22.0, 10.0]);
+        let plain = Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().load(&path).unwrap_err().to_string();
+        assert!(plain.contains("p.average"), "{plain}");
+        assert!(Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().averaged(1.0).is_err());
     }
 }
