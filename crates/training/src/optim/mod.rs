@@ -122,7 +122,8 @@ impl Optimizer {
     /// # Errors
     /// When the file cannot be written; the message names it.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let averages = self.slots.iter().filter_map(|slot| Some((format!("{}.{AVERAGE}", slot.name), slot.average.clone()?)));
+        let averages =
+            self.slots.iter().filter_map(|slot| Some((format!("{}.{AVERAGE}", slot.name), slot.average.clone()?)));
         let mut tensors: Vec<(String, Tensor)> = averages.collect();
         for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
             let steps = Tensor::new(slot.steps as i64, &candle_core::Device::Cpu)?;
