@@ -92,3 +92,39 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(here.join("file"), b"no folder").unwrap();
     fail(here, &small("file/out", &[]), 1, &["file/out"]);
 }
+
+/// A limit on the size of files stands in for a disk that fills up while a checkpoint is written.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_the_run_and_leaves_the_checkpoint_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let limited = |words: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_candlewick")]);
+        let output = command.args(words).current_dir(here).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("candlewick: ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains("safetensors") && lines[0].contains("whole"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    };
+    let checkpoints = || {
+        let names =
+            fs::read_dir(here.join("out")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.contains("checkpoint")).collect();
+        names.sort();
+        names
+    };
+    limited(&small("out", &[]));
+    assert!(checkpoints().is_empty(), "half a checkpoint was left: {:?}", checkpoints());
+    // A run that ended early goes on, meets the full disk, and goes on again from where it stood.
+    succeed(here, &small("out", &["training.max_seconds=0.001"]));
+    let before = checkpoints();
+    let model = fs::read(here.join("out").join(&before[0]).join("model.safetensors")).unwrap();
+    limited(&small("out", &[]));
+    assert_eq!(checkpoints(), before);
+    assert_eq!(fs::read(here.join("out").join(&before[0]).join("model.safetensors")).unwrap(), model);
+    succeed(here, &small("out", &[]));
+    assert!(checkpoints() != before);
+}

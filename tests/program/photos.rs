@@ -87,6 +87,63 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     fail(here, &moved, 1, &["moved.safetensors", "SHA-256"]);
 }
 
+/// The same pictures and captions in the three JSON formats: the file or folder to name as `--data`.
+fn formats(here: &Path) -> [&'static str; 3] {
+    let splits =
+        [(Split::Train, "train", "train", 16), (Split::Dev, "dev", "val", 4), (Split::Test, "test", "test", 4)];
+    let (mut karpathy, mut simple) = (vec![], vec![]);
+    fs::create_dir_all(here.join("coco/annotations")).unwrap();
+    for (split, list, named, count) in splits {
+        let (mut images, mut annotations) = (vec![], vec![]);
+        fs::create_dir_all(here.join(format!("coco/{named}2014"))).unwrap();
+        for index in 0..count {
+            let (file, caption) = (format!("{list}{index}.png"), Scene::generate(9, index, split).caption);
+            let (id, path) = (100 * simple.len() + 7, format!("data/images/{file}"));
+            let sentence = json!({ "raw": caption, "tokens": caption.split(' ').collect::<Vec<_>>() });
+            karpathy.push(json!({ "filename": file, "split": named, "sentences": [sentence], "imgid": id }));
+            simple.push(json!({ "file_path": path, "captions": [caption], "split": named }));
+            fs::copy(here.join(&path), here.join(format!("coco/{named}2014/{file}"))).unwrap();
+            images.push(json!({ "id": id, "file_name": file }));
+            annotations.push(json!({ "image_id": id, "id": 2 * id, "caption": caption }));
+        }
+        let document = json!({ "images": images, "annotations": annotations });
+        fs::write(here.join(format!("coco/annotations/captions_{named}2014.json")), document.to_string()).unwrap();
+    }
+    fs::write(here.join("data/dataset_scenes.json"), json!({ "images": karpathy }).to_string()).unwrap();
+    fs::write(here.join("simple.json"), json!(simple).to_string()).unwrap();
+    ["data/dataset_scenes.json", "coco", "simple.json"]
+}
+
+#[test]
+fn every_format_gives_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    weights(here, "convnet", "encoder.safetensors");
+    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    let weights_of = |out: &str| {
+        let about: Value = serde_json::from_slice(&fs::read(here.join(out).join("run.json")).unwrap()).unwrap();
+        fs::read(here.join(out).join(about["last"].as_str().unwrap()).join("model.safetensors")).unwrap()
+    };
+    let mut models = vec![];
+    for (data, out) in formats(here).into_iter().zip(["karpathy", "coco-run", "simple"]) {
+        let encoder = ["--encoder-weights", "encoder.safetensors"];
+        succeed(here, &[&["train", "train.toml", "--quiet", "--data", data, "--out", out][..], &encoder].concat());
+        let evaluate = ["evaluate", "--json", "--model", out, "--data", data, "--split", "test"];
+        let said: Value = serde_json::from_str(&succeed(here, &[&evaluate[..], &encoder].concat())).unwrap();
+        let results = fs::read(here.join(said["results"].as_str().unwrap())).unwrap();
+        let results: Value = serde_json::from_slice(&results).unwrap();
+        let id = &results.as_array().unwrap()[1]["image_id"];
+        // COCO's photos go by their numbers, the others by their files.
+        assert!(
+            if data == "coco" { id == 2107 } else { id.as_str().is_some_and(|id| id.contains("test1")) },
+            "{results}"
+        );
+        models.push((weights_of(out), said["CIDEr"].clone()));
+    }
+    assert!(models[0] == models[1] && models[0] == models[2], "the same data gives the same model and scores");
+}
+
 #[test]
 fn a_pretrained_encoder_is_trained_further_from_a_stage() {
     let folder = tempfile::tempdir().unwrap();
