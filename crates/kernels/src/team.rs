@@ -132,6 +132,18 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// A vector of `count` values that `fill` writes.
+///
+/// # Safety
+/// `fill` writes all of them and reads none before.
+pub unsafe fn filled(count: usize, fill: impl FnOnce(&Shared)) -> Vec<f32> {
+    let mut values: Vec<f32> = Vec::with_capacity(count);
+    fill(&Shared { start: values.as_mut_ptr(), count, slice: PhantomData });
+    // SAFETY: there is room for `count` values, and the caller promises that they are written.
+    unsafe { values.set_len(count) };
+    values
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::panic)]

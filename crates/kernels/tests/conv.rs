@@ -42,6 +42,30 @@ fn one_picture_on_several_threads_is_the_same_as_many() {
     all.1.iter().zip(&again.1).for_each(|(a, b)| assert_eq!(values(a), values(b), "two runs differ"));
 }
 
+/// Sizes at which sums are taken in parts, outputs are split, and small maps are taken several at a time.
+#[test]
+fn large_maps_and_many_channels_are_the_reference() {
+    for (n, channels, outputs, (h, w), kernel, stride, padding) in [
+        (2, 130, 30, (20, 21), 3, 2, 1),
+        (3, 700, 13, (7, 7), 1, 1, 0),
+        (9, 5, 7, (7, 7), 3, 1, 1),
+        (1, 3, 20, (61, 40), 7, 2, 3),
+        (1, 4, 600, (9, 9), 1, 1, 0),
+        (2, 3, 5, (20, 40), 1, 1, 0),
+        (1, 2, 3, (3, 700), 3, 1, 1),
+        (2, 40, 26, (15, 14), 3, 1, 1),
+    ] {
+        let options = Conv2d { stride: (stride, stride), padding: (padding, padding), ..Conv2d::default() };
+        let inputs =
+            [random(&[n, channels, h, w], 1), random(&[outputs, channels, kernel, kernel], 2), random(&[outputs], 3)];
+        let wide: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(DType::F64).unwrap()).collect();
+        let (ys, dys) = gradients(&wide, None, |x| convolve(x, &options));
+        let (found, dfound) = gradients(&inputs, None, |x| convolve(x, &options));
+        assert_close(&found, &ys, 1e-5, "values");
+        dfound.iter().zip(&dys).for_each(|(found, expected)| assert_close(found, expected, 1e-5, "gradient"));
+    }
+}
+
 #[test]
 fn no_pictures_give_no_maps() {
     let ys = conv2d(&random(&[0, 2, 4, 4], 1), &random(&[3, 2, 3, 3], 2), None, &Conv2d::default()).unwrap();

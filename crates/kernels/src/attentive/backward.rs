@@ -120,7 +120,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                 let rows = active[count - i];
                 let left = |shared: &'_ Shared, start: usize, stride: usize, packed: &Packed, dh: &mut [f32]| {
                     let values = unsafe { shared.read(start, rows * stride) };
-                    packed.multiply(Left { values, rows, stride }, block, dh, PANEL, true);
+                    packed.multiply(Left::rows(values, rows, stride), block, dh, PANEL, true);
                 };
                 left(&gates, from, 4 * h, &of_hidden, dh);
                 left(&d_query, 0, a, &of_query, dh);
@@ -149,7 +149,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let (start, width) = of_context.span(panel);
             let product = unsafe { scratch.write(panel * n * PANEL, rows * PANEL) };
             let values = unsafe { gates.read((i + 1) % 2 * n * 4 * h, rows * 4 * h) };
-            of_context.multiply(Left { values, rows, stride: 4 * h }, panel, product, PANEL, false);
+            of_context.multiply(Left::rows(values, rows, 4 * h), panel, product, PANEL, false);
             for (sorted, &row) in order[..rows].iter().enumerate() {
                 let at = row * t + step;
                 let product = &mut product[sorted * PANEL..][..width];

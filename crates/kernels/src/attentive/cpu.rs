@@ -138,7 +138,7 @@ impl Attentive {
             // the state), and what it reads was written in phases before.
             let products = |step: usize, chunk: usize| {
                 let rows = active[step];
-                let left = Left { values: unsafe { state.read(step % 2 * n * h, rows * h) }, rows, stride: h };
+                let left = Left::rows(unsafe { state.read(step % 2 * n * h, rows * h) }, rows, h);
                 if let Some(block) = chunk.checked_sub(of_query + of_gate) {
                     let into = unsafe { units.write(block * n * WIDE, rows * WIDE) };
                     for (gate, packed) in weights.hidden.iter().enumerate() {
@@ -187,7 +187,7 @@ impl Attentive {
                 let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
                 let (from, to) = (step % 2 * n * h, (step + 1) % 2 * n * h);
                 let unit = unsafe { units.write(block * n * WIDE, rows * WIDE) };
-                let left = Left { values: unsafe { contexts.read(0, rows * c) }, rows, stride: c };
+                let left = Left::rows(unsafe { contexts.read(0, rows * c) }, rows, c);
                 for (gate, packed) in weights.context.iter().enumerate() {
                     packed.multiply(left, block, &mut unit[gate * PANEL..], WIDE, true);
                 }

@@ -1,18 +1,19 @@
-//! Convolution of f32 maps on the CPU: im2col and one matrix product a picture and group.
+//! Convolution of f32 maps on the CPU.
 //!
-//! Pictures are shared out among rayon's threads; where there are fewer pictures than threads, the product itself runs on
-//! all of them. Every sum has an order that depends on the number of threads alone.
+//! Maps are laid out with their channels together, so that a convolution is a product with rows that are gathered a block
+//! at a time (see `gather` and `blocks`). The gradient of the input is such a product too, one for each phase of the stride.
 
 use super::Geometry;
+use super::gather::{Gather, Source};
+use super::layout::{together, transpose};
+use super::matrix::{Matrix, Transposed};
 use crate::node::{Call, Operation, with_f32};
+use crate::product::blocks::{Sums, times};
+use crate::product::{PANEL, Packed};
 use crate::reduce::sum1;
+use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
-use gemm::Parallelism;
 use rayon::prelude::*;
-use std::ops::Range;
-
-/// Elements of one block of the column matrix: it should stay in a core's cache between im2col and the product.
-const BLOCK: usize = 1 << 18;
 
 pub(super) struct Convolution(pub(super) Geometry);
 
@@ -53,171 +54,171 @@ impl Operation for Convolution {
     }
 }
 
-/// A matrix in a slice with its row and column strides.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    values: &'a [f32],
-    row: usize,
-    column: usize,
-}
-
-/// out (m × n, row stride `row`) = lhs (m × k) · rhs (k × n), added to what is there when `add`.
-fn multiply(
-    (m, n, k): (usize, usize, usize),
-    out: &mut [f32],
-    row: usize,
-    add: bool,
-    lhs: Matrix,
-    rhs: Matrix,
-    threads: usize,
-) {
-    let last = |rows: usize, columns: usize, row: usize, column: usize| (rows - 1) * row + (columns - 1) * column;
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    assert!(last(m, n, row, 1) < out.len());
-    assert!(last(m, k, lhs.row, lhs.column) < lhs.values.len());
-    assert!(last(k, n, rhs.row, rhs.column) < rhs.values.len());
-    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    // SAFETY: all three matrices lie within their slices (asserted above), and `out` is borrowed mutably.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            row as isize,
-            add,
-            lhs.values.as_ptr(),
-            lhs.column as isize,
-            lhs.row as isize,
-            rhs.values.as_ptr(),
-            rhs.column as isize,
-            rhs.row as isize,
-            1f32,
-            1f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-}
-
 impl Geometry {
-    /// A 1×1 kernel with stride 1 reads the map as it lies: no columns are needed.
-    fn pointwise(&self) -> bool {
-        self.kernel == (1, 1) && self.stride == (1, 1) && self.padding == (0, 0)
+    /// The distance of kernel element (u, v) from where the kernel stands.
+    fn tap(&self, u: usize, v: usize) -> (isize, isize) {
+        let along = |k: usize, dilation: usize, padding: usize| (k * dilation) as isize - padding as isize;
+        (along(u, self.dilation.0, self.padding.0), along(v, self.dilation.1, self.padding.1))
     }
 
-    /// Ranges of output rows whose columns fill one block.
-    fn blocks(&self) -> Vec<Range<usize>> {
-        let rows = match self.pointwise() {
-            true => self.output.0,
-            false => (BLOCK / (self.depth() * self.output.1).max(1)).clamp(1, self.output.0),
-        };
-        (0..self.output.0).step_by(rows).map(|start| start..(start + rows).min(self.output.0)).collect()
+    fn elements(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (height, width) = self.kernel;
+        (0..height).flat_map(move |u| (0..width).map(move |v| (u, v)))
     }
 
-    /// The weight of one group, (O/groups, C/groups·kh·kw).
-    fn kernel_of<'a>(&self, weight: &'a [f32], group: usize) -> &'a [f32] {
-        let size = self.outputs * self.depth();
-        &weight[group * size..(group + 1) * size]
+    /// What a group's outputs read of maps with the channels together.
+    pub(super) fn gather(&self, group: usize) -> Gather {
+        let read = (group * self.channels, self.channels);
+        let source = Source { size: self.input, channels: self.groups * self.channels, read };
+        let taps: Vec<_> = self.elements().map(|(u, v)| self.tap(u, v)).collect();
+        Gather::new(source, self.output, self.stride, &taps)
     }
 
-    /// Runs `f` on each chunk: chunks side by side where there are enough, else one after the other with all threads for each.
-    fn each_chunk(&self, values: &mut [f32], size: usize, f: impl Fn(usize, &mut [f32], &mut Vec<f32>, usize) + Sync) {
-        let threads = rayon::current_num_threads();
-        if size == 0 {
-            return;
+    /// The weights (O, taps, C/groups) of (O, C/groups, taps).
+    fn taps_first(&self, weight: &[f32]) -> Vec<f32> {
+        let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
+        if taps == 1 {
+            return weight.to_vec();
         }
-        if values.len() / size >= threads {
-            let chunks = values.par_chunks_mut(size).enumerate();
-            chunks.for_each_init(Vec::new, |scratch, (i, chunk)| f(i, chunk, scratch, 1));
-        } else {
-            let mut scratch = Vec::new();
-            values.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk, &mut scratch, threads));
-        }
+        let mut turned = vec![0f32; weight.len()];
+        let kernels = turned.par_chunks_exact_mut(channels * taps).zip(weight.par_chunks_exact(channels * taps));
+        kernels.for_each(|(turned, weight)| transpose(weight, taps, (channels, taps), turned, channels));
+        turned
+    }
+
+    /// The weights of each group, (taps · C/groups, O/groups), ready for products.
+    pub(super) fn packed(&self, weight: &[f32]) -> Vec<Packed> {
+        let groups = self.taps_first(weight);
+        let groups = groups.chunks_exact(self.outputs * self.depth());
+        groups.map(|weight| Packed::transposed(weight, self.outputs, self.depth())).collect()
+    }
+
+    /// Maps with the channels together, unless each position reads its own place alone.
+    fn rows(gather: &Gather, maps: &[f32], channels: usize, area: usize) -> Option<Vec<f32>> {
+        (!gather.is_pointwise()).then(|| together(maps, channels, area))
     }
 
     fn forward(&self, xs: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let (area, depth, blocks) = (self.area_out(), self.depth(), self.blocks());
-        let size = self.outputs * area;
-        let mut ys = vec![0f32; self.batch * self.groups * size];
-        self.each_chunk(&mut ys, size, |i, ys, scratch, threads| {
-            let group = i % self.groups;
-            if let Some(bias) = bias {
-                let bias = &bias[group * self.outputs..];
-                ys.chunks_mut(area).zip(bias).for_each(|(ys, &bias)| ys.fill(bias));
+        let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
+        let rows = Self::rows(&self.gather(0), xs, channels, self.area_in());
+        let packed = self.packed(weight);
+        let work = |ys: &Shared| {
+            for (group, weights) in packed.iter().enumerate() {
+                let maps = Maps {
+                    channels: outputs,
+                    first_channel: group * self.outputs,
+                    bias: bias.map(|bias| &bias[group * self.outputs..]),
+                    size: self.output,
+                    first: (0, 0),
+                    step: (1, 1),
+                    values: ys,
+                };
+                let gather = self.gather(group);
+                let read = (group * self.channels, self.channels);
+                let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
+                times(&matrix, weights, |sums| maps.write(&gather, sums));
             }
-            let lhs = Matrix { values: self.kernel_of(weight, group), row: depth, column: 1 };
-            for rows in &blocks {
-                let (start, n) = (rows.start * self.output.1, rows.len() * self.output.1);
-                let rhs = self.columns(xs, i, rows, scratch, threads);
-                multiply((self.outputs, n, depth), &mut ys[start..], area, bias.is_some(), lhs, rhs, threads);
-            }
-        });
-        ys
+        };
+        // SAFETY: the blocks of all groups cover all positions of all channels.
+        unsafe { filled(self.batch * outputs * self.area_out(), work) }
     }
 
     fn gradient_of_input(&self, weight: &[f32], dys: &[f32]) -> Vec<f32> {
-        let (area, depth, blocks) = (self.area_out(), self.depth(), self.blocks());
-        let size = self.channels * self.area_in();
-        let mut dxs = vec![0f32; self.batch * self.groups * size];
-        self.each_chunk(&mut dxs, size, |i, dxs, scratch, threads| {
-            let lhs = Matrix { values: self.kernel_of(weight, i % self.groups), row: 1, column: depth };
-            let dys = &dys[i * self.outputs * area..(i + 1) * self.outputs * area];
-            for rows in &blocks {
-                let (start, n) = (rows.start * self.output.1, rows.len() * self.output.1);
-                let rhs = Matrix { values: &dys[start..], row: area, column: 1 };
-                if self.pointwise() {
-                    multiply((depth, n, self.outputs), dxs, area, false, lhs, rhs, threads);
-                } else {
-                    scratch.resize(depth * n, 0.0);
-                    multiply((depth, n, self.outputs), scratch, n, false, lhs, rhs, threads);
-                    self.scatter(scratch, rows, dxs, threads);
-                }
+        let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
+        let weight = self.taps_first(weight);
+        let mut dxs = vec![0f32; self.batch * channels * self.area_in()];
+        let mut rows = None;
+        let phases = (0..self.stride.0.min(self.input.0)).flat_map(|i| (0..self.stride.1).map(move |j| (i, j)));
+        // The positions of x that the kernel's elements meet with the same remainder make one product.
+        for first in phases.filter(|first| first.1 < self.input.1) {
+            let (elements, taps) = self.meeting(first);
+            if elements.is_empty() {
+                continue;
             }
-        });
+            let along = |size: usize, first: usize, step: usize| (size - first).div_ceil(step);
+            let size = (along(self.input.0, first.0, self.stride.0), along(self.input.1, first.1, self.stride.1));
+            for group in 0..self.groups {
+                let read = (group * self.outputs, self.outputs);
+                let source = Source { size: self.output, channels: outputs, read };
+                let gather = Gather::new(source, size, (1, 1), &taps);
+                if rows.is_none() {
+                    rows = Self::rows(&gather, dys, outputs, self.area_out());
+                }
+                let weights = self.turned(&weight, group, &elements);
+                let maps = Maps {
+                    channels,
+                    first_channel: group * self.channels,
+                    bias: None,
+                    size: self.input,
+                    first,
+                    step: self.stride,
+                    values: &Shared::new(&mut dxs),
+                };
+                let matrix = Matrix::of(&gather, rows.as_deref(), dys, (self.batch, outputs, read));
+                times(&matrix, &weights, |sums| maps.write(&gather, sums));
+            }
+        }
         dxs
     }
 
-    fn gradient_of_weight(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
-        let (area, depth, blocks) = (self.area_out(), self.depth(), self.blocks());
-        let size = self.groups * self.outputs * depth;
-        // A share of the pictures for each thread, each with sums of its own; too few pictures: all threads on one sum.
-        let threads = rayon::current_num_threads();
-        let shares = if self.batch >= threads { threads } else { 1 };
-        let inner = if shares == 1 { threads } else { 1 };
-        let mut sums = vec![0f32; shares * size];
-        let part = |share: usize, sums: &mut [f32]| {
-            let mut scratch = Vec::new();
-            for n in share * self.batch / shares..(share + 1) * self.batch / shares {
-                for (group, sums) in sums.chunks_mut((self.outputs * depth).max(1)).enumerate() {
-                    let i = n * self.groups + group;
-                    let dys = &dys[i * self.outputs * area..(i + 1) * self.outputs * area];
-                    for rows in &blocks {
-                        let (start, k) = (rows.start * self.output.1, rows.len() * self.output.1);
-                        let lhs = Matrix { values: &dys[start..], row: area, column: 1 };
-                        let columns = self.columns(xs, i, rows, &mut scratch, inner);
-                        let rhs = Matrix { row: columns.column, column: columns.row, ..columns };
-                        multiply((self.outputs, depth, k), sums, depth, true, lhs, rhs, inner);
-                    }
-                }
-            }
+    /// The kernel's elements that read x at `first` plus multiples of the stride, and where in y they stand then.
+    fn meeting(&self, first: (usize, usize)) -> (Vec<usize>, Vec<(isize, isize)>) {
+        let exact = |distance: isize, stride: usize| {
+            (distance.rem_euclid(stride as isize) == 0).then(|| distance.div_euclid(stride as isize))
         };
-        if shares == 1 {
-            part(0, &mut sums);
-            return sums;
+        let meets = self.elements().filter_map(|(u, v)| {
+            let tap = self.tap(u, v);
+            let row = exact(first.0 as isize - tap.0, self.stride.0)?;
+            let column = exact(first.1 as isize - tap.1, self.stride.1)?;
+            Some((u * self.kernel.1 + v, (row, column)))
+        });
+        meets.unzip()
+    }
+
+    /// The weights (elements · O/groups, C/groups) of one group, ready for products, from (O, taps, C/groups).
+    fn turned(&self, weight: &[f32], group: usize, elements: &[usize]) -> Packed {
+        let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
+        let mut rows = Vec::with_capacity(elements.len() * self.outputs * channels);
+        for &element in elements {
+            for o in group * self.outputs..(group + 1) * self.outputs {
+                rows.extend_from_slice(&weight[(o * taps + element) * channels..][..channels]);
+            }
         }
-        sums.par_chunks_mut(size.max(1)).enumerate().for_each(|(share, sums)| part(share, sums));
-        let (first, others) = sums.split_at_mut(size);
-        for other in others.chunks(size.max(1)) {
-            first.iter_mut().zip(other).for_each(|(sum, &value)| *sum += value);
+        Packed::rows(&rows, elements.len() * self.outputs, channels)
+    }
+
+    fn gradient_of_weight(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
+        let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
+        let rows = Self::rows(&self.gather(0), xs, channels, self.area_in());
+        let depth = self.depth();
+        let mut dweight = vec![0f32; outputs * depth];
+        let shared = Shared::new(&mut dweight);
+        for group in 0..self.groups {
+            let first = group * self.outputs;
+            let gradients = Packed::maps(dys, (self.batch, outputs, self.area_out()), (first, self.outputs));
+            let gather = self.gather(group);
+            let read = (group * self.channels, self.channels);
+            let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
+            times(&Transposed(matrix), &gradients, |sums| {
+                let mut turned = [[0f32; 256]; PANEL];
+                let count = sums.rows.len();
+                transpose(sums.values, PANEL, (count, PANEL), turned.as_flattened_mut(), 256);
+                for (o, values) in sums.columns.zip(&turned) {
+                    // SAFETY: these outputs and columns of the matrix belong to this block alone.
+                    let into = unsafe { shared.write((first + o) * depth + sums.rows.start, count) };
+                    into.copy_from_slice(&values[..count]);
+                }
+            });
         }
-        sums.truncate(size);
-        sums
+        let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
+        if taps > 1 {
+            dweight.par_chunks_exact_mut(depth).for_each_init(Vec::new, |scratch, kernel| {
+                scratch.clear();
+                scratch.extend_from_slice(kernel);
+                transpose(scratch, channels, (taps, channels), kernel, taps);
+            });
+        }
+        dweight
     }
 
     fn gradient_of_bias(&self, dys: &[f32]) -> Vec<f32> {
@@ -228,100 +229,48 @@ impl Geometry {
         };
         (0..outputs).into_par_iter().map(sum).collect()
     }
+}
 
-    /// The column matrix (C/groups·kh·kw, rows·w') of picture and group `i`.
-    fn columns<'a>(
-        &self,
-        xs: &'a [f32],
-        i: usize,
-        rows: &Range<usize>,
-        scratch: &'a mut Vec<f32>,
-        threads: usize,
-    ) -> Matrix<'a> {
-        let size = self.channels * self.area_in();
-        let xs = &xs[i * size..(i + 1) * size];
-        if self.pointwise() {
-            return Matrix { values: xs, row: self.area_out(), column: 1 };
-        }
-        let row = rows.len() * self.output.1;
-        scratch.resize(self.depth() * row, 0.0);
-        let taps = self.kernel.0 * self.kernel.1;
-        let fill = |(map, columns): (&[f32], &mut [f32])| {
-            for (tap, columns) in columns.chunks_mut(row).enumerate() {
-                self.fill(map, tap, rows, columns);
-            }
-        };
-        if threads > 1 {
-            xs.par_chunks(self.area_in()).zip(scratch.par_chunks_mut(taps * row)).for_each(fill);
-        } else {
-            xs.chunks(self.area_in()).zip(scratch.chunks_mut(taps * row)).for_each(fill);
-        }
-        Matrix { values: scratch, row, column: 1 }
-    }
+/// Maps with the channels apart that a product is written to: position (i, j) to `first` + (i, j)·`step`.
+struct Maps<'a> {
+    channels: usize,
+    first_channel: usize,
+    bias: Option<&'a [f32]>,
+    size: (usize, usize),
+    first: (usize, usize),
+    step: (usize, usize),
+    values: &'a Shared<'a>,
+}
 
-    /// Adds columns back to where they were read from.
-    fn scatter(&self, columns: &[f32], rows: &Range<usize>, dxs: &mut [f32], threads: usize) {
-        let row = rows.len() * self.output.1;
-        let taps = self.kernel.0 * self.kernel.1;
-        let add = |(map, columns): (&mut [f32], &[f32])| {
-            for (tap, columns) in columns.chunks(row).enumerate() {
-                self.add(map, tap, rows, columns);
-            }
-        };
-        if threads > 1 {
-            dxs.par_chunks_mut(self.area_in()).zip(columns.par_chunks(taps * row)).for_each(add);
-        } else {
-            dxs.chunks_mut(self.area_in()).zip(columns.chunks(taps * row)).for_each(add);
-        }
-    }
-
-    /// The horizontal outputs that kernel column `v` reads inside the map, and the first position they read.
-    fn inside(&self, v: usize) -> (Range<usize>, usize) {
-        let (offset, padding, stride) = (v * self.dilation.1, self.padding.1, self.stride.1);
-        let start = padding.saturating_sub(offset).div_ceil(stride);
-        let end = (self.input.1 + padding).saturating_sub(offset).div_ceil(stride).min(self.output.1);
-        let start = start.min(end);
-        (start..end, (start * stride + offset).saturating_sub(padding))
-    }
-
-    /// The map's row that kernel row `u` reads for output row `i`.
-    fn source_row(&self, i: usize, u: usize) -> Option<usize> {
-        (i * self.stride.0 + u * self.dilation.0).checked_sub(self.padding.0).filter(|&y| y < self.input.0)
-    }
-
-    /// One row of the column matrix, from one map.
-    fn fill(&self, map: &[f32], tap: usize, rows: &Range<usize>, columns: &mut [f32]) {
-        let (u, v) = (tap / self.kernel.1, tap % self.kernel.1);
-        let (inside, first) = self.inside(v);
-        for (i, out) in rows.clone().zip(columns.chunks_mut(self.output.1)) {
-            let Some(y) = self.source_row(i, u).filter(|_| !inside.is_empty()) else {
-                out.fill(0.0);
-                continue;
-            };
-            let source = &map[y * self.input.1 + first..(y + 1) * self.input.1];
-            out[..inside.start].fill(0.0);
-            out[inside.end..].fill(0.0);
-            let out = &mut out[inside.clone()];
-            if self.stride.1 == 1 {
-                out.copy_from_slice(&source[..out.len()]);
-            } else {
-                out.iter_mut().zip(source.iter().step_by(self.stride.1)).for_each(|(out, &value)| *out = value);
-            }
-        }
-    }
-
-    /// Adds one row of the column matrix to the map that it was read from.
-    fn add(&self, map: &mut [f32], tap: usize, rows: &Range<usize>, columns: &[f32]) {
-        let (u, v) = (tap / self.kernel.1, tap % self.kernel.1);
-        let (inside, first) = self.inside(v);
-        for (i, values) in rows.clone().zip(columns.chunks(self.output.1)) {
-            let Some(y) = self.source_row(i, u).filter(|_| !inside.is_empty()) else { continue };
-            let target = &mut map[y * self.input.1 + first..(y + 1) * self.input.1];
-            let values = &values[inside.clone()];
-            if self.stride.1 == 1 {
-                target.iter_mut().zip(values).for_each(|(target, value)| *target += value);
-            } else {
-                target.iter_mut().step_by(self.stride.1).zip(values).for_each(|(target, value)| *target += value);
+impl Maps<'_> {
+    fn write(&self, gather: &Gather, sums: Sums) {
+        const ROWS: usize = 128;
+        let mut turned = [[0f32; ROWS]; PANEL];
+        transpose(sums.values, PANEL, (sums.rows.len(), PANEL), turned.as_flattened_mut(), ROWS);
+        let (area, width) = (gather.area(), gather.size().1);
+        let whole = self.step == (1, 1) && self.size == gather.size();
+        for (channel, values) in sums.columns.zip(&turned) {
+            let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+            let (mut position, mut values) = (sums.rows.start, &values[..sums.rows.len()]);
+            // As far as one picture goes, or one of its rows.
+            let line = if whole { area } else { width };
+            while !values.is_empty() {
+                let (picture, within) = (position / area, position % area);
+                let count = values.len().min(line - position % line);
+                let (row, column) =
+                    (self.first.0 + within / width * self.step.0, self.first.1 + within % width * self.step.1);
+                let map = (picture * self.channels + self.first_channel + channel) * self.size.0 * self.size.1;
+                // SAFETY: these positions of this map belong to this block alone, and so does all between them as long as
+                // this product runs.
+                let into =
+                    unsafe { self.values.write(map + row * self.size.1 + column, (count - 1) * self.step.1 + 1) };
+                let (these, rest) = values.split_at(count);
+                if self.step.1 == 1 {
+                    into.iter_mut().zip(these).for_each(|(into, sum)| *into = sum + bias);
+                } else {
+                    into.iter_mut().step_by(self.step.1).zip(these).for_each(|(into, sum)| *into = sum + bias);
+                }
+                (position, values) = (position + count, rest);
             }
         }
     }

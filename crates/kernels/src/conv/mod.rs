@@ -5,6 +5,9 @@
 //! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
 mod cpu;
+mod gather;
+mod layout;
+mod matrix;
 mod reference;
 
 use crate::node::{apply, on_cpu_f32};

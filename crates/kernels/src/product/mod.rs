@@ -3,11 +3,14 @@
 //! [`Packed`] lays the matrix out in panels of 32 columns, once; [`Packed::multiply`] then forms 32 columns of a product
 //! with everything in registers. The code for AVX-512, AVX2 with FMA or any other machine is chosen at run time.
 
+pub mod blocks;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::team::Shared;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Columns of a panel.
 pub const PANEL: usize = 32;
@@ -24,12 +27,29 @@ pub struct Packed {
 #[repr(align(64))]
 struct Line([f32; 16]);
 
-/// Rows of the left side of a product: row r starts at `r * stride`.
+/// The left side of a product: value k of row r stands at r·`strides.0` + k·`strides.1`, and one of the two is 1.
 #[derive(Clone, Copy)]
 pub struct Left<'a> {
     pub values: &'a [f32],
     pub rows: usize,
-    pub stride: usize,
+    pub strides: (usize, usize),
+}
+
+impl<'a> Left<'a> {
+    /// Rows that start every `stride` values.
+    pub fn rows(values: &'a [f32], rows: usize, stride: usize) -> Self {
+        Self { values, rows, strides: (stride, 1) }
+    }
+
+    /// The transpose of such rows.
+    pub fn columns(values: &'a [f32], rows: usize, stride: usize) -> Self {
+        Self { values, rows, strides: (1, stride) }
+    }
+
+    /// The transpose, which has so many rows.
+    pub fn transposed(self, rows: usize) -> Self {
+        Self { rows, strides: (self.strides.1, self.strides.0), ..self }
+    }
 }
 
 impl Packed {
@@ -72,6 +92,33 @@ impl Packed {
         Self::new(values, (columns, 1), depth, columns)
     }
 
+    /// The matrix with a row for each position of each picture and a column for each of `read` (first, count) channels, of
+    /// maps (pictures, channels, area).
+    pub fn maps(values: &[f32], (pictures, channels, area): (usize, usize, usize), read: (usize, usize)) -> Self {
+        let (first, columns) = read;
+        let mut packed = Self::new(&[], (0, 0), pictures * area, 0);
+        packed.columns = columns;
+        packed.lines = vec![Line([0.0; 16]); columns.div_ceil(PANEL) * pictures * area * 2];
+        packed.lines.par_chunks_mut((area * 2).max(1)).enumerate().for_each(|(unit, lines)| {
+            let (panel, picture) = (unit / pictures, unit % pictures);
+            for half in 0..2 {
+                let start = panel * PANEL + half * 16;
+                let count = columns.saturating_sub(start).min(16);
+                let maps: [&[f32]; 16] = std::array::from_fn(|c| match c < count {
+                    true => &values[(picture * channels + first + start + c) * area..][..area],
+                    false => &[],
+                });
+                let lines = lines.iter_mut().skip(half).step_by(2);
+                if count == 16 {
+                    lines.enumerate().for_each(|(k, line)| line.0 = std::array::from_fn(|c| maps[c][k]));
+                } else {
+                    lines.enumerate().for_each(|(k, line)| (0..count).for_each(|c| line.0[c] = maps[c][k]));
+                }
+            }
+        });
+        packed
+    }
+
     /// How many panels there are.
     pub fn panels(&self) -> usize {
         self.columns.div_ceil(PANEL)
@@ -85,49 +132,99 @@ impl Packed {
 
     /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the panel, or plus what it holds with `add`.
     pub fn multiply(&self, left: Left, panel: usize, into: &mut [f32], stride: usize, add: bool) {
-        let Left { values, rows, stride: left_stride } = left;
-        if rows == 0 {
-            return;
-        }
-        assert!(stride >= PANEL && into.len() >= (rows - 1) * stride + PANEL);
-        assert!(values.len() >= (rows - 1) * left_stride + self.depth);
-        let lines = &self.lines[panel * self.depth * 2..][..self.depth * 2];
-        let tile = Tile { values, left_stride, lines, stride, add };
+        self.multiply_part(left, 0..self.depth, panel, into, stride, add);
+    }
+
+    /// The same with a part of the panel's rows; `left` has as many values a row.
+    pub fn multiply_part(
+        &self,
+        left: Left,
+        depths: Range<usize>,
+        panel: usize,
+        into: &mut [f32],
+        stride: usize,
+        add: bool,
+    ) {
+        let lines = &self.lines[panel * self.depth * 2..][..self.depth * 2][2 * depths.start..2 * depths.end];
+        let tile = Tile { left: left.values, strides: left.strides, lines, stride, add };
         #[cfg(target_arch = "x86_64")]
-        {
-            if let Some(level) = x86::level() {
-                return tile
-                    .in_parts(rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
-            }
+        if let Some(level) = x86::level() {
+            return tile
+                .in_parts(left.rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
         }
-        tile.in_parts(rows, 4, into, portable::multiply);
+        tile.in_parts(left.rows, 4, into, portable::multiply);
     }
 }
 
 /// A few rows of the left side and a panel; `lines` has two for each row of the panel.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
-    values: &'a [f32],
-    left_stride: usize,
+    left: &'a [f32],
+    strides: (usize, usize),
     lines: &'a [Line],
     stride: usize,
     add: bool,
 }
 
 impl Tile<'_> {
+    /// Whether so many rows of both sides lie within their slices.
+    fn fits(&self, rows: usize, into: &[f32]) -> bool {
+        let last = (rows - 1) * self.strides.0 + (self.lines.len() / 2).saturating_sub(1) * self.strides.1;
+        let straight = self.strides.0 == 1 || self.strides.1 == 1;
+        straight && (self.lines.is_empty() || last < self.left.len()) && (rows - 1) * self.stride + PANEL <= into.len()
+    }
+
     /// Splits the rows into equal parts of at most `most`.
     fn in_parts(self, rows: usize, most: usize, into: &mut [f32], multiply: impl Fn(Self, usize, &mut [f32])) {
         let parts = rows.div_ceil(most);
         for part in 0..parts {
             let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
-            let values = &self.values[start * self.left_stride..];
-            multiply(Self { values, ..self }, end - start, &mut into[start * self.stride..]);
+            let left = &self.left[start * self.strides.0..];
+            multiply(Self { left, ..self }, end - start, &mut into[start * self.stride..]);
         }
     }
 }
 
-/// `into` (m, n) = a (m, k) b (k, n), or plus what it holds; strides are (row, column).
+/// `into` (m, n) = a (m, k) b (k, n), or plus what it holds; strides are (row, column), and one of a's is 1.
 pub fn gemm(
+    into: &mut [f32],
+    a: &[f32],
+    a_strides: (usize, usize),
+    b: &[f32],
+    b_strides: (usize, usize),
+    (m, n, k): (usize, usize, usize),
+    add: bool,
+) {
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    assert!(into.len() >= m * n);
+    assert!(a.len() > (m - 1) * a_strides.0 + (k - 1) * a_strides.1);
+    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
+    if m < WORTH_PACKING {
+        return few_rows(into, a, a_strides, b, b_strides, (m, n, k), add);
+    }
+    let packed = Packed::new(b, b_strides, k, n);
+    let shared = Shared::new(into);
+    blocks::times(&Plain { values: a, strides: a_strides, size: (m, k) }, &packed, |sums| {
+        let width = sums.columns.len();
+        for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
+            // SAFETY: these rows and columns belong to this block alone.
+            let into = unsafe { shared.write(row * n + sums.columns.start, width) };
+            if add {
+                into.iter_mut().zip(values).for_each(|(into, sum)| *into += sum);
+            } else {
+                into.copy_from_slice(&values[..width]);
+            }
+        }
+    });
+}
+
+/// Below this many rows, packing the right side costs more than it saves.
+const WORTH_PACKING: usize = 12;
+
+/// [`gemm`] on both sides as they lie.
+fn few_rows(
     into: &mut [f32],
     a: &[f32],
     (a_row, a_column): (usize, usize),
@@ -136,13 +233,9 @@ pub fn gemm(
     (m, n, k): (usize, usize, usize),
     add: bool,
 ) {
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    assert!(into.len() >= m * n);
-    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
-    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
-    // SAFETY: the assertions above keep every index within its slice, and `into` is borrowed by nobody else.
+    let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
+    let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
+    // SAFETY: the caller has asserted that every index lies within its slice, and `into` is borrowed by nobody else.
     unsafe {
         gemm::gemm(
             m,
@@ -163,8 +256,30 @@ pub fn gemm(
             false,
             false,
             false,
-            gemm::Parallelism::Rayon(rayon::current_num_threads()),
+            parallelism,
         );
+    }
+}
+
+/// A matrix that lies in a slice.
+struct Plain<'a> {
+    values: &'a [f32],
+    strides: (usize, usize),
+    size: (usize, usize),
+}
+
+impl blocks::Rows for Plain<'_> {
+    fn blocks(&self) -> Vec<Range<usize>> {
+        blocks::parts(self.size.0, 96, blocks::TILE)
+    }
+
+    fn parts(&self) -> Vec<Range<usize>> {
+        blocks::parts(self.size.1, 384, 16)
+    }
+
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, _: &'a mut Vec<f32>) -> Left<'a> {
+        let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
+        Left { values, rows: rows.len(), strides: self.strides }
     }
 }
 

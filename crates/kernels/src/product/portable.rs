@@ -13,12 +13,11 @@ pub fn multiply(tile: Tile, rows: usize, into: &mut [f32]) {
 }
 
 fn rows_of<const M: usize>(tile: Tile, into: &mut [f32]) {
-    let depth = tile.lines.len() / 2;
-    let left: [&[f32]; M] = std::array::from_fn(|r| &tile.values[r * tile.left_stride..][..depth]);
+    let (row, column) = tile.strides;
     let mut sums = [[0f32; PANEL]; M];
     for (k, lines) in tile.lines.chunks_exact(2).enumerate() {
-        for (sums, left) in sums.iter_mut().zip(left) {
-            let value = left[k];
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let value = tile.left[r * row + k * column];
             for (j, sum) in sums.iter_mut().enumerate() {
                 *sum += value * lines[j / 16].0[j % 16];
             }

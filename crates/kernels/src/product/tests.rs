@@ -27,11 +27,13 @@ proptest! {
 
     #[test]
     fn every_kernel_equals_plain_sums(
-        rows in 1usize..30, depth in 0usize..80, columns in 1usize..100, gap in 0usize..3, add: bool, back: bool,
+        rows in 1usize..30, depth in 0usize..80, columns in 1usize..100, gap in 0usize..3, add: bool, back: bool, turned: bool,
         seed in 0u64..1000,
     ) {
-        let left_stride = depth + gap;
-        let (a, b) = (numbers(seed, rows * left_stride + depth), numbers(seed + 1, depth * columns));
+        let left_stride = if turned { rows } else { depth } + gap;
+        let (a, b) = (numbers(seed, rows.max(depth) * left_stride + depth), numbers(seed + 1, depth * columns));
+        let left = if turned { Left::columns(&a, rows, left_stride) } else { Left::rows(&a, rows, left_stride) };
+        let strides = left.strides;
         let packed = if back { Packed::rows(&b, depth, columns) } else { Packed::transposed(&b, columns, depth) };
         let value = |k: usize, j: usize| if back { b[k * columns + j] } else { b[j * depth + k] };
         let stride = PANEL + gap;
@@ -41,21 +43,27 @@ proptest! {
             for (most, kernel) in kernels() {
                 let mut into = before.clone();
                 let lines = &packed.lines[panel * depth * 2..][..depth * 2];
-                let tile = Tile { values: &a, left_stride, lines, stride, add };
+                let tile = Tile { left: &a, strides, lines, stride, add };
                 tile.in_parts(rows, most, &mut into, kernel);
                 for r in 0..rows {
                     for j in 0..width {
-                        let sum: f64 = (0..depth).map(|k| f64::from(a[r * left_stride + k]) * f64::from(value(k, start + j))).sum();
+                        let sum: f64 = (0..depth).map(|k| f64::from(a[r * strides.0 + k * strides.1]) * f64::from(value(k, start + j))).sum();
                         let wanted = sum + if add { f64::from(before[r * stride + j]) } else { 0.0 };
                         prop_assert!((f64::from(into[r * stride + j]) - wanted).abs() < 2e-5);
                     }
                 }
             }
             let mut into = before.clone();
-            packed.multiply(Left { values: &a, rows, stride: left_stride }, panel, &mut into, stride, add);
+            packed.multiply(left, panel, &mut into, stride, add);
             for r in 0..rows {
                 prop_assert_eq!(&into[r * stride + PANEL..(r + 1) * stride], &before[r * stride + PANEL..(r + 1) * stride]);
             }
+            let (middle, whole) = (depth / 3, into);
+            let mut into = before.clone();
+            packed.multiply_part(left, 0..middle, panel, &mut into, stride, add);
+            let rest = Left { values: &a[(middle * strides.1).min(a.len())..], ..left };
+            packed.multiply_part(rest, middle..depth, panel, &mut into, stride, true);
+            into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA.
 
-use super::{Line, PANEL, Tile};
+use super::{Line, Tile};
 use std::arch::x86_64::*;
 
 /// What the machine offers.
@@ -35,15 +35,15 @@ pub fn level() -> Option<Level> {
 
 /// One to [`Level::rows`] rows, on a machine that has the level.
 pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
-    let depth = tile.lines.len() / 2;
-    assert!(rows > 0 && rows <= level.rows() && level.is_there());
-    assert!(tile.values.len() >= (rows - 1) * tile.left_stride + depth);
-    assert!(into.len() >= (rows - 1) * tile.stride + PANEL);
+    assert!(rows > 0 && rows <= level.rows() && level.is_there() && tile.fits(rows, into));
+    // Where rows lie beside each other the compiler is told so.
+    let beside = tile.strides.0 == 1;
     macro_rules! rows {
         ($kernel:ident: $($count:literal)*) => {
-            match rows {
-                // SAFETY: the machine has the level, and the assertions keep every access within the slices.
-                $($count => unsafe { $kernel::<$count>(tile, into.as_mut_ptr()) },)*
+            match (rows, beside) {
+                // SAFETY: the machine has the level, and the assertion keeps every access within the slices.
+                $(($count, false) => unsafe { $kernel::<$count, false>(tile, into.as_mut_ptr()) },
+                ($count, true) => unsafe { $kernel::<$count, true>(tile, into.as_mut_ptr()) },)*
                 _ => {}
             }
         };
@@ -57,15 +57,16 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
 /// # Safety
 /// The tile has M rows, and so has `into`, which may be written.
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const M: usize>(tile: Tile, into: *mut f32) {
+unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    let left = tile.values.as_ptr();
+    let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
+    let left = tile.left.as_ptr();
     for (k, lines) in tile.lines.chunks_exact(2).enumerate() {
         // SAFETY: a line is 16 values, and every row has a value k.
         unsafe {
             let (b0, b1) = (_mm512_loadu_ps(lines[0].0.as_ptr()), _mm512_loadu_ps(lines[1].0.as_ptr()));
             for (r, [s0, s1]) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(*left.add(r * tile.left_stride + k));
+                let a = _mm512_set1_ps(*left.add(r * row + k * column));
                 *s0 = _mm512_fmadd_ps(a, b0, *s0);
                 *s1 = _mm512_fmadd_ps(a, b1, *s1);
             }
@@ -86,8 +87,9 @@ unsafe fn avx512<const M: usize>(tile: Tile, into: *mut f32) {
 /// # Safety
 /// The tile has M rows, and so has `into`, which may be written.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const M: usize>(tile: Tile, into: *mut f32) {
-    let left = tile.values.as_ptr();
+unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
+    let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
+    let left = tile.left.as_ptr();
     let lines: *const Line = tile.lines.as_ptr();
     for half in 0..2 {
         let mut sums = [[_mm256_setzero_ps(); 2]; M];
@@ -97,7 +99,7 @@ unsafe fn avx2<const M: usize>(tile: Tile, into: *mut f32) {
                 let line = (*lines.add(2 * k + half)).0.as_ptr();
                 let (b0, b1) = (_mm256_loadu_ps(line), _mm256_loadu_ps(line.add(8)));
                 for (r, [s0, s1]) in sums.iter_mut().enumerate() {
-                    let a = _mm256_set1_ps(*left.add(r * tile.left_stride + k));
+                    let a = _mm256_set1_ps(*left.add(r * row + k * column));
                     *s0 = _mm256_fmadd_ps(a, b0, *s0);
                     *s1 = _mm256_fmadd_ps(a, b1, *s1);
                 }

@@ -159,7 +159,7 @@ impl Hidden<'_> {
         match self {
             Hidden::Packed(gates) => gates[gate].multiply(left, start / PANEL, into, stride, true),
             Hidden::Plain(w) => {
-                let h = left.stride;
+                let h = left.strides.0;
                 for row in 0..left.rows {
                     let state = &left.values[row * h..][..h];
                     let weights = w[(gate * h + start) * h..].chunks_exact(h);
@@ -208,7 +208,7 @@ impl<K: Gates> Sequence<K> {
                                 row[..width].copy_from_slice(bias);
                             }
                         }
-                        let left = Left { values: state.read(from, rows * h), rows, stride: h };
+                        let left = Left::rows(state.read(from, rows * h), rows, h);
                         let into = hidden.get_mut(gate * PANEL..).unwrap_or_default();
                         weights.add(left, gate, (start, width), into, stride);
                     }
@@ -276,7 +276,7 @@ impl<K: Gates> Sequence<K> {
                         let rows = active[before];
                         let values = current.read(from, rows * full);
                         let values = values.get(full - wide..).unwrap_or_default();
-                        weights.multiply(Left { values, rows, stride: full }, block, dh, PANEL, true);
+                        weights.multiply(Left::rows(values, rows, full), block, dh, PANEL, true);
                     }
                     let Some(&step) = steps.get(phase) else { return };
                     for (sorted, &row) in order[..active[step]].iter().enumerate() {

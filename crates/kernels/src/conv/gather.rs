@@ -1,0 +1,140 @@
+//! What a convolution reads at each position: the rows of its matrix, formed a few at a time.
+//!
+//! Maps lie with their channels together, (N, h, w, C). Then what one row of the kernel reads is one straight run of values,
+//! and a row of the matrix is a few such runs, with zeros where they reach over the edge.
+
+use std::ops::Range;
+
+/// The matrix A with a row for each position (n, i, j) of the result and a column for each tap t and channel c:
+/// `A[(n, i, j), (t, c)] = x[n, stride·i + taps[t].0, stride·j + taps[t].1, c]`, x being 0 outside the map.
+#[derive(Debug, Clone)]
+pub struct Gather {
+    /// Rows and columns of x.
+    source: (usize, usize),
+    /// Values between neighbouring columns of x: all its channels.
+    pixel: usize,
+    /// The first of the channels that are read.
+    first: usize,
+    /// Rows and columns of the result.
+    size: (usize, usize),
+    stride: (usize, usize),
+    runs: Vec<Run>,
+    depth: usize,
+}
+
+/// Values that lie together in x and in A.
+#[derive(Debug, Clone)]
+struct Run {
+    /// Where it stands for position (0, 0).
+    row: isize,
+    column: isize,
+    columns_of_matrix: Range<usize>,
+}
+
+/// Maps that a [`Gather`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Rows and columns.
+    pub size: (usize, usize),
+    /// All channels.
+    pub channels: usize,
+    /// The first channel and the number of those that are read.
+    pub read: (usize, usize),
+}
+
+impl Gather {
+    pub fn new(source: Source, size: (usize, usize), stride: (usize, usize), taps: &[(isize, isize)]) -> Self {
+        let Source { size: of_source, channels: pixel, read: (first, channels) } = source;
+        let mut runs: Vec<Run> = Vec::new();
+        for (t, &(row, column)) in taps.iter().enumerate() {
+            let end = (t + 1) * channels;
+            match runs.last_mut() {
+                // The tap beside the last one goes on where it ended.
+                Some(run)
+                    if pixel == channels
+                        && run.row == row
+                        && run.column + (run.columns_of_matrix.len() / channels) as isize == column =>
+                {
+                    run.columns_of_matrix.end = end;
+                }
+                _ => runs.push(Run { row, column, columns_of_matrix: end - channels..end }),
+            }
+        }
+        Self { source: of_source, pixel, first, size, stride, runs, depth: taps.len() * channels }
+    }
+
+    /// Columns of the matrix.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Rows of the matrix for one picture.
+    pub fn area(&self) -> usize {
+        self.size.0 * self.size.1
+    }
+
+    /// Rows and columns of the result.
+    pub fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// Whether each position reads the channels at its own place and nothing else.
+    pub fn is_pointwise(&self) -> bool {
+        let [run] = &self.runs[..] else { return false };
+        (run.row, run.column) == (0, 0)
+            && run.columns_of_matrix.len() <= self.pixel
+            && self.stride == (1, 1)
+            && self.size == self.source
+    }
+
+    /// Some rows and columns of the matrix, each row this many values from the one before; they lie in `room` or in the maps.
+    pub fn rows<'a>(
+        &self,
+        maps: &'a [f32],
+        positions: Range<usize>,
+        columns: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> (&'a [f32], usize) {
+        if self.is_pointwise() {
+            return (&maps[positions.start * self.pixel + self.first + columns.start..], self.pixel);
+        }
+        // Rows that lie a power of two apart would push each other out of the cache.
+        let stride = columns.len() + 16;
+        room.resize(positions.len() * stride, 0.0);
+        let line = self.source.1 * self.pixel;
+        let (area, width) = (self.area(), self.size.1);
+        for (position, into) in positions.zip(room.chunks_exact_mut(stride)) {
+            let (picture, i, j) = (position / area, position % area / width, position % width);
+            let picture = &maps[picture * self.source.0 * line..][..self.source.0 * line];
+            for run in &self.runs {
+                let start = run.columns_of_matrix.start.max(columns.start);
+                let end = run.columns_of_matrix.end.min(columns.end);
+                if start >= end {
+                    continue;
+                }
+                let into = &mut into[start - columns.start..end - columns.start];
+                let y = (i * self.stride.0) as isize + run.row;
+                if y < 0 || y >= self.source.0 as isize {
+                    into.fill(0.0);
+                    continue;
+                }
+                let column = (j * self.stride.1) as isize + run.column;
+                let from = column * self.pixel as isize + (self.first + start - run.columns_of_matrix.start) as isize;
+                clipped(&picture[y as usize * line..][..line], from, into);
+            }
+        }
+        (room, stride)
+    }
+}
+
+/// Copies the values from `from` on, and zeros where there are none.
+fn clipped(line: &[f32], from: isize, into: &mut [f32]) {
+    let before = ((-from).max(0) as usize).min(into.len());
+    let there = (line.len() as isize - from.max(0)).max(0) as usize;
+    let end = (before + there).min(into.len());
+    into[..before].fill(0.0);
+    into[end..].fill(0.0);
+    if before < end {
+        into[before..end].copy_from_slice(&line[from.max(0) as usize..][..end - before]);
+    }
+}

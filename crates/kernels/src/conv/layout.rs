@@ -1,0 +1,77 @@
+//! Maps with the channels apart, (N, C, P), and together, (N, P, C).
+
+use crate::team::{Shared, filled};
+use rayon::prelude::*;
+
+/// Positions that a thread takes at a time.
+const BLOCK: usize = 256;
+
+/// (N, C, P) to (N, P, C).
+pub fn together(maps: &[f32], channels: usize, area: usize) -> Vec<f32> {
+    turned(maps, (channels, area), BLOCK)
+}
+
+/// The transpose of each (rows, columns) matrix; threads take `block` columns at a time.
+fn turned(values: &[f32], (rows, columns): (usize, usize), block: usize) -> Vec<f32> {
+    let (size, blocks) = (rows * columns, columns.div_ceil(block));
+    let work = |into: &Shared| {
+        (0..values.len() / size.max(1) * blocks).into_par_iter().for_each(|unit| {
+            let (matrix, start) = (unit / blocks, unit % blocks * block);
+            let count = block.min(columns - start);
+            // SAFETY: these columns of this matrix belong to this unit alone.
+            let into = unsafe { into.write(matrix * size + start * rows, count * rows) };
+            transpose(&values[matrix * size + start..], columns, (rows, count), into, rows);
+        });
+    };
+    // SAFETY: the units cover all matrices.
+    unsafe { filled(values.len(), work) }
+}
+
+/// `into[j, i] = from[i, j]` for (rows, columns) of `from`; rows of both start every so many values.
+pub fn transpose(
+    from: &[f32],
+    from_stride: usize,
+    (rows, columns): (usize, usize),
+    into: &mut [f32],
+    into_stride: usize,
+) {
+    const TILE: usize = 16;
+    for i in (0..rows).step_by(TILE) {
+        let height = TILE.min(rows - i);
+        for j in (0..columns).step_by(TILE) {
+            let width = TILE.min(columns - j);
+            let mut tile = [[0f32; TILE]; TILE];
+            for (r, tile) in tile.iter_mut().enumerate().take(height) {
+                let from = &from[(i + r) * from_stride + j..];
+                match from.first_chunk() {
+                    Some(whole) if width == TILE => *tile = *whole,
+                    _ => tile[..width].copy_from_slice(&from[..width]),
+                }
+            }
+            for c in 0..width {
+                let into = &mut into[(j + c) * into_stride + i..];
+                match into.first_chunk_mut() {
+                    Some(whole) if height == TILE => *whole = std::array::from_fn::<f32, TILE, _>(|r| tile[r][c]),
+                    _ => into[..height].iter_mut().zip(&tile).for_each(|(into, row)| *into = row[c]),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_comes_to_its_place() {
+        for (pictures, channels, area) in [(2, 3, 5), (1, 33, 300), (3, 64, 49), (0, 2, 2), (1, 1, 1)] {
+            let maps: Vec<f32> = (0..pictures * channels * area).map(|i| i as f32).collect();
+            let rows = together(&maps, channels, area);
+            for (at, value) in rows.iter().enumerate() {
+                let (n, p, c) = (at / (channels * area), at / channels % area, at % channels);
+                assert_eq!(*value, maps[(n * channels + c) * area + p]);
+            }
+        }
+    }
+}

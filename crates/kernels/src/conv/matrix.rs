@@ -1,0 +1,98 @@
+//! The matrix of a convolution, a row for each position, as the left side of large products.
+
+use super::gather::Gather;
+use crate::product::Left;
+use crate::product::blocks::{Rows, TILE, parts};
+use std::ops::Range;
+
+/// Positions of a block going forward, and the terms of a sum that are taken in one go.
+const FORWARD: (usize, usize) = (96, 384);
+
+/// Columns of the matrix of a block of its transpose, and the positions that are taken in one go.
+const TRANSPOSED: (usize, usize) = (144, 384);
+
+/// What the positions of the result read.
+#[derive(Clone, Copy)]
+pub enum Matrix<'a> {
+    /// Rows that are gathered from maps with the channels together.
+    Gathered { gather: &'a Gather, maps: &'a [f32], pictures: usize },
+    /// The transpose of some channels of maps with the channels apart, where each position reads its own place alone.
+    Apart { maps: &'a [f32], pictures: usize, area: usize, channels: usize, read: (usize, usize) },
+}
+
+impl<'a> Matrix<'a> {
+    /// What `gather` reads: of `rows`, with the channels together, or where there are none of `maps`, with these
+    /// (pictures, channels, the first channel that is read and how many).
+    pub fn of(
+        gather: &'a Gather,
+        rows: Option<&'a [f32]>,
+        maps: &'a [f32],
+        (pictures, channels, read): (usize, usize, (usize, usize)),
+    ) -> Self {
+        match rows {
+            Some(maps) => Matrix::Gathered { gather, maps, pictures },
+            None => Matrix::Apart { maps, pictures, area: gather.area(), channels, read },
+        }
+    }
+
+    fn depth(&self) -> usize {
+        match self {
+            Matrix::Gathered { gather, .. } => gather.depth(),
+            Matrix::Apart { read, .. } => read.1,
+        }
+    }
+
+    /// All positions in blocks of at most so many.
+    fn positions(&self, most: usize, unit: usize) -> Vec<Range<usize>> {
+        match *self {
+            Matrix::Gathered { gather, pictures, .. } => parts(pictures * gather.area(), most, unit),
+            Matrix::Apart { pictures, area, .. } => {
+                let within = parts(area, most, unit);
+                let of_picture = |n: usize| within.iter().map(move |part| n * area + part.start..n * area + part.end);
+                (0..pictures).flat_map(of_picture).collect()
+            }
+        }
+    }
+}
+
+impl Rows for Matrix<'_> {
+    fn blocks(&self) -> Vec<Range<usize>> {
+        self.positions(FORWARD.0, TILE)
+    }
+
+    fn parts(&self) -> Vec<Range<usize>> {
+        parts(self.depth(), FORWARD.1, 16)
+    }
+
+    fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
+        let count = positions.len();
+        match *self {
+            Matrix::Gathered { gather, maps, .. } => {
+                let (values, stride) = gather.rows(maps, positions, columns, room);
+                Left::rows(values, count, stride)
+            }
+            Matrix::Apart { maps, area, channels, read, .. } => {
+                let (picture, start) = (positions.start / area, positions.start % area);
+                Left::columns(&maps[(picture * channels + read.0 + columns.start) * area + start..], count, area)
+            }
+        }
+    }
+}
+
+/// The transpose of a [`Matrix`].
+pub struct Transposed<'a>(pub Matrix<'a>);
+
+impl Rows for Transposed<'_> {
+    fn blocks(&self) -> Vec<Range<usize>> {
+        parts(self.0.depth(), TRANSPOSED.0, TILE)
+    }
+
+    fn parts(&self) -> Vec<Range<usize>> {
+        self.0.positions(TRANSPOSED.1, 16)
+    }
+
+    fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
+        let count = columns.len();
+        self.0.block(positions, columns, room).transposed(count)
+    }
+}
