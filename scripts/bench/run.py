@@ -8,9 +8,12 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 PAIRS = 7
 WARM_UP = 2
+# Seconds before each run: threads of the other side that wait by spinning must have gone to sleep.
+SETTLE = 0.25
 # Peak memory is part of the comparison here.
 MEMORY = ("attend", "language")
 
@@ -22,6 +25,7 @@ class Process:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def once(self):
+        time.sleep(SETTLE)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())

@@ -14,6 +14,10 @@ use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig
 use std::io::BufRead;
 use std::time::Instant;
 
+// What the program has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Case = Box<dyn FnMut() -> Result<()>>;
 
 /// N, T, D and H of the recurrent cases, and their layers and directions.
@@ -46,6 +50,8 @@ fn main() {
     if argument.starts_with("--") || argument.is_empty() {
         return;
     }
+    // SAFETY: no other thread runs yet. The program does the same.
+    unsafe { std::env::set_var("CANDLE_BARRIER_POOL_SPIN_LIMIT", "200") };
     let mut case = build(&argument).expect("the case can be built");
     for line in std::io::stdin().lock().lines() {
         if line.is_err() {

@@ -4,6 +4,10 @@ mod program;
 
 use std::process::ExitCode;
 
+// Training makes and drops maps of many megabytes at every layer; the system's allocator gives such pages back each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     const SPINS: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
     if std::env::var_os(SPINS).is_none() {

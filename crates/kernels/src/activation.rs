@@ -3,7 +3,7 @@
 //! Which path runs: f32 on the CPU takes loops over chunks shared out among rayon's threads; all else takes candle's
 //! operations, with the gradients written here.
 
-use crate::node::{Call, Operation, apply, on_cpu_f32, with_f32};
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
 use crate::recurrence::smooth::{logistic, tanh as smooth_tanh};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -56,25 +56,26 @@ impl Operation for Activation {
         }
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let xs = &inputs[0];
         let ys = match (self, on_cpu_f32(&[xs])) {
             (Self::Relu, true) => map(xs, |x| if x <= 0.0 { 0.0 } else { x })?,
             (Self::Sigmoid, true) => map(xs, logistic)?,
             (Self::Tanh, true) => map(xs, smooth_tanh)?,
-            (Self::Relu, false) => xs.relu()?,
-            (Self::Sigmoid, false) => candle_nn::ops::sigmoid(xs)?,
-            (Self::Tanh, false) => xs.tanh()?,
+            (Self::Relu, false) => xs.relu()?.into(),
+            (Self::Sigmoid, false) => candle_nn::ops::sigmoid(xs)?.into(),
+            (Self::Tanh, false) => xs.tanh()?.into(),
         };
         Ok((vec![ys], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (ys, dys) = (&call.outputs[0], &gradients[0]);
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, ys.shape(), &Device::Cpu);
         let dxs = match (self, on_cpu_f32(&[ys, dys])) {
-            (Self::Relu, true) => map2(ys, dys, |y, dy| if y > 0.0 { dy } else { 0.0 })?,
-            (Self::Sigmoid, true) => map2(ys, dys, |y, dy| dy * y * (1.0 - y))?,
-            (Self::Tanh, true) => map2(ys, dys, |y, dy| dy * (1.0 - y * y))?,
+            (Self::Relu, true) => tensor(map2(ys, dys, |y, dy| if y > 0.0 { dy } else { 0.0 })?)?,
+            (Self::Sigmoid, true) => tensor(map2(ys, dys, |y, dy| dy * y * (1.0 - y))?)?,
+            (Self::Tanh, true) => tensor(map2(ys, dys, |y, dy| dy * (1.0 - y * y))?)?,
             (Self::Relu, false) => ys.gt(0.0)?.where_cond(dys, &dys.zeros_like()?)?,
             (Self::Sigmoid, false) => (dys * (ys - ys.sqr()?)?)?,
             (Self::Tanh, false) => (dys * ys.sqr()?.affine(-1.0, 1.0)?)?,
@@ -86,11 +87,11 @@ impl Operation for Activation {
 /// Elements that one thread works through at a time.
 const CHUNK: usize = 1 << 14;
 
-fn map(xs: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
-    map2(xs, xs, |x, _| f(x))
+fn map(xs: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Value> {
+    Ok(Value::new(map2(xs, xs, |x, _| f(x))?, xs.shape()))
 }
 
-fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<Tensor> {
+fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<Vec<f32>> {
     let mut out = vec![0f32; xs.elem_count()];
     with_f32("activation", xs, |xs| {
         with_f32("activation", ys, |ys| {
@@ -100,5 +101,5 @@ fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<
             });
         })
     })??;
-    Tensor::from_vec(out, xs.shape(), &Device::Cpu)
+    Ok(out)
 }

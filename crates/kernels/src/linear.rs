@@ -4,8 +4,8 @@
 //! CPU is multiplied where it lies; every other device and type takes candle's products. Either way only the gradients that
 //! are wanted are computed.
 
-use crate::node::{Call, Operation, apply, on_cpu_f32, with_all_f32};
-use crate::product::gemm;
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::product::gemm_into;
 use candle_core::{Device, Result, Tensor};
 
 const NAME: &str = "linear";
@@ -33,22 +33,17 @@ impl Operation for Linear {
         NAME
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (xs, weight, bias) = (&inputs[0], &inputs[1], inputs.get(2));
         if !on_cpu_f32(&inputs.iter().collect::<Vec<_>>()) {
             let ys = xs.contiguous()?.matmul(&weight.t()?)?;
-            return Ok((vec![bias.map_or(Ok(ys.clone()), |bias| ys.broadcast_add(bias))?], ()));
+            return Ok((vec![bias.map_or(Ok(ys.clone()), |bias| ys.broadcast_add(bias))?.into()], ()));
         }
         let ((m, k), n) = (xs.dims2()?, weight.dim(0)?);
         let ys = with_all_f32(NAME, inputs, |values| {
-            let mut ys = match values.get(2) {
-                Some(bias) => bias.repeat(m),
-                None => vec![0f32; m * n],
-            };
-            gemm(&mut ys, values[0], (k, 1), values[1], (1, k), (m, n, k), true);
-            ys
+            gemm_into(values[0], (k, 1), values[1], (1, k), (m, n, k), values.get(2).copied())
         })?;
-        Ok((vec![Tensor::from_vec(ys, (m, n), &Device::Cpu)?], ()))
+        Ok((vec![Value::new(ys, (m, n))], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
@@ -62,16 +57,9 @@ impl Operation for Linear {
             with_all_f32(NAME, &[xs.clone(), weight.clone(), dys.clone()], |values| {
                 let [x, w, dy] = [values[0], values[1], values[2]];
                 let tensor = |values: Vec<f32>, shape| Tensor::from_vec(values, shape, &Device::Cpu);
-                let d_xs = call.wanted[0].then(|| {
-                    let mut d_xs = vec![0f32; m * k];
-                    gemm(&mut d_xs, dy, (n, 1), w, (k, 1), (m, k, n), false);
-                    tensor(d_xs, (m, k))
-                });
-                let d_weight = call.wanted[1].then(|| {
-                    let mut d_weight = vec![0f32; n * k];
-                    gemm(&mut d_weight, dy, (1, n), x, (k, 1), (n, k, m), false);
-                    tensor(d_weight, (n, k))
-                });
+                let d_xs = call.wanted[0].then(|| tensor(gemm_into(dy, (n, 1), w, (k, 1), (m, k, n), None), (m, k)));
+                let d_weight =
+                    call.wanted[1].then(|| tensor(gemm_into(dy, (1, n), x, (k, 1), (n, k, m), None), (n, k)));
                 Ok::<_, candle_core::Error>((d_xs.transpose()?, d_weight.transpose()?))
             })??
         } else {

@@ -1,15 +1,16 @@
 //! One node of candle's graph with any number of inputs and outputs.
 //!
 //! candle's custom operations take one to three tensors and return one. [`apply`] is the one place that goes around this:
-//! more than three inputs that want a gradient hang on bundles, one-element nodes that pass their gradients on and copy
-//! nothing, and several outputs are packed into one tensor and narrowed out of it.
+//! more than three inputs that want a gradient hang on bundles, one-element nodes that pass their gradients on, and several
+//! outputs hang on the node, which then has one element itself and finds their gradients where they left them. Nothing is
+//! copied either way.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, MetalStorage, Result, Shape,
     Storage, Tensor,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An operation with several inputs and outputs and a gradient of its own.
 pub trait Operation: Send + Sync + 'static {
@@ -23,7 +24,7 @@ pub trait Operation: Send + Sync + 'static {
     ///
     /// # Errors
     /// When shapes or types do not fit; the message names the operation.
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Self::Saved)>;
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Self::Saved)>;
 
     /// The gradients of the inputs from those of the outputs (all of them contiguous).
     ///
@@ -32,6 +33,34 @@ pub trait Operation: Send + Sync + 'static {
     /// # Errors
     /// When the device fails.
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// An output of an operation, before it becomes a tensor of the graph.
+pub enum Value {
+    /// A tensor, which is copied into the graph.
+    Tensor(Tensor),
+    /// f32 values on the CPU, which are moved there.
+    Floats(Vec<f32>, Shape),
+}
+
+impl Value {
+    /// f32 values on the CPU in row-major order.
+    pub fn new(values: Vec<f32>, shape: impl Into<Shape>) -> Self {
+        Self::Floats(values, shape.into())
+    }
+
+    fn tensor(self) -> Result<Tensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            Self::Floats(values, shape) => Tensor::from_vec(values, shape, &Device::Cpu),
+        }
+    }
+}
+
+impl From<Tensor> for Value {
+    fn from(tensor: Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
 }
 
 /// What one call of an operation left for its backward pass.
@@ -54,29 +83,60 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
     let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
     let tracked = wanted.contains(&true);
-    let (outputs, saved) = operation.forward(&detached, tracked)?;
+    let (mut outputs, saved) = operation.forward(&detached, tracked)?;
     if !tracked {
-        return Ok(outputs);
+        return outputs.into_iter().map(Value::tensor).collect();
     }
-    let shapes: Vec<Shape> = outputs.iter().map(|output| output.shape().clone()).collect();
-    let result = Mutex::new(Some(if let [output] = &outputs[..] { output.contiguous()? } else { pack(&outputs)? }));
-    drop(outputs);
-    let gradients: Slots = Arc::new(Mutex::new(vec![None; inputs.len()]));
+    let device = detached.first().map_or(Device::Cpu, |input| input.device().clone());
+    let single = outputs.len() == 1;
+    let (result, several) = match outputs.len() {
+        1 => (outputs.pop(), vec![]),
+        _ => (Some(nothing(&device)?.into()), outputs),
+    };
+    let gradients = slots(inputs.len());
     let tracking = inputs.iter().enumerate().filter(|(_, input)| input.track_op());
     let mut arguments: Vec<Argument> = tracking.map(|(i, input)| (Some(i), (*input).clone())).collect();
     while arguments.len() > 3 {
         arguments = arguments.chunks(3).map(|members| bundle(members, &detached, &gradients)).collect::<Result<_>>()?;
     }
-    let direct = arguments.iter().map(|(input, _)| *input).collect();
-    let node = Node { operation, inputs: detached, saved, wanted, direct, gradients, shapes: shapes.clone(), result };
-    let packed = attach(&arguments, node)?;
-    if shapes.len() == 1 { Ok(vec![packed]) } else { unpack(&packed, &shapes) }
+    let gradients_of_outputs = slots(several.len());
+    let outputs = slots(several.len());
+    let node = Node {
+        operation,
+        inputs: detached,
+        saved,
+        wanted,
+        direct: arguments.iter().map(|(input, _)| *input).collect(),
+        gradients,
+        outputs: Arc::clone(&outputs),
+        gradients_of_outputs: Arc::clone(&gradients_of_outputs),
+        result: Mutex::new(result),
+    };
+    let node = attach(&arguments, node)?;
+    if single {
+        return Ok(vec![node]);
+    }
+    let hang = |(index, output)| {
+        let (gradients, result) = (Arc::clone(&gradients_of_outputs), Mutex::new(Some(output)));
+        attach(&[(None, node.clone())], Output { index, gradients, result })
+    };
+    let hung: Vec<Tensor> = several.into_iter().enumerate().map(hang).collect::<Result<_>>()?;
+    *locked(&outputs) = hung.iter().map(|output| Some(output.detach())).collect();
+    Ok(hung)
+}
+
+fn slots(count: usize) -> Slots {
+    Arc::new(Mutex::new(vec![None; count]))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An argument of a candle operation: an input by its number, or a bundle.
 type Argument = (Option<usize>, Tensor);
 
-/// The gradients of a node's inputs on their way to bundles.
+/// A node's outputs, or gradients on their way from outputs to a node or from a node to bundles.
 type Slots = Arc<Mutex<Vec<Option<Tensor>>>>;
 
 fn attach<N: CustomOp1 + CustomOp2 + CustomOp3 + Send + Sync + 'static>(
@@ -98,7 +158,7 @@ fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<
     let node = Bundle {
         members: members.iter().map(|(input, _)| input.map(|i| (i, inputs[i].clone()))).collect(),
         gradients: Arc::clone(gradients),
-        result: Mutex::new(Some(nothing(inputs[0].device())?)),
+        result: Mutex::new(Some(nothing(inputs[0].device())?.into())),
     };
     Ok((None, attach(members, node)?))
 }
@@ -106,21 +166,6 @@ fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<
 /// The value of a bundle, and its gradient.
 fn nothing(device: &Device) -> Result<Tensor> {
     Tensor::zeros(1, DType::F32, device)
-}
-
-fn pack(tensors: &[Tensor]) -> Result<Tensor> {
-    let flat: Vec<Tensor> = tensors.iter().map(Tensor::flatten_all).collect::<Result<_>>()?;
-    Tensor::cat(&flat, 0)
-}
-
-fn unpack(packed: &Tensor, shapes: &[Shape]) -> Result<Vec<Tensor>> {
-    let mut start = 0;
-    let mut parts = Vec::with_capacity(shapes.len());
-    for shape in shapes {
-        parts.push(packed.narrow(0, start, shape.elem_count())?.reshape(shape)?);
-        start += shape.elem_count();
-    }
-    Ok(parts)
 }
 
 struct Node<O: Operation> {
@@ -132,10 +177,19 @@ struct Node<O: Operation> {
     direct: Vec<Option<usize>>,
     /// Where bundles find the gradients of their inputs.
     gradients: Slots,
-    /// The shapes of the outputs.
-    shapes: Vec<Shape>,
-    /// The packed outputs, until candle asks for them.
-    result: Mutex<Option<Tensor>>,
+    /// The outputs, where there are several.
+    outputs: Slots,
+    /// Their gradients.
+    gradients_of_outputs: Slots,
+    /// The value, until candle asks for it: the only output, or nothing.
+    result: Mutex<Option<Value>>,
+}
+
+/// One of several outputs of a node.
+struct Output {
+    index: usize,
+    gradients: Slots,
+    result: Mutex<Option<Value>>,
 }
 
 /// A node of one element that hands the gradients of up to three inputs on.
@@ -143,43 +197,50 @@ struct Bundle {
     /// The inputs by their numbers; `None` for another bundle.
     members: Vec<Option<(usize, Tensor)>>,
     gradients: Slots,
-    result: Mutex<Option<Tensor>>,
+    result: Mutex<Option<Value>>,
 }
 
 /// What candle asks of a node, whatever the number of its arguments.
 trait Graph: Send + Sync {
     fn label(&self) -> &'static str;
     /// The value that was computed before candle asked for it.
-    fn result(&self) -> &Mutex<Option<Tensor>>;
+    fn result(&self) -> &Mutex<Option<Value>>;
     /// The gradient of each argument.
     fn gradients(&self, result: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>>;
 
-    fn take(&self) -> Result<Tensor> {
-        let result = self.result().lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn take(&self) -> Result<Value> {
+        let result = locked(self.result()).take();
         result.ok_or_else(|| candle_core::Error::Msg(format!("{}: a node runs once", self.label())))
     }
 
+    fn elsewhere<S>(&self) -> Result<S> {
+        candle_core::bail!("{}: inputs and outputs lie on different devices", self.label())
+    }
+
     fn cpu(&self) -> Result<(CpuStorage, Shape)> {
-        let result = self.take()?;
+        let result = match self.take()? {
+            Value::Floats(values, shape) => return Ok((CpuStorage::F32(values), shape)),
+            Value::Tensor(tensor) => tensor.contiguous()?,
+        };
         match &*result.storage_and_layout().0 {
             Storage::Cpu(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
+            _ => self.elsewhere(),
         }
     }
 
     fn cuda(&self) -> Result<(CudaStorage, Shape)> {
-        let result = self.take()?;
+        let result = self.take()?.tensor()?.contiguous()?;
         match &*result.storage_and_layout().0 {
             Storage::Cuda(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
+            _ => self.elsewhere(),
         }
     }
 
     fn metal(&self) -> Result<(MetalStorage, Shape)> {
-        let result = self.take()?;
+        let result = self.take()?.tensor()?.contiguous()?;
         match &*result.storage_and_layout().0 {
             Storage::Metal(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => candle_core::bail!("{}: inputs and outputs lie on different devices", self.label()),
+            _ => self.elsewhere(),
         }
     }
 }
@@ -189,16 +250,22 @@ impl<O: Operation> Graph for Node<O> {
         self.operation.name()
     }
 
-    fn result(&self) -> &Mutex<Option<Tensor>> {
+    fn result(&self) -> &Mutex<Option<Value>> {
         &self.result
     }
 
     fn gradients(&self, result: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let (result, gradient) = (result.detach(), gradient.contiguous()?);
         let device = gradient.device().clone();
-        let (outputs, gradients) = match &self.shapes[..] {
-            [_] => (vec![result], vec![gradient]),
-            shapes => (unpack(&result, shapes)?, unpack(&gradient, shapes)?),
+        let outputs: Vec<Tensor> = locked(&self.outputs).iter().flatten().cloned().collect();
+        let (outputs, gradients) = if outputs.is_empty() {
+            (vec![result.detach()], vec![gradient.contiguous()?])
+        } else {
+            let mut found = locked(&self.gradients_of_outputs);
+            let pairs = outputs.iter().zip(found.iter_mut());
+            // What nobody asked of has a gradient of zero.
+            let gradients = pairs.map(|(output, gradient)| gradient.take().map_or_else(|| output.zeros_like(), Ok));
+            let gradients = gradients.collect::<Result<_>>()?;
+            (outputs, gradients)
         };
         let call = Call { inputs: &self.inputs, outputs: &outputs, saved: &self.saved, wanted: &self.wanted };
         let mut found = self.operation.backward(&call, &gradients)?;
@@ -209,8 +276,23 @@ impl<O: Operation> Graph for Node<O> {
                 None => Some(nothing(&device)?),
             });
         }
-        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        *locked(&self.gradients) = found;
         Ok(direct)
+    }
+}
+
+impl Graph for Output {
+    fn label(&self) -> &'static str {
+        "output"
+    }
+
+    fn result(&self) -> &Mutex<Option<Value>> {
+        &self.result
+    }
+
+    fn gradients(&self, _: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        locked(&self.gradients)[self.index] = Some(gradient.contiguous()?);
+        Ok(vec![Some(nothing(gradient.device())?)])
     }
 }
 
@@ -219,12 +301,12 @@ impl Graph for Bundle {
         "bundle"
     }
 
-    fn result(&self) -> &Mutex<Option<Tensor>> {
+    fn result(&self) -> &Mutex<Option<Value>> {
         &self.result
     }
 
     fn gradients(&self, _: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let mut gradients = self.gradients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gradients = locked(&self.gradients);
         let pass = |member: &Option<(usize, Tensor)>| match member {
             // What wants a gradient and gets none has a gradient of zero.
             Some((i, input)) => match gradients[*i].take() {
@@ -307,6 +389,7 @@ macro_rules! custom_operations {
 
 custom_operations!([<O: Operation>] Node<O>);
 custom_operations!([] Bundle);
+custom_operations!([] Output);
 
 /// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.
 ///
@@ -355,8 +438,8 @@ mod tests {
             "example"
         }
 
-        fn forward(&self, x: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
-            Ok((vec![((&x[0] * &x[1])? + &x[2])?, x[3].sqr()?], ()))
+        fn forward(&self, x: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+            Ok((vec![((&x[0] * &x[1])? + &x[2])?.into(), x[3].sqr()?.into()], ()))
         }
 
         fn backward(&self, call: &Call<()>, g: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

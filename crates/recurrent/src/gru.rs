@@ -7,9 +7,8 @@
 //! the reset gate behind the product as PyTorch and cuDNN have it.
 
 use crate::cell::{Cell, CellConfig, Weights};
-use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
-use candlewick_kernels::recurrence;
+use candlewick_kernels::recurrence::{self, Input};
 use candlewick_parameters::VarBuilder;
 
 /// The cell of torch.nn.GRU and torch.nn.GRUCell; the gates lie in the order r, z, n, and the state is h (N, H).
@@ -60,7 +59,7 @@ impl Cell for GruCell {
     ) -> Result<(Tensor, Tensor)> {
         // b_hn stands within r ⊙ (…), so the two biases cannot be added beforehand.
         let (b_ih, b_hh) = self.weights.biases.as_ref().map(|(ih, hh)| (ih, hh)).unzip();
-        let projected = project(xs, &self.weights.weight_ih, b_ih)?;
-        recurrence::gru(&projected, &self.weights.weight_hh, b_hh, state, lengths, reverse)
+        let input = Input::Sequence { xs, weight: &self.weights.weight_ih, bias: b_ih };
+        recurrence::gru(input, &self.weights.weight_hh, b_hh, state, lengths, reverse)
     }
 }

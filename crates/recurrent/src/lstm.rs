@@ -7,9 +7,8 @@
 
 use crate::cell::{Cell, CellConfig, CellState, Weights};
 use crate::decoding::Rows;
-use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
-use candlewick_kernels::recurrence;
+use candlewick_kernels::recurrence::{self, Input};
 use candlewick_parameters::VarBuilder;
 
 /// The cell of torch.nn.LSTM and torch.nn.LSTMCell; the gates lie in the order i, f, g, o.
@@ -87,8 +86,9 @@ impl Cell for LstmCell {
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<(Tensor, LstmState)> {
-        let projected = project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref())?;
-        let (out, h, c) = recurrence::lstm(&projected, &self.weights.weight_hh, &state.h, &state.c, lengths, reverse)?;
+        let bias = self.weights.bias()?;
+        let input = Input::Sequence { xs, weight: &self.weights.weight_ih, bias: bias.as_ref() };
+        let (out, h, c) = recurrence::lstm(input, &self.weights.weight_hh, &state.h, &state.c, lengths, reverse)?;
         Ok((out, LstmState { h, c }))
     }
 }

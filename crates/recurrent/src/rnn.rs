@@ -5,9 +5,8 @@
 //! Elman 1990, "Finding structure in time".
 
 use crate::cell::{Cell, CellConfig, Weights};
-use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
-use candlewick_kernels::recurrence::{self, Nonlinearity};
+use candlewick_kernels::recurrence::{self, Input, Nonlinearity};
 use candlewick_parameters::VarBuilder;
 
 /// The cell of torch.nn.RNN and torch.nn.RNNCell; its state is h (N, H).
@@ -58,7 +57,8 @@ impl Cell for RnnCell {
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<(Tensor, Tensor)> {
-        let projected = project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref())?;
-        recurrence::rnn(&projected, &self.weights.weight_hh, state, self.nonlinearity, lengths, reverse)
+        let bias = self.weights.bias()?;
+        let input = Input::Sequence { xs, weight: &self.weights.weight_ih, bias: bias.as_ref() };
+        recurrence::rnn(input, &self.weights.weight_hh, state, self.nonlinearity, lengths, reverse)
     }
 }

@@ -1,7 +1,7 @@
 //! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
 
 use super::rows::{key_gradient, mean, weights};
-use crate::node::{Call, Operation, with_f32};
+use crate::node::{Call, Operation, Value, with_f32};
 use crate::recurrence::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ impl Operation for Additive {
         NAME
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (n, p, a) = inputs[0].dims3()?;
         let c = inputs[3].dim(2)?;
         let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
@@ -30,8 +30,7 @@ impl Operation for Additive {
                 mean(&annotations[row * p * c..][..p * c], alpha, context);
             });
         })?;
-        let device = inputs[0].device();
-        Ok((vec![Tensor::from_vec(context, (n, c), device)?, Tensor::from_vec(alpha, (n, p), device)?], ()))
+        Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

@@ -1,6 +1,6 @@
 //! Additive attention by candle's operations, on any device and in any type of float.
 
-use crate::node::{Call, Operation};
+use crate::node::{Call, Operation, Value};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::softmax;
 
@@ -19,11 +19,11 @@ impl Operation for Additive {
         "additive attention"
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let energies = hidden(inputs)?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
         let alpha = softmax(&energies, D::Minus1)?;
         let context = alpha.unsqueeze(1)?.matmul(&inputs[3].contiguous()?)?.squeeze(1)?;
-        Ok((vec![context, alpha], ()))
+        Ok((vec![context.into(), alpha.into()], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

@@ -8,7 +8,7 @@ use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
 use crate::product::{Left, PANEL, Packed, gemm};
-use crate::recurrence::gates::lstm_backward;
+use crate::recurrence::gates::{four, lstm_backward};
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{self, Shared};
 use candle_core::{Device, Result, Tensor};
@@ -135,7 +135,10 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                 let local = &mut local[..4 * width];
                 let kept = &saved.gates[(at * h + start) * 5..][..5 * width];
                 unsafe {
-                    lstm_backward(kept, dh, dc.write(row * h + start, width), local);
+                    let part = |i: usize| &kept[i * width..][..width];
+                    let dc = dc.write(row * h + start, width);
+                    let of_gates = four(&mut *local, width);
+                    lstm_backward([part(0), part(1), part(2), part(3)], part(4), dh, dc, of_gates);
                     for (gate, values) in local.chunks_exact(width).enumerate() {
                         gates.write(to + (sorted * 4 + gate) * h + start, width).copy_from_slice(values);
                         all.write(at * full + gate * h + start, width).copy_from_slice(values);

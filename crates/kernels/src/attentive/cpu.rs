@@ -5,13 +5,13 @@
 
 use super::{NAME, Sizes, backward};
 use crate::attend::rows;
-use crate::node::{Call, Operation, with_all_f32};
+use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::{Left, PANEL, Packed, gemm};
-use crate::recurrence::gates::{Blocks, lstm_forward};
+use crate::recurrence::gates::{Blocks, four, lstm_forward};
 use crate::recurrence::smooth::{logistic, vectorised};
 use crate::recurrence::steps::Steps;
 use crate::team::{self, Shared};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and, with a gate, W_β and b_β.
@@ -43,16 +43,11 @@ impl Operation for Attentive {
         NAME
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, Saved)> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Saved)> {
         let Sizes { n, t, p, c, h, .. } = self.sizes;
         let ([hidden, context, alpha], saved) = with_all_f32(NAME, inputs, |values| self.run(&Slices::of(values)))?;
-        let device = &Device::Cpu;
-        let outputs = vec![
-            Tensor::from_vec(hidden, (n, t, h), device)?,
-            Tensor::from_vec(context, (n, t, c), device)?,
-            Tensor::from_vec(alpha, (n, t, p), device)?,
-        ];
-        Ok((outputs, saved))
+        let outputs = [Value::new(hidden, (n, t, h)), Value::new(context, (n, t, c)), Value::new(alpha, (n, t, p))];
+        Ok((outputs.into(), saved))
     }
 
     fn backward(&self, call: &Call<Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
@@ -197,13 +192,12 @@ impl Attentive {
                         let new = state.write(to + sorted * h + start, width);
                         let old = state.read(from + sorted * h + start, width);
                         previous.write(at * h + start, width).copy_from_slice(old);
-                        lstm_forward(
-                            Blocks { values: &projected[at * 4 * h + start..(at + 1) * 4 * h], stride: h },
-                            Blocks { values: &unit[sorted * WIDE..][..WIDE], stride: PANEL },
-                            new,
-                            cells.write(row * h + start, width),
-                            gates.write((at * h + start) * 5, 5 * width),
-                        );
+                        let (kept, before) = gates.write((at * h + start) * 5, 5 * width).split_at_mut(4 * width);
+                        for (gate, kept) in kept.chunks_exact_mut(width).enumerate() {
+                            kept.copy_from_slice(&projected[(at * 4 + gate) * h + start..][..width]);
+                        }
+                        let sums = Blocks { values: &unit[sorted * WIDE..][..WIDE], stride: PANEL };
+                        lstm_forward(four(kept, width), sums, new, cells.write(row * h + start, width), before);
                         hidden.write(at * h + start, width).copy_from_slice(new);
                     }
                 }

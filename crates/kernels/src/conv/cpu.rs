@@ -7,7 +7,7 @@ use super::Geometry;
 use super::gather::{Gather, Source};
 use super::layout::{together, transpose};
 use super::matrix::{Matrix, Transposed};
-use crate::node::{Call, Operation, with_f32};
+use crate::node::{Call, Operation, Value, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{PANEL, Packed};
 use crate::reduce::sum1;
@@ -24,13 +24,13 @@ impl Operation for Convolution {
         "conv2d"
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let g = &self.0;
         let bias = inputs.get(2).map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
         let ys = with_f32("conv2d", &inputs[0], |xs| {
             with_f32("conv2d", &inputs[1], |weight| g.forward(xs, weight, bias.as_deref()))
         })??;
-        Ok((vec![Tensor::from_vec(ys, g.output_shape(), &Device::Cpu)?], ()))
+        Ok((vec![Value::new(ys, g.output_shape())], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

@@ -1,7 +1,7 @@
 //! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads.
 
 use super::Rows;
-use crate::node::{Call, Operation, with_f32};
+use crate::node::{Call, Operation, Value, with_f32};
 use crate::recurrence::smooth::exp;
 use crate::reduce::sum1;
 use candle_core::{Device, Result, Tensor};
@@ -17,7 +17,7 @@ impl Operation for Loss {
         "cross_entropy"
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, Self::Saved)> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Self::Saved)> {
         let rows = &self.0;
         let found: Vec<(f32, (f32, f32))> = with_f32(self.name(), &inputs[0], |logits| {
             logits.par_chunks(rows.classes).enumerate().map(|(i, logits)| rows.loss(i, logits)).collect()
@@ -27,7 +27,7 @@ impl Operation for Loss {
             true => Tensor::new(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() as f32, &Device::Cpu)?,
             false => Tensor::from_vec(losses, &rows.shape[..], &Device::Cpu)?,
         };
-        Ok((vec![result], normalizers))
+        Ok((vec![result.into()], normalizers))
     }
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

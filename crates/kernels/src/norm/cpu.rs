@@ -1,7 +1,7 @@
 //! Batch norm of f32 on the CPU: channels, or maps, are shared out among rayon's threads; each channel's sums run over the
 //! batch in order.
 
-use crate::node::{Call, Operation, with_f32};
+use crate::node::{Call, Operation, Value, with_f32};
 use crate::reduce::{sum1, sum2};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -75,7 +75,7 @@ impl Operation for BatchNorm {
         "batch_norm"
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (_, c, area) = sizes(&inputs[0]);
         let weight = with_f32(self.name(), &inputs[1], <[f32]>::to_vec)?;
         let bias = with_f32(self.name(), &inputs[2], <[f32]>::to_vec)?;
@@ -87,7 +87,7 @@ impl Operation for BatchNorm {
                 ys.iter_mut().zip(xs).for_each(|(y, x)| *y = (x - mean) * scale + bias);
             });
         })?;
-        Ok((vec![Tensor::from_vec(ys, inputs[0].shape(), &Device::Cpu)?], ()))
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

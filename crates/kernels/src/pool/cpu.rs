@@ -1,7 +1,7 @@
 //! Pooling of f32 maps on the CPU: maps are shared out among rayon's threads.
 
 use super::{Window, Windows};
-use crate::node::{Call, Operation, with_f32};
+use crate::node::{Call, Operation, Value, with_f32};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -16,7 +16,7 @@ impl Operation for Max {
         "max_pool2d"
     }
 
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Vec<u32>)> {
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<u32>)> {
         let (windows, shape) = (&self.0, self.0.output_shape(&inputs[0])?);
         let count = shape.0 * shape.1 * windows.area_out();
         let (mut ys, mut at) = (vec![0f32; count], vec![0u32; if saved { count } else { 0 }]);
@@ -29,7 +29,7 @@ impl Operation for Max {
                 maps.for_each(|(xs, ys)| windows.largest(xs, ys));
             }
         })?;
-        Ok((vec![Tensor::from_vec(ys, shape, &Device::Cpu)?], at))
+        Ok((vec![Value::new(ys, shape)], at))
     }
 
     fn backward(&self, call: &Call<Vec<u32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
@@ -53,14 +53,14 @@ impl Operation for Average {
         "avg_pool2d"
     }
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Tensor>, ())> {
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (windows, shape) = (&self.0, self.0.output_shape(&inputs[0])?);
         let mut ys = vec![0f32; shape.0 * shape.1 * windows.area_out()];
         with_f32(self.name(), &inputs[0], |xs| {
             let maps = xs.par_chunks(windows.area_in()).zip(ys.par_chunks_mut(windows.area_out()));
             maps.for_each(|(xs, ys)| windows.mean(xs, ys));
         })?;
-        Ok((vec![Tensor::from_vec(ys, shape, &Device::Cpu)?], ()))
+        Ok((vec![Value::new(ys, shape)], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

@@ -8,7 +8,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::team::Shared;
+use crate::team::{Shared, filled};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -204,18 +204,55 @@ pub fn gemm(
     if m < WORTH_PACKING {
         return few_rows(into, a, a_strides, b, b_strides, (m, n, k), add);
     }
+    many_rows(&Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
+        true => into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum),
+        false => into.copy_from_slice(sums),
+    });
+}
+
+/// The product that [`gemm`] forms, plus `bias` (n) in each row.
+pub fn gemm_into(
+    a: &[f32],
+    a_strides: (usize, usize),
+    b: &[f32],
+    b_strides: (usize, usize),
+    (m, n, k): (usize, usize, usize),
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    if m < WORTH_PACKING || n == 0 || k == 0 {
+        let mut product = bias.map_or_else(|| vec![0.0; m * n], |bias| bias.repeat(m));
+        gemm(&mut product, a, a_strides, b, b_strides, (m, n, k), true);
+        return product;
+    }
+    assert!(a.len() > (m - 1) * a_strides.0 + (k - 1) * a_strides.1);
+    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
+    let work = |into: &Shared| {
+        many_rows(into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
+            Some(bias) => into.iter_mut().zip(sums).zip(&bias[start..]).for_each(|((into, sum), b)| *into = sum + b),
+            None => into.copy_from_slice(sums),
+        });
+    };
+    // SAFETY: the blocks cover the whole product.
+    unsafe { filled(m * n, work) }
+}
+
+/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column.
+fn many_rows(
+    into: &Shared,
+    a: &[f32],
+    strides: (usize, usize),
+    b: &[f32],
+    b_strides: (usize, usize),
+    (m, n, k): (usize, usize, usize),
+    write: impl Fn(&mut [f32], &[f32], usize) + Sync,
+) {
     let packed = Packed::new(b, b_strides, k, n);
-    let shared = Shared::new(into);
-    blocks::times(&Plain { values: a, strides: a_strides, size: (m, k) }, &packed, |sums| {
+    blocks::times(&Plain { values: a, strides, size: (m, k) }, &packed, |sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
             // SAFETY: these rows and columns belong to this block alone.
-            let into = unsafe { shared.write(row * n + sums.columns.start, width) };
-            if add {
-                into.iter_mut().zip(values).for_each(|(into, sum)| *into += sum);
-            } else {
-                into.copy_from_slice(&values[..width]);
-            }
+            let into = unsafe { into.write(row * n + sums.columns.start, width) };
+            write(into, &values[..width], sums.columns.start);
         }
     });
 }

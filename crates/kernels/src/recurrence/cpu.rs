@@ -1,146 +1,136 @@
 //! The recurrence in f32 on the CPU: a team of threads goes through all steps, each member with its own hidden units.
 //!
 //! The units are shared out in blocks of 32: a block's part of W_hh h and its gates are computed in one go, so there is one
-//! meeting of the team a step. Rows are sorted by length, so that those that have ended cost nothing.
+//! meeting of the team a step. Inside, all rows of a step lie together, step after step, the longest row first: rows that
+//! have ended cost nothing, and the products with W_ih and of the weights' gradients are each one for all steps.
 
 use super::gates::Blocks;
+use super::packed::PackedSteps;
 use super::smooth::dot;
 use super::steps::Steps;
-use crate::node::{Call, Operation, with_f32};
-use crate::product::{Left, PANEL, Packed, gemm};
-use crate::team::{self, Shared};
+use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::product::{Left, PANEL, Packed, gemm, gemm_into};
+use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
 
-/// The loops over the gates of one cell, for some hidden units of one row of the batch.
+/// The loops over the gates of one cell, for some hidden units of one row of the batch. There are slices for up to four
+/// gates; those that a cell lacks are empty.
 pub trait Gates: Copy + Send + Sync + 'static {
     /// The name that errors use.
     const NAME: &'static str;
     /// Blocks of H in the projected inputs and in W_hh.
     const GATES: usize;
-    /// Blocks of H that the backward pass needs of each step.
-    const SAVED: usize;
     /// Whether there is a second state tensor c.
     const CELL: bool;
-    /// Blocks of H in the gradient of a step; the last `GATES` of them belong to W_hh h.
+    /// Whether the backward pass needs H values a step beyond the gates.
+    const EXTRA: bool;
+    /// Blocks of H in the gradient of a step: the first `GATES` belong to the projected input, the last to W_hh h.
     const GRADIENT: usize = Self::GATES;
+    /// The gate whose gradient comes first; the others follow in their order, and those before it at the end.
+    const FIRST: usize = 0;
 
-    /// One step: from the projected input and W_hh h (+ b_hh) to the new h and c.
-    fn forward(&self, projected: Blocks, hidden: Blocks, h: &mut [f32], c: &mut [f32], saved: &mut [f32]);
+    /// One step: `gates` come as projected inputs and leave as activations; `hidden` is W_hh h (+ b_hh); h and c become new.
+    fn forward(&self, gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], c: &mut [f32], extra: &mut [f32]);
 
     /// One step back: `dh` and `dc` come as gradients of the new state and leave as gradients of the one before, without
     /// what flows through W_hh; `gradient` gets those of the projected input and of W_hh h.
-    fn backward(&self, saved: &[f32], previous: &[f32], dh: &mut [f32], dc: &mut [f32], gradient: &mut [f32]);
-
-    /// The gradient of the projected inputs (N·T, GATES·H) from all steps' gradients (N·T, GRADIENT·H).
-    fn projected(&self, gradient: Tensor) -> Result<Tensor> {
-        Ok(gradient)
-    }
+    fn backward(&self, saved: Saved, dh: &mut [f32], dc: &mut [f32], gradient: [&mut [f32]; 4]);
 }
 
-/// The whole sequence on projected, w_hh, h0 and then c0 or b_hh.
+/// What a step left for the way back, for some units of one row.
+#[derive(Clone, Copy)]
+pub struct Saved<'a> {
+    pub gates: [&'a [f32]; 4],
+    pub extra: &'a [f32],
+    /// h_{t−1}.
+    pub previous: &'a [f32],
+}
+
+/// The whole sequence on xs, w_hh, h0, then c0 or b_hh, then w_ih and its bias. Without w_ih, xs are projected already.
 pub struct Sequence<K> {
     pub kernel: K,
     pub steps: Steps,
+    pub bias_hh: bool,
+    pub weight_ih: bool,
 }
 
-/// What each step leaves for the backward pass.
-pub struct Saved {
-    /// (N·T, SAVED·H), in blocks of hidden units.
+/// The inputs as slices.
+struct Given<'a> {
+    xs: &'a [f32],
+    w_hh: &'a [f32],
+    h: &'a [f32],
+    c: Option<&'a [f32]>,
+    b_hh: Option<&'a [f32]>,
+    w_ih: Option<&'a [f32]>,
+    b_ih: Option<&'a [f32]>,
+    sizes: Sizes,
+}
+
+/// N, T, the width of xs, and H.
+#[derive(Clone, Copy)]
+struct Sizes {
+    n: usize,
+    t: usize,
+    d: usize,
+    h: usize,
+}
+
+/// What the steps leave for the backward pass, row after row of all steps.
+pub struct Kept {
+    /// (R, GATES·H).
     gates: Vec<f32>,
-    /// The state before each step (N·T, H).
+    /// (R, H), where the cell needs it.
+    extra: Vec<f32>,
+    /// The state before each step (R, H).
     previous: Vec<f32>,
 }
 
 /// Below this many multiplications a step, one thread is faster than a team.
 const TEAMWORK: usize = 1 << 15;
 
-/// Below this many rows times steps, W_hh is used as it lies: packing it would cost more than it saves.
+/// Below this many rows in all, weights are used as they lie: packing them would cost more than it saves.
 const WORTH_PACKING: usize = 8;
 
 impl<K: Gates> Operation for Sequence<K> {
-    type Saved = Option<Saved>;
+    type Saved = Kept;
 
     fn name(&self) -> &'static str {
         K::NAME
     }
 
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Option<Saved>)> {
-        let (n, t, _) = inputs[0].dims3()?;
-        let h = inputs[1].dim(1)?;
-        let mut run = Forward {
-            h: with_f32(K::NAME, &inputs[2], <[f32]>::to_vec)?,
-            c: if K::CELL { with_f32(K::NAME, &inputs[3], <[f32]>::to_vec)? } else { vec![0.0; n * h] },
-            out: vec![0.0; n * t * h],
-            gates: vec![0.0; if saved { n * t } else { n } * K::SAVED * h],
-            previous: vec![0.0; if saved { n * t * h } else { 0 }],
-        };
-        let bias = match (K::CELL, inputs.get(3)) {
-            (false, Some(bias)) => Some(with_f32(K::NAME, bias, <[f32]>::to_vec)?),
-            _ => None,
-        };
-        with_f32(K::NAME, &inputs[0], |projected| {
-            with_f32(K::NAME, &inputs[1], |w| self.steps_forward(&mut run, projected, w, bias.as_deref(), h))
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Kept)> {
+        let (run, Sizes { n, t, h, .. }) = with_all_f32(K::NAME, inputs, |values| {
+            let given = self.given(inputs, values)?;
+            Ok::<_, candle_core::Error>((self.steps_forward(&given, saved), given.sizes))
         })??;
-        let device = &Device::Cpu;
-        let mut outputs = vec![Tensor::from_vec(run.out, (n, t, h), device)?, Tensor::from_vec(run.h, (n, h), device)?];
+        let mut outputs = vec![Value::new(run.out, (n, t, h)), Value::new(run.h, (n, h))];
         if K::CELL {
-            outputs.push(Tensor::from_vec(run.c, (n, h), device)?);
+            outputs.push(Value::new(run.c, (n, h)));
         }
-        Ok((outputs, saved.then_some(Saved { gates: run.gates, previous: run.previous })))
+        Ok((outputs, run.kept))
     }
 
-    fn backward(&self, call: &Call<Option<Saved>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let Some(saved) = call.saved else { candle_core::bail!("{}: nothing was kept for the backward pass", K::NAME) };
-        let (n, t, _) = call.inputs[0].dims3()?;
-        let h = call.inputs[1].dim(1)?;
-        let full = K::GRADIENT * h;
-        let mut run = Backward {
-            dh: with_f32(K::NAME, &gradients[1], <[f32]>::to_vec)?,
-            dc: if K::CELL { with_f32(K::NAME, &gradients[2], <[f32]>::to_vec)? } else { vec![0.0; n * h] },
-            gradient: vec![0.0; n * t * full],
-        };
-        with_f32(K::NAME, &gradients[0], |d_out| {
-            with_f32(K::NAME, &call.inputs[1], |w| self.steps_backward(&mut run, saved, d_out, w, h))
-        })??;
-        let device = &Device::Cpu;
-        let (wide, skipped) = (K::GATES * h, full - K::GATES * h);
-        let d_w = call.wanted[1].then(|| {
-            let mut d_w = vec![0f32; wide * h];
-            if n * t > 0 {
-                let gradient = &run.gradient[skipped..];
-                gemm(&mut d_w, gradient, (1, full), &saved.previous, (h, 1), (wide, h, n * t), false);
-            }
-            Tensor::from_vec(d_w, (wide, h), device)
-        });
-        let all = Tensor::from_vec(run.gradient, (n * t, full), device)?;
-        let d_bias = match (K::CELL, call.wanted.get(3)) {
-            (false, Some(true)) => Some(all.narrow(1, skipped, wide)?.sum(0)?),
-            _ => None,
-        };
-        let mut found = vec![
-            Some(self.kernel.projected(all)?.reshape(call.inputs[0].shape())?),
-            d_w.transpose()?,
-            Some(Tensor::from_vec(run.dh, (n, h), device)?),
-        ];
-        if K::CELL {
-            found.push(Some(Tensor::from_vec(run.dc, (n, h), device)?));
-        } else if call.inputs.len() > 3 {
-            found.push(d_bias);
-        }
-        Ok(found)
+    fn backward(&self, call: &Call<Kept>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        with_all_f32(K::NAME, call.inputs, |values| {
+            with_all_f32(K::NAME, gradients, |gradients| {
+                let given = self.given(call.inputs, values)?;
+                let back = self.steps_backward(&given, call.saved, gradients);
+                self.gradients(&given, call, back)
+            })
+        })??
     }
 }
 
-/// The state and what comes of it; `h` and `c` hold the first state before and the last one after.
+/// What going forward gives.
 struct Forward {
+    out: Vec<f32>,
     h: Vec<f32>,
     c: Vec<f32>,
-    out: Vec<f32>,
-    gates: Vec<f32>,
-    previous: Vec<f32>,
+    kept: Kept,
 }
 
-/// `dh` and `dc` hold the gradients of the last state before and of the first one after.
+/// What going back gives: the gradients of the first state, and of all gates (R, GRADIENT·H).
 struct Backward {
     dh: Vec<f32>,
     dc: Vec<f32>,
@@ -172,137 +162,238 @@ impl Hidden<'_> {
 }
 
 impl<K: Gates> Sequence<K> {
-    fn steps_forward(&self, run: &mut Forward, projected: &[f32], w: &[f32], bias: Option<&[f32]>, h: usize) {
-        let (n, t, wide) = (run.h.len() / h, self.steps.count, K::GATES * h);
-        let (order, active) = self.steps.sorted(n);
-        let steps: Vec<usize> = self.steps.order().collect();
-        let saved = !run.previous.is_empty();
-        let weights = match n * steps.len() < WORTH_PACKING {
-            true => Hidden::Plain(w),
-            false => Hidden::Packed(w.chunks_exact(h * h).map(|gate| Packed::transposed(gate, h, h)).collect()),
-        };
-        // The state of sorted rows, read from one half and written to the other in turns.
-        let mut state: Vec<f32> = order.iter().flat_map(|&row| &run.h[row * h..][..h]).copied().collect();
-        state.extend_from_within(..);
-        let mut scratch = vec![0f32; h.div_ceil(PANEL) * n * K::GATES * PANEL];
-        {
-            let (state, scratch) = (Shared::new(&mut state), Shared::new(&mut scratch));
-            let (c, out) = (Shared::new(&mut run.c), Shared::new(&mut run.out));
-            let (gates, previous) = (Shared::new(&mut run.gates), Shared::new(&mut run.previous));
-            let stride = K::GATES * PANEL;
-            let chunk = |phase: usize, block: usize| {
-                let step = steps[phase];
-                let rows = active[step];
-                let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
-                let (from, to) = (phase % 2 * n * h, (phase + 1) % 2 * n * h);
-                // SAFETY: in a phase all members read one half of the state and write the other; of everything that is
-                // written, the units from `start` on belong to this chunk alone.
-                unsafe {
-                    let hidden = scratch.write(block * n * stride, rows * stride);
-                    for gate in 0..K::GATES {
-                        let bias = bias.map(|bias| &bias[gate * h + start..][..width]);
-                        for row in hidden.chunks_exact_mut(stride) {
-                            let row = &mut row[gate * PANEL..][..PANEL];
-                            row.fill(0.0);
-                            if let Some(bias) = bias {
-                                row[..width].copy_from_slice(bias);
-                            }
-                        }
-                        let left = Left::rows(state.read(from, rows * h), rows, h);
-                        let into = hidden.get_mut(gate * PANEL..).unwrap_or_default();
-                        weights.add(left, gate, (start, width), into, stride);
-                    }
-                    for (sorted, &row) in order[..rows].iter().enumerate() {
-                        let at = row * t + step;
-                        let new = state.write(to + sorted * h + start, width);
-                        new.copy_from_slice(state.read(from + sorted * h + start, width));
-                        if saved {
-                            previous.write(at * h + start, width).copy_from_slice(new);
-                        }
-                        let kept = if saved { at } else { row } * K::SAVED * h + K::SAVED * start;
-                        self.kernel.forward(
-                            Blocks { values: &projected[at * wide + start..(at + 1) * wide], stride: h },
-                            Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL },
-                            new,
-                            c.write(row * h + start, width),
-                            gates.write(kept, K::SAVED * width),
-                        );
-                        out.write(at * h + start, width).copy_from_slice(new);
-                    }
-                }
-            };
-            team::run(team::members(n * wide * h, TEAMWORK), steps.len(), |_| h.div_ceil(PANEL), chunk);
-        }
-        // A row's last state stands where its own last step wrote it.
-        for (phase, &step) in steps.iter().enumerate() {
-            for (sorted, &row) in order[..active[step]].iter().enumerate() {
-                let ends = steps.get(phase + 1).is_none_or(|&next| sorted >= active[next]);
-                if ends {
-                    run.h[row * h..][..h].copy_from_slice(&state[(phase + 1) % 2 * n * h + sorted * h..][..h]);
-                }
-            }
-        }
+    fn given<'a>(&self, inputs: &[Tensor], values: &[&'a [f32]]) -> Result<Given<'a>> {
+        let (n, t, d) = inputs[0].dims3()?;
+        let mut rest = values[3..].iter().copied();
+        let mut next = |there: bool| if there { rest.next() } else { None };
+        let (c, b_hh, w_ih) = (next(K::CELL), next(self.bias_hh), next(self.weight_ih));
+        let sizes = Sizes { n, t, d, h: inputs[1].dim(1)? };
+        Ok(Given { xs: values[0], w_hh: values[1], h: values[2], c, b_hh, w_ih, b_ih: next(true), sizes })
     }
 
-    fn steps_backward(&self, run: &mut Backward, saved: &Saved, d_out: &[f32], w: &[f32], h: usize) {
-        let (n, t) = (run.dh.len() / h, self.steps.count);
+    /// The projected inputs (R, GATES·H).
+    fn projected(&self, given: &Given, packed: &PackedSteps) -> Vec<f32> {
+        let Sizes { d, h, .. } = given.sizes;
+        let (wide, rows) = (K::GATES * h, packed.gathered(given.xs, d));
+        let Some(w_ih) = given.w_ih else { return rows };
+        gemm_into(&rows, (d, 1), w_ih, (1, d), (packed.rows(), wide, d), given.b_ih)
+    }
+
+    fn steps_forward(&self, given: &Given, saved: bool) -> Forward {
+        let Sizes { n, t, h, .. } = given.sizes;
+        let wide = K::GATES * h;
+        let packed = PackedSteps::new(&self.steps, n, t);
+        let rows = packed.rows();
+        let mut run = Forward {
+            out: vec![0.0; n * t * h],
+            h: given.h.to_vec(),
+            c: given.c.map_or_else(Vec::new, <[f32]>::to_vec),
+            kept: Kept {
+                gates: self.projected(given, &packed),
+                extra: vec![0.0; if K::EXTRA { if saved { rows * h } else { n * h } } else { 0 }],
+                previous: vec![0.0; rows * h],
+            },
+        };
+        packed.starts().for_each(|(row, of)| {
+            run.kept.previous[row * h..][..h].copy_from_slice(&given.h[of * h..][..h]);
+        });
+        let weights = match rows < WORTH_PACKING {
+            true => Hidden::Plain(given.w_hh),
+            false => {
+                Hidden::Packed(given.w_hh.chunks_exact(h * h).map(|gate| Packed::transposed(gate, h, h)).collect())
+            }
+        };
+        let stride = K::GATES * PANEL;
+        let mut scratch = vec![0f32; h.div_ceil(PANEL) * n * stride];
+        let scratch = Shared::new(&mut scratch);
+        let (last, c, out) = (Shared::new(&mut run.h), Shared::new(&mut run.c), Shared::new(&mut run.out));
+        let Kept { gates, extra, previous } = &mut run.kept;
+        let (gates, extra, previous) = (Shared::new(gates), Shared::new(extra), Shared::new(previous));
+        let chunk = |phase: usize, block: usize| {
+            let step = packed.step(phase);
+            let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
+            // SAFETY: in a phase all members read the states before this step and write those before the next; of everything
+            // that is written, the units from `start` on belong to this chunk alone.
+            unsafe {
+                let hidden = scratch.write(block * n * stride, step.rows.len() * stride);
+                let left = Left::rows(previous.read(step.rows.start * h, step.rows.len() * h), step.rows.len(), h);
+                for gate in 0..K::GATES {
+                    let bias = given.b_hh.map(|bias| &bias[gate * h + start..][..width]);
+                    for row in hidden.chunks_exact_mut(stride) {
+                        let row = &mut row[gate * PANEL..][..PANEL];
+                        row.fill(0.0);
+                        if let Some(bias) = bias {
+                            row[..width].copy_from_slice(bias);
+                        }
+                    }
+                    let into = hidden.get_mut(gate * PANEL..).unwrap_or_default();
+                    weights.add(left, gate, (start, width), into, stride);
+                }
+                for (sorted, row) in step.rows.clone().enumerate() {
+                    let of = packed.order[sorted];
+                    let new = out.write((of * t + step.time) * h + start, width);
+                    new.copy_from_slice(previous.read(row * h + start, width));
+                    let at = |gate: usize| match gate < K::GATES {
+                        true => gates.write(row * wide + gate * h + start, width),
+                        false => &mut [],
+                    };
+                    let c: &mut [f32] = if K::CELL { c.write(of * h + start, width) } else { &mut [] };
+                    let kept = if saved { row } else { sorted };
+                    let extra: &mut [f32] = if K::EXTRA { extra.write(kept * h + start, width) } else { &mut [] };
+                    let sums = Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL };
+                    self.kernel.forward([at(0), at(1), at(2), at(3)], sums, new, c, extra);
+                    match step.next(sorted) {
+                        Some(next) => previous.write(next * h + start, width).copy_from_slice(new),
+                        None => last.write(of * h + start, width).copy_from_slice(new),
+                    }
+                }
+            }
+        };
+        team::run(team::members(n * wide * h, TEAMWORK), packed.steps(), |_| h.div_ceil(PANEL), chunk);
+        run
+    }
+
+    fn steps_backward(&self, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
+        let Sizes { n, t, h, .. } = given.sizes;
         let (wide, full) = (K::GATES * h, K::GRADIENT * h);
-        let (order, active) = self.steps.sorted(n);
-        let steps: Vec<usize> = self.steps.order().rev().collect();
-        let weights = Packed::rows(w, wide, h);
+        let packed = PackedSteps::new(&self.steps, n, t);
+        let weights = Packed::rows(given.w_hh, wide, h);
         let blocks = h.div_ceil(PANEL);
-        // The gradients of sorted rows' state, block after block; those of the gates in two halves, as above.
+        let mut dc = if K::CELL { gradients[2].to_vec() } else { vec![] };
+        // The gradients of sorted rows' state, block after block.
         let mut dh = vec![0f32; blocks * n * PANEL];
         let pieces = |block: usize, sorted: usize| {
             let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
-            ((block * n + sorted) * PANEL, order[sorted] * h + start, width)
+            ((block * n + sorted) * PANEL, packed.order[sorted] * h + start, width)
         };
         let everywhere = || (0..blocks).flat_map(|block| (0..n).map(move |sorted| (block, sorted)));
         for (block, sorted) in everywhere() {
             let (at, from, width) = pieces(block, sorted);
-            dh[at..at + width].copy_from_slice(&run.dh[from..from + width]);
+            dh[at..at + width].copy_from_slice(&gradients[1][from..from + width]);
         }
-        let mut current = vec![0f32; 2 * n * full];
-        {
-            let (shared, current) = (Shared::new(&mut dh), Shared::new(&mut current));
-            let (dc, gradient) = (Shared::new(&mut run.dc), Shared::new(&mut run.gradient));
+        let count = packed.steps();
+        let work = |gradient: &Shared| {
+            let (dh, dc) = (Shared::new(&mut dh), Shared::new(&mut dc));
             let chunk = |phase: usize, block: usize| {
-                let (from, to) = (phase % 2 * n * full, (phase + 1) % 2 * n * full);
-                // SAFETY: in a phase all members read one half of the gates' gradients and write the other; of everything
-                // that is written, this block's units belong to this chunk alone.
+                // SAFETY: in a phase all members read the gates' gradients of the step after and write those of this one; of
+                // everything that is written, this block's units belong to this chunk alone.
                 unsafe {
-                    let dh = shared.write(block * n * PANEL, n * PANEL);
-                    if let Some(&before) = phase.checked_sub(1).and_then(|before| steps.get(before)) {
-                        let rows = active[before];
-                        let values = current.read(from, rows * full);
+                    let dh = dh.write(block * n * PANEL, n * PANEL);
+                    if phase > 0 {
+                        let after = packed.step(count - phase);
+                        let rows = after.rows.len();
+                        let values = gradient.read(after.rows.start * full, rows * full);
                         let values = values.get(full - wide..).unwrap_or_default();
                         weights.multiply(Left::rows(values, rows, full), block, dh, PANEL, true);
                     }
-                    let Some(&step) = steps.get(phase) else { return };
-                    for (sorted, &row) in order[..active[step]].iter().enumerate() {
+                    if phase == count {
+                        return;
+                    }
+                    let step = packed.step(count - 1 - phase);
+                    for (sorted, row) in step.rows.clone().enumerate() {
                         let (_, of_row, width) = pieces(block, sorted);
                         let start = block * PANEL;
-                        let at = row * t + step;
                         let dh = &mut dh[sorted * PANEL..][..width];
-                        dh.iter_mut().zip(&d_out[at * h + start..][..width]).for_each(|(dh, d_out)| *dh += d_out);
-                        let mut local = [0f32; 4 * PANEL];
-                        let local = &mut local[..K::GRADIENT * width];
-                        let gates = &saved.gates[(at * h + start) * K::SAVED..][..K::SAVED * width];
-                        let previous = &saved.previous[at * h + start..][..width];
-                        self.kernel.backward(gates, previous, dh, dc.write(of_row, width), local);
-                        for (gate, values) in local.chunks_exact(width).enumerate() {
-                            current.write(to + sorted * full + gate * h + start, width).copy_from_slice(values);
-                            gradient.write(at * full + gate * h + start, width).copy_from_slice(values);
-                        }
+                        let d_out = &gradients[0][(packed.order[sorted] * t + step.time) * h + start..][..width];
+                        dh.iter_mut().zip(d_out).for_each(|(dh, d_out)| *dh += d_out);
+                        let gate = |gate: usize| match gate < K::GATES {
+                            true => &kept.gates[row * wide + gate * h + start..][..width],
+                            false => &[],
+                        };
+                        let saved = Saved {
+                            gates: [gate(0), gate(1), gate(2), gate(3)],
+                            extra: if K::EXTRA { &kept.extra[row * h + start..][..width] } else { &[] },
+                            previous: &kept.previous[row * h + start..][..width],
+                        };
+                        let into = |gate: usize| match gate < K::GRADIENT {
+                            true => gradient.write(row * full + gate * h + start, width),
+                            false => &mut [],
+                        };
+                        let dc: &mut [f32] = if K::CELL { dc.write(of_row, width) } else { &mut [] };
+                        self.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
                     }
                 }
             };
             // The phase after the last step only takes the gradient through W_hh to the first state.
-            team::run(team::members(n * wide * h, TEAMWORK), steps.len() + 1, |_| blocks, chunk);
-        }
+            team::run(team::members(n * wide * h, TEAMWORK), count + 1, |_| blocks, chunk);
+        };
+        // SAFETY: the blocks of all steps cover all rows and units.
+        let gradient = unsafe { filled(packed.rows() * full, work) };
+        let mut of_first = vec![0f32; n * h];
         for (block, sorted) in everywhere() {
             let (at, to, width) = pieces(block, sorted);
-            run.dh[to..to + width].copy_from_slice(&dh[at..at + width]);
+            of_first[to..to + width].copy_from_slice(&dh[at..at + width]);
         }
+        Backward { dh: of_first, dc, gradient }
     }
+
+    /// The gradients of all inputs, in their order.
+    fn gradients(&self, given: &Given, call: &Call<Kept>, back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let Sizes { n, t, d, h } = given.sizes;
+        let (wide, full) = (K::GATES * h, K::GRADIENT * h);
+        let packed = PackedSteps::new(&self.steps, n, t);
+        let (rows, gradient) = (packed.rows(), &back.gradient[..]);
+        let of_hidden = gradient.get(full - wide..).unwrap_or_default();
+        let tensor =
+            |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu).map(Some);
+        // Rows of W_ih, and of its gradient, in the order in which the gates' gradients stand.
+        let turned = |row: usize| (row + K::FIRST * h) % wide;
+        let mut found = vec![None; call.inputs.len()];
+        if call.wanted[0] {
+            let of_rows = match given.w_ih {
+                Some(w_ih) => {
+                    let from = K::FIRST * h * d;
+                    let turned = [&w_ih[from..], &w_ih[..from]].concat();
+                    gemm_into(gradient, (full, 1), &turned, (d, 1), (rows, d, wide), None)
+                }
+                None => {
+                    let row =
+                        |row: &[f32]| (0..wide).map(|j| row[(j + wide - K::FIRST * h) % wide]).collect::<Vec<_>>();
+                    gradient.par_chunks_exact(full.max(1)).flat_map_iter(row).collect()
+                }
+            };
+            found[0] = tensor(packed.scattered(&of_rows, d), 0)?;
+        }
+        if call.wanted[1] {
+            let mut d_w = vec![0f32; wide * h];
+            gemm(&mut d_w, of_hidden, (1, full), &call.saved.previous, (h, 1), (wide, h, rows), false);
+            found[1] = tensor(d_w, 1)?;
+        }
+        found[2] = tensor(back.dh, 2)?;
+        let mut at = 3;
+        if K::CELL {
+            found[at] = tensor(back.dc, at)?;
+            at += 1;
+        }
+        if self.bias_hh {
+            found[at] = tensor(sums_of_columns(of_hidden, full, wide), at)?;
+            at += 1;
+        }
+        if self.weight_ih && call.wanted[at] {
+            let xs = packed.gathered(given.xs, d);
+            let mut d_w = vec![0f32; wide * d];
+            gemm(&mut d_w, gradient, (1, full), &xs, (d, 1), (wide, d, rows), false);
+            d_w.rotate_right(turned(0) * d);
+            found[at] = tensor(d_w, at)?;
+        }
+        if given.b_ih.is_some() {
+            let mut sums = sums_of_columns(gradient, full, wide);
+            sums.rotate_right(turned(0));
+            found[at + 1] = tensor(sums, at + 1)?;
+        }
+        Ok(found)
+    }
+}
+
+/// The sums of the first `count` columns of a matrix whose rows start every `stride` values.
+fn sums_of_columns(values: &[f32], stride: usize, count: usize) -> Vec<f32> {
+    let mut sums = vec![0f32; count];
+    let work = |(chunk, sums): (usize, &mut [f32])| {
+        let rows = values.chunks(stride.max(1)).filter(|row| row.len() >= count);
+        for row in rows {
+            sums.iter_mut().zip(&row[chunk * 256..]).for_each(|(sum, value)| *sum += value);
+        }
+    };
+    sums.par_chunks_mut(256).enumerate().for_each(work);
+    sums
 }

@@ -1,8 +1,8 @@
 //! A whole sequence of one recurrent layer and direction as one node of the graph.
 //!
-//! The product of the inputs with W_ih for all steps at once comes before; here is what must go step by step. [`rnn`],
-//! [`lstm`] and [`gru`] run fused CPU kernels for f32 on the CPU, and candle's operations with a backward pass through
-//! time written by hand on every other device and type. [`unrolled`] takes any cell. Time and memory are linear in T, and
+//! The product of the inputs with W_ih is formed for all steps at once, in the same node or before it (see [`Input`]); the
+//! rest must go step by step. [`rnn`], [`lstm`] and [`gru`] run fused CPU kernels for f32 on the CPU, and candle's operations
+//! with a backward pass through time written by hand on every other device and type. [`unrolled`] takes any cell. Time and memory are linear in T, and
 //! nothing recurses over T.
 //!
 //! With `lengths`, row n has `lengths[n]` steps: beyond them its outputs are 0 and its state stands still. With `reverse`
@@ -11,6 +11,7 @@
 
 mod cpu;
 pub(crate) mod gates;
+mod packed;
 mod reference;
 pub(crate) mod smooth;
 pub(crate) mod steps;
@@ -18,8 +19,9 @@ mod unrolled;
 
 pub use unrolled::unrolled;
 
+use crate::linear::linear;
 use crate::node::{apply, on_cpu_f32};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, Var};
 use steps::Steps;
 
 /// The nonlinearity of the plain recurrent network.
@@ -41,48 +43,76 @@ struct Lstm;
 #[derive(Clone, Copy)]
 struct Gru;
 
+/// What a recurrence reads: p_t = x_t W_ihᵀ + bias for each step, (N, T, G·H) with the G blocks of the cell's gates.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// p itself.
+    Projected(&'a Tensor),
+    /// What it is made of: `xs` (N, T, D), `weight` (G·H, D) and `bias` (G·H).
+    Sequence {
+        /// x.
+        xs: &'a Tensor,
+        /// W_ih.
+        weight: &'a Tensor,
+        /// Whatever biases are only ever added.
+        bias: Option<&'a Tensor>,
+    },
+}
+
+impl<'a> From<&'a Tensor> for Input<'a> {
+    fn from(projected: &'a Tensor) -> Self {
+        Self::Projected(projected)
+    }
+}
+
+impl<'a> From<&'a Var> for Input<'a> {
+    fn from(projected: &'a Var) -> Self {
+        Self::Projected(projected)
+    }
+}
+
 /// The plain recurrent network of Elman.
 ///
-/// h_t = φ(projected_t + W_hh h_{t−1}), with `projected` = x W_ihᵀ + b_ih + b_hh of shape (N, T, H), `w_hh` (H, H) and `h0`
+/// h_t = φ(p_t + W_hh h_{t−1}), where the bias of the input p (N, T, H) is b_ih + b_hh, with `w_hh` (H, H) and `h0`
 /// (N, H). Gives the outputs (N, T, H) and the last state (N, H).
 ///
 /// Elman 1990, "Finding structure in time".
 ///
 /// # Errors
 /// When the shapes do not fit together, or a length exceeds T.
-pub fn rnn(
-    projected: &Tensor,
+pub fn rnn<'a>(
+    input: impl Into<Input<'a>>,
     w_hh: &Tensor,
     h0: &Tensor,
     nonlinearity: Nonlinearity,
     lengths: Option<&[usize]>,
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let steps = check("rnn", 1, projected, w_hh, &[h0], lengths, reverse)?;
-    let outputs = run(Rnn(nonlinearity), steps, &[projected, w_hh, h0])?;
+    let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh: None };
+    let outputs = call.run(Rnn(nonlinearity), lengths, reverse)?;
     two("rnn", outputs)
 }
 
 /// The long short-term memory.
 ///
-/// i, f, g, o = the four blocks of projected_t + W_hh h_{t−1}; c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g);
-/// h_t = σ(o) ⊙ tanh(c_t). `projected` = x W_ihᵀ + b_ih + b_hh is (N, T, 4H), `w_hh` (4H, H), `h0` and `c0` (N, H). Gives the
+/// i, f, g, o = the four blocks of p_t + W_hh h_{t−1}; c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g);
+/// h_t = σ(o) ⊙ tanh(c_t). The input p is (N, T, 4H) with the bias b_ih + b_hh, `w_hh` (4H, H), `h0` and `c0` (N, H). Gives the
 /// outputs (N, T, H), the last h (N, H) and the last c (N, H).
 ///
 /// Hochreiter and Schmidhuber 1997, "Long short-term memory"; with the forget gate of Gers et al. 2000.
 ///
 /// # Errors
 /// When the shapes do not fit together, or a length exceeds T.
-pub fn lstm(
-    projected: &Tensor,
+pub fn lstm<'a>(
+    input: impl Into<Input<'a>>,
     w_hh: &Tensor,
     h0: &Tensor,
     c0: &Tensor,
     lengths: Option<&[usize]>,
     reverse: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let steps = check("lstm", 4, projected, w_hh, &[h0, c0], lengths, reverse)?;
-    let mut outputs = run(Lstm, steps, &[projected, w_hh, h0, c0])?;
+    let call = Recurrence { input: input.into(), w_hh, states: &[h0, c0], b_hh: None };
+    let mut outputs = call.run(Lstm, lengths, reverse)?;
     match (outputs.pop(), outputs.pop(), outputs.pop()) {
         (Some(c), Some(h), Some(out)) => Ok((out, h, c)),
         _ => candle_core::bail!("lstm: an output is missing"),
@@ -91,40 +121,93 @@ pub fn lstm(
 
 /// The gated recurrent unit, with the reset gate behind the product as PyTorch and cuDNN have it.
 ///
-/// r = σ(p_r + u_r), z = σ(p_z + u_z), n = tanh(p_n + r ⊙ u_n), h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, where p is projected_t and
-/// u = W_hh h_{t−1} + b_hh. `projected` = x W_ihᵀ + b_ih is (N, T, 3H), `w_hh` (3H, H), `b_hh` (3H), `h0` (N, H). Gives the
+/// r = σ(p_r + u_r), z = σ(p_z + u_z), n = tanh(p_n + r ⊙ u_n), h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}, where p is the
+/// step's input, with the bias b_ih, and u = W_hh h_{t−1} + b_hh. p is (N, T, 3H), `w_hh` (3H, H), `b_hh` (3H), `h0` (N, H). Gives the
 /// outputs (N, T, H) and the last state (N, H).
 ///
 /// Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder for statistical machine translation".
 ///
 /// # Errors
 /// When the shapes do not fit together, or a length exceeds T.
-pub fn gru(
-    projected: &Tensor,
+pub fn gru<'a>(
+    input: impl Into<Input<'a>>,
     w_hh: &Tensor,
     b_hh: Option<&Tensor>,
     h0: &Tensor,
     lengths: Option<&[usize]>,
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let steps = check("gru", 3, projected, w_hh, &[h0], lengths, reverse)?;
-    let mut inputs = vec![projected, w_hh, h0];
-    if let Some(bias) = b_hh {
-        if bias.dims() != [w_hh.dim(0)?] {
-            candle_core::bail!("gru: wants b_hh ({}), got {:?}", w_hh.dim(0)?, bias.dims())
-        }
-        inputs.push(bias);
-    }
-    let outputs = run(Gru, steps, &inputs)?;
-    two("gru", outputs)
+    let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh };
+    two("gru", call.run(Gru, lengths, reverse)?)
 }
 
-/// Chooses the path: our own kernels where everything is f32 on the CPU, candle's operations elsewhere.
-fn run<K: cpu::Gates + reference::Formula>(kernel: K, steps: Steps, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    if on_cpu_f32(inputs) {
-        apply(cpu::Sequence { kernel, steps }, inputs)
-    } else {
-        apply(reference::Sequence { kernel, steps }, inputs)
+/// One call of a recurrence.
+struct Recurrence<'a> {
+    input: Input<'a>,
+    w_hh: &'a Tensor,
+    states: &'a [&'a Tensor],
+    b_hh: Option<&'a Tensor>,
+}
+
+impl Recurrence<'_> {
+    /// Chooses the path: our own kernels where everything is f32 on the CPU, candle's operations elsewhere.
+    fn run<K: cpu::Gates + reference::Formula>(
+        &self,
+        kernel: K,
+        lengths: Option<&[usize]>,
+        reverse: bool,
+    ) -> Result<Vec<Tensor>> {
+        let steps = self.check(K::NAME, K::GATES, lengths, reverse)?;
+        let recurrent = [&[self.w_hh][..], self.states, self.b_hh.as_slice()].concat();
+        let (first, more) = match self.input {
+            Input::Projected(projected) => (projected, vec![]),
+            Input::Sequence { xs, weight, bias } => (xs, [weight].into_iter().chain(bias).collect()),
+        };
+        let inputs = [&[first][..], &recurrent, &more].concat();
+        if on_cpu_f32(&inputs) {
+            let (bias_hh, weight_ih) = (self.b_hh.is_some(), !more.is_empty());
+            return apply(cpu::Sequence { kernel, steps, bias_hh, weight_ih }, &inputs);
+        }
+        let projected = match self.input {
+            Input::Projected(projected) => projected.clone(),
+            Input::Sequence { xs, weight, bias } => {
+                let (n, t, d) = xs.dims3()?;
+                linear(&xs.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
+            }
+        };
+        apply(reference::Sequence { kernel, steps }, &[&[&projected][..], &recurrent].concat())
+    }
+
+    fn check(&self, name: &str, gates: usize, lengths: Option<&[usize]>, reverse: bool) -> Result<Steps> {
+        let (x, width) = match self.input {
+            Input::Projected(projected) => (projected, projected.dims().last().copied().unwrap_or(0)),
+            Input::Sequence { xs, weight, bias } => {
+                let (width, d) = weight.dims2()?;
+                if xs.dims().last() != Some(&d) || bias.is_some_and(|bias| bias.dims() != [width]) {
+                    candle_core::bail!(
+                        "{name}: wants inputs (N, T, {d}) and a bias ({width}) or none, got {:?} and {:?}",
+                        xs.dims(),
+                        bias.map(|bias| bias.dims())
+                    )
+                }
+                (xs, width)
+            }
+        };
+        let &[n, t, _] = x.dims() else { candle_core::bail!("{name}: wants inputs (N, T, ..), got {:?}", x.dims()) };
+        let h = width / gates;
+        if h == 0 || width != gates * h || self.w_hh.dims() != [width, h] {
+            candle_core::bail!(
+                "{name}: wants projected inputs (N, T, {gates}H) and w_hh ({gates}H, H), got ({n}, {t}, {width}) and {:?}",
+                self.w_hh.dims()
+            )
+        }
+        if let Some(state) = self.states.iter().find(|state| state.dims() != [n, h]) {
+            candle_core::bail!("{name}: wants a state (N, H) = ({n}, {h}), got {:?}", state.dims())
+        }
+        if let Some(bias) = self.b_hh.filter(|bias| bias.dims() != [width]) {
+            candle_core::bail!("{name}: wants b_hh ({width}), got {:?}", bias.dims())
+        }
+        Steps::new(name, n, t, lengths, reverse)
     }
 }
 
@@ -133,32 +216,6 @@ fn two(name: &str, mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
         (Some(state), Some(out)) => Ok((out, state)),
         _ => candle_core::bail!("{name}: an output is missing"),
     }
-}
-
-fn check(
-    name: &str,
-    gates: usize,
-    projected: &Tensor,
-    w_hh: &Tensor,
-    states: &[&Tensor],
-    lengths: Option<&[usize]>,
-    reverse: bool,
-) -> Result<Steps> {
-    let &[n, t, width] = projected.dims() else {
-        candle_core::bail!("{name}: wants projected inputs (N, T, {gates}H), got {:?}", projected.dims())
-    };
-    let h = width / gates;
-    if h == 0 || width != gates * h || w_hh.dims() != [width, h] {
-        candle_core::bail!(
-            "{name}: wants projected inputs (N, T, {gates}H) and w_hh ({gates}H, H), got {:?} and {:?}",
-            projected.dims(),
-            w_hh.dims()
-        )
-    }
-    if let Some(state) = states.iter().find(|state| state.dims() != [n, h]) {
-        candle_core::bail!("{name}: wants a state (N, H) = ({n}, {h}), got {:?}", state.dims())
-    }
-    Steps::new(name, n, t, lengths, reverse)
 }
 
 #[cfg(test)]

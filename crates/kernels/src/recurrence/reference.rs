@@ -2,7 +2,7 @@
 
 use super::steps::{Steps, in_place};
 use super::{Gru, Lstm, Nonlinearity, Rnn};
-use crate::node::{Call, Operation};
+use crate::node::{Call, Operation, Value};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
@@ -40,7 +40,7 @@ impl<K: Formula> Operation for Sequence<K> {
         K::LABEL
     }
 
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Vec<Step>)> {
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<Step>)> {
         let (projected, w) = (&inputs[0], inputs[1].t()?);
         let (first, bias) = (&inputs[2..2 + K::STATES], inputs.get(2 + K::STATES));
         let mut state = first.to_vec();
@@ -64,7 +64,7 @@ impl<K: Formula> Operation for Sequence<K> {
             }
         }
         let out = in_place(&self.steps, self.steps.order(), &out, &first[0].zeros_like()?)?;
-        Ok((std::iter::once(out).chain(state).collect(), kept))
+        Ok((std::iter::once(out).chain(state).map(Value::from).collect(), kept))
     }
 
     fn backward(&self, call: &Call<Vec<Step>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {

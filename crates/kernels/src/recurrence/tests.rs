@@ -165,6 +165,48 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 60, rng_seed: RngSeed::Fixed(2), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_product_within_the_node_is_one_before_it(
+        kind in proptest::sample::select(&KINDS[..]),
+        n in 1usize..20, t in 1usize..6, d in 1usize..40, h in 1usize..40, seed in 0u64..1000,
+        ragged in any::<bool>(), reverse in any::<bool>(), bias in any::<bool>(),
+    ) {
+        let mut vars = variables(kind, (n, t, h), seed, DType::F32);
+        let wide = kind.gates() * h;
+        let shapes: [&[usize]; 3] = [&[n, t, d], &[wide, d], &[wide]];
+        let more = shapes.iter().enumerate().map(|(i, shape)| tensor(seed + 70 + i as u64, shape, DType::F32));
+        let more: Vec<Var> = more.map(|tensor| Var::from_tensor(&tensor).unwrap()).collect();
+        let lengths: Vec<usize> = numbers(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths = ragged.then_some(&lengths[..]);
+        let (xs, weight) = (more[0].as_tensor(), more[1].as_tensor());
+        let bias = bias.then_some(more[2].as_tensor());
+        let rest: Vec<Tensor> = vars.drain(1..).map(|var| var.into_inner()).collect();
+        let all = |input: Input| match kind {
+            Kind::Lstm => {
+                let (out, h, c) = lstm(input, &rest[0], &rest[1], &rest[2], lengths, reverse).unwrap();
+                vec![out, h, c]
+            }
+            Kind::Gru => <[Tensor; 2]>::from(gru(input, &rest[0], Some(&rest[2]), &rest[1], lengths, reverse).unwrap()).into(),
+            _ => <[Tensor; 2]>::from(rnn(input, &rest[0], &rest[1], nonlinearity(kind), lengths, reverse).unwrap()).into(),
+        };
+        let projected = linear(&xs.reshape((n * t, d)).unwrap(), weight, bias).unwrap().reshape((n, t, wide)).unwrap();
+        let (before, within) = (all(Input::Projected(&projected)), all(Input::Sequence { xs, weight, bias }));
+        for (i, (within, before)) in within.iter().zip(&before).enumerate() {
+            assert_close(within, before, &format!("{kind:?} output {i}"));
+        }
+        let (_, before) = gradients(&more, &before);
+        let (_, within) = gradients(&more, &within);
+        for (i, (within, before)) in within.iter().zip(&before).enumerate() {
+            assert_close(within, before, &format!("{kind:?} gradient {i}"));
+        }
+    }
+}
+
 #[test]
 fn gradients_meet_finite_differences() {
     for (kind, path) in KINDS.iter().flat_map(|&kind| [(kind, Path::Chosen), (kind, Path::Unrolled)]) {

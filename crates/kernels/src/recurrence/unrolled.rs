@@ -1,7 +1,7 @@
 //! Any cell over a whole sequence as one node of the graph.
 
 use super::steps::{Steps, in_place};
-use crate::node::{Call, Operation, apply};
+use crate::node::{Call, Operation, Value, apply};
 use candle_core::{Result, Tensor, Var};
 
 /// A cell given as a function, over a whole sequence, with candle's gradient of one step at a time.
@@ -57,7 +57,7 @@ where
         "unrolled"
     }
 
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Tensor>, Self::Saved)> {
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Self::Saved)> {
         let (xs, parameters) = (&inputs[0], &inputs[1 + self.states..]);
         let mut state = inputs[1..1 + self.states].to_vec();
         let zero = state[0].zeros_like()?;
@@ -79,7 +79,7 @@ where
             }
         }
         let out = in_place(&self.steps, self.steps.order(), &out, &zero)?;
-        Ok((std::iter::once(out).chain(state).collect(), kept))
+        Ok((std::iter::once(out).chain(state).map(Value::from).collect(), kept))
     }
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
