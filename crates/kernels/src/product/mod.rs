@@ -224,8 +224,6 @@ pub fn gemm_into(
         gemm(&mut product, a, a_strides, b, b_strides, (m, n, k), true);
         return product;
     }
-    assert!(a.len() > (m - 1) * a_strides.0 + (k - 1) * a_strides.1);
-    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let work = |into: &Shared| {
         many_rows(into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
             Some(bias) => into.iter_mut().zip(sums).zip(&bias[start..]).for_each(|((into, sum), b)| *into = sum + b),
@@ -246,6 +244,8 @@ fn many_rows(
     (m, n, k): (usize, usize, usize),
     write: impl Fn(&mut [f32], &[f32], usize) + Sync,
 ) {
+    assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
+    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let packed = Packed::new(b, b_strides, k, n);
     blocks::times(&Plain { values: a, strides, size: (m, k) }, &packed, |sums| {
         let width = sums.columns.len();

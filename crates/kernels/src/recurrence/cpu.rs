@@ -9,7 +9,7 @@ use super::packed::PackedSteps;
 use super::smooth::dot;
 use super::steps::Steps;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm, gemm_into};
+use crate::product::{Left, PANEL, Packed, gemm_into};
 use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -355,9 +355,8 @@ impl<K: Gates> Sequence<K> {
             found[0] = tensor(packed.scattered(&of_rows, d), 0)?;
         }
         if call.wanted[1] {
-            let mut d_w = vec![0f32; wide * h];
-            gemm(&mut d_w, of_hidden, (1, full), &call.saved.previous, (h, 1), (wide, h, rows), false);
-            found[1] = tensor(d_w, 1)?;
+            let previous = &call.saved.previous;
+            found[1] = tensor(gemm_into(of_hidden, (1, full), previous, (h, 1), (wide, h, rows), None), 1)?;
         }
         found[2] = tensor(back.dh, 2)?;
         let mut at = 3;
@@ -371,8 +370,7 @@ impl<K: Gates> Sequence<K> {
         }
         if self.weight_ih && call.wanted[at] {
             let xs = packed.gathered(given.xs, d);
-            let mut d_w = vec![0f32; wide * d];
-            gemm(&mut d_w, gradient, (1, full), &xs, (d, 1), (wide, d, rows), false);
+            let mut d_w = gemm_into(gradient, (1, full), &xs, (d, 1), (wide, d, rows), None);
             d_w.rotate_right(turned(0) * d);
             found[at] = tensor(d_w, at)?;
         }

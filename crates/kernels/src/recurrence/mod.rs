@@ -185,7 +185,7 @@ impl Recurrence<'_> {
                 let (width, d) = weight.dims2()?;
                 if xs.dims().last() != Some(&d) || bias.is_some_and(|bias| bias.dims() != [width]) {
                     candle_core::bail!(
-                        "{name}: wants inputs (N, T, {d}) and a bias ({width}) or none, got {:?} and {:?}",
+                        "{name}: wants inputs (.., {d}) and a bias ({width}) or none, got {:?} and {:?}",
                         xs.dims(),
                         bias.map(|bias| bias.dims())
                     )
