@@ -19,3 +19,4 @@ pub mod recurrence;
 mod reduce;
 pub mod softmax;
 mod team;
+pub mod together;

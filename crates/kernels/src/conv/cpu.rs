@@ -1,21 +1,37 @@
 //! Convolution of f32 maps on the CPU.
 //!
-//! Maps are laid out with their channels together, so that a convolution is a product with rows that are gathered a block
-//! at a time (see `gather` and `blocks`). The gradient of the input is such a product too, one for each phase of the stride.
+//! Where maps have their channels together, a convolution is a product with rows that are gathered a block at a time (see
+//! `gather` and `matrix`). The gradient of the input is such a product too, one for each phase of the stride. Maps with their
+//! channels apart are turned first.
 
 use super::Geometry;
 use super::gather::{Gather, Source};
 use super::layout::{together, transpose};
 use super::matrix::{Matrix, Transposed};
-use crate::node::{Call, Operation, Value, with_f32};
+use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{PANEL, Packed};
-use crate::reduce::sum1;
+use crate::recurrence::smooth::vectorised;
+use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
+use std::ops::Range;
 
-pub(super) struct Convolution(pub(super) Geometry);
+/// How maps lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// (N, C, h, w).
+    Apart,
+    /// (N, h, w, C).
+    Together,
+}
+
+pub struct Convolution {
+    pub geometry: Geometry,
+    pub layout: Layout,
+}
 
 impl Operation for Convolution {
     type Saved = ();
@@ -25,33 +41,41 @@ impl Operation for Convolution {
     }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let g = &self.0;
-        let bias = inputs.get(2).map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
-        let ys = with_f32("conv2d", &inputs[0], |xs| {
-            with_f32("conv2d", &inputs[1], |weight| g.forward(xs, weight, bias.as_deref()))
-        })??;
-        Ok((vec![Value::new(ys, g.output_shape())], ()))
+        let g = &self.geometry;
+        let ys = with_all_f32("conv2d", inputs, |values| {
+            let packed = g.packed(values[1]);
+            let after = After { bias: values.get(2).copied(), add: None, relu: false };
+            g.forward(self.layout, values[0], &packed, after)
+        })?;
+        Ok((vec![Value::new(ys, g.output_shape(self.layout))], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (g, inputs, wanted) = (&self.0, call.inputs, call.wanted);
-        let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, inputs[i].shape(), &Device::Cpu);
-        with_f32("conv2d", &gradients[0], |dys| {
-            let mut found = vec![None; inputs.len()];
-            if wanted[0] {
-                let dxs = with_f32("conv2d", &inputs[1], |weight| g.gradient_of_input(weight, dys))?;
-                found[0] = Some(tensor(dxs, 0)?);
-            }
-            if wanted[1] {
-                let dweight = with_f32("conv2d", &inputs[0], |xs| g.gradient_of_weight(xs, dys))?;
-                found[1] = Some(tensor(dweight, 1)?);
-            }
-            if wanted.get(2) == Some(&true) {
-                found[2] = Some(tensor(g.gradient_of_bias(dys), 2)?);
-            }
-            Ok(found)
-        })?
+        let (g, layout, wanted) = (&self.geometry, self.layout, call.wanted);
+        let wants = |i: usize| wanted.get(i) == Some(&true);
+        let found = with_all_f32("conv2d", call.inputs, |values| {
+            with_f32("conv2d", &gradients[0], |dys| {
+                [
+                    wants(0).then(|| g.gradient_of_input(layout, values[1], dys)),
+                    wants(1).then(|| g.gradient_of_weight(layout, values[0], dys)),
+                    wants(2).then(|| g.gradient_of_bias(layout, dys)),
+                ]
+            })
+        })??;
+        let tensors = found.into_iter().zip(call.inputs).map(|(values, input)| {
+            values.map(|values| Tensor::from_vec(values, input.shape(), &Device::Cpu)).transpose()
+        });
+        tensors.collect()
     }
+}
+
+/// What is done to each value of a product before it is written: y = x + bias\[channel\] + add, and then ReLU or not.
+#[derive(Clone, Copy, Default)]
+pub struct After<'a> {
+    pub bias: Option<&'a [f32]>,
+    /// Maps of the result's shape with the channels together.
+    pub add: Option<&'a [f32]>,
+    pub relu: bool,
 }
 
 impl Geometry {
@@ -67,7 +91,7 @@ impl Geometry {
     }
 
     /// What a group's outputs read of maps with the channels together.
-    pub(super) fn gather(&self, group: usize) -> Gather {
+    fn gather(&self, group: usize) -> Gather {
         let read = (group * self.channels, self.channels);
         let source = Source { size: self.input, channels: self.groups * self.channels, read };
         let taps: Vec<_> = self.elements().map(|(u, v)| self.tap(u, v)).collect();
@@ -87,27 +111,36 @@ impl Geometry {
     }
 
     /// The weights of each group, (taps · C/groups, O/groups), ready for products.
-    pub(super) fn packed(&self, weight: &[f32]) -> Vec<Packed> {
+    pub fn packed(&self, weight: &[f32]) -> Vec<Packed> {
         let groups = self.taps_first(weight);
         let groups = groups.chunks_exact(self.outputs * self.depth());
         groups.map(|weight| Packed::transposed(weight, self.outputs, self.depth())).collect()
     }
 
-    /// Maps with the channels together, unless each position reads its own place alone.
-    fn rows(gather: &Gather, maps: &[f32], channels: usize, area: usize) -> Option<Vec<f32>> {
-        (!gather.is_pointwise()).then(|| together(maps, channels, area))
+    /// Maps with the channels together, unless they lie apart and each position reads its own place alone.
+    fn rows<'a>(
+        layout: Layout,
+        gather: &Gather,
+        maps: &'a [f32],
+        (channels, area): (usize, usize),
+    ) -> Option<Cow<'a, [f32]>> {
+        match layout {
+            Layout::Together => Some(Cow::Borrowed(maps)),
+            Layout::Apart => (!gather.is_pointwise()).then(|| Cow::Owned(together(maps, channels, area))),
+        }
     }
 
-    fn forward(&self, xs: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    /// The result for maps and packed weights.
+    pub fn forward(&self, layout: Layout, xs: &[f32], packed: &[Packed], after: After) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
-        let rows = Self::rows(&self.gather(0), xs, channels, self.area_in());
-        let packed = self.packed(weight);
+        let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         let work = |ys: &Shared| {
             for (group, weights) in packed.iter().enumerate() {
-                let maps = Maps {
+                let target = Target {
+                    layout,
                     channels: outputs,
                     first_channel: group * self.outputs,
-                    bias: bias.map(|bias| &bias[group * self.outputs..]),
+                    after,
                     size: self.output,
                     first: (0, 0),
                     step: (1, 1),
@@ -116,14 +149,14 @@ impl Geometry {
                 let gather = self.gather(group);
                 let read = (group * self.channels, self.channels);
                 let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
-                times(&matrix, weights, |sums| maps.write(&gather, sums));
+                times(&matrix, weights, |sums| target.write(&gather, sums));
             }
         };
         // SAFETY: the blocks of all groups cover all positions of all channels.
         unsafe { filled(self.batch * outputs * self.area_out(), work) }
     }
 
-    fn gradient_of_input(&self, weight: &[f32], dys: &[f32]) -> Vec<f32> {
+    fn gradient_of_input(&self, layout: Layout, weight: &[f32], dys: &[f32]) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
         let weight = self.taps_first(weight);
         let mut dxs = vec![0f32; self.batch * channels * self.area_in()];
@@ -142,20 +175,21 @@ impl Geometry {
                 let source = Source { size: self.output, channels: outputs, read };
                 let gather = Gather::new(source, size, (1, 1), &taps);
                 if rows.is_none() {
-                    rows = Self::rows(&gather, dys, outputs, self.area_out());
+                    rows = Self::rows(layout, &gather, dys, (outputs, self.area_out()));
                 }
                 let weights = self.turned(&weight, group, &elements);
-                let maps = Maps {
+                let target = Target {
+                    layout,
                     channels,
                     first_channel: group * self.channels,
-                    bias: None,
+                    after: After::default(),
                     size: self.input,
                     first,
                     step: self.stride,
                     values: &Shared::new(&mut dxs),
                 };
                 let matrix = Matrix::of(&gather, rows.as_deref(), dys, (self.batch, outputs, read));
-                times(&matrix, &weights, |sums| maps.write(&gather, sums));
+                times(&matrix, &weights, |sums| target.write(&gather, sums));
             }
         }
         dxs
@@ -187,15 +221,21 @@ impl Geometry {
         Packed::rows(&rows, elements.len() * self.outputs, channels)
     }
 
-    fn gradient_of_weight(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
+    fn gradient_of_weight(&self, layout: Layout, xs: &[f32], dys: &[f32]) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
-        let rows = Self::rows(&self.gather(0), xs, channels, self.area_in());
+        let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         let depth = self.depth();
         let mut dweight = vec![0f32; outputs * depth];
         let shared = Shared::new(&mut dweight);
         for group in 0..self.groups {
             let first = group * self.outputs;
-            let gradients = Packed::maps(dys, (self.batch, outputs, self.area_out()), (first, self.outputs));
+            let gradients = match layout {
+                Layout::Apart => Packed::maps(dys, (self.batch, outputs, self.area_out()), (first, self.outputs)),
+                Layout::Together => {
+                    let positions = self.batch * self.area_out();
+                    Packed::new(dys.get(first..).unwrap_or_default(), (outputs, 1), positions, self.outputs)
+                }
+            };
             let gather = self.gather(group);
             let read = (group * self.channels, self.channels);
             let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
@@ -221,8 +261,11 @@ impl Geometry {
         dweight
     }
 
-    fn gradient_of_bias(&self, dys: &[f32]) -> Vec<f32> {
+    fn gradient_of_bias(&self, layout: Layout, dys: &[f32]) -> Vec<f32> {
         let (area, outputs) = (self.area_out(), self.groups * self.outputs);
+        if layout == Layout::Together {
+            return sums_of_columns(dys, outputs, outputs);
+        }
         let sum = |o: usize| {
             let maps = (0..self.batch).map(|n| &dys[(n * outputs + o) * area..][..area]);
             maps.map(|map| f64::from(sum1(map, |dy| dy))).sum::<f64>() as f32
@@ -231,47 +274,93 @@ impl Geometry {
     }
 }
 
-/// Maps with the channels apart that a product is written to: position (i, j) to `first` + (i, j)·`step`.
-struct Maps<'a> {
+/// Maps that a product is written to: position (i, j) to `first` + (i, j)·`step`.
+struct Target<'a> {
+    layout: Layout,
     channels: usize,
     first_channel: usize,
-    bias: Option<&'a [f32]>,
+    after: After<'a>,
     size: (usize, usize),
     first: (usize, usize),
     step: (usize, usize),
     values: &'a Shared<'a>,
 }
 
-impl Maps<'_> {
+impl Target<'_> {
     fn write(&self, gather: &Gather, sums: Sums) {
+        match self.layout {
+            Layout::Apart => self.write_apart(gather, sums),
+            Layout::Together => self.write_together(gather, sums),
+        }
+    }
+
+    /// Calls `each` for what lies in one row of one picture, or in one picture where all positions are written side by side:
+    /// the first position, how many, the picture, and the place of the first one in its map.
+    fn pieces(&self, gather: &Gather, positions: Range<usize>, mut each: impl FnMut(usize, usize, usize, usize)) {
+        let (area, width) = (gather.area(), gather.size().1);
+        let whole = self.step == (1, 1) && self.size == gather.size();
+        let line = if whole { area } else { width };
+        let mut position = positions.start;
+        while position < positions.end {
+            let (picture, within) = (position / area, position % area);
+            let count = (positions.end - position).min(line - position % line);
+            let row = self.first.0 + within / width * self.step.0;
+            let column = self.first.1 + within % width * self.step.1;
+            each(position, count, picture, row * self.size.1 + column);
+            position += count;
+        }
+    }
+
+    fn write_together(&self, gather: &Gather, sums: Sums) {
+        let (width, column) = (sums.columns.len(), self.first_channel + sums.columns.start);
+        let bias = self.after.bias.map_or(&[0.0; PANEL][..width], |bias| &bias[column..][..width]);
+        self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
+            for k in 0..count {
+                let row = picture * self.size.0 * self.size.1 + place + k * self.step.1;
+                let at = row * self.channels + column;
+                // SAFETY: this position's columns belong to this block alone.
+                let into = unsafe { self.values.write(at, width) };
+                let values = &sums.values[(position + k - sums.rows.start) * PANEL..][..PANEL];
+                finish(values, bias, self.after.add.map(|add| &add[at..][..width]), self.after.relu, into);
+            }
+        });
+    }
+
+    fn write_apart(&self, gather: &Gather, sums: Sums) {
         const ROWS: usize = 128;
         let mut turned = [[0f32; ROWS]; PANEL];
         transpose(sums.values, PANEL, (sums.rows.len(), PANEL), turned.as_flattened_mut(), ROWS);
-        let (area, width) = (gather.area(), gather.size().1);
-        let whole = self.step == (1, 1) && self.size == gather.size();
-        for (channel, values) in sums.columns.zip(&turned) {
-            let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-            let (mut position, mut values) = (sums.rows.start, &values[..sums.rows.len()]);
-            // As far as one picture goes, or one of its rows.
-            let line = if whole { area } else { width };
-            while !values.is_empty() {
-                let (picture, within) = (position / area, position % area);
-                let count = values.len().min(line - position % line);
-                let (row, column) =
-                    (self.first.0 + within / width * self.step.0, self.first.1 + within % width * self.step.1);
-                let map = (picture * self.channels + self.first_channel + channel) * self.size.0 * self.size.1;
+        for (channel, values) in sums.columns.clone().zip(&turned) {
+            let channel = self.first_channel + channel;
+            let bias = self.after.bias.map_or(0.0, |bias| bias[channel]);
+            self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
+                let map = (picture * self.channels + channel) * self.size.0 * self.size.1;
                 // SAFETY: these positions of this map belong to this block alone, and so does all between them as long as
                 // this product runs.
-                let into =
-                    unsafe { self.values.write(map + row * self.size.1 + column, (count - 1) * self.step.1 + 1) };
-                let (these, rest) = values.split_at(count);
+                let into = unsafe { self.values.write(map + place, (count - 1) * self.step.1 + 1) };
+                let values = &values[position - sums.rows.start..][..count];
                 if self.step.1 == 1 {
-                    into.iter_mut().zip(these).for_each(|(into, sum)| *into = sum + bias);
+                    into.iter_mut().zip(values).for_each(|(into, sum)| *into = sum + bias);
                 } else {
-                    into.iter_mut().step_by(self.step.1).zip(these).for_each(|(into, sum)| *into = sum + bias);
+                    into.iter_mut().step_by(self.step.1).zip(values).for_each(|(into, sum)| *into = sum + bias);
                 }
-                (position, values) = (position + count, rest);
-            }
+            });
+        }
+    }
+}
+
+vectorised! {
+    /// into = sums + bias + add, and then ReLU or not.
+    fn finish(sums: &[f32], bias: &[f32], add: Option<&[f32]>, relu: bool, into: &mut [f32]) {
+        let width = into.len();
+        let (sums, bias) = (&sums[..width], &bias[..width]);
+        match add {
+            Some(add) => (0..width).for_each(|j| into[j] = sums[j] + bias[j] + add[j]),
+            None => (0..width).for_each(|j| into[j] = sums[j] + bias[j]),
+        }
+        if relu {
+            // A NaN is not below 0 and stays.
+            into.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
         }
     }
 }

@@ -4,14 +4,15 @@
 //! backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
 //! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
-mod cpu;
+pub(crate) mod cpu;
 mod gather;
-mod layout;
+pub(crate) mod layout;
 mod matrix;
 mod reference;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};
+use cpu::Layout;
 
 /// How the kernel walks over the map; pairs are (vertical, horizontal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +45,10 @@ impl Default for Conv2d {
 /// When the shapes do not fit each other, the kernel is larger than the padded map, or a stride, a dilation or `groups`
 /// is zero.
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
-    let geometry = Geometry::new(xs, weight, bias, options)?;
+    let geometry = Geometry::new(xs.dims(), weight, bias, options)?;
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
     match path(&inputs, options) {
-        Path::Cpu => Ok(apply(cpu::Convolution(geometry), &inputs)?.swap_remove(0)),
+        Path::Cpu => Ok(apply(cpu::Convolution { geometry, layout: Layout::Apart }, &inputs)?.swap_remove(0)),
         Path::Candle => {
             let ys = xs.conv2d(weight, options.padding.0, options.stride.0, options.dilation.0, options.groups)?;
             reference::with_bias(&ys, bias)
@@ -77,7 +78,7 @@ fn path(inputs: &[&Tensor], options: &Conv2d) -> Path {
 
 /// The checked sizes of one call.
 #[derive(Debug, Clone)]
-struct Geometry {
+pub(crate) struct Geometry {
     batch: usize,
     groups: usize,
     /// Input channels of a group.
@@ -93,11 +94,12 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
-        let ([batch, channels, h, w], [outputs, per_group, kh, kw]) = (xs.dims(), weight.dims()) else {
+    /// From the input's (N, C, h, w).
+    pub fn new(xs: &[usize], weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
+        let ([batch, channels, h, w], [outputs, per_group, kh, kw]) = (xs, weight.dims()) else {
             bail!(
                 "conv2d: wants xs (N, C, h, w) and weight (O, C/groups, kh, kw), got {:?} and {:?}",
-                xs.dims(),
+                xs,
                 weight.dims()
             );
         };
@@ -105,12 +107,12 @@ impl Geometry {
         let sizes = [channels, outputs, *h, *w, *kh, *kw];
         let steps = [options.stride.0, options.stride.1, options.dilation.0, options.dilation.1, groups];
         if sizes.contains(&0) || steps.contains(&0) {
-            bail!("conv2d: nothing but N may be 0, got xs {:?}, weight {:?} and {options:?}", xs.dims(), weight.dims());
+            bail!("conv2d: nothing but N may be 0, got xs {:?}, weight {:?} and {options:?}", xs, weight.dims());
         }
         if channels != per_group * groups || outputs % groups != 0 {
             bail!(
                 "conv2d: with groups {groups}, xs {:?} wants a weight (O, {}, kh, kw) with O a multiple of {groups}, got {:?}",
-                xs.dims(),
+                xs,
                 channels as f64 / groups as f64,
                 weight.dims()
             );
@@ -158,7 +160,11 @@ impl Geometry {
         self.output.0 * self.output.1
     }
 
-    fn output_shape(&self) -> (usize, usize, usize, usize) {
-        (self.batch, self.groups * self.outputs, self.output.0, self.output.1)
+    pub fn output_shape(&self, layout: Layout) -> (usize, usize, usize, usize) {
+        let ((height, width), outputs) = (self.output, self.groups * self.outputs);
+        match layout {
+            Layout::Apart => (self.batch, outputs, height, width),
+            Layout::Together => (self.batch, height, width, outputs),
+        }
     }
 }

@@ -86,23 +86,23 @@ fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
 
 /// One window on one axis.
 #[derive(Debug, Clone, PartialEq)]
-struct Window {
+pub(crate) struct Window {
     /// The positions inside the map: never empty.
-    span: Range<usize>,
+    pub span: Range<usize>,
     /// What a mean divides by, on this axis.
     divisor: usize,
 }
 
 /// The windows of one call.
 #[derive(Debug, Clone)]
-struct Windows {
-    rows: Vec<Window>,
-    columns: Vec<Window>,
+pub(crate) struct Windows {
+    pub rows: Vec<Window>,
+    pub columns: Vec<Window>,
     input: (usize, usize),
 }
 
 impl Windows {
-    fn fixed(operation: &str, xs: &Tensor, pool: &Pool2d) -> Result<Self> {
+    pub fn fixed(operation: &str, xs: &Tensor, pool: &Pool2d) -> Result<Self> {
         let input = map_size(operation, xs)?;
         let axis = |size: usize, kernel: usize, stride: usize, padding: usize| {
             if kernel == 0 || stride == 0 || 2 * padding > kernel {
@@ -154,7 +154,7 @@ impl Windows {
     }
 
     /// Elements of one pooled map.
-    fn area_out(&self) -> usize {
+    pub fn area_out(&self) -> usize {
         self.rows.len() * self.columns.len()
     }
 

@@ -10,6 +10,7 @@ use super::smooth::dot;
 use super::steps::Steps;
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::{Left, PANEL, Packed, gemm_into};
+use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -381,17 +382,4 @@ impl<K: Gates> Sequence<K> {
         }
         Ok(found)
     }
-}
-
-/// The sums of the first `count` columns of a matrix whose rows start every `stride` values.
-fn sums_of_columns(values: &[f32], stride: usize, count: usize) -> Vec<f32> {
-    let mut sums = vec![0f32; count];
-    let work = |(chunk, sums): (usize, &mut [f32])| {
-        let rows = values.chunks(stride.max(1)).filter(|row| row.len() >= count);
-        for row in rows {
-            sums.iter_mut().zip(&row[chunk * 256..]).for_each(|(sum, value)| *sum += value);
-        }
-    };
-    sums.par_chunks_mut(256).enumerate().for_each(work);
-    sums
 }

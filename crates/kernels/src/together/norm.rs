@@ -1,0 +1,280 @@
+//! Batch norm, an addition and ReLU in one go.
+
+use super::{from_apart, to_apart};
+use crate::activation::relu;
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
+use crate::norm::{batch_norm_eval, batch_norm_train};
+use crate::recurrence::smooth::vectorised;
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// What a batch norm has beside its input; all tensors are (C).
+#[derive(Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// The factor γ.
+    pub weight: &'a Tensor,
+    /// The summand β.
+    pub bias: &'a Tensor,
+    /// Given mean and variance; without them they are the batch's own, and the gradient flows through them as well.
+    pub statistics: Option<(&'a Tensor, &'a Tensor)>,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// y = (x − mean\[c\]) / √(variance\[c\] + eps) · weight\[c\] + bias\[c\] + add, and then ReLU or not.
+///
+/// Shapes: `xs`, `add` and the result (N, h, w, C). Returns the result and, without a gradient, the mean and the biased variance that it was
+/// normalised by. Gradients flow to `xs`, weight, bias and `add`. Ioffe & Szegedy 2015.
+///
+/// # Errors
+/// When shapes do not fit each other, or a channel has fewer than two values where the batch's own statistics are wanted.
+pub fn batch_norm(
+    xs: &Tensor,
+    norm: &BatchNorm,
+    add: Option<&Tensor>,
+    with_relu: bool,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let (n, h, w, c) = xs.dims4()?;
+    let BatchNorm { weight, bias, statistics, eps } = *norm;
+    if weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
+        let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
+        bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
+    }
+    if statistics.is_none() && n * h * w < 2 {
+        bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
+    }
+    let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
+    if !on_cpu_f32(&inputs) {
+        let apart = to_apart(xs)?.contiguous()?;
+        let (ys, mean, variance) = match statistics {
+            None => batch_norm_train(&apart, weight, bias, eps)?,
+            Some((mean, variance)) => {
+                (batch_norm_eval(&apart, weight, bias, mean, variance, eps)?, mean.clone(), variance.clone())
+            }
+        };
+        let ys = from_apart(&ys)?;
+        let ys = add.map_or(Ok(ys.clone()), |add| ys + add)?;
+        return Ok((if with_relu { relu(&ys)? } else { ys }, mean, variance));
+    }
+    let (mean, variance) = match statistics {
+        Some((mean, variance)) => (mean.detach(), variance.detach()),
+        None => with_f32(NAME, xs, |xs| of_batch(xs, c))??,
+    };
+    let scale = |&variance: &f32| (1.0 / (f64::from(variance) + eps).sqrt()) as f32;
+    let node = Normalise {
+        mean: with_f32(NAME, &mean, <[f32]>::to_vec)?,
+        inverse: with_f32(NAME, &variance, |variance| variance.iter().map(scale).collect())?,
+        own: statistics.is_none(),
+        relu: with_relu,
+    };
+    Ok((apply(node, &inputs)?.swap_remove(0), mean, variance))
+}
+
+const NAME: &str = "batch_norm";
+
+/// Positions whose sums are formed in f32; sums over more are in f64.
+const ROWS: usize = 512;
+
+/// The mean and the biased variance of each channel of rows (R, C).
+fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
+    let count = (xs.len() / c) as f64;
+    // Around the first value squares stay small, however far the mean is from zero.
+    let shift = &xs[..c];
+    let (sums, squares) = in_blocks(xs, xs, c, |xs, _, sums, squares| moments(xs, shift, sums, squares));
+    let mean = sums.iter().zip(shift).map(|(sum, &shift)| (f64::from(shift) + sum / count) as f32);
+    let variance =
+        sums.iter().zip(&squares).map(|(sum, square)| (square / count - (sum / count).powi(2)).max(0.0) as f32);
+    let mean = Tensor::from_vec(mean.collect::<Vec<f32>>(), c, &Device::Cpu)?;
+    Ok((mean, Tensor::from_vec(variance.collect::<Vec<f32>>(), c, &Device::Cpu)?))
+}
+
+/// Two sums for each channel, in blocks of rows whose number does not depend on the number of threads.
+fn in_blocks(
+    xs: &[f32],
+    ys: &[f32],
+    c: usize,
+    add: impl Fn(&[f32], &[f32], &mut [f32], &mut [f32]) + Sync,
+) -> (Vec<f64>, Vec<f64>) {
+    let blocks = xs.par_chunks(ROWS * c).zip(ys.par_chunks(ROWS * c)).map(|(xs, ys)| {
+        let (mut a, mut b) = (vec![0f32; c], vec![0f32; c]);
+        xs.chunks_exact(c).zip(ys.chunks_exact(c)).for_each(|(xs, ys)| add(xs, ys, &mut a, &mut b));
+        (a, b)
+    });
+    let blocks: Vec<_> = blocks.collect();
+    let total = |part: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| {
+        let mut total = vec![0f64; c];
+        blocks.iter().for_each(|block| total.iter_mut().zip(part(block)).for_each(|(t, &v)| *t += f64::from(v)));
+        total
+    };
+    (total(|block| &block.0), total(|block| &block.1))
+}
+
+struct Normalise {
+    mean: Vec<f32>,
+    /// 1 / √(variance + eps).
+    inverse: Vec<f32>,
+    /// Whether the statistics are the batch's own.
+    own: bool,
+    relu: bool,
+}
+
+impl Operation for Normalise {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let c = self.mean.len();
+        let ys = with_all_f32(NAME, inputs, |values| {
+            let scale: Vec<f32> =
+                self.inverse.iter().zip(values[1]).map(|(inverse, weight)| inverse * weight).collect();
+            let run = |ys: &Shared| {
+                values[0].par_chunks(ROWS * c).enumerate().for_each(|(block, xs)| {
+                    let start = block * ROWS * c;
+                    // SAFETY: these rows belong to this block alone.
+                    let ys = unsafe { ys.write(start, xs.len()) };
+                    let add = values.get(3).map(|add| &add[start..][..xs.len()]);
+                    for (row, (xs, ys)) in xs.chunks_exact(c).zip(ys.chunks_exact_mut(c)).enumerate() {
+                        let add = add.map(|add| &add[row * c..][..c]);
+                        normalised(xs, &self.mean, &scale, values[2], add, self.relu, ys);
+                    }
+                });
+            };
+            // SAFETY: the blocks cover all rows.
+            unsafe { filled(values[0].len(), run) }
+        })?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (c, wanted) = (self.mean.len(), call.wanted);
+        let all = [&call.inputs[0], &call.inputs[1], &call.outputs[0], &gradients[0]].map(Tensor::clone);
+        with_all_f32(NAME, &all, |values| {
+            let [xs, weight, ys, dys] = [values[0], values[1], values[2], values[3]];
+            // What ReLU lets through.
+            let passed = self.relu.then(|| {
+                let run = |into: &Shared| {
+                    let chunks = dys.par_chunks(ROWS * c).zip(ys.par_chunks(ROWS * c)).enumerate();
+                    chunks.for_each(|(block, (dys, ys))| {
+                        // SAFETY: these rows belong to this block alone.
+                        let into = unsafe { into.write(block * ROWS * c, dys.len()) };
+                        let values = into.iter_mut().zip(dys).zip(ys);
+                        values.for_each(|((into, dy), y)| *into = if *y > 0.0 { *dy } else { 0.0 });
+                    });
+                };
+                // SAFETY: the blocks cover all rows.
+                unsafe { filled(dys.len(), run) }
+            });
+            let dys = passed.as_deref().unwrap_or(dys);
+            let (dbias, dweight) = match self.own || wanted[1] || wanted[2] {
+                true => in_blocks(xs, dys, c, |xs, dys, plain, scaled| sums(xs, dys, &self.mean, plain, scaled)),
+                false => (vec![0.0; c], vec![0.0; c]),
+            };
+            let dbias: Vec<f32> = dbias.iter().map(|&sum| sum as f32).collect();
+            let dweight: Vec<f32> =
+                dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32).collect();
+            let share = if self.own { 1.0 / (xs.len() / c) as f32 } else { 0.0 };
+            let scale: Vec<f32> = self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect();
+            let constant: Vec<f32> = dbias.iter().map(|sum| sum * share).collect();
+            let slope: Vec<f32> =
+                dweight.iter().zip(&self.inverse).map(|(sum, inverse)| sum * share * inverse).collect();
+            let run = |into: &Shared| {
+                let chunks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c)).enumerate();
+                chunks.for_each(|(block, (dys, xs))| {
+                    // SAFETY: these rows belong to this block alone.
+                    let into = unsafe { into.write(block * ROWS * c, dys.len()) };
+                    let rows = into.chunks_exact_mut(c).zip(dys.chunks_exact(c)).zip(xs.chunks_exact(c));
+                    rows.for_each(|((into, dys), xs)| back(xs, dys, &self.mean, &scale, &constant, &slope, into));
+                });
+            };
+            // SAFETY: the blocks cover all rows.
+            let dxs = wanted[0].then(|| unsafe { filled(xs.len(), run) });
+            let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu);
+            let mut found = vec![
+                dxs.map(|dxs| tensor(dxs, 0)).transpose()?,
+                wanted[1].then(|| tensor(dweight, 1)).transpose()?,
+                wanted[2].then(|| tensor(dbias, 2)).transpose()?,
+            ];
+            if call.inputs.len() > 3 {
+                found.push(match passed {
+                    _ if !wanted[3] => None,
+                    Some(passed) => Some(tensor(passed, 3)?),
+                    None => Some(gradients[0].clone()),
+                });
+            }
+            Ok(found)
+        })?
+    }
+}
+
+vectorised! {
+    fn moments(xs: &[f32], shift: &[f32], sums: &mut [f32], squares: &mut [f32]) {
+        let width = xs.len();
+        let (shift, sums, squares) = (&shift[..width], &mut sums[..width], &mut squares[..width]);
+        for j in 0..width {
+            let x = xs[j] - shift[j];
+            sums[j] += x;
+            squares[j] += x * x;
+        }
+    }
+}
+
+vectorised! {
+    /// Σ dy and Σ dy · (x − mean).
+    fn sums(xs: &[f32], dys: &[f32], mean: &[f32], whole: &mut [f32], scaled: &mut [f32]) {
+        let width = xs.len();
+        let (dys, mean, whole, scaled) = (&dys[..width], &mean[..width], &mut whole[..width], &mut scaled[..width]);
+        for j in 0..width {
+            whole[j] += dys[j];
+            scaled[j] += dys[j] * (xs[j] - mean[j]);
+        }
+    }
+}
+
+vectorised! {
+    fn normalised(
+        xs: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        bias: &[f32],
+        add: Option<&[f32]>,
+        relu: bool,
+        ys: &mut [f32],
+    ) {
+        let width = ys.len();
+        let (xs, mean, scale, bias) = (&xs[..width], &mean[..width], &scale[..width], &bias[..width]);
+        for j in 0..width {
+            ys[j] = (xs[j] - mean[j]) * scale[j] + bias[j];
+        }
+        if let Some(add) = add {
+            ys.iter_mut().zip(add).for_each(|(y, add)| *y += add);
+        }
+        if relu {
+            // A NaN is not below 0 and stays.
+            ys.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
+        }
+    }
+}
+
+vectorised! {
+    /// dx = scale · (dy − constant − (x − mean) · slope).
+    fn back(
+        xs: &[f32],
+        dys: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        constant: &[f32],
+        slope: &[f32],
+        dxs: &mut [f32],
+    ) {
+        let width = dxs.len();
+        let (xs, dys, mean) = (&xs[..width], &dys[..width], &mean[..width]);
+        let (scale, constant, slope) = (&scale[..width], &constant[..width], &slope[..width]);
+        for j in 0..width {
+            dxs[j] = scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The largest value of each window and channel.
+
+use super::{from_apart, to_apart};
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
+use crate::pool::{self, Pool2d, Windows};
+use crate::recurrence::smooth::vectorised;
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+/// [`pool::max_pool2d`] from (N, h, w, C) to (N, h', w', C).
+///
+/// # Errors
+/// As [`pool::max_pool2d`].
+pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    if !on_cpu_f32(&[xs]) {
+        return from_apart(&pool::max_pool2d(&to_apart(xs)?.contiguous()?, pool)?);
+    }
+    let windows = Windows::fixed("max_pool2d", &to_apart(xs)?, pool)?;
+    Ok(apply(Max(windows), &[xs])?.swap_remove(0))
+}
+
+/// The mean of each channel over all positions, from (N, h, w, C) to (N, C).
+///
+/// # Errors
+/// When `xs` is not of rank 4.
+pub fn mean(xs: &Tensor) -> Result<Tensor> {
+    match on_cpu_f32(&[xs]) {
+        true => Ok(apply(Mean { area: xs.dim(1)? * xs.dim(2)? }, &[xs])?.swap_remove(0)),
+        false => to_apart(xs)?.contiguous()?.flatten_from(2)?.mean(2),
+    }
+}
+
+struct Mean {
+    area: usize,
+}
+
+impl Operation for Mean {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        "mean"
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let (n, _, _, c) = inputs[0].dims4()?;
+        let mut means = vec![0f32; n * c];
+        with_f32(self.name(), &inputs[0], |xs| {
+            let pictures = means.par_chunks_mut(c.max(1)).zip(xs.par_chunks((self.area * c).max(1)));
+            pictures.for_each(|(means, xs)| {
+                xs.chunks_exact(c).for_each(|xs| means.iter_mut().zip(xs).for_each(|(mean, x)| *mean += x));
+                means.iter_mut().for_each(|mean| *mean /= self.area as f32);
+            });
+        })?;
+        Ok((vec![Value::new(means, (n, c))], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (n, _, _, c) = call.inputs[0].dims4()?;
+        let share = (gradients[0].reshape((n, 1, 1, c))? / self.area as f64)?;
+        Ok(vec![Some(share.broadcast_as(call.inputs[0].shape())?.contiguous()?)])
+    }
+}
+
+struct Max(Windows);
+
+impl Operation for Max {
+    /// For each value of the result, the position in its map that it was found at.
+    type Saved = Vec<u32>;
+
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<u32>)> {
+        let (n, h, w, c) = inputs[0].dims4()?;
+        let (rows, columns) = (&self.0.rows, &self.0.columns);
+        let line = columns.len() * c;
+        let mut places = vec![0u32; if saved { n * rows.len() * line } else { 0 }];
+        let mut run = |xs: &[f32], ys: &Shared| {
+            let work = |unit: usize, places: &mut [u32]| {
+                let (picture, row) = (unit / rows.len(), &rows[unit % rows.len()]);
+                let xs = &xs[picture * h * w * c..][..h * w * c];
+                // SAFETY: this line of the result belongs to this unit alone.
+                let ys = unsafe { ys.write(unit * line, line) };
+                for (j, (column, y)) in columns.iter().zip(ys.chunks_exact_mut(c.max(1))).enumerate() {
+                    let window = row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j));
+                    y.fill(f32::NEG_INFINITY);
+                    match places.get_mut(j * c..(j + 1) * c) {
+                        Some(places) => {
+                            places.fill((row.span.start * w + column.span.start) as u32);
+                            window.for_each(|at| larger_and_place(&xs[at * c..][..c], at as u32, y, places));
+                        }
+                        None => window.for_each(|at| larger(&xs[at * c..][..c], y)),
+                    }
+                }
+            };
+            if saved && line > 0 {
+                places.par_chunks_mut(line).enumerate().for_each(|(unit, places)| work(unit, places));
+            } else {
+                (0..n * rows.len()).into_par_iter().for_each(|unit| work(unit, &mut []));
+            }
+        };
+        // SAFETY: the units cover all lines.
+        let ys = with_f32(self.name(), &inputs[0], |xs| unsafe { filled(n * rows.len() * line, |ys| run(xs, ys)) })?;
+        Ok((vec![Value::new(ys, (n, rows.len(), columns.len(), c))], places))
+    }
+
+    fn backward(&self, call: &Call<Vec<u32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (_, h, w, c) = call.inputs[0].dims4()?;
+        let mut dxs = vec![0f32; call.inputs[0].elem_count()];
+        let size_out = self.0.area_out() * c;
+        with_f32(self.name(), &gradients[0], |dys| {
+            let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
+            pictures.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
+                for (i, (dy, &place)) in dys.iter().zip(places).enumerate() {
+                    dxs[place as usize * c + i % c] += dy;
+                }
+            });
+        })?;
+        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
+    }
+}
+
+vectorised! {
+    /// y = max(x, y); a NaN is the largest value.
+    fn larger(xs: &[f32], ys: &mut [f32]) {
+        xs.iter().zip(ys).for_each(|(&x, y)| *y = if *y >= x || y.is_nan() { *y } else { x });
+    }
+}
+
+vectorised! {
+    fn larger_and_place(xs: &[f32], at: u32, ys: &mut [f32], places: &mut [u32]) {
+        for ((&x, y), place) in xs.iter().zip(ys).zip(places) {
+            let stays = *y >= x || y.is_nan();
+            (*y, *place) = if stays { (*y, *place) } else { (x, at) };
+        }
+    }
+}

@@ -1,0 +1,114 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::norm::batch_norm_train;
+use crate::numbers::numbers;
+use crate::pool::{self, Pool2d};
+use candle_core::{DType, Device, Var};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+fn var(seed: u64, shape: &[usize], dtype: DType) -> Var {
+    let values = numbers(seed, shape.iter().product());
+    let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+    Var::from_tensor(&tensor).unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The result and the gradients of all inputs, under a loss that looks at each value.
+fn outcome(vars: &[Var], ys: &Tensor) -> Vec<Vec<f64>> {
+    let weights = var(99, ys.dims(), ys.dtype());
+    let store = (ys * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    std::iter::once(flat(ys)).chain(vars.iter().map(|var| flat(store.get(var.as_tensor()).unwrap()))).collect()
+}
+
+fn assert_close(found: &[Vec<f64>], wanted: &[Vec<f64>]) {
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let largest = wanted.iter().fold(0.1f64, |largest, value| largest.max(value.abs()));
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found - wanted).abs() <= 1e-5 * largest, "{i}: {found} instead of {wanted}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 40, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn convolutions_are_those_of_maps_apart(
+        n in 1usize..3, c in 1usize..40, o in 1usize..40, h in 3usize..9, w in 3usize..9, kernel in 1usize..4,
+        stride in 1usize..3, padding in 0usize..2, groups in 1usize..3, bias: bool, seed in 0u64..1000,
+    ) {
+        let options = Conv2d { stride: (stride, stride), padding: (padding, padding), groups, ..Conv2d::default() };
+        let shapes: [&[usize]; 3] = [&[n, groups * c, h, w], &[groups * o, c, kernel, kernel], &[groups * o]];
+        let mut vars: Vec<Var> = shapes.iter().enumerate().map(|(i, s)| var(seed + i as u64, s, DType::F32)).collect();
+        vars.truncate(if bias { 3 } else { 2 });
+        let bias = bias.then(|| vars[2].as_tensor());
+        let (xs, weight) = (vars[0].as_tensor(), vars[1].as_tensor());
+        let wanted = conv::conv2d(xs, weight, bias, &options).unwrap();
+        let found = to_apart(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap()).unwrap();
+        assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
+        let prepared = PreparedConv2d::new(weight, bias, &options).unwrap();
+        let add = from_apart(&var(7, wanted.dims(), DType::F32)).unwrap();
+        let found = prepared.forward(&from_apart(xs).unwrap(), Some(&add), true).unwrap();
+        let wanted = (from_apart(&wanted).unwrap() + add).unwrap().relu().unwrap();
+        assert_close(&[flat(&found)], &[flat(&wanted)]);
+    }
+
+    #[test]
+    fn pools_are_those_of_maps_apart(
+        n in 1usize..3, c in 1usize..40, h in 3usize..9, w in 3usize..9, kernel in 1usize..4, stride in 1usize..3,
+        ceil_mode: bool, seed in 0u64..1000,
+    ) {
+        let padding = (kernel / 2, kernel / 2);
+        let pool = Pool2d { ceil_mode, padding, ..Pool2d::new((kernel, kernel), (stride, stride)) };
+        let vars = [var(seed, &[n, c, h, w], DType::F32)];
+        let wanted = pool::max_pool2d(&vars[0], &pool).unwrap();
+        let found = to_apart(&max_pool2d(&from_apart(&vars[0]).unwrap(), &pool).unwrap()).unwrap();
+        assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
+        let wanted = vars[0].flatten_from(2).unwrap().mean(2).unwrap();
+        assert_close(&outcome(&vars, &mean(&from_apart(&vars[0]).unwrap()).unwrap()), &outcome(&vars, &wanted));
+    }
+
+    #[test]
+    fn batch_norms_are_those_of_maps_apart(
+        n in 1usize..4, c in 1usize..40, h in 2usize..30, w in 1usize..30, own: bool, add: bool, with_relu: bool,
+        seed in 0u64..1000,
+    ) {
+        let shapes: [&[usize]; 4] = [&[n, c, h, w], &[c], &[c], &[n, c, h, w]];
+        // Wide, so that no value lies so near to zero that rounding decides what ReLU does.
+        let both = |dtype| {
+            let mut vars: Vec<Var> = shapes.iter().enumerate().map(|(i, s)| var(seed + i as u64, s, dtype)).collect();
+            vars.truncate(if add { 4 } else { 3 });
+            let turned: Vec<Tensor> = [0, 3].iter().filter_map(|&i| vars.get(i)).map(|v| from_apart(v).unwrap()).collect();
+            let (mean, variance) = (var(8, &[c], dtype), var(9, &[c], dtype).sqr().unwrap());
+            let norm = BatchNorm {
+                weight: &vars[1], bias: &vars[2], statistics: (!own).then_some((&mean, &variance)), eps: 1e-3,
+            };
+            let (ys, mean, variance) = batch_norm(&turned[0], &norm, turned.get(1), with_relu).unwrap();
+            let mut found = outcome(&vars, &ys);
+            found.extend([flat(&mean), flat(&variance)]);
+            found
+        };
+        assert_close(&both(DType::F32), &both(DType::F64));
+    }
+}
+
+#[test]
+fn a_mean_far_from_zero_keeps_the_variance_of_the_batch() {
+    let values: Vec<f32> = numbers(3, 2 * 400 * 300).iter().map(|value| 1000.0 + value).collect();
+    let xs = Tensor::from_vec(values, (2, 20, 20, 300), &Device::Cpu).unwrap();
+    let ones = Tensor::ones(300, DType::F32, &Device::Cpu).unwrap();
+    let norm = BatchNorm { weight: &ones, bias: &ones, statistics: None, eps: 1e-5 };
+    let (_, mean, variance) = batch_norm(&xs, &norm, None, false).unwrap();
+    let wide = to_apart(&xs).unwrap().contiguous().unwrap().to_dtype(DType::F64).unwrap();
+    let ones = ones.to_dtype(DType::F64).unwrap();
+    let (_, wanted_mean, wanted) = batch_norm_train(&wide, &ones, &ones, 1e-5).unwrap();
+    flat(&mean).iter().zip(flat(&wanted_mean)).for_each(|(found, wanted)| assert!((found - wanted).abs() < 1e-3));
+    flat(&variance).iter().zip(flat(&wanted)).for_each(|(found, wanted)| assert!((found / wanted - 1.0).abs() < 1e-3));
+}
