@@ -3,6 +3,7 @@
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
 use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
@@ -101,11 +102,11 @@ impl Encoder for ConvNet {
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let last = position(NAME, &self.layers, name, images)?;
-        let mut xs = images.clone();
+        let mut xs = Map::new(images)?;
         for block in self.blocks.iter().take(last + 1) {
             xs = block.forward(&xs, mode)?;
         }
-        Ok(xs)
+        xs.apart()
     }
 
     fn classes(&self) -> Option<usize> {
@@ -120,7 +121,7 @@ impl Encoder for ConvNet {
         Ok(Box::new(Self {
             blocks: self.blocks.iter().map(ConvNorm::folded).collect::<Result<_>>()?,
             layers: self.layers.clone(),
-            head: self.head.as_ref().map(Head::for_inference),
+            head: self.head.as_ref().map(Head::for_inference).transpose()?,
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! The one trait of all image networks.
 
+use crate::map::Map;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,7 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// When the images have another shape.
     fn pooled(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        mean_over_positions(&self.map(images, mode)?)
+        Map::new(&self.map(images, mode)?)?.mean()
     }
 
     /// The logits of the classes, (N, classes).
@@ -95,11 +96,6 @@ pub trait Encoder: Send + Sync {
     fn stride(&self) -> usize {
         self.layers().last().map_or(1, |last| last.stride)
     }
-}
-
-/// (N, C, h, w) → (N, C).
-pub(crate) fn mean_over_positions(map: &Tensor) -> Result<Tensor> {
-    map.flatten_from(2)?.mean(2)
 }
 
 pub(crate) fn no_head(network: &str) -> candle_core::Error {

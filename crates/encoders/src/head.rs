@@ -1,11 +1,10 @@
 //! The classification head, wanted or merely found in a file.
 
-use crate::encoder::mean_over_positions;
-use crate::layers::{Conv2d, Conv2dConfig, ConvInitial};
+use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
 use crate::network::{NetworkConfig, head_prefix};
 use candle_core::{Result, Tensor};
 use candle_nn::{Linear, Module};
-use candlewick_kernels::activation::relu;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, SafetensorsFile, VarBuilder};
 
 /// How many classes the head in a file tells apart, for a network by name; `None` where the file holds no head.
@@ -42,7 +41,7 @@ pub(crate) enum Head {
     /// Mean over the positions, then a linear layer (He et al. 2015).
     Linear(Linear),
     /// Dropout, a 1×1 convolution, ReLU, then the mean over the positions (Iandola et al. 2016).
-    Conv { conv: Conv2d, dropout: f64 },
+    Conv { conv: ConvNorm, dropout: f64 },
 }
 
 impl Head {
@@ -59,7 +58,7 @@ impl Head {
         let Some(classes) = classes(config, &vb)? else { return Ok(None) };
         let layer = Conv2dConfig { bias: true, initial: ConvInitial::Normal(0.01), ..Conv2dConfig::new(1) };
         let conv = Conv2d::new(channels, classes, &layer, vb)?;
-        Ok(Some(Self::Conv { conv, dropout: config.dropout }))
+        Ok(Some(Self::Conv { conv: ConvNorm::new(conv, None, true), dropout: config.dropout }))
     }
 
     pub(crate) fn classes(&self) -> usize {
@@ -72,18 +71,18 @@ impl Head {
     /// (N, C, h, w) → (N, classes).
     pub(crate) fn forward(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         match self {
-            Self::Linear(linear) => linear.forward(&mean_over_positions(map)?),
-            Self::Conv { conv, dropout } => mean_over_positions(&relu(&conv.forward(&mode.dropout(map, *dropout)?)?)?),
+            Self::Linear(linear) => linear.forward(&Map::new(map)?.mean()?),
+            Self::Conv { conv, dropout } => conv.forward(&Map::new(map)?.dropout(*dropout, mode)?, mode)?.mean(),
         }
     }
 
     /// The same head without gradients and dropout.
-    pub(crate) fn for_inference(&self) -> Self {
-        match self {
+    pub(crate) fn for_inference(&self) -> Result<Self> {
+        Ok(match self {
             Self::Linear(linear) => {
                 Self::Linear(Linear::new(linear.weight().detach(), linear.bias().map(Tensor::detach)))
             }
-            Self::Conv { conv, .. } => Self::Conv { conv: conv.detached(), dropout: 0.0 },
-        }
+            Self::Conv { conv, .. } => Self::Conv { conv: conv.folded()?, dropout: 0.0 },
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! The layers that image networks are made of, with PyTorch's names and initial values.
 
-use candle_core::{Result, Tensor, Var};
+use crate::map::Map;
+use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::relu;
-use candlewick_kernels::conv;
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train};
+use candlewick_kernels::{conv, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -94,8 +95,23 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the input has another number of channels or is smaller than the kernel.
-    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        conv::conv2d(xs, &self.weight, self.bias.as_ref(), &self.config)
+    pub fn forward(&self, xs: &Map) -> Result<Map> {
+        xs.convolve(self)
+    }
+
+    /// The weight (O, C / groups, kernel, kernel).
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The bias (O).
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// How it goes over its input.
+    pub fn config(&self) -> &conv::Conv2d {
+        &self.config
     }
 
     /// The channels O of the output.
@@ -159,27 +175,45 @@ impl BatchNorm2d {
         Ok(Self { weight, bias, running_mean, running_var, eps: config.eps, momentum: config.momentum })
     }
 
-    /// (N, C, h, w) → (N, C, h, w).
+    /// (N, C, h, w) → (N, C, h, w), and then the sum with `add` and ReLU, where they are wanted.
     ///
     /// # Errors
     /// When the input has another number of channels, or only one value a channel in training.
-    pub fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        if mode.is_training() && self.weight.track_op() {
-            return self.train(xs);
-        }
-        let (mean, variance) = (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
-        batch_norm_eval(xs, &self.weight, &self.bias, &mean, &variance, self.eps)
+    pub fn forward(&self, xs: &Map, add: Option<&Map>, relu: bool, mode: &mut Mode) -> Result<Map> {
+        xs.normalise(self, add, relu, mode)
     }
 
-    fn train(&self, xs: &Tensor) -> Result<Tensor> {
-        let (n, _, h, w) = xs.dims4()?;
-        let count = (n * h * w) as f64;
-        if count < 2.0 {
+    /// The same on tensors of either layout.
+    pub(crate) fn run(
+        &self,
+        xs: &Tensor,
+        together: bool,
+        add: Option<&Tensor>,
+        with_relu: bool,
+        mode: &mut Mode,
+    ) -> Result<Tensor> {
+        let train = mode.is_training() && self.weight.track_op();
+        let count = (xs.elem_count() / self.weight.elem_count()) as f64;
+        if train && count < 2.0 {
             candle_core::bail!("batch norm: needs more than one value a channel in training, got {:?}", xs.dims())
         }
-        let (ys, mean, variance) = batch_norm_train(xs, &self.weight, &self.bias, self.eps)?;
-        self.record(&self.running_mean, &mean)?;
-        self.record(&self.running_var, &(variance * (count / (count - 1.0)))?)?;
+        let (mean, variance) = (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
+        let (weight, bias, eps) = (&self.weight, &self.bias, self.eps);
+        let (ys, mean, variance) = if together {
+            let statistics = (!train).then_some((&mean, &variance));
+            together::batch_norm(xs, &together::BatchNorm { weight, bias, statistics, eps }, add, with_relu)?
+        } else {
+            let (ys, mean, variance) = match train {
+                true => batch_norm_train(xs, weight, bias, eps)?,
+                false => (batch_norm_eval(xs, weight, bias, &mean, &variance, eps)?, mean, variance),
+            };
+            let ys = add.map_or(Ok(ys.clone()), |add| ys + add)?;
+            (if with_relu { relu(&ys)? } else { ys }, mean, variance)
+        };
+        if train {
+            self.record(&self.running_mean, &mean)?;
+            self.record(&self.running_var, &(variance * (count / (count - 1.0)))?)?;
+        }
         Ok(ys)
     }
 
@@ -203,27 +237,46 @@ pub struct ConvNorm {
     conv: Conv2d,
     norm: Option<BatchNorm2d>,
     relu: bool,
+    /// The convolution with its weights packed, for inference on the CPU.
+    prepared: Option<together::PreparedConv2d>,
 }
 
 impl ConvNorm {
     /// The three in a row.
     pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>, relu: bool) -> Self {
-        Self { conv, norm, relu }
+        Self { conv, norm, relu, prepared: None }
     }
 
     /// (N, C, h, w) → (N, O, h', w').
     ///
     /// # Errors
     /// As the layers say.
-    pub fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let mut ys = self.conv.forward(xs)?;
-        if let Some(norm) = &self.norm {
-            ys = norm.forward(&ys, mode)?;
-        }
-        if self.relu { relu(&ys) } else { Ok(ys) }
+    pub fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.forward_onto(xs, None, mode)
     }
 
-    /// The same function in evaluation as one convolution without a graph.
+    /// The same with `add` added before ReLU, as a residual block ends.
+    ///
+    /// # Errors
+    /// As the layers say, and when `add` has another shape than the result.
+    pub fn forward_onto(&self, xs: &Map, add: Option<&Map>, mode: &mut Mode) -> Result<Map> {
+        if let Some(prepared) = &self.prepared {
+            return xs.convolve_prepared(prepared, add, self.relu);
+        }
+        let ys = self.conv.forward(xs)?;
+        if let Some(norm) = &self.norm {
+            return norm.forward(&ys, add, self.relu, mode);
+        }
+        let ys = add.map_or(Ok(ys.clone()), |add| ys.add(add))?;
+        if self.relu { ys.relu() } else { Ok(ys) }
+    }
+
+    /// The channels O of the output.
+    pub fn out_channels(&self) -> usize {
+        self.conv.out_channels()
+    }
+
+    /// The same function in evaluation as one convolution without a graph, its weights packed where that helps.
     ///
     /// weight' = weight · scale and bias' = bias · scale + shift, with scale = γ / √(σ² + eps) and shift = β − μ · scale.
     ///
@@ -239,6 +292,10 @@ impl ConvNorm {
                 None => shift,
             });
         }
-        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu })
+        let prepared = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
+            true => Some(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
+            false => None,
+        };
+        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu, prepared })
     }
 }

@@ -7,10 +7,10 @@
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
 use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
-use candlewick_kernels::activation::relu;
-use candlewick_kernels::pool::{Pool2d, max_pool2d};
+use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
 
 /// The shape of a residual block.
@@ -104,11 +104,11 @@ impl Encoder for ResNet {
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let last = position(self.name, &self.layers, name, images)?;
-        let mut xs = max_pool2d(&self.stem.forward(images, mode)?, &self.pool)?;
+        let mut xs = self.stem.forward(&Map::new(images)?, mode)?.max_pool(&self.pool)?;
         for block in self.stages.iter().take(last + 1).flatten() {
             xs = block.forward(&xs, mode)?;
         }
-        Ok(xs)
+        xs.apart()
     }
 
     fn classes(&self) -> Option<usize> {
@@ -127,7 +127,7 @@ impl Encoder for ResNet {
             pool: self.pool,
             stages: self.stages.iter().map(folded).collect::<Result<_>>()?,
             layers: self.layers.clone(),
-            head: self.head.as_ref().map(Head::for_inference),
+            head: self.head.as_ref().map(Head::for_inference).transpose()?,
         }))
     }
 }
@@ -154,7 +154,7 @@ impl Residual {
             let last = index + 1 == plan.len();
             let initial = if last && zero_init { 0.0 } else { 1.0 };
             let (conv, norm) = (vb.pp(format!("conv{}", index + 1)), vb.pp(format!("bn{}", index + 1)));
-            branch.push(conv_norm((inputs, outputs), (kernel, stride), initial, !last, conv, norm)?);
+            branch.push(conv_norm((inputs, outputs), (kernel, stride), initial, true, conv, norm)?);
             inputs = outputs;
         }
         let downsample = if stride == 1 && channels == inputs {
@@ -166,16 +166,18 @@ impl Residual {
         Ok(Self { branch, downsample })
     }
 
-    fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let mut ys = xs.clone();
-        for layer in &self.branch {
-            ys = layer.forward(&ys, mode)?;
-        }
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         let shortcut = match &self.downsample {
             Some(layer) => layer.forward(xs, mode)?,
             None => xs.clone(),
         };
-        relu(&(ys + shortcut)?)
+        let mut ys = xs.clone();
+        for (index, layer) in self.branch.iter().enumerate() {
+            // The last one adds what the shortcut brings, before its ReLU.
+            let add = (index + 1 == self.branch.len()).then_some(&shortcut);
+            ys = layer.forward_onto(&ys, add, mode)?;
+        }
+        Ok(ys)
     }
 
     fn folded(&self) -> Result<Self> {

@@ -6,9 +6,10 @@
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
 use crate::head::Head;
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
 use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
-use candlewick_kernels::pool::{Pool2d, max_pool2d};
+use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
 
 /// A row of the network's table.
@@ -117,11 +118,11 @@ impl Encoder for SqueezeNet {
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let last = position(NAME, &self.layers, name, images)?;
-        let mut xs = images.clone();
+        let mut xs = Map::new(images)?;
         for part in self.parts.iter().take(last + 1) {
             xs = part.forward(&xs, mode)?;
         }
-        Ok(xs)
+        xs.apart()
     }
 
     fn classes(&self) -> Option<usize> {
@@ -136,20 +137,20 @@ impl Encoder for SqueezeNet {
         Ok(Box::new(Self {
             parts: self.parts.iter().map(Part::folded).collect::<Result<_>>()?,
             layers: self.layers.clone(),
-            head: self.head.as_ref().map(Head::for_inference),
+            head: self.head.as_ref().map(Head::for_inference).transpose()?,
         }))
     }
 }
 
 impl Part {
-    fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         match self {
             Part::Conv(conv) => conv.forward(xs, mode),
-            Part::Pool(pool) => max_pool2d(xs, pool),
+            Part::Pool(pool) => xs.max_pool(pool),
             Part::Fire(fire) => {
                 let [squeeze, expand1x1, expand3x3] = fire.as_ref();
                 let xs = squeeze.forward(xs, mode)?;
-                Tensor::cat(&[expand1x1.forward(&xs, mode)?, expand3x3.forward(&xs, mode)?], 1)
+                expand1x1.forward(&xs, mode)?.beside(&expand3x3.forward(&xs, mode)?)
             }
         }
     }
