@@ -54,6 +54,10 @@ fn large_maps_and_many_channels_are_the_reference() {
         (2, 3, 5, (20, 40), 1, 1, 0),
         (1, 2, 3, (3, 700), 3, 1, 1),
         (2, 40, 26, (15, 14), 3, 1, 1),
+        // Four outputs at a time.
+        (2, 64, 36, (15, 14), 3, 1, 1),
+        (1, 256, 256, (7, 7), 3, 1, 1),
+        (3, 32, 33, (1, 2), 3, 1, 1),
     ] {
         let options = Conv2d { stride: (stride, stride), padding: (padding, padding), ..Conv2d::default() };
         let inputs =

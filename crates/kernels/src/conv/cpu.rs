@@ -6,8 +6,9 @@
 
 use super::Geometry;
 use super::gather::{Gather, Source};
-use super::layout::{together, transpose};
+use super::layout::{apart, together, transpose};
 use super::matrix::{Matrix, Transposed};
+use super::winograd::Winograd;
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{PANEL, Packed};
@@ -43,7 +44,7 @@ impl Operation for Convolution {
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let g = &self.geometry;
         let ys = with_all_f32("conv2d", inputs, |values| {
-            let packed = g.packed(values[1]);
+            let packed = g.packed(values[1], false);
             let after = After { bias: values.get(2).copied(), add: None, relu: false };
             g.forward(self.layout, values[0], &packed, after)
         })?;
@@ -78,6 +79,16 @@ pub struct After<'a> {
     pub relu: bool,
 }
 
+/// Positions from which on turning the weights for Winograd's products costs less than it saves.
+const WORTH_TURNING: usize = 1024;
+
+/// The weights of a convolution, ready for products.
+pub enum Weights {
+    /// Of each group, (taps · C/groups, O/groups).
+    Direct(Vec<Packed>),
+    Winograd(Winograd),
+}
+
 impl Geometry {
     /// The distance of kernel element (u, v) from where the kernel stands.
     fn tap(&self, u: usize, v: usize) -> (isize, isize) {
@@ -110,11 +121,14 @@ impl Geometry {
         turned
     }
 
-    /// The weights of each group, (taps · C/groups, O/groups), ready for products.
-    pub fn packed(&self, weight: &[f32]) -> Vec<Packed> {
+    /// The weights, ready for products: of this call alone, or of many.
+    pub fn packed(&self, weight: &[f32], many: bool) -> Weights {
+        if Winograd::suits(self) && (many || self.batch * self.area_out() >= WORTH_TURNING) {
+            return Weights::Winograd(Winograd::new(self, weight));
+        }
         let groups = self.taps_first(weight);
         let groups = groups.chunks_exact(self.outputs * self.depth());
-        groups.map(|weight| Packed::transposed(weight, self.outputs, self.depth())).collect()
+        Weights::Direct(groups.map(|weight| Packed::transposed(weight, self.outputs, self.depth())).collect())
     }
 
     /// Maps with the channels together, unless they lie apart and each position reads its own place alone.
@@ -131,9 +145,16 @@ impl Geometry {
     }
 
     /// The result for maps and packed weights.
-    pub fn forward(&self, layout: Layout, xs: &[f32], packed: &[Packed], after: After) -> Vec<f32> {
+    pub fn forward(&self, layout: Layout, xs: &[f32], weights: &Weights, after: After) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
+        let packed = match weights {
+            Weights::Direct(packed) => packed,
+            Weights::Winograd(weights) => {
+                let ys = weights.forward(self, rows.as_deref().unwrap_or(xs), after);
+                return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
+            }
+        };
         let work = |ys: &Shared| {
             for (group, weights) in packed.iter().enumerate() {
                 let target = Target {
@@ -157,6 +178,12 @@ impl Geometry {
     }
 
     fn gradient_of_input(&self, layout: Layout, weight: &[f32], dys: &[f32]) -> Vec<f32> {
+        let back =
+            Self { channels: self.outputs, outputs: self.channels, input: self.output, output: self.input, ..*self };
+        if Winograd::suits(&back) && self.batch * self.area_in() >= WORTH_TURNING {
+            let weights = back.packed(&self.mirrored(weight), false);
+            return back.forward(layout, dys, &weights, After::default());
+        }
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
         let weight = self.taps_first(weight);
         let mut dxs = vec![0f32; self.batch * channels * self.area_in()];
@@ -193,6 +220,19 @@ impl Geometry {
             }
         }
         dxs
+    }
+
+    /// The weights (C, O, taps) of (O, C, taps), each kernel turned by half a turn: those that lead back.
+    fn mirrored(&self, weight: &[f32]) -> Vec<f32> {
+        let (channels, outputs, taps) = (self.channels, self.outputs, self.kernel.0 * self.kernel.1);
+        let mut turned = vec![0f32; weight.len()];
+        turned.par_chunks_exact_mut(outputs * taps).enumerate().for_each(|(channel, turned)| {
+            for (output, turned) in turned.chunks_exact_mut(taps).enumerate() {
+                let kernel = &weight[(output * channels + channel) * taps..][..taps];
+                turned.iter_mut().zip(kernel.iter().rev()).for_each(|(turned, value)| *turned = *value);
+            }
+        });
+        turned
     }
 
     /// The kernel's elements that read x at `first` plus multiples of the stride, and where in y they stand then.
@@ -351,7 +391,7 @@ impl Target<'_> {
 
 vectorised! {
     /// into = sums + bias + add, and then ReLU or not.
-    fn finish(sums: &[f32], bias: &[f32], add: Option<&[f32]>, relu: bool, into: &mut [f32]) {
+    pub fn finish(sums: &[f32], bias: &[f32], add: Option<&[f32]>, relu: bool, into: &mut [f32]) {
         let width = into.len();
         let (sums, bias) = (&sums[..width], &bias[..width]);
         match add {

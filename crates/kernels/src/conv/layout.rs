@@ -11,6 +11,11 @@ pub fn together(maps: &[f32], channels: usize, area: usize) -> Vec<f32> {
     turned(maps, (channels, area), BLOCK)
 }
 
+/// (N, P, C) to (N, C, P).
+pub fn apart(rows: &[f32], channels: usize, area: usize) -> Vec<f32> {
+    turned(rows, (area, channels), 64)
+}
+
 /// The transpose of each (rows, columns) matrix; threads take `block` columns at a time.
 fn turned(values: &[f32], (rows, columns): (usize, usize), block: usize) -> Vec<f32> {
     let (size, blocks) = (rows * columns, columns.div_ceil(block));
@@ -72,6 +77,7 @@ mod tests {
                 let (n, p, c) = (at / (channels * area), at / channels % area, at % channels);
                 assert_eq!(*value, maps[(n * channels + c) * area + p]);
             }
+            assert_eq!(apart(&rows, channels, area), maps);
         }
     }
 }

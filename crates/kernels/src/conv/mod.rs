@@ -9,6 +9,7 @@ mod gather;
 pub(crate) mod layout;
 mod matrix;
 mod reference;
+mod winograd;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};

@@ -65,12 +65,13 @@ pub fn parts(count: usize, most: usize, unit: usize) -> Vec<Range<usize>> {
 
 /// What a thread works with; it keeps its room from call to call.
 #[derive(Default)]
-struct Scratch {
-    room: Vec<f32>,
-    sums: Vec<f32>,
+pub struct Scratch {
+    pub room: Vec<f32>,
+    pub sums: Vec<f32>,
 }
 
-fn with_scratch(work: impl FnOnce(&mut Scratch)) {
+/// Runs `work` with what this thread keeps.
+pub fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }

@@ -1,9 +1,8 @@
 //! A convolution for inference, its weights packed once.
 
-use crate::conv::cpu::{After, Layout};
+use crate::conv::cpu::{After, Layout, Weights};
 use crate::conv::{Conv2d, Geometry};
 use crate::node::{on_cpu_f32, with_f32};
-use crate::product::Packed;
 use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ pub struct PreparedConv2d {
     weight: Tensor,
     bias: Option<Vec<f32>>,
     options: Conv2d,
-    packed: Arc<Vec<Packed>>,
+    packed: Arc<Weights>,
 }
 
 impl PreparedConv2d {
@@ -28,7 +27,7 @@ impl PreparedConv2d {
         let extent = |kernel: usize, dilation: usize| dilation * kernel.saturating_sub(1) + 1;
         let smallest = [1, per_group * options.groups, extent(kh, options.dilation.0), extent(kw, options.dilation.1)];
         let geometry = Geometry::new(&smallest, weight, bias, options)?;
-        let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.packed(weight))?);
+        let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.packed(weight, true))?);
         let bias = bias.map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
         Ok(Self { weight: weight.detach(), bias, options: *options, packed })
     }

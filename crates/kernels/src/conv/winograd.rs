@@ -1,0 +1,198 @@
+//! Winograd's F(2×2, 3×3): four outputs of a 3×3 kernel from sixteen products instead of thirty-six.
+//!
+//! Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A for each tile of 2×2 outputs, d being the 4×4 inputs that it reads. Over all channels the
+//! sixteen elementwise products are sixteen products of matrices, (tiles, C) times (C, O). In f32 its error is that of the
+//! sums themselves, within a small factor: the tests hold it to the same 1e-5 of the largest value.
+//!
+//! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
+
+use super::Geometry;
+use super::cpu::{After, finish};
+use crate::product::blocks::{Scratch, TILE, parts, with_scratch};
+use crate::product::{Left, PANEL, Packed};
+use crate::recurrence::smooth::vectorised;
+use crate::team::{Shared, filled};
+use rayon::prelude::*;
+
+/// Values of the turned inputs that a thread holds at a time.
+const HELD: usize = 150_000;
+
+/// Channels that are turned at a time.
+const LANES: usize = 16;
+
+/// The weights of the sixteen products, each (C, O).
+pub struct Winograd(Vec<Packed>);
+
+impl Winograd {
+    /// Whether it serves, and whether it saves time: with many channels the weights, sixteen for nine, no longer stay near.
+    pub fn suits(g: &Geometry) -> bool {
+        let one = (1, 1);
+        g.kernel == (3, 3)
+            && (g.stride, g.dilation, g.padding, g.groups) == (one, one, one, 1)
+            && (32..=256).contains(&g.channels)
+            && g.channels.is_multiple_of(LANES)
+            && g.outputs >= 32
+    }
+
+    /// From weights (O, C, 3, 3).
+    pub fn new(g: &Geometry, weight: &[f32]) -> Self {
+        let (c, o) = (g.channels, g.outputs);
+        let mut turned = vec![0f32; 16 * o * c];
+        {
+            let shared = Shared::new(&mut turned);
+            weight.par_chunks_exact(9 * c).enumerate().for_each(|(output, kernels)| {
+                for (channel, kernel) in kernels.chunks_exact(9).enumerate() {
+                    for (i, value) in of_kernel(kernel).into_iter().enumerate() {
+                        // SAFETY: this output's values belong to this unit alone.
+                        let into = unsafe { shared.write((i * o + output) * c + channel, 1) };
+                        into[0] = value;
+                    }
+                }
+            });
+        }
+        Self(turned.chunks_exact(o * c).map(|weight| Packed::transposed(weight, o, c)).collect())
+    }
+
+    /// The result (N, h, w, O) for maps (N, h, w, C).
+    pub fn forward(&self, g: &Geometry, xs: &[f32], after: After) -> Vec<f32> {
+        let (height, width) = (g.output.0.div_ceil(2), g.output.1.div_ceil(2));
+        let tiles = g.batch * height * width;
+        let most = (HELD / (16 * g.channels) / TILE).clamp(1, 8) * TILE;
+        // Enough blocks for all threads to end at about the same time.
+        let most = most.min(tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(TILE));
+        let blocks = parts(tiles, most.max(1), TILE);
+        let work = |ys: &Shared| {
+            blocks.par_iter().for_each(|block| {
+                with_scratch(|Scratch { room, sums }| {
+                    let (count, c) = (block.len(), g.channels);
+                    room.resize(16 * count * c, 0.0);
+                    sums.resize(16 * count * PANEL, 0.0);
+                    let place = |tile: usize| {
+                        let within = tile % (height * width);
+                        (tile / (height * width), 2 * (within / width), 2 * (within % width))
+                    };
+                    for (k, tile) in block.clone().enumerate() {
+                        let (picture, i, j) = place(tile);
+                        let picture = &xs[picture * g.area_in() * c..][..g.area_in() * c];
+                        turn_inputs(picture, g.input, (i, j), c, &mut room[k * c..], count * c);
+                    }
+                    for panel in 0..self.0[0].panels() {
+                        let (start, columns) = self.0[0].span(panel);
+                        let products = room.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
+                        for (weights, (inputs, sums)) in self.0.iter().zip(products) {
+                            weights.multiply(Left::rows(inputs, count, c), panel, sums, PANEL, false);
+                        }
+                        let bias = after.bias.map_or(&[0.0; PANEL][..columns], |bias| &bias[start..][..columns]);
+                        for (k, tile) in block.clone().enumerate() {
+                            let (picture, i, j) = place(tile);
+                            let mut results = [[0f32; PANEL]; 4];
+                            turn_back(&sums[k * PANEL..], count * PANEL, &mut results);
+                            for (corner, result) in results.iter().enumerate() {
+                                let (i, j) = (i + corner / 2, j + corner % 2);
+                                if i >= g.output.0 || j >= g.output.1 {
+                                    continue;
+                                }
+                                let at = ((picture * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
+                                // SAFETY: this tile's positions belong to this block alone.
+                                let into = unsafe { ys.write(at, columns) };
+                                finish(result, bias, after.add.map(|add| &add[at..][..columns]), after.relu, into);
+                            }
+                        }
+                    }
+                });
+            });
+        };
+        // SAFETY: the tiles cover all positions, and the panels all outputs.
+        unsafe { filled(g.batch * g.area_out() * g.outputs, work) }
+    }
+}
+
+/// G g Gᵀ.
+fn of_kernel(kernel: &[f32]) -> [f32; 16] {
+    let turn = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
+    let columns: [[f32; 4]; 3] = std::array::from_fn(|j| turn(kernel[j], kernel[3 + j], kernel[6 + j]));
+    let mut all = [0f32; 16];
+    for i in 0..4 {
+        all[4 * i..][..4].copy_from_slice(&turn(columns[0][i], columns[1][i], columns[2][i]));
+    }
+    all
+}
+
+type Lanes = [f32; LANES];
+
+#[inline(always)]
+fn plus(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|k| a[k] + b[k])
+}
+
+#[inline(always)]
+fn minus(a: Lanes, b: Lanes) -> Lanes {
+    std::array::from_fn(|k| a[k] - b[k])
+}
+
+/// Bᵀ x.
+#[inline(always)]
+fn inward(x: [Lanes; 4]) -> [Lanes; 4] {
+    [minus(x[0], x[2]), plus(x[1], x[2]), minus(x[2], x[1]), minus(x[1], x[3])]
+}
+
+/// Aᵀ x.
+#[inline(always)]
+fn outward(x: [Lanes; 4]) -> [Lanes; 2] {
+    [plus(plus(x[0], x[1]), x[2]), minus(minus(x[1], x[2]), x[3])]
+}
+
+vectorised! {
+    /// Writes Bᵀ d B of the tile whose outputs begin at `at`; its sixteen values stand every `stride`.
+    fn turn_inputs(
+        picture: &[f32],
+        size: (usize, usize),
+        at: (usize, usize),
+        c: usize,
+        into: &mut [f32],
+        stride: usize,
+    ) {
+        let zeros = [0f32; LANES];
+        for channel in (0..c).step_by(LANES) {
+            let read = |i: usize, j: usize| {
+                // The kernel begins one position before its output.
+                let (y, x) = ((at.0 + i).wrapping_sub(1), (at.1 + j).wrapping_sub(1));
+                if y >= size.0 || x >= size.1 {
+                    return zeros;
+                }
+                picture[(y * size.1 + x) * c + channel..].first_chunk().copied().unwrap_or(zeros)
+            };
+            let mut rows = [[zeros; 4]; 4];
+            for j in 0..4 {
+                let turned = inward([read(0, j), read(1, j), read(2, j), read(3, j)]);
+                (rows[0][j], rows[1][j], rows[2][j], rows[3][j]) = (turned[0], turned[1], turned[2], turned[3]);
+            }
+            for (i, row) in rows.into_iter().enumerate() {
+                for (j, values) in inward(row).into_iter().enumerate() {
+                    into[(4 * i + j) * stride + channel..][..LANES].copy_from_slice(&values);
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Aᵀ m A for the outputs of a panel; m's sixteen values stand every `stride`.
+    fn turn_back(sums: &[f32], stride: usize, results: &mut [[f32; PANEL]; 4]) {
+        for half in (0..PANEL).step_by(LANES) {
+            let read = |i: usize, j: usize| -> Lanes {
+                sums[(4 * i + j) * stride + half..].first_chunk().copied().unwrap_or([0.0; LANES])
+            };
+            let mut rows = [[[0f32; LANES]; 4]; 2];
+            for j in 0..4 {
+                let turned = outward([read(0, j), read(1, j), read(2, j), read(3, j)]);
+                (rows[0][j], rows[1][j]) = (turned[0], turned[1]);
+            }
+            for (i, row) in rows.into_iter().enumerate() {
+                for (j, values) in outward(row).into_iter().enumerate() {
+                    results[2 * i + j][half..][..LANES].copy_from_slice(&values);
+                }
+            }
+        }
+    }
+}
