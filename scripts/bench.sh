@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures us against PyTorch on the CPU, alternating, and prints a line for each case:
 #
-#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language
+#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language end
 #
 # A ratio over 1 means that we are faster. The same lines go to target/bench.jsonl. PyTorch is installed into
 # target/bench-venv. Only ratios of one run on a quiet machine mean something.
@@ -13,7 +13,9 @@ ours=$(cargo bench -q -p candlewick --bench cases --no-run --message-format=json
 for line in sys.stdin:
     message = json.loads(line)
     if message.get("executable") and message["target"]["name"] == "cases": print(message["executable"])')
+cargo build -q --release -p candlewick
 venv=target/bench-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
-"$venv/bin/python" -c 'import torchvision' 2>/dev/null || "$venv/bin/pip" install -q numpy torch torchvision
-exec python3 scripts/bench/run.py "$ours" "$venv/bin/python" target/bench.jsonl "$@"
+"$venv/bin/python" -c 'import torchvision, safetensors' 2>/dev/null ||
+  "$venv/bin/pip" install -q numpy torch torchvision safetensors
+exec python3 scripts/bench/run.py "$ours" target/release/candlewick "$venv/bin/python" target/bench.jsonl "$@"

@@ -90,7 +90,41 @@ class Decoder(nn.Module):
         return torch.stack(logits, 1), torch.stack(alphas, 1)
 
 
+@torch.inference_mode()
+def beam_search(model, annotations, beams, words, start=1, end=2):
+    """The usual search for one photo: annotations (1, P, C), all beams as a batch, those that end leave it."""
+    annotations = annotations.expand(beams, -1, -1)
+    keys, mean = model.keys(annotations), annotations.mean(1)
+    h, c = torch.tanh(model.init_h(mean)), torch.tanh(model.init_c(mean))
+    told, sums, done = torch.full((beams, 1), start), torch.zeros(beams, 1), []
+    for step in range(words):
+        embedded = model.embedding(told[:, -1])
+        alpha = model.v(torch.tanh(keys + model.query(h).unsqueeze(1))).squeeze(2).softmax(1)
+        context = torch.sigmoid(model.gate(h)) * (annotations * alpha.unsqueeze(2)).sum(1)
+        h, c = model.cell(torch.cat([embedded, context], 1), (h, c))
+        logits = model.fc(torch.tanh(embedded + model.of_hidden(h) + model.of_context(context)))
+        sums = sums + logits.log_softmax(1)
+        best, at = (sums[0] if step == 0 else sums.flatten()).topk(len(told))
+        rows, word = at // logits.shape[1], at % logits.shape[1]
+        told = torch.cat([told[rows], word.unsqueeze(1)], 1)
+        alive = word != end
+        done += [(best[i].item(), told[i]) for i in range(len(word)) if not alive[i]]
+        rows, told, sums = rows[alive], told[alive], best[alive].unsqueeze(1)
+        if not len(told):
+            break
+        h, c, annotations, keys = h[rows], c[rows], annotations[rows], keys[rows]
+    return max(done + list(zip(sums.flatten().tolist(), told)), key=lambda pair: pair[0])[1]
+
+
+def beams(photos):
+    model = Decoder().eval()
+    annotations = torch.randn(photos, 49, 2048)
+    return lambda: [beam_search(model, annotations[i : i + 1], 5, 20) for i in range(photos)]
+
+
 def attend(case):
+    if case.startswith("beam5-"):
+        return beams(int(case.removeprefix("beam5-")))
     positions = int(case.split("-")[0][1:])
     model = Decoder()
     annotations = torch.randn(32, positions, 2048)
@@ -126,9 +160,23 @@ def network(case):
     import torchvision
 
     name, rest = case.split("-", 1)
+    if rest.endswith("train"):
+        return network_training(getattr(torchvision.models, name)().train())
     model = getattr(torchvision.models, name)().eval()
     images = torch.randn(8 if rest.startswith("n8") else 1, 3, 224, 224)
     return torch.inference_mode()(lambda: model(images))
+
+
+def network_training(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images, told = torch.randn(8, 3, 224, 224), torch.randint(1000, (8,))
+
+    def train():
+        optimizer.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(model(images), told).backward()
+        optimizer.step()
+
+    return train
 
 
 def language(_):
@@ -148,7 +196,54 @@ def language(_):
     return train
 
 
+def prepare(folder):
+    """Photos and the weights of a ResNet-50 for the cases that are whole programs."""
+    import pathlib
+
+    import torchvision
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    folder = pathlib.Path(folder)
+    (folder / "photos").mkdir(parents=True, exist_ok=True)
+    for i in range(200):
+        small = (torch.rand(12, 16, 3, generator=torch.Generator().manual_seed(i)) * 255).byte().numpy()
+        Image.fromarray(small).resize((500, 375), Image.BICUBIC).save(folder / "photos" / f"{i:03}.jpg", quality=90)
+    torch.manual_seed(1)
+    state = torchvision.models.resnet50().state_dict()
+    # As checkpoints of PyTorch have them, but for the counters.
+    save_file({name: value for name, value in state.items() if value.dtype == torch.float32}, folder / "resnet50.safetensors")
+
+
+@torch.inference_mode()
+def caption(weights, photos):
+    """Photo files to captions, as a whole program: eight photos at a time through the encoder, then each by itself."""
+    import torchvision
+    from PIL import Image
+    from safetensors.torch import load_file
+    from torchvision import transforms
+
+    encoder = torchvision.models.resnet50()
+    encoder.load_state_dict(load_file(weights), strict=False)
+    encoder = nn.Sequential(*list(encoder.children())[:-2]).eval()
+    model = Decoder().eval()
+    look = transforms.Compose([
+        transforms.Resize(256),
+        transforms.CenterCrop(224),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ])
+    for start in range(0, len(photos), 8):
+        images = torch.stack([look(Image.open(path).convert("RGB")) for path in photos[start : start + 8]])
+        for annotations in encoder(images).flatten(2).transpose(1, 2):
+            print(*beam_search(model, annotations.unsqueeze(0), 3, 20).tolist())
+
+
 def main():
+    if sys.argv[1] == "--prepare":
+        return prepare(sys.argv[2])
+    if sys.argv[1] == "--caption":
+        return caption(sys.argv[2], sys.argv[3:])
     if sys.argv[1] == "--version":
         print(f"PyTorch {torch.__version__}")
         return

@@ -2,17 +2,23 @@
 //!
 //! `cases GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
 //! `TURN`, and prints the mean of those in milliseconds. At the end
-//! of the input it prints the peak memory in MiB. `cases --list` prints all names.
+//! of the input it prints the peak memory in MiB. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
+//! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
-use candlewick::captioning::{DecoderConfig, LossConfig, ShowAttendTell, caption_loss};
-use candlewick::encoders::{NetworkConfig, network};
+use candlewick::captioning::{
+    Captioner, DecoderConfig, EncoderConfig, FreshCaptioner, LossConfig, ShowAttendTell, WeightsFile, caption_loss,
+};
+use candlewick::data::words::WordTokenizer;
+use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
 use candlewick::kernels::conv::{Conv2d, conv2d};
-use candlewick::parameters::{Mode, Parameters, Rng};
-use candlewick::recurrent::decoding::Decoder;
+use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
+use candlewick::recurrent::decoding::{Decoder, GenerationConfig, generate};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
+use candlewick::training::{OptimizerConfig, optim::Optimizer};
 use std::io::BufRead;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 // What the program has.
@@ -51,6 +57,10 @@ fn main() {
         names().iter().for_each(|name| println!("{name}"));
         return;
     }
+    if argument == "--model" {
+        let paths: Vec<String> = std::env::args().skip(2).collect();
+        return captioner(paths[0].as_ref(), paths[1].as_ref()).expect("the model can be written");
+    }
     if argument.starts_with("--") || argument.is_empty() {
         return;
     }
@@ -85,7 +95,7 @@ fn names() -> Vec<String> {
         names.push(format!("recurrent/{cell}-n32t64h512-inference"));
         names.push(format!("recurrent/{cell}-n1t1h512-two-layers-step"));
     }
-    names.extend(["attend/p49-train", "attend/p196-train"].map(String::from));
+    names.extend(["attend/p49-train", "attend/p196-train", "attend/beam5-1", "attend/beam5-64"].map(String::from));
     for (name, _) in CONVOLUTIONS {
         for n in [8, 1] {
             names.extend(["inference", "train"].map(|mode| format!("conv/{name}-n{n}-{mode}")));
@@ -93,6 +103,7 @@ fn names() -> Vec<String> {
     }
     for name in NETWORKS {
         names.extend([8, 1].map(|n| format!("network/{name}-n{n}-inference")));
+        names.push(format!("network/{name}-n8-train"));
     }
     names.push("language/lstm-h512-n50t50-train".into());
     names
@@ -107,8 +118,12 @@ fn build(name: &str) -> Result<Case> {
             Some(("rnn", rest)) => recurrent::<RnnCell>(rest),
             _ => panic!("no case is called {name}"),
         },
-        "attend" => attend(if case.starts_with("p49-") { 49 } else { 196 }),
+        "attend" => match case.strip_prefix("beam5-") {
+            Some(photos) => beams(photos.parse().expect("a number of photos")),
+            None => attend(if case.starts_with("p49-") { 49 } else { 196 }),
+        },
         "conv" => convolution(case),
+        "network" if case.ends_with("train") => network_training(case),
         "network" => inference(case),
         "language" => language(),
         _ => panic!("no case is called {name}"),
@@ -178,6 +193,34 @@ fn attend(positions: usize) -> Result<Case> {
     }))
 }
 
+/// Beam search with five beams and twenty words, all photos in one batch.
+fn beams(photos: usize) -> Result<Case> {
+    let parameters = Parameters::new(1);
+    let decoder = ShowAttendTell::new(2048, 2500, &DecoderConfig::default(), parameters.builder(&Device::Cpu))?;
+    let annotations = random(1, &[photos, 49, 2048])?;
+    let mut config = GenerationConfig::beam(5);
+    config.max_new_tokens = 20;
+    Ok(Box::new(move || {
+        let memory = decoder.memory(&annotations, &mut Mode::Eval)?;
+        generate(&decoder, &memory, photos, &config).map(|_| ())
+    }))
+}
+
+fn captioner(folder: &Path, weights: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = (0..2500).map(|i| format!("w{i}")).collect();
+    let file = WeightsFile { file: weights.to_path_buf(), sha256: file_hash(weights)? };
+    let settings = FreshCaptioner {
+        encoder: EncoderConfig { network: "resnet50".into(), weights: Some(file), ..Default::default() },
+        preprocessing: Preprocessing::imagenet(),
+        ..Default::default()
+    };
+    let tokenizer = WordTokenizer::with_words(&words)?;
+    let weights = SafetensorsFile::open(weights)?;
+    std::fs::create_dir_all(folder)?;
+    Captioner::fresh(settings, tokenizer, Some(weights), &Device::Cpu)?.save(folder)?;
+    Ok(())
+}
+
 fn convolution(case: &str) -> Result<Case> {
     let (_, [inputs, outputs, kernel, stride, side]) =
         CONVOLUTIONS.into_iter().find(|(name, _)| case.starts_with(name)).expect("a case of the table");
@@ -206,10 +249,33 @@ fn inference(case: &str) -> Result<Case> {
     Ok(Box::new(move || network.logits(&images, &mut Mode::Eval).map(|_| ())))
 }
 
+/// A step of SGD with momentum on eight pictures.
+fn network_training(case: &str) -> Result<Case> {
+    use candlewick::kernels::loss::{CrossEntropy, cross_entropy};
+    let (name, _) = case.split_once('-').expect("NETWORK-nN-train");
+    let parameters = Parameters::new(1);
+    let config = NetworkConfig { classes: Some(1000), ..Default::default() };
+    let network = network(name, &config, parameters.builder(&Device::Cpu))?;
+    let wrap = candlewick::candle::Error::wrap;
+    let mut optimizer =
+        Optimizer::new(&OptimizerConfig::sgd(0.01, 0.9), parameters.trainable(), |_| 1.0).map_err(wrap)?;
+    let images = random(1, &[8, 3, 224, 224])?;
+    let told = words(1, 1, 8, 1000)?.squeeze(0)?;
+    let mut step = 0;
+    Ok(Box::new(move || {
+        step += 1;
+        let mut rng = Rng::derive(1, "dropout", step);
+        let logits = network.logits(&images, &mut Mode::Train(&mut rng))?;
+        let store = cross_entropy(&logits, &told, &CrossEntropy::default(), None)?.backward()?;
+        let gradients: Vec<Option<Tensor>> = optimizer.vars().map(|var| store.get(var.as_tensor()).cloned()).collect();
+        optimizer.step(&gradients, 0.01, 1.0).map_err(wrap)
+    }))
+}
+
 fn language() -> Result<Case> {
     use candlewick::kernels::loss::{CrossEntropy, cross_entropy};
     use candlewick::recurrent::{Embedding, Linear, Lstm};
-    use candlewick::training::{OptimizerConfig, clip, optim::Optimizer};
+    use candlewick::training::clip;
     let (n, t, h, v) = (50, 50, 512, 96);
     let parameters = Parameters::new(1);
     let vb = parameters.builder(&Device::Cpu);

@@ -7,9 +7,11 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::{Encoder, Preprocessing, network};
+use candlewick_kernels::together;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
 use image::RgbImage;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// Looks at pictures and tells what is on them.
@@ -207,7 +209,7 @@ impl Captioner {
             return Ok(Vec::new());
         }
         let images: Vec<Tensor> = pictures
-            .iter()
+            .par_iter()
             .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
             .collect::<candle_core::Result<_>>()?;
         let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
@@ -254,19 +256,21 @@ impl Captioner {
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
         };
-        let (n, _, height, width) = map.dims4()?;
+        let map = together::from_apart(&map)?;
+        let (n, height, width, _) = map.dims4()?;
         let map = if self.config.encoder.coordinates {
             let axis = |count: usize| -> candle_core::Result<Tensor> {
                 let at = |index: usize| (2.0 * index as f32 + 1.0) / count as f32 - 1.0;
                 Tensor::new((0..count).map(at).collect::<Vec<_>>(), map.device())
             };
-            let x = axis(width)?.reshape((1, 1, 1, width))?.broadcast_as((n, 1, height, width))?;
-            let y = axis(height)?.reshape((1, 1, height, 1))?.broadcast_as((n, 1, height, width))?;
-            Tensor::cat(&[&map, &x.contiguous()?, &y.contiguous()?], 1)?
+            let x = axis(width)?.reshape((1, 1, width, 1))?.broadcast_as((n, height, width, 1))?;
+            let y = axis(height)?.reshape((1, height, 1, 1))?.broadcast_as((n, height, width, 1))?;
+            Tensor::cat(&[&map, &x.contiguous()?, &y.contiguous()?], 3)?
         } else {
             map
         };
-        Ok((map.flatten_from(2)?.transpose(1, 2)?.contiguous()?, (height, width)))
+        let channels = map.dim(3)?;
+        Ok((map.reshape((n, height * width, channels))?, (height, width)))
     }
 
     /// How the model's own folder says that captions are generated.

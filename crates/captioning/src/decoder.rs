@@ -15,7 +15,7 @@
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::{attentive, recurrence};
+use candlewick_kernels::{attentive, recurrence, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use candlewick_recurrent::attention::AdditiveAttention;
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
@@ -204,7 +204,7 @@ impl Decoder for ShowAttendTell {
     }
 
     fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        let mean = memory.annotations.mean(1)?;
+        let mean = together::mean(&memory.annotations.unsqueeze(1)?)?;
         Ok(State { h: tanh(&self.init_h.forward(&mean)?)?, c: tanh(&self.init_c.forward(&mean)?)? })
     }
 

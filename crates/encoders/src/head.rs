@@ -41,7 +41,7 @@ pub(crate) enum Head {
     /// Mean over the positions, then a linear layer (He et al. 2015).
     Linear(Linear),
     /// Dropout, a 1×1 convolution, ReLU, then the mean over the positions (Iandola et al. 2016).
-    Conv { conv: ConvNorm, dropout: f64 },
+    Conv { conv: Box<ConvNorm>, dropout: f64 },
 }
 
 impl Head {
@@ -58,7 +58,7 @@ impl Head {
         let Some(classes) = classes(config, &vb)? else { return Ok(None) };
         let layer = Conv2dConfig { bias: true, initial: ConvInitial::Normal(0.01), ..Conv2dConfig::new(1) };
         let conv = Conv2d::new(channels, classes, &layer, vb)?;
-        Ok(Some(Self::Conv { conv: ConvNorm::new(conv, None, true), dropout: config.dropout }))
+        Ok(Some(Self::Conv { conv: Box::new(ConvNorm::new(conv, None, true)), dropout: config.dropout }))
     }
 
     pub(crate) fn classes(&self) -> usize {
@@ -82,7 +82,7 @@ impl Head {
             Self::Linear(linear) => {
                 Self::Linear(Linear::new(linear.weight().detach(), linear.bias().map(Tensor::detach)))
             }
-            Self::Conv { conv, .. } => Self::Conv { conv: conv.folded()?, dropout: 0.0 },
+            Self::Conv { conv, .. } => Self::Conv { conv: Box::new(conv.folded()?), dropout: 0.0 },
         })
     }
 }

@@ -4,8 +4,9 @@
 //! CPU is multiplied where it lies; every other device and type takes candle's products. Either way only the gradients that
 //! are wanted are computed.
 
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::product::gemm_into;
+use crate::reduce::sums_of_columns;
 use candle_core::{Device, Result, Tensor};
 
 const NAME: &str = "linear";
@@ -49,6 +50,11 @@ impl Operation for Linear {
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (xs, weight, dys) = (&call.inputs[0], &call.inputs[1], &gradients[0]);
         let d_bias = match call.wanted.get(2) {
+            Some(true) if on_cpu_f32(&[dys]) => {
+                let n = dys.dim(1)?;
+                let sums = with_f32(NAME, dys, |dys| sums_of_columns(dys, n, n))?;
+                Some(Tensor::from_vec(sums, n, &Device::Cpu)?)
+            }
             Some(true) => Some(dys.sum(0)?),
             _ => None,
         };

@@ -5,7 +5,9 @@ use super::{Failure, device, embedded};
 use candlewick::candle::Device;
 use candlewick::captioning::{Caption, Captioner, GenerationConfig, ModelFiles, write_attention};
 use candlewick::data::picture::{self, Limits};
-use std::path::Path;
+use image::RgbImage;
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
 
 /// Captions each photo; one that cannot be read is named and the others are captioned all the same.
 ///
@@ -18,21 +20,48 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
     let mut failed = false;
-    for path in &arguments.photos {
-        match describe(&captioner, path, &generation, arguments) {
-            Ok(()) => {}
-            Err(Failure::Work(message) | Failure::Usage(message)) => {
-                failed = true;
-                let path = path.display().to_string();
-                // Errors of the picture begin with its name already.
-                let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
-                eprintln!("candlewick: {line}");
+    let mut complain = |path: &Path, failure: Failure| {
+        failed = true;
+        if let Failure::Work(message) | Failure::Usage(message) = failure {
+            let path = path.display().to_string();
+            // Errors of the picture begin with its name already.
+            let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
+            eprintln!("candlewick: {line}");
+        }
+    };
+    for paths in arguments.photos.chunks(BATCH) {
+        let photos: Vec<_> = paths.par_iter().map(|path| picture::decode(path, &Limits::default())).collect();
+        let mut readable = Vec::with_capacity(paths.len());
+        for (path, photo) in paths.iter().zip(photos) {
+            match photo {
+                Ok(photo) => readable.push((path, photo)),
+                Err(error) => complain(path, error.into()),
             }
-            Err(Failure::Said) => failed = true,
+        }
+        let (paths, photos): (Vec<&PathBuf>, Vec<RgbImage>) = readable.into_iter().unzip();
+        match captioner.n_best(&photos, &generation) {
+            Ok(all) => {
+                for ((path, photo), captions) in paths.into_iter().zip(&photos).zip(all) {
+                    tell(&captioner, path, photo, &captions, arguments)
+                        .unwrap_or_else(|failure| complain(path, failure));
+                }
+            }
+            // One of them does not go with the others: each for itself, so that it is named.
+            Err(_) => {
+                for (path, photo) in paths.into_iter().zip(&photos) {
+                    let alone = captioner.n_best(std::slice::from_ref(photo), &generation).map_err(Failure::from);
+                    let told = alone
+                        .and_then(|mut all| tell(&captioner, path, photo, &all.pop().unwrap_or_default(), arguments));
+                    told.unwrap_or_else(|failure| complain(path, failure));
+                }
+            }
         }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
+
+/// Photos that are captioned together.
+const BATCH: usize = 8;
 
 /// The model in a folder, or the built-in one.
 ///
@@ -59,14 +88,14 @@ pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<Gen
     Ok(generation)
 }
 
-fn describe(
+/// Prints a photo's captions, and writes where the best one looked.
+fn tell(
     captioner: &Captioner,
     path: &Path,
-    generation: &GenerationConfig,
+    photo: &RgbImage,
+    captions: &[Caption],
     arguments: &CaptionArguments,
 ) -> Result<(), Failure> {
-    let photo = picture::decode(path, &Limits::default())?;
-    let captions = captioner.n_best(std::slice::from_ref(&photo), generation)?.into_iter().next().unwrap_or_default();
     for (rank, caption) in captions.iter().enumerate() {
         if arguments.json {
             println!("{}", json(path, caption));
@@ -76,7 +105,7 @@ fn describe(
             println!("{}: {}", path.display(), caption.text);
         }
         if let (Some(folder), 0) = (&arguments.attention, rank) {
-            let seen = captioner.preprocessing().original(&photo)?;
+            let seen = captioner.preprocessing().original(photo)?;
             let stem = path.file_stem().unwrap_or(path.as_os_str());
             write_attention(&folder.join(stem), &seen, caption)?;
         }

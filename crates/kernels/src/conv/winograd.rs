@@ -162,12 +162,10 @@ vectorised! {
                 }
                 picture[(y * size.1 + x) * c + channel..].first_chunk().copied().unwrap_or(zeros)
             };
-            let mut rows = [[zeros; 4]; 4];
-            for j in 0..4 {
-                let turned = inward([read(0, j), read(1, j), read(2, j), read(3, j)]);
-                (rows[0][j], rows[1][j], rows[2][j], rows[3][j]) = (turned[0], turned[1], turned[2], turned[3]);
-            }
-            for (i, row) in rows.into_iter().enumerate() {
+            let columns: [[Lanes; 4]; 4] =
+                std::array::from_fn(|j| inward([read(0, j), read(1, j), read(2, j), read(3, j)]));
+            for i in 0..4 {
+                let row = columns.map(|column| column[i]);
                 for (j, values) in inward(row).into_iter().enumerate() {
                     into[(4 * i + j) * stride + channel..][..LANES].copy_from_slice(&values);
                 }
@@ -183,12 +181,10 @@ vectorised! {
             let read = |i: usize, j: usize| -> Lanes {
                 sums[(4 * i + j) * stride + half..].first_chunk().copied().unwrap_or([0.0; LANES])
             };
-            let mut rows = [[[0f32; LANES]; 4]; 2];
-            for j in 0..4 {
-                let turned = outward([read(0, j), read(1, j), read(2, j), read(3, j)]);
-                (rows[0][j], rows[1][j]) = (turned[0], turned[1]);
-            }
-            for (i, row) in rows.into_iter().enumerate() {
+            let columns: [[Lanes; 2]; 4] =
+                std::array::from_fn(|j| outward([read(0, j), read(1, j), read(2, j), read(3, j)]));
+            for i in 0..2 {
+                let row = columns.map(|column| column[i]);
                 for (j, values) in outward(row).into_iter().enumerate() {
                     results[2 * i + j][half..][..LANES].copy_from_slice(&values);
                 }
