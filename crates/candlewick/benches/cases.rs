@@ -21,9 +21,9 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-// What the program has.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The program's own.
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 /// How long a case runs each time: threads are awake and caches filled, as in the middle of a training.
 const TURN: Duration = Duration::from_millis(400);
@@ -64,6 +64,7 @@ fn main() {
     if argument.starts_with("--") || argument.is_empty() {
         return;
     }
+    allocator::keep_pages();
     // SAFETY: no other thread runs yet. The program does the same.
     unsafe { std::env::set_var("CANDLE_BARRIER_POOL_SPIN_LIMIT", "200") };
     let mut case = build(&argument).expect("the case can be built");

@@ -15,7 +15,8 @@
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::{attentive, recurrence, together};
+use candlewick_kernels::recurrence::{self, Input};
+use candlewick_kernels::{attentive, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use candlewick_recurrent::attention::AdditiveAttention;
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
@@ -160,22 +161,16 @@ impl ShowAttendTell {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// The words' part of the LSTM's gates, biases included: (…, E) → (…, 4H).
-    fn gates(&self, embedded: &Tensor) -> Result<Tensor> {
-        let weight = self.weight_ih.narrow(1, 0, self.config.embedding_size)?;
-        embedded.broadcast_matmul(&weight.t()?)?.broadcast_add(&(&self.bias_ih + &self.bias_hh)?)
-    }
-
-    /// One step of attention and LSTM from the words' part of the gates (N, 4H): the new state, ẑ (N, C) and α (N, P).
-    fn advance(&self, gates: &Tensor, state: &State, memory: &Memory) -> Result<(State, Tensor, Tensor)> {
+    /// One step of attention and LSTM from the words' vectors (N, E): the new state, ẑ (N, C) and α (N, P).
+    fn advance(&self, embedded: &Tensor, state: &State, memory: &Memory) -> Result<(State, Tensor, Tensor)> {
         let attended = self.attention.attend(&memory.keys, &state.h, &memory.annotations)?;
         let context = match &self.f_beta {
             Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * attended.context)?,
             None => attended.context,
         };
-        let weight = self.weight_ih.narrow(1, self.config.embedding_size, context.dim(1)?)?;
-        let projected = (gates + context.matmul(&weight.t()?)?)?.unsqueeze(1)?;
-        let (_, h, c) = recurrence::lstm(&projected, &self.weight_hh, &state.h, &state.c, None, false)?;
+        let (xs, bias) = (Tensor::cat(&[embedded, &context], 1)?.unsqueeze(1)?, (&self.bias_ih + &self.bias_hh)?);
+        let input = Input::Sequence { xs: &xs, weight: &self.weight_ih, bias: Some(&bias) };
+        let (_, h, c) = recurrence::lstm(input, &self.weight_hh, &state.h, &state.c, None, false)?;
         Ok((State { h, c }, context, attended.alpha))
     }
 
@@ -210,7 +205,7 @@ impl Decoder for ShowAttendTell {
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
-        let (state, context, alpha) = self.advance(&self.gates(&embedded)?, state, memory)?;
+        let (state, context, alpha) = self.advance(&embedded, state, memory)?;
         let logits = self.output(&embedded, &state.h, &context, mode)?;
         Ok(Step { logits, alpha: Some(alpha), state })
     }

@@ -8,6 +8,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::recurrence::smooth::vectorised;
 use crate::team::{Shared, filled};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -260,6 +261,62 @@ fn many_rows(
 /// Below this many rows, packing the right side costs more than it saves.
 const WORTH_PACKING: usize = 12;
 
+/// A few rows times weights whose rows lie as they are multiplied: each weight is read once, for four rows at a time.
+fn rows_by_rows(
+    into: &mut [f32],
+    a: &[f32],
+    a_row: usize,
+    b: &[f32],
+    b_row: usize,
+    (m, n, k): (usize, usize, usize),
+    add: bool,
+) {
+    let shared = Shared::new(into);
+    let columns = |columns: Range<usize>| {
+        for j in columns {
+            let weights = &b[j * b_row..][..k];
+            for first in (0..m).step_by(4) {
+                // Rows that are missing are the last one again.
+                let row = |i: usize| &a[(first + i).min(m - 1) * a_row..][..k];
+                let sums = dots(weights, row(0), row(1), row(2), row(3));
+                for (i, sum) in (first..m).zip(sums) {
+                    // SAFETY: this column belongs to this unit alone.
+                    let into = unsafe { &mut shared.write(i * n + j, 1)[0] };
+                    *into = if add { *into + sum } else { sum };
+                }
+            }
+        }
+    };
+    if m * n * k < 1 << 16 {
+        return columns(0..n);
+    }
+    blocks::parts(n, 32, 1).into_par_iter().for_each(columns);
+}
+
+vectorised! {
+    /// The products of one row with four others, always summed in the same order.
+    fn dots(x: &[f32], a: &[f32], b: &[f32], c: &[f32], d: &[f32]) -> [f32; 4] {
+        const LANES: usize = 16;
+        let mut sums = [[0f32; LANES]; 4];
+        let whole = x.len() / LANES * LANES;
+        for k in (0..whole).step_by(LANES) {
+            let x = &x[k..][..LANES];
+            for (sums, row) in sums.iter_mut().zip([a, b, c, d]) {
+                let row = &row[k..][..LANES];
+                for lane in 0..LANES {
+                    sums[lane] += x[lane] * row[lane];
+                }
+            }
+        }
+        let mut found = [0f32; 4];
+        for ((found, sums), row) in found.iter_mut().zip(&sums).zip([a, b, c, d]) {
+            let rest: f32 = x[whole..].iter().zip(&row[whole..]).map(|(x, y)| x * y).sum();
+            *found = sums.iter().sum::<f32>() + rest;
+        }
+        found
+    }
+}
+
 /// [`gemm`] on both sides as they lie.
 fn few_rows(
     into: &mut [f32],
@@ -270,6 +327,9 @@ fn few_rows(
     (m, n, k): (usize, usize, usize),
     add: bool,
 ) {
+    if a_column == 1 && b_row == 1 {
+        return rows_by_rows(into, a, a_row, b, b_column, (m, n, k), add);
+    }
     let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
     let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
     // SAFETY: the caller has asserted that every index lies within its slice, and `into` is borrowed by nobody else.
