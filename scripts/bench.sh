@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures us against PyTorch on the CPU, alternating, and prints a line for each case:
+# Measures us against PyTorch and candle-nn on the CPU, alternating, and prints a line for each case:
 #
 #   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language end
 #
@@ -14,8 +14,10 @@ for line in sys.stdin:
     message = json.loads(line)
     if message.get("executable") and message["target"]["name"] == "cases": print(message["executable"])')
 cargo build -q --release -p candlewick
+candle=target/bench-candle/release/peer-candle
+cargo build -q --release --manifest-path scripts/bench/peer_candle/Cargo.toml --target-dir target/bench-candle
 venv=target/bench-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import torchvision, safetensors' 2>/dev/null ||
   "$venv/bin/pip" install -q numpy torch torchvision safetensors
-exec python3 scripts/bench/run.py "$ours" target/release/candlewick "$venv/bin/python" target/bench.jsonl "$@"
+exec python3 scripts/bench/run.py "$ours" target/release/candlewick "$venv/bin/python" "$candle" target/bench.jsonl "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs our cases and the peer's in turn and prints the medians and the median of the pairwise ratios.
+"""Runs our cases and the peers' in turn and prints the medians and the median of the pairwise ratios.
 
-    run.py OURS PROGRAM PEER_PYTHON OUT.jsonl [GROUP…]
+    run.py OURS PROGRAM PEER_PYTHON PEER_CANDLE OUT.jsonl [GROUP…]
 
 OURS is the benchmark's program, PROGRAM is candlewick itself, for the cases that are whole programs (group `end`).
 """
@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-PAIRS = 7
-WARM_UP = 2
+PAIRS = 5
+WARM_UP = 1
 # Seconds before each run: threads of the other side that wait by spinning must have gone to sleep.
 SETTLE = 0.25
 # Peak memory is part of the comparison here.
@@ -68,19 +68,25 @@ def programs(ours, program, peer, folder):
         yield case, [mine + ["--beam", "3", "--max-words", "20"], [*peer, "--caption", weights, *photos[:count]]]
 
 
+def output(command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def main():
-    ours, program, python, out, *groups = sys.argv[1:]
-    peer = [python, str(pathlib.Path(__file__).with_name("peer_torch.py"))]
-    version = subprocess.run([*peer, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    names = subprocess.run([ours, "--list"], capture_output=True, text=True, check=True).stdout.split()
-    print(f"{'case':<44} {'ours ms':>10} {version + ' ms':>22} {'ratio':>7}")
-    cases = []
-    for name in names:
-        group, case = name.split("/", 1)
-        cases.append((group, case, lambda name=name: [Process([ours, name]), Process([*peer, name])]))
+    ours, program, python, candle, out, *groups = sys.argv[1:]
+    torch = [python, str(pathlib.Path(__file__).with_name("peer_torch.py"))]
+    versions = [output([*peer, "--version"]).strip() for peer in (torch, [candle])]
+    of_candle = output([candle, "--list"]).split()
+
+    def processes(name):
+        peers = [torch, [candle]] if name in of_candle else [torch]
+        return [Process([*command, name]) for command in ([ours], *peers)]
+
+    cases = [(*name.split("/", 1), lambda name=name: processes(name)) for name in output([ours, "--list"]).split()]
     if not groups or "end" in groups:
-        for case, commands in programs(ours, program, peer, pathlib.Path(out).with_name("bench-end")):
+        for case, commands in programs(ours, program, torch, pathlib.Path(out).with_name("bench-end")):
             cases.append(("end", case, lambda commands=commands: [Program(command) for command in commands]))
+    print(f"{'case':<42} {'ours ms':>9}" + "".join(f" {version + ' ms':>24} {'ratio':>7}" for version in versions))
     with open(out, "a") as lines:
         for group, case, start in cases:
             if groups and group not in groups:
@@ -89,17 +95,20 @@ def main():
             for side in sides:
                 for _ in range(WARM_UP):
                     side.once()
-            pairs = [[side.once() for side in sides] for _ in range(PAIRS)]
+            rounds = [[side.once() for side in sides] for _ in range(PAIRS)]
             peaks = [side.finish() for side in sides]
-            mine, theirs = (statistics.median(times) for times in zip(*pairs))
-            ratio = statistics.median(theirs / mine for mine, theirs in pairs)
-            row = {"group": group, "case": case, "ours_ms": mine, "peer": version, "peer_ms": theirs, "ratio": ratio}
-            memory = ""
-            if group in MEMORY:
-                row |= {"ours_mib": peaks[0], "peer_mib": peaks[1]}
-                memory = f"   {peaks[0]:.0f} / {peaks[1]:.0f} MiB"
-            print(f"{group + '/' + case:<44} {mine:>10.2f} {theirs:>22.2f} {ratio:>7.2f}{memory}", flush=True)
-            lines.write(json.dumps(row) + "\n")
+            mine = statistics.median(times[0] for times in rounds)
+            line = f"{group + '/' + case:<42} {mine:>9.2f}"
+            for peer, version in enumerate(versions[: len(sides) - 1], 1):
+                theirs = statistics.median(times[peer] for times in rounds)
+                ratio = statistics.median(times[peer] / times[0] for times in rounds)
+                row = {"group": group, "case": case, "ours_ms": mine, "peer": version, "peer_ms": theirs, "ratio": ratio}
+                line += f" {theirs:>24.2f} {ratio:>7.2f}"
+                if group in MEMORY:
+                    row |= {"ours_mib": peaks[0], "peer_mib": peaks[peer]}
+                    line += f"   {peaks[0]:.0f} / {peaks[peer]:.0f} MiB"
+                lines.write(json.dumps(row) + "\n")
+            print(line, flush=True)
             lines.flush()
 
 

@@ -475,4 +475,22 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_output_that_nobody_asks_of_counts_as_zero_and_a_graph_serves_twice() {
+        let var = |values: [f32; 2]| Var::new(&values, &Device::Cpu).unwrap();
+        let vars = [var([1.0, 2.0]), var([3.0, 4.0]), var([5.0, 6.0]), var([7.0, 8.0])];
+        let inputs: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+        let outputs = apply(Example, &inputs).unwrap();
+        let gradient = |loss: &Tensor, i: usize| {
+            let store = loss.sum_all().unwrap().backward().unwrap();
+            store.get(vars[i].as_tensor()).unwrap().to_vec1::<f32>().unwrap()
+        };
+        for _ in 0..2 {
+            assert_eq!(gradient(&outputs[0], 0), [3.0, 4.0]);
+            assert_eq!(gradient(&outputs[0], 3), [0.0, 0.0]);
+            assert_eq!(gradient(&outputs[1], 0), [0.0, 0.0]);
+            assert_eq!(gradient(&outputs[1], 3), [14.0, 16.0]);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups.
 //!
-//! Which path runs: f32 on the CPU takes `cpu` (im2col and one matrix product a picture, one graph node with its own
-//! backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
+//! Which path runs: f32 on the CPU takes `cpu` (products of gathered rows with packed weights, `winograd` for large 3×3
+//! convolutions of stride 1; one graph node with its own backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
 //! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
 pub(crate) mod cpu;

@@ -1,7 +1,9 @@
-//! Products with a matrix that is used many times, as the weights of a recurrence are, in f32 on the CPU.
+//! Products of matrices in f32 on the CPU.
 //!
-//! [`Packed`] lays the matrix out in panels of 32 columns, once; [`Packed::multiply`] then forms 32 columns of a product
-//! with everything in registers. The code for AVX-512, AVX2 with FMA or any other machine is chosen at run time.
+//! [`Packed`] lays the right side out in panels of 32 columns, once for all products that it serves;
+//! [`Packed::multiply`] then forms 32 columns of a product with everything in registers. The code for AVX-512, AVX2 with FMA or
+//! any other machine is chosen at run time. [`gemm`] and [`gemm_into`] are whole products on top of it, shared out among the
+//! threads in blocks.
 
 pub mod blocks;
 mod portable;
