@@ -10,7 +10,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::recurrence::smooth::vectorised;
+use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -280,7 +280,10 @@ fn rows_by_rows(
             for first in (0..m).step_by(4) {
                 // Rows that are missing are the last one again.
                 let row = |i: usize| &a[(first + i).min(m - 1) * a_row..][..k];
-                let sums = dots(weights, row(0), row(1), row(2), row(3));
+                let sums = match m - first {
+                    1 => [dot(weights, row(0)), 0.0, 0.0, 0.0],
+                    _ => dots(weights, row(0), row(1), row(2), row(3)),
+                };
                 for (i, sum) in (first..m).zip(sums) {
                     // SAFETY: this column belongs to this unit alone.
                     let into = unsafe { &mut shared.write(i * n + j, 1)[0] };
