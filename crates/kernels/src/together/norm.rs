@@ -37,7 +37,7 @@ pub fn batch_norm(
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let (n, h, w, c) = xs.dims4()?;
     let BatchNorm { weight, bias, statistics, eps } = *norm;
-    if weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
+    if c == 0 || weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
         let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
         bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
     }

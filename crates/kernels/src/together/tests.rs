@@ -112,3 +112,23 @@ fn a_mean_far_from_zero_keeps_the_variance_of_the_batch() {
     flat(&mean).iter().zip(flat(&wanted_mean)).for_each(|(found, wanted)| assert!((found - wanted).abs() < 1e-3));
     flat(&variance).iter().zip(flat(&wanted)).for_each(|(found, wanted)| assert!((found / wanted - 1.0).abs() < 1e-3));
 }
+
+#[test]
+fn errors_name_the_operation_and_the_shapes() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let norm = |xs: &Tensor, c: usize, statistics: bool| {
+        let of_channels = zeros(&[c]);
+        let statistics = statistics.then_some((&of_channels, &of_channels));
+        let norm = BatchNorm { weight: &of_channels, bias: &of_channels, statistics, eps: 1e-5 };
+        batch_norm(xs, &norm, None, false).unwrap_err().to_string()
+    };
+    assert!(norm(&zeros(&[1, 2, 2, 3]), 4, true).contains("[1, 2, 2, 3], weight [4]"));
+    assert!(norm(&zeros(&[1, 2, 2, 0]), 0, true).contains("batch_norm"));
+    assert!(norm(&zeros(&[1, 1, 1, 3]), 3, false).contains("at least two values"));
+    let layer = PreparedConv2d::new(&zeros(&[4, 3, 3, 3]), None, &Conv2d::default()).unwrap();
+    let message = |result: Result<Tensor>| result.unwrap_err().to_string();
+    assert!(message(layer.forward(&zeros(&[1, 5, 5, 2]), None, true)).contains("weight (O, 2"));
+    assert!(message(layer.forward(&zeros(&[1, 5, 5, 3]), Some(&zeros(&[1, 5, 5, 4])), true)).contains("[1, 5, 5, 4]"));
+    let wide = layer.forward(&zeros(&[1, 5, 5, 3]).to_dtype(DType::F64).unwrap(), None, true);
+    assert!(message(wide).contains("f32 on the CPU"));
+}
