@@ -160,9 +160,7 @@ impl Checkpoint {
         fs::rename(&temporary, &folder).map_err(Error::file(&folder, "cannot be renamed into place"))?;
         durable::sync_folder(run)?;
         phase(Phase::Renamed);
-        publish(run, state)?;
-        phase(Phase::Published);
-        prune(run, state, keep)?;
+        tidy(run, state, keep)?;
         Ok(folder)
     }
 }
@@ -172,8 +170,15 @@ pub(crate) fn folder_name(step: usize) -> String {
     format!("{PREFIX}{step}")
 }
 
-/// Replaces `run.json` by what this state, the last checkpoint's, tells.
-pub(crate) fn publish(run: &Path, state: &TrainerState) -> Result<()> {
+/// What follows a checkpoint, again and again without harm: `run.json` tells of this state, the last checkpoint's, and
+/// what is no longer kept goes.
+pub(crate) fn tidy(run: &Path, state: &TrainerState, keep: usize) -> Result<()> {
+    publish(run, state)?;
+    phase(Phase::Published);
+    prune(run, state, keep)
+}
+
+fn publish(run: &Path, state: &TrainerState) -> Result<()> {
     let last = folder_name(state.step);
     let best = state.best_folder.clone().filter(|best| run.join(best).is_dir()).unwrap_or_else(|| last.clone());
     let (best_scores, finished) = (state.best_scores.clone(), state.finished);

@@ -57,13 +57,24 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the folder for this process alone, until the file is dropped or the process ends in whatever way.
-pub(crate) fn lock(folder: &Path) -> Result<File> {
+/// A folder taken for one run.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that another thread has just forked still holds a copy of it.
+        // A lock that cannot be given back goes with the process.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the folder for this run alone, until the lock is dropped or the process ends in whatever way.
+pub(crate) fn lock(folder: &Path) -> Result<Lock> {
     let path = folder.join(".lock");
     let open = || File::options().create(true).truncate(false).write(true).open(&path);
     let file = open().map_err(Error::file(&path, "cannot be opened"))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => {
             let fault =
                 "another process is training into this folder; wait until it has ended, or choose another folder";
@@ -128,5 +139,23 @@ impl Appended {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_dropped_is_free_though_a_child_still_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        // What a fork leaves in the child until its exec.
+        let copy = held.0.try_clone().unwrap();
+        assert!(lock(folder.path()).is_err());
+        drop(held);
+        lock(folder.path()).unwrap();
+        drop(copy);
     }
 }

@@ -80,7 +80,7 @@ struct Run<'a> {
     /// The scores of a validation within an epoch, which no schedule sees.
     interim_scores: Option<Scores>,
     /// Keeps other processes out of the folder.
-    _lock: std::fs::File,
+    _lock: durable::Lock,
 }
 
 impl<'a> Run<'a> {
@@ -106,8 +106,8 @@ impl<'a> Run<'a> {
         if let Some(found) = found {
             found.restore(task, &mut optimizer)?;
             state = TrainerState { config: identity, ..found.state };
-            // A crash may have come between the checkpoint and its entry.
-            checkpoint::publish(out, &state)?;
+            // A crash may have come between the checkpoint and what follows it.
+            checkpoint::tidy(out, &state, config.keep)?;
         }
         let logs = Logs::open(out, &state)?;
         let (now, before) = (Instant::now(), state.seconds);

@@ -69,6 +69,16 @@ fn stopped_again_and_again_it_still_ends_the_same() {
     same(out.path(), straight.path(), "stopped again and again");
 }
 
+#[test]
+fn a_run_killed_before_it_removed_an_older_checkpoint_removes_it_later() {
+    let out = tempfile::tempdir().unwrap();
+    fit(&mut Toy::new(20), &config(), out.path(), &mut Silent).unwrap();
+    let ended = names(out.path());
+    fs::create_dir(out.path().join("checkpoint-1")).unwrap();
+    fit(&mut Toy::new(20), &config(), out.path(), &mut Silent).unwrap();
+    assert_eq!(names(out.path()), ended);
+}
+
 const CHILD: &str = "CANDLEWICK_TRAINING_CHILD_RUN";
 
 /// The part of the next test that is killed.
