@@ -13,6 +13,7 @@ use candlewick::captioning::{
 use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
 use candlewick::kernels::conv::{Conv2d, conv2d};
+use candlewick::kernels::node::backward;
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::decoding::{Decoder, GenerationConfig, generate};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
@@ -171,7 +172,7 @@ where
         let xs = if train { xs.as_tensor().clone() } else { xs.as_detached_tensor() };
         let (ys, _) = stack.forward(&xs, None, lengths.as_deref(), &mut Mode::Eval)?;
         if train {
-            ys.sum_all()?.backward()?;
+            backward(&ys.sum_all()?)?;
         }
         Ok(())
     }))
@@ -189,7 +190,7 @@ fn attend(positions: usize) -> Result<Case> {
         let mut rng = Rng::derive(1, "dropout", step);
         let memory = decoder.memory(&annotations, &mut Mode::Eval)?;
         let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
-        caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total.backward()?;
+        backward(&caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total)?;
         Ok(())
     }))
 }
@@ -232,7 +233,7 @@ fn convolution(case: &str) -> Result<Case> {
     let train = case.ends_with("train");
     Ok(Box::new(move || {
         if train {
-            conv2d(xs.as_tensor(), weight.as_tensor(), None, &options)?.sum_all()?.backward()?;
+            backward(&conv2d(xs.as_tensor(), weight.as_tensor(), None, &options)?.sum_all()?)?;
         } else {
             conv2d(&xs.as_detached_tensor(), &weight.as_detached_tensor(), None, &options)?;
         }
@@ -267,7 +268,7 @@ fn network_training(case: &str) -> Result<Case> {
         step += 1;
         let mut rng = Rng::derive(1, "dropout", step);
         let logits = network.logits(&images, &mut Mode::Train(&mut rng))?;
-        let store = cross_entropy(&logits, &told, &CrossEntropy::default(), None)?.backward()?;
+        let store = backward(&cross_entropy(&logits, &told, &CrossEntropy::default(), None)?)?;
         let gradients: Vec<Option<Tensor>> = optimizer.vars().map(|var| store.get(var.as_tensor()).cloned()).collect();
         optimizer.step(&gradients, 0.01, 1.0).map_err(wrap)
     }))
@@ -292,7 +293,7 @@ fn language() -> Result<Case> {
         let (ys, _) = lstm.forward(&embedding.forward(&read)?, None, None, &mut Mode::Eval)?;
         let loss = cross_entropy(&head.forward(&ys)?, &told, &CrossEntropy::default(), None)?;
         assert_eq!(loss.dtype(), DType::F32);
-        let store = loss.backward()?;
+        let store = backward(&loss)?;
         let gradients: Vec<Option<Tensor>> = optimizer.vars().map(|var| store.get(var.as_tensor()).cloned()).collect();
         let wrap = candlewick::candle::Error::wrap;
         let norm = clip::global_norm(&gradients).map_err(wrap)?;

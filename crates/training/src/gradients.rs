@@ -2,6 +2,7 @@
 
 use crate::{Error, Loss, Result};
 use candle_core::{DType, Tensor, Var};
+use candlewick_kernels::node::backward;
 
 /// Sums gradients over batches, each weighted with its items: the gradient of the mean loss over all items together.
 pub(crate) struct Gradients {
@@ -30,7 +31,7 @@ impl Gradients {
             return Ok(value);
         }
         let weight = loss.count as f64;
-        let store = loss.value.backward()?;
+        let store = backward(&loss.value)?;
         let gradients = vars.map(|var| store.get(var.as_tensor()).cloned());
         if !self.weighted {
             self.sums = gradients.collect();

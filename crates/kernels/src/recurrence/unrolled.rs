@@ -1,7 +1,7 @@
 //! Any cell over a whole sequence as one node of the graph.
 
 use super::steps::{Steps, in_place};
-use crate::node::{Call, Operation, Value, apply};
+use crate::node::{Call, Operation, Value, apply, backward};
 use candle_core::{Result, Tensor, Var};
 
 /// A cell given as a function, over a whole sequence, with candle's gradient of one step at a time.
@@ -102,7 +102,7 @@ where
                 let part = (new * gradient)?.sum_all()?;
                 loss = Some(loss.map_or(Ok(part.clone()), |loss| loss + part)?);
             }
-            let Some(store) = loss.filter(Tensor::track_op).map(|loss| loss.backward()).transpose()? else {
+            let Some(store) = loss.filter(Tensor::track_op).map(|loss| backward(&loss)).transpose()? else {
                 candle_core::bail!("unrolled: the step's outputs do not depend on its arguments")
             };
             for (sum, parameter) in sums.iter_mut().zip(&parameters) {

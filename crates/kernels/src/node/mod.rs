@@ -1,0 +1,227 @@
+//! One node of candle's graph with any number of inputs and outputs.
+//!
+//! candle's custom operations take one to three tensors and return one. [`apply`] is the one place that goes around this:
+//! outputs hang on a node that has one element itself, more than three inputs that want a gradient hang on bundles, which have one
+//! element too, and gradients go from node to node beside candle's own, which would be met with a tensor of zeros and an addition
+//! each. [`backward`] gives variables theirs in the same way.
+
+mod graph;
+mod route;
+
+pub use route::backward;
+
+use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
+
+/// An operation with several inputs and outputs and a gradient of its own.
+pub trait Operation: Send + Sync + 'static {
+    /// What `backward` needs beyond inputs and outputs.
+    type Saved: Send + Sync;
+
+    /// The name that error messages use.
+    fn name(&self) -> &'static str;
+
+    /// Computes the outputs. `saved` says whether a gradient will be asked for; only then is anything worth keeping.
+    ///
+    /// # Errors
+    /// When shapes or types do not fit; the message names the operation.
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Self::Saved)>;
+
+    /// The gradients of the inputs from those of the outputs (all of them contiguous).
+    ///
+    /// `None` where `wanted` is false, or where an input's gradient is zero.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// An output of an operation, before it becomes a tensor of the graph.
+pub enum Value {
+    /// A tensor, which is copied into the graph.
+    Tensor(Tensor),
+    /// f32 values on the CPU, which are moved there.
+    Floats(Vec<f32>, Shape),
+}
+
+impl Value {
+    /// f32 values on the CPU in row-major order.
+    pub fn new(values: Vec<f32>, shape: impl Into<Shape>) -> Self {
+        Self::Floats(values, shape.into())
+    }
+
+    fn tensor(self) -> Result<Tensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            Self::Floats(values, shape) => Tensor::from_vec(values, shape, &Device::Cpu),
+        }
+    }
+}
+
+impl From<Tensor> for Value {
+    fn from(tensor: Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
+/// What one call of an operation left for its backward pass.
+pub struct Call<'a, S> {
+    /// The inputs, without their graphs.
+    pub inputs: &'a [Tensor],
+    /// The outputs, without their graphs.
+    pub outputs: &'a [Tensor],
+    /// What `forward` kept.
+    pub saved: &'a S,
+    /// Which inputs want a gradient.
+    pub wanted: &'a [bool],
+}
+
+/// Runs an operation as one node of the graph, or without a node where no input tracks a gradient.
+///
+/// # Errors
+/// As the operation says, and when inputs that want gradients, or several outputs, differ in type.
+pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
+    let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
+    let tracked = wanted.contains(&true);
+    let (outputs, saved) = operation.forward(&detached, tracked)?;
+    if !tracked {
+        return outputs.into_iter().map(Value::tensor).collect();
+    }
+    graph::grow(operation, inputs, detached, (outputs, saved), wanted)
+}
+
+/// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.
+///
+/// # Errors
+/// When the tensor is not f32 or not on the CPU; the message names the operation.
+pub fn with_f32<R>(operation: &str, tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    with_all_f32(operation, std::slice::from_ref(tensor), |values| f(values[0]))
+}
+
+/// The values of several tensors as [`with_f32`] gives them.
+///
+/// # Errors
+/// When a tensor is not f32 or not on the CPU; the message names the operation.
+pub fn with_all_f32<R>(operation: &str, tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+    let tensors: Vec<Tensor> = tensors.iter().map(Tensor::contiguous).collect::<Result<_>>()?;
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let mut slices = Vec::with_capacity(tensors.len());
+    for ((storage, layout), tensor) in storages.iter().zip(&tensors) {
+        let Storage::Cpu(CpuStorage::F32(values)) = &**storage else {
+            let (dtype, device) = (tensor.dtype(), tensor.device());
+            candle_core::bail!("{operation}: wants f32 on the CPU, got {dtype:?} on {device:?}")
+        };
+        slices.push(&values[layout.start_offset()..][..layout.shape().elem_count()]);
+    }
+    Ok(f(&slices))
+}
+
+/// Whether all of these tensors are f32 on the CPU, where this crate's own CPU kernels run.
+pub fn on_cpu_f32(tensors: &[&Tensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// (a·b + c, d²) for checking every way of packing.
+    struct Example;
+
+    impl Operation for Example {
+        type Saved = ();
+
+        fn name(&self) -> &'static str {
+            "example"
+        }
+
+        fn forward(&self, x: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+            Ok((vec![((&x[0] * &x[1])? + &x[2])?.into(), x[3].sqr()?.into()], ()))
+        }
+
+        fn backward(&self, call: &Call<()>, g: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+            let x = call.inputs;
+            let d = (&g[1] * (&x[3] * 2.0)?)?;
+            Ok(vec![Some((&g[0] * &x[1])?), Some((&g[0] * &x[0])?), Some(g[0].clone()), Some(d)])
+        }
+    }
+
+    #[test]
+    fn every_mix_of_tracked_inputs_gets_its_gradients() {
+        let device = Device::Cpu;
+        let values = [[1f32, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]];
+        for mask in 0..16u32 {
+            let vars: Vec<Var> = values.iter().map(|v| Var::new(v, &device).unwrap()).collect();
+            let pick =
+                |i: usize| if mask >> i & 1 == 1 { vars[i].as_tensor().clone() } else { vars[i].as_detached_tensor() };
+            let inputs: Vec<Tensor> = (0..4).map(pick).collect();
+            let outputs = apply(Example, &inputs.iter().collect::<Vec<_>>()).unwrap();
+            assert_eq!(outputs[0].to_vec1::<f32>().unwrap(), [8.0, 14.0]);
+            assert_eq!(outputs[1].to_vec1::<f32>().unwrap(), [49.0, 64.0]);
+            let loss = (outputs[0].sum_all().unwrap() + (outputs[1].sum_all().unwrap() * 10.0).unwrap()).unwrap();
+            assert_eq!(loss.track_op(), mask != 0);
+            if mask == 0 {
+                continue;
+            }
+            let gradients = loss.backward().unwrap();
+            let expected = [[3f32, 4.0], [1.0, 2.0], [1.0, 1.0], [140.0, 160.0]];
+            for i in 0..4 {
+                let found = gradients.get(vars[i].as_tensor()).map(|g| g.to_vec1::<f32>().unwrap());
+                let wanted = (mask >> i & 1 == 1).then(|| expected[i].to_vec());
+                assert_eq!(found, wanted, "input {i} of mask {mask:04b}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_output_that_nobody_asks_of_counts_as_zero_and_a_graph_serves_twice() {
+        let var = |values: [f32; 2]| Var::new(&values, &Device::Cpu).unwrap();
+        let vars = [var([1.0, 2.0]), var([3.0, 4.0]), var([5.0, 6.0]), var([7.0, 8.0])];
+        let inputs: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+        let outputs = apply(Example, &inputs).unwrap();
+        let gradient = |loss: &Tensor, i: usize| {
+            let store = loss.sum_all().unwrap().backward().unwrap();
+            store.get(vars[i].as_tensor()).unwrap().to_vec1::<f32>().unwrap()
+        };
+        for _ in 0..2 {
+            assert_eq!(gradient(&outputs[0], 0), [3.0, 4.0]);
+            assert_eq!(gradient(&outputs[0], 3), [0.0, 0.0]);
+            assert_eq!(gradient(&outputs[1], 0), [0.0, 0.0]);
+            assert_eq!(gradient(&outputs[1], 3), [14.0, 16.0]);
+        }
+    }
+
+    #[test]
+    fn gradients_that_go_beside_candle_equal_those_that_do_not() {
+        let var = |values: [f32; 2]| Var::new(&values, &Device::Cpu).unwrap();
+        let vars = [var([1.0, 2.0]), var([3.0, 4.0]), var([5.0, 6.0]), var([7.0, 8.0])];
+        let [a, b, c, d] = vars.each_ref().map(|var| var.as_tensor());
+        // Outputs go on into a node, twice, and into an operation of candle; so does a variable.
+        let first = apply(Example, &[a, b, c, d]).unwrap();
+        let second = apply(Example, &[&first[0], &first[1], &first[0], a]).unwrap();
+        let loss = (&second[0] + &second[1]).unwrap();
+        let loss = (loss + (&first[0] * a).unwrap()).unwrap().sum_all().unwrap();
+        let (ours, candles) = (backward(&loss).unwrap(), loss.backward().unwrap());
+        // p = ab + c, q = d²: L = pq + p + a² + pa.
+        let expected = |a: f32, b: f32, c: f32, d: f32| {
+            let (p, dp) = (a * b + c, d * d + 1.0 + a);
+            [dp * b + 2.0 * a + p, dp * a, dp, p * 2.0 * d]
+        };
+        let (one, two) = (expected(1.0, 3.0, 5.0, 7.0), expected(2.0, 4.0, 6.0, 8.0));
+        for (i, var) in vars.iter().enumerate() {
+            for store in [&ours, &candles] {
+                assert_eq!(store.get(var).unwrap().to_vec1::<f32>().unwrap(), [one[i], two[i]], "variable {i}");
+            }
+        }
+        assert!(route::Origin::of(&first[0]).is_some());
+        let clone = first[0].clone();
+        // The gradients too: candle makes them with a graph of their own.
+        drop((first, second, loss, ours, candles));
+        assert!(route::Origin::of(&clone).is_some(), "its graph is alive");
+        let id = clone.id();
+        drop(clone);
+        assert!(!route::Origin::knows(id), "what is gone is forgotten");
+    }
+}
