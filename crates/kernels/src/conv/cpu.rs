@@ -395,8 +395,17 @@ vectorised! {
         let width = into.len();
         let (sums, bias) = (&sums[..width], &bias[..width]);
         match add {
-            Some(add) => (0..width).for_each(|j| into[j] = sums[j] + bias[j] + add[j]),
-            None => (0..width).for_each(|j| into[j] = sums[j] + bias[j]),
+            Some(add) => {
+                let add = &add[..width];
+                for j in 0..width {
+                    into[j] = sums[j] + bias[j] + add[j];
+                }
+            }
+            None => {
+                for j in 0..width {
+                    into[j] = sums[j] + bias[j];
+                }
+            }
         }
         if relu {
             // A NaN is not below 0 and stays.

@@ -8,6 +8,7 @@ use crate::recurrence::smooth::vectorised;
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// What a batch norm has beside its input; all tensors are (C).
 #[derive(Clone, Copy)]
@@ -81,7 +82,9 @@ fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
     let count = (xs.len() / c) as f64;
     // Around the first value squares stay small, however far the mean is from zero.
     let shift = &xs[..c];
-    let (sums, squares) = in_blocks(xs, xs, c, |xs, _, sums, squares| moments(xs, shift, sums, squares));
+    let (sums, squares) = in_blocks(xs.len(), c, |block, sums, squares| {
+        xs[block].chunks_exact(c).for_each(|xs| moments(xs, shift, sums, squares));
+    });
     let mean = sums.iter().zip(shift).map(|(sum, &shift)| (f64::from(shift) + sum / count) as f32);
     let variance =
         sums.iter().zip(&squares).map(|(sum, square)| (square / count - (sum / count).powi(2)).max(0.0) as f32);
@@ -89,16 +92,16 @@ fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
     Ok((mean, Tensor::from_vec(variance.collect::<Vec<f32>>(), c, &Device::Cpu)?))
 }
 
-/// Two sums for each channel, in blocks of rows whose number does not depend on the number of threads.
+/// Two sums for each channel of rows (R, C), over blocks of rows whose number does not depend on the number of threads.
 fn in_blocks(
-    xs: &[f32],
-    ys: &[f32],
+    count: usize,
     c: usize,
-    add: impl Fn(&[f32], &[f32], &mut [f32], &mut [f32]) + Sync,
+    add: impl Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync,
 ) -> (Vec<f64>, Vec<f64>) {
-    let blocks = xs.par_chunks(ROWS * c).zip(ys.par_chunks(ROWS * c)).map(|(xs, ys)| {
+    let blocks = (0..count.div_ceil(ROWS * c)).into_par_iter().map(|block| {
         let (mut a, mut b) = (vec![0f32; c], vec![0f32; c]);
-        xs.chunks_exact(c).zip(ys.chunks_exact(c)).for_each(|(xs, ys)| add(xs, ys, &mut a, &mut b));
+        let start = block * ROWS * c;
+        add(start..count.min(start + ROWS * c), &mut a, &mut b);
         (a, b)
     });
     let blocks: Vec<_> = blocks.collect();
@@ -151,33 +154,38 @@ impl Operation for Normalise {
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (c, wanted) = (self.mean.len(), call.wanted);
-        let all = [&call.inputs[0], &call.inputs[1], &call.outputs[0], &gradients[0]].map(Tensor::clone);
+        let [xs, weight, bias] = [0, 1, 2].map(|i| &call.inputs[i]);
+        let all = [xs, weight, &call.outputs[0], &gradients[0], bias].map(Tensor::clone);
         with_all_f32(NAME, &all, |values| {
             let [xs, weight, ys, dys] = [values[0], values[1], values[2], values[3]];
-            // What ReLU lets through.
-            let passed = self.relu.then(|| {
+            let scale: Vec<f32> = self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect();
+            // What ReLU lets through is the gradient of a summand; without one it is told from x again, which is faster than
+            // to keep it.
+            let gate = (self.relu && call.inputs.len() == 3).then_some((&scale[..], values[4]));
+            let mut passed = None;
+            if self.relu && call.inputs.len() > 3 {
                 let run = |into: &Shared| {
                     let chunks = dys.par_chunks(ROWS * c).zip(ys.par_chunks(ROWS * c)).enumerate();
                     chunks.for_each(|(block, (dys, ys))| {
                         // SAFETY: these rows belong to this block alone.
-                        let into = unsafe { into.write(block * ROWS * c, dys.len()) };
-                        let values = into.iter_mut().zip(dys).zip(ys);
-                        values.for_each(|((into, dy), y)| *into = if *y > 0.0 { *dy } else { 0.0 });
+                        open(dys, ys, unsafe { into.write(block * ROWS * c, dys.len()) });
                     });
                 };
                 // SAFETY: the blocks cover all rows.
-                unsafe { filled(dys.len(), run) }
-            });
+                passed = Some(unsafe { filled(dys.len(), run) });
+            }
             let dys = passed.as_deref().unwrap_or(dys);
             let (dbias, dweight) = match self.own || wanted[1] || wanted[2] {
-                true => in_blocks(xs, dys, c, |xs, dys, plain, scaled| sums(xs, dys, &self.mean, plain, scaled)),
+                true => in_blocks(xs.len(), c, |block, plain, scaled| {
+                    let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
+                    rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
+                }),
                 false => (vec![0.0; c], vec![0.0; c]),
             };
             let dbias: Vec<f32> = dbias.iter().map(|&sum| sum as f32).collect();
             let dweight: Vec<f32> =
                 dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32).collect();
             let share = if self.own { 1.0 / (xs.len() / c) as f32 } else { 0.0 };
-            let scale: Vec<f32> = self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect();
             let constant: Vec<f32> = dbias.iter().map(|sum| sum * share).collect();
             let slope: Vec<f32> =
                 dweight.iter().zip(&self.inverse).map(|(sum, inverse)| sum * share * inverse).collect();
@@ -187,7 +195,10 @@ impl Operation for Normalise {
                     // SAFETY: these rows belong to this block alone.
                     let into = unsafe { into.write(block * ROWS * c, dys.len()) };
                     let rows = into.chunks_exact_mut(c).zip(dys.chunks_exact(c)).zip(xs.chunks_exact(c));
-                    rows.for_each(|((into, dys), xs)| back(xs, dys, &self.mean, &scale, &constant, &slope, into));
+                    let bias = gate.map(|(_, bias)| bias);
+                    rows.for_each(|((into, dys), xs)| {
+                        back(xs, dys, &self.mean, &scale, (&constant, &slope), bias, into);
+                    });
                 });
             };
             // SAFETY: the blocks cover all rows.
@@ -223,13 +234,40 @@ vectorised! {
 }
 
 vectorised! {
-    /// Σ dy and Σ dy · (x − mean).
-    fn sums(xs: &[f32], dys: &[f32], mean: &[f32], whole: &mut [f32], scaled: &mut [f32]) {
+    /// The gradient where ReLU let its input through, and 0 elsewhere.
+    fn open(dys: &[f32], ys: &[f32], into: &mut [f32]) {
+        into.iter_mut().zip(dys).zip(ys).for_each(|((into, dy), y)| *into = if *y > 0.0 { *dy } else { 0.0 });
+    }
+}
+
+vectorised! {
+    /// Σ dy and Σ dy · (x − mean), over what ReLU let through where there is a `gate` of scale and bias.
+    fn sums(
+        xs: &[f32],
+        dys: &[f32],
+        mean: &[f32],
+        gate: Option<(&[f32], &[f32])>,
+        whole: &mut [f32],
+        scaled: &mut [f32],
+    ) {
         let width = xs.len();
         let (dys, mean, whole, scaled) = (&dys[..width], &mean[..width], &mut whole[..width], &mut scaled[..width]);
-        for j in 0..width {
-            whole[j] += dys[j];
-            scaled[j] += dys[j] * (xs[j] - mean[j]);
+        match gate {
+            None => {
+                for j in 0..width {
+                    whole[j] += dys[j];
+                    scaled[j] += dys[j] * (xs[j] - mean[j]);
+                }
+            }
+            Some((scale, bias)) => {
+                let (scale, bias) = (&scale[..width], &bias[..width]);
+                for j in 0..width {
+                    let x = xs[j] - mean[j];
+                    let dy = if x * scale[j] + bias[j] > 0.0 { dys[j] } else { 0.0 };
+                    whole[j] += dy;
+                    scaled[j] += dy * x;
+                }
+            }
         }
     }
 }
@@ -260,21 +298,33 @@ vectorised! {
 }
 
 vectorised! {
-    /// dx = scale · (dy − constant − (x − mean) · slope).
+    /// dx = scale · (dy − constant − (x − mean) · slope), with 0 for dy where ReLU, if a `bias` is given, let nothing through.
     fn back(
         xs: &[f32],
         dys: &[f32],
         mean: &[f32],
         scale: &[f32],
-        constant: &[f32],
-        slope: &[f32],
+        through: (&[f32], &[f32]),
+        bias: Option<&[f32]>,
         dxs: &mut [f32],
     ) {
         let width = dxs.len();
         let (xs, dys, mean) = (&xs[..width], &dys[..width], &mean[..width]);
-        let (scale, constant, slope) = (&scale[..width], &constant[..width], &slope[..width]);
-        for j in 0..width {
-            dxs[j] = scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]);
+        let (scale, constant, slope) = (&scale[..width], &through.0[..width], &through.1[..width]);
+        match bias {
+            None => {
+                for j in 0..width {
+                    dxs[j] = scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]);
+                }
+            }
+            Some(bias) => {
+                let bias = &bias[..width];
+                for j in 0..width {
+                    let x = xs[j] - mean[j];
+                    let dy = if x * scale[j] + bias[j] > 0.0 { dys[j] } else { 0.0 };
+                    dxs[j] = scale[j] * (dy - constant[j] - x * slope[j]);
+                }
+            }
         }
     }
 }
