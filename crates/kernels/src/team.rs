@@ -125,10 +125,36 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// Nobody else reads or writes them meanwhile.
     #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
     pub unsafe fn write(&self, start: usize, count: usize) -> &mut [f32] {
         assert!(start <= self.count && count <= self.count - start);
         // SAFETY: they lie within the slice, and the caller promises that nobody else touches them.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), count) }
+    }
+
+    /// Rows of `width` values, the first at `start` and each `stride` after the one before.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these rows meanwhile; what lies between them may be anyone's.
+    pub unsafe fn rows(&self, start: usize, stride: usize, width: usize) -> SharedRows<'_> {
+        SharedRows { shared: self, start, stride, width }
+    }
+}
+
+/// Some rows of a [`Shared`].
+pub struct SharedRows<'a> {
+    shared: &'a Shared<'a>,
+    start: usize,
+    stride: usize,
+    width: usize,
+}
+
+impl SharedRows<'_> {
+    /// A row.
+    #[inline(always)]
+    pub fn row(&mut self, row: usize) -> &mut [f32] {
+        // SAFETY: whoever made this promised that nobody else touches the rows, and only one of them is lent at a time.
+        unsafe { self.shared.write(self.start + row * self.stride, self.width) }
     }
 }
 

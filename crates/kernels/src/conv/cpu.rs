@@ -11,10 +11,10 @@ use super::matrix::{Matrix, Transposed};
 use super::winograd::Winograd;
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
-use crate::product::{PANEL, Packed};
+use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed};
 use crate::recurrence::smooth::vectorised;
 use crate::reduce::{sum1, sums_of_columns};
-use crate::team::{Shared, filled};
+use crate::team::{Shared, SharedRows, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -269,17 +269,10 @@ impl Geometry {
         let shared = Shared::new(&mut dweight);
         for group in 0..self.groups {
             let first = group * self.outputs;
-            let gradients = match layout {
-                Layout::Apart => Packed::maps(dys, (self.batch, outputs, self.area_out()), (first, self.outputs)),
-                Layout::Together => {
-                    let positions = self.batch * self.area_out();
-                    Packed::new(dys.get(first..).unwrap_or_default(), (outputs, 1), positions, self.outputs)
-                }
-            };
             let gather = self.gather(group);
             let read = (group * self.channels, self.channels);
-            let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
-            times(&Transposed(matrix), &gradients, |sums| {
+            let matrix = Transposed(Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read)));
+            let write = |sums: Sums| {
                 let mut turned = [[0f32; 256]; PANEL];
                 let count = sums.rows.len();
                 transpose(sums.values, PANEL, (count, PANEL), turned.as_flattened_mut(), 256);
@@ -288,7 +281,22 @@ impl Geometry {
                     let into = unsafe { shared.write((first + o) * depth + sums.rows.start, count) };
                     into.copy_from_slice(&values[..count]);
                 }
-            });
+            };
+            match layout {
+                Layout::Apart => {
+                    let maps = (self.batch, outputs, self.area_out());
+                    times(&matrix, &Packed::maps(dys, maps, (first, self.outputs)), write);
+                }
+                Layout::Together => {
+                    let values = dys.get(first..).unwrap_or_default();
+                    if depth <= FEW_BLOCKS {
+                        times(&matrix, &Lying { values, stride: outputs, columns: self.outputs }, write);
+                    } else {
+                        let positions = self.batch * self.area_out();
+                        times(&matrix, &Packed::new(values, (outputs, 1), positions, self.outputs), write);
+                    }
+                }
+            }
         }
         let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
         if taps > 1 {
@@ -355,14 +363,12 @@ impl Target<'_> {
         let (width, column) = (sums.columns.len(), self.first_channel + sums.columns.start);
         let bias = self.after.bias.map_or(&[0.0; PANEL][..width], |bias| &bias[column..][..width]);
         self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
-            for k in 0..count {
-                let row = picture * self.size.0 * self.size.1 + place + k * self.step.1;
-                let at = row * self.channels + column;
-                // SAFETY: this position's columns belong to this block alone.
-                let into = unsafe { self.values.write(at, width) };
-                let values = &sums.values[(position + k - sums.rows.start) * PANEL..][..PANEL];
-                finish(values, bias, self.after.add.map(|add| &add[at..][..width]), self.after.relu, into);
-            }
+            let row = picture * self.size.0 * self.size.1 + place;
+            let (at, stride) = (row * self.channels + column, self.step.1 * self.channels);
+            // SAFETY: these positions' columns belong to this block alone.
+            let into = unsafe { self.values.rows(at, stride, width) };
+            let sums = &sums.values[(position - sums.rows.start) * PANEL..][..count * PANEL];
+            finish(sums, bias, self.after.add.map(|add| (&add[at..], stride)), self.after.relu, into);
         });
     }
 
@@ -390,26 +396,41 @@ impl Target<'_> {
 }
 
 vectorised! {
-    /// into = sums + bias + add, and then ReLU or not.
-    pub fn finish(sums: &[f32], bias: &[f32], add: Option<&[f32]>, relu: bool, into: &mut [f32]) {
-        let width = into.len();
-        let (sums, bias) = (&sums[..width], &bias[..width]);
-        match add {
-            Some(add) => {
-                let add = &add[..width];
-                for j in 0..width {
-                    into[j] = sums[j] + bias[j] + add[j];
-                }
-            }
-            None => {
-                for j in 0..width {
+    /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then ReLU or not.
+    pub fn finish(sums: &[f32], bias: &[f32], add: Option<(&[f32], usize)>, relu: bool, into: SharedRows) {
+        let mut into = into;
+        if let (Some(bias), None, false) = (bias.first_chunk::<PANEL>(), add, relu) {
+            for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
+                let into = into.row(row);
+                for j in 0..PANEL {
                     into[j] = sums[j] + bias[j];
                 }
             }
+            return;
         }
-        if relu {
-            // A NaN is not below 0 and stays.
-            into.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
+        for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
+            let into = into.row(row);
+            let width = into.len();
+            let (sums, bias) = (&sums[..width], &bias[..width]);
+            match add {
+                Some((add, stride)) => {
+                    let add = &add[row * stride..][..width];
+                    for j in 0..width {
+                        into[j] = sums[j] + bias[j] + add[j];
+                    }
+                }
+                None => {
+                    for j in 0..width {
+                        into[j] = sums[j] + bias[j];
+                    }
+                }
+            }
+            if relu {
+                // A NaN is not below 0 and stays.
+                for y in into {
+                    *y = if *y <= 0.0 { 0.0 } else { *y };
+                }
+            }
         }
     }
 }

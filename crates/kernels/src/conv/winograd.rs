@@ -63,7 +63,7 @@ impl Winograd {
         let blocks = parts(tiles, most.max(1), TILE);
         let work = |ys: &Shared| {
             blocks.par_iter().for_each(|block| {
-                with_scratch(|Scratch { room, sums }| {
+                with_scratch(|Scratch { room, sums, .. }| {
                     let (count, c) = (block.len(), g.channels);
                     room.resize(16 * count * c, 0.0);
                     sums.resize(16 * count * PANEL, 0.0);
@@ -94,8 +94,8 @@ impl Winograd {
                                 }
                                 let at = ((picture * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
                                 // SAFETY: this tile's positions belong to this block alone.
-                                let into = unsafe { ys.write(at, columns) };
-                                finish(result, bias, after.add.map(|add| &add[at..][..columns]), after.relu, into);
+                                let into = unsafe { ys.rows(at, columns, columns) };
+                                finish(result, bias, after.add.map(|add| (&add[at..], columns)), after.relu, into);
                             }
                         }
                     }

@@ -2,7 +2,7 @@
 //!
 //! Every sum has an order that does not depend on the number of threads.
 
-use super::{Left, PANEL, Packed};
+use super::{Left, Line, PANEL, Right, multiply};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -33,25 +33,25 @@ pub struct Sums<'a> {
 }
 
 /// Hands all blocks of `left` · `right` to `write`, each once.
-pub fn times(left: &impl Rows, right: &Packed, write: impl Fn(Sums) + Sync) {
-    let (blocks, parts, panels) = (left.blocks(), left.parts(), right.panels());
+pub fn times(left: &impl Rows, right: &impl Right, write: impl Fn(Sums) + Sync) {
+    let (blocks, parts, panels) = (left.blocks(), left.parts(), right.columns().div_ceil(PANEL));
     let wanted = (3 * rayon::current_num_threads()).div_ceil(blocks.len().max(1));
     let groups = panels.div_ceil(PANELS).max(wanted.min(panels));
     (0..blocks.len() * groups).into_par_iter().for_each(|unit| {
         let (rows, group) = (&blocks[unit / groups], unit % groups);
         let panels = group * panels / groups..(group + 1) * panels / groups;
         let size = rows.len() * PANEL;
-        with_scratch(|Scratch { room, sums }| {
+        with_scratch(|Scratch { room, lines, sums }| {
             sums.resize(panels.len() * size, 0.0);
             for (part, terms) in parts.iter().enumerate() {
                 let left = left.block(rows.clone(), terms.clone(), room);
                 for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(size)) {
-                    right.multiply_part(left, terms.clone(), panel, sums, PANEL, part > 0);
+                    multiply(left, right.panel(panel, terms.clone(), lines), sums, PANEL, part > 0);
                 }
             }
             for (panel, values) in panels.zip(sums.chunks_exact(size)) {
-                let (start, width) = right.span(panel);
-                write(Sums { rows: rows.clone(), columns: start..start + width, values });
+                let columns = panel * PANEL..right.columns().min((panel + 1) * PANEL);
+                write(Sums { rows: rows.clone(), columns, values });
             }
         });
     });
@@ -67,6 +67,7 @@ pub fn parts(count: usize, most: usize, unit: usize) -> Vec<Range<usize>> {
 #[derive(Default)]
 pub struct Scratch {
     pub room: Vec<f32>,
+    pub lines: Vec<Line>,
     pub sums: Vec<f32>,
 }
 
