@@ -3,8 +3,9 @@
 //! Which path runs: f32 on the CPU takes loops over chunks shared out among rayon's threads; all else takes candle's
 //! operations, with the gradients written here.
 
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
-use crate::recurrence::smooth::{logistic, tanh as smooth_tanh};
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::recurrence::smooth::{logistic, tanh as smooth_tanh, vectorised};
+use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -59,9 +60,9 @@ impl Operation for Activation {
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let xs = &inputs[0];
         let ys = match (self, on_cpu_f32(&[xs])) {
-            (Self::Relu, true) => map(xs, |x| if x <= 0.0 { 0.0 } else { x })?,
-            (Self::Sigmoid, true) => map(xs, logistic)?,
-            (Self::Tanh, true) => map(xs, smooth_tanh)?,
+            (Self::Relu, true) => map(xs, relu_of)?,
+            (Self::Sigmoid, true) => map(xs, sigmoid_of)?,
+            (Self::Tanh, true) => map(xs, tanh_of)?,
             (Self::Relu, false) => xs.relu()?.into(),
             (Self::Sigmoid, false) => candle_nn::ops::sigmoid(xs)?.into(),
             (Self::Tanh, false) => xs.tanh()?.into(),
@@ -73,9 +74,9 @@ impl Operation for Activation {
         let (ys, dys) = (&call.outputs[0], &gradients[0]);
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, ys.shape(), &Device::Cpu);
         let dxs = match (self, on_cpu_f32(&[ys, dys])) {
-            (Self::Relu, true) => tensor(map2(ys, dys, |y, dy| if y > 0.0 { dy } else { 0.0 })?)?,
-            (Self::Sigmoid, true) => tensor(map2(ys, dys, |y, dy| dy * y * (1.0 - y))?)?,
-            (Self::Tanh, true) => tensor(map2(ys, dys, |y, dy| dy * (1.0 - y * y))?)?,
+            (Self::Relu, true) => tensor(map2(ys, dys, relu_back)?)?,
+            (Self::Sigmoid, true) => tensor(map2(ys, dys, sigmoid_back)?)?,
+            (Self::Tanh, true) => tensor(map2(ys, dys, tanh_back)?)?,
             (Self::Relu, false) => ys.gt(0.0)?.where_cond(dys, &dys.zeros_like()?)?,
             (Self::Sigmoid, false) => (dys * (ys - ys.sqr()?)?)?,
             (Self::Tanh, false) => (dys * ys.sqr()?.affine(-1.0, 1.0)?)?,
@@ -87,19 +88,46 @@ impl Operation for Activation {
 /// Elements that one thread works through at a time.
 const CHUNK: usize = 1 << 14;
 
-fn map(xs: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> Result<Value> {
-    Ok(Value::new(map2(xs, xs, |x, _| f(x))?, xs.shape()))
+fn map(xs: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Value> {
+    Ok(Value::new(map2(xs, xs, |xs, _, ys| f(xs, ys))?, xs.shape()))
 }
 
-fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> Result<Vec<f32>> {
-    let mut out = vec![0f32; xs.elem_count()];
-    with_f32("activation", xs, |xs| {
-        with_f32("activation", ys, |ys| {
-            let chunks = out.par_chunks_mut(CHUNK).zip(xs.par_chunks(CHUNK)).zip(ys.par_chunks(CHUNK));
-            chunks.for_each(|((out, xs), ys)| {
-                out.iter_mut().zip(xs).zip(ys).for_each(|((out, &x), &y)| *out = f(x, y));
+fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Result<Vec<f32>> {
+    with_all_f32("activation", &[xs.clone(), ys.clone()], |values| {
+        let run = |into: &Shared| {
+            let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK)).enumerate();
+            chunks.for_each(|(chunk, (xs, ys))| {
+                // SAFETY: this chunk belongs to this task alone.
+                f(xs, ys, unsafe { into.write(chunk * CHUNK, xs.len()) });
             });
-        })
-    })??;
-    Ok(out)
+        };
+        // SAFETY: the chunks cover all values.
+        unsafe { filled(values[0].len(), run) }
+    })
+}
+
+/// A function of every element: `name(xs, into)`, or of two: `name(ys, dys, into)`.
+macro_rules! elementwise {
+    ($($name:ident($($x:ident),*) = $value:expr;)*) => {$(
+        vectorised! {
+            fn $name($($x: &[f32],)* into: &mut [f32]) {
+                let width = into.len();
+                $(let $x = &$x[..width];)*
+                for i in 0..width {
+                    $(let $x = $x[i];)*
+                    into[i] = $value;
+                }
+            }
+        }
+    )*};
+}
+
+elementwise! {
+    // A NaN is not below 0 and stays.
+    relu_of(x) = if x <= 0.0 { 0.0 } else { x };
+    sigmoid_of(x) = logistic::<FUSED>(x);
+    tanh_of(x) = smooth_tanh::<FUSED>(x);
+    relu_back(y, dy) = if y > 0.0 { dy } else { 0.0 };
+    sigmoid_back(y, dy) = dy * y * (1.0 - y);
+    tanh_back(y, dy) = dy * (1.0 - y * y);
 }

@@ -7,10 +7,23 @@ pub fn weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {
     for (keys, alpha) in keys.chunks_exact(v.len()).zip(alpha.iter_mut()) {
         *alpha = energy(keys, query, v);
     }
-    let largest = alpha.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    alpha.iter_mut().for_each(|alpha| *alpha = exp(*alpha - largest));
-    let sum: f32 = alpha.iter().sum();
-    alpha.iter_mut().for_each(|alpha| *alpha /= sum);
+    softmax(alpha);
+}
+
+vectorised! {
+    fn softmax(energies: &mut [f32]) {
+        let mut largest = f32::NEG_INFINITY;
+        for energy in energies.iter() {
+            largest = largest.max(*energy);
+        }
+        for energy in energies.iter_mut() {
+            *energy = exp::<FUSED>(*energy - largest);
+        }
+        let sum: f32 = energies.iter().sum();
+        for energy in energies {
+            *energy /= sum;
+        }
+    }
 }
 
 vectorised! {
@@ -22,11 +35,11 @@ vectorised! {
         let chunks = keys.chunks_exact(LANES).zip(query.chunks_exact(LANES)).zip(v.chunks_exact(LANES));
         for ((keys, query), v) in chunks {
             for lane in 0..LANES {
-                sums[lane] += v[lane] * tanh(keys[lane] + query[lane]);
+                sums[lane] += v[lane] * tanh::<FUSED>(keys[lane] + query[lane]);
             }
         }
         let rest = keys[whole..].iter().zip(&query[whole..]).zip(&v[whole..]);
-        sums.iter().sum::<f32>() + rest.map(|((key, query), v)| v * tanh(key + query)).sum::<f32>()
+        sums.iter().sum::<f32>() + rest.map(|((key, query), v)| v * tanh::<FUSED>(key + query)).sum::<f32>()
     }
 }
 
@@ -44,7 +57,9 @@ vectorised! {
             }
         }
         for (annotation, &weight) in blocks.remainder().chunks_exact(c).zip(weights.remainder()) {
-            context.iter_mut().zip(annotation).for_each(|(sum, value)| *sum += weight * value);
+            for (sum, value) in context.iter_mut().zip(annotation) {
+                *sum += weight * value;
+            }
         }
     }
 }
@@ -64,7 +79,7 @@ vectorised! {
         let (keys, query, d_keys) = (&keys[..a], &query[..a], &mut d_keys[..a]);
         let (d_query, d_v) = (&mut d_query[..a], &mut d_v[..a]);
         for i in 0..a {
-            let t = tanh(keys[i] + query[i]);
+            let t = tanh::<FUSED>(keys[i] + query[i]);
             let slope = d_energy * v[i] * (1.0 - t * t);
             d_keys[i] += slope;
             d_query[i] += slope;
@@ -76,6 +91,8 @@ vectorised! {
 vectorised! {
     /// into += scale · values.
     pub fn add_scaled(values: &[f32], scale: f32, into: &mut [f32]) {
-        into.iter_mut().zip(values).for_each(|(into, value)| *into += scale * value);
+        for (into, value) in into.iter_mut().zip(values) {
+            *into += scale * value;
+        }
     }
 }

@@ -258,7 +258,7 @@ vectorised! {
         let (product, bias, looked) = (&product[..width], &bias[..width], &looked[..width]);
         let context = &mut context[..width];
         for j in 0..width {
-            gate[j] = logistic(product[j] + bias[j]);
+            gate[j] = logistic::<FUSED>(product[j] + bias[j]);
             context[j] = gate[j] * looked[j];
         }
     }

@@ -58,17 +58,19 @@ impl Gates for Rnn {
 vectorised! {
     fn rnn_tanh(gate: &mut [f32], hidden: Blocks) {
         let u = hidden.at(0, gate.len());
-        gate.iter_mut().zip(u).for_each(|(gate, u)| *gate = tanh(*gate + u));
+        for (gate, u) in gate.iter_mut().zip(u) {
+            *gate = tanh::<FUSED>(*gate + u);
+        }
     }
 }
 
 vectorised! {
     fn rnn_relu(gate: &mut [f32], hidden: Blocks) {
         let u = hidden.at(0, gate.len());
-        gate.iter_mut().zip(u).for_each(|(gate, u)| {
+        for (gate, u) in gate.iter_mut().zip(u) {
             let sum = *gate + u;
             *gate = if sum <= 0.0 { 0.0 } else { sum };
-        });
+        }
     }
 }
 
@@ -98,11 +100,11 @@ vectorised! {
         let (ui, uf) = (hidden.at(0, width), hidden.at(1, width));
         let (ug, uo) = (hidden.at(2, width), hidden.at(3, width));
         for j in 0..width {
-            (i[j], f[j]) = (logistic(i[j] + ui[j]), logistic(f[j] + uf[j]));
-            (g[j], o[j]) = (tanh(g[j] + ug[j]), logistic(o[j] + uo[j]));
+            (i[j], f[j]) = (logistic::<FUSED>(i[j] + ui[j]), logistic::<FUSED>(f[j] + uf[j]));
+            (g[j], o[j]) = (tanh::<FUSED>(g[j] + ug[j]), logistic::<FUSED>(o[j] + uo[j]));
             before[j] = c[j];
             c[j] = f[j] * c[j] + i[j] * g[j];
-            h[j] = o[j] * tanh(c[j]);
+            h[j] = o[j] * tanh::<FUSED>(c[j]);
         }
     }
 }
@@ -118,7 +120,7 @@ vectorised! {
         let (di, df, dg, d_o) = (&mut di[..width], &mut df[..width], &mut dg[..width], &mut d_o[..width]);
         for j in 0..width {
             let (i, f, g, o, before) = (i[j], f[j], g[j], o[j], before[j]);
-            let squashed = tanh(f * before + i * g);
+            let squashed = tanh::<FUSED>(f * before + i * g);
             d_o[j] = dh[j] * squashed * o * (1.0 - o);
             let d = dc[j] + dh[j] * o * (1.0 - squashed * squashed);
             di[j] = d * g * i * (1.0 - i);
@@ -156,8 +158,8 @@ vectorised! {
         let (r, z, n, extra) = (&mut r[..width], &mut z[..width], &mut n[..width], &mut extra[..width]);
         let (ur, uz, un) = (hidden.at(0, width), hidden.at(1, width), hidden.at(2, width));
         for j in 0..width {
-            (r[j], z[j]) = (logistic(r[j] + ur[j]), logistic(z[j] + uz[j]));
-            n[j] = tanh(n[j] + r[j] * un[j]);
+            (r[j], z[j]) = (logistic::<FUSED>(r[j] + ur[j]), logistic::<FUSED>(z[j] + uz[j]));
+            n[j] = tanh::<FUSED>(n[j] + r[j] * un[j]);
             extra[j] = un[j];
             h[j] = (1.0 - z[j]) * n[j] + z[j] * h[j];
         }

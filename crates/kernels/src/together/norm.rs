@@ -236,7 +236,9 @@ vectorised! {
 vectorised! {
     /// The gradient where ReLU let its input through, and 0 elsewhere.
     fn open(dys: &[f32], ys: &[f32], into: &mut [f32]) {
-        into.iter_mut().zip(dys).zip(ys).for_each(|((into, dy), y)| *into = if *y > 0.0 { *dy } else { 0.0 });
+        for ((into, dy), y) in into.iter_mut().zip(dys).zip(ys) {
+            *into = if *y > 0.0 { *dy } else { 0.0 };
+        }
     }
 }
 
@@ -288,11 +290,15 @@ vectorised! {
             ys[j] = (xs[j] - mean[j]) * scale[j] + bias[j];
         }
         if let Some(add) = add {
-            ys.iter_mut().zip(add).for_each(|(y, add)| *y += add);
+            for (y, add) in ys.iter_mut().zip(add) {
+                *y += add;
+            }
         }
         if relu {
             // A NaN is not below 0 and stays.
-            ys.iter_mut().for_each(|y| *y = if *y <= 0.0 { 0.0 } else { *y });
+            for y in ys {
+                *y = if *y <= 0.0 { 0.0 } else { *y };
+            }
         }
     }
 }
