@@ -3,6 +3,7 @@
 //! Maps lie with their channels together, (N, h, w, C). Then what one row of the kernel reads is one straight run of values,
 //! and a row of the matrix is a few such runs, with zeros where they reach over the edge.
 
+use crate::product::blocks::copied;
 use std::ops::Range;
 
 /// The matrix A with a row for each position (n, i, j) of the result and a column for each tap t and channel c:
@@ -96,7 +97,12 @@ impl Gather {
         room: &'a mut Vec<f32>,
     ) -> (&'a [f32], usize) {
         if self.is_pointwise() {
-            return (&maps[positions.start * self.pixel + self.first + columns.start..], self.pixel);
+            let values = &maps[positions.start * self.pixel + self.first + columns.start..];
+            if self.pixel < 1024 || !self.pixel.is_multiple_of(64) {
+                return (values, self.pixel);
+            }
+            copied(values, self.pixel, (columns.len(), positions.len()), room);
+            return (room, columns.len() + 16);
         }
         // Rows that lie a power of two apart would push each other out of the cache.
         let stride = columns.len() + 16;

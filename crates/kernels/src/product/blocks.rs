@@ -57,6 +57,15 @@ pub fn times(left: &impl Rows, right: &impl Right, write: impl Fn(Sums) + Sync) 
     });
 }
 
+/// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + 16: runs a power
+/// of two apart push each other out of the cache.
+pub fn copied(values: &[f32], stride: usize, (width, count): (usize, usize), room: &mut Vec<f32>) {
+    room.resize(count * (width + 16), 0.0);
+    for (run, into) in room.chunks_exact_mut(width + 16).enumerate() {
+        into[..width].copy_from_slice(&values[run * stride..][..width]);
+    }
+}
+
 /// 0..`count` in equal parts of at most about `most`, all but the last a multiple of `unit`.
 pub fn parts(count: usize, most: usize, unit: usize) -> Vec<Range<usize>> {
     let size = count.div_ceil(count.div_ceil(most).max(1)).next_multiple_of(unit);

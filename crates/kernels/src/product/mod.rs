@@ -357,7 +357,9 @@ fn many_rows(
 ) {
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
-    let left = Plain { values: a, strides, size: (m, k) };
+    let apart = strides.0.max(strides.1);
+    let collide = n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
+    let left = Plain { values: a, strides, size: (m, k), collide };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
@@ -483,6 +485,9 @@ struct Plain<'a> {
     values: &'a [f32],
     strides: (usize, usize),
     size: (usize, usize),
+    /// Whether its rows or columns lie such a distance apart that they would push each other out of the cache, and enough is
+    /// done with each block that a copy pays.
+    collide: bool,
 }
 
 impl blocks::Rows for Plain<'_> {
@@ -494,9 +499,19 @@ impl blocks::Rows for Plain<'_> {
         blocks::parts(self.size.1, 384, 16)
     }
 
-    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, _: &'a mut Vec<f32>) -> Left<'a> {
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
         let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
-        Left { values, rows: rows.len(), strides: self.strides }
+        if !self.collide {
+            return Left { values, rows: rows.len(), strides: self.strides };
+        }
+        let beside = self.strides.0 == 1;
+        let (stride, (width, count)) = match beside {
+            true => (self.strides.1, (rows.len(), terms.len())),
+            false => (self.strides.0, (terms.len(), rows.len())),
+        };
+        blocks::copied(values, stride, (width, count), room);
+        let strides = if beside { (1, width + 16) } else { (width + 16, 1) };
+        Left { values: room, rows: rows.len(), strides }
     }
 }
 
