@@ -193,11 +193,10 @@ impl Attentive {
                         let old = state.read(from + sorted * h + start, width);
                         previous.write(at * h + start, width).copy_from_slice(old);
                         let (kept, before) = gates.write((at * h + start) * 5, 5 * width).split_at_mut(4 * width);
-                        for (gate, kept) in kept.chunks_exact_mut(width).enumerate() {
-                            kept.copy_from_slice(&projected[(at * 4 + gate) * h + start..][..width]);
-                        }
+                        let of_input = Blocks { values: &projected[at * 4 * h + start..], stride: h };
                         let sums = Blocks { values: &unit[sorted * WIDE..][..WIDE], stride: PANEL };
-                        lstm_forward(four(kept, width), sums, new, cells.write(row * h + start, width), before);
+                        let cells = cells.write(row * h + start, width);
+                        lstm_forward([of_input, sums], four(kept, width), new, cells, before);
                         hidden.write(at * h + start, width).copy_from_slice(new);
                     }
                 }

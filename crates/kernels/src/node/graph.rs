@@ -1,7 +1,7 @@
 //! A node as candle sees it.
 
 use super::route::{Origin, Slots, collect};
-use super::{Call, Operation, Value};
+use super::{Call, Operation, Value, within_pool};
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, MetalStorage, Result, Shape,
@@ -217,7 +217,7 @@ impl<O: Operation> Graph for Node<O> {
         let found = |(i, output): (usize, &Tensor)| self.gradients.take(i).map_or_else(|| output.zeros_like(), Ok);
         let gradients: Vec<Tensor> = outputs.iter().enumerate().map(found).collect::<Result<_>>()?;
         let call = Call { inputs: &self.inputs, outputs, saved: &self.saved, wanted: &self.wanted };
-        let found = self.operation.backward(&call, &gradients)?;
+        let found = within_pool(&self.inputs, || self.operation.backward(&call, &gradients))?;
         for ((i, found), source) in found.into_iter().enumerate().zip(&self.sources) {
             let shaped = || match found {
                 Some(found) => found.reshape(self.inputs[i].shape()),

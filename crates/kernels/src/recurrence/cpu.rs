@@ -4,7 +4,7 @@
 //! meeting of the team a step. Inside, all rows of a step lie together, step after step, the longest row first: rows that
 //! have ended cost nothing, and the products with W_ih and of the weights' gradients are each one for all steps.
 
-use super::gates::Blocks;
+use super::gates::{Blocks, four};
 use super::packed::PackedSteps;
 use super::smooth::dot;
 use super::steps::Steps;
@@ -31,8 +31,8 @@ pub trait Gates: Copy + Send + Sync + 'static {
     /// The gate whose gradient comes first; the others follow in their order, and those before it at the end.
     const FIRST: usize = 0;
 
-    /// One step: `gates` come as projected inputs and leave as activations; `hidden` is W_hh h (+ b_hh); h and c become new.
-    fn forward(&self, gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], c: &mut [f32], extra: &mut [f32]);
+    /// One step from the projected input and W_hh h (+ b_hh): `gates` get the activations, h and c become new.
+    fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], c: &mut [f32], extra: &mut [f32]);
 
     /// One step back: `dh` and `dc` come as gradients of the new state and leave as gradients of the one before, without
     /// what flows through W_hh; `gradient` gets those of the projected input and of W_hh h.
@@ -79,7 +79,7 @@ struct Sizes {
 
 /// What the steps leave for the backward pass, row after row of all steps.
 pub struct Kept {
-    /// (R, GATES·H).
+    /// (R, GATES·H), where a gradient will be asked for.
     gates: Vec<f32>,
     /// (R, H), where the cell needs it.
     extra: Vec<f32>,
@@ -89,6 +89,9 @@ pub struct Kept {
 
 /// Below this many multiplications a step, one thread is faster than a team.
 const TEAMWORK: usize = 1 << 15;
+
+/// Rows whose input is projected in one go.
+const TOGETHER: usize = 128;
 
 /// Below this many rows in all, weights are used as they lie: packing them would cost more than it saves.
 const WORTH_PACKING: usize = 8;
@@ -138,28 +141,65 @@ struct Backward {
     gradient: Vec<f32>,
 }
 
-/// W_hh (GATES·H, H), a matrix for each gate, ready to be multiplied with h.
-enum Hidden<'a> {
+/// Weights (GATES·H, ..), a matrix for each gate, ready for products of a few rows.
+enum Weights<'a> {
     Packed(Vec<Packed>),
-    Plain(&'a [f32]),
+    Plain(&'a [f32], usize),
 }
 
-impl Hidden<'_> {
-    /// Adds the part of W_hh h that belongs to `width` units of one gate from `start` on to `into` (rows, `stride`).
-    fn add(&self, left: Left, gate: usize, (start, width): (usize, usize), into: &mut [f32], stride: usize) {
-        match self {
-            Hidden::Packed(gates) => gates[gate].multiply(left, start / PANEL, into, stride, true),
-            Hidden::Plain(w) => {
-                let h = left.strides.0;
-                for row in 0..left.rows {
-                    let state = &left.values[row * h..][..h];
-                    let weights = w[(gate * h + start) * h..].chunks_exact(h);
-                    let into = &mut into[row * stride..][..width];
-                    into.iter_mut().zip(weights).for_each(|(into, weights)| *into += dot(weights, state));
+impl<'a> Weights<'a> {
+    /// For so many rows in all.
+    fn new(values: &'a [f32], (h, width): (usize, usize), rows: usize) -> Self {
+        match rows < WORTH_PACKING {
+            true => Self::Plain(values, h),
+            false => {
+                Self::Packed(values.chunks_exact(h * width).map(|gate| Packed::transposed(gate, h, width)).collect())
+            }
+        }
+    }
+
+    /// `left` times the weights of `width` units of each gate from `start` on, plus their biases: (rows, gates, 32).
+    fn multiply(&self, left: Left, (start, width): (usize, usize), bias: Option<&[f32]>, into: &mut [f32]) {
+        let stride = into.len() / left.rows.max(1);
+        let (gates, h) = match self {
+            Self::Packed(gates) => (gates.len(), 0),
+            Self::Plain(_, h) => (stride / PANEL, *h),
+        };
+        for gate in 0..gates {
+            let bias = bias.map(|bias| &bias[gate * (bias.len() / gates) + start..][..width]);
+            if let Some(bias) = bias {
+                into.chunks_exact_mut(stride).for_each(|row| row[gate * PANEL..][..width].copy_from_slice(bias));
+            }
+            match self {
+                Self::Packed(gates) => {
+                    gates[gate].multiply(left, start / PANEL, &mut into[gate * PANEL..], stride, bias.is_some());
+                }
+                Self::Plain(values, _) => {
+                    let depth = left.strides.0;
+                    for (row, into) in into.chunks_exact_mut(stride).enumerate() {
+                        let state = &left.values[row * depth..][..depth];
+                        let weights = values[(gate * h + start) * depth..].chunks_exact(depth);
+                        for (into, weights) in into[gate * PANEL..][..width].iter_mut().zip(weights) {
+                            *into = dot(weights, state) + if bias.is_some() { *into } else { 0.0 };
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+/// The projected inputs W_ih x + b.
+enum Projected<'a> {
+    /// As they came, (R, GATES·H).
+    Given(Vec<f32>),
+    /// Formed from the rows of xs (R, D) for so many steps at a time, so that they never leave the cache.
+    Formed { rows: Vec<f32>, weights: Weights<'a>, bias: Option<&'a [f32]>, steps: usize },
+}
+
+/// A slice for each gate that the cell has.
+fn each_gate<'a, K: Gates>(gate: impl Fn(usize) -> &'a mut [f32]) -> [&'a mut [f32]; 4] {
+    std::array::from_fn(|i| if i < K::GATES { gate(i) } else { &mut [] })
 }
 
 impl<K: Gates> Sequence<K> {
@@ -172,86 +212,101 @@ impl<K: Gates> Sequence<K> {
         Ok(Given { xs: values[0], w_hh: values[1], h: values[2], c, b_hh, w_ih, b_ih: next(true), sizes })
     }
 
-    /// The projected inputs (R, GATES·H).
-    fn projected(&self, given: &Given, packed: &PackedSteps) -> Vec<f32> {
-        let Sizes { d, h, .. } = given.sizes;
-        let (wide, rows) = (K::GATES * h, packed.gathered(given.xs, d));
-        let Some(w_ih) = given.w_ih else { return rows };
-        gemm_into(&rows, (d, 1), w_ih, (1, d), (packed.rows(), wide, d), given.b_ih)
+    fn projected<'a>(&self, given: &Given<'a>, packed: &PackedSteps) -> Projected<'a> {
+        let Sizes { n, d, h, .. } = given.sizes;
+        let rows = packed.gathered(given.xs, d);
+        match given.w_ih {
+            None => Projected::Given(rows),
+            Some(w_ih) => Projected::Formed {
+                rows,
+                weights: Weights::new(w_ih, (h, d), packed.rows()),
+                bias: given.b_ih,
+                steps: (TOGETHER / n.max(1)).max(1),
+            },
+        }
     }
 
     fn steps_forward(&self, given: &Given, saved: bool) -> Forward {
-        let Sizes { n, t, h, .. } = given.sizes;
-        let wide = K::GATES * h;
+        let Sizes { n, t, d, h } = given.sizes;
+        let (wide, stride, blocks) = (K::GATES * h, K::GATES * PANEL, h.div_ceil(PANEL));
         let packed = PackedSteps::new(&self.steps, n, t);
         let rows = packed.rows();
-        let mut run = Forward {
-            out: vec![0.0; n * t * h],
-            h: given.h.to_vec(),
-            c: given.c.map_or_else(Vec::new, <[f32]>::to_vec),
-            kept: Kept {
-                gates: self.projected(given, &packed),
-                extra: vec![0.0; if K::EXTRA { if saved { rows * h } else { n * h } } else { 0 }],
-                previous: vec![0.0; rows * h],
-            },
-        };
-        packed.starts().for_each(|(row, of)| {
-            run.kept.previous[row * h..][..h].copy_from_slice(&given.h[of * h..][..h]);
-        });
-        let weights = match rows < WORTH_PACKING {
-            true => Hidden::Plain(given.w_hh),
-            false => {
-                Hidden::Packed(given.w_hh.chunks_exact(h * h).map(|gate| Packed::transposed(gate, h, h)).collect())
+        let projected = self.projected(given, &packed);
+        let weights = Weights::new(given.w_hh, (h, h), rows);
+        let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, <[f32]>::to_vec));
+        let mut extra = vec![0.0; if K::EXTRA { if saved { rows * h } else { n * h } } else { 0 }];
+        let together = if let Projected::Formed { steps, .. } = projected { steps * n } else { 0 };
+        // A block's products, W_ih x of some steps and W_hh h of one, and activations that nobody keeps.
+        let room = (together + n) * stride + 4 * PANEL;
+        let mut scratch = vec![0f32; blocks * room];
+        let mut run = |gates: &Shared, previous: &Shared, out: &Shared| {
+            if rows < n * t {
+                // SAFETY: nobody else is here yet.
+                unsafe { out.write(0, n * t * h) }.fill(0.0);
             }
-        };
-        let stride = K::GATES * PANEL;
-        let mut scratch = vec![0f32; h.div_ceil(PANEL) * n * stride];
-        let scratch = Shared::new(&mut scratch);
-        let (last, c, out) = (Shared::new(&mut run.h), Shared::new(&mut run.c), Shared::new(&mut run.out));
-        let Kept { gates, extra, previous } = &mut run.kept;
-        let (gates, extra, previous) = (Shared::new(gates), Shared::new(extra), Shared::new(previous));
-        let chunk = |phase: usize, block: usize| {
-            let step = packed.step(phase);
-            let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
-            // SAFETY: in a phase all members read the states before this step and write those before the next; of everything
-            // that is written, the units from `start` on belong to this chunk alone.
-            unsafe {
-                let hidden = scratch.write(block * n * stride, step.rows.len() * stride);
-                let left = Left::rows(previous.read(step.rows.start * h, step.rows.len() * h), step.rows.len(), h);
-                for gate in 0..K::GATES {
-                    let bias = given.b_hh.map(|bias| &bias[gate * h + start..][..width]);
-                    for row in hidden.chunks_exact_mut(stride) {
-                        let row = &mut row[gate * PANEL..][..PANEL];
-                        row.fill(0.0);
-                        if let Some(bias) = bias {
-                            row[..width].copy_from_slice(bias);
+            packed.starts().for_each(|(row, of)| {
+                // SAFETY: as above.
+                unsafe { previous.write(row * h, h) }.copy_from_slice(&given.h[of * h..][..h]);
+            });
+            let (last, c, extra) = (Shared::new(&mut last), Shared::new(&mut c), Shared::new(&mut extra));
+            let scratch = Shared::new(&mut scratch);
+            let chunk = |phase: usize, block: usize| {
+                let step = packed.step(phase);
+                let count = step.rows.len();
+                let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
+                // SAFETY: in a phase all members read the states before this step and write those before the next; of
+                // everything that is written, the units from `start` on belong to this chunk alone.
+                unsafe {
+                    let (formed, rest) = scratch.write(block * room, room).split_at_mut(together * stride);
+                    let (hidden, unkept) = rest.split_at_mut(n * stride);
+                    let hidden = &mut hidden[..count * stride];
+                    let left = Left::rows(previous.read(step.rows.start * h, count * h), count, h);
+                    weights.multiply(left, (start, width), given.b_hh, hidden);
+                    let mut first = 0;
+                    if let Projected::Formed { rows, weights, bias, steps } = &projected {
+                        first = packed.step(phase / steps * steps).rows.start;
+                        if phase % steps == 0 {
+                            let end = packed.step((phase + steps).min(packed.steps()) - 1).rows.end;
+                            let left = Left::rows(&rows[first * d..end * d], end - first, d);
+                            weights.multiply(left, (start, width), *bias, &mut formed[..(end - first) * stride]);
                         }
                     }
-                    let into = hidden.get_mut(gate * PANEL..).unwrap_or_default();
-                    weights.add(left, gate, (start, width), into, stride);
-                }
-                for (sorted, row) in step.rows.clone().enumerate() {
-                    let of = packed.order[sorted];
-                    let new = out.write((of * t + step.time) * h + start, width);
-                    new.copy_from_slice(previous.read(row * h + start, width));
-                    let at = |gate: usize| match gate < K::GATES {
-                        true => gates.write(row * wide + gate * h + start, width),
-                        false => &mut [],
-                    };
-                    let c: &mut [f32] = if K::CELL { c.write(of * h + start, width) } else { &mut [] };
-                    let kept = if saved { row } else { sorted };
-                    let extra: &mut [f32] = if K::EXTRA { extra.write(kept * h + start, width) } else { &mut [] };
-                    let sums = Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL };
-                    self.kernel.forward([at(0), at(1), at(2), at(3)], sums, new, c, extra);
-                    match step.next(sorted) {
-                        Some(next) => previous.write(next * h + start, width).copy_from_slice(new),
-                        None => last.write(of * h + start, width).copy_from_slice(new),
+                    for (sorted, row) in step.rows.clone().enumerate() {
+                        let of = packed.order[sorted];
+                        let new = out.write((of * t + step.time) * h + start, width);
+                        new.copy_from_slice(previous.read(row * h + start, width));
+                        let gates = match saved {
+                            true => each_gate::<K>(|gate| gates.write(row * wide + gate * h + start, width)),
+                            false => four(unkept, PANEL),
+                        };
+                        let c: &mut [f32] = if K::CELL { c.write(of * h + start, width) } else { &mut [] };
+                        let kept = if saved { row } else { sorted };
+                        let extra: &mut [f32] = if K::EXTRA { extra.write(kept * h + start, width) } else { &mut [] };
+                        let of_input = match &projected {
+                            Projected::Given(rows) => Blocks { values: &rows[row * wide + start..], stride: h },
+                            Projected::Formed { .. } => {
+                                Blocks { values: &formed[(row - first) * stride..][..stride], stride: PANEL }
+                            }
+                        };
+                        let of_hidden = Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL };
+                        self.kernel.forward([of_input, of_hidden], gates, new, c, extra);
+                        match step.next(sorted) {
+                            Some(next) => previous.write(next * h + start, width).copy_from_slice(new),
+                            None => last.write(of * h + start, width).copy_from_slice(new),
+                        }
                     }
                 }
-            }
+            };
+            team::run(team::members(n * wide * h, TEAMWORK), packed.steps(), |_| blocks, chunk);
         };
-        team::run(team::members(n * wide * h, TEAMWORK), packed.steps(), |_| h.div_ceil(PANEL), chunk);
-        run
+        let (mut previous, mut out) = (vec![], vec![]);
+        // SAFETY: all rows of all steps have their gates, and a state before them; what no step writes of `out` is 0.
+        let gates = unsafe {
+            filled(if saved { rows * wide } else { 0 }, |gates| {
+                previous = filled(rows * h, |previous| out = filled(n * t * h, |out| run(gates, previous, out)));
+            })
+        };
+        Forward { out, h: last, c, kept: Kept { gates, extra, previous } }
     }
 
     fn steps_backward(&self, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {

@@ -14,7 +14,7 @@ pub struct Blocks<'a> {
 impl<'a> Blocks<'a> {
     /// The first `width` values of block `i`.
     #[inline(always)]
-    fn at(self, i: usize, width: usize) -> &'a [f32] {
+    pub fn at(self, i: usize, width: usize) -> &'a [f32] {
         &self.values[i * self.stride..][..width]
     }
 }
@@ -33,13 +33,12 @@ impl Gates for Rnn {
     const CELL: bool = false;
     const EXTRA: bool = false;
 
-    fn forward(&self, gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], _: &mut [f32], _: &mut [f32]) {
+    fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], _: &mut [f32]) {
         let [gate, ..] = gates;
         match self.0 {
-            Nonlinearity::Tanh => rnn_tanh(gate, hidden),
-            Nonlinearity::Relu => rnn_relu(gate, hidden),
+            Nonlinearity::Tanh => rnn_tanh(sums, gate, h),
+            Nonlinearity::Relu => rnn_relu(sums, gate, h),
         }
-        h.copy_from_slice(gate);
     }
 
     fn backward(&self, saved: Saved, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
@@ -56,20 +55,24 @@ impl Gates for Rnn {
 }
 
 vectorised! {
-    fn rnn_tanh(gate: &mut [f32], hidden: Blocks) {
-        let u = hidden.at(0, gate.len());
-        for (gate, u) in gate.iter_mut().zip(u) {
-            *gate = tanh::<FUSED>(*gate + u);
+    fn rnn_tanh(sums: [Blocks; 2], gate: &mut [f32], h: &mut [f32]) {
+        let width = h.len();
+        let (gate, [p, u]) = (&mut gate[..width], sums.map(|sums| sums.at(0, width)));
+        for j in 0..width {
+            h[j] = tanh::<FUSED>(p[j] + u[j]);
+            gate[j] = h[j];
         }
     }
 }
 
 vectorised! {
-    fn rnn_relu(gate: &mut [f32], hidden: Blocks) {
-        let u = hidden.at(0, gate.len());
-        for (gate, u) in gate.iter_mut().zip(u) {
-            let sum = *gate + u;
-            *gate = if sum <= 0.0 { 0.0 } else { sum };
+    fn rnn_relu(sums: [Blocks; 2], gate: &mut [f32], h: &mut [f32]) {
+        let width = h.len();
+        let (gate, [p, u]) = (&mut gate[..width], sums.map(|sums| sums.at(0, width)));
+        for j in 0..width {
+            let sum = p[j] + u[j];
+            h[j] = if sum <= 0.0 { 0.0 } else { sum };
+            gate[j] = h[j];
         }
     }
 }
@@ -81,8 +84,8 @@ impl Gates for Lstm {
     /// c_{t−1}.
     const EXTRA: bool = true;
 
-    fn forward(&self, gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], c: &mut [f32], before: &mut [f32]) {
-        lstm_forward(gates, hidden, h, c, before);
+    fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], c: &mut [f32], before: &mut [f32]) {
+        lstm_forward(sums, gates, h, c, before);
     }
 
     fn backward(&self, saved: Saved, dh: &mut [f32], dc: &mut [f32], gradient: [&mut [f32]; 4]) {
@@ -91,17 +94,24 @@ impl Gates for Lstm {
 }
 
 vectorised! {
-    /// `gates` come as projected inputs and leave as σ(i), σ(f), tanh(g) and σ(o); `before` gets c_{t−1}.
-    pub fn lstm_forward(gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], c: &mut [f32], before: &mut [f32]) {
+    /// From projected inputs and W_hh h; `gates` get σ(i), σ(f), tanh(g) and σ(o), `before` c_{t−1}.
+    pub fn lstm_forward(
+        sums: [Blocks; 2],
+        gates: [&mut [f32]; 4],
+        h: &mut [f32],
+        c: &mut [f32],
+        before: &mut [f32],
+    ) {
         let width = h.len();
         let [i, f, g, o] = gates;
         let (i, f, g, o) = (&mut i[..width], &mut f[..width], &mut g[..width], &mut o[..width]);
         let (c, before) = (&mut c[..width], &mut before[..width]);
-        let (ui, uf) = (hidden.at(0, width), hidden.at(1, width));
-        let (ug, uo) = (hidden.at(2, width), hidden.at(3, width));
+        let [p, u] = sums;
+        let (pi, pf, pg, po) = (p.at(0, width), p.at(1, width), p.at(2, width), p.at(3, width));
+        let (ui, uf, ug, uo) = (u.at(0, width), u.at(1, width), u.at(2, width), u.at(3, width));
         for j in 0..width {
-            (i[j], f[j]) = (logistic::<FUSED>(i[j] + ui[j]), logistic::<FUSED>(f[j] + uf[j]));
-            (g[j], o[j]) = (tanh::<FUSED>(g[j] + ug[j]), logistic::<FUSED>(o[j] + uo[j]));
+            (i[j], f[j]) = (logistic::<FUSED>(pi[j] + ui[j]), logistic::<FUSED>(pf[j] + uf[j]));
+            (g[j], o[j]) = (tanh::<FUSED>(pg[j] + ug[j]), logistic::<FUSED>(po[j] + uo[j]));
             before[j] = c[j];
             c[j] = f[j] * c[j] + i[j] * g[j];
             h[j] = o[j] * tanh::<FUSED>(c[j]);
@@ -142,8 +152,8 @@ impl Gates for Gru {
     const GRADIENT: usize = 4;
     const FIRST: usize = 2;
 
-    fn forward(&self, gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], _: &mut [f32], extra: &mut [f32]) {
-        gru_forward(gates, hidden, h, extra);
+    fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], extra: &mut [f32]) {
+        gru_forward(sums, gates, h, extra);
     }
 
     fn backward(&self, saved: Saved, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
@@ -152,14 +162,16 @@ impl Gates for Gru {
 }
 
 vectorised! {
-    fn gru_forward(gates: [&mut [f32]; 4], hidden: Blocks, h: &mut [f32], extra: &mut [f32]) {
+    fn gru_forward(sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], extra: &mut [f32]) {
         let width = h.len();
         let [r, z, n, _] = gates;
         let (r, z, n, extra) = (&mut r[..width], &mut z[..width], &mut n[..width], &mut extra[..width]);
-        let (ur, uz, un) = (hidden.at(0, width), hidden.at(1, width), hidden.at(2, width));
+        let [p, u] = sums;
+        let (pr, pz, pn) = (p.at(0, width), p.at(1, width), p.at(2, width));
+        let (ur, uz, un) = (u.at(0, width), u.at(1, width), u.at(2, width));
         for j in 0..width {
-            (r[j], z[j]) = (logistic::<FUSED>(r[j] + ur[j]), logistic::<FUSED>(z[j] + uz[j]));
-            n[j] = tanh::<FUSED>(n[j] + r[j] * un[j]);
+            (r[j], z[j]) = (logistic::<FUSED>(pr[j] + ur[j]), logistic::<FUSED>(pz[j] + uz[j]));
+            n[j] = tanh::<FUSED>(pn[j] + r[j] * un[j]);
             extra[j] = un[j];
             h[j] = (1.0 - z[j]) * n[j] + z[j] * h[j];
         }
