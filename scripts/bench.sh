@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures us against PyTorch and candle-nn on the CPU, alternating, and prints a line for each case:
 #
-#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language end
+#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language growth end
 #
 # A ratio over 1 means that we are faster. The same lines go to target/bench.jsonl. PyTorch is installed into
 # target/bench-venv. Only ratios of one run on a quiet machine mean something.

@@ -9,6 +9,9 @@ from torch import nn
 # Seconds that a case runs each time.
 TURN = 0.4
 
+# Whether networks and pictures have their channels together.
+CHANNELS_LAST = False
+
 SEQUENCES = {
     "n32t64h512": (32, 64, 512, 512, 1, False),
     "n64t20h512": (64, 20, 512, 512, 1, False),
@@ -160,16 +163,18 @@ def network(case):
     import torchvision
 
     name, rest = case.split("-", 1)
+    layout = torch.channels_last if CHANNELS_LAST else torch.contiguous_format
+    model = getattr(torchvision.models, name)().to(memory_format=layout)
+    images = torch.randn(8 if rest.startswith("n8") else 1, 3, 224, 224).to(memory_format=layout)
     if rest.endswith("train"):
-        return network_training(getattr(torchvision.models, name)().train())
-    model = getattr(torchvision.models, name)().eval()
-    images = torch.randn(8 if rest.startswith("n8") else 1, 3, 224, 224)
+        return network_training(model.train(), images)
+    model.eval()
     return torch.inference_mode()(lambda: model(images))
 
 
-def network_training(model):
+def network_training(model, images):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    images, told = torch.randn(8, 3, 224, 224), torch.randint(1000, (8,))
+    told = torch.randint(1000, (8,))
 
     def train():
         optimizer.zero_grad(set_to_none=True)
@@ -248,8 +253,13 @@ def main():
         print(f"PyTorch {torch.__version__}")
         return
     torch.manual_seed(1)
-    group, case = sys.argv[1].split("/", 1)
+    *ways, name = sys.argv[1:]
+    group, case = name.split("/", 1)
+    global CHANNELS_LAST
+    CHANNELS_LAST = any("channels-last" in way for way in ways)
     run = {"recurrent": recurrent, "attend": attend, "conv": conv, "network": network, "language": language}[group](case)
+    if any("bf16" in way for way in ways):
+        run = torch.autocast("cpu", dtype=torch.bfloat16)(run)
     for _ in sys.stdin:
         run()
         start, runs = time.perf_counter(), 0

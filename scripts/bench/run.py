@@ -18,6 +18,13 @@ WARM_UP = 1
 SETTLE = 0.25
 # Peak memory is part of the comparison here.
 MEMORY = ("attend", "language")
+# Other ways to run PyTorch, beside float32 in its default layout, and the cases that they are measured in.
+WAYS = (
+    ("network/", "channels-last"),
+    ("network/", "channels-last-bf16"),
+    ("attend/p", "bf16"),
+    ("recurrent/lstm-n32t64h512-train", "bf16"),
+)
 
 
 class Process:
@@ -74,40 +81,48 @@ def output(command):
 
 def main():
     ours, program, python, candle, out, *groups = sys.argv[1:]
-    torch = [python, str(pathlib.Path(__file__).with_name("peer_torch.py"))]
-    versions = [output([*peer, "--version"]).strip() for peer in (torch, [candle])]
-    of_candle = output([candle, "--list"]).split()
+    script = [python, str(pathlib.Path(__file__).with_name("peer_torch.py"))]
+    torch, of_candle = output([*script, "--version"]).strip(), output([candle, "--list"]).split()
 
     def processes(name):
-        peers = [torch, [candle]] if name in of_candle else [torch]
-        return [Process([*command, name]) for command in ([ours], *peers)]
+        """Ours, and each peer by its name."""
+        sides = [("ours", [ours])]
+        if not name.startswith("growth/"):
+            sides.append((torch, script))
+        sides += [(f"{torch} {way}", [*script, f"--{way}"]) for prefix, way in WAYS if name.startswith(prefix)]
+        if name in of_candle:
+            sides.append((output([candle, "--version"]).strip(), [candle]))
+        return [(label, Process([*command, name])) for label, command in sides]
 
     cases = [(*name.split("/", 1), lambda name=name: processes(name)) for name in output([ours, "--list"]).split()]
     if not groups or "end" in groups:
-        for case, commands in programs(ours, program, torch, pathlib.Path(out).with_name("bench-end")):
-            cases.append(("end", case, lambda commands=commands: [Program(command) for command in commands]))
-    print(f"{'case':<42} {'ours ms':>9}" + "".join(f" {version + ' ms':>24} {'ratio':>7}" for version in versions))
+        for case, commands in programs(ours, program, script, pathlib.Path(out).with_name("bench-end")):
+            cases.append(("end", case, lambda commands=commands: list(zip(("ours", torch), map(Program, commands)))))
     with open(out, "a") as lines:
         for group, case, start in cases:
             if groups and group not in groups:
                 continue
             sides = start()
-            for side in sides:
+            for _, side in sides:
                 for _ in range(WARM_UP):
                     side.once()
-            rounds = [[side.once() for side in sides] for _ in range(PAIRS)]
-            peaks = [side.finish() for side in sides]
+            rounds = [[side.once() for _, side in sides] for _ in range(PAIRS)]
+            peaks = [side.finish() for _, side in sides]
             mine = statistics.median(times[0] for times in rounds)
-            line = f"{group + '/' + case:<42} {mine:>9.2f}"
-            for peer, version in enumerate(versions[: len(sides) - 1], 1):
+            line = f"{group + '/' + case:<42} {mine:>9.2f} ms"
+            rows = [{"group": group, "case": case, "ours_ms": mine}]
+            if len(sides) > 1:
+                rows = []
+            for peer, (label, _) in enumerate(sides[1:], 1):
                 theirs = statistics.median(times[peer] for times in rounds)
                 ratio = statistics.median(times[peer] / times[0] for times in rounds)
-                row = {"group": group, "case": case, "ours_ms": mine, "peer": version, "peer_ms": theirs, "ratio": ratio}
-                line += f" {theirs:>24.2f} {ratio:>7.2f}"
+                row = {"group": group, "case": case, "ours_ms": mine, "peer": label, "peer_ms": theirs, "ratio": ratio}
+                line += f"   {label} {theirs:.2f} ms, {ratio:.2f}"
                 if group in MEMORY:
                     row |= {"ours_mib": peaks[0], "peer_mib": peaks[peer]}
-                    line += f"   {peaks[0]:.0f} / {peaks[peer]:.0f} MiB"
-                lines.write(json.dumps(row) + "\n")
+                    line += f", {peaks[0]:.0f} to {peaks[peer]:.0f} MiB"
+                rows.append(row)
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
             print(line, flush=True)
             lines.flush()
 

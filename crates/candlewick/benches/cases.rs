@@ -51,6 +51,16 @@ const CONVOLUTIONS: [(&str, [usize; 5]); 5] = [
 
 const NETWORKS: [&str; 3] = ["resnet50", "resnet18", "squeezenet1_1"];
 
+/// N and T of the LSTM whose training grows with either.
+const GROWTH: [(&str, usize, usize); 6] = [
+    ("lstm-n32t32", 32, 32),
+    ("lstm-n64t32", 64, 32),
+    ("lstm-n128t32", 128, 32),
+    ("lstm-n32t64", 32, 64),
+    ("lstm-n32t128", 32, 128),
+    ("lstm-n32t256", 32, 256),
+];
+
 fn main() {
     // `cargo bench` and `cargo test --benches` add arguments of their own.
     let argument = std::env::args().nth(1).unwrap_or_default();
@@ -108,6 +118,8 @@ fn names() -> Vec<String> {
         names.push(format!("network/{name}-n8-train"));
     }
     names.push("language/lstm-h512-n50t50-train".into());
+    names.extend(GROWTH.map(|(name, ..)| format!("growth/{name}")));
+    names.extend([8, 16, 32].map(|photos| format!("growth/beam5-{photos}")));
     names
 }
 
@@ -120,10 +132,12 @@ fn build(name: &str) -> Result<Case> {
             Some(("rnn", rest)) => recurrent::<RnnCell>(rest),
             _ => panic!("no case is called {name}"),
         },
-        "attend" => match case.strip_prefix("beam5-") {
-            Some(photos) => beams(photos.parse().expect("a number of photos")),
-            None => attend(if case.starts_with("p49-") { 49 } else { 196 }),
-        },
+        "attend" | "growth" if case.starts_with("beam5-") => beams(case[6..].parse().expect("a number of photos")),
+        "growth" => {
+            let (_, n, t) = GROWTH.into_iter().find(|(name, ..)| *name == case).expect("a case of the table");
+            sequences::<LstmCell>([n, t, 512, 512], (1, false), false, true)
+        }
+        "attend" => attend(if case.starts_with("p49-") { 49 } else { 196 }),
         "conv" => convolution(case),
         "network" if case.ends_with("train") => network_training(case),
         "network" => inference(case),
@@ -161,13 +175,25 @@ where
         }));
     }
     let wanted = case.trim_end_matches("-train").trim_end_matches("-inference").trim_end_matches("-lengths");
-    let (_, [n, t, d, h], layers, bidirectional) =
+    let (_, sizes, layers, bidirectional) =
         SEQUENCES.into_iter().find(|(name, ..)| *name == wanted).expect("a case of the table");
-    let config = StackConfig { num_layers: layers, bidirectional, ..Default::default() };
-    let stack = Stack::<C>::new(d, h, &config, vb)?;
+    sequences::<C>(sizes, (layers, bidirectional), case.contains("lengths"), case.ends_with("train"))
+}
+
+fn sequences<C: Cell>(
+    [n, t, d, h]: [usize; 4],
+    (num_layers, bidirectional): (usize, bool),
+    lengths: bool,
+    train: bool,
+) -> Result<Case>
+where
+    C::State: 'static,
+{
+    let parameters = Parameters::new(1);
+    let config = StackConfig { num_layers, bidirectional, ..Default::default() };
+    let stack = Stack::<C>::new(d, h, &config, parameters.builder(&Device::Cpu))?;
     let xs = Var::from_tensor(&random(1, &[n, t, d])?)?;
-    let lengths: Option<Vec<usize>> = case.contains("lengths").then(|| (0..n).map(|i| t - i * t / (2 * n)).collect());
-    let train = case.ends_with("train");
+    let lengths: Option<Vec<usize>> = lengths.then(|| (0..n).map(|i| t - i * t / (2 * n)).collect());
     Ok(Box::new(move || {
         let xs = if train { xs.as_tensor().clone() } else { xs.as_detached_tensor() };
         let (ys, _) = stack.forward(&xs, None, lengths.as_deref(), &mut Mode::Eval)?;
