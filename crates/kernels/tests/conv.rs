@@ -58,6 +58,10 @@ fn large_maps_and_many_channels_are_the_reference() {
         (2, 64, 36, (15, 14), 3, 1, 1),
         (1, 256, 256, (7, 7), 3, 1, 1),
         (3, 32, 33, (1, 2), 3, 1, 1),
+        // A few channels, whose gradient has a way of its own.
+        (2, 3, 40, (23, 19), 7, 2, 3),
+        (1, 4, 32, (9, 12), 3, 3, 0),
+        (1, 1, 64, (6, 6), 5, 1, 2),
     ] {
         let options = Conv2d { stride: (stride, stride), padding: (padding, padding), ..Conv2d::default() };
         let inputs =

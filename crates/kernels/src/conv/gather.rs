@@ -133,6 +133,27 @@ impl Gather {
     }
 }
 
+impl Gather {
+    /// Calls `each` for what position (i, j) of a picture reads that lies within the map: its first column of the matrix, and
+    /// the values.
+    pub fn read(&self, picture: &[f32], (i, j): (usize, usize), mut each: impl FnMut(usize, &[f32])) {
+        let line = self.source.1 * self.pixel;
+        for run in &self.runs {
+            let y = (i * self.stride.0) as isize + run.row;
+            if y < 0 || y >= self.source.0 as isize {
+                continue;
+            }
+            let from = ((j * self.stride.1) as isize + run.column) * self.pixel as isize + self.first as isize;
+            let before = (-from).max(0) as usize;
+            let end = (line as isize - from).clamp(0, run.columns_of_matrix.len() as isize) as usize;
+            if before < end {
+                let at = y as usize * line + (from + before as isize) as usize;
+                each(run.columns_of_matrix.start + before, &picture[at..][..end - before]);
+            }
+        }
+    }
+}
+
 /// Copies the values from `from` on, and zeros where there are none.
 fn clipped(line: &[f32], from: isize, into: &mut [f32]) {
     let before = ((-from).max(0) as usize).min(into.len());

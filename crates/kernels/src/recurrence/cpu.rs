@@ -265,7 +265,7 @@ impl<K: Gates> Sequence<K> {
                     let mut first = 0;
                     if let Projected::Formed { rows, weights, bias, steps } = &projected {
                         first = packed.step(phase / steps * steps).rows.start;
-                        if phase % steps == 0 {
+                        if phase.is_multiple_of(*steps) {
                             let end = packed.step((phase + steps).min(packed.steps()) - 1).rows.end;
                             let left = Left::rows(&rows[first * d..end * d], end - first, d);
                             weights.multiply(left, (start, width), *bias, &mut formed[..(end - first) * stride]);

@@ -45,7 +45,7 @@ pub(crate) use vectorised;
 
 /// a · b + c.
 #[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     // Without the instruction it would be a call.
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
