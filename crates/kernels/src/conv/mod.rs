@@ -8,6 +8,7 @@ pub(crate) mod cpu;
 mod gather;
 pub(crate) mod layout;
 mod matrix;
+mod narrow;
 mod reference;
 mod winograd;
 

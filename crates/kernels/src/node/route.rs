@@ -76,13 +76,13 @@ thread_local! {
 
 /// Adds to the gradient of a variable; false where nobody collects it.
 pub(super) fn collect(variable: TensorId, gradient: &Tensor) -> Result<bool> {
-    VARIABLES.with_borrow_mut(|variables| match variables.get_mut(&variable) {
-        None => Ok(false),
-        Some(sum) => {
-            *sum = Some(joined(sum.take(), gradient)?);
-            Ok(true)
-        }
-    })
+    let Some(sum) = VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(Option::take)) else {
+        return Ok(false);
+    };
+    // Not within the borrow: while it waits for others, one of rayon's threads may take up another backward pass.
+    let sum = joined(sum, gradient)?;
+    VARIABLES.with_borrow_mut(|variables| variables.insert(variable, Some(sum)));
+    Ok(true)
 }
 
 /// What [`Tensor::backward`] gives, in less time: the gradients that this crate's operations have for variables are not added to zeros.

@@ -6,6 +6,7 @@
 //! threads in blocks.
 
 pub mod blocks;
+mod panels;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -13,71 +14,12 @@ mod x86;
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
 use blocks::{Sums, times};
+pub use panels::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Columns of a panel.
 pub const PANEL: usize = 32;
-
-/// A matrix (depth, columns) in panels of [`PANEL`] columns; the last one is filled up with zeros.
-pub struct Packed {
-    lines: Vec<Line>,
-    depth: usize,
-    columns: usize,
-}
-
-/// Half a row of a panel, as a cache line.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub struct Line([f32; 16]);
-
-/// A row-major matrix whose rows start every `stride` values, to be packed a part at a time.
-pub struct Lying<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    pub columns: usize,
-}
-
-/// The right side of a large product, which is read in parts of panels.
-pub trait Right: Sync {
-    fn columns(&self) -> usize;
-
-    /// Some rows of a panel, which lie where they lay or in `room`.
-    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line];
-}
-
-impl Right for Packed {
-    fn columns(&self) -> usize {
-        self.columns
-    }
-
-    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut Vec<Line>) -> &'a [Line] {
-        self.lines(panel, rows)
-    }
-}
-
-impl Right for Lying<'_> {
-    fn columns(&self) -> usize {
-        self.columns
-    }
-
-    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line] {
-        let start = panel * PANEL;
-        let values = &self.values[rows.start * self.stride + start..];
-        room.clear();
-        room.reserve(rows.len() * 2);
-        pack_rows(
-            values,
-            self.stride,
-            PANEL.min(self.columns - start),
-            &mut room.spare_capacity_mut()[..rows.len() * 2],
-        );
-        // SAFETY: packing has written so many lines.
-        unsafe { room.set_len(rows.len() * 2) };
-        room
-    }
-}
 
 /// The left side of a product: value k of row r stands at r·`strides.0` + k·`strides.1`, and one of the two is 1.
 #[derive(Clone, Copy)]
@@ -104,103 +46,6 @@ impl<'a> Left<'a> {
     }
 }
 
-impl Packed {
-    /// Packs the matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`.
-    pub fn new(values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
-        let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
-            let start = panel * PANEL;
-            let width = PANEL.min(columns - start);
-            match strides {
-                (stride, 1) => pack_rows(&values[start..], stride, width, lines),
-                (1, stride) => pack_columns(&values[start * stride..], stride, width, lines),
-                _ => {
-                    for (k, row) in lines.chunks_exact_mut(2).enumerate() {
-                        let value =
-                            |j: usize| if j < width { values[k * strides.0 + (start + j) * strides.1] } else { 0.0 };
-                        for (half, line) in row.iter_mut().enumerate() {
-                            line.write(Line(std::array::from_fn(|j| value(half * 16 + j))));
-                        }
-                    }
-                }
-            }
-        };
-        // SAFETY: each way writes two lines for each row of its panel.
-        let lines = unsafe { written(columns.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
-        Self { lines, depth, columns }
-    }
-
-    /// The transpose of a row-major matrix (columns, depth), as weights (out, in) are used going forward.
-    pub fn transposed(values: &[f32], columns: usize, depth: usize) -> Self {
-        Self::new(values, (1, depth), depth, columns)
-    }
-
-    /// A row-major matrix (depth, columns), as weights (out, in) are used going back.
-    pub fn rows(values: &[f32], depth: usize, columns: usize) -> Self {
-        Self::new(values, (columns, 1), depth, columns)
-    }
-
-    /// The matrix with a row for each position of each picture and a column for each of `read` (first, count) channels, of
-    /// maps (pictures, channels, area).
-    pub fn maps(values: &[f32], (pictures, channels, area): (usize, usize, usize), read: (usize, usize)) -> Self {
-        let (first, columns) = read;
-        let pack = |unit: usize, lines: &mut [MaybeUninit<Line>]| {
-            let (panel, picture) = (unit / pictures, unit % pictures);
-            for half in 0..2 {
-                let start = panel * PANEL + half * 16;
-                let count = columns.saturating_sub(start).min(16);
-                let maps: [&[f32]; 16] = std::array::from_fn(|c| match c < count {
-                    true => &values[(picture * channels + first + start + c) * area..][..area],
-                    false => &[],
-                });
-                let lines = lines.iter_mut().skip(half).step_by(2).enumerate();
-                if count == 16 {
-                    lines.for_each(|(k, line)| _ = line.write(Line(std::array::from_fn(|c| maps[c][k]))));
-                } else {
-                    let value = |c: usize, k: usize| if c < count { maps[c][k] } else { 0.0 };
-                    lines.for_each(|(k, line)| _ = line.write(Line(std::array::from_fn(|c| value(c, k)))));
-                }
-            }
-        };
-        // SAFETY: both halves of all rows are written.
-        let lines = unsafe { written(columns.div_ceil(PANEL) * pictures * area * 2, area * 2, pack) };
-        Self { lines, depth: pictures * area, columns }
-    }
-
-    /// How many panels there are.
-    pub fn panels(&self) -> usize {
-        self.columns.div_ceil(PANEL)
-    }
-
-    /// The first column of a panel, and how many of its columns are the matrix's own.
-    pub fn span(&self, panel: usize) -> (usize, usize) {
-        let start = panel * PANEL;
-        (start, PANEL.min(self.columns - start))
-    }
-
-    /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the panel, or plus what it holds with `add`.
-    pub fn multiply(&self, left: Left, panel: usize, into: &mut [f32], stride: usize, add: bool) {
-        self.multiply_part(left, 0..self.depth, panel, into, stride, add);
-    }
-
-    /// The same with a part of the panel's rows; `left` has as many values a row.
-    pub fn multiply_part(
-        &self,
-        left: Left,
-        depths: Range<usize>,
-        panel: usize,
-        into: &mut [f32],
-        stride: usize,
-        add: bool,
-    ) {
-        multiply(left, self.lines(panel, depths), into, stride, add);
-    }
-
-    /// Some rows of a panel, two lines each.
-    fn lines(&self, panel: usize, rows: Range<usize>) -> &[Line] {
-        &self.lines[panel * self.depth * 2..][..self.depth * 2][2 * rows.start..2 * rows.end]
-    }
-}
-
 /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`.
 fn multiply(left: Left, lines: &[Line], into: &mut [f32], stride: usize, add: bool) {
     let tile = Tile { left: left.values, strides: left.strides, lines, stride, add };
@@ -209,62 +54,6 @@ fn multiply(left: Left, lines: &[Line], into: &mut [f32], stride: usize, add: bo
         return tile.in_parts(left.rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
     }
     tile.in_parts(left.rows, 4, into, portable::multiply);
-}
-
-/// So many lines, of which `fill` writes those of each unit, `size` of them.
-///
-/// # Safety
-/// `fill` writes all that it is given.
-unsafe fn written(count: usize, size: usize, fill: impl Fn(usize, &mut [MaybeUninit<Line>]) + Sync) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::with_capacity(count);
-    if size > 0 {
-        let room = &mut lines.spare_capacity_mut()[..count];
-        room.par_chunks_mut(size).enumerate().for_each(|(unit, lines)| fill(unit, lines));
-        // SAFETY: the units cover all lines, and the caller promises that each writes its own.
-        unsafe { lines.set_len(count) };
-    }
-    lines
-}
-
-/// Packs the first `width` columns of rows that start every `stride` values.
-fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-    for (k, row) in lines.chunks_exact_mut(2).enumerate() {
-        let values = &values[k * stride..][..width];
-        let (halves, rest) = values.as_chunks::<16>();
-        for (half, line) in row.iter_mut().enumerate() {
-            line.write(Line(halves.get(half).copied().unwrap_or_else(|| {
-                let rest = if half == halves.len() { rest } else { &[] };
-                std::array::from_fn(|j| rest.get(j).copied().unwrap_or(0.0))
-            })));
-        }
-    }
-}
-
-vectorised! {
-    /// Packs the transpose of `width` rows that start every `stride` values.
-    fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-        let depth = lines.len() / 2;
-        for first in (0..depth).step_by(16) {
-            let count = (depth - first).min(16);
-            for half in 0..2 {
-                let mut tile = [[0f32; 16]; 16];
-                for (j, row) in (half * 16..width).zip(tile.iter_mut()) {
-                    let values = &values[j * stride + first..];
-                    match values.first_chunk() {
-                        Some(whole) if count == 16 => *row = *whole,
-                        _ => row[..count].copy_from_slice(&values[..count]),
-                    }
-                }
-                for k in 0..count {
-                    let mut line = [0f32; 16];
-                    for j in 0..16 {
-                        line[j] = tile[j][k];
-                    }
-                    lines[(first + k) * 2 + half].write(Line(line));
-                }
-            }
-        }
-    }
 }
 
 /// A few rows of the left side and a panel; `lines` has two for each row of the panel.

@@ -73,7 +73,8 @@ proptest! {
             let (start, width) = packed.span(panel);
             for (most, kernel) in kernels() {
                 let mut into = before.clone();
-                let lines = &packed.lines[panel * depth * 2..][..depth * 2];
+                let mut room = Vec::new();
+                let lines = packed.panel(panel, 0..depth, &mut room);
                 let tile = Tile { left: &a, strides, lines, stride, add };
                 tile.in_parts(rows, most, &mut into, kernel);
                 for r in 0..rows {
