@@ -2,7 +2,7 @@
 
 use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
 use crate::decoder::{DecoderConfig, ShowAttendTell};
-use crate::folder::ModelFiles;
+use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
@@ -162,6 +162,22 @@ impl Captioner {
         Ok(captioner)
     }
 
+    /// Takes the decoder's weights from a trained captioner, and the encoder's where both keep them in the model.
+    ///
+    /// # Errors
+    /// When they are weights of another network, or the encoder is frozen and named by file but that captioner brings its own.
+    pub(crate) fn start_from(&self, start: &Start) -> Result<()> {
+        let own = self.config.encoder.weights.is_none();
+        if start.has_encoder() && !own {
+            let fault = "has an encoder of its own, which was trained with its decoder; leave the encoder's pretrained weights out";
+            return Err(Error::Config(format!("{}: {fault}", start.model.display())));
+        }
+        if start.has_encoder() {
+            self.parameters.assign(&start.encoder()?, &format!("{ENCODER}."))?;
+        }
+        Ok(self.parameters.assign(&start.decoder()?, &format!("{DECODER}."))?)
+    }
+
     fn assemble(
         config: CaptionerConfig,
         encoder: Box<dyn Encoder + Send + Sync>,
@@ -169,7 +185,7 @@ impl Captioner {
         tokenizer: WordTokenizer,
         device: &Device,
     ) -> Result<Self> {
-        let vb = parameters.builder(device).pp("decoder");
+        let vb = parameters.builder(device).pp(DECODER);
         let decoder = ShowAttendTell::new(config.annotation_size, config.vocab_size, &config.decoder, vb)?;
         if tokenizer.vocab_size() != config.vocab_size {
             let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
@@ -315,9 +331,6 @@ pub struct FreshCaptioner {
     /// What the initial values are drawn from.
     pub seed: u64,
 }
-
-/// The encoder's name in `model.safetensors`.
-const ENCODER: &str = "encoder";
 
 /// The encoder, from a frozen file of its own or among the model's parameters.
 fn build_encoder(

@@ -250,6 +250,17 @@ pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad:
     let settings =
         CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
+    with_attention(words, forced, targets, config, pad)
+}
+
+/// Adds the doubly stochastic term to the loss of the words.
+pub(crate) fn with_attention(
+    words: Tensor,
+    forced: &Forced,
+    targets: &Tensor,
+    config: &LossConfig,
+    pad: u32,
+) -> Result<CaptionLoss> {
     let Some(alpha) = forced.alpha.as_ref().filter(|_| config.doubly_stochastic > 0.0) else {
         return Ok(CaptionLoss { total: words.clone(), words, attention: None });
     };

@@ -20,28 +20,32 @@ const BATCH: usize = 8;
 /// Photos after which what was computed is made safe on disk.
 const SYNC: usize = 256;
 
-/// Turns sets of photos into sets of annotations, computing those that the cache in `folder` lacks.
+/// Turns sets of photos into sets of annotations, computing those that the cache in `folder` lacks; `weights` is the hash of
+/// the encoder's.
 ///
 /// Photos that cannot be read are recorded in `faults` and left out.
 pub(crate) fn cached(
     captioner: &Captioner,
     sets: [Set; 2],
-    folder: &Path,
+    (folder, weights): (&Path, String),
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<[Set; 2]> {
     let (height, width) = map_shape(captioner)?;
     let key = Key {
-        weights: captioner.config.encoder.weights.as_ref().map(|file| file.sha256.clone()).unwrap_or_default(),
+        weights,
         preprocessing: serde_json::to_string(&captioner.preprocessing)
             .map_err(|error| Error::Config(error.to_string()))?,
         layer: captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into()),
     };
-    let mut cache = FeatureCache::open(folder, &key, (height * width, captioner.config.annotation_size))?;
+    let shape = (height * width, captioner.config.annotation_size);
+    let mut cache = FeatureCache::open(folder, &key, shape)?;
     let paths: Vec<PathBuf> = sets.iter().flat_map(|set| set.paths().to_vec()).collect();
     let hashes = hashed(&paths, folder, faults)?;
     compute(captioner, &mut cache, &paths, &hashes, faults, note)?;
-    let cache = Arc::new(cache);
+    // Reading needs no lock, so that several runs can share what was computed.
+    drop(cache);
+    let cache = Arc::new(FeatureCache::open_read_only(folder, &key, shape)?);
     let mut rest = hashes.into_iter();
     Ok(sets.map(|set| {
         let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).collect();

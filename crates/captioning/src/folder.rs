@@ -15,6 +15,10 @@ const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
 const MODEL: &str = "model.safetensors";
 
+/// What the encoder and the decoder are called in `model.safetensors`.
+pub(crate) const ENCODER: &str = "encoder";
+pub(crate) const DECODER: &str = "decoder";
+
 /// The content of a model folder.
 pub struct ModelFiles {
     /// `config.json`.
@@ -91,6 +95,40 @@ impl ModelFiles {
             model: SafetensorsFile::from_bytes(MODEL, files.model.to_vec())?,
             encoder: None,
         })
+    }
+}
+
+/// A trained captioner that training starts from.
+pub(crate) struct Start {
+    /// Its words.
+    pub tokenizer: WordTokenizer,
+    /// Its `model.safetensors`.
+    pub model: PathBuf,
+    has_encoder: bool,
+}
+
+impl Start {
+    /// Opens a model folder, or the best checkpoint of a run's folder.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let folder = resolve(folder)?;
+        let model = folder.join(MODEL);
+        let has_encoder = SafetensorsFile::open(&model)?.under(ENCODER).names().next().is_some();
+        Ok(Self { tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?, model, has_encoder })
+    }
+
+    /// Whether the encoder's weights are in the model, as they are where it was trained too.
+    pub fn has_encoder(&self) -> bool {
+        self.has_encoder
+    }
+
+    /// The encoder's weights under the network's own names.
+    pub fn encoder(&self) -> Result<SafetensorsFile> {
+        Ok(SafetensorsFile::open(&self.model)?.under(ENCODER))
+    }
+
+    /// The decoder's weights under the decoder's own names.
+    pub fn decoder(&self) -> Result<SafetensorsFile> {
+        Ok(SafetensorsFile::open(&self.model)?.under(DECODER))
     }
 }
 

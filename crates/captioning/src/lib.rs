@@ -3,6 +3,7 @@
 //! [`Captioner`] is the way in: it opens a model folder and captions pictures. [`ShowAttendTell`] is the decoder of the
 //! paper, [`CaptioningTask`] trains one, [`evaluate()`] scores one.
 
+mod batches;
 mod captioner;
 mod config;
 mod dataset;
@@ -14,8 +15,10 @@ mod folder;
 mod pictures;
 mod prepare;
 mod recipe;
+mod self_critical;
 mod task;
 
+pub use batches::Batch;
 pub use candlewick_recurrent::decoding::GenerationConfig;
 pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
@@ -27,4 +30,5 @@ pub use folder::{EmbeddedFiles, ModelFiles};
 pub use pictures::{overlay, write_attention};
 pub use prepare::{Note, prepare};
 pub use recipe::{BatchConfig, DataConfig, EncoderRecipe, Recipe};
-pub use task::{Batch, CaptioningTask, TaskSettings};
+pub use self_critical::{Baseline, SelfCritical};
+pub use task::{CaptioningTask, TaskSettings};

@@ -3,10 +3,10 @@
 use crate::captioner::{Captioner, FreshCaptioner};
 use crate::config::{EncoderConfig, WeightsFile};
 use crate::dataset::{Pictures, Set};
-use crate::features;
+use crate::folder::Start;
 use crate::recipe::{DataConfig, Recipe};
 use crate::task::{CaptioningTask, TaskSettings};
-use crate::{Error, Result};
+use crate::{Error, Result, features};
 use candle_core::Device;
 use candlewick_data::captions::{self, LoadOptions, Split};
 use candlewick_data::faults::Faults;
@@ -40,22 +40,25 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     if recipe.task != "captioning" {
         return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
     }
-    let (train, dev, tokenizer, longest) = match &recipe.data {
+    let (train, dev, min_count, longest) = match &recipe.data {
         DataConfig::Scenes { train, dev, seed } => {
             let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
             let train = Set::scenes(scenes(Split::Train, *train), recipe.preprocessing.clone());
             let dev = Set::scenes(scenes(Split::Dev, *dev), recipe.preprocessing.clone());
-            let tokenizer = WordTokenizer::train(train.references.iter().flatten(), 1)?;
-            (train, dev, tokenizer, usize::MAX)
+            (train, dev, 1, usize::MAX)
         }
         DataConfig::Photos { path, min_count, longest, max_share, .. } => {
             let path = path
                 .as_deref()
                 .ok_or_else(|| Error::Config("no data: say where photos and captions are with --data DIR".into()))?;
             let (train, dev) = photos(path, *max_share, &recipe.preprocessing, note)?;
-            let tokenizer = WordTokenizer::train(train.references.iter().flatten(), *min_count)?;
-            (train, dev, tokenizer, *longest)
+            (train, dev, *min_count, *longest)
         }
+    };
+    let start = recipe.start.as_deref().map(Start::open).transpose()?;
+    let tokenizer = match &start {
+        Some(start) => start.tokenizer.clone(),
+        None => WordTokenizer::train(train.references.iter().flatten(), min_count)?,
     };
     note(Note::Line(format!(
         "{} pictures to train on, {} to validate on, {} words",
@@ -63,29 +66,42 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         dev.pictures.len(),
         tokenizer.vocab_size()
     )));
-    let frozen = recipe.encoder.pretrained.is_some() && recipe.encoder.fine_tune.is_none();
-    let captioner = fresh(recipe, frozen, tokenizer, device)?;
+    let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
+    let frozen = known && recipe.encoder.fine_tune.is_none();
+    let captioner = fresh(recipe, frozen, tokenizer, start.as_ref(), device)?;
     let (train, dev) = match &recipe.data {
         DataConfig::Photos { features: folder, max_share, .. } => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
-            let folder = frozen.then_some(folder.as_path());
-            checked(&captioner, train, dev, folder, &faults, note)?
+            let features = frozen.then_some(folder.as_path());
+            let weights = match (&captioner.config.encoder.weights, &start) {
+                (Some(file), _) => file.sha256.clone(),
+                (None, Some(start)) if frozen => file_hash(&start.model)?,
+                _ => String::new(),
+            };
+            checked(&captioner, (train, dev), features.map(|folder| (folder, weights)), &faults, note)?
         }
         DataConfig::Scenes { .. } => (train, dev),
     };
     let settings = TaskSettings {
         batches: recipe.batches.clone(),
         loss: recipe.loss.clone(),
+        self_critical: recipe.self_critical.clone(),
         seed: recipe.training.seed,
-        train_statistics: recipe.encoder.pretrained.is_none(),
+        train_statistics: !known,
         longest: longest.min(10_000),
         encoder_rate: recipe.encoder.learning_rate_factor.unwrap_or(1.0),
     };
     CaptioningTask::new(captioner, train, dev, settings)
 }
 
-fn fresh(recipe: &Recipe, frozen: bool, tokenizer: WordTokenizer, device: &Device) -> Result<Captioner> {
+fn fresh(
+    recipe: &Recipe,
+    frozen: bool,
+    tokenizer: WordTokenizer,
+    start: Option<&Start>,
+    device: &Device,
+) -> Result<Captioner> {
     let encoder = &recipe.encoder;
     let weights = match &encoder.pretrained {
         Some(file) if frozen => {
@@ -108,8 +124,16 @@ fn fresh(recipe: &Recipe, frozen: bool, tokenizer: WordTokenizer, device: &Devic
         generation: recipe.generation.clone(),
         seed: recipe.training.seed,
     };
-    let pretrained = encoder.pretrained.as_ref().map(SafetensorsFile::open).transpose()?;
-    Captioner::fresh(settings, tokenizer, pretrained, device)
+    let pretrained = match (&encoder.pretrained, start) {
+        (Some(file), _) => Some(SafetensorsFile::open(file)?),
+        (None, Some(start)) if start.has_encoder() => Some(start.encoder()?),
+        _ => None,
+    };
+    let captioner = Captioner::fresh(settings, tokenizer, pretrained, device)?;
+    if let Some(start) = start {
+        captioner.start_from(start)?;
+    }
+    Ok(captioner)
 }
 
 fn photos(
@@ -136,14 +160,13 @@ fn photos(
 /// The sets without photos that cannot be read: with annotations from the cache, or with every photo tried once.
 fn checked(
     captioner: &Captioner,
-    train: Set,
-    dev: Set,
-    features: Option<&Path>,
+    (train, dev): (Set, Set),
+    features: Option<(&Path, String)>,
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<(Set, Set)> {
     let sets = match features {
-        Some(folder) => features::cached(captioner, [train, dev], folder, faults, note)?,
+        Some(place) => features::cached(captioner, [train, dev], place, faults, note)?,
         None => [readable(train, faults)?, readable(dev, faults)?],
     };
     if let Some(line) = faults.report() {

@@ -1,6 +1,7 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
 use crate::decoder::{DecoderConfig, LossConfig};
+use crate::self_critical::SelfCritical;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_recurrent::decoding::GenerationConfig;
 use candlewick_training::FitConfig;
@@ -15,6 +16,9 @@ pub struct Recipe {
     pub task: String,
     /// The run's name, and its folder under `runs/`.
     pub name: String,
+    /// A model folder, or a run's, whose weights training starts from; `--start` on the command line.
+    #[serde(default)]
+    pub start: Option<PathBuf>,
     /// The pictures and captions.
     pub data: DataConfig,
     /// The encoder.
@@ -29,6 +33,9 @@ pub struct Recipe {
     /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
+    /// Self-critical training; without it the network learns people's captions.
+    #[serde(default)]
+    pub self_critical: Option<SelfCritical>,
     /// How captions are generated, in validation and by the finished model.
     #[serde(default)]
     pub generation: GenerationConfig,
@@ -125,6 +132,9 @@ impl Default for EncoderRecipe {
 pub struct BatchConfig {
     /// N, captions a batch.
     pub size: usize,
+    /// Whether all captions of a picture come in one batch, so that the encoder looks at it once an epoch; batches then hold
+    /// captions of any lengths, about `size` of them.
+    pub by_picture: bool,
     /// Threads that prepare batches ahead.
     pub workers: usize,
     /// Pictures of the dev split that a validation decodes; all by default.
@@ -135,6 +145,6 @@ pub struct BatchConfig {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { size: 32, workers: 1, validated: None, decoded: 64 }
+        Self { size: 32, by_picture: false, workers: 1, validated: None, decoded: 64 }
     }
 }

@@ -1,16 +1,17 @@
 //! Training a captioner.
 
+use crate::batches::{Aim, Batch, Captions, Grouping, Told};
 use crate::captioner::{Caption, Captioner};
 use crate::dataset::{Input, Set};
-use crate::decoder::{LossConfig, caption_loss};
+use crate::decoder::{LossConfig, caption_loss, with_attention};
 use crate::recipe::BatchConfig;
+use crate::self_critical::{Reward, SelfCritical};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use candlewick_data::buckets;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::words::PAD;
 use candlewick_parameters::{Mode, Parameters};
-use candlewick_recurrent::decoding::{Decoder, GenerationConfig};
+use candlewick_recurrent::decoding::{Decoder as _, GenerationConfig};
 use candlewick_training::{Loss, Scores, Task};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +21,10 @@ pub struct CaptioningTask {
     captioner: Captioner,
     train: Arc<Set>,
     dev: Arc<Set>,
-    /// The captions of the training set: picture and word ids, start and end included.
-    captions: Arc<Vec<(usize, Vec<u32>)>>,
+    captions: Arc<Captions>,
+    grouping: Grouping,
+    /// What drawn captions are judged by, where training is self-critical.
+    reward: Option<Reward>,
     settings: TaskSettings,
 }
 
@@ -32,6 +35,8 @@ pub struct TaskSettings {
     pub batches: BatchConfig,
     /// The loss.
     pub loss: LossConfig,
+    /// Where given, captions are drawn and judged instead of those of people being learned.
+    pub self_critical: Option<SelfCritical>,
     /// What the order of the batches is drawn from.
     pub seed: u64,
     /// Whether the encoder's batch norm takes the batch's statistics: true for an encoder trained from scratch.
@@ -42,37 +47,28 @@ pub struct TaskSettings {
     pub encoder_rate: f64,
 }
 
-/// A batch of captions with what the decoder looks at, on the CPU.
-pub struct Batch {
-    input: Input,
-    /// The words to read, (N, T), from the start on.
-    words: Tensor,
-    /// The words to tell, (N, T), the end last and padding beyond.
-    targets: Tensor,
-    lengths: Vec<usize>,
-}
-
 impl CaptioningTask {
     /// A task over the captions of `train`, validated on `dev`.
     ///
     /// # Errors
     /// When no caption is short enough to be trained on.
     pub fn new(captioner: Captioner, train: Set, dev: Set, settings: TaskSettings) -> Result<Self> {
-        let mut captions = Vec::new();
-        for (picture, references) in train.references.iter().enumerate() {
-            for caption in references {
-                let ids = captioner.tokenizer.encode(caption)?;
-                // Start and end are no words of the caption.
-                if (3..=settings.longest + 2).contains(&ids.len()) {
-                    captions.push((picture, ids));
-                }
-            }
-        }
-        if captions.is_empty() || settings.batches.size == 0 {
+        let captions = Captions::new(&captioner, &train.references, settings.longest)?;
+        if captions.len() == 0 || settings.batches.size == 0 {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
             return Err(Error::Config(fault.into()));
         }
-        Ok(Self { captioner, train: train.into(), dev: dev.into(), captions: captions.into(), settings })
+        let reward = match &settings.self_critical {
+            Some(drawing) => {
+                drawing.validate()?;
+                Some(Reward::new(&train.references))
+            }
+            None => None,
+        };
+        let drawn = settings.self_critical.as_ref().map(|drawing| drawing.samples);
+        let grouping = Grouping::new(&settings.batches, &captions, drawn);
+        let (train, dev, captions) = (train.into(), dev.into(), captions.into());
+        Ok(Self { captioner, train, dev, captions, grouping, reward, settings })
     }
 
     /// The captioner as it is now.
@@ -99,14 +95,6 @@ impl CaptioningTask {
         &self.dev
     }
 
-    fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
-        // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
-        // takes the batch's statistics gets batches of any lengths.
-        let length = |ids: &Vec<u32>| if self.settings.train_statistics { 0 } else { ids.len() };
-        let lengths: Vec<usize> = self.captions.iter().map(|(_, ids)| length(ids)).collect();
-        buckets::batches(&lengths, self.settings.batches.size, self.settings.seed, epoch)
-    }
-
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
         let seen = match &batch.input {
@@ -121,33 +109,46 @@ impl CaptioningTask {
                 }
             }
         };
-        let decoder = &self.captioner.decoder;
-        let (words, targets) = (batch.words.to_device(device)?, batch.targets.to_device(device)?);
-        let memory = decoder.memory(&seen, mode)?;
-        let forced = decoder.teacher_forced(&words, &batch.lengths, &memory, mode)?;
+        match &batch.aim {
+            Aim::Told(told) => self.likelihood(&seen, told, mode),
+            Aim::Better(rows) => self.critical(&seen, rows, mode),
+        }
+    }
+
+    /// The loss of people's captions.
+    fn likelihood(&self, seen: &Tensor, told: &Told, mode: &mut Mode) -> Result<Loss> {
+        let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
+        let (words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
+        let mut memory = decoder.memory(seen, mode)?;
+        if let Some(pictures) = &told.pictures {
+            memory = decoder.expand(&memory, &Tensor::new(pictures.as_slice(), device)?)?;
+        }
+        let forced = decoder.teacher_forced(&words, &told.lengths, &memory, mode)?;
         let loss = caption_loss(&forced, &targets, &self.settings.loss, PAD)?;
         let attention = loss.attention.map(|term| ("attention", term));
         let parts = [Some(("words", loss.words)), attention].into_iter().flatten().collect();
-        Ok(Loss { value: loss.total, count: batch.lengths.iter().sum(), parts })
+        Ok(Loss { value: loss.total, count: told.lengths.iter().sum(), parts })
     }
-}
 
-/// Reads the pictures and lays out the words of the captions in `rows`.
-fn prepare(set: &Set, captions: &[(usize, Vec<u32>)], rows: &[usize]) -> Result<Batch> {
-    let chosen: Vec<&(usize, Vec<u32>)> = rows.iter().filter_map(|&row| captions.get(row)).collect();
-    let pictures: Vec<usize> = chosen.iter().map(|(picture, _)| *picture).collect();
-    let read: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[..ids.len() - 1]).collect();
-    let told: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[1..]).collect();
-    let tensor = |rows: &[&[u32]]| -> Result<Tensor> {
-        let (ids, n, t) = buckets::pad(rows, PAD);
-        Ok(Tensor::from_vec(ids, (n, t), &Device::Cpu)?)
-    };
-    Ok(Batch {
-        input: set.pictures.input(&pictures)?,
-        words: tensor(&read)?,
-        targets: tensor(&told)?,
-        lengths: told.iter().map(|ids| ids.len()).collect(),
-    })
+    /// The loss of captions that are drawn now. Nothing is dropped out: they are drawn from the network that is trained.
+    fn critical(&self, seen: &Tensor, rows: &[usize], mode: &mut Mode) -> Result<Loss> {
+        let decoder = &self.captioner.decoder;
+        let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
+            return Err(Error::Config("self_critical: no reward for this task".into()));
+        };
+        let Mode::Train(rng) = mode else {
+            return Err(Error::Config("self_critical: captions are drawn in training only".into()));
+        };
+        let memory = decoder.memory(seen, &mut Mode::Eval)?;
+        let longest = self.captioner.generation().max_new_tokens;
+        let drawn = drawing.draw(decoder, &memory, rows, (&self.captioner.tokenizer, reward, longest), rng)?;
+        let judged = drawn.loss(decoder, &memory, &mut Mode::Eval)?;
+        let loss = with_attention(judged.value, &judged.forced, &judged.targets, &self.settings.loss, PAD)?;
+        let reward = Tensor::new(drawn.reward as f32, &Device::Cpu)?;
+        let attention = loss.attention.map(|term| ("attention", term));
+        let parts = [Some(("words", loss.words)), attention, Some(("reward", reward))].into_iter().flatten().collect();
+        Ok(Loss { value: loss.total, count: judged.count, parts })
+    }
 }
 
 fn training(error: Error) -> candlewick_training::Error {
@@ -165,7 +166,7 @@ impl Task for CaptioningTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.captions.len().div_ceil(self.settings.batches.size)
+        self.captions.batches(self.grouping)
     }
 
     fn batches<'a>(
@@ -173,10 +174,15 @@ impl Task for CaptioningTask {
         epoch: usize,
         skip: usize,
     ) -> candlewick_training::Result<Box<dyn Iterator<Item = candlewick_training::Result<Batch>> + 'a>> {
-        let jobs: Vec<Vec<usize>> = self.order(epoch).into_iter().skip(skip).collect();
-        let (set, captions) = (Arc::clone(&self.train), Arc::clone(&self.captions));
+        // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
+        // takes the batch's statistics gets batches of any lengths.
+        let order = self.captions.order(self.grouping, !self.settings.train_statistics, self.settings.seed, epoch);
+        let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).collect();
+        let (set, captions, grouping) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.grouping);
+        let better = self.reward.is_some();
         let config = LoaderConfig { workers: self.settings.batches.workers, ..LoaderConfig::default() };
-        let loader = Loader::new(jobs, config, move |rows: Vec<usize>| prepare(&set, &captions, &rows));
+        let loader =
+            Loader::new(jobs, config, move |rows: Vec<usize>| captions.batch(&set.pictures, grouping, &rows, better));
         Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
     }
 
@@ -199,7 +205,9 @@ impl Task for CaptioningTask {
             "captioner": self.captioner.config(),
             "captions": self.captions.len(),
             "batch_size": self.settings.batches.size,
+            "by_picture": matches!(self.grouping, Grouping::Pictures(_)),
             "loss": self.settings.loss,
+            "self_critical": self.settings.self_critical,
             "seed": self.settings.seed,
         })
     }

@@ -320,6 +320,16 @@ impl SafetensorsFile {
         self
     }
 
+    /// The tensors of a part of the network: those whose names begin with `part` and a dot, named without the two.
+    pub fn under(self, part: &str) -> Self {
+        let short = |name: &str| name.strip_prefix(part)?.strip_prefix('.').map(str::to_owned);
+        Self {
+            entries: self.entries.into_iter().filter_map(|(name, entry)| Some((short(&name)?, entry))).collect(),
+            order: self.order.iter().filter_map(|name| short(name)).collect(),
+            ..self
+        }
+    }
+
     /// The shape of a tensor, if the file holds it.
     pub fn shape(&self, name: &str) -> Option<Shape> {
         self.entries.get(name).map(|entry| entry.shape.clone())

@@ -62,6 +62,9 @@ pub struct TrainArguments {
     /// The pretrained weights of the encoder, safetensors with torchvision's names.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
+    /// The model folder or run whose weights training starts from.
+    #[arg(long, value_name = "DIR")]
+    pub start: Option<PathBuf>,
     /// The run's folder; runs/NAME by default. A run that lies there is gone on with.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -46,6 +46,9 @@ fn take(recipe: &mut Recipe, arguments: &TrainArguments) -> Result<(), Failure> 
     if let Some(file) = &arguments.encoder_weights {
         recipe.encoder.pretrained = Some(file.clone());
     }
+    if let Some(folder) = &arguments.start {
+        recipe.start = Some(folder.clone());
+    }
     match (&mut recipe.data, &arguments.data) {
         (DataConfig::Photos { path, .. }, Some(data)) => *path = Some(data.clone()),
         (DataConfig::Scenes { .. }, Some(_)) => {

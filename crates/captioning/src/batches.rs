@@ -1,0 +1,151 @@
+//! Batches of captions and of what the decoder looks at.
+
+use crate::Result;
+use crate::captioner::Captioner;
+use crate::dataset::{Input, Pictures};
+use crate::recipe::BatchConfig;
+use candle_core::{Device, Tensor};
+use candlewick_data::buckets;
+use candlewick_data::words::PAD;
+use std::ops::Range;
+
+/// What the decoder looks at in a batch, on the CPU, and what it is to say of it.
+pub struct Batch {
+    pub(crate) input: Input,
+    pub(crate) aim: Aim,
+}
+
+/// What a batch trains towards.
+pub(crate) enum Aim {
+    /// To say what people said.
+    Told(Told),
+    /// To say better things of the pictures in these rows of the set than others that the network says of them.
+    Better(Vec<usize>),
+}
+
+/// Captions of people.
+pub(crate) struct Told {
+    /// The picture of the batch that each is of; nothing where that is the one in its own place.
+    pub pictures: Option<Vec<u32>>,
+    /// The words to read, (N, T), from the start on.
+    pub words: Tensor,
+    /// The words to tell, (N, T), the end last and padding beyond.
+    pub targets: Tensor,
+    /// The number of words to tell in each.
+    pub lengths: Vec<usize>,
+}
+
+/// The captions of a training set as word ids, start and end included.
+pub(crate) struct Captions {
+    /// All captions, those of a picture side by side.
+    all: Vec<(usize, Vec<u32>)>,
+    /// Where the captions of each picture that has any lie.
+    by_picture: Vec<Range<usize>>,
+}
+
+impl Captions {
+    /// The captions of each picture that have at least a word and at most `longest`.
+    pub fn new(captioner: &Captioner, references: &[Vec<String>], longest: usize) -> Result<Self> {
+        let (mut all, mut by_picture) = (Vec::new(), Vec::new());
+        for (picture, captions) in references.iter().enumerate() {
+            let first = all.len();
+            for caption in captions {
+                let ids = captioner.tokenizer().encode(caption)?;
+                // Start and end are no words of the caption.
+                if (3..=longest.saturating_add(2)).contains(&ids.len()) {
+                    all.push((picture, ids));
+                }
+            }
+            by_picture.extend((all.len() > first).then_some(first..all.len()));
+        }
+        Ok(Self { all, by_picture })
+    }
+
+    /// How many captions there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The rows of each batch of an epoch; with `like_lengths` captions of like length come together.
+    pub fn order(&self, grouping: Grouping, like_lengths: bool, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+        let lengths: Vec<usize> = match grouping {
+            Grouping::Captions(_) if like_lengths => self.all.iter().map(|(_, ids)| ids.len()).collect(),
+            Grouping::Captions(_) => vec![0; self.all.len()],
+            Grouping::Pictures(_) => vec![0; self.by_picture.len()],
+        };
+        buckets::batches(&lengths, grouping.size(), seed, epoch)
+    }
+
+    /// How many batches an epoch has.
+    pub fn batches(&self, grouping: Grouping) -> usize {
+        match grouping {
+            Grouping::Captions(size) => self.all.len().div_ceil(size),
+            Grouping::Pictures(size) => self.by_picture.len().div_ceil(size),
+        }
+    }
+
+    /// The rows of a batch as a batch; `better` where captions will be drawn instead of told.
+    pub fn batch(&self, pictures: &Pictures, grouping: Grouping, rows: &[usize], better: bool) -> Result<Batch> {
+        match grouping {
+            Grouping::Captions(_) => {
+                let chosen: Vec<&(usize, Vec<u32>)> = rows.iter().filter_map(|&row| self.all.get(row)).collect();
+                let of: Vec<usize> = chosen.iter().map(|(picture, _)| *picture).collect();
+                Ok(Batch { input: pictures.input(&of)?, aim: Aim::Told(told(&chosen, None)?) })
+            }
+            Grouping::Pictures(_) => {
+                let ranges = || rows.iter().filter_map(|&row| self.by_picture.get(row).cloned());
+                let of: Vec<usize> =
+                    ranges().filter_map(|range| self.all.get(range.start).map(|(of, _)| *of)).collect();
+                let input = pictures.input(&of)?;
+                if better {
+                    return Ok(Batch { input, aim: Aim::Better(of) });
+                }
+                let chosen: Vec<&(usize, Vec<u32>)> =
+                    ranges().filter_map(|range| self.all.get(range)).flatten().collect();
+                let places = (0u32..).zip(ranges()).flat_map(|(place, range)| range.map(move |_| place)).collect();
+                Ok(Batch { input, aim: Aim::Told(told(&chosen, Some(places))?) })
+            }
+        }
+    }
+}
+
+/// What a row of a batch is, and how many rows a batch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grouping {
+    /// A row is a caption.
+    Captions(usize),
+    /// A row is a picture with all its captions.
+    Pictures(usize),
+}
+
+impl Grouping {
+    /// Batches of about `config.size` captions; `drawn` captions are drawn of each picture in self-critical training.
+    pub fn new(config: &BatchConfig, captions: &Captions, drawn: Option<usize>) -> Self {
+        let of_a_picture = || captions.len().div_ceil(captions.by_picture.len().max(1));
+        match drawn.or_else(|| config.by_picture.then(of_a_picture)) {
+            Some(captions) => Self::Pictures((config.size / captions.max(1)).max(1)),
+            None => Self::Captions(config.size.max(1)),
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Captions(size) | Self::Pictures(size) => size,
+        }
+    }
+}
+
+/// Lays out the words of captions.
+fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>) -> Result<Told> {
+    let read: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[..ids.len() - 1]).collect();
+    let told: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[1..]).collect();
+    let lengths = told.iter().map(|ids| ids.len()).collect();
+    let device = &Device::Cpu;
+    Ok(Told { pictures, words: padded(&read, device)?, targets: padded(&told, device)?, lengths })
+}
+
+/// The rows as one (N, T) tensor with padding behind the shorter ones.
+pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
+    let (ids, n, t) = buckets::pad(rows, PAD);
+    Ok(Tensor::from_vec(ids, (n, t), device)?)
+}

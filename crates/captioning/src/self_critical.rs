@@ -1,0 +1,307 @@
+//! Self-critical training: the network draws captions, CIDEr judges them, and the better ones become likelier.
+//!
+//! Of a photo a, K captions y¹ … yᴷ are drawn from the network itself. With the reward r(y), CIDEr-D against the captions that
+//! people wrote of the photo, and a baseline b that does not depend on the caption at hand,
+//!
+//! ```text
+//! L = − Σ_k (r(yᵏ) − bᵏ) · Σ_t log p(yᵏ_t | yᵏ_<t, a) / Σ_k |yᵏ|
+//! ```
+//!
+//! is a scalar whose gradient is REINFORCE's (Williams 1992). b is the reward of the likeliest caption (Rennie et al. 2017,
+//! "Self-critical Sequence Training for Image Captioning") or the mean reward of the photo's other drawn captions (Luo 2020,
+//! "A Better Variant of Self-Critical Sequence Training"). As in Luo's experiments the end of a caption counts as a word of it;
+//! otherwise captions learn to break off after words such as "with a".
+
+use crate::batches::padded;
+use crate::decoder::{Memory, ShowAttendTell};
+use crate::{Error, Result};
+use candle_core::Tensor;
+use candlewick_data::words::{END, PAD, START, UNK, WordTokenizer};
+use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
+use candlewick_metrics::cider::{Cider, DocumentFrequency};
+use candlewick_metrics::tokenizer::tokenize;
+use candlewick_parameters::{Mode, Rng};
+use candlewick_recurrent::decoding::{Decoder, Forced, GenerationConfig, Hypothesis, generate};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What can be chosen about self-critical training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelfCritical {
+    /// K, captions drawn of each photo.
+    pub samples: usize,
+    /// What a caption's reward is compared with.
+    pub baseline: Baseline,
+    /// The temperature at which captions are drawn.
+    pub temperature: f64,
+}
+
+/// What a caption's reward is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Baseline {
+    /// The mean reward of the photo's other captions; it needs at least two of them.
+    #[default]
+    Samples,
+    /// The reward of the likeliest caption.
+    Greedy,
+}
+
+impl Default for SelfCritical {
+    fn default() -> Self {
+        Self { samples: 5, baseline: Baseline::default(), temperature: 1.0 }
+    }
+}
+
+/// CIDEr-D of captions of the training photos, against what people wrote of them.
+pub(crate) struct Reward {
+    /// The tokens of each photo's captions, the end of each among them.
+    references: Vec<Vec<Vec<String>>>,
+    frequency: DocumentFrequency,
+}
+
+/// The token that ends a caption where captions are judged; no tokenizer makes it of a text.
+const ENDED: &str = "<end>";
+
+impl Reward {
+    /// The reward whose document frequencies are those of `captions`, a list a photo.
+    pub fn new(captions: &[Vec<String>]) -> Self {
+        let tokens = |caption: &String| ended(tokenize(caption), true);
+        let references: Vec<Vec<Vec<String>>> =
+            captions.par_iter().map(|captions| captions.iter().map(tokens).collect()).collect();
+        let frequency = DocumentFrequency::from_references(references.iter().map(Vec::as_slice));
+        Self { references, frequency }
+    }
+
+    /// The reward of a caption of this photo; `finished` where it came to its end. 0 … 10.
+    fn of(&self, photo: usize, caption: &str, finished: bool) -> f64 {
+        let references = self.references.get(photo).map(Vec::as_slice).unwrap_or_default();
+        Cider::default().caption_score(&ended(tokenize(caption), finished), references, &self.frequency)
+    }
+}
+
+fn ended(mut tokens: Vec<String>, finished: bool) -> Vec<String> {
+    tokens.extend(finished.then(|| ENDED.to_owned()));
+    tokens
+}
+
+/// Captions that were drawn of a batch of photos, with what they are worth.
+pub(crate) struct Drawn {
+    /// The photo of the batch that each caption is of.
+    photos: Vec<u32>,
+    /// The words of each, from the start on, the end included where it came.
+    words: Vec<Vec<u32>>,
+    /// r − b.
+    advantages: Vec<f64>,
+    /// The mean of r.
+    pub reward: f64,
+}
+
+impl SelfCritical {
+    /// # Errors
+    /// When too few captions would be drawn to compare them, or the temperature is not above 0.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let least = if self.baseline == Baseline::Samples { 2 } else { 1 };
+        if self.samples < least {
+            let fault = format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples);
+            return Err(Error::Config(fault));
+        }
+        if self.temperature > 0.0 {
+            Ok(())
+        } else {
+            Err(Error::Config("self_critical: temperature must be above 0".into()))
+        }
+    }
+
+    /// Draws captions of the photos in `memory` and judges them; `rows` are the photos' places in the training set.
+    pub(crate) fn draw(
+        &self,
+        decoder: &ShowAttendTell,
+        memory: &Memory,
+        rows: &[usize],
+        (tokenizer, reward, longest): (&WordTokenizer, &Reward, usize),
+        rng: &mut Rng,
+    ) -> Result<Drawn> {
+        let config = GenerationConfig {
+            max_new_tokens: longest,
+            suppress_tokens: vec![PAD, START, UNK],
+            num_return_sequences: self.samples,
+            seed: rng.below(usize::MAX) as u64,
+            ..GenerationConfig::sample(self.temperature, 0, 1.0)
+        };
+        let drawn = generate(decoder, memory, rows.len(), &config)?;
+        let value = |row: usize, hypothesis: &Hypothesis| -> Result<f64> {
+            Ok(reward.of(row, &tokenizer.decode(&hypothesis.words)?, hypothesis.finished))
+        };
+        let values: Vec<Vec<f64>> = rows
+            .par_iter()
+            .zip(&drawn)
+            .map(|(&row, hypotheses)| hypotheses.iter().map(|hypothesis| value(row, hypothesis)).collect())
+            .collect::<Result<_>>()?;
+        let baselines: Vec<Vec<f64>> = match self.baseline {
+            Baseline::Samples => values.iter().map(|values| of_the_others(values)).collect(),
+            Baseline::Greedy => {
+                let config = GenerationConfig { do_sample: false, num_return_sequences: 1, ..config };
+                let likeliest = generate(decoder, memory, rows.len(), &config)?;
+                let values = rows.iter().zip(likeliest.iter().flatten()).map(|(&row, found)| value(row, found));
+                values.map(|value| Ok(vec![value?; self.samples])).collect::<Result<_>>()?
+            }
+        };
+        let (mut photos, mut words) = (Vec::new(), Vec::new());
+        for (photo, hypothesis) in (0u32..).zip(&drawn).flat_map(|(photo, all)| all.iter().map(move |one| (photo, one)))
+        {
+            photos.push(photo);
+            let end = hypothesis.finished.then_some(END);
+            words.push([START].into_iter().chain(hypothesis.words.iter().copied()).chain(end).collect());
+        }
+        let values = values.concat();
+        let advantages = values.iter().zip(baselines.concat()).map(|(value, baseline)| value - baseline).collect();
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        Ok(Drawn { photos, words, advantages, reward: mean })
+    }
+}
+
+/// For each value the mean of all others.
+fn of_the_others(values: &[f64]) -> Vec<f64> {
+    let sum: f64 = values.iter().sum();
+    values.iter().map(|value| (sum - value) / (values.len().max(2) - 1) as f64).collect()
+}
+
+impl Drawn {
+    /// The loss at the top of the module, the words that it is over, what the decoder gave and the targets (N·K, T).
+    pub fn loss(&self, decoder: &ShowAttendTell, memory: &Memory, mode: &mut Mode) -> Result<Judged> {
+        let device = decoder.device();
+        let read: Vec<&[u32]> =
+            self.words.iter().map(|words| words.split_last().map_or(&[][..], |(_, read)| read)).collect();
+        let told: Vec<&[u32]> = self.words.iter().map(|words| words.get(1..).unwrap_or_default()).collect();
+        let lengths: Vec<usize> = told.iter().map(|words| words.len()).collect();
+        let count: usize = lengths.iter().sum();
+        let targets = padded(&told, device)?;
+        let memory = decoder.expand(memory, &Tensor::new(self.photos.as_slice(), device)?)?;
+        let forced = decoder.teacher_forced(&padded(&read, device)?, &lengths, &memory, mode)?;
+        let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
+        let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
+        let settings = CrossEntropy { ignore_index: Some(PAD), reduction: Reduction::Sum, ..CrossEntropy::default() };
+        let value = cross_entropy(&forced.logits, &targets, &settings, Some(&weights.contiguous()?))?;
+        Ok(Judged { value, count, forced, targets })
+    }
+}
+
+/// The loss of drawn captions.
+pub(crate) struct Judged {
+    /// The loss, a scalar.
+    pub value: Tensor,
+    /// Over how many words.
+    pub count: usize,
+    /// What the decoder gave when it read the captions.
+    pub forced: Forced,
+    /// The words of the captions, padding beyond their ends.
+    pub targets: Tensor,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::DecoderConfig;
+    use candle_core::{D, Device};
+    use candle_nn::ops::log_softmax;
+    use candlewick_kernels::node::backward;
+    use candlewick_parameters::Parameters;
+
+    /// Two photos, what people said of each, a decoder that knows the words, and the parameters of the decoder.
+    struct Small {
+        tokenizer: WordTokenizer,
+        reward: Reward,
+        annotations: Tensor,
+        decoder: ShowAttendTell,
+        parameters: Parameters,
+    }
+
+    fn small() -> Small {
+        let captions = [["A dog runs.", "A dog is running."], ["A cat sits.", "The cat is sitting."]]
+            .map(|captions| captions.map(str::to_owned).to_vec());
+        let tokenizer = WordTokenizer::train(captions.iter().flatten(), 1).unwrap();
+        let parameters = Parameters::new(3);
+        let config = DecoderConfig { embedding_size: 16, hidden_size: 16, attention_size: 8, ..Default::default() };
+        let vb = parameters.builder(&Device::Cpu);
+        let decoder = ShowAttendTell::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
+        let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 4, 6), &Device::Cpu).unwrap();
+        Small { tokenizer, reward: Reward::new(&captions), annotations, decoder, parameters }
+    }
+
+    impl Small {
+        fn draw(&self, memory: &Memory, drawing: &SelfCritical, step: u64) -> Drawn {
+            let judge = (&self.tokenizer, &self.reward, 8);
+            drawing.draw(&self.decoder, memory, &[0, 1], judge, &mut Rng::derive(1, "draw", step)).unwrap()
+        }
+
+        /// The mean reward of the likeliest captions after so many steps of gradient descent on drawn ones.
+        fn learned(&self, drawing: &SelfCritical, steps: u64) -> f64 {
+            for step in 0..steps {
+                let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
+                let drawn = self.draw(&memory, drawing, step);
+                let loss = drawn.loss(&self.decoder, &memory, &mut Mode::Eval).unwrap().value;
+                let gradients = backward(&loss).unwrap();
+                for (_, var) in self.parameters.trainable() {
+                    let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+                    var.set(&(var.as_tensor() - (gradient * 1.0).unwrap()).unwrap().detach()).unwrap();
+                }
+            }
+            let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
+            let likeliest = generate(&self.decoder, &memory, 2, &GenerationConfig::greedy()).unwrap();
+            let value = |(photo, found): (usize, &Hypothesis)| {
+                self.reward.of(photo, &self.tokenizer.decode(&found.words).unwrap(), found.finished)
+            };
+            likeliest.iter().flatten().enumerate().map(value).sum::<f64>() / 2.0
+        }
+    }
+
+    #[test]
+    fn the_loss_is_the_one_of_the_formula() {
+        let small = small();
+        let memory = small.decoder.memory(&small.annotations, &mut Mode::Eval).unwrap();
+        let drawn = small.draw(&memory, &SelfCritical { samples: 3, ..Default::default() }, 0);
+        let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
+        let (mut sum, mut count) = (0.0, 0);
+        for (row, (words, advantage)) in drawn.words.iter().zip(&drawn.advantages).enumerate() {
+            let logits = judged.forced.logits.get(row).unwrap();
+            let log_p = log_softmax(&logits, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
+            let said: f32 = words[1..].iter().zip(&log_p).map(|(&word, log_p)| log_p[word as usize]).sum();
+            sum -= advantage * f64::from(said);
+            count += words.len() - 1;
+        }
+        let found = f64::from(judged.value.to_vec0::<f32>().unwrap());
+        assert_eq!(judged.count, count);
+        assert!(sum.abs() > 1e-3 && (found - sum / count as f64).abs() < 1e-5, "{found} {sum}");
+    }
+
+    #[test]
+    fn captions_become_better_with_either_baseline() {
+        for baseline in [Baseline::Samples, Baseline::Greedy] {
+            let (small, drawing) = (small(), SelfCritical { samples: 8, baseline, ..Default::default() });
+            let (before, after) = (small.learned(&drawing, 0), small.learned(&drawing, 200));
+            assert!(before < 1.0 && after > 4.0, "{baseline:?}: {before} became {after}");
+        }
+    }
+
+    #[test]
+    fn each_is_compared_with_the_mean_of_the_others() {
+        assert_eq!(of_the_others(&[1.0, 2.0, 6.0]), [4.0, 3.5, 1.5]);
+    }
+
+    #[test]
+    fn one_caption_cannot_be_compared_with_others() {
+        let alone = SelfCritical { samples: 1, ..Default::default() };
+        assert!(alone.validate().unwrap_err().to_string().contains("samples is 1"));
+        assert!(SelfCritical { baseline: Baseline::Greedy, ..alone }.validate().is_ok());
+    }
+
+    #[test]
+    fn a_caption_that_breaks_off_is_worth_less() {
+        let reward = small().reward;
+        assert!(reward.of(0, "a dog runs", true) > reward.of(0, "a dog runs", false));
+        assert!(reward.of(0, "a dog runs", false) > reward.of(1, "a dog runs", false));
+    }
+}
