@@ -24,4 +24,5 @@ pub use candlewick_kernels as kernels;
 pub use candlewick_metrics as metrics;
 pub use candlewick_parameters as parameters;
 pub use candlewick_recurrent as recurrent;
+pub use candlewick_tasks as tasks;
 pub use candlewick_training as training;

@@ -33,8 +33,6 @@ pub struct SelfCritical {
     pub samples: usize,
     /// What a caption's reward is compared with.
     pub baseline: Baseline,
-    /// The temperature at which captions are drawn.
-    pub temperature: f64,
 }
 
 /// What a caption's reward is compared with.
@@ -50,7 +48,7 @@ pub enum Baseline {
 
 impl Default for SelfCritical {
     fn default() -> Self {
-        Self { samples: 5, baseline: Baseline::default(), temperature: 1.0 }
+        Self { samples: 5, baseline: Baseline::default() }
     }
 }
 
@@ -81,6 +79,9 @@ impl Reward {
     }
 }
 
+/// No words of a caption: they are neither drawn nor have a part in the probabilities of those that are.
+const NEVER_SAID: [u32; 3] = [PAD, START, UNK];
+
 fn ended(mut tokens: Vec<String>, finished: bool) -> Vec<String> {
     tokens.extend(finished.then(|| ENDED.to_owned()));
     tokens
@@ -100,18 +101,13 @@ pub(crate) struct Drawn {
 
 impl SelfCritical {
     /// # Errors
-    /// When too few captions would be drawn to compare them, or the temperature is not above 0.
+    /// When too few captions would be drawn to compare them.
     pub(crate) fn validate(&self) -> Result<()> {
         let least = if self.baseline == Baseline::Samples { 2 } else { 1 };
-        if self.samples < least {
-            let fault = format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples);
-            return Err(Error::Config(fault));
+        if self.samples >= least {
+            return Ok(());
         }
-        if self.temperature > 0.0 {
-            Ok(())
-        } else {
-            Err(Error::Config("self_critical: temperature must be above 0".into()))
-        }
+        Err(Error::Config(format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples)))
     }
 
     /// Draws captions of the photos in `memory` and judges them; `rows` are the photos' places in the training set.
@@ -125,10 +121,10 @@ impl SelfCritical {
     ) -> Result<Drawn> {
         let config = GenerationConfig {
             max_new_tokens: longest,
-            suppress_tokens: vec![PAD, START, UNK],
+            suppress_tokens: NEVER_SAID.to_vec(),
             num_return_sequences: self.samples,
             seed: rng.below(usize::MAX) as u64,
-            ..GenerationConfig::sample(self.temperature, 0, 1.0)
+            ..GenerationConfig::sample(1.0, 0, 1.0)
         };
         let drawn = generate(decoder, memory, rows.len(), &config)?;
         let value = |row: usize, hypothesis: &Hypothesis| -> Result<f64> {
@@ -183,7 +179,12 @@ impl Drawn {
         let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
         let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
         let settings = CrossEntropy { ignore_index: Some(PAD), reduction: Reduction::Sum, ..CrossEntropy::default() };
-        let value = cross_entropy(&forced.logits, &targets, &settings, Some(&weights.contiguous()?))?;
+        // Captions were drawn from the words that can be said; were the others left in, they would take up what is pushed away
+        // from captions that are worse, and nothing would ever push back.
+        let v = decoder.vocab_size() as u32;
+        let said: Vec<f32> = (0..v).map(|word| if NEVER_SAID.contains(&word) { -1e4 } else { 0.0 }).collect();
+        let logits = forced.logits.broadcast_add(&Tensor::new(said, device)?)?;
+        let value = cross_entropy(&logits, &targets, &settings, Some(&weights.contiguous()?))?;
         Ok(Judged { value, count, forced, targets })
     }
 }
@@ -267,8 +268,12 @@ mod tests {
         let (mut sum, mut count) = (0.0, 0);
         for (row, (words, advantage)) in drawn.words.iter().zip(&drawn.advantages).enumerate() {
             let logits = judged.forced.logits.get(row).unwrap();
-            let log_p = log_softmax(&logits, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
-            let said: f32 = words[1..].iter().zip(&log_p).map(|(&word, log_p)| log_p[word as usize]).sum();
+            // The words from the end on; those before it and the unknown one are never said.
+            let (end, rest) = (logits.narrow(1, 2, 1).unwrap(), logits.narrow(1, 4, logits.dim(1).unwrap() - 4).unwrap());
+            let said = Tensor::cat(&[end, rest], 1).unwrap();
+            let log_p = log_softmax(&said, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
+            let place = |word: u32| if word == END { 0 } else { word as usize - 3 };
+            let said: f32 = words[1..].iter().zip(&log_p).map(|(&word, log_p)| log_p[place(word)]).sum();
             sum -= advantage * f64::from(said);
             count += words.len() - 1;
         }

@@ -24,6 +24,14 @@ pub enum Error {
         /// The fault, with its line where there is one, and what to do.
         fault: String,
     },
+    /// A set of labelled pictures that is not as its format asks.
+    #[error("{}: {fault}", path.display())]
+    Labelled {
+        /// The file or folder.
+        path: PathBuf,
+        /// The fault.
+        fault: String,
+    },
     /// A picture that cannot be decoded, or is over the limits.
     #[error("{name}: {fault}")]
     Picture {
@@ -72,6 +80,10 @@ impl Error {
 
     pub(crate) fn captions(path: &Path, fault: impl Into<String>) -> Self {
         Self::Captions { path: path.to_path_buf(), fault: one_line(&fault.into()) }
+    }
+
+    pub(crate) fn labelled(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Labelled { path: path.to_path_buf(), fault: one_line(&fault.into()) }
     }
 
     pub(crate) fn cache(path: &Path, fault: impl Into<String>) -> Self {

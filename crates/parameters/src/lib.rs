@@ -23,11 +23,13 @@
 
 mod initial;
 mod mode;
+mod pytorch;
 mod rng;
 mod store;
 
 pub use candle_nn::VarBuilder;
 pub use initial::{Initial, ParameterBuilder};
 pub use mode::Mode;
+pub use pytorch::read_pytorch;
 pub use rng::Rng;
 pub use store::{Parameters, SafetensorsFile, write_safetensors};

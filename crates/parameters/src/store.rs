@@ -1,7 +1,7 @@
 //! The ordered store of a network's parameters.
 
 use crate::initial::{Request, take_request};
-use crate::{Initial, Rng};
+use crate::{Initial, Rng, pytorch};
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -111,10 +111,31 @@ impl Parameters {
     /// # Errors
     /// One line that names the file and what was missing, of another shape, or unused.
     pub fn assign(&self, file: &SafetensorsFile, prefix: &str) -> Result<()> {
+        self.assign_all(file, |name| name.strip_prefix(prefix), |_| true)
+    }
+
+    /// Replaces the values of all parameters but those of `part`, such as a head for other classes, by those of a file.
+    ///
+    /// Nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// One line that names the file and what was missing, of another shape, or unused.
+    pub fn assign_without(&self, file: &SafetensorsFile, part: &str) -> Result<()> {
+        let other = |name: &str| !name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'));
+        self.assign_all(file, |name| Some(name).filter(|name| other(name)), other)
+    }
+
+    /// Assigns the parameters that `short` gives a name in the file, and wants all names of the file that are `expected`.
+    fn assign_all(
+        &self,
+        file: &SafetensorsFile,
+        short: impl Fn(&str) -> Option<&str>,
+        expected: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         let store = self.store();
         let (mut missing, mut misshapen, mut found, mut used) = (vec![], vec![], vec![], HashSet::new());
         for (name, slot) in store.slots.iter() {
-            let Some(short) = name.strip_prefix(prefix) else { continue };
+            let Some(short) = short(name) else { continue };
             match file.shape(short) {
                 None => missing.push(short.to_owned()),
                 Some(shape) if &shape != slot.var.shape() => misshapen.push(misfit(short, slot.var.shape(), &shape)),
@@ -122,7 +143,7 @@ impl Parameters {
             }
             used.insert(short);
         }
-        let unused = file.names().filter(|name| !used.contains(name)).map(str::to_owned).collect();
+        let unused = file.names().filter(|name| expected(name) && !used.contains(name)).map(str::to_owned).collect();
         strict(file, &missing, &misshapen, unused)?;
         for (name, slot) in found {
             slot.var.set(&file.tensor(name, slot.var.device())?.to_dtype(slot.var.dtype())?)?;
@@ -271,14 +292,17 @@ struct Entry {
 }
 
 impl SafetensorsFile {
-    /// Reads a file and checks its header against its length.
+    /// Reads a file and checks its header against its length; a checkpoint that PyTorch wrote becomes one in memory.
     ///
     /// # Errors
-    /// When the file cannot be read, is cut short, or is no safetensors file; the message names it.
+    /// When the file cannot be read, is cut short, or is neither of the two; the message names it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
-        Self::from_bytes(path, bytes)
+        match pytorch::is_pytorch(&bytes) {
+            true => Self::from_bytes(path, pytorch::as_safetensors(path)?),
+            false => Self::from_bytes(path, bytes),
+        }
     }
 
     /// Takes the content of a file; `path` is what messages call it.

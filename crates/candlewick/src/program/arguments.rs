@@ -13,7 +13,9 @@ Examples:
   candlewick train                         train on generated scenes and caption unseen ones
   candlewick caption photo.jpg             caption a picture with the built-in model
   candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
-  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5"
+  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
+  candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
+  candlewick convert resnet50.pth resnet50.safetensors"
 )]
 pub struct Arguments {
     /// What to do.
@@ -30,6 +32,10 @@ pub enum Command {
     Caption(CaptionArguments),
     /// Caption a split of a set and score it as the COCO scorer does.
     Evaluate(EvaluateArguments),
+    /// Tell which of its classes each picture shows.
+    Classify(ClassifyArguments),
+    /// Turn a PyTorch checkpoint into safetensors.
+    Convert(ConvertArguments),
 }
 
 /// Where to compute.
@@ -163,4 +169,50 @@ pub struct EvaluateArguments {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArguments,
+}
+
+/// Arguments of `classify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors --classes imagenet.txt
+  candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
+  candlewick classify digit.png --model runs/mnist")]
+pub struct ClassifyArguments {
+    /// The pictures: JPEG, PNG, WebP, BMP or GIF.
+    #[arg(required = true)]
+    pub photos: Vec<PathBuf>,
+    /// A classifier's folder or run, or the name of a network whose weights --weights names.
+    #[arg(long, value_name = "DIR|NETWORK")]
+    pub model: String,
+    /// The network's weights: safetensors, a PyTorch checkpoint (.pth, .pt, .bin), or hub:REPO on the Hugging Face hub.
+    #[arg(long, value_name = "FILE|hub:REPO")]
+    pub weights: Option<String>,
+    /// The classes' names in order, a line each; numbers without it.
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// How many classes to tell of each picture.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub top: usize,
+    /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `convert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  candlewick convert resnet50.pth resnet50.safetensors")]
+pub struct ConvertArguments {
+    /// The PyTorch checkpoint: a state dict, or one under a key.
+    pub from: PathBuf,
+    /// The safetensors file to write.
+    pub to: PathBuf,
+    /// The key under which the checkpoint keeps its state dict, such as state_dict.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
 }

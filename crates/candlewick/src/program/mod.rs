@@ -2,9 +2,13 @@
 
 mod arguments;
 mod caption;
+mod classify;
+mod convert;
 mod device;
 mod embedded;
 mod evaluate;
+mod hub;
+
 mod recipe;
 mod train;
 
@@ -48,6 +52,8 @@ pub fn run() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Caption(arguments) => caption::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Classify(arguments) => classify::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

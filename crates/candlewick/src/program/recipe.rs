@@ -2,9 +2,31 @@
 
 use super::{Failure, embedded};
 use anyhow::Context;
-use candlewick::captioning::Recipe;
+use candlewick::captioning;
+use candlewick::tasks::classification;
 use std::path::Path;
 use toml::{Table, Value};
+
+/// A recipe of any task.
+pub enum Recipe {
+    /// Looking at pictures and telling what is on them.
+    Captioning(Box<captioning::Recipe>),
+    /// Telling which of a list of things a picture shows.
+    Classification(Box<classification::Recipe>),
+}
+
+impl Recipe {
+    /// The recipe of the task that the table names.
+    fn of(table: Table) -> Result<Self, toml::de::Error> {
+        use serde::de::Error as _;
+        let task = table.get("task").and_then(Value::as_str).unwrap_or("captioning").to_owned();
+        match task.as_str() {
+            "captioning" => Ok(Self::Captioning(Value::Table(table).try_into()?)),
+            "classification" => Ok(Self::Classification(Value::Table(table).try_into()?)),
+            _ => Err(toml::de::Error::custom(format!("task is {task}; there are captioning and classification"))),
+        }
+    }
+}
 
 /// Reads a recipe, or the built-in one, and changes the settings that `--set` names.
 ///
@@ -19,8 +41,7 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
     };
     let table: Table = text.parse().map_err(|error| Failure::Work(fault(&name, &error)))?;
-    let recipe = |table: Table| Value::Table(table).try_into::<Recipe>();
-    recipe(table.clone()).map_err(|error| Failure::Work(fault(&name, &error)))?;
+    Recipe::of(table.clone()).map_err(|error| Failure::Work(fault(&name, &error)))?;
     let mut changed = table;
     for change in changes {
         let Some((key, value)) = change.split_once('=') else {
@@ -29,9 +50,9 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         set(&mut changed, key.trim(), parse(value.trim()))
             .map_err(|error| Failure::usage(format!("--set {change}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
-        recipe(changed.clone()).map_err(|error| Failure::usage(fault(&format!("--set {change}"), &error)))?;
+        Recipe::of(changed.clone()).map_err(|error| Failure::usage(fault(&format!("--set {change}"), &error)))?;
     }
-    Ok(recipe(changed)?)
+    Ok(Recipe::of(changed)?)
 }
 
 /// TOML's own reading of a value; what is none is a text.

@@ -1,9 +1,12 @@
 //! `candlewick train`: from a recipe to a model.
 
 use super::arguments::TrainArguments;
-use super::{Failure, device, recipe};
-use candlewick::captioning::{Captioner, CaptioningTask, DataConfig, Note, Recipe, prepare, write_attention};
-use candlewick::training::{Bar, FitConfig, Report, Scores, fit};
+use super::recipe::{self, Recipe};
+use super::{Failure, device};
+use candlewick::candle::Device;
+use candlewick::captioning::{self, Captioner, CaptioningTask, DataConfig, Note, write_attention};
+use candlewick::tasks::classification;
+use candlewick::training::{Bar, FitConfig, Report, Scores, Task, fit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,33 +19,87 @@ const SHOWN: usize = 3;
 /// # Errors
 /// A wrong call where a setting is unknown; otherwise one line that names the file and the fault.
 pub fn run(arguments: &TrainArguments) -> Result<(), Failure> {
-    let begun = Instant::now();
-    let mut recipe = recipe::read(arguments.recipe.as_deref(), &arguments.set)?;
-    take(&mut recipe, arguments)?;
+    let recipe = recipe::read(arguments.recipe.as_deref(), &arguments.set)?;
     let (device, device_name) = device::open(&arguments.device)?;
-    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
-    let say = |line: &str| {
-        if !arguments.quiet {
-            eprintln!("{line}");
-        }
+    let name = match &recipe {
+        Recipe::Captioning(recipe) => &recipe.name,
+        Recipe::Classification(recipe) => &recipe.name,
     };
-    say(&format!("training {} on {device_name} into {}", recipe.name, out.display()));
-    let mut task = prepared(&recipe, &out, &device, arguments.quiet)?;
-    let report = trained(&mut task, &recipe.training, &out, arguments.quiet)?;
-    let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), &device)?;
-    let shown = show(&task, &captioner, &out)?;
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
+    if !arguments.quiet {
+        eprintln!("training {name} on {device_name} into {}", out.display());
+    }
+    match recipe {
+        Recipe::Captioning(recipe) => captioner(*recipe, arguments, &out, &device),
+        Recipe::Classification(recipe) => classifier(*recipe, arguments, &out, &device),
+    }
+}
+
+/// Trains a captioner and captions pictures that it never saw.
+fn captioner(
+    mut recipe: captioning::Recipe,
+    arguments: &TrainArguments,
+    out: &Path,
+    device: &Device,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    take(&mut recipe, arguments)?;
+    let mut task = prepared(&recipe, out, device, arguments.quiet)?;
+    let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
+    let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), device)?;
+    let shown = show(&task, &captioner, out)?;
     let scores = final_scores(&task, &captioner)?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
         println!("{}", json(&scores, &report, seconds)?);
-    } else {
-        print(&shown, &scores, &report, &out, seconds);
+        return Ok(());
     }
+    for example in shown {
+        println!("it says:   {}", example.caption);
+        println!("it is:     {}", example.reference);
+        println!("it looked: {}\n", example.sheet.display());
+    }
+    print(&scores, &report, out, seconds);
+    println!("{:<11} {}", "attention", out.join("attention").display());
+    Ok(())
+}
+
+/// Trains a classifier and tells how often it is right on the test part, or where there is none on the dev part.
+fn classifier(
+    mut recipe: classification::Recipe,
+    arguments: &TrainArguments,
+    out: &Path,
+    device: &Device,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    if arguments.start.is_some() {
+        return Err(Failure::usage("--start: a classifier starts from --encoder-weights"));
+    }
+    recipe.data.path = arguments.data.clone().or(recipe.data.path);
+    recipe.network.pretrained = arguments.encoder_weights.clone().or(recipe.network.pretrained);
+    let (mut task, set) = classification::prepare(&recipe, device)?;
+    if !arguments.quiet {
+        let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
+        eprintln!("{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes");
+    }
+    let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
+    task.load(&report.best)?;
+    let (part, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
+    let scores = task.scores(examples)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut object = json(&scores, &report, seconds)?;
+        object["split"] = part.into();
+        println!("{object}");
+        return Ok(());
+    }
+    println!("on {} pictures of the {part} split:", examples.len());
+    print(&scores, &report, out, seconds);
     Ok(())
 }
 
 /// Puts the files that the command line names into the recipe.
-fn take(recipe: &mut Recipe, arguments: &TrainArguments) -> Result<(), Failure> {
+fn take(recipe: &mut captioning::Recipe, arguments: &TrainArguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.encoder_weights {
         recipe.encoder.pretrained = Some(file.clone());
     }
@@ -61,9 +118,9 @@ fn take(recipe: &mut Recipe, arguments: &TrainArguments) -> Result<(), Failure> 
 }
 
 fn prepared(
-    recipe: &Recipe,
+    recipe: &captioning::Recipe,
     out: &Path,
-    device: &candlewick::candle::Device,
+    device: &Device,
     quiet: bool,
 ) -> Result<CaptioningTask, Failure> {
     let mut bar: Option<ProgressBar> = None;
@@ -78,10 +135,10 @@ fn prepared(
             }
         }
     };
-    Ok(prepare(recipe, out, device, &mut note)?)
+    Ok(captioning::prepare(recipe, out, device, &mut note)?)
 }
 
-fn trained(task: &mut CaptioningTask, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
+fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
     let mut bar = Bar::new(quiet);
     Ok(fit(task, config, out, &mut bar)?)
 }
@@ -125,19 +182,13 @@ fn final_scores(task: &CaptioningTask, captioner: &Captioner) -> Result<Scores, 
     Ok(task.dev().scores(&captions)?)
 }
 
-fn print(shown: &[Shown], scores: &Scores, report: &Report, out: &Path, seconds: f64) {
-    for example in shown {
-        println!("it says:   {}", example.caption);
-        println!("it is:     {}", example.reference);
-        println!("it looked: {}\n", example.sheet.display());
-    }
+fn print(scores: &Scores, report: &Report, out: &Path, seconds: f64) {
     for (name, value) in scores.iter() {
         println!("{name:<11} {value:.4}");
     }
     println!("{:<11} {seconds:.0} s", "time");
     println!("{:<11} {}", "model", report.best.display());
     println!("{:<11} {}", "curves", out.join("curves.svg").display());
-    println!("{:<11} {}", "attention", out.join("attention").display());
 }
 
 fn json(scores: &Scores, report: &Report, seconds: f64) -> Result<serde_json::Value, Failure> {

@@ -1,12 +1,11 @@
 //! The three JSON formats: Karpathy's, COCO's and the simple list.
 
 use super::roots::Roots;
-use super::{LoadOptions, Read, Split, name_of};
+use super::{LoadOptions, Read, Split, name_of, share};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -137,13 +136,6 @@ fn list(file: &Path, entries: Vec<Entry>, options: &LoadOptions, roots: &mut Roo
         read.add(entry.file_path, path, split, entry.captions);
     }
     Ok(())
-}
-
-/// A number in [0, 1) that depends on the name alone.
-fn share(name: &str) -> f64 {
-    let hash = Sha256::digest(name.as_bytes());
-    let first = hash.iter().take(4).fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
-    f64::from(first) / (f64::from(u32::MAX) + 1.0)
 }
 
 fn split_of(file: &Path, list: &str, index: usize, name: Option<&str>) -> Result<Option<Split>> {

@@ -11,6 +11,7 @@ mod roots;
 
 use crate::error::{Error, Result};
 use crate::faults::{DEFAULT_MAX_SHARE, Faults};
+use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,13 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self { images: None, split: None, dev_share: 0.1, max_share: DEFAULT_MAX_SHARE, need_files: true }
     }
+}
+
+/// A number in [0, 1) that depends on the name alone.
+pub(crate) fn share(name: &str) -> f64 {
+    let hash = Sha256::digest(name.as_bytes());
+    let first = hash.iter().take(4).fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
+    f64::from(first) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// Reads the captions in the folder or file `path`; the format is recognised by content.

@@ -1,0 +1,93 @@
+//! `candlewick classify`: pictures in, what they show out.
+
+use super::arguments::ClassifyArguments;
+use super::{Failure, device, hub};
+use candlewick::candle::Device;
+use candlewick::data::picture::{self, Limits};
+use candlewick::encoders::{Preprocessing, networks};
+use candlewick::parameters::SafetensorsFile;
+use candlewick::tasks::classification::{Classifier, Guess};
+use std::path::{Path, PathBuf};
+
+/// Classifies each photo; one that cannot be read is named and the others are classified all the same.
+///
+/// # Errors
+/// When the model cannot be opened, or any photo failed.
+pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
+    if arguments.top == 0 {
+        return Err(Failure::usage("--top is 0; one class is the least"));
+    }
+    let (device, _) = device::open(&arguments.device)?;
+    let classifier = open(arguments, &device)?;
+    let mut failed = false;
+    for path in &arguments.photos {
+        match guesses(&classifier, path, arguments.top) {
+            Ok(guesses) => tell(path, &guesses, arguments.json),
+            Err(line) => {
+                failed = true;
+                eprintln!("candlewick: {line}");
+            }
+        }
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// What a photo may show, or one line that names it and the fault.
+fn guesses(classifier: &Classifier, path: &Path, top: usize) -> Result<Vec<Guess>, String> {
+    let photo = picture::decode(path, &Limits::default()).map_err(|error| error.to_string())?;
+    let mut found = classifier.classify(&[photo], top).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(found.pop().unwrap_or_default())
+}
+
+fn tell(path: &Path, guesses: &[Guess], json: bool) {
+    if json {
+        let classes: Vec<serde_json::Value> = guesses
+            .iter()
+            .map(|guess| {
+                serde_json::json!({ "class": guess.class, "label": guess.label, "probability": guess.probability })
+            })
+            .collect();
+        println!("{}", serde_json::json!({ "file": path.display().to_string(), "classes": classes }));
+        return;
+    }
+    println!("{}", path.display());
+    for guess in guesses {
+        println!("  {:5.1} %  {}", 100.0 * guess.probability, guess.label);
+    }
+}
+
+/// The classifier in a folder, or a network by name with weights from a file or the hub.
+fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Failure> {
+    let folder = Path::new(&arguments.model);
+    if folder.is_dir() {
+        if arguments.weights.is_some() || arguments.classes.is_some() {
+            return Err(Failure::usage(format!("{}: a classifier's folder brings its weights and classes", arguments.model)));
+        }
+        return Ok(Classifier::from_pretrained(folder, device)?);
+    }
+    if !networks().contains(&arguments.model.as_str()) {
+        let known = networks().join(", ");
+        return Err(Failure::usage(format!("model {}: no such folder and no such network; there are {known}", arguments.model)));
+    }
+    let Some(weights) = &arguments.weights else {
+        return Err(Failure::usage(format!("{}: name its weights with --weights FILE or --weights hub:REPO", arguments.model)));
+    };
+    let file = match weights.strip_prefix("hub:") {
+        Some(repository) => hub::weights(repository)?,
+        None => PathBuf::from(weights),
+    };
+    let classes = arguments.classes.as_deref().map(classes).transpose()?;
+    let file = SafetensorsFile::open(file)?;
+    Ok(Classifier::from_weights(&arguments.model, file, classes.as_deref(), Preprocessing::imagenet(), device)?)
+}
+
+/// The classes' names, a line each; a WordNet number before a name, as ImageNet's lists have it, is left out.
+fn classes(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
+    let is_number = |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].bytes().all(|b| b.is_ascii_digit());
+    let name = |line: &str| match line.split_once(' ') {
+        Some((number, name)) if is_number(number) => name.trim().to_owned(),
+        _ => line.trim().to_owned(),
+    };
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(name).collect())
+}

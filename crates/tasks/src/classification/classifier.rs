@@ -1,0 +1,224 @@
+//! From a picture to what it shows.
+
+use crate::{Error, Result};
+use candle_core::{D, Device, Tensor};
+use candle_nn::ops::softmax;
+use candlewick_encoders::{Encoder, NetworkConfig, Preprocessing, classes_in, network};
+use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use image::RgbImage;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const CONFIG: &str = "config.json";
+const PREPROCESSING: &str = "preprocessor_config.json";
+const MODEL: &str = candlewick_training::MODEL_FILE;
+
+/// The name of this model in `config.json`.
+const MODEL_TYPE: &str = "image-classifier";
+
+/// Tells which of its classes a picture shows.
+///
+/// ```no_run
+/// use candle_core::Device;
+/// use candlewick_tasks::classification::Classifier;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let classifier = Classifier::from_pretrained("runs/mnist".as_ref(), &Device::Cpu)?;
+/// let picture = image::open("seven.png")?.to_rgb8();
+/// for guess in &classifier.classify(&[picture], 3)?[0] {
+///     println!("{} {:.3}", guess.label, guess.probability);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Classifier {
+    pub(crate) config: ClassifierConfig,
+    pub(crate) network: Box<dyn Encoder + Send + Sync>,
+    pub(crate) parameters: Parameters,
+    pub(crate) preprocessing: Preprocessing,
+    device: Device,
+}
+
+/// The content of a classifier's `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierConfig {
+    /// Always `image-classifier`, so that a folder of another model is told apart.
+    pub model_type: String,
+    /// The network's name, as `candlewick_encoders::networks` lists it.
+    pub network: String,
+    /// What can be chosen about the network.
+    pub config: NetworkConfig,
+    /// The classes' names by number.
+    pub id2label: BTreeMap<usize, String>,
+}
+
+/// What a picture may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guess {
+    /// The number of the class.
+    pub class: usize,
+    /// Its name.
+    pub label: String,
+    /// How probable the network holds it, softmax(logits).
+    pub probability: f32,
+}
+
+impl Classifier {
+    /// A classifier with fresh initial values drawn from `seed`, to be trained, over these classes.
+    ///
+    /// # Errors
+    /// When no network has this name, or it cannot be built with this configuration.
+    pub fn fresh(
+        name: &str,
+        config: &NetworkConfig,
+        classes: &[String],
+        preprocessing: Preprocessing,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::new(seed);
+        Self::assemble(name, config, classes, preprocessing, parameters, device)
+    }
+
+    /// A network with torchvision's weights from a file, whose classes are called `classes`, or by their numbers.
+    ///
+    /// # Errors
+    /// When no network has this name, the file holds weights of another, or the number of names is not that of the classes.
+    pub fn from_weights(
+        name: &str,
+        file: SafetensorsFile,
+        classes: Option<&[String]>,
+        preprocessing: Preprocessing,
+        device: &Device,
+    ) -> Result<Self> {
+        let path = file.path().display().to_string();
+        let count = classes_in(name, &file)?
+            .ok_or_else(|| Error::Config(format!("{path}: holds no classification head of {name}; take another file")))?;
+        let numbers: Vec<String> = (0..count).map(|class| class.to_string()).collect();
+        let classes = classes.unwrap_or(&numbers);
+        if classes.len() != count {
+            let fault = format!("{path}: tells {count} classes apart, but {} names were given", classes.len());
+            return Err(Error::Config(fault));
+        }
+        let parameters = Parameters::from_file(file);
+        parameters.freeze("");
+        let mut classifier =
+            Self::assemble(name, &NetworkConfig::default(), classes, preprocessing, parameters, device)?;
+        classifier.parameters.verify()?;
+        classifier.network = classifier.network.for_inference()?;
+        Ok(classifier)
+    }
+
+    /// Opens a model folder, or the best checkpoint of a run's folder.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    pub fn from_pretrained(folder: &Path, device: &Device) -> Result<Self> {
+        let folder = match folder.join(CONFIG).is_file() {
+            true => folder.to_path_buf(),
+            false => candlewick_training::best_checkpoint(folder)?,
+        };
+        let path = folder.join(CONFIG);
+        let config: ClassifierConfig = read_json(&path)?;
+        if config.model_type != MODEL_TYPE {
+            let (path, found) = (path.display(), &config.model_type);
+            return Err(Error::Config(format!("{path}: model_type is {found}; a classifier's is {MODEL_TYPE}")));
+        }
+        let preprocessing = read_json(&folder.join(PREPROCESSING))?;
+        let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL))?);
+        parameters.freeze("");
+        let classes: Vec<String> = config.id2label.values().cloned().collect();
+        let mut classifier =
+            Self::assemble(&config.network, &config.config, &classes, preprocessing, parameters, device)?;
+        classifier.parameters.verify()?;
+        classifier.network = classifier.network.for_inference()?;
+        Ok(classifier)
+    }
+
+    fn assemble(
+        name: &str,
+        config: &NetworkConfig,
+        classes: &[String],
+        preprocessing: Preprocessing,
+        parameters: Parameters,
+        device: &Device,
+    ) -> Result<Self> {
+        let config = NetworkConfig { classes: Some(classes.len()), ..config.clone() };
+        let network = network(name, &config, parameters.builder(device))?;
+        let id2label = classes.iter().cloned().enumerate().collect();
+        let config = ClassifierConfig { model_type: MODEL_TYPE.into(), network: name.into(), config, id2label };
+        Ok(Self { config, network, parameters, preprocessing, device: device.clone() })
+    }
+
+    /// The same classifier with another network of the same kind.
+    pub(crate) fn with(self, network: Box<dyn Encoder + Send + Sync>, parameters: Parameters) -> Self {
+        Self { network, parameters, ..self }
+    }
+
+    /// Writes the model folder; it must exist.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let write = |name: &str, text: serde_json::Result<String>| {
+            let path = folder.join(name);
+            let text = text.map_err(|error| Error::Config(format!("{name}: {error}")))? + "\n";
+            std::fs::write(&path, text).map_err(Error::io(&path))
+        };
+        write(CONFIG, serde_json::to_string_pretty(&self.config))?;
+        write(PREPROCESSING, serde_json::to_string_pretty(&self.preprocessing))?;
+        Ok(self.parameters.save(folder.join(MODEL))?)
+    }
+
+    /// The `top` likeliest classes of each picture, the likeliest first.
+    ///
+    /// # Errors
+    /// When a picture is too small for the network, or preprocessing leaves them at different sizes.
+    pub fn classify(&self, pictures: &[RgbImage], top: usize) -> Result<Vec<Vec<Guess>>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let images: Vec<Tensor> = pictures
+            .par_iter()
+            .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
+            .collect::<candle_core::Result<_>>()?;
+        let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
+        let logits = self.network.logits(&images, &mut Mode::Eval)?;
+        let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
+        let guesses = |row: Vec<f32>| {
+            let mut classes: Vec<usize> = (0..row.len()).collect();
+            classes.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+            classes.truncate(top);
+            classes.into_iter().map(|class| self.guess(class, row[class])).collect()
+        };
+        Ok(rows.into_iter().map(guesses).collect())
+    }
+
+    fn guess(&self, class: usize, probability: f32) -> Guess {
+        let label = self.config.id2label.get(&class).cloned().unwrap_or_else(|| class.to_string());
+        Guess { class, label, probability }
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &ClassifierConfig {
+        &self.config
+    }
+
+    /// What is done to a picture before the network sees it.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,197 @@
+//! Training a classifier.
+
+use super::classifier::Classifier;
+use super::{Augmentation, Recipe};
+use crate::{Error, Result};
+use candle_core::{D, Device, Tensor};
+use candlewick_data::buckets;
+use candlewick_data::labelled::Examples;
+use candlewick_data::loader::{Loader, LoaderConfig};
+use candlewick_encoders::Preprocessing;
+use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
+use candlewick_parameters::{Mode, Parameters, Rng};
+use candlewick_training::{Loss, Scores, Task};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Trains a [`Classifier`] on labelled pictures and validates it by its accuracy on others.
+pub struct ClassificationTask {
+    classifier: Classifier,
+    train: Arc<Source>,
+    dev: Arc<Source>,
+    settings: Settings,
+}
+
+/// What of a recipe the task needs beside network and data.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub size: usize,
+    pub workers: usize,
+    pub label_smoothing: f64,
+    pub seed: u64,
+    /// Whether batch norm takes the batch's statistics: not where only a part of a pretrained network is trained.
+    pub statistics: bool,
+}
+
+/// Pictures, and what is done to them.
+pub(crate) struct Source {
+    pub examples: Examples,
+    pub preprocessing: Preprocessing,
+    pub augmentation: Augmentation,
+}
+
+/// Pictures and their classes, on the CPU.
+pub struct Batch {
+    /// (N, 3, height, width).
+    images: Tensor,
+    /// (N).
+    labels: Tensor,
+}
+
+impl Source {
+    /// The pictures in these rows; `seed` and `epoch` decide how each is changed.
+    fn batch(&self, rows: &[usize], (seed, epoch): (u64, usize)) -> Result<Batch> {
+        let image = |&row: &usize| -> Result<Tensor> {
+            let picture = self.examples.picture(row)?;
+            let index = (epoch * self.examples.len() + row) as u64;
+            let mut rng = Rng::derive(seed, "augmentation", index);
+            let (picture, preprocessing) = self.augmentation.apply(picture, &self.preprocessing, &mut rng);
+            Ok(preprocessing.apply(&picture, &Device::Cpu)?)
+        };
+        let images: Vec<Tensor> = rows.iter().map(image).collect::<Result<_>>()?;
+        let labels: Vec<u32> = rows.iter().filter_map(|&row| self.examples.labels.get(row).copied()).collect();
+        Ok(Batch { images: Tensor::stack(&images, 0)?, labels: Tensor::new(labels, &Device::Cpu)? })
+    }
+}
+
+impl ClassificationTask {
+    pub(crate) fn new(classifier: Classifier, train: Source, dev: Source, settings: Settings) -> Result<Self> {
+        if train.examples.is_empty() || dev.examples.is_empty() || settings.size == 0 {
+            let (train, dev) = (train.examples.len(), dev.examples.len());
+            let fault = format!("{train} pictures to train on and {dev} to validate on, {} a batch", settings.size);
+            return Err(Error::Config(format!("{fault}; there must be some of each")));
+        }
+        Ok(Self { classifier, train: train.into(), dev: dev.into(), settings })
+    }
+
+    /// The settings that a recipe has for the task.
+    pub(crate) fn settings(recipe: &Recipe) -> Settings {
+        Settings {
+            size: recipe.batches.size,
+            workers: recipe.batches.workers,
+            label_smoothing: recipe.label_smoothing,
+            seed: recipe.training.seed,
+            statistics: recipe.network.fine_tune.is_none(),
+        }
+    }
+
+    /// The classifier as it is now.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// The scores of the classifier as it is now on other pictures: accuracy, and with more than ten classes whether the right
+    /// one is among the likeliest five.
+    ///
+    /// # Errors
+    /// When a picture cannot be read.
+    pub fn scores(&self, examples: &Examples) -> Result<Scores> {
+        let source = Source {
+            examples: examples.clone(),
+            preprocessing: self.classifier.preprocessing.clone(),
+            augmentation: Augmentation::default(),
+        };
+        self.scored(&Arc::new(source))
+    }
+
+    fn scored(&self, source: &Arc<Source>) -> Result<Scores> {
+        let rows: Vec<usize> = (0..source.examples.len()).collect();
+        let jobs: Vec<Vec<usize>> = rows.chunks(self.settings.size).map(<[usize]>::to_vec).collect();
+        let config = LoaderConfig { workers: self.settings.workers, ..LoaderConfig::default() };
+        let own = Arc::clone(source);
+        let (mut first, mut five) = (0, 0);
+        for batch in Loader::new(jobs, config, move |rows: Vec<usize>| own.batch(&rows, (0, 0))) {
+            let batch: Batch = batch?;
+            let images = batch.images.to_device(self.classifier.device())?;
+            let logits = self.classifier.network.logits(&images, &mut Mode::Eval)?.to_vec2::<f32>()?;
+            for (row, label) in logits.iter().zip(batch.labels.to_vec1::<u32>()?) {
+                let own = row.get(label as usize).copied().unwrap_or(f32::NEG_INFINITY);
+                let before = row.iter().filter(|&&logit| logit > own).count();
+                first += usize::from(before == 0);
+                five += usize::from(before < 5);
+            }
+        }
+        let share = |count: usize| count as f64 / rows.len().max(1) as f64;
+        let mut scores = Scores::new();
+        scores.insert("accuracy", share(first));
+        if self.classifier.config.id2label.len() > 10 {
+            scores.insert("top_5", share(five));
+        }
+        Ok(scores)
+    }
+}
+
+fn training(error: Error) -> candlewick_training::Error {
+    match error {
+        Error::Training(error) => error,
+        other => candlewick_training::Error::Task(other.to_string()),
+    }
+}
+
+impl Task for ClassificationTask {
+    type Batch = Batch;
+
+    fn parameters(&self) -> &Parameters {
+        &self.classifier.parameters
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.train.examples.len().div_ceil(self.settings.size)
+    }
+
+    fn batches<'a>(
+        &'a self,
+        epoch: usize,
+        skip: usize,
+    ) -> candlewick_training::Result<Box<dyn Iterator<Item = candlewick_training::Result<Batch>> + 'a>> {
+        let Settings { size, workers, seed, .. } = self.settings;
+        let order = buckets::batches(&vec![0; self.train.examples.len()], size, seed, epoch);
+        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let source = Arc::clone(&self.train);
+        let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).collect();
+        let loader = Loader::new(jobs, config, move |rows: Vec<usize>| source.batch(&rows, (seed, epoch)));
+        Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
+    }
+
+    fn loss(&self, batch: &Batch, mode: &mut Mode) -> candlewick_training::Result<Loss> {
+        let device = self.classifier.device();
+        let (images, labels) = (batch.images.to_device(device)?, batch.labels.to_device(device)?);
+        let logits = match self.settings.statistics {
+            true => self.classifier.network.logits(&images, mode)?,
+            false => self.classifier.network.logits(&images, &mut Mode::Eval)?,
+        };
+        let options = CrossEntropy { label_smoothing: self.settings.label_smoothing, ..CrossEntropy::default() };
+        let right = logits.argmax(D::Minus1)?.eq(&labels)?.to_dtype(logits.dtype())?.mean_all()?;
+        let value = cross_entropy(&logits, &labels, &options, None)?;
+        Ok(Loss { value, count: images.dim(0)?, parts: vec![("accuracy", right)] })
+    }
+
+    fn validate(&mut self, _: usize) -> candlewick_training::Result<Scores> {
+        self.scored(&self.dev).map_err(training)
+    }
+
+    fn save(&self, folder: &Path) -> candlewick_training::Result<()> {
+        self.classifier.save(folder).map_err(training)
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({
+            "classifier": self.classifier.config,
+            "pictures": self.train.examples.len(),
+            "batch_size": self.settings.size,
+            "label_smoothing": self.settings.label_smoothing,
+            "augmentation": self.train.augmentation,
+            "seed": self.settings.seed,
+        })
+    }
+}
