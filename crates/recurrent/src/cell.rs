@@ -1,5 +1,7 @@
 //! What a recurrent cell is.
 
+use crate::lstm_variants::LstmVariant;
+use crate::mutants::Mutant;
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_kernels::recurrence::{Nonlinearity, unrolled};
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
@@ -20,11 +22,28 @@ pub struct CellConfig {
     pub forget_bias: Option<f64>,
     /// Whether each gate's part of `weight_hh` starts orthogonal instead of uniform.
     pub orthogonal: bool,
+    /// P, the size to which the LSTM projects its output; without one the output has size H.
+    pub proj_size: Option<usize>,
+    /// What [`crate::LstmVariantCell`] leaves out of the LSTM, or adds to it.
+    pub variant: LstmVariant,
+    /// Whether [`crate::LstmVariantCell`]'s gates look at the memory, as they do in the paper.
+    pub peepholes: bool,
+    /// Which of the three units [`crate::MutantCell`] is.
+    pub mutant: Mutant,
 }
 
 impl Default for CellConfig {
     fn default() -> Self {
-        Self { bias: true, nonlinearity: Nonlinearity::Tanh, forget_bias: None, orthogonal: false }
+        Self {
+            bias: true,
+            nonlinearity: Nonlinearity::Tanh,
+            forget_bias: None,
+            orthogonal: false,
+            proj_size: None,
+            variant: LstmVariant::Vanilla,
+            peepholes: true,
+            mutant: Mutant::Mut1,
+        }
     }
 }
 
@@ -59,6 +78,14 @@ pub trait CellState: Clone + Send + Sync {
     /// # Errors
     /// When their number is wrong.
     fn from_tensors(tensors: &[Tensor]) -> Result<Self>;
+
+    /// The same values without the graph that made them: no gradient goes past it.
+    ///
+    /// # Errors
+    /// As [`CellState::from_tensors`], which a state's own tensors always satisfy.
+    fn detach(&self) -> Result<Self> {
+        Self::from_tensors(&self.tensors().iter().map(Tensor::detach).collect::<Vec<_>>())
+    }
 }
 
 /// The plainest state: one tensor h (N, H).
@@ -105,6 +132,11 @@ pub trait Cell: Clone + Send + Sync + 'static {
     /// H.
     fn hidden_size(&self) -> usize;
 
+    /// The size of the outputs: H, unless the cell projects them.
+    fn output_size(&self) -> usize {
+        self.hidden_size()
+    }
+
     /// The state of zeros for N rows.
     ///
     /// # Errors
@@ -126,6 +158,13 @@ pub trait Cell: Clone + Send + Sync + 'static {
     /// When their number is wrong.
     fn with_parameters(&self, parameters: &[Tensor]) -> Result<Self>;
 
+    /// Which of [`Self::parameters`] are matrices from state to state, such as W_hh, by their places.
+    ///
+    /// DropConnect drops from these, and [`crate::flow`] measures them; a cell that names none has neither.
+    fn recurrent_weights(&self) -> Vec<usize> {
+        vec![]
+    }
+
     /// A whole sequence: from xs (N, T, D) and the first state to the outputs (N, T, H) and the last state.
     ///
     /// With `lengths`, row n ends after `lengths[n]` steps: outputs beyond are 0 and its state stands still. With `reverse`
@@ -140,17 +179,59 @@ pub trait Cell: Clone + Send + Sync + 'static {
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<(Tensor, Self::State)> {
-        let cell = self.clone();
-        let step = move |x: &Tensor, state: &[Tensor], parameters: &[Tensor]| {
-            let state = Self::State::from_tensors(state)?;
-            Ok(cell.with_parameters(parameters)?.step(x, &state)?.tensors())
-        };
-        let (out, state) = unrolled(step, xs, &state.tensors(), &self.parameters(), lengths, reverse)?;
-        Ok((out, Self::State::from_tensors(&state)?))
+        looped(self, xs, state, lengths, reverse)
     }
 }
 
-/// The parameters that PyTorch's cells have: W_ih (G·H, D), W_hh (G·H, H) and their biases (G·H).
+/// [`Cell::sequence`] of a cell without kernels of its own: its step again and again, as one node of the graph.
+pub(crate) fn looped<C: Cell>(
+    cell: &C,
+    xs: &Tensor,
+    state: &C::State,
+    lengths: Option<&[usize]>,
+    reverse: bool,
+) -> Result<(Tensor, C::State)> {
+    let made = cell.clone();
+    let step = move |x: &Tensor, state: &[Tensor], parameters: &[Tensor]| {
+        let state = C::State::from_tensors(state)?;
+        Ok(made.with_parameters(parameters)?.step(x, &state)?.tensors())
+    };
+    let (out, state) = unrolled(step, xs, &state.tensors(), &cell.parameters(), lengths, reverse)?;
+    Ok((out, C::State::from_tensors(&state)?))
+}
+
+/// A state of zeros: (N, H).
+pub(crate) fn zeros(n: usize, size: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    Tensor::zeros((n, size), dtype, device)
+}
+
+/// Block k of the blocks of width H that lie side by side in (N, G·H).
+pub(crate) fn block(blocks: &Tensor, k: usize, hidden_size: usize) -> Result<Tensor> {
+    blocks.narrow(1, k * hidden_size, hidden_size)
+}
+
+/// How a matrix of this many blocks from state to state starts.
+pub(crate) fn recurrent_initial(config: &CellConfig, blocks: usize, hidden_size: usize) -> Initial {
+    match config.orthogonal {
+        true => Initial::Blocks(vec![Initial::Orthogonal(1.0); blocks]),
+        false => Initial::fan_in(hidden_size),
+    }
+}
+
+/// How a bias starts whose block `forget` is to have a value of its own.
+pub(crate) fn bias_initial(other: Initial, blocks: usize, forget: Option<(usize, f64)>) -> Initial {
+    match forget {
+        Some((gate, value)) => {
+            let block = |k| if k == gate { Initial::Constant(value) } else { other.clone() };
+            Initial::Blocks((0..blocks).map(block).collect())
+        }
+        None => other,
+    }
+}
+
+/// The parameters that PyTorch's cells have: W_ih (G·H, D), W_hh (G·H, P) and their biases (G·H).
+///
+/// P is the size of the output, which is H wherever it is not projected.
 #[derive(Clone, Debug)]
 pub(crate) struct Weights {
     pub weight_ih: Tensor,
@@ -162,31 +243,21 @@ impl Weights {
     /// The parameters of a cell with this many gates; `forget` is the gate that `forget_bias` concerns.
     pub fn new(
         gates: usize,
-        (input_size, hidden_size): (usize, usize),
+        (input_size, hidden_size, output_size): (usize, usize, usize),
         config: &CellConfig,
         forget: Option<usize>,
         suffix: &str,
         vb: &VarBuilder,
     ) -> Result<Self> {
         let uniform = Initial::fan_in(hidden_size);
-        let recurrent = match config.orthogonal {
-            true => Initial::Blocks(vec![Initial::Orthogonal(1.0); gates]),
-            false => uniform.clone(),
-        };
         let rows = gates * hidden_size;
         let name = |part: &str| format!("{part}{suffix}");
         let weight_ih = vb.parameter((rows, input_size), &name("weight_ih"), uniform.clone())?;
-        let weight_hh = vb.parameter((rows, hidden_size), &name("weight_hh"), recurrent)?;
+        let recurrent = recurrent_initial(config, gates, hidden_size);
+        let weight_hh = vb.parameter((rows, output_size), &name("weight_hh"), recurrent)?;
         let bias = |part: &str, value: f64| {
-            let initial = match (config.forget_bias, forget) {
-                (Some(_), Some(gate)) => {
-                    let mut blocks = vec![uniform.clone(); gates];
-                    blocks[gate] = Initial::Constant(value);
-                    Initial::Blocks(blocks)
-                }
-                _ => uniform.clone(),
-            };
-            vb.parameter(rows, &name(part), initial)
+            let forget = config.forget_bias.and(forget).map(|gate| (gate, value));
+            vb.parameter(rows, &name(part), bias_initial(uniform.clone(), gates, forget))
         };
         // The two biases are always added, so one of them carries the wanted sum.
         let biases = match config.bias {
@@ -196,7 +267,8 @@ impl Weights {
         Ok(Self { weight_ih, weight_hh, biases })
     }
 
-    pub fn hidden_size(&self) -> usize {
+    /// The columns of W_hh: H, or P where the output is projected.
+    pub fn output_size(&self) -> usize {
         self.weight_hh.dims().last().copied().unwrap_or(0)
     }
 

@@ -27,11 +27,11 @@ impl Cell for GruCell {
         suffix: &str,
         vb: VarBuilder,
     ) -> Result<Self> {
-        Ok(Self { weights: Weights::new(3, (input_size, hidden_size), config, None, suffix, &vb)? })
+        Ok(Self { weights: Weights::new(3, (input_size, hidden_size, hidden_size), config, None, suffix, &vb)? })
     }
 
     fn hidden_size(&self) -> usize {
-        self.weights.hidden_size()
+        self.weights.output_size()
     }
 
     fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
@@ -40,6 +40,10 @@ impl Cell for GruCell {
 
     fn step(&self, x: &Tensor, state: &Tensor) -> Result<Tensor> {
         Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
+    }
+
+    fn recurrent_weights(&self) -> Vec<usize> {
+        vec![1]
     }
 
     fn parameters(&self) -> Vec<Tensor> {

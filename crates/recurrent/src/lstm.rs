@@ -1,26 +1,34 @@
 //! The long short-term memory.
 //!
 //! i = σ(W_ii x + b_ii + W_hi h + b_hi), f = σ(W_if x + …), g = tanh(W_ig x + …), o = σ(W_io x + …);
-//! c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c').
+//! c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c'); with a projection h' = W_hr (o ⊙ tanh(c')).
 //!
-//! Hochreiter and Schmidhuber 1997, "Long short-term memory"; Gers et al. 2000, "Learning to forget".
+//! Hochreiter and Schmidhuber 1997, "Long short-term memory"; Gers et al. 2000, "Learning to forget"; the projection is of
+//! Sak et al. 2014, "Long short-term memory recurrent neural network architectures for large scale acoustic modeling".
 
-use crate::cell::{Cell, CellConfig, CellState, Weights};
+use crate::cell::{Cell, CellConfig, CellState, Weights, block, looped, zeros};
 use crate::decoding::Rows;
+use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::ops::sigmoid;
 use candlewick_kernels::recurrence::{self, Input};
-use candlewick_parameters::VarBuilder;
+use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
 /// The cell of torch.nn.LSTM and torch.nn.LSTMCell; the gates lie in the order i, f, g, o.
+///
+/// With `proj_size` P there is `weight_hr` (P, H), as with torch.nn.LSTM: outputs and h are (N, P), `weight_hh` is
+/// (4H, P), and the sequence runs without kernels of its own.
 #[derive(Clone, Debug)]
 pub struct LstmCell {
     weights: Weights,
+    /// W_hr (P, H).
+    projection: Option<Tensor>,
 }
 
 /// What an LSTM carries from step to step.
 #[derive(Clone, Debug)]
 pub struct LstmState {
-    /// The output (N, H).
+    /// The output (N, H), or (N, P) where it is projected.
     pub h: Tensor,
     /// The memory (N, H).
     pub c: Tensor,
@@ -55,28 +63,53 @@ impl Cell for LstmCell {
         suffix: &str,
         vb: VarBuilder,
     ) -> Result<Self> {
-        Ok(Self { weights: Weights::new(4, (input_size, hidden_size), config, Some(1), suffix, &vb)? })
+        let output_size = config.proj_size.unwrap_or(hidden_size);
+        let weights = Weights::new(4, (input_size, hidden_size, output_size), config, Some(1), suffix, &vb)?;
+        let project =
+            |size| vb.parameter((size, hidden_size), &format!("weight_hr{suffix}"), Initial::fan_in(hidden_size));
+        Ok(Self { weights, projection: config.proj_size.map(project).transpose()? })
     }
 
     fn hidden_size(&self) -> usize {
-        self.weights.hidden_size()
+        self.weights.weight_hh.dims().first().map_or(0, |rows| rows / 4)
+    }
+
+    fn output_size(&self) -> usize {
+        self.weights.output_size()
     }
 
     fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<LstmState> {
-        let zeros = Tensor::zeros((n, self.hidden_size()), dtype, device)?;
-        Ok(LstmState { h: zeros.clone(), c: zeros })
+        let c = zeros(n, self.hidden_size(), dtype, device)?;
+        Ok(LstmState { h: zeros(n, self.output_size(), dtype, device)?, c })
     }
 
     fn step(&self, x: &Tensor, state: &LstmState) -> Result<LstmState> {
-        Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
+        let Some(projection) = &self.projection else {
+            return Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1);
+        };
+        let (Weights { weight_ih, weight_hh, .. }, size) = (&self.weights, self.hidden_size());
+        let gates = (project(x, weight_ih, self.weights.bias()?.as_ref())? + project(&state.h, weight_hh, None)?)?;
+        let gate = |k| block(&gates, k, size);
+        let kept = (sigmoid(&gate(1)?)? * &state.c)?;
+        let c = (kept + (sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;
+        let h = project(&(sigmoid(&gate(3)?)? * c.tanh()?)?, projection, None)?;
+        Ok(LstmState { h, c })
     }
 
     fn parameters(&self) -> Vec<Tensor> {
-        self.weights.tensors()
+        self.weights.tensors().into_iter().chain(self.projection.clone()).collect()
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Result<Self> {
-        Ok(Self { weights: Weights::from_tensors(parameters)? })
+        let (weights, projection) = match (&self.projection, parameters) {
+            (Some(_), [weights @ .., projection]) => (weights, Some(projection.clone())),
+            (_, weights) => (weights, None),
+        };
+        Ok(Self { weights: Weights::from_tensors(weights)?, projection })
+    }
+
+    fn recurrent_weights(&self) -> Vec<usize> {
+        vec![1]
     }
 
     fn sequence(
@@ -86,6 +119,9 @@ impl Cell for LstmCell {
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<(Tensor, LstmState)> {
+        if self.projection.is_some() {
+            return looped(self, xs, state, lengths, reverse);
+        }
         let bias = self.weights.bias()?;
         let input = Input::Sequence { xs, weight: &self.weights.weight_ih, bias: bias.as_ref() };
         let (out, h, c) = recurrence::lstm(input, &self.weights.weight_hh, &state.h, &state.c, lengths, reverse)?;

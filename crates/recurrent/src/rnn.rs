@@ -26,12 +26,12 @@ impl Cell for RnnCell {
         suffix: &str,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let weights = Weights::new(1, (input_size, hidden_size), config, None, suffix, &vb)?;
+        let weights = Weights::new(1, (input_size, hidden_size, hidden_size), config, None, suffix, &vb)?;
         Ok(Self { weights, nonlinearity: config.nonlinearity })
     }
 
     fn hidden_size(&self) -> usize {
-        self.weights.hidden_size()
+        self.weights.output_size()
     }
 
     fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
@@ -40,6 +40,10 @@ impl Cell for RnnCell {
 
     fn step(&self, x: &Tensor, state: &Tensor) -> Result<Tensor> {
         Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
+    }
+
+    fn recurrent_weights(&self) -> Vec<usize> {
+        vec![1]
     }
 
     fn parameters(&self) -> Vec<Tensor> {

@@ -1,6 +1,11 @@
 //! Layers and directions of any cell.
 
 use crate::cell::{Cell, CellConfig, nonlinearity};
+use crate::drop_connect::drop_connect;
+use crate::lstm_variants::LstmVariant;
+use crate::mutants::Mutant;
+use crate::variational::variational_dropout;
+use crate::zoneout::zoneout;
 use crate::{GruCell, LstmCell, RnnCell};
 use candle_core::{D, Result, Tensor};
 use candlewick_kernels::recurrence::Nonlinearity;
@@ -16,7 +21,7 @@ pub type Gru = Stack<GruCell>;
 /// A stack of plain recurrent layers, as torch.nn.RNN with `batch_first=True`.
 pub type Rnn = Stack<RnnCell>;
 
-/// How a stack is built.
+/// How a stack is built; each cell takes what concerns it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StackConfig {
@@ -26,8 +31,6 @@ pub struct StackConfig {
     pub bidirectional: bool,
     /// Whether there are biases.
     pub bias: bool,
-    /// The probability of dropout on the outputs of each layer but the last.
-    pub dropout: f64,
     /// The nonlinearity of the plain recurrent network: `"tanh"` or `"relu"`.
     #[serde(with = "nonlinearity")]
     pub nonlinearity: Nonlinearity,
@@ -35,20 +38,84 @@ pub struct StackConfig {
     pub forget_bias: Option<f64>,
     /// Whether each gate's part of `weight_hh` starts orthogonal instead of uniform.
     pub orthogonal: bool,
+    /// P, the size to which the LSTM projects its output.
+    pub proj_size: Option<usize>,
+    /// What [`crate::LstmVariantCell`] leaves out of the LSTM, or adds to it.
+    pub variant: LstmVariant,
+    /// Whether [`crate::LstmVariantCell`]'s gates look at the memory.
+    pub peepholes: bool,
+    /// Which of the three units [`crate::MutantCell`] is.
+    pub mutant: Mutant,
+    /// The probability of dropout on the outputs of each layer but the last.
+    pub dropout: f64,
+    /// The probability of dropout on the inputs of the first layer.
+    pub input_dropout: f64,
+    /// Whether dropout takes the same units at all steps, as [`variational_dropout`] does.
+    pub variational: bool,
+    /// The probability of [`drop_connect`] on the matrices from state to state.
+    pub weight_dropout: f64,
+    /// The probability of [`zoneout`] for the outputs h.
+    pub zoneout_hidden: f64,
+    /// The probability of [`zoneout`] for the rest of the state, such as c.
+    pub zoneout_cell: f64,
 }
 
 impl Default for StackConfig {
     fn default() -> Self {
-        let CellConfig { bias, nonlinearity, forget_bias, orthogonal } = CellConfig::default();
-        Self { num_layers: 1, bidirectional: false, bias, dropout: 0.0, nonlinearity, forget_bias, orthogonal }
+        let cell = CellConfig::default();
+        let CellConfig { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant } = cell;
+        Self {
+            num_layers: 1,
+            bidirectional: false,
+            bias,
+            nonlinearity,
+            forget_bias,
+            orthogonal,
+            proj_size,
+            variant,
+            peepholes,
+            mutant,
+            dropout: 0.0,
+            input_dropout: 0.0,
+            variational: false,
+            weight_dropout: 0.0,
+            zoneout_hidden: 0.0,
+            zoneout_cell: 0.0,
+        }
     }
 }
 
 impl StackConfig {
     /// What concerns each cell.
     pub fn cell(&self) -> CellConfig {
-        let Self { bias, nonlinearity, forget_bias, orthogonal, .. } = *self;
-        CellConfig { bias, nonlinearity, forget_bias, orthogonal }
+        let Self { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant, .. } = *self;
+        CellConfig { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant }
+    }
+
+    /// Checks what the types allow and no stack can be.
+    ///
+    /// # Errors
+    /// When there is no layer, or a probability lies outside [0, 1]; the message names it.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.num_layers == 0 {
+            candle_core::bail!("stack: num_layers is 0, wants at least 1")
+        }
+        let probabilities = [
+            ("dropout", self.dropout),
+            ("input_dropout", self.input_dropout),
+            ("weight_dropout", self.weight_dropout),
+            ("zoneout_hidden", self.zoneout_hidden),
+            ("zoneout_cell", self.zoneout_cell),
+        ];
+        match probabilities.iter().find(|(_, p)| !(0.0..=1.0).contains(p)) {
+            Some((name, p)) => candle_core::bail!("stack: {name} is {p}, wants a probability in [0, 1]"),
+            None => Ok(()),
+        }
+    }
+
+    /// Dropout as the configuration wants it, on sequences (N, T, D).
+    pub(crate) fn drop(&self, xs: &Tensor, p: f64, mode: &mut Mode) -> Result<Tensor> {
+        if self.variational { variational_dropout(xs, p, mode) } else { mode.dropout(xs, p) }
     }
 }
 
@@ -61,32 +128,42 @@ pub struct Stack<C> {
     /// Layer by layer, and forwards before backwards.
     cells: Vec<C>,
     directions: usize,
-    dropout: f64,
+    config: StackConfig,
 }
 
 impl<C: Cell> Stack<C> {
     /// A stack from inputs of size D to outputs of size H, or 2H where it is bidirectional.
     ///
     /// # Errors
-    /// When there is no layer, the probability of dropout lies outside [0, 1], or the builder lacks a parameter or has one
+    /// When there is no layer, a probability lies outside [0, 1], or the builder lacks a parameter or has one
     /// of another shape.
     pub fn new(input_size: usize, hidden_size: usize, config: &StackConfig, vb: VarBuilder) -> Result<Self> {
-        if config.num_layers == 0 {
-            candle_core::bail!("stack: num_layers is 0, wants at least 1")
-        }
-        if !(0.0..=1.0).contains(&config.dropout) {
-            candle_core::bail!("stack: dropout is {}, wants a probability in [0, 1]", config.dropout)
-        }
+        config.check()?;
         let suffixes: &[&str] = if config.bidirectional { &["", "_reverse"] } else { &[""] };
-        let mut cells = Vec::new();
+        let mut cells: Vec<C> = Vec::new();
         for layer in 0..config.num_layers {
-            let width = if layer == 0 { input_size } else { hidden_size * suffixes.len() };
+            let width = cells.last().map_or(input_size, |below| below.output_size() * suffixes.len());
             for suffix in suffixes {
                 let suffix = format!("_l{layer}{suffix}");
                 cells.push(C::with_suffix(width, hidden_size, &config.cell(), &suffix, vb.clone())?);
             }
         }
-        Ok(Self { cells, directions: suffixes.len(), dropout: config.dropout })
+        Ok(Self { cells, directions: suffixes.len(), config: config.clone() })
+    }
+
+    /// The cells, layer by layer, and forwards before backwards.
+    pub fn cells(&self) -> &[C] {
+        &self.cells
+    }
+
+    /// How many directions each layer reads in: 1 or 2.
+    pub fn directions(&self) -> usize {
+        self.directions
+    }
+
+    /// The size of the outputs: H, or P where they are projected, for each direction.
+    pub fn output_size(&self) -> usize {
+        self.cells.last().map_or(0, |cell| cell.output_size() * self.directions)
     }
 
     /// The state of zeros for N rows: one for each layer and direction.
@@ -126,12 +203,11 @@ impl<C: Cell> Stack<C> {
         let (mut ys, mut last) = (xs.clone(), Vec::with_capacity(first.len()));
         let layers = self.cells.chunks(self.directions).zip(first.chunks(self.directions));
         for (layer, (cells, states)) in layers.enumerate() {
-            if layer > 0 {
-                ys = mode.dropout(&ys, self.dropout)?;
-            }
+            let p = if layer > 0 { self.config.dropout } else { self.config.input_dropout };
+            ys = self.config.drop(&ys, p, mode)?;
             let mut outputs = Vec::with_capacity(self.directions);
             for (direction, (cell, state)) in cells.iter().zip(states).enumerate() {
-                let (output, state) = cell.sequence(&ys, state, lengths, direction == 1)?;
+                let (output, state) = self.read(cell, &ys, state, lengths, direction == 1, mode)?;
                 outputs.push(output);
                 last.push(state);
             }
@@ -141,5 +217,29 @@ impl<C: Cell> Stack<C> {
             };
         }
         Ok((ys, last))
+    }
+
+    /// One layer in one direction, with what regularises its recurrence.
+    fn read(
+        &self,
+        cell: &C,
+        xs: &Tensor,
+        state: &C::State,
+        lengths: Option<&[usize]>,
+        reverse: bool,
+        mode: &mut Mode,
+    ) -> Result<(Tensor, C::State)> {
+        let StackConfig { weight_dropout, zoneout_hidden, zoneout_cell, .. } = self.config;
+        let dropped;
+        let cell = if weight_dropout > 0.0 && mode.is_training() {
+            dropped = drop_connect(cell, weight_dropout, mode)?;
+            &dropped
+        } else {
+            cell
+        };
+        match zoneout_hidden > 0.0 || zoneout_cell > 0.0 {
+            true => zoneout(cell, (zoneout_hidden, zoneout_cell), xs, state, lengths, reverse, mode),
+            false => cell.sequence(xs, state, lengths, reverse),
+        }
     }
 }

@@ -1,0 +1,66 @@
+//! Units that now and then keep what they had a step before.
+//!
+//! s_t = d ⊙ s_{t−1} + (1 − d) ⊙ s̃_t, where s̃_t is the cell's new state and d ~ Bernoulli(z) for each unit, row and step in
+//! training, d = z in evaluation. Unlike dropout's zeros, what is kept lets the gradient through unchanged.
+//!
+//! Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations".
+
+use crate::cell::{Cell, CellState};
+use candle_core::{D, Result, Tensor};
+use candlewick_kernels::recurrence::unrolled;
+use candlewick_parameters::{Mode, Rng};
+
+/// [`Cell::sequence`] with zoneout: `rates` are z for the output h and for the rest of the state.
+///
+/// # Errors
+/// When a rate lies outside [0, 1], shapes do not fit together, or a length exceeds T.
+pub fn zoneout<C: Cell>(
+    cell: &C,
+    rates: (f64, f64),
+    xs: &Tensor,
+    state: &C::State,
+    lengths: Option<&[usize]>,
+    reverse: bool,
+    mode: &mut Mode,
+) -> Result<(Tensor, C::State)> {
+    if let Some(z) = [rates.0, rates.1].into_iter().find(|z| !(0.0..=1.0).contains(z)) {
+        candle_core::bail!("zoneout: the probability {z} lies outside [0, 1]")
+    }
+    let states = state.tensors();
+    let rates: Vec<f64> = (0..states.len()).map(|k| if k == 0 { rates.0 } else { rates.1 }).collect();
+    let (d, widths) = (xs.dim(D::Minus1)?, states.iter().map(|s| s.dim(D::Minus1)).collect::<Result<Vec<_>>>()?);
+    // The masks come in beside x, so that a step that runs again for the backward pass meets the same ones.
+    let masked = match mode {
+        Mode::Eval => None,
+        Mode::Train(rng) => Some(with_masks(xs, &rates, &widths, rng)?),
+    };
+    let (made, random) = (cell.clone(), masked.is_some());
+    let step = move |input: &Tensor, old: &[Tensor], parameters: &[Tensor]| {
+        let x = if random { input.narrow(1, 0, d)?.contiguous()? } else { input.clone() };
+        let new = made.with_parameters(parameters)?.step(&x, &C::State::from_tensors(old)?)?.tensors();
+        let mut at = d;
+        let mut mixed = Vec::with_capacity(new.len());
+        for (((new, old), &z), &width) in new.iter().zip(old).zip(&rates).zip(&widths) {
+            let change = (new - old)?;
+            mixed.push(match random {
+                true => (old + (change * input.narrow(1, at, width)?)?)?,
+                false => (old + change.affine(1.0 - z, 0.0)?)?,
+            });
+            at += width;
+        }
+        Ok(mixed)
+    };
+    let (out, last) = unrolled(step, masked.as_ref().unwrap_or(xs), &states, &cell.parameters(), lengths, reverse)?;
+    Ok((out, C::State::from_tensors(&last)?))
+}
+
+/// xs (N, T, D) with 1 − d beside it for each unit of the state.
+fn with_masks(xs: &Tensor, rates: &[f64], widths: &[usize], rng: &mut Rng) -> Result<Tensor> {
+    let (n, t, _) = xs.dims3()?;
+    let mut parts = vec![xs.clone()];
+    for (&z, &width) in rates.iter().zip(widths) {
+        let changes: Vec<f32> = (0..n * t * width).map(|_| if rng.chance(z) { 0.0 } else { 1.0 }).collect();
+        parts.push(Tensor::from_vec(changes, (n, t, width), xs.device())?.to_dtype(xs.dtype())?);
+    }
+    Tensor::cat(&parts, 2)
+}
