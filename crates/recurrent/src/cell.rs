@@ -78,14 +78,6 @@ pub trait CellState: Clone + Send + Sync {
     /// # Errors
     /// When their number is wrong.
     fn from_tensors(tensors: &[Tensor]) -> Result<Self>;
-
-    /// The same values without the graph that made them: no gradient goes past it.
-    ///
-    /// # Errors
-    /// As [`CellState::from_tensors`], which a state's own tensors always satisfy.
-    fn detach(&self) -> Result<Self> {
-        Self::from_tensors(&self.tensors().iter().map(Tensor::detach).collect::<Vec<_>>())
-    }
 }
 
 /// The plainest state: one tensor h (N, H).

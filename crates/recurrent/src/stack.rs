@@ -46,6 +46,10 @@ pub struct StackConfig {
     pub peepholes: bool,
     /// Which of the three units [`crate::MutantCell`] is.
     pub mutant: Mutant,
+    /// How many steps each convolution sees ([`crate::TemporalConvolution`]).
+    pub kernel_size: usize,
+    /// How many heads attend side by side ([`crate::SelfAttention`]).
+    pub num_heads: usize,
     /// The probability of dropout on the outputs of each layer but the last.
     pub dropout: f64,
     /// The probability of dropout on the inputs of the first layer.
@@ -75,6 +79,8 @@ impl Default for StackConfig {
             variant,
             peepholes,
             mutant,
+            kernel_size: 3,
+            num_heads: 1,
             dropout: 0.0,
             input_dropout: 0.0,
             variational: false,
