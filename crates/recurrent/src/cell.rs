@@ -2,7 +2,7 @@
 
 use crate::lstm_variants::LstmVariant;
 use crate::mutants::Mutant;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use candlewick_kernels::recurrence::{Nonlinearity, unrolled};
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,8 @@ impl CellState for Tensor {
 
 /// A recurrent cell: one formula, with its parameters and state.
 ///
-/// A new cell needs only its formula in [`Cell::step`]; [`Cell::sequence`] then runs it as one node of the graph.
+/// A new cell needs only its formula in [`Cell::step`]; [`Cell::sequence`] then runs it as one node of the graph. Where much of a step
+/// depends on x alone, [`Cell::prepare`] and [`Cell::advance`] split it, and the first half is done for all steps at once.
 pub trait Cell: Clone + Send + Sync + 'static {
     /// What goes from step to step.
     type State: CellState;
@@ -140,6 +141,26 @@ pub trait Cell: Clone + Send + Sync + 'static {
     /// # Errors
     /// When shapes do not fit together.
     fn step(&self, x: &Tensor, state: &Self::State) -> Result<Self::State>;
+
+    /// The half of the step that depends on x alone, for any number of steps: (.., D) to (.., whatever [`Self::advance`] reads).
+    ///
+    /// By default x itself.
+    ///
+    /// # Errors
+    /// When shapes do not fit together.
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        Ok(xs.clone())
+    }
+
+    /// The other half of the step: from what [`Self::prepare`] made of x (N, ·) and the state to the new state.
+    ///
+    /// By default the whole step. `advance(prepare(x), state)` must equal `step(x, state)`.
+    ///
+    /// # Errors
+    /// When shapes do not fit together.
+    fn advance(&self, prepared: &Tensor, state: &Self::State) -> Result<Self::State> {
+        self.step(prepared, state)
+    }
 
     /// All the parameters that [`Self::step`] uses.
     fn parameters(&self) -> Vec<Tensor>;
@@ -186,9 +207,9 @@ pub(crate) fn looped<C: Cell>(
     let made = cell.clone();
     let step = move |x: &Tensor, state: &[Tensor], parameters: &[Tensor]| {
         let state = C::State::from_tensors(state)?;
-        Ok(made.with_parameters(parameters)?.step(x, &state)?.tensors())
+        Ok(made.with_parameters(parameters)?.advance(x, &state)?.tensors())
     };
-    let (out, state) = unrolled(step, xs, &state.tensors(), &cell.parameters(), lengths, reverse)?;
+    let (out, state) = unrolled(step, &cell.prepare(xs)?, &state.tensors(), &cell.parameters(), lengths, reverse)?;
     Ok((out, C::State::from_tensors(&state)?))
 }
 
@@ -197,9 +218,9 @@ pub(crate) fn zeros(n: usize, size: usize, dtype: DType, device: &Device) -> Res
     Tensor::zeros((n, size), dtype, device)
 }
 
-/// Block k of the blocks of width H that lie side by side in (N, G·H).
+/// Block k of the blocks of width H that lie side by side in (.., G·H).
 pub(crate) fn block(blocks: &Tensor, k: usize, hidden_size: usize) -> Result<Tensor> {
-    blocks.narrow(1, k * hidden_size, hidden_size)
+    blocks.narrow(D::Minus1, k * hidden_size, hidden_size)
 }
 
 /// How a matrix of this many blocks from state to state starts.

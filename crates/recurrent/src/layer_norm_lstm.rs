@@ -81,8 +81,15 @@ impl Cell for LayerNormLstmCell {
     }
 
     fn step(&self, x: &Tensor, state: &LstmState) -> Result<LstmState> {
-        let [of_x, of_h, of_c] = &self.norms;
-        let from_x = of_x.apply(&project(x, &self.weight_ih, None)?)?;
+        self.advance(&self.prepare(x)?, state)
+    }
+
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        self.norms[0].apply(&project(xs, &self.weight_ih, None)?)
+    }
+
+    fn advance(&self, from_x: &Tensor, state: &LstmState) -> Result<LstmState> {
+        let [_, of_h, of_c] = &self.norms;
         let gates = (from_x + of_h.apply(&project(&state.h, &self.weight_hh, None)?)?)?;
         let gate = |k| block(&gates, k, self.hidden_size());
         let kept = (sigmoid(&gate(1)?)? * &state.c)?;

@@ -84,11 +84,24 @@ impl Cell for LstmCell {
     }
 
     fn step(&self, x: &Tensor, state: &LstmState) -> Result<LstmState> {
-        let Some(projection) = &self.projection else {
-            return Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1);
-        };
-        let (Weights { weight_ih, weight_hh, .. }, size) = (&self.weights, self.hidden_size());
-        let gates = (project(x, weight_ih, self.weights.bias()?.as_ref())? + project(&state.h, weight_hh, None)?)?;
+        match self.projection {
+            Some(_) => self.advance(&self.prepare(x)?, state),
+            None => Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1),
+        }
+    }
+
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        match self.projection {
+            Some(_) => project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref()),
+            None => Ok(xs.clone()),
+        }
+    }
+
+    fn advance(&self, prepared: &Tensor, state: &LstmState) -> Result<LstmState> {
+        // Without a projection the kernels do both halves.
+        let Some(projection) = &self.projection else { return self.step(prepared, state) };
+        let gates = (prepared + project(&state.h, &self.weights.weight_hh, None)?)?;
+        let size = self.hidden_size();
         let gate = |k| block(&gates, k, size);
         let kept = (sigmoid(&gate(1)?)? * &state.c)?;
         let c = (kept + (sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;

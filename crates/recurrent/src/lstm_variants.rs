@@ -178,8 +178,15 @@ impl Cell for LstmVariantCell {
     }
 
     fn step(&self, x: &Tensor, state: &LstmVariantState) -> Result<LstmVariantState> {
-        let Weights { weight_ih, weight_hh, .. } = &self.weights;
-        let sums = (project(x, weight_ih, self.weights.bias()?.as_ref())? + project(&state.h, weight_hh, None)?)?;
+        self.advance(&self.prepare(x)?, state)
+    }
+
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref())
+    }
+
+    fn advance(&self, from_x: &Tensor, state: &LstmVariantState) -> Result<LstmVariantState> {
+        let sums = (from_x + project(&state.h, &self.weights.weight_hh, None)?)?;
         let before = match (&self.from_gates, &state.gates) {
             (Some(weight), Some(gates)) => Some(project(gates, weight, None)?),
             _ => None,

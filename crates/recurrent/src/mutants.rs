@@ -13,7 +13,7 @@
 
 use crate::cell::{Cell, CellConfig, block, recurrent_initial, zeros};
 use crate::linear::project;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::sigmoid;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -58,15 +58,6 @@ pub struct MutantCell {
 }
 
 impl MutantCell {
-    /// Block k of b, broadcast onto a sum (N, H).
-    fn biased(&self, sum: Tensor, k: usize) -> Result<Tensor> {
-        let size = self.hidden_size();
-        match &self.bias {
-            Some(bias) => sum.broadcast_add(&bias.narrow(0, k * size, size)?),
-            None => Ok(sum),
-        }
-    }
-
     /// Block k of W_hh times a state.
     fn recur(&self, h: &Tensor, k: usize) -> Result<Tensor> {
         let size = self.hidden_size();
@@ -110,17 +101,32 @@ impl Cell for MutantCell {
         zeros(n, self.hidden_size(), dtype, device)
     }
 
-    fn step(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
-        let sums = project(x, &self.weight_ih, None)?;
+    fn step(&self, x: &Tensor, state: &Tensor) -> Result<Tensor> {
+        self.advance(&self.prepare(x)?, state)
+    }
+
+    /// The sums of z, r and the candidate without what h adds to them: (.., D) to (.., 3H).
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        let sums = project(xs, &self.weight_ih, None)?;
         let input = |k| block(&sums, k, self.hidden_size());
-        let direct = || self.weight_x.as_ref().map_or_else(|| Ok(x.clone()), |weight| project(x, weight, None));
-        let (z, r, a, candidate) = match self.mutant {
-            Mutant::Mut1 => (input(0)?, (input(1)? + self.recur(h, 0)?)?, direct()?.tanh()?, 1),
-            Mutant::Mut2 => ((input(0)? + self.recur(h, 0)?)?, (direct()? + self.recur(h, 1)?)?, input(1)?, 2),
-            Mutant::Mut3 => ((input(0)? + self.recur(&h.tanh()?, 0)?)?, (input(1)? + self.recur(h, 1)?)?, input(2)?, 2),
+        let direct = || self.weight_x.as_ref().map_or_else(|| Ok(xs.clone()), |weight| project(xs, weight, None));
+        let sums = match self.mutant {
+            Mutant::Mut1 => Tensor::cat(&[&sums, &direct()?.tanh()?], D::Minus1)?,
+            Mutant::Mut2 => Tensor::cat(&[&input(0)?, &direct()?, &input(1)?], D::Minus1)?,
+            Mutant::Mut3 => sums,
         };
-        let (z, r) = (sigmoid(&self.biased(z, 0)?)?, sigmoid(&self.biased(r, 1)?)?);
-        let new = self.biased((self.recur(&(r * h)?, candidate)? + a)?, 2)?.tanh()?;
+        self.bias.as_ref().map_or(Ok(sums.clone()), |bias| sums.broadcast_add(bias))
+    }
+
+    fn advance(&self, sums: &Tensor, h: &Tensor) -> Result<Tensor> {
+        let sum = |k| block(sums, k, self.hidden_size());
+        let (z, reset, candidate) = match self.mutant {
+            Mutant::Mut1 => (sum(0)?, 0, 1),
+            Mutant::Mut2 => ((sum(0)? + self.recur(h, 0)?)?, 1, 2),
+            Mutant::Mut3 => ((sum(0)? + self.recur(&h.tanh()?, 0)?)?, 1, 2),
+        };
+        let (z, r) = (sigmoid(&z)?, sigmoid(&(sum(1)? + self.recur(h, reset)?)?)?);
+        let new = (sum(2)? + self.recur(&(r * h)?, candidate)?)?.tanh()?;
         h + (z * (new - h)?)?
     }
 

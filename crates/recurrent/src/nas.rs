@@ -60,10 +60,18 @@ impl Cell for NasCell {
     }
 
     fn step(&self, x: &Tensor, state: &LstmState) -> Result<LstmState> {
+        self.advance(&self.prepare(x)?, state)
+    }
+
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        project(xs, &self.weight_ih, None)
+    }
+
+    fn advance(&self, u: &Tensor, state: &LstmState) -> Result<LstmState> {
         let size = self.hidden_size();
-        let (u, v) = (project(x, &self.weight_ih, None)?, project(&state.h, &self.weight_hh, self.bias_hh.as_ref())?);
-        let sum = |k| block(&u, k, size)? + block(&v, k, size)?;
-        let product = (block(&u, 3, size)? * block(&v, 3, size)?)?.relu()?;
+        let v = project(&state.h, &self.weight_hh, self.bias_hh.as_ref())?;
+        let sum = |k| block(u, k, size)? + block(&v, k, size)?;
+        let product = (block(u, 3, size)? * block(&v, 3, size)?)?.relu()?;
         let written = ((sigmoid(&sum(0)?)? * sum(1)?.relu()?)?.tanh()? + &state.c)?.tanh()?;
         let c = (written * (sigmoid(&sum(2)?)? + product)?.tanh()?)?;
         let first = (sum(4)?.tanh()? * sigmoid(&sum(5)?)?)?.tanh()?;

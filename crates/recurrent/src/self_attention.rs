@@ -142,6 +142,11 @@ impl SequenceLayer for SelfAttention {
         mode: &mut Mode,
     ) -> Result<(Tensor, SequenceState)> {
         check_stateless("self_attention", xs, state, lengths)?;
+        if xs.elem_count() == 0 {
+            // candle has no softmax over nothing.
+            let (n, t, _) = xs.dims3()?;
+            return Ok((Tensor::zeros((n, t, self.output_size()), xs.dtype(), xs.device())?, SequenceState::default()));
+        }
         let mask = mask_of(xs, lengths)?;
         let scores = self.scores(xs, mask.as_ref())?;
         let config = &self.config;

@@ -28,6 +28,7 @@ pub fn zoneout<C: Cell>(
     }
     let states = state.tensors();
     let rates: Vec<f64> = (0..states.len()).map(|k| if k == 0 { rates.0 } else { rates.1 }).collect();
+    let xs = &cell.prepare(xs)?;
     let (d, widths) = (xs.dim(D::Minus1)?, states.iter().map(|s| s.dim(D::Minus1)).collect::<Result<Vec<_>>>()?);
     // The masks come in beside x, so that a step that runs again for the backward pass meets the same ones.
     let masked = match mode {
@@ -37,7 +38,7 @@ pub fn zoneout<C: Cell>(
     let (made, random) = (cell.clone(), masked.is_some());
     let step = move |input: &Tensor, old: &[Tensor], parameters: &[Tensor]| {
         let x = if random { input.narrow(1, 0, d)?.contiguous()? } else { input.clone() };
-        let new = made.with_parameters(parameters)?.step(&x, &C::State::from_tensors(old)?)?.tensors();
+        let new = made.with_parameters(parameters)?.advance(&x, &C::State::from_tensors(old)?)?.tensors();
         let mut at = d;
         let mut mixed = Vec::with_capacity(new.len());
         for (((new, old), &z), &width) in new.iter().zip(old).zip(&rates).zip(&widths) {

@@ -395,3 +395,19 @@ fn every_layer_by_name_tells_its_flow() {
     assert_ne!(turned[1], layer.gradient_flow(&x).unwrap()[1]);
     assert!(layer.gradient_flow(&x.narrow(1, 0, 0).unwrap()).is_err());
 }
+
+#[test]
+fn a_sequence_without_steps_gives_none() {
+    let x = normal("x", &[2, 4, D]).narrow(1, 0, 0).unwrap();
+    for name in sequence_layers() {
+        let config = StackConfig { num_layers: 2, zoneout_hidden: 0.1, ..StackConfig::default() };
+        let layer = build(name, &config, &Parameters::new(1));
+        let mut rng = Rng::derive(1, "empty", 0);
+        for mut mode in [Mode::Eval, Mode::Train(&mut rng)] {
+            let (out, state) =
+                layer.forward(&x, None, None, &mut mode).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(out.dims(), [2, 0, H], "{name}");
+            assert!(state.cells().iter().flatten().all(|tensor| flat(tensor).iter().all(|&value| value == 0.0)));
+        }
+    }
+}
