@@ -1,4 +1,6 @@
-//! Recurrent networks on candle: RNN, LSTM, GRU, stacks, attention and decoding by sampling and beams.
+//! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks, attention, and decoding by sampling and beams.
+//!
+//! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
 pub mod attention;
 pub mod cell;
