@@ -1,32 +1,20 @@
 //! A plain stack of convolutions for small pictures, trained from scratch with what reads its map.
+//!
+//! Convolution, batch norm and ReLU, block after block: names `blocks.0.conv.weight`, `blocks.0.bn.weight` …, head `fc`.
 
-use crate::encoder::{Encoder, LayerInfo, no_head, position};
+use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::NetworkConfig;
-use candle_core::{Result, Tensor};
-use candlewick_parameters::{Mode, VarBuilder};
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Layers, Network};
+use candle_core::Result;
+use candlewick_parameters::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "convnet";
 
-/// The parts of a convnet in order, which fine-tuning can begin at; as many blocks as it may have.
-pub(crate) const STAGES: &[&str] = &[
-    "blocks.0",
-    "blocks.1",
-    "blocks.2",
-    "blocks.3",
-    "blocks.4",
-    "blocks.5",
-    "blocks.6",
-    "blocks.7",
-    "blocks.8",
-    "blocks.9",
-    "blocks.10",
-    "blocks.11",
-    "fc",
-];
+/// As many blocks as a convnet may have.
+const MOST: usize = 12;
 
 /// One block: a convolution padded by ⌈(kernel − stride) / 2⌉, batch norm and ReLU.
 ///
@@ -52,76 +40,25 @@ impl ConvBlock {
     }
 }
 
-/// Convolution, batch norm and ReLU, block after block: names `blocks.0.conv.weight`, `blocks.0.bn.weight` …, head `fc`.
-#[derive(Clone, Debug)]
-pub struct ConvNet {
-    blocks: Vec<ConvNorm>,
-    layers: Vec<LayerInfo>,
-    head: Option<Head>,
+pub(crate) fn rows() -> Vec<Row> {
+    let stages = (0..MOST).map(|index| format!("blocks.{index}")).collect();
+    vec![Row::new(NAME, stages, &["fc"], build)]
 }
 
-impl ConvNet {
-    /// The blocks of the configuration in a row.
-    ///
-    /// # Errors
-    /// When there are no blocks or too many, or the builder has no such parameters.
-    pub fn new(config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
-        let most = STAGES.len() - 1;
-        if config.blocks.is_empty() || config.blocks.len() > most {
-            candle_core::bail!("{NAME}: wants 1 to {most} blocks, got {}", config.blocks.len())
-        }
-        let (mut blocks, mut layers, mut inputs, mut total) = (Vec::new(), Vec::new(), 3, 1);
-        for (index, &ConvBlock { channels, kernel_size, stride }) in config.blocks.iter().enumerate() {
-            let name = format!("blocks.{index}");
-            let (vb, initial) = (vb.pp(&name), ConvInitial::KaimingFanOut);
-            let layer = Conv2dConfig {
-                stride,
-                padding: kernel_size.saturating_sub(stride).div_ceil(2),
-                initial,
-                ..Conv2dConfig::new(kernel_size)
-            };
-            let conv = Conv2d::new(inputs, channels, &layer, vb.pp("conv"))?;
-            let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
-            blocks.push(ConvNorm::new(conv, Some(norm), true));
-            (inputs, total) = (channels, total * stride);
-            layers.push(LayerInfo::new(name, channels, total));
-        }
-        let head = Head::linear(inputs, config, vb.pp("fc"))?;
-        Ok(Self { blocks, layers, head })
+fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    if config.blocks.is_empty() || config.blocks.len() > MOST {
+        candle_core::bail!("{NAME}: wants 1 to {MOST} blocks, got {}", config.blocks.len())
     }
-}
-
-impl Encoder for ConvNet {
-    fn name(&self) -> &str {
-        NAME
+    let (mut layers, mut inputs, mut total) = (Layers::default(), 3, 1);
+    for (index, &ConvBlock { channels, kernel_size, stride }) in config.blocks.iter().enumerate() {
+        let name = format!("blocks.{index}");
+        let (vb, initial) = (vb.pp(&name), ConvInitial::KaimingFanOut);
+        let padding = kernel_size.saturating_sub(stride).div_ceil(2);
+        let layer = Conv2dConfig { stride, padding, initial, ..Conv2dConfig::new(kernel_size) };
+        let conv = Conv2d::new(inputs, channels, &layer, vb.pp("conv"))?;
+        let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
+        (inputs, total) = (channels, total * stride);
+        layers.push(name, channels, total, ConvNorm::new(conv, Some(norm), true));
     }
-
-    fn layers(&self) -> &[LayerInfo] {
-        &self.layers
-    }
-
-    fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let last = position(NAME, &self.layers, name, images)?;
-        let mut xs = Map::new(images)?;
-        for block in self.blocks.iter().take(last + 1) {
-            xs = block.forward(&xs, mode)?;
-        }
-        xs.apart()
-    }
-
-    fn classes(&self) -> Option<usize> {
-        self.head.as_ref().map(Head::classes)
-    }
-
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.head.as_ref().ok_or_else(|| no_head(NAME))?.forward(map, mode)
-    }
-
-    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
-        Ok(Box::new(Self {
-            blocks: self.blocks.iter().map(ConvNorm::folded).collect::<Result<_>>()?,
-            layers: self.layers.clone(),
-            head: self.head.as_ref().map(Head::for_inference).transpose()?,
-        }))
-    }
+    Ok(Network::new(NAME, layers, Head::linear(inputs, ("fc", 0.0), as_pytorch, config, vb)?))
 }

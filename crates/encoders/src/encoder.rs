@@ -22,6 +22,25 @@ impl LayerInfo {
     }
 }
 
+/// A fully connected layer before the head that a network offers by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VectorInfo {
+    /// The name that [`Encoder::vector`] takes, torchvision's of the ReLU after the layer.
+    pub name: String,
+    /// The number of its values.
+    pub size: usize,
+}
+
+/// What a classifier says of pictures.
+#[derive(Clone, Debug)]
+pub struct Classified {
+    /// The logits of the classes, (N, classes).
+    pub logits: Tensor,
+    /// In training, the logits (N, classes) of each auxiliary head in the order of the layers that they read; empty in
+    /// evaluation and where a network has none. Szegedy et al. 2014 add 0.3 times the loss of each.
+    pub auxiliary: Vec<Tensor>,
+}
+
 /// A network that looks at pictures.
 ///
 /// Images are f32 (N, 3, height, width), already preprocessed. In training mode batch norm uses and records the
@@ -39,6 +58,20 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// When the network has no such layer, or the images have another shape.
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+
+    /// The fully connected layers before the head, in order from input to output; most networks have none.
+    fn vectors(&self) -> &[VectorInfo] {
+        &[]
+    }
+
+    /// The values of such a layer after ReLU, (N, size): the features that fc6 and fc7 of AlexNet and VGG give.
+    ///
+    /// # Errors
+    /// When the network has no such layer, or the images have another shape.
+    fn vector(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let _ = (images, mode);
+        Err(no_vector(self.name(), self.vectors(), name))
+    }
 
     /// How many classes the head tells apart; `None` without a head.
     fn classes(&self) -> Option<usize>;
@@ -87,6 +120,14 @@ pub trait Encoder: Send + Sync {
         self.classify(&self.map(images, mode)?, mode)
     }
 
+    /// The logits of the classes and, in training, of the auxiliary heads, all from one pass.
+    ///
+    /// # Errors
+    /// As [`Encoder::logits`].
+    fn classified(&self, images: &Tensor, mode: &mut Mode) -> Result<Classified> {
+        Ok(Classified { logits: self.logits(images, mode)?, auxiliary: Vec::new() })
+    }
+
     /// The channels C of the map.
     fn channels(&self) -> usize {
         self.layers().last().map_or(3, |last| last.channels)
@@ -100,6 +141,16 @@ pub trait Encoder: Send + Sync {
 
 pub(crate) fn no_head(network: &str) -> candle_core::Error {
     candle_core::Error::Msg(format!("{network}: was built without a classification head; set `classes`"))
+}
+
+pub(crate) fn no_vector(network: &str, vectors: &[VectorInfo], name: &str) -> candle_core::Error {
+    let known: Vec<&str> = vectors.iter().map(|vector| vector.name.as_str()).collect();
+    let known = if known.is_empty() {
+        "none; they are built with `classes` or `fully_connected`".into()
+    } else {
+        known.join(", ")
+    };
+    candle_core::Error::Msg(format!("{network}: has no fully connected layer {name}; it has {known}"))
 }
 
 /// The position of a layer by its name, once the images have been looked at.

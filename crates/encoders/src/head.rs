@@ -1,10 +1,11 @@
 //! The classification head, wanted or merely found in a file.
 
+use crate::encoder::VectorInfo;
+use crate::fully_connected::{FullyConnected, LinearInitial, Plan};
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, head_prefix};
+use crate::network::{NetworkConfig, head_prefix, head_prefixes};
 use candle_core::{Result, Tensor};
-use candle_nn::{Linear, Module};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, SafetensorsFile, VarBuilder};
 
 /// How many classes the head in a file tells apart, for a network by name; `None` where the file holds no head.
@@ -18,70 +19,105 @@ pub fn classes_in(network: &str, file: &SafetensorsFile) -> Result<Option<usize>
     Ok(shape.and_then(|shape| shape.dims().first().copied()))
 }
 
+/// A pretrained file without what a network has after its map: its head, fully connected layers, auxiliary heads.
+///
+/// What is left is what an encoder takes that is built without [`NetworkConfig::classes`].
+///
+/// # Errors
+/// When no network has this name.
+pub fn without_head(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
+    Ok(head_prefixes(network)?.iter().fold(file, |file, prefix| file.without(&format!("{prefix}."))))
+}
+
 /// The classes of the head to build: as many as asked for, or else as many as the loaded file's head has.
 ///
 /// A head that the file holds and nobody asked for stays in the store as buffers: it is saved with the rest and serves
 /// [`crate::Encoder::logits`], but no optimiser sees it.
-fn classes(config: &NetworkConfig, vb: &VarBuilder) -> Result<Option<usize>> {
+pub(crate) fn classes(config: &NetworkConfig, vb: &VarBuilder) -> Result<Option<usize>> {
     if config.classes.is_some() || !vb.contains_tensor("weight") {
         return Ok(config.classes);
     }
-    let mut count = None;
-    for name in ["weight", "bias"] {
-        let found = vb.get_unchecked(name)?;
-        count = count.or_else(|| found.dims().first().copied());
-        vb.buffer(found.shape(), name, Initial::Constant(0.0))?;
+    let classes = vb.get_unchecked("weight")?.dims().first().copied();
+    keep(vb, &["weight", "bias"])?;
+    Ok(classes)
+}
+
+/// Puts tensors that the file holds and nobody asked for into the store, as buffers of whatever shape they have.
+pub(crate) fn keep(vb: &VarBuilder, names: &[&str]) -> Result<()> {
+    for name in names {
+        vb.buffer(vb.get_unchecked(name)?.shape(), name, Initial::Constant(0.0))?;
     }
-    Ok(count)
+    Ok(())
 }
 
 /// What turns the map into logits.
 #[derive(Clone, Debug)]
 pub(crate) enum Head {
-    /// Mean over the positions, then a linear layer (He et al. 2015).
-    Linear(Linear),
+    /// Means over a grid of positions, then linear layers: one on the mean of all (He et al. 2015), or three (Krizhevsky
+    /// et al. 2012).
+    FullyConnected(FullyConnected),
     /// Dropout, a 1×1 convolution, ReLU, then the mean over the positions (Iandola et al. 2016).
     Conv { conv: Box<ConvNorm>, dropout: f64 },
 }
 
 impl Head {
-    /// A linear head on C channels; `vb` stands at the head's name.
-    pub(crate) fn linear(channels: usize, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
-        let Some(classes) = classes(config, &vb)? else { return Ok(None) };
-        let weight = vb.parameter((classes, channels), "weight", Initial::fan_in(channels))?;
-        let bias = vb.parameter(classes, "bias", Initial::fan_in(channels))?;
-        Ok(Some(Self::Linear(Linear::new(weight, Some(bias)))))
+    /// A linear layer, of this name, on the mean of C channels, with dropout before it.
+    pub(crate) fn linear(
+        channels: usize,
+        last: (&'static str, f64),
+        initial: LinearInitial,
+        config: &NetworkConfig,
+        vb: VarBuilder,
+    ) -> Result<Option<Self>> {
+        Self::fully_connected(channels, &Plan { grid: 1, hidden: &[], last, initial }, config, vb)
+    }
+
+    /// The fully connected layers of a plan on C channels.
+    pub(crate) fn fully_connected(
+        channels: usize,
+        plan: &Plan,
+        config: &NetworkConfig,
+        vb: VarBuilder,
+    ) -> Result<Option<Self>> {
+        Ok(FullyConnected::new(channels, plan, config, vb)?.map(Self::FullyConnected))
     }
 
     /// A convolutional head on C channels; `vb` stands at the head's name.
-    pub(crate) fn conv(channels: usize, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
+    pub(crate) fn conv(channels: usize, dropout: f64, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
         let Some(classes) = classes(config, &vb)? else { return Ok(None) };
         let layer = Conv2dConfig { bias: true, initial: ConvInitial::Normal(0.01), ..Conv2dConfig::new(1) };
         let conv = Conv2d::new(channels, classes, &layer, vb)?;
-        Ok(Some(Self::Conv { conv: Box::new(ConvNorm::new(conv, None, true)), dropout: config.dropout }))
+        Ok(Some(Self::Conv { conv: Box::new(ConvNorm::new(conv, None, true)), dropout }))
     }
 
-    pub(crate) fn classes(&self) -> usize {
+    /// How many classes it tells apart; `None` where only hidden layers are there.
+    pub(crate) fn classes(&self) -> Option<usize> {
         match self {
-            Self::Linear(linear) => linear.weight().dims()[0],
-            Self::Conv { conv, .. } => conv.out_channels(),
+            Self::FullyConnected(head) => head.classes(),
+            Self::Conv { conv, .. } => Some(conv.out_channels()),
+        }
+    }
+
+    /// The hidden layers in order.
+    pub(crate) fn vectors(&self) -> &[VectorInfo] {
+        match self {
+            Self::FullyConnected(head) => head.vectors(),
+            Self::Conv { .. } => &[],
         }
     }
 
     /// (N, C, h, w) → (N, classes).
-    pub(crate) fn forward(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    pub(crate) fn forward(&self, map: &Map, mode: &mut Mode) -> Result<Tensor> {
         match self {
-            Self::Linear(linear) => linear.forward(&Map::new(map)?.mean()?),
-            Self::Conv { conv, dropout } => conv.forward(&Map::new(map)?.dropout(*dropout, mode)?, mode)?.mean(),
+            Self::FullyConnected(head) => head.logits(map, mode),
+            Self::Conv { conv, dropout } => conv.forward(&map.dropout(*dropout, mode)?, mode)?.mean(),
         }
     }
 
     /// The same head without gradients and dropout.
     pub(crate) fn for_inference(&self) -> Result<Self> {
         Ok(match self {
-            Self::Linear(linear) => {
-                Self::Linear(Linear::new(linear.weight().detach(), linear.bias().map(Tensor::detach)))
-            }
+            Self::FullyConnected(head) => Self::FullyConnected(head.for_inference()?),
             Self::Conv { conv, .. } => Self::Conv { conv: Box::new(conv.folded()?), dropout: 0.0 },
         })
     }

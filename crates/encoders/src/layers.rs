@@ -17,8 +17,12 @@ pub enum ConvInitial {
     FanIn,
     /// He's normal values by fan-out, bias 0: the ResNets'.
     KaimingFanOut,
+    /// He's normal values by fan-in, bias 0: the DenseNets'.
+    KaimingFanIn,
     /// He's uniform values by fan-in, bias 0: SqueezeNet's.
     KaimingUniform,
+    /// Glorot and Bengio's, uniform in ±√(6 / (fan_in + fan_out)), bias 0: FractalNet's.
+    Xavier,
     /// Normal with mean 0 and this standard deviation, bias 0.
     Normal(f64),
 }
@@ -81,6 +85,8 @@ impl Conv2d {
         let (weight, offset) = match initial {
             ConvInitial::FanIn => (Initial::fan_in(fan_in), Initial::fan_in(fan_in)),
             ConvInitial::KaimingFanOut => (Initial::kaiming_fan_out(fan_out), Initial::Constant(0.0)),
+            ConvInitial::KaimingFanIn => (Initial::Normal((2.0 / fan_in as f64).sqrt()), Initial::Constant(0.0)),
+            ConvInitial::Xavier => (Initial::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt()), Initial::Constant(0.0)),
             ConvInitial::KaimingUniform => (Initial::kaiming_uniform(fan_in), Initial::Constant(0.0)),
             ConvInitial::Normal(std) => (Initial::Normal(std), Initial::Constant(0.0)),
         };
@@ -222,6 +228,18 @@ impl BatchNorm2d {
         running.set(&(kept + (batch.detach() * self.momentum)?)?)
     }
 
+    /// The same layer with its values of now, without a graph: in training too it uses the running statistics.
+    pub(crate) fn detached(&self) -> Result<Self> {
+        let copied = |running: &Var| Var::from_tensor(&running.as_detached_tensor().copy()?);
+        Ok(Self {
+            weight: self.weight.detach(),
+            bias: self.bias.detach(),
+            running_mean: copied(&self.running_mean)?,
+            running_var: copied(&self.running_var)?,
+            ..*self
+        })
+    }
+
     /// What the layer does in evaluation as (scale, shift), each (C): y = x · scale + shift.
     fn affine(&self) -> Result<(Tensor, Tensor)> {
         let deviation = (self.running_var.as_detached_tensor() + self.eps)?.sqrt()?;
@@ -237,6 +255,8 @@ pub struct ConvNorm {
     conv: Conv2d,
     norm: Option<BatchNorm2d>,
     relu: bool,
+    /// The probability of dropout between the convolution and what follows.
+    dropout: f64,
     /// The convolution with its weights packed, for inference on the CPU.
     prepared: Option<together::PreparedConv2d>,
 }
@@ -244,7 +264,12 @@ pub struct ConvNorm {
 impl ConvNorm {
     /// The three in a row.
     pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>, relu: bool) -> Self {
-        Self { conv, norm, relu, prepared: None }
+        Self { conv, norm, relu, dropout: 0.0, prepared: None }
+    }
+
+    /// The same with dropout of what the convolution gives.
+    pub(crate) fn with_dropout(self, dropout: f64) -> Self {
+        Self { dropout, ..self }
     }
 
     /// (N, C, h, w) → (N, O, h', w').
@@ -263,7 +288,7 @@ impl ConvNorm {
         if let Some(prepared) = &self.prepared {
             return xs.convolve_prepared(prepared, add, self.relu);
         }
-        let ys = self.conv.forward(xs)?;
+        let ys = self.conv.forward(xs)?.dropout(self.dropout, mode)?;
         if let Some(norm) = &self.norm {
             return norm.forward(&ys, add, self.relu, mode);
         }
@@ -296,6 +321,6 @@ impl ConvNorm {
             true => Some(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
             false => None,
         };
-        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu, prepared })
+        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu, dropout: 0.0, prepared })
     }
 }

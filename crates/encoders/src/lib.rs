@@ -1,7 +1,7 @@
 //! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers.
 //!
 //! [`network`] builds any of [`networks`] by name and gives an [`Encoder`]: feature maps, pooled vectors, logits and named
-//! intermediate layers. What a network offers is data ([`Encoder::layers`]). [`Preprocessing`] makes of a picture what the
+//! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the
 //! weights were trained on.
 //!
 //! ```
@@ -19,23 +19,30 @@
 //! # }
 //! ```
 
+mod alexnet;
 mod convnet;
+mod densenet;
 mod encoder;
 mod file_hash;
+mod fractalnet;
+mod fully_connected;
+mod googlenet;
 mod head;
 pub mod layers;
 mod map;
 mod network;
+mod parts;
+mod plain;
 mod preprocessing;
 mod resnet;
 mod squeezenet;
+mod vgg;
 
-pub use convnet::{ConvBlock, ConvNet};
-pub use encoder::{Encoder, LayerInfo};
+pub use convnet::ConvBlock;
+pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
 pub use file_hash::file_hash;
-pub use head::classes_in;
+pub use fractalnet::FractalConfig;
+pub use head::{classes_in, without_head};
 pub use map::Map;
-pub use network::{NetworkConfig, frozen_prefixes, head_prefix, network, networks, stages};
+pub use network::{NetworkConfig, frozen_prefixes, head_prefix, head_prefixes, network, networks, stages};
 pub use preprocessing::{Interpolation, Preprocessing, Resize};
-pub use resnet::ResNet;
-pub use squeezenet::SqueezeNet;

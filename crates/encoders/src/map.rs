@@ -3,7 +3,7 @@
 use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::conv::conv2d;
-use candlewick_kernels::pool::{Pool2d, max_pool2d};
+use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 use candlewick_kernels::{activation, together};
 use candlewick_parameters::Mode;
 
@@ -78,10 +78,45 @@ impl Map {
         Ok(self.with(largest(&self.tensor, pool)?))
     }
 
-    /// The channels of both, one after the other.
-    pub(crate) fn beside(&self, other: &Self) -> Result<Self> {
-        let channels = if self.together { 3 } else { 1 };
-        Ok(self.with(Tensor::cat(&[&self.tensor, &other.tensor], channels)?))
+    /// The mean of each window.
+    pub(crate) fn avg_pool(&self, pool: &Pool2d) -> Result<Self> {
+        Self::new(&avg_pool2d(&self.apart()?, pool)?)
+    }
+
+    /// The means of a grid of side×side windows that cover the map.
+    pub(crate) fn means(&self, side: usize) -> Result<Self> {
+        let apart = self.apart()?;
+        // The windows of a map of this size are its positions.
+        if apart.dims().ends_with(&[side, side]) {
+            return Ok(self.clone());
+        }
+        Self::new(&adaptive_avg_pool2d(&apart, (side, side))?)
+    }
+
+    /// The channels of all maps, one after the other.
+    pub(crate) fn beside(maps: &[Self]) -> Result<Self> {
+        let Some(first) = maps.first() else { candle_core::bail!("maps: there are none to put beside each other") };
+        let tensors: Vec<&Tensor> = maps.iter().map(|map| &map.tensor).collect();
+        Ok(first.with(Tensor::cat(&tensors, if first.together { 3 } else { 1 })?))
+    }
+
+    /// The mean of maps of one shape.
+    pub(crate) fn joined(maps: &[Self]) -> Result<Self> {
+        let Some((first, others)) = maps.split_first() else { candle_core::bail!("maps: there are none to join") };
+        if others.is_empty() {
+            return Ok(first.clone());
+        }
+        let sum = others.iter().try_fold(first.tensor.clone(), |sum, map| &sum + &map.tensor)?;
+        Ok(first.with((sum * (1.0 / maps.len() as f64))?))
+    }
+
+    /// y = x · scale + shift with numbers for each channel.
+    pub(crate) fn scaled(&self, scale: &[f32], shift: &[f32]) -> Result<Self> {
+        let line = |values: &[f32]| {
+            let values = Tensor::new(values, self.tensor.device())?.to_dtype(self.tensor.dtype())?;
+            if self.together { Ok(values) } else { values.reshape(((), 1, 1)) }
+        };
+        Ok(self.with(self.tensor.broadcast_mul(&line(scale)?)?.broadcast_add(&line(shift)?)?))
     }
 
     pub(crate) fn dropout(&self, probability: f64, mode: &mut Mode) -> Result<Self> {

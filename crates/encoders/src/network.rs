@@ -1,12 +1,14 @@
 //! The networks by name.
 
-use crate::convnet::{self, ConvBlock, ConvNet};
+use crate::convnet::ConvBlock;
 use crate::encoder::Encoder;
-use crate::resnet::{self, ResNet};
-use crate::squeezenet::{self, SqueezeNet};
+use crate::fractalnet::FractalConfig;
+use crate::parts::Network;
+use crate::{alexnet, convnet, densenet, fractalnet, googlenet, resnet, squeezenet, vgg};
 use candle_core::Result;
 use candlewick_parameters::VarBuilder;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// What can be chosen about a network; a network reads what concerns it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,43 +16,93 @@ use serde::{Deserialize, Serialize};
 pub struct NetworkConfig {
     /// How many classes the head tells apart; `None` builds no head, except the one that a loaded file holds.
     pub classes: Option<usize>,
+    /// Whether the hidden fully connected layers (AlexNet, VGG) are built without a head too; those that a loaded file
+    /// holds always are.
+    pub fully_connected: bool,
+    /// Whether the auxiliary heads are built with the head (GoogLeNet).
+    pub auxiliary: bool,
+    /// Whether the network takes pictures normalised as for ImageNet and turns them into the range from −1 to 1 that it
+    /// was trained on (GoogLeNet): torchvision's weights want it.
+    pub transform_input: bool,
     /// Whether the last batch norm of each residual block begins at 0 (ResNets; Goyal et al. 2017).
     pub zero_init_residual: bool,
-    /// The probability of dropout before the head (SqueezeNet).
-    pub dropout: f64,
+    /// The probability of dropout: before the head (SqueezeNet, GoogLeNet), around the hidden layers (AlexNet, VGG), after
+    /// each dense layer (DenseNet), in the last block (FractalNet, growing from 0 in the first). `None` is the network's
+    /// own: 0.2 for GoogLeNet, 0 for DenseNet, 0.4 for FractalNet, 0.5 for the others.
+    pub dropout: Option<f64>,
+    /// The probability of dropout in the auxiliary heads (GoogLeNet).
+    pub auxiliary_dropout: f64,
+    /// The paths of a FractalNet.
+    pub fractal: FractalConfig,
     /// The blocks of a `convnet`.
     pub blocks: Vec<ConvBlock>,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        let blocks = ConvBlock::for_small_pictures();
-        Self { classes: None, zero_init_residual: false, dropout: 0.5, blocks }
+        Self {
+            classes: None,
+            fully_connected: false,
+            auxiliary: true,
+            transform_input: false,
+            zero_init_residual: false,
+            dropout: None,
+            auxiliary_dropout: 0.7,
+            fractal: FractalConfig::default(),
+            blocks: ConvBlock::for_small_pictures(),
+        }
     }
 }
 
-/// The names that [`network`] takes, and the parts of each in order; the last part is the head.
-const TABLE: [(&str, &[&str]); 7] = [
-    ("resnet18", resnet::STAGES),
-    ("resnet34", resnet::STAGES),
-    ("resnet50", resnet::STAGES),
-    ("resnet101", resnet::STAGES),
-    ("resnet152", resnet::STAGES),
-    ("squeezenet1_1", squeezenet::STAGES),
-    ("convnet", convnet::STAGES),
-];
+type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Network> + Send + Sync;
+
+/// A network that [`network`] can build.
+pub(crate) struct Row {
+    name: &'static str,
+    /// All its parts in order, those of the head at the end.
+    stages: Vec<String>,
+    head: &'static [&'static str],
+    build: Box<Build>,
+}
+
+impl Row {
+    /// `stages` are the parts of the body in order and `head` those that follow the map, the one that makes the logits last: as
+    /// prefixes of parameter names.
+    pub(crate) fn new(
+        name: &'static str,
+        mut stages: Vec<String>,
+        head: &'static [&'static str],
+        build: impl Fn(&NetworkConfig, VarBuilder) -> Result<Network> + Send + Sync + 'static,
+    ) -> Self {
+        stages.extend(head.iter().map(|part| part.to_string()));
+        Self { name, stages, head, build: Box::new(build) }
+    }
+}
+
+static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let families = [
+        alexnet::rows(),
+        vgg::rows(),
+        googlenet::rows(),
+        resnet::rows(),
+        squeezenet::rows(),
+        densenet::rows(),
+        fractalnet::rows(),
+        convnet::rows(),
+    ];
+    families.into_iter().flatten().collect()
+});
+
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| TABLE.iter().map(|row| row.name).collect());
+
+fn row(name: &str) -> Result<&'static Row> {
+    TABLE.iter().find(|row| row.name == name).ok_or_else(|| {
+        candle_core::Error::Msg(format!("no network is called {name}; there are {}", networks().join(", ")))
+    })
+}
 
 /// The names that [`network`] takes.
 pub fn networks() -> &'static [&'static str] {
-    const NAMES: [&str; TABLE.len()] = {
-        let mut names = [""; TABLE.len()];
-        let mut index = 0;
-        while index < names.len() {
-            names[index] = TABLE[index].0;
-            index += 1;
-        }
-        names
-    };
     &NAMES
 }
 
@@ -70,31 +122,33 @@ pub fn networks() -> &'static [&'static str] {
 /// # Errors
 /// When no network has this name, or the builder has no such parameters.
 pub fn network(name: &str, config: &NetworkConfig, vb: VarBuilder) -> Result<Box<dyn Encoder + Send + Sync>> {
-    stages(name)?;
-    Ok(match name {
-        "squeezenet1_1" => Box::new(SqueezeNet::new(config, vb)?),
-        "convnet" => Box::new(ConvNet::new(config, vb)?),
-        _ => Box::new(ResNet::new(name, config, vb)?),
-    })
+    Ok(Box::new((row(name)?.build)(config, vb)?))
 }
 
 /// The parts of a network in order from input to output, as prefixes of parameter names; the last is the head.
 ///
 /// # Errors
 /// When no network has this name.
-pub fn stages(name: &str) -> Result<&'static [&'static str]> {
-    let row = TABLE.iter().find(|row| row.0 == name);
-    row.map(|row| row.1).ok_or_else(|| {
-        candle_core::Error::Msg(format!("no network is called {name}; there are {}", networks().join(", ")))
-    })
+pub fn stages(name: &str) -> Result<&'static [String]> {
+    Ok(&row(name)?.stages)
 }
 
-/// The name under which a network keeps its classification head, such as `fc`.
+/// The names of the parts of a network that follow its map, in order; the last makes the logits.
+///
+/// Mostly that is all: `fc`. AlexNet and VGG have hidden layers before it, GoogLeNet has auxiliary heads.
+///
+/// # Errors
+/// When no network has this name.
+pub fn head_prefixes(name: &str) -> Result<&'static [&'static str]> {
+    Ok(row(name)?.head)
+}
+
+/// The name under which a network keeps the layer that makes its logits, such as `fc`.
 ///
 /// # Errors
 /// When no network has this name.
 pub fn head_prefix(name: &str) -> Result<&'static str> {
-    Ok(stages(name)?.last().copied().unwrap_or_default())
+    Ok(head_prefixes(name)?.last().copied().unwrap_or_default())
 }
 
 /// What to freeze for fine-tuning from a stage: the prefixes of all stages before it, or of all stages for `None`.
@@ -107,7 +161,7 @@ pub fn frozen_prefixes(name: &str, from: Option<&str>) -> Result<Vec<String>> {
     let stages = stages(name)?;
     let count = match from {
         None => stages.len(),
-        Some(from) => stages.iter().position(|stage| *stage == from).ok_or_else(|| {
+        Some(from) => stages.iter().position(|stage| stage == from).ok_or_else(|| {
             candle_core::Error::Msg(format!("{name}: has no stage {from}; it has {}", stages.join(", ")))
         })?,
     };

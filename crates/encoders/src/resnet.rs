@@ -1,15 +1,17 @@
-//! ResNet: He et al. 2015, "Deep residual learning for image recognition".
+//! ResNet: He et al. 2015, "Deep residual learning for image recognition", and its kin ResNeXt (Xie et al. 2017, "Aggregated
+//! residual transformations for deep neural networks") and Wide ResNet (Zagoruyko and Komodakis 2016, "Wide residual networks").
 //!
 //! A residual block computes y = relu(F(x) + s(x)): F is two 3×3 convolutions, or a bottleneck of 1×1, 3×3 and 1×1; s is
 //! the identity, or a 1×1 convolution where the shape changes. As in torchvision the stride of a bottleneck is in its
-//! 3×3 convolution ("v1.5").
+//! 3×3 convolution ("v1.5"). A ResNeXt has that convolution in groups, a Wide ResNet has it twice as wide.
 
-use crate::encoder::{Encoder, LayerInfo, no_head, position};
+use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::NetworkConfig;
-use candle_core::{Result, Tensor};
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Layers, Network, Part, Sequence};
+use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
 
@@ -31,105 +33,82 @@ impl Block {
         }
     }
 
-    /// The convolutions of the branch: (kernel, stride, output channels).
-    fn convolutions(self, width: usize, stride: usize) -> Vec<(usize, usize, usize)> {
+    /// The convolutions of the branch of a block with so many channels before its expansion: (kernel, stride, groups, output
+    /// channels).
+    fn convolutions(self, plan: &Plan, channels: usize, stride: usize) -> Vec<(usize, usize, usize, usize)> {
+        let (groups, width) = (plan.groups, channels * plan.group_width / 64 * plan.groups);
         match self {
-            Block::Basic => vec![(3, stride, width), (3, 1, width)],
-            Block::Bottleneck => vec![(1, 1, width), (3, stride, width), (1, 1, width * self.expansion())],
+            Block::Basic => vec![(3, stride, 1, channels), (3, 1, 1, channels)],
+            Block::Bottleneck => {
+                vec![(1, 1, 1, width), (3, stride, groups, width), (1, 1, 1, channels * self.expansion())]
+            }
         }
     }
 }
 
-/// Name, block and depth of each stage, as in the paper's table 1.
-const TABLE: [(&str, Block, [usize; 4]); 5] = [
-    ("resnet18", Block::Basic, [2, 2, 2, 2]),
-    ("resnet34", Block::Basic, [3, 4, 6, 3]),
-    ("resnet50", Block::Bottleneck, [3, 4, 6, 3]),
-    ("resnet101", Block::Bottleneck, [3, 4, 23, 3]),
-    ("resnet152", Block::Bottleneck, [3, 8, 36, 3]),
+/// A row of the paper's table 1, or of its kin's.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    name: &'static str,
+    block: Block,
+    /// The blocks of each stage.
+    depths: [usize; 4],
+    /// The groups of a bottleneck's 3×3 convolution.
+    groups: usize,
+    /// The channels of each group in the first stage.
+    group_width: usize,
+}
+
+/// A ResNet.
+const fn plain(name: &'static str, block: Block, depths: [usize; 4]) -> Plan {
+    Plan { name, block, depths, groups: 1, group_width: 64 }
+}
+
+/// A network of bottlenecks whose 3×3 convolutions have other groups or widths.
+const fn bottlenecks(name: &'static str, depths: [usize; 4], groups: usize, group_width: usize) -> Plan {
+    Plan { name, block: Block::Bottleneck, depths, groups, group_width }
+}
+
+const TABLE: [Plan; 10] = [
+    plain("resnet18", Block::Basic, [2, 2, 2, 2]),
+    plain("resnet34", Block::Basic, [3, 4, 6, 3]),
+    plain("resnet50", Block::Bottleneck, [3, 4, 6, 3]),
+    plain("resnet101", Block::Bottleneck, [3, 4, 23, 3]),
+    plain("resnet152", Block::Bottleneck, [3, 8, 36, 3]),
+    bottlenecks("resnext50_32x4d", [3, 4, 6, 3], 32, 4),
+    bottlenecks("resnext101_32x8d", [3, 4, 23, 3], 32, 8),
+    bottlenecks("resnext101_64x4d", [3, 4, 23, 3], 64, 4),
+    bottlenecks("wide_resnet50_2", [3, 4, 6, 3], 1, 128),
+    bottlenecks("wide_resnet101_2", [3, 4, 23, 3], 1, 128),
 ];
 
-/// The parts of any ResNet in order, which fine-tuning can begin at.
-pub(crate) const STAGES: &[&str] = &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"];
+/// The parts of any ResNet before its head.
+const STAGES: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
-/// A ResNet with the layers `layer1` to `layer4`, of strides 4, 8, 16 and 32, and the head `fc`.
-#[derive(Clone, Debug)]
-pub struct ResNet {
-    name: &'static str,
-    stem: ConvNorm,
-    pool: Pool2d,
-    stages: Vec<Vec<Residual>>,
-    layers: Vec<LayerInfo>,
-    head: Option<Head>,
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |plan: Plan| {
+        let stages = STAGES.map(str::to_owned).to_vec();
+        Row::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))
+    };
+    TABLE.map(row).into()
 }
 
-impl ResNet {
-    /// The ResNet of this name: `resnet18`, `resnet34`, `resnet50`, `resnet101` or `resnet152`.
-    ///
-    /// # Errors
-    /// When the name is another, or the builder has no such parameters.
-    pub fn new(name: &str, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
-        let Some(&(name, block, depths)) = TABLE.iter().find(|row| row.0 == name) else {
-            candle_core::bail!("{name}: is no ResNet; there are {}", TABLE.map(|row| row.0).join(", "))
-        };
-        let stem = conv_norm((3, 64), (7, 2), 1.0, true, vb.pp("conv1"), vb.pp("bn1"))?;
-        let pool = Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) };
-        let (mut stages, mut layers, mut channels) = (Vec::new(), Vec::new(), 64);
-        for (index, depth) in depths.into_iter().enumerate() {
-            let stage = format!("layer{}", index + 1);
-            let (width, stride) = (64 << index, if index == 0 { 1 } else { 2 });
-            let mut blocks = Vec::with_capacity(depth);
-            for number in 0..depth {
-                let stride = if number == 0 { stride } else { 1 };
-                let vb = vb.pp(&stage).pp(number);
-                blocks.push(Residual::new(block, channels, width, stride, config.zero_init_residual, vb)?);
-                channels = width * block.expansion();
-            }
-            layers.push(LayerInfo::new(stage, channels, 4 << index));
-            stages.push(blocks);
+fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let mut layers = Layers::default();
+    layers.push("relu", 64, 2, conv_norm((3, 64), (7, 2, 1), 1.0, true, vb.pp("conv1"), vb.pp("bn1"))?);
+    layers.push("maxpool", 64, 4, Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
+    let mut channels = 64;
+    for (index, depth) in plan.depths.into_iter().enumerate() {
+        let (stage, mut blocks) = (format!("layer{}", index + 1), Sequence::default());
+        for number in 0..depth {
+            let stride = if number == 0 && index > 0 { 2 } else { 1 };
+            let (vb, zero_init) = (vb.pp(&stage).pp(number), config.zero_init_residual);
+            blocks.push(Residual::new(plan, (channels, 64 << index), stride, zero_init, vb)?);
+            channels = (64 << index) * plan.block.expansion();
         }
-        let head = Head::linear(channels, config, vb.pp("fc"))?;
-        Ok(Self { name, stem, pool, stages, layers, head })
+        layers.push(stage, channels, 4 << index, blocks);
     }
-}
-
-impl Encoder for ResNet {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn layers(&self) -> &[LayerInfo] {
-        &self.layers
-    }
-
-    fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let last = position(self.name, &self.layers, name, images)?;
-        let mut xs = self.stem.forward(&Map::new(images)?, mode)?.max_pool(&self.pool)?;
-        for block in self.stages.iter().take(last + 1).flatten() {
-            xs = block.forward(&xs, mode)?;
-        }
-        xs.apart()
-    }
-
-    fn classes(&self) -> Option<usize> {
-        self.head.as_ref().map(Head::classes)
-    }
-
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.head.as_ref().ok_or_else(|| no_head(self.name))?.forward(map, mode)
-    }
-
-    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
-        let folded = |blocks: &Vec<Residual>| blocks.iter().map(Residual::folded).collect::<Result<Vec<_>>>();
-        Ok(Box::new(Self {
-            name: self.name,
-            stem: self.stem.folded()?,
-            pool: self.pool,
-            stages: self.stages.iter().map(folded).collect::<Result<_>>()?,
-            layers: self.layers.clone(),
-            head: self.head.as_ref().map(Head::for_inference).transpose()?,
-        }))
-    }
+    Ok(Network::new(plan.name, layers, Head::linear(channels, ("fc", 0.0), as_pytorch, config, vb)?))
 }
 
 /// One residual block.
@@ -140,32 +119,34 @@ struct Residual {
 }
 
 impl Residual {
+    /// From so many channels to (as many before the expansion).
     fn new(
-        block: Block,
-        channels: usize,
-        width: usize,
+        plan: &Plan,
+        (channels, narrow): (usize, usize),
         stride: usize,
         zero_init: bool,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let plan = block.convolutions(width, stride);
-        let (mut branch, mut inputs) = (Vec::with_capacity(plan.len()), channels);
-        for (index, &(kernel, stride, outputs)) in plan.iter().enumerate() {
-            let last = index + 1 == plan.len();
+        let convolutions = plan.block.convolutions(plan, narrow, stride);
+        let (mut branch, mut inputs) = (Vec::with_capacity(convolutions.len()), channels);
+        for (index, &(kernel, stride, groups, outputs)) in convolutions.iter().enumerate() {
+            let last = index + 1 == convolutions.len();
             let initial = if last && zero_init { 0.0 } else { 1.0 };
             let (conv, norm) = (vb.pp(format!("conv{}", index + 1)), vb.pp(format!("bn{}", index + 1)));
-            branch.push(conv_norm((inputs, outputs), (kernel, stride), initial, true, conv, norm)?);
+            branch.push(conv_norm((inputs, outputs), (kernel, stride, groups), initial, true, conv, norm)?);
             inputs = outputs;
         }
         let downsample = if stride == 1 && channels == inputs {
             None
         } else {
             let vb = vb.pp("downsample");
-            Some(conv_norm((channels, inputs), (1, stride), 1.0, false, vb.pp(0), vb.pp(1))?)
+            Some(conv_norm((channels, inputs), (1, stride, 1), 1.0, false, vb.pp(0), vb.pp(1))?)
         };
         Ok(Self { branch, downsample })
     }
+}
 
+impl Part for Residual {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         let shortcut = match &self.downsample {
             Some(layer) => layer.forward(xs, mode)?,
@@ -180,23 +161,23 @@ impl Residual {
         Ok(ys)
     }
 
-    fn folded(&self) -> Result<Self> {
+    fn folded(&self) -> Result<Box<dyn Part>> {
         let branch = self.branch.iter().map(ConvNorm::folded).collect::<Result<_>>()?;
-        Ok(Self { branch, downsample: self.downsample.as_ref().map(ConvNorm::folded).transpose()? })
+        Ok(Box::new(Self { branch, downsample: self.downsample.as_ref().map(ConvNorm::folded).transpose()? }))
     }
 }
 
-/// A convolution (from, to) of (kernel, stride) without bias that keeps the size but for its stride, and its batch norm.
+/// A convolution (from, to) of (kernel, stride, groups) without bias that keeps the size but for its stride, and its batch norm.
 fn conv_norm(
     (inputs, outputs): (usize, usize),
-    (kernel, stride): (usize, usize),
+    (kernel, stride, groups): (usize, usize, usize),
     initial_weight: f64,
     relu: bool,
     conv: VarBuilder,
     norm: VarBuilder,
 ) -> Result<ConvNorm> {
     let initial = ConvInitial::KaimingFanOut;
-    let layer = Conv2dConfig { stride, padding: kernel / 2, initial, ..Conv2dConfig::new(kernel) };
+    let layer = Conv2dConfig { stride, padding: kernel / 2, groups, initial, ..Conv2dConfig::new(kernel) };
     let conv = Conv2d::new(inputs, outputs, &layer, conv)?;
     let norm = BatchNorm2d::new(outputs, &BatchNormConfig { initial_weight, ..Default::default() }, norm)?;
     Ok(ConvNorm::new(conv, Some(norm), relu))

@@ -4,9 +4,12 @@
 mod hashed;
 
 use candlewick_encoders::{NetworkConfig, network, networks, stages};
-use hashed::{Hashed, fixture};
+use hashed::{Hashed, fixture, fnv};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+const WHOLE: [&str; 8] =
+    ["resnets", "resnexts", "squeezenets", "alexnet", "vggs", "densenets", "googlenet", "fractalnets"];
 
 fn flatten(prefix: &str, tree: &Value, into: &mut BTreeMap<String, Vec<usize>>) {
     match tree {
@@ -22,27 +25,50 @@ fn flatten(prefix: &str, tree: &Value, into: &mut BTreeMap<String, Vec<usize>>) 
     }
 }
 
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> BTreeMap<String, T> {
+    serde_json::from_slice(&std::fs::read(fixture(&format!("{name}.json"))).unwrap()).unwrap()
+}
+
+/// Names and shapes of a network for a thousand classes, after a look at its stages.
+fn found(name: &str) -> BTreeMap<String, Vec<usize>> {
+    let builder = Hashed { empty: true, ..Default::default() };
+    let config = NetworkConfig { classes: Some(1000), ..Default::default() };
+    network(name, &config, builder.builder()).unwrap();
+    let found = builder.shapes.lock().unwrap().clone();
+    // The stages cover all parameters, and none is empty.
+    let stages = stages(name).unwrap();
+    let under = |parameter: &str, stage: &str| parameter.strip_prefix(stage).is_some_and(|r| r.starts_with('.'));
+    for parameter in found.keys() {
+        assert!(stages.iter().any(|stage| under(parameter, stage)), "{name}: {parameter} is in no stage");
+    }
+    for stage in stages {
+        assert!(found.keys().any(|parameter| under(parameter, stage)), "{name}: {stage} is empty");
+    }
+    found
+}
+
 #[test]
 fn names_and_shapes_are_torchvisions() {
     let mut checked = 0;
-    for family in ["resnets.json", "squeezenets.json"] {
-        let trees: BTreeMap<String, Value> = serde_json::from_slice(&std::fs::read(fixture(family)).unwrap()).unwrap();
-        for (name, tree) in trees {
-            let (mut wanted, builder) = (BTreeMap::new(), Hashed { empty: true, ..Default::default() });
-            flatten("", &tree, &mut wanted);
-            let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-            network(&name, &config, builder.builder()).unwrap();
-            let found = builder.shapes.lock().unwrap().clone();
-            assert!(wanted.len() > 50, "{name}");
-            assert_eq!(found, wanted, "{name}");
-            // The stages cover all parameters, and none is empty.
-            let stages = stages(&name).unwrap();
-            let under =
-                |parameter: &str, stage: &str| parameter.strip_prefix(stage).is_some_and(|r| r.starts_with('.'));
-            assert!(found.keys().all(|parameter| stages.iter().any(|stage| under(parameter, stage))), "{name}");
-            assert!(stages.iter().all(|stage| found.keys().any(|parameter| under(parameter, stage))), "{name}");
-            checked += 1;
+    for (name, tree) in WHOLE.into_iter().flat_map(read::<Value>) {
+        let mut wanted = BTreeMap::new();
+        flatten("", &tree, &mut wanted);
+        assert!(wanted.len() >= 16, "{name}");
+        assert_eq!(found(&name), wanted, "{name}");
+        checked += 1;
+    }
+    for (name, wanted) in read::<BTreeMap<String, String>>("hashes") {
+        let mut lines: BTreeMap<String, String> = BTreeMap::new();
+        for (parameter, shape) in found(&name) {
+            let path: Vec<&str> = parameter.split('.').collect();
+            let part = path[..path.len() - 1].iter().take(2).copied().collect::<Vec<_>>().join(".");
+            *lines.entry(part).or_default() += &format!("{parameter} {shape:?}\n");
         }
+        assert_eq!(lines.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{name}");
+        for (part, lines) in lines {
+            assert_eq!(format!("{:016x}", fnv(&lines)), wanted[&part], "{name}: {part} differs, it is\n{lines}");
+        }
+        checked += 1;
     }
     // All but the convnet, which torchvision does not have.
     assert_eq!(checked, networks().len() - 1);

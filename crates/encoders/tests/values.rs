@@ -4,7 +4,7 @@
 mod hashed;
 
 use candle_core::{Device, Tensor};
-use candlewick_encoders::{NetworkConfig, network};
+use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig, network};
 use candlewick_parameters::{Mode, Rng, SafetensorsFile};
 use hashed::{Hashed, assert_close, digest, fixture, hashed};
 
@@ -12,73 +12,200 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Compares everything that the fixture holds about a network; `tolerance` is that of gradients.
-fn compare(name: &str, height: usize, width: usize, tolerance: f32) {
-    let file = SafetensorsFile::open(fixture("values.safetensors")).unwrap();
-    let wanted = |key: &str| flat(&file.tensor(&format!("{name}.{key}"), &Device::Cpu).unwrap());
-    let weights = Hashed::default();
-    let config = NetworkConfig { classes: Some(10), dropout: 0.0, ..Default::default() };
-    let net = network(name, &config, weights.builder()).unwrap();
-    let (images, prefix) = (hashed::images(height, width), format!("{name}."));
-    let keys = || file.names().filter_map(|key| key.strip_prefix(&prefix));
+/// A network of ten classes on hashed weights, without dropout and drop-path, and what the fixture holds about it.
+struct Case {
+    name: &'static str,
+    file: SafetensorsFile,
+    weights: Hashed,
+    images: Tensor,
+}
 
-    let mut layers = 0;
-    for layer in keys().filter_map(|key| key.strip_prefix("layer.")) {
-        let map = net.layer(layer, &images, &mut Mode::Eval).unwrap();
-        assert_close(layer, &digest(&map), &wanted(&format!("layer.{layer}")), 1e-5);
-        let info = net.layers().iter().find(|info| info.name == layer).unwrap();
-        assert_eq!(map.dim(1).unwrap(), info.channels);
-        layers += 1;
+impl Case {
+    fn new(family: &str, name: &'static str, height: usize, width: usize) -> Self {
+        let file = SafetensorsFile::open(fixture(&format!("values_{family}.safetensors"))).unwrap();
+        Self { name, file, weights: Hashed::default(), images: hashed::images(height, width) }
     }
-    assert!(layers > 0);
-    let logits = net.logits(&images, &mut Mode::Eval).unwrap();
-    assert_close("logits", &flat(&logits), &wanted("logits"), 1e-5);
-    let folded = net.for_inference().unwrap();
-    let inferred = folded.logits(&images, &mut Mode::Eval).unwrap();
-    assert!(!inferred.track_op() && logits.track_op());
-    assert_close("logits for inference", &flat(&inferred), &wanted("logits"), 1e-5);
 
-    if keys().any(|key| key == "train.logits") {
+    fn network(&self, column: Option<usize>) -> Box<dyn Encoder + Send + Sync> {
+        let config = NetworkConfig {
+            classes: Some(10),
+            dropout: Some(0.0),
+            auxiliary_dropout: 0.0,
+            transform_input: true,
+            fractal: FractalConfig { drop_path: 0.0, global_drop_path: 0.0, column },
+            ..Default::default()
+        };
+        network(self.name, &config, self.weights.builder()).unwrap()
+    }
+
+    fn wanted(&self, key: &str) -> Vec<f32> {
+        flat(&self.file.tensor(&format!("{}.{key}", self.name), &Device::Cpu).unwrap())
+    }
+
+    /// The rest of all keys that begin so.
+    fn keys(&self, kind: &str) -> Vec<String> {
+        let prefix = format!("{}.{kind}", self.name);
+        self.file.names().filter_map(|key| key.strip_prefix(&prefix)).map(str::to_owned).collect()
+    }
+
+    fn evaluates(&self, net: &dyn Encoder) {
+        for layer in self.keys("layer.") {
+            let map = net.layer(&layer, &self.images, &mut Mode::Eval).unwrap();
+            assert_close(&layer, &digest(&map), &self.wanted(&format!("layer.{layer}")), 1e-5);
+            let info = net.layers().iter().find(|info| info.name == layer).unwrap();
+            assert_eq!(map.dim(1).unwrap(), info.channels);
+            let height = self.images.dim(2).unwrap() as f64 / info.stride as f64;
+            assert!((map.dim(2).unwrap() as f64 - height).abs() < 2.0, "{layer}");
+        }
+        let logits = net.logits(&self.images, &mut Mode::Eval).unwrap();
+        assert_close("logits", &flat(&logits), &self.wanted("logits"), 1e-5);
+        let classified = net.classified(&self.images, &mut Mode::Eval).unwrap();
+        assert!(flat(&classified.logits) == flat(&logits) && classified.auxiliary.is_empty());
+        let folded = net.for_inference().unwrap();
+        let inferred = folded.logits(&self.images, &mut Mode::Eval).unwrap();
+        assert!(!inferred.track_op() && logits.track_op());
+        assert_close("logits for inference", &flat(&inferred), &self.wanted("logits"), 2e-5);
+        assert_eq!(self.keys("vector.").is_empty(), net.vectors().is_empty());
+        for vector in self.keys("vector.") {
+            let info = net.vectors().iter().find(|info| info.name == vector).unwrap();
+            for net in [net, folded.as_ref()] {
+                let found = net.vector(&vector, &self.images, &mut Mode::Eval).unwrap();
+                assert_eq!(found.dims(), [2, info.size]);
+                assert_close(&vector, &digest(&found), &self.wanted(&format!("vector.{vector}")), 1e-5);
+            }
+        }
+    }
+
+    fn trains(&self, net: &dyn Encoder, tolerance: f32) {
         let mut rng = Rng::derive(1, "train", 0);
-        let logits = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap();
-        assert_close("train.logits", &flat(&logits), &wanted("train.logits"), 1e-4);
-        let factors: Vec<f32> = hashed("loss", logits.elem_count()).map(|v| v as f32).collect();
-        let factors = Tensor::from_vec(factors, logits.shape(), &Device::Cpu).unwrap();
-        let gradients = (logits * factors).unwrap().sum_all().unwrap().backward().unwrap();
-        for key in keys().filter_map(|key| key.strip_prefix("gradient.")) {
-            let gradient = gradients.get(weights.variable(key).as_tensor()).expect(key);
-            assert_close(key, &digest(gradient), &wanted(&format!("gradient.{key}")), tolerance);
+        let found = net.classified(&self.images, &mut Mode::Train(&mut rng)).unwrap();
+        assert_close("train.logits", &flat(&found.logits), &self.wanted("train.logits"), 1e-4);
+        assert_eq!(found.auxiliary.len(), self.keys("train.auxiliary.").len());
+        let mut loss = weighted("loss", &found.logits);
+        for (number, logits) in found.auxiliary.iter().enumerate() {
+            let key = format!("train.auxiliary.{number}");
+            assert_close(&key, &flat(logits), &self.wanted(&key), 1e-4);
+            loss = (loss + (weighted(&format!("loss{number}"), logits) * 0.3).unwrap()).unwrap();
         }
-        for key in keys().filter_map(|key| key.strip_prefix("statistic.")) {
-            assert_close(key, &digest(weights.variable(key).as_tensor()), &wanted(&format!("statistic.{key}")), 1e-5);
+        let gradients = loss.backward().unwrap();
+        for key in self.keys("gradient.") {
+            let gradient = gradients.get(self.weights.variable(&key).as_tensor()).expect(&key);
+            assert_close(&key, &digest(gradient), &self.wanted(&format!("gradient.{key}")), tolerance);
         }
+        for key in self.keys("statistic.") {
+            let found = digest(self.weights.variable(&key).as_tensor());
+            assert_close(&key, &found, &self.wanted(&format!("statistic.{key}")), 1e-5);
+        }
+    }
+}
+
+/// The sum of the logits times hashed factors.
+fn weighted(name: &str, logits: &Tensor) -> Tensor {
+    let factors: Vec<f32> = hashed(name, logits.elem_count()).map(|v| v as f32).collect();
+    let factors = Tensor::from_vec(factors, logits.shape(), &Device::Cpu).unwrap();
+    (logits * factors).unwrap().sum_all().unwrap()
+}
+
+/// Compares everything that the fixture holds about a network; `tolerance` is that of gradients.
+fn compare(family: &str, name: &'static str, height: usize, width: usize, tolerance: f32) {
+    let case = Case::new(family, name, height, width);
+    let net = case.network(None);
+    case.evaluates(net.as_ref());
+    if !case.keys("train.").is_empty() {
+        case.trains(net.as_ref(), tolerance);
     }
 }
 
 #[test]
 fn resnet18_is_torchvisions() {
-    compare("resnet18", 64, 96, 1e-3);
+    compare("resnets", "resnet18", 64, 96, 1e-3);
 }
 
 #[test]
 fn resnet50_is_torchvisions() {
     // Fifty batch norms over twelve values a channel magnify rounding: PyTorch's own float32 is off by 2e-2 here.
-    compare("resnet50", 64, 96, 1e-2);
+    compare("resnets", "resnet50", 64, 96, 1e-2);
 }
 
 #[test]
 fn the_other_resnets_are_torchvisions() {
     for name in ["resnet34", "resnet101", "resnet152"] {
-        compare(name, 64, 64, 1e-3);
+        compare("resnets", name, 64, 64, 1e-3);
     }
 }
 
 #[test]
-fn squeezenet_is_torchvisions() {
-    compare("squeezenet1_1", 70, 64, 1e-3);
+fn resnext50_is_torchvisions() {
+    compare("resnexts", "resnext50_32x4d", 64, 96, 1e-2);
+}
+
+#[test]
+fn wide_resnet50_is_torchvisions() {
+    compare("resnexts", "wide_resnet50_2", 64, 96, 1e-2);
+}
+
+#[test]
+fn the_other_resnexts_and_wide_resnets_are_torchvisions() {
+    for name in ["resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"] {
+        compare("resnexts", name, 32, 64, 1e-3);
+    }
+}
+
+#[test]
+fn squeezenets_are_torchvisions() {
+    compare("squeezenets", "squeezenet1_1", 70, 64, 1e-3);
+    compare("squeezenets", "squeezenet1_0", 70, 64, 1e-3);
+}
+
+#[test]
+fn alexnet_is_torchvisions() {
+    compare("alexnet", "alexnet", 70, 100, 1e-3);
+}
+
+#[test]
+fn vggs_are_torchvisions() {
+    compare("vggs", "vgg11", 32, 64, 1e-3);
+    compare("vggs", "vgg11_bn", 64, 64, 1e-3);
+    compare("vggs", "vgg19", 32, 64, 1e-3);
+    for name in ["vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19_bn"] {
+        compare("vggs", name, 32, 32, 1e-3);
+    }
+}
+
+#[test]
+fn densenet121_is_torchvisions() {
+    compare("densenets", "densenet121", 64, 96, 1e-2);
+}
+
+#[test]
+fn the_other_densenets_are_torchvisions() {
+    for name in ["densenet161", "densenet169", "densenet201"] {
+        compare("densenets", name, 64, 64, 1e-3);
+    }
+}
+
+#[test]
+fn googlenet_is_torchvisions_with_its_auxiliary_heads() {
+    compare("googlenet", "googlenet", 64, 96, 1e-2);
+}
+
+#[test]
+fn fractalnets_are_pytorchs_whole_and_column_by_column() {
+    for (name, columns, width) in [("fractalnet20", 3, 64), ("fractalnet40", 4, 32)] {
+        compare("fractalnets", name, 32, width, 1e-2);
+        let case = Case::new("fractalnets", name, 32, width);
+        for column in 1..=columns {
+            let net = case.network(Some(column));
+            for net in [&net, &net.for_inference().unwrap()] {
+                let logits = net.logits(&case.images, &mut Mode::Eval).unwrap();
+                let key = format!("column.{column}");
+                assert_close(&key, &flat(&logits), &case.wanted(&key), 2e-5);
+            }
+        }
+    }
 }
 
 #[test]
 fn convnet_is_pytorchs() {
-    compare("convnet", 64, 64, 1e-3);
+    compare("convnet", "convnet", 64, 64, 1e-3);
 }

@@ -1,0 +1,42 @@
+//! AlexNet: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks".
+//!
+//! Five convolutions with ReLU and three max-pools, then fc6, fc7 and fc8 with dropout before fc6 and fc7. As in torchvision
+//! it has the widths of Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks": one column, no
+//! groups, no local response normalisation. Layers are `features.1` to `features.12`, vectors `classifier.2` (fc6) and
+//! `classifier.5` (fc7).
+
+use crate::fully_connected::as_pytorch;
+use crate::layers::ConvInitial;
+use crate::network::Row;
+use crate::plain::{Layer, Plain};
+
+/// Channels, kernel, stride and padding of a convolution.
+const fn conv(channels: usize, kernel_size: usize, stride: usize, padding: usize) -> Layer {
+    Layer::Conv { channels, kernel_size, stride, padding }
+}
+
+const TABLE: [Layer; 8] = [
+    conv(64, 11, 4, 2),
+    Layer::Pool(3),
+    conv(192, 5, 1, 2),
+    Layer::Pool(3),
+    conv(384, 3, 1, 1),
+    conv(256, 3, 1, 1),
+    conv(256, 3, 1, 1),
+    Layer::Pool(3),
+];
+
+pub(crate) fn rows() -> Vec<Row> {
+    let plan = Plain {
+        name: "alexnet",
+        layers: TABLE.to_vec(),
+        batch_norm: false,
+        initial: ConvInitial::FanIn,
+        grid: 6,
+        vectors: ["classifier.2", "classifier.5"],
+        dropped: [true, true, false],
+        linear_initial: as_pytorch,
+        head: &["classifier.1", "classifier.4", "classifier.6"],
+    };
+    vec![plan.row()]
+}

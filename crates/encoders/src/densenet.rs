@@ -1,0 +1,192 @@
+//! DenseNet: Huang et al. 2017, "Densely connected convolutional networks" (DenseNet-BC).
+//!
+//! Layer ℓ of a block reads the maps of all layers before it, x_ℓ = H([x_0, …, x_{ℓ−1}]), where H is batch norm, ReLU, 1×1
+//! convolution to 4k channels, batch norm, ReLU and 3×3 convolution to k channels. A transition halves channels and map.
+//! The last layer, `features.norm5`, is meant with the ReLU that follows it.
+
+use crate::head::Head;
+use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Layers, Network, Part, Sequence};
+use candle_core::Result;
+use candlewick_kernels::pool::Pool2d;
+use candlewick_parameters::{Initial, Mode, VarBuilder};
+
+/// A row of the paper's table 1.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    name: &'static str,
+    /// The channels k that each layer adds.
+    growth: usize,
+    /// The layers of each block.
+    depths: [usize; 4],
+    /// The channels before the first block.
+    first: usize,
+}
+
+const TABLE: [Plan; 4] = [
+    Plan { name: "densenet121", growth: 32, depths: [6, 12, 24, 16], first: 64 },
+    Plan { name: "densenet161", growth: 48, depths: [6, 12, 36, 24], first: 96 },
+    Plan { name: "densenet169", growth: 32, depths: [6, 12, 32, 32], first: 64 },
+    Plan { name: "densenet201", growth: 32, depths: [6, 12, 48, 32], first: 64 },
+];
+
+/// The parts of any DenseNet before its head.
+const STAGES: [&str; 10] = [
+    "conv0",
+    "norm0",
+    "denseblock1",
+    "transition1",
+    "denseblock2",
+    "transition2",
+    "denseblock3",
+    "transition3",
+    "denseblock4",
+    "norm5",
+];
+
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |plan: Plan| {
+        let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
+        Row::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb))
+    };
+    TABLE.map(row).into()
+}
+
+fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let (mut layers, features) = (Layers::default(), vb.pp("features"));
+    let (mut channels, mut stride) = (plan.first, 4);
+    let mut stem = Sequence::default();
+    let norm = norm(channels, features.pp("norm0"))?;
+    stem.push(ConvNorm::new(conv((3, channels), 7, 2, features.pp("conv0"))?, Some(norm), true));
+    stem.push(Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
+    layers.push("features.pool0", channels, stride, stem);
+    for (index, depth) in plan.depths.into_iter().enumerate() {
+        let name = format!("denseblock{}", index + 1);
+        let block = DenseBlock::new(channels, plan.growth, depth, config.dropout.unwrap_or(0.0), features.pp(&name))?;
+        channels += depth * plan.growth;
+        layers.push(format!("features.{name}"), channels, stride, block);
+        if index + 1 < plan.depths.len() {
+            let name = format!("transition{}", index + 1);
+            let transition = Transition::new(channels, features.pp(&name))?;
+            (channels, stride) = (channels / 2, 2 * stride);
+            layers.push(format!("features.{name}"), channels, stride, transition);
+        }
+    }
+    layers.push("features.norm5", channels, stride, NormRelu(self::norm(channels, features.pp("norm5"))?));
+    let initial = |inputs| (Initial::fan_in(inputs), Initial::Constant(0.0));
+    Ok(Network::new(plan.name, layers, Head::linear(channels, ("classifier", 0.0), initial, config, vb)?))
+}
+
+/// Batch norm and ReLU that no convolution precedes, so that there is nothing to fold them into.
+#[derive(Clone, Debug)]
+struct NormRelu(BatchNorm2d);
+
+impl NormRelu {
+    fn detached(&self) -> Result<Self> {
+        Ok(Self(self.0.detached()?))
+    }
+}
+
+impl Part for NormRelu {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.0.forward(xs, None, true, mode)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(self.detached()?))
+    }
+}
+
+/// Layers that each read what all before them gave.
+#[derive(Debug)]
+struct DenseBlock(Vec<DenseLayer>);
+
+#[derive(Debug)]
+struct DenseLayer {
+    first: NormRelu,
+    /// To 4k channels, with the second batch norm and ReLU.
+    bottleneck: ConvNorm,
+    /// To k channels.
+    last: ConvNorm,
+    dropout: f64,
+}
+
+impl DenseBlock {
+    fn new(channels: usize, growth: usize, depth: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
+        let layer = |index: usize| {
+            let (vb, inputs, width) =
+                (vb.pp(format!("denselayer{}", index + 1)), channels + index * growth, 4 * growth);
+            let first = NormRelu(norm(inputs, member(&vb, "norm", 1))?);
+            let conv1 = conv((inputs, width), 1, 1, member(&vb, "conv", 1))?;
+            let norm2 = norm(width, member(&vb, "norm", 2))?;
+            let conv2 = conv((width, growth), 3, 1, member(&vb, "conv", 2))?;
+            let bottleneck = ConvNorm::new(conv1, Some(norm2), true);
+            Ok(DenseLayer { first, bottleneck, last: ConvNorm::new(conv2, None, false), dropout })
+        };
+        Ok(Self((0..depth).map(layer).collect::<Result<_>>()?))
+    }
+}
+
+impl Part for DenseBlock {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        let mut maps = xs.clone();
+        for layer in &self.0 {
+            let xs = layer.bottleneck.forward(&layer.first.forward(&maps, mode)?, mode)?;
+            let new = layer.last.forward(&xs, mode)?.dropout(layer.dropout, mode)?;
+            maps = Map::beside(&[maps, new])?;
+        }
+        Ok(maps)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        let layer = |layer: &DenseLayer| {
+            let (bottleneck, last) = (layer.bottleneck.folded()?, layer.last.folded()?);
+            Ok(DenseLayer { first: layer.first.detached()?, bottleneck, last, dropout: 0.0 })
+        };
+        Ok(Box::new(Self(self.0.iter().map(layer).collect::<Result<_>>()?)))
+    }
+}
+
+/// Batch norm, ReLU, a 1×1 convolution to half the channels, and the mean of each 2×2 window.
+#[derive(Debug)]
+struct Transition {
+    norm: NormRelu,
+    conv: ConvNorm,
+}
+
+impl Transition {
+    fn new(channels: usize, vb: VarBuilder) -> Result<Self> {
+        let conv = conv((channels, channels / 2), 1, 1, vb.pp("conv"))?;
+        Ok(Self { norm: NormRelu(norm(channels, vb.pp("norm"))?), conv: ConvNorm::new(conv, None, false) })
+    }
+}
+
+impl Part for Transition {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        // The mean of a product is the product of the mean, with a quarter of the work.
+        let means = self.norm.forward(xs, mode)?.avg_pool(&Pool2d::new((2, 2), (2, 2)))?;
+        self.conv.forward(&means, mode)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(Self { norm: self.norm.detached()?, conv: self.conv.folded()? }))
+    }
+}
+
+/// Where a layer's parameters are: `norm1`, or `norm.1` as in torchvision's older checkpoints, which it still publishes.
+fn member<'a>(vb: &VarBuilder<'a>, kind: &str, number: usize) -> VarBuilder<'a> {
+    let older = vb.pp(kind).pp(number);
+    if older.contains_tensor("weight") { older } else { vb.pp(format!("{kind}{number}")) }
+}
+
+fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: VarBuilder) -> Result<Conv2d> {
+    let initial = ConvInitial::KaimingFanIn;
+    let layer = Conv2dConfig { stride, padding: kernel / 2, initial, ..Conv2dConfig::new(kernel) };
+    Conv2d::new(inputs, outputs, &layer, vb)
+}
+
+fn norm(channels: usize, vb: VarBuilder) -> Result<BatchNorm2d> {
+    BatchNorm2d::new(channels, &BatchNormConfig::default(), vb)
+}

@@ -1,0 +1,227 @@
+//! FractalNet: Larsson et al. 2017, "FractalNet: ultra-deep neural networks without residuals".
+//!
+//! A block expands by the rule f_1(z) = conv(z), f_{C+1}(z) = (f_C ∘ f_C)(z) ⊕ conv(z), where ⊕ is the mean of all columns
+//! that meet there. Unrolled it has C columns; column c, counted from 1, has 2^(c−1) convolutions, each with batch norm and
+//! ReLU. A 2×2 max-pool closes each block. Names are `block1.column2.0.conv.weight`, `block1.column2.0.bn.weight` … and
+//! `fc`; layers are `block1`, `pool1`, `block2` …
+//!
+//! In training, drop-path chooses anew for each batch: half of the time one column alone, the same through the whole network
+//! (global), else each join leaves out each of its inputs with some probability, but never all (local). What no path needs
+//! is not computed. Dropout, growing from block to block, is between convolution and batch norm.
+
+use crate::encoder::LayerInfo;
+use crate::fully_connected::as_pytorch;
+use crate::head::Head;
+use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Body, Network};
+use candle_core::Result;
+use candlewick_kernels::pool::Pool2d;
+use candlewick_parameters::{Mode, VarBuilder};
+use serde::{Deserialize, Serialize};
+
+/// Names, and the number of columns C: with five blocks the deepest paths have 5 · 2^(C−1) convolutions.
+const TABLE: [(&str, usize); 2] = [("fractalnet20", 3), ("fractalnet40", 4)];
+
+/// The channels of each block.
+const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
+
+/// Which paths of a FractalNet a pass takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FractalConfig {
+    /// The probability in training that a join leaves out an input (local drop-path).
+    pub drop_path: f64,
+    /// The share of training batches that take one column alone (global drop-path).
+    pub global_drop_path: f64,
+    /// The column that is taken alone in every pass, counted from 1, the shallowest; `None` takes all.
+    pub column: Option<usize>,
+}
+
+impl Default for FractalConfig {
+    /// The paper's: 0.15, one half, all columns.
+    fn default() -> Self {
+        Self { drop_path: 0.15, global_drop_path: 0.5, column: None }
+    }
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |(name, columns)| {
+        let stages = (1..=CHANNELS.len()).map(|number| format!("block{number}")).collect();
+        Row::new(name, stages, &["fc"], move |config, vb| build(name, columns, config, vb))
+    };
+    TABLE.map(row).into()
+}
+
+fn build(name: &'static str, columns: usize, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let paths = config.fractal.clone();
+    let outside = |share: f64| !(0.0..=1.0).contains(&share);
+    if paths.column.is_some_and(|column| !(1..=columns).contains(&column)) {
+        candle_core::bail!("{name}: has columns 1 to {columns}, fractal.column is {:?}", paths.column)
+    }
+    if outside(paths.drop_path) || outside(paths.global_drop_path) {
+        candle_core::bail!("{name}: wants shares from 0 to 1 for drop-path, got {paths:?}")
+    }
+    let (most, last) = (config.dropout.unwrap_or(0.4), CHANNELS.len() - 1);
+    let (mut infos, mut blocks, mut inputs) = (Vec::new(), Vec::new(), 3);
+    for (index, channels) in CHANNELS.into_iter().enumerate() {
+        let (block, dropout) = (format!("block{}", index + 1), most * index as f64 / last as f64);
+        blocks.push(Block::new((inputs, channels), columns, dropout, vb.pp(&block))?);
+        infos.push(LayerInfo::new(block, channels, 1 << index));
+        infos.push(LayerInfo::new(format!("pool{}", index + 1), channels, 2 << index));
+        inputs = channels;
+    }
+    let head = Head::linear(inputs, ("fc", 0.0), as_pytorch, config, vb)?;
+    Ok(Network::with_body(name, infos, Box::new(Blocks { blocks, columns, paths }), head))
+}
+
+/// Which inputs the joins of one pass take.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    All,
+    /// One column, counted from 0, alone.
+    Column(usize),
+    /// All but those left out with this probability.
+    Local(f64),
+}
+
+impl Route {
+    /// Whether a join takes each of the columns from `first` on, at least one of them.
+    fn taken(self, first: usize, columns: usize, mode: &mut Mode) -> Vec<bool> {
+        let mut taken = vec![true; columns - first];
+        match (self, mode) {
+            (Route::Column(column), _) => {
+                taken.iter_mut().enumerate().for_each(|(index, taken)| *taken = first + index == column);
+            }
+            (Route::Local(probability), Mode::Train(rng)) => {
+                taken.iter_mut().for_each(|taken| *taken = !rng.chance(probability));
+                if !taken.contains(&true) {
+                    taken[rng.below(columns - first)] = true;
+                }
+            }
+            _ => {}
+        }
+        taken
+    }
+}
+
+#[derive(Debug)]
+struct Blocks {
+    blocks: Vec<Block>,
+    columns: usize,
+    paths: FractalConfig,
+}
+
+impl Blocks {
+    fn route(&self, mode: &mut Mode) -> Route {
+        match (self.paths.column, mode) {
+            (Some(column), _) => Route::Column(column - 1),
+            (None, Mode::Eval) => Route::All,
+            (None, Mode::Train(rng)) => match rng.chance(self.paths.global_drop_path) {
+                true => Route::Column(rng.below(self.columns)),
+                false => Route::Local(self.paths.drop_path),
+            },
+        }
+    }
+}
+
+impl Body for Blocks {
+    fn forward(&self, mut xs: Map, last: usize, visit: &mut dyn FnMut(usize, &Map), mode: &mut Mode) -> Result<Map> {
+        let route = self.route(mode);
+        for number in 0..=last {
+            xs = match self.blocks.get(number / 2) {
+                Some(block) if number % 2 == 0 => block.join((0, 0), &xs, route, mode)?,
+                _ => xs.max_pool(&Pool2d::new((2, 2), (2, 2)))?,
+            };
+            visit(number, &xs);
+        }
+        Ok(xs)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Body>> {
+        let blocks = self.blocks.iter().map(|block| block.folded(self.paths.column)).collect::<Result<_>>()?;
+        // What is left of a pass in training is what a pass in evaluation is: all columns, or the chosen one.
+        let paths = FractalConfig { drop_path: 0.0, global_drop_path: 0.0, ..self.paths };
+        Ok(Box::new(Self { blocks, columns: self.columns, paths }))
+    }
+}
+
+/// The columns of a block, the shallowest first.
+#[derive(Debug)]
+struct Block(Vec<Vec<ConvNorm>>);
+
+impl Block {
+    fn new((inputs, outputs): (usize, usize), columns: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
+        let conv_norm = |column: usize, number: usize| {
+            let vb = vb.pp(format!("column{}", column + 1)).pp(number);
+            let initial = ConvInitial::Xavier;
+            let layer = Conv2dConfig { padding: 1, initial, ..Conv2dConfig::new(3) };
+            let conv = Conv2d::new(if number == 0 { inputs } else { outputs }, outputs, &layer, vb.pp("conv"))?;
+            let norm = BatchNorm2d::new(outputs, &BatchNormConfig::default(), vb.pp("bn"))?;
+            Ok(ConvNorm::new(conv, Some(norm), true).with_dropout(dropout))
+        };
+        let column = |column: usize| (0..1 << column).map(|number| conv_norm(column, number)).collect();
+        Ok(Self((0..columns).map(column).collect::<Result<_>>()?))
+    }
+
+    /// The join of the columns from `first` on, over the stretch that convolution `number` of that column spans.
+    fn join(&self, (first, number): (usize, usize), xs: &Map, route: Route, mode: &mut Mode) -> Result<Map> {
+        let taken = route.taken(first, self.0.len(), mode);
+        Map::joined(&self.branches((first, number), xs, &taken, route, mode)?)
+    }
+
+    /// What the join takes: the convolution itself, and the deeper columns, which join once half-way.
+    fn branches(
+        &self,
+        (first, number): (usize, usize),
+        xs: &Map,
+        taken: &[bool],
+        route: Route,
+        mode: &mut Mode,
+    ) -> Result<Vec<Map>> {
+        let (mut maps, Some((own, deeper))) = (Vec::new(), taken.split_first()) else { return Ok(Vec::new()) };
+        if *own {
+            maps.push(self.0[first][number].forward(xs, mode)?);
+        }
+        if deeper.contains(&true) {
+            let half_way = self.join((first + 1, 2 * number), xs, route, mode)?;
+            maps.extend(self.branches((first + 1, 2 * number + 1), &half_way, deeper, route, mode)?);
+        }
+        Ok(maps)
+    }
+
+    /// Only the chosen column, if one is.
+    fn folded(&self, chosen: Option<usize>) -> Result<Self> {
+        let needed = |index: usize| chosen.is_none_or(|column| column == index + 1);
+        let column = |(index, column): (usize, &Vec<ConvNorm>)| {
+            let convolutions = column.iter().filter(|_| needed(index));
+            convolutions.map(ConvNorm::folded).collect::<Result<_>>()
+        };
+        Ok(Self(self.0.iter().enumerate().map(column).collect::<Result<_>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candlewick_parameters::Rng;
+
+    #[test]
+    fn joins_leave_out_as_many_inputs_as_wanted_and_never_all() {
+        let mut rng = Rng::derive(1, "joins", 0);
+        let mut counts = [0usize; 4];
+        for _ in 0..20_000 {
+            let taken = Route::Local(0.5).taken(1, 4, &mut Mode::Train(&mut rng));
+            assert_eq!(taken.len(), 3);
+            counts[taken.iter().filter(|taken| **taken).count()] += 1;
+        }
+        // One of eight draws leaves out all three; then one comes back.
+        for (count, wanted) in counts.into_iter().zip([0.0, 0.5, 0.375, 0.125]) {
+            assert!((count as f64 / 20_000.0 - wanted).abs() < 0.015, "{counts:?}");
+        }
+        assert_eq!(Route::Column(2).taken(1, 4, &mut Mode::Eval), [false, true, false]);
+        assert_eq!(Route::Local(1.0).taken(0, 3, &mut Mode::Eval), [true; 3]);
+        assert_eq!(Route::Local(1.0).taken(3, 4, &mut Mode::Train(&mut rng)), [true]);
+    }
+}

@@ -1,0 +1,193 @@
+//! GoogLeNet: Szegedy et al. 2014, "Going deeper with convolutions", with batch norm as torchvision has it.
+//!
+//! An inception module computes side by side a 1×1 convolution, a 3×3 behind a 1×1, another 3×3 behind a 1×1 (5×5 in the
+//! paper; torchvision's weights have 3×3), and a 1×1 behind a max-pool. Two auxiliary heads, `aux1` on `inception4a` and `aux2`
+//! on `inception4d`, help training; [`crate::Encoder::classified`] gives their logits. A fresh normal value is not truncated:
+//! torchvision does so at 200 standard deviations.
+
+use crate::fully_connected::{FullyConnected, Hidden, Plan};
+use crate::head::{Head, keep};
+use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::map::Map;
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Layers, Network, Part, Sequence};
+use candle_core::Result;
+use candlewick_kernels::pool::Pool2d;
+use candlewick_parameters::{Initial, Mode, VarBuilder};
+
+const NAME: &str = "googlenet";
+
+/// A row of the paper's table 1, with torchvision's name.
+#[derive(Clone, Copy, Debug)]
+enum Layer {
+    /// A convolution of (channels, kernel, stride).
+    Conv(&'static str, (usize, usize, usize)),
+    /// A max-pool of this side and stride 2, whose last window may reach over the edge.
+    Pool(&'static str, usize),
+    /// The channels of the 1×1; before and after the 3×3; before and after the "5×5"; after the pool.
+    Inception(&'static str, [usize; 6]),
+}
+
+const TABLE: [Layer; 16] = [
+    Layer::Conv("conv1", (64, 7, 2)),
+    Layer::Pool("maxpool1", 3),
+    Layer::Conv("conv2", (64, 1, 1)),
+    Layer::Conv("conv3", (192, 3, 1)),
+    Layer::Pool("maxpool2", 3),
+    Layer::Inception("inception3a", [64, 96, 128, 16, 32, 32]),
+    Layer::Inception("inception3b", [128, 128, 192, 32, 96, 64]),
+    Layer::Pool("maxpool3", 3),
+    Layer::Inception("inception4a", [192, 96, 208, 16, 48, 64]),
+    Layer::Inception("inception4b", [160, 112, 224, 24, 64, 64]),
+    Layer::Inception("inception4c", [128, 128, 256, 24, 64, 64]),
+    Layer::Inception("inception4d", [112, 144, 288, 32, 64, 64]),
+    Layer::Inception("inception4e", [256, 160, 320, 32, 128, 128]),
+    Layer::Pool("maxpool4", 2),
+    Layer::Inception("inception5a", [256, 160, 320, 32, 128, 128]),
+    Layer::Inception("inception5b", [384, 192, 384, 48, 128, 128]),
+];
+
+/// The auxiliary heads, and the layers that they read with their channels.
+const AUXILIARY: [(&str, &str, usize); 2] = [("aux1", "inception4a", 512), ("aux2", "inception4d", 528)];
+
+/// What a file holds of an auxiliary head.
+const AUXILIARY_PARAMETERS: [&str; 9] = [
+    "conv.conv.weight",
+    "conv.bn.weight",
+    "conv.bn.bias",
+    "conv.bn.running_mean",
+    "conv.bn.running_var",
+    "fc1.weight",
+    "fc1.bias",
+    "fc2.weight",
+    "fc2.bias",
+];
+
+pub(crate) fn rows() -> Vec<Row> {
+    let stage = |layer: &Layer| match layer {
+        Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
+        Layer::Pool(..) => None,
+    };
+    vec![Row::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build)]
+}
+
+fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let mut layers = Layers::default();
+    let (mut channels, mut total) = (3, 1);
+    for layer in TABLE {
+        match layer {
+            Layer::Conv(name, (outputs, kernel, stride)) => {
+                let mut part = Sequence::default();
+                if channels == 3 && config.transform_input {
+                    part.push(TransformInput);
+                }
+                part.push(conv((channels, outputs), kernel, stride, vb.pp(name))?);
+                (channels, total) = (outputs, total * stride);
+                layers.push(name, channels, total, part);
+            }
+            Layer::Pool(name, side) => {
+                total *= 2;
+                layers.push(name, channels, total, Pool2d { ceil_mode: true, ..Pool2d::new((side, side), (2, 2)) });
+            }
+            Layer::Inception(name, plan) => {
+                let module = Inception::new(channels, plan, vb.pp(name))?;
+                channels = plan[0] + plan[2] + plan[4] + plan[5];
+                layers.push(name, channels, total, module);
+            }
+        }
+    }
+    let auxiliary = auxiliary(&layers, config, &vb)?;
+    let head = Head::linear(channels, ("fc", config.dropout.unwrap_or(0.2)), initial, config, vb)?;
+    Ok(Network::new(NAME, layers, head).with_auxiliary(auxiliary))
+}
+
+/// The auxiliary heads that are wanted; of those that are not, what the file holds stays in the store.
+fn auxiliary(layers: &Layers, config: &NetworkConfig, vb: &VarBuilder) -> Result<Vec<(usize, FullyConnected)>> {
+    let mut heads = Vec::new();
+    for (name, layer, channels) in AUXILIARY {
+        let vb = vb.pp(name);
+        if config.classes.is_none() || !config.auxiliary {
+            if AUXILIARY_PARAMETERS.iter().all(|parameter| vb.contains_tensor(parameter)) {
+                keep(&vb, &AUXILIARY_PARAMETERS)?;
+            }
+            continue;
+        }
+        let reduced = conv((channels, 128), 1, 1, vb.pp("conv"))?;
+        let hidden = [Hidden { name: "fc1", vector: "fc1", size: 1024, dropout: 0.0 }];
+        let plan = Plan { grid: 4, hidden: &hidden, last: ("fc2", config.auxiliary_dropout), initial };
+        let head = FullyConnected::new(128, &plan, config, vb)?;
+        heads.extend(layers.number(layer).zip(head.map(|head| head.after(reduced))));
+    }
+    Ok(heads)
+}
+
+fn initial(inputs: usize) -> (Initial, Initial) {
+    (Initial::Normal(0.01), Initial::fan_in(inputs))
+}
+
+/// A convolution that keeps the size but for its stride, with batch norm and ReLU: `conv` and `bn`.
+fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: VarBuilder) -> Result<ConvNorm> {
+    let initial = ConvInitial::Normal(0.01);
+    let layer = Conv2dConfig { stride, padding: kernel / 2, initial, ..Conv2dConfig::new(kernel) };
+    let conv = Conv2d::new(inputs, outputs, &layer, vb.pp("conv"))?;
+    let norm = BatchNorm2d::new(outputs, &BatchNormConfig { eps: 1e-3, ..Default::default() }, vb.pp("bn"))?;
+    Ok(ConvNorm::new(conv, Some(norm), true))
+}
+
+/// From pictures normalised as for ImageNet to values from −1 to 1, as torchvision's weights were trained on.
+#[derive(Debug)]
+struct TransformInput;
+
+impl Part for TransformInput {
+    fn forward(&self, xs: &Map, _: &mut Mode) -> Result<Map> {
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        xs.scaled(&std.map(|std| std / 0.5), &mean.map(|mean| (mean - 0.5) / 0.5))
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(Self))
+    }
+}
+
+/// Four branches side by side.
+#[derive(Debug)]
+struct Inception {
+    branches: [Vec<ConvNorm>; 4],
+}
+
+impl Inception {
+    fn new(channels: usize, plan: [usize; 6], vb: VarBuilder) -> Result<Self> {
+        let [one, to_three, three, to_five, five, pooled] = plan;
+        let behind = |name: &str, reduced, outputs| {
+            let vb = vb.pp(name);
+            Ok::<_, candle_core::Error>(vec![
+                conv((channels, reduced), 1, 1, vb.pp(0))?,
+                conv((reduced, outputs), 3, 1, vb.pp(1))?,
+            ])
+        };
+        let branches = [
+            vec![conv((channels, one), 1, 1, vb.pp("branch1"))?],
+            behind("branch2", to_three, three)?,
+            behind("branch3", to_five, five)?,
+            vec![conv((channels, pooled), 1, 1, vb.pp("branch4").pp(1))?],
+        ];
+        Ok(Self { branches })
+    }
+}
+
+impl Part for Inception {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        let pooled = xs.max_pool(&Pool2d { padding: (1, 1), ceil_mode: true, ..Pool2d::new((3, 3), (1, 1)) })?;
+        let mut maps = Vec::with_capacity(4);
+        for (branch, xs) in self.branches.iter().zip([xs, xs, xs, &pooled]) {
+            maps.push(branch.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs, mode))?);
+        }
+        Map::beside(&maps)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        let folded = |branch: &Vec<ConvNorm>| branch.iter().map(ConvNorm::folded).collect::<Result<Vec<_>>>();
+        let [a, b, c, d] = &self.branches;
+        Ok(Box::new(Self { branches: [folded(a)?, folded(b)?, folded(c)?, folded(d)?] }))
+    }
+}

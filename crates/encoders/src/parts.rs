@@ -1,0 +1,202 @@
+//! What every network is put together from: parts in a row, named layers, and a head.
+
+use crate::encoder::{Classified, Encoder, LayerInfo, VectorInfo, no_head, no_vector, position};
+use crate::fully_connected::FullyConnected;
+use crate::head::Head;
+use crate::layers::ConvNorm;
+use crate::map::Map;
+use candle_core::{Result, Tensor};
+use candlewick_kernels::pool::Pool2d;
+use candlewick_parameters::Mode;
+use std::fmt::Debug;
+
+/// A piece of a network: a map in, a map out.
+pub(crate) trait Part: Debug + Send + Sync {
+    /// (N, C, h, w) → (N, O, h', w').
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map>;
+
+    /// The same function in evaluation, batch norm folded where it can be, without gradients.
+    fn folded(&self) -> Result<Box<dyn Part>>;
+}
+
+impl Part for ConvNorm {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        ConvNorm::forward(self, xs, mode)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(ConvNorm::folded(self)?))
+    }
+}
+
+/// The largest value of each window.
+impl Part for Pool2d {
+    fn forward(&self, xs: &Map, _: &mut Mode) -> Result<Map> {
+        xs.max_pool(self)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(*self))
+    }
+}
+
+/// All of a network up to its map: as many steps as the network has layers, each giving the map of one.
+pub(crate) trait Body: Debug + Send + Sync {
+    /// The map of layer `last`; `visit` sees the map of every layer on the way, with its number.
+    fn forward(&self, xs: Map, last: usize, visit: &mut dyn FnMut(usize, &Map), mode: &mut Mode) -> Result<Map>;
+
+    /// The same function in evaluation, batch norm folded where it can be, without gradients.
+    fn folded(&self) -> Result<Box<dyn Body>>;
+}
+
+/// Parts one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Sequence(Vec<Box<dyn Part>>);
+
+impl Sequence {
+    pub(crate) fn push(&mut self, part: impl Part + 'static) {
+        self.0.push(Box::new(part));
+    }
+
+    fn all_folded(&self) -> Result<Self> {
+        Ok(Self(self.0.iter().map(|part| part.folded()).collect::<Result<_>>()?))
+    }
+}
+
+impl Part for Sequence {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.0.iter().try_fold(xs.clone(), |xs, part| part.forward(&xs, mode))
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(self.all_folded()?))
+    }
+}
+
+impl Body for Sequence {
+    fn forward(&self, mut xs: Map, last: usize, visit: &mut dyn FnMut(usize, &Map), mode: &mut Mode) -> Result<Map> {
+        for (number, part) in self.0.iter().enumerate().take(last + 1) {
+            xs = part.forward(&xs, mode)?;
+            visit(number, &xs);
+        }
+        Ok(xs)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Body>> {
+        Ok(Box::new(self.all_folded()?))
+    }
+}
+
+/// The layers of a network while it is built: each part with its name, and what its map is like.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    infos: Vec<LayerInfo>,
+    parts: Sequence,
+}
+
+impl Layers {
+    /// The next part, whose map has so many channels, and positions that stand for `stride` pixels.
+    pub(crate) fn push(&mut self, name: impl Into<String>, channels: usize, stride: usize, part: impl Part + 'static) {
+        self.infos.push(LayerInfo::new(name, channels, stride));
+        self.parts.push(part);
+    }
+
+    /// The number of the layer of this name, if there is one.
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
+        self.infos.iter().position(|info| info.name == name)
+    }
+}
+
+/// A body with its named layers, and a head or none: what all networks are.
+#[derive(Debug)]
+pub(crate) struct Network {
+    name: &'static str,
+    infos: Vec<LayerInfo>,
+    body: Box<dyn Body>,
+    head: Option<Head>,
+    /// Heads that training adds, each on the map of a layer, in the order of the layers.
+    auxiliary: Vec<(usize, FullyConnected)>,
+}
+
+impl Network {
+    pub(crate) fn new(name: &'static str, layers: Layers, head: Option<Head>) -> Self {
+        Self::with_body(name, layers.infos, Box::new(layers.parts), head)
+    }
+
+    pub(crate) fn with_body(
+        name: &'static str,
+        infos: Vec<LayerInfo>,
+        body: Box<dyn Body>,
+        head: Option<Head>,
+    ) -> Self {
+        Self { name, infos, body, head, auxiliary: Vec::new() }
+    }
+
+    pub(crate) fn with_auxiliary(self, auxiliary: Vec<(usize, FullyConnected)>) -> Self {
+        Self { auxiliary, ..self }
+    }
+
+    fn head(&self) -> Result<&Head> {
+        self.head.as_ref().filter(|head| head.classes().is_some()).ok_or_else(|| no_head(self.name))
+    }
+}
+
+impl Encoder for Network {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn layers(&self) -> &[LayerInfo] {
+        &self.infos
+    }
+
+    fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let last = position(self.name, &self.infos, name, images)?;
+        self.body.forward(Map::new(images)?, last, &mut |_, _| (), mode)?.apart()
+    }
+
+    fn vectors(&self) -> &[VectorInfo] {
+        self.head.as_ref().map_or(&[], Head::vectors)
+    }
+
+    fn vector(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let number = self.vectors().iter().position(|info| info.name == name);
+        match (&self.head, number) {
+            (Some(Head::FullyConnected(head)), Some(number)) => {
+                head.vector(&Map::new(&self.map(images, mode)?)?, number, mode)
+            }
+            _ => Err(no_vector(self.name, self.vectors(), name)),
+        }
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.head.as_ref().and_then(Head::classes)
+    }
+
+    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.head()?.forward(&Map::new(map)?, mode)
+    }
+
+    fn classified(&self, images: &Tensor, mode: &mut Mode) -> Result<Classified> {
+        if self.auxiliary.is_empty() || !mode.is_training() {
+            return Ok(Classified { logits: self.logits(images, mode)?, auxiliary: Vec::new() });
+        }
+        let (head, map) = (self.head()?, self.infos.last().map_or("", |info| &info.name));
+        let (last, mut seen) = (position(self.name, &self.infos, map, images)?, Vec::new());
+        let mut visit = |number: usize, map: &Map| {
+            if self.auxiliary.iter().any(|(layer, _)| *layer == number) {
+                seen.push(map.clone());
+            }
+        };
+        let map = self.body.forward(Map::new(images)?, last, &mut visit, mode)?;
+        let logits = head.forward(&map, mode)?;
+        let heads = self.auxiliary.iter().zip(&seen);
+        let auxiliary = heads.map(|((_, head), map)| head.logits(map, mode)).collect::<Result<_>>()?;
+        Ok(Classified { logits, auxiliary })
+    }
+
+    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
+        let head = self.head.as_ref().map(Head::for_inference).transpose()?;
+        Ok(Box::new(Self::with_body(self.name, self.infos.clone(), self.body.folded()?, head)))
+    }
+}
