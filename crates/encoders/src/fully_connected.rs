@@ -1,5 +1,6 @@
 //! Fully connected layers on a map: hidden ones whose vectors can be read, and a last one that gives logits.
 
+use crate::cost;
 use crate::encoder::VectorInfo;
 use crate::head::{classes, keep};
 use crate::layers::ConvNorm;
@@ -68,7 +69,9 @@ impl Linear {
 
     /// (N, inputs) → (N, outputs).
     fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        linear(&mode.dropout(xs, self.dropout)?, &self.weight, Some(&self.bias))
+        let ys = linear(&mode.dropout(xs, self.dropout)?, &self.weight, Some(&self.bias))?;
+        cost::count(ys.elem_count(), self.weight.dims()[1]);
+        Ok(ys)
     }
 
     fn detached(&self) -> Self {

@@ -21,6 +21,7 @@
 
 mod alexnet;
 mod convnet;
+mod cost;
 mod densenet;
 mod encoder;
 mod file_hash;
@@ -39,6 +40,7 @@ mod squeezenet;
 mod vgg;
 
 pub use convnet::ConvBlock;
+pub use cost::{Cost, cost};
 pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
 pub use file_hash::file_hash;
 pub use fractalnet::FractalConfig;

@@ -1,5 +1,6 @@
 //! Feature maps on their way through a network, in the layout that suits the device.
 
+use crate::cost;
 use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::conv::conv2d;
@@ -41,7 +42,9 @@ impl Map {
     /// (N, C, h, w) → (N, O, h', w').
     pub(crate) fn convolve(&self, layer: &Conv2d) -> Result<Self> {
         let convolve = if self.together { together::conv2d } else { conv2d };
-        Ok(self.with(convolve(&self.tensor, layer.weight(), layer.bias(), layer.config())?))
+        let ys = convolve(&self.tensor, layer.weight(), layer.bias(), layer.config())?;
+        cost::count(ys.elem_count(), layer.weight().elem_count() / layer.out_channels());
+        Ok(self.with(ys))
     }
 
     /// The same with weights packed before; see [`together::PreparedConv2d::forward`].

@@ -15,7 +15,8 @@ Examples:
   candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
-  candlewick convert resnet50.pth resnet50.safetensors"
+  candlewick convert resnet50.pth resnet50.safetensors
+  candlewick networks"
 )]
 pub struct Arguments {
     /// What to do.
@@ -36,6 +37,8 @@ pub enum Command {
     Classify(ClassifyArguments),
     /// Turn a PyTorch checkpoint into safetensors.
     Convert(ConvertArguments),
+    /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.
+    Networks(NetworksArguments),
 }
 
 /// Where to compute.
@@ -215,4 +218,27 @@ pub struct ConvertArguments {
     /// The key under which the checkpoint keeps its state dict, such as state_dict.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+}
+
+/// Arguments of `networks`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick networks
+  candlewick networks resnet50 densenet121 --plot networks.svg")]
+pub struct NetworksArguments {
+    /// The networks; all by default.
+    pub names: Vec<String>,
+    /// The side of the square picture that is looked at.
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub size: usize,
+    /// Draw the networks as bubbles, multiply-adds across, time up, parameters as area.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// Print one JSON object per network.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
 }

@@ -8,6 +8,7 @@ mod device;
 mod embedded;
 mod evaluate;
 mod hub;
+mod networks;
 
 mod recipe;
 mod train;
@@ -54,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Networks(arguments) => networks::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

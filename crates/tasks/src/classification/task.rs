@@ -7,12 +7,15 @@ use candle_core::{D, Device, Tensor};
 use candlewick_data::buckets;
 use candlewick_data::labelled::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
-use candlewick_encoders::Preprocessing;
+use candlewick_encoders::{Classified, Preprocessing};
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::{Loss, Scores, Task};
 use std::path::Path;
 use std::sync::Arc;
+
+/// The weight of an auxiliary head's loss (Szegedy et al. 2014).
+const AUXILIARY: f64 = 0.3;
 
 /// Trains a [`Classifier`] on labelled pictures and validates it by its accuracy on others.
 pub struct ClassificationTask {
@@ -166,13 +169,16 @@ impl Task for ClassificationTask {
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> candlewick_training::Result<Loss> {
         let device = self.classifier.device();
         let (images, labels) = (batch.images.to_device(device)?, batch.labels.to_device(device)?);
-        let logits = match self.settings.statistics {
-            true => self.classifier.network.logits(&images, mode)?,
-            false => self.classifier.network.logits(&images, &mut Mode::Eval)?,
+        let Classified { logits, auxiliary } = match self.settings.statistics {
+            true => self.classifier.network.classified(&images, mode)?,
+            false => self.classifier.network.classified(&images, &mut Mode::Eval)?,
         };
         let options = CrossEntropy { label_smoothing: self.settings.label_smoothing, ..CrossEntropy::default() };
         let right = logits.argmax(D::Minus1)?.eq(&labels)?.to_dtype(logits.dtype())?.mean_all()?;
-        let value = cross_entropy(&logits, &labels, &options, None)?;
+        let mut value = cross_entropy(&logits, &labels, &options, None)?;
+        for logits in &auxiliary {
+            value = (value + (cross_entropy(logits, &labels, &options, None)? * AUXILIARY)?)?;
+        }
         Ok(Loss { value, count: images.dim(0)?, parts: vec![("accuracy", right)] })
     }
 

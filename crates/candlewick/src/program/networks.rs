@@ -1,0 +1,128 @@
+//! `candlewick networks`: what each network costs, computed and measured here.
+
+use super::arguments::NetworksArguments;
+use super::{Failure, device};
+use candlewick::candle::{DType, Device, Tensor};
+use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks};
+use candlewick::parameters::{Mode, Parameters};
+use plotters::prelude::*;
+use std::path::Path;
+use std::time::Instant;
+
+/// Classes of the heads: ImageNet's.
+const CLASSES: usize = 1000;
+
+/// Pictures that are timed, one at a time; the fastest counts, for it was disturbed least.
+const TIMED: usize = 5;
+
+/// A network and what it costs.
+struct Row {
+    name: String,
+    parameters: usize,
+    cost: Cost,
+    milliseconds: f64,
+}
+
+/// Compares the networks by what one picture costs.
+///
+/// # Errors
+/// When there is no such network, the picture is too small for one, or the plot cannot be written.
+pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
+    let names: Vec<&str> = match arguments.names.is_empty() {
+        true => networks().to_vec(),
+        false => arguments.names.iter().map(String::as_str).collect(),
+    };
+    if let Some(name) = names.iter().find(|name| !networks().contains(name)) {
+        return Err(Failure::usage(format!("{name}: no such network; there are {}", networks().join(", "))));
+    }
+    let (device, device_name) = device::open(&arguments.device)?;
+    if !arguments.json {
+        let size = arguments.size;
+        println!("one picture of {size}×{size} pixels, {CLASSES} classes, on {device_name}");
+        println!("{:<20} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time");
+    }
+    let mut rows = Vec::new();
+    for name in names {
+        let row = row(name, arguments.size, &device)?;
+        match arguments.json {
+            true => println!("{}", json(&row)),
+            false => print(&row),
+        }
+        rows.push(row);
+    }
+    if let Some(path) = &arguments.plot {
+        plot(&rows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
+        if !arguments.json {
+            println!("{}", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn row(name: &str, size: usize, device: &Device) -> Result<Row, Failure> {
+    let parameters = Parameters::new(1);
+    let config = NetworkConfig { classes: Some(CLASSES), auxiliary: false, ..NetworkConfig::default() };
+    let fault = |error: candlewick::candle::Error| Failure::Work(format!("{name} at {size}×{size}: {error}"));
+    let built = network(name, &config, parameters.builder(device)).map_err(fault)?;
+    let cost = cost(built.as_ref(), (size, size), device).map_err(fault)?;
+    let fast = built.for_inference().map_err(fault)?;
+    let images = Tensor::zeros((1, 3, size, size), DType::F32, device)?;
+    let mut milliseconds = f64::INFINITY;
+    for _ in 0..=TIMED {
+        let begun = Instant::now();
+        // Bringing the logits to the host waits for a device that works in the background.
+        fast.logits(&images, &mut Mode::Eval)?.to_vec2::<f32>()?;
+        milliseconds = milliseconds.min(1e3 * begun.elapsed().as_secs_f64());
+    }
+    let trained = parameters.trainable().iter().map(|(_, var)| var.elem_count()).sum();
+    Ok(Row { name: name.to_owned(), parameters: trained, cost, milliseconds })
+}
+
+fn print(row: &Row) {
+    let (parameters, multiply_adds) = (row.parameters as f64 / 1e6, row.cost.multiply_adds as f64 / 1e9);
+    // An activation is a number of four bytes.
+    let memory = row.cost.activations as f64 * 4.0 / (1 << 20) as f64;
+    let name = &row.name;
+    println!("{name:<20} {parameters:>10.2} M {multiply_adds:>12.2} G {memory:>9.1} MiB {:>7.1} ms", row.milliseconds);
+}
+
+fn json(row: &Row) -> serde_json::Value {
+    serde_json::json!({
+        "network": row.name,
+        "parameters": row.parameters,
+        "multiply_adds": row.cost.multiply_adds,
+        "activations": row.cost.activations,
+        "milliseconds": row.milliseconds,
+    })
+}
+
+/// Multiply-adds across, time up, a bubble whose area is the parameters.
+fn plot(rows: &[Row], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let giga = |row: &Row| row.cost.multiply_adds as f64 / 1e9;
+    let most = |of: &dyn Fn(&Row) -> f64| rows.iter().map(of).fold(f64::MIN_POSITIVE, f64::max);
+    let (right, top, largest) = (most(&giga), most(&|row| row.milliseconds), most(&|row| row.parameters as f64));
+    let area = SVGBackend::new(path, (900, 600)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(20)
+        .x_label_area_size(40)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.0..right * 1.15, 0.0..top * 1.15)?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_desc("multiply-adds of a picture (10⁹)")
+        .y_desc("time of a picture (ms)")
+        .draw()?;
+    for (index, row) in rows.iter().enumerate() {
+        let at = (giga(row), row.milliseconds);
+        let radius = (40.0 * (row.parameters as f64 / largest).sqrt()).max(2.0);
+        let colour = Palette99::pick(index);
+        chart.draw_series([Circle::new(at, radius as i32, colour.mix(0.35).filled())])?;
+        chart.draw_series([Circle::new(at, radius as i32, colour.stroke_width(1))])?;
+        let style = ("sans-serif", 13).into_font();
+        chart.draw_series([Text::new(row.name.clone(), at, style)])?;
+    }
+    area.present()?;
+    Ok(())
+}
