@@ -85,7 +85,10 @@ mod tests {
             assert!((found.1 - multiply_adds).abs() < 1.0, "{name}: {found:?}");
         }
         let (_, multiply_adds, activations) = millions("resnet50");
-        assert!((multiply_adds - 4089.0).abs() < 1.0 && (activations - 11.1).abs() < 0.1, "{multiply_adds} {activations}");
+        assert!(
+            (multiply_adds - 4089.0).abs() < 1.0 && (activations - 11.1).abs() < 0.1,
+            "{multiply_adds} {activations}"
+        );
     }
 
     #[test]

@@ -61,16 +61,25 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
     let folder = Path::new(&arguments.model);
     if folder.is_dir() {
         if arguments.weights.is_some() || arguments.classes.is_some() {
-            return Err(Failure::usage(format!("{}: a classifier's folder brings its weights and classes", arguments.model)));
+            return Err(Failure::usage(format!(
+                "{}: a classifier's folder brings its weights and classes",
+                arguments.model
+            )));
         }
         return Ok(Classifier::from_pretrained(folder, device)?);
     }
     if !networks().contains(&arguments.model.as_str()) {
         let known = networks().join(", ");
-        return Err(Failure::usage(format!("model {}: no such folder and no such network; there are {known}", arguments.model)));
+        return Err(Failure::usage(format!(
+            "model {}: no such folder and no such network; there are {known}",
+            arguments.model
+        )));
     }
     let Some(weights) = &arguments.weights else {
-        return Err(Failure::usage(format!("{}: name its weights with --weights FILE or --weights hub:REPO", arguments.model)));
+        return Err(Failure::usage(format!(
+            "{}: name its weights with --weights FILE or --weights hub:REPO",
+            arguments.model
+        )));
     };
     let file = match weights.strip_prefix("hub:") {
         Some(repository) => hub::weights(repository)?,
@@ -84,7 +93,8 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
 /// The classes' names, a line each; a WordNet number before a name, as ImageNet's lists have it, is left out.
 fn classes(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
-    let is_number = |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].bytes().all(|b| b.is_ascii_digit());
+    let is_number =
+        |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].bytes().all(|b| b.is_ascii_digit());
     let name = |line: &str| match line.split_once(' ') {
         Some((number, name)) if is_number(number) => name.trim().to_owned(),
         _ => line.trim().to_owned(),

@@ -20,7 +20,9 @@ pub fn weights(repository: &str) -> Result<PathBuf, Failure> {
     let unavailable = |reason: String| {
         let (folder, reason) = (cache.path().display(), reason.lines().next().unwrap_or_default().to_owned());
         let advice = "download it where there is a network, or name a file with --weights FILE";
-        Failure::Work(format!("hub:{repository}: not in the cache {folder}, and the hub gave nothing ({reason}); {advice}"))
+        Failure::Work(format!(
+            "hub:{repository}: not in the cache {folder}, and the hub gave nothing ({reason}); {advice}"
+        ))
     };
     let api = ApiBuilder::from_env().with_progress(false).build().map_err(|error| unavailable(error.to_string()))?;
     let remote = api.model(repository.to_owned());

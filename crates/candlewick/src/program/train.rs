@@ -117,12 +117,7 @@ fn take(recipe: &mut captioning::Recipe, arguments: &TrainArguments) -> Result<(
     Ok(())
 }
 
-fn prepared(
-    recipe: &captioning::Recipe,
-    out: &Path,
-    device: &Device,
-    quiet: bool,
-) -> Result<CaptioningTask, Failure> {
+fn prepared(recipe: &captioning::Recipe, out: &Path, device: &Device, quiet: bool) -> Result<CaptioningTask, Failure> {
     let mut bar: Option<ProgressBar> = None;
     let mut note = |note: Note| match note {
         Note::Line(line) if !quiet => eprintln!("{line}"),

@@ -13,9 +13,8 @@ const MOST_BYTES: u64 = 4 << 30;
 pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
     let Some(images) = find(folder, "train-images") else { return Ok(None) };
     let block = |images: &Path, name: &str| {
-        let labels = find(folder, name).ok_or_else(|| {
-            Error::labelled(folder, format!("has no {name}-idx1-ubyte beside {}", images.display()))
-        })?;
+        let labels = find(folder, name)
+            .ok_or_else(|| Error::labelled(folder, format!("has no {name}-idx1-ubyte beside {}", images.display())))?;
         read(images, &labels)
     };
     let train = block(&images, "train-labels")?;
@@ -29,7 +28,12 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
         None => Block { pixels: Pixels { bytes: Vec::new(), colours: 1, height: 0, width: 0 }, labels: Vec::new() },
     };
     let (train, dev) = train.split(dev_share);
-    Ok(Some(Labelled { classes: (0..classes).map(|class| class.to_string()).collect(), train, dev, test: test.whole() }))
+    Ok(Some(Labelled {
+        classes: (0..classes).map(|class| class.to_string()).collect(),
+        train,
+        dev,
+        test: test.whole(),
+    }))
 }
 
 /// The idx file whose name begins so: `train-images-idx3-ubyte`, with a dot instead of the last hyphens' first, or gzipped.
@@ -68,7 +72,10 @@ fn read_idx<const R: usize>(path: &Path) -> Result<([usize; R], Vec<u8>)> {
     // Two zeros, 8 for bytes, the number of dimensions.
     let magic = number()?;
     if magic != 0x0800 + R as u32 {
-        return Err(Error::labelled(path, format!("begins with {magic:#x}, not as an idx file of bytes in {R} dimensions")));
+        return Err(Error::labelled(
+            path,
+            format!("begins with {magic:#x}, not as an idx file of bytes in {R} dimensions"),
+        ));
     }
     let mut sizes = [0; R];
     for size in &mut sizes {
@@ -81,8 +88,12 @@ fn read_idx<const R: usize>(path: &Path) -> Result<([usize; R], Vec<u8>)> {
     let mut bytes = Vec::new();
     reader.take(wanted + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     if bytes.len() as u64 != wanted {
-        let (what, found) = if (bytes.len() as u64) < wanted { ("cut short", bytes.len()) } else { ("too long", bytes.len()) };
-        return Err(Error::labelled(path, format!("is {what}: its header asks for {wanted} bytes, there are {found} or more")));
+        let (what, found) =
+            if (bytes.len() as u64) < wanted { ("cut short", bytes.len()) } else { ("too long", bytes.len()) };
+        return Err(Error::labelled(
+            path,
+            format!("is {what}: its header asks for {wanted} bytes, there are {found} or more"),
+        ));
     }
     Ok((sizes, bytes))
 }

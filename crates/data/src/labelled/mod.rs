@@ -137,7 +137,10 @@ impl Block {
 /// class, a folder without pictures.
 pub fn load(path: &Path, dev_share: f64) -> Result<Labelled> {
     if !(0.0..1.0).contains(&dev_share) {
-        return Err(Error::labelled(path, format!("the share of the dev split is {dev_share}; it lies between 0 and 1")));
+        return Err(Error::labelled(
+            path,
+            format!("the share of the dev split is {dev_share}; it lies between 0 and 1"),
+        ));
     }
     if !std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
         let formats = "a folder a class, MNIST's idx files, or CIFAR's binary files";

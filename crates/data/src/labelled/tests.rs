@@ -98,7 +98,10 @@ fn folders_are_classes_in_the_order_of_their_names() {
     write("train/b/1.png");
     write("val/b/2.png");
     let set = load(folder.path(), 0.25).unwrap();
-    assert_eq!((set.classes.as_slice(), set.train.len(), set.dev.labels), (&["a".to_owned(), "b".into()][..], 2, vec![1]));
+    assert_eq!(
+        (set.classes.as_slice(), set.train.len(), set.dev.labels),
+        (&["a".to_owned(), "b".into()][..], 2, vec![1])
+    );
     write("val/c/2.png");
     assert!(load(folder.path(), 0.25).unwrap_err().to_string().contains("val/c: is a class that the train split"));
 }

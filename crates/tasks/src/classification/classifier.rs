@@ -95,8 +95,9 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self> {
         let path = file.path().display().to_string();
-        let count = classes_in(name, &file)?
-            .ok_or_else(|| Error::Config(format!("{path}: holds no classification head of {name}; take another file")))?;
+        let count = classes_in(name, &file)?.ok_or_else(|| {
+            Error::Config(format!("{path}: holds no classification head of {name}; take another file"))
+        })?;
         let numbers: Vec<String> = (0..count).map(|class| class.to_string()).collect();
         let classes = classes.unwrap_or(&numbers);
         if classes.len() != count {

@@ -38,7 +38,8 @@ fn classifier(recipe: &Recipe, classes: &[String], device: &Device) -> Result<Cl
     let classifier = Classifier::fresh(name, config, classes, recipe.preprocessing.clone(), seed, device)?;
     let Some(file) = &recipe.network.pretrained else {
         if recipe.network.fine_tune.is_some() {
-            let fault = "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights";
+            let fault =
+                "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights";
             return Err(Error::Config(fault.into()));
         }
         return Ok(classifier);

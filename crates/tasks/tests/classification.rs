@@ -1,0 +1,104 @@
+//! A classifier learns something small to the end, resumes, and opens again.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use candle_core::Device;
+use candlewick_encoders::{ConvBlock, NetworkConfig, Preprocessing};
+use candlewick_parameters::{Parameters, SafetensorsFile};
+use candlewick_tasks::classification::{ClassificationTask, Classifier, DataConfig, NetworkRecipe, Recipe, prepare};
+use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, fit};
+use image::{Rgb, RgbImage};
+use std::path::Path;
+
+/// Pictures with a bar across or down, somewhere, in some colour.
+fn bars(folder: &Path) {
+    for index in 0..60u32 {
+        for class in ["across", "down"] {
+            let at = 1 + index % 10;
+            let colour = Rgb([100 + (index * 37 % 155) as u8, (index * 91 % 255) as u8, 180]);
+            let picture = RgbImage::from_fn(12, 12, |x, y| {
+                let along = if class == "across" { y } else { x };
+                if along == at { colour } else { Rgb([20, 20, 20]) }
+            });
+            let place = folder.join(class);
+            std::fs::create_dir_all(&place).unwrap();
+            picture.save(place.join(format!("{index}.png"))).unwrap();
+        }
+    }
+}
+
+fn recipe(data: &Path, epochs: usize) -> Recipe {
+    let block = |channels| ConvBlock { channels, kernel_size: 3, stride: 2 };
+    let config = NetworkConfig { blocks: vec![block(8), block(16)], ..NetworkConfig::default() };
+    Recipe {
+        task: "classification".into(),
+        name: "bars".into(),
+        data: DataConfig { path: Some(data.into()), dev_share: 0.3 },
+        network: NetworkRecipe { name: "convnet".into(), config, pretrained: None, fine_tune: None },
+        preprocessing: Preprocessing::unresized(),
+        augmentation: Default::default(),
+        label_smoothing: 0.0,
+        batches: candlewick_tasks::classification::BatchConfig { size: 8, workers: 1 },
+        training: FitConfig { epochs, seed: 3, optimizer: OptimizerConfig::adam(0.01), ..FitConfig::default() },
+    }
+}
+
+fn train(recipe: &Recipe, out: &Path) -> (ClassificationTask, Report) {
+    let (mut task, _) = prepare(recipe, &Device::Cpu).unwrap();
+    let report = fit(&mut task, &recipe.training, out, &mut Silent).unwrap();
+    (task, report)
+}
+
+fn weights(folder: &Path) -> Vec<(String, Vec<f32>)> {
+    let file = SafetensorsFile::open(folder.join("model.safetensors")).unwrap();
+    let values = |name: &str| file.tensor(name, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    file.names().map(|name| (name.to_owned(), values(name))).collect()
+}
+
+#[test]
+fn it_learns_resumes_and_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    let (whole, resumed) = (folder.path().join("whole"), folder.path().join("resumed"));
+    let recipe = recipe(&data, 8);
+    let (_, report) = train(&recipe, &whole);
+    assert_eq!(report.best_scores.unwrap().get("accuracy"), Some(1.0));
+
+    // Stopped at once and gone on with, it ends the same.
+    let mut stopped = recipe.clone();
+    stopped.training.max_seconds = Some(1e-6);
+    assert_eq!(train(&stopped, &resumed).1.reason, StopReason::MaxSeconds);
+    let (_, again) = train(&recipe, &resumed);
+    assert_eq!(weights(&report.last), weights(&again.last));
+
+    let classifier = Classifier::from_pretrained(&whole, &Device::Cpu).unwrap();
+    let picture = image::open(data.join("down/7.png")).unwrap().to_rgb8();
+    let guesses = classifier.classify(&[picture], 2).unwrap().remove(0);
+    assert_eq!((guesses[0].label.as_str(), guesses.len()), ("down", 2));
+    assert!(guesses[0].probability > 0.5 && (guesses[0].probability + guesses[1].probability - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn pretrained_weights_are_taken_up_to_a_head_for_other_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    let mut recipe = recipe(&data, 1);
+    let ten = NetworkConfig { classes: Some(10), ..recipe.network.config.clone() };
+    let file = folder.path().join("ten.safetensors");
+    let pretrained = Parameters::new(9);
+    candlewick_encoders::network("convnet", &ten, pretrained.builder(&Device::Cpu)).unwrap();
+    pretrained.save(&file).unwrap();
+    recipe.network.pretrained = Some(file.clone());
+    recipe.network.fine_tune = Some("fc".into());
+    let (_, report) = train(&recipe, &folder.path().join("run"));
+    let (before, after) = (SafetensorsFile::open(&file).unwrap(), weights(&report.last));
+    let kept = after.iter().find(|(name, _)| name == "blocks.0.conv.weight").unwrap();
+    let wanted = before.tensor(&kept.0, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(kept.1, wanted);
+    assert_eq!(after.iter().find(|(name, _)| name == "fc.bias").unwrap().1.len(), 2);
+
+    recipe.network.pretrained = None;
+    let message = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    assert!(message.contains("name them with --encoder-weights"), "{message}");
+}
