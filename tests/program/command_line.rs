@@ -5,10 +5,10 @@ use serde_json::Value;
 fn help_shows_the_commands_with_examples() {
     let folder = tempfile::tempdir().unwrap();
     let help = succeed(folder.path(), &["--help"]);
-    for part in ["train", "caption", "evaluate", "Examples:"] {
+    for part in ["train", "caption", "evaluate", "classify", "convert", "networks", "gradient-flow", "Examples:"] {
         assert!(help.contains(part), "{help}");
     }
-    for command in ["train", "caption", "evaluate"] {
+    for command in ["train", "caption", "evaluate", "classify", "convert", "networks", "gradient-flow"] {
         assert!(succeed(folder.path(), &[command, "--help"]).contains("Example"));
     }
     assert_eq!(run(folder.path(), &[]).status.code(), Some(2));

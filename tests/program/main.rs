@@ -7,6 +7,8 @@ mod bad_input;
 mod command_line;
 /// A crate outside the workspace that uses the public API only.
 mod downstream;
+/// Classifiers, checkpoints, and what the lecture compares.
+mod lecture;
 /// Photos: the caption formats, pretrained weights, evaluation.
 mod photos;
 /// Killed and resumed runs.

@@ -16,7 +16,8 @@ Examples:
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick convert resnet50.pth resnet50.safetensors
-  candlewick networks"
+  candlewick networks
+  candlewick gradient-flow --cell rnn,lstm,gru --steps 200"
 )]
 pub struct Arguments {
     /// What to do.
@@ -39,6 +40,8 @@ pub enum Command {
     Convert(ConvertArguments),
     /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.
     Networks(NetworksArguments),
+    /// Show how far the gradient reaches back through recurrent cells.
+    GradientFlow(GradientFlowArguments),
 }
 
 /// Where to compute.
@@ -241,4 +244,40 @@ pub struct NetworksArguments {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArguments,
+}
+
+/// Arguments of `gradient-flow`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick gradient-flow --cell rnn,lstm,gru --steps 200
+  candlewick gradient-flow --cell rnn --singular-value 1.1 --plot flow.svg")]
+pub struct GradientFlowArguments {
+    /// The cells, as a recipe names them.
+    #[arg(long, value_delimiter = ',', default_value = "rnn,lstm,gru", value_name = "NAMES")]
+    pub cell: Vec<String>,
+    /// T, the steps of the sequences.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub steps: usize,
+    /// H, the size of the hidden state.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub hidden_size: usize,
+    /// Scale W_hh, each gate's part of it, to this largest singular value; as drawn without it.
+    #[arg(long, value_name = "X")]
+    pub singular_value: Option<f64>,
+    /// The bias of the LSTM's forget gate.
+    #[arg(long, value_name = "X")]
+    pub forget_bias: Option<f64>,
+    /// The standard deviation of the random inputs; small ones keep tanh near its linear part.
+    #[arg(long, default_value_t = 0.1, value_name = "X")]
+    pub input_scale: f64,
+    /// What weights and inputs are drawn from.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Draw the norms at all steps.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+    /// Print one JSON object per cell.
+    #[arg(long)]
+    pub json: bool,
 }

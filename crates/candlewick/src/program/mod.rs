@@ -7,6 +7,7 @@ mod convert;
 mod device;
 mod embedded;
 mod evaluate;
+mod gradient_flow;
 mod hub;
 mod networks;
 
@@ -56,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),
+        Command::GradientFlow(arguments) => gradient_flow::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
