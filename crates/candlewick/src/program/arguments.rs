@@ -265,9 +265,9 @@ pub struct GradientFlowArguments {
     /// Scale W_hh, each gate's part of it, to this largest singular value; as drawn without it.
     #[arg(long, value_name = "X")]
     pub singular_value: Option<f64>,
-    /// The bias of the LSTM's forget gate.
-    #[arg(long, value_name = "X")]
-    pub forget_bias: Option<f64>,
+    /// The bias of the LSTM's forget gate: at 5 it keeps 99 % of the memory at each step, at 0 the half.
+    #[arg(long, default_value_t = 5.0, value_name = "X")]
+    pub forget_bias: f64,
     /// The standard deviation of the random inputs; small ones keep tanh near its linear part.
     #[arg(long, default_value_t = 0.1, value_name = "X")]
     pub input_scale: f64,

@@ -58,7 +58,7 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
 
 fn measure(name: &str, arguments: &GradientFlowArguments) -> Result<Flow, Failure> {
     let (parameters, device) = (Parameters::new(arguments.seed), Device::Cpu);
-    let config = StackConfig { forget_bias: arguments.forget_bias, ..StackConfig::default() };
+    let config = StackConfig { forget_bias: Some(arguments.forget_bias), ..StackConfig::default() };
     let hidden = arguments.hidden_size;
     let layer = sequence_layer(name, INPUT_SIZE, hidden, &config, parameters.builder(&device))?;
     if let Some(wanted) = arguments.singular_value {
@@ -112,27 +112,27 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .margin(20)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d(1..steps.max(2), (least..most * 2.0).log_scale())?;
+        .build_cartesian_2d(1..steps.max(2), least.log10().floor()..most.log10().ceil())?;
     chart
         .configure_mesh()
         .disable_mesh()
         .x_desc("step t")
         .y_desc("norm of the gradient of the last output")
-        .y_label_formatter(&|norm| format!("{norm:.0e}"))
+        .y_label_formatter(&|power| format!("1e{power:.0}"))
         .draw()?;
     for (index, flow) in flows.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
         for (state, norms) in flow.norms.iter().enumerate() {
             let style = colour.stroke_width(if state == 0 { 2 } else { 1 });
             let points = norms.iter().enumerate().filter(|(_, norm)| norm.is_finite() && **norm >= least);
-            let drawn = chart.draw_series(LineSeries::new(points.map(|(t, &norm)| (t + 1, norm)), style))?;
+            let drawn = chart.draw_series(LineSeries::new(points.map(|(t, &norm)| (t + 1, norm.log10())), style))?;
             let letter = if state == 0 { "h" } else { "c" };
             drawn
                 .label(format!("{} {letter}", flow.name))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
         }
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).draw()?;
+    chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).background_style(WHITE.mix(0.8)).draw()?;
     area.present()?;
     Ok(())
 }

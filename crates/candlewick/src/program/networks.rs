@@ -96,32 +96,37 @@ fn json(row: &Row) -> serde_json::Value {
     })
 }
 
-/// Multiply-adds across, time up, a bubble whose area is the parameters.
+/// Multiply-adds across and time up, both on logarithmic scales, and a bubble whose area is the parameters.
 fn plot(rows: &[Row], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let giga = |row: &Row| row.cost.multiply_adds as f64 / 1e9;
-    let most = |of: &dyn Fn(&Row) -> f64| rows.iter().map(of).fold(f64::MIN_POSITIVE, f64::max);
-    let (right, top, largest) = (most(&giga), most(&|row| row.milliseconds), most(&|row| row.parameters as f64));
+    let at = |row: &Row| ((row.cost.multiply_adds as f64 / 1e9).log10(), row.milliseconds.log10());
+    let range = |of: &dyn Fn(&Row) -> f64| {
+        let (least, most) = rows.iter().map(of).fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+        least - 0.2..most + 0.4
+    };
+    let largest = rows.iter().map(|row| row.parameters).max().unwrap_or(1) as f64;
     let area = SVGBackend::new(path, (900, 600)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(20)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d(0.0..right * 1.15, 0.0..top * 1.15)?;
+        .build_cartesian_2d(range(&|row| at(row).0), range(&|row| at(row).1))?;
+    let number = |power: &f64| format!("{:.2}", 10f64.powf(*power));
     chart
         .configure_mesh()
         .disable_mesh()
         .x_desc("multiply-adds of a picture (10⁹)")
         .y_desc("time of a picture (ms)")
+        .x_label_formatter(&number)
+        .y_label_formatter(&|power| format!("{:.0}", 10f64.powf(*power)))
         .draw()?;
     for (index, row) in rows.iter().enumerate() {
-        let at = (giga(row), row.milliseconds);
-        let radius = (40.0 * (row.parameters as f64 / largest).sqrt()).max(2.0);
+        let radius = (30.0 * (row.parameters as f64 / largest).sqrt()).max(2.0) as i32;
         let colour = Palette99::pick(index);
-        chart.draw_series([Circle::new(at, radius as i32, colour.mix(0.35).filled())])?;
-        chart.draw_series([Circle::new(at, radius as i32, colour.stroke_width(1))])?;
-        let style = ("sans-serif", 13).into_font();
-        chart.draw_series([Text::new(row.name.clone(), at, style)])?;
+        chart.draw_series([Circle::new(at(row), radius, colour.mix(0.35).filled())])?;
+        chart.draw_series([Circle::new(at(row), radius, colour.stroke_width(1))])?;
+        let name = Text::new(row.name.clone(), (radius + 3, -6), ("sans-serif", 13).into_font());
+        chart.draw_series([EmptyElement::at(at(row)) + name])?;
     }
     area.present()?;
     Ok(())
