@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
 
     /// Takes the steps of an epoch from where the run stands; false where the time was up before its end.
     fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<bool> {
-        let (words, seconds) = (self.state.epoch_items, self.seconds());
+        let (items, seconds) = (self.state.epoch_items, self.seconds());
         let mut batches = task.batches(self.state.epoch, self.state.batch)?.peekable();
         self.last_step = Instant::now();
         while batches.peek().is_some() {
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         observer.event(&Event::Epoch {
             epoch: self.state.epoch,
             loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
-            words_per_second: (self.state.epoch_items - words) as f64 / took.max(1e-9),
+            items_per_second: (self.state.epoch_items - items) as f64 / took.max(1e-9),
         });
         Ok(true)
     }
@@ -221,11 +221,11 @@ impl<'a> Run<'a> {
         self.state.step += 1;
         self.state.epoch_loss += loss * items as f64;
         self.state.epoch_items += items;
-        let words_per_second = items as f64 / self.last_step.elapsed().as_secs_f64().max(1e-9);
+        let items_per_second = items as f64 / self.last_step.elapsed().as_secs_f64().max(1e-9);
         self.last_step = Instant::now();
         let (step, epoch, seconds) = (self.state.step, self.state.epoch, self.seconds());
         self.tell(
-            StepRecord { step, epoch, loss, parts, learning_rate, gradient_norm, words_per_second, seconds },
+            StepRecord { step, epoch, loss, parts, learning_rate, gradient_norm, items_per_second, seconds },
             observer,
         )
     }
@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
         if record.step.is_multiple_of(self.config.log_every) {
             self.logs.step(&record)?;
         }
-        let StepRecord { step, epoch, loss, ref parts, learning_rate, gradient_norm, words_per_second, seconds } =
+        let StepRecord { step, epoch, loss, ref parts, learning_rate, gradient_norm, items_per_second, seconds } =
             record;
         observer.event(&Event::Step {
             step,
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
             parts,
             learning_rate,
             gradient_norm,
-            words_per_second,
+            items_per_second,
             seconds,
         });
         Ok(())

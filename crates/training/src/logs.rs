@@ -19,7 +19,7 @@ pub(crate) struct StepRecord {
     pub parts: Vec<(&'static str, f64)>,
     pub learning_rate: f64,
     pub gradient_norm: f64,
-    pub words_per_second: f64,
+    pub items_per_second: f64,
     pub seconds: f64,
 }
 
@@ -43,7 +43,7 @@ impl Logs {
             ("loss", record.loss),
             ("learning_rate", record.learning_rate),
             ("gradient_norm", record.gradient_norm),
-            ("words_per_second", record.words_per_second.round()),
+            ("items_per_second", record.items_per_second.round()),
             ("seconds", milliseconds(record.seconds)),
         ];
         line.insert("step".into(), record.step.into());

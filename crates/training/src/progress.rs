@@ -40,8 +40,8 @@ pub enum Event<'a> {
         learning_rate: f64,
         /// The norm of all gradients before clipping.
         gradient_norm: f64,
-        /// Words (items of the loss) a second over this step.
-        words_per_second: f64,
+        /// Items of the loss (words, pictures) a second over this step.
+        items_per_second: f64,
         /// Seconds of the whole run, the earlier parts of a resumed one included.
         seconds: f64,
     },
@@ -49,10 +49,10 @@ pub enum Event<'a> {
     Epoch {
         /// The epoch, counted from 0.
         epoch: usize,
-        /// The mean loss over the epoch's words, from where this part of the run began.
+        /// The mean loss over the epoch's items, from where this part of the run began.
         loss: f64,
-        /// Words a second over the epoch, validation not counted.
-        words_per_second: f64,
+        /// Items of the loss a second over the epoch, validation not counted.
+        items_per_second: f64,
     },
     /// The task was validated.
     Validated {
@@ -103,7 +103,7 @@ impl Observer for Silent {
     fn event(&mut self, _: &Event) {}
 }
 
-/// A bar with loss, words a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
+/// A bar with loss, items a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
 /// warnings when quiet.
 pub struct Bar {
     bar: ProgressBar,
@@ -112,7 +112,7 @@ pub struct Bar {
     first_step: usize,
     started: Instant,
     loss: Option<f64>,
-    words_per_second: Option<f64>,
+    items_per_second: Option<f64>,
 }
 
 impl Bar {
@@ -123,9 +123,9 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} · {msg}") {
             bar.set_style(style.progress_chars("━╸ "));
         }
-        let (loss, words_per_second) = (None, None);
+        let (loss, items_per_second) = (None, None);
         let lines = !quiet && !shown;
-        Self { bar, lines, epochs: 0, first_step: 0, started: Instant::now(), loss, words_per_second }
+        Self { bar, lines, epochs: 0, first_step: 0, started: Instant::now(), loss, items_per_second }
     }
 
     /// A line that stays: above the bar, or by itself.
@@ -133,18 +133,18 @@ impl Bar {
         if self.lines { eprintln!("{text}") } else { self.bar.println(text) }
     }
 
-    fn step(&mut self, step: usize, epoch: usize, loss: f64, words_per_second: f64) {
+    fn step(&mut self, step: usize, epoch: usize, loss: f64, items_per_second: f64) {
         self.loss = Some(calmed(self.loss, loss));
-        self.words_per_second = Some(calmed(self.words_per_second, words_per_second));
+        self.items_per_second = Some(calmed(self.items_per_second, items_per_second));
         let done = step.saturating_sub(self.first_step).max(1);
         let left = self.bar.length().unwrap_or(0).saturating_sub(step as u64);
         let left = self.started.elapsed().mul_f64(left as f64 / done as f64);
         self.bar.set_position(step as u64);
         self.bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
         self.bar.set_message(format!(
-            "loss {:.3} · {} words/s · {} left",
+            "loss {:.3} · {} items/s · {} left",
             self.loss.unwrap_or(loss),
-            HumanCount(self.words_per_second.unwrap_or(0.0) as u64),
+            HumanCount(self.items_per_second.unwrap_or(0.0) as u64),
             HumanDuration(Duration::from_secs(left.as_secs()))
         ));
     }
@@ -170,10 +170,10 @@ impl Observer for Bar {
                 let warning = format!("warning: no gradient reaches {}", names.join(", "));
                 self.bar.suspend(|| eprintln!("{warning}"));
             }
-            Event::Step { step, epoch, loss, words_per_second, .. } => self.step(step, epoch, loss, words_per_second),
-            Event::Epoch { epoch, loss, words_per_second } => {
-                let words = HumanCount(words_per_second as u64);
-                self.line(&format!("epoch {}/{}: loss {loss:.4}, {words} words/s", epoch + 1, self.epochs));
+            Event::Step { step, epoch, loss, items_per_second, .. } => self.step(step, epoch, loss, items_per_second),
+            Event::Epoch { epoch, loss, items_per_second } => {
+                let items = HumanCount(items_per_second as u64);
+                self.line(&format!("epoch {}/{}: loss {loss:.4}, {items} items/s", epoch + 1, self.epochs));
             }
             Event::Validated { scores, best, .. } => {
                 self.line(&format!("  {scores}{}", if best { " (best)" } else { "" }));

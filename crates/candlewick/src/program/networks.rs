@@ -100,7 +100,8 @@ fn json(row: &Row) -> serde_json::Value {
 fn plot(rows: &[Row], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let at = |row: &Row| ((row.cost.multiply_adds as f64 / 1e9).log10(), row.milliseconds.log10());
     let range = |of: &dyn Fn(&Row) -> f64| {
-        let (least, most) = rows.iter().map(of).fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
+        let (least, most) =
+            rows.iter().map(of).fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
         least - 0.2..most + 0.4
     };
     let largest = rows.iter().map(|row| row.parameters).max().unwrap_or(1) as f64;

@@ -28,18 +28,20 @@ struct Ended {
 struct Candidate {
     sum: f64,
     log_probability: f32,
-    /// Index of the beam among the photo's.
+    /// Index of the beam among the group's.
     beam: usize,
     word: u32,
 }
 
-/// What was found for one photo.
-struct Photo {
+/// What one group of a photo's beams found; most searches have one group a photo.
+struct Group {
     /// The best first.
     running: Vec<Beam>,
-    /// The best first, at most `num_beams`.
+    /// The best first, at most `width`.
     ended: Vec<Ended>,
     open: bool,
+    /// How many beams the group has.
+    width: usize,
 }
 
 /// Beam search for all photos in one batch, as transformers does it; photos that are done leave the batch.
@@ -49,10 +51,15 @@ struct Photo {
 /// among the first `num_beams` are kept, the best `num_beams` of them by score; of the rest, the first `num_beams`
 /// without an end go on. [`EarlyStopping`](super::EarlyStopping) says when a photo is done. Hypotheses cut off at
 /// `max_new_tokens` are compared with the ended ones by score.
+///
+/// With `num_beam_groups` G above 1 the beams of a photo are searched in G groups, each for itself and one after the other at
+/// each step; a word ranks lower by `diversity_penalty` for each beam of an earlier group that took it at this step (Vijayakumar et
+/// al. 2018, "Diverse beam search for improved description of complex scenes"). Scores that are returned are without the penalty.
 pub struct BeamSearch<'a, D: Decoder> {
     batch: Batch<'a, D>,
     config: GenerationConfig,
-    photos: Vec<Photo>,
+    /// The groups of the first photo, then those of the second …
+    groups: Vec<Group>,
 }
 
 impl<'a, D: Decoder> BeamSearch<'a, D> {
@@ -62,8 +69,13 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
     /// When the configuration is not valid for this decoder, or the memory does not fit it.
     pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         let batch = Batch::new(decoder, memory, count, config)?;
-        let start = |row| Photo { running: vec![Beam { last: ROOT, sum: 0.0, row }], ended: Vec::new(), open: true };
-        Ok(Self { batch, config: config.clone(), photos: (0..count).map(start).collect() })
+        let width = config.num_beams / config.num_beam_groups;
+        let start = |index: usize| {
+            let row = index / config.num_beam_groups;
+            Group { running: vec![Beam { last: ROOT, sum: 0.0, row }], ended: Vec::new(), open: true, width }
+        };
+        let groups = (0..count * config.num_beam_groups).map(start).collect();
+        Ok(Self { batch, config: config.clone(), groups })
     }
 
     /// Writes one more word of every beam of every photo that is not done; whether there is more to write.
@@ -76,15 +88,23 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
             return Ok(false);
         }
         let logits = self.batch.step()?;
-        let mut next = Vec::new();
-        for (index, photo) in self.photos.iter_mut().enumerate().filter(|(_, photo)| photo.open) {
-            let candidates = candidates(photo, &logits, &self.batch, &self.config, length)?;
-            photo.take(&candidates, &mut self.batch, &self.config, length);
-            photo.close(&self.config, length);
-            if photo.open {
-                for beam in &mut photo.running {
+        let (mut next, mut taken) = (Vec::new(), Vec::new());
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            if index % self.config.num_beam_groups == 0 {
+                taken.clear();
+            }
+            if !group.open {
+                continue;
+            }
+            let candidates = candidates(group, &logits, &self.batch, &self.config, (length, &taken))?;
+            group.take(&candidates, &mut self.batch, &self.config, length);
+            taken.extend(group.running.iter().map(|beam| self.batch.trace.word(beam.last)));
+            group.close(&self.config, length);
+            if group.open {
+                let photo = index / self.config.num_beam_groups;
+                for beam in &mut group.running {
                     let parent = std::mem::replace(&mut beam.row, next.len());
-                    next.push(Next { parent, photo: index, word: self.batch.trace.word(beam.last) });
+                    next.push(Next { parent, photo, word: self.batch.trace.word(beam.last) });
                 }
             }
         }
@@ -100,34 +120,39 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
     /// When attention weights cannot be brought to the host.
     pub fn finish(&self) -> Result<Vec<Vec<Hypothesis>>> {
         let alphas = self.batch.trace.alphas()?;
-        let best = |photo: &Photo| {
-            let ended = photo.ended.iter().map(|ended| (ended.last, Some(ended.end)));
-            let found = ended.chain(photo.running.iter().map(|beam| (beam.last, None)));
+        let best = |groups: &[Group]| {
+            let found = groups.iter().flat_map(|group| {
+                let ended = group.ended.iter().map(|ended| (ended.last, Some(ended.end)));
+                ended.chain(group.running.iter().map(|beam| (beam.last, None)))
+            });
             let hypothesis = |(last, end)| self.batch.trace.hypothesis(last, end, &alphas, &self.config);
             let mut found: Vec<Hypothesis> = found.map(hypothesis).collect();
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
+            // Two groups may come to the same sentence.
+            found.dedup_by(|a, b| a.words == b.words && a.finished == b.finished);
             found.truncate(self.config.num_return_sequences);
             found
         };
-        Ok(self.photos.iter().map(best).collect())
+        Ok(self.groups.chunks(self.config.num_beam_groups).map(best).collect())
     }
 }
 
-/// The 2 · `num_beams` best continuations of a photo's beams, the best first; impossible ones are left out.
+/// The best continuations of a group's beams, twice as many as beams, the best first; impossible ones are left out.
 ///
-/// Each beam can end in one way only, so that `num_beams` of them are left to go on.
+/// Each beam can end in one way only, so that as many as there are beams are left to go on. `taken` are the words that earlier
+/// groups of the photo took at this step.
 fn candidates<D: Decoder>(
-    photo: &Photo,
+    group: &Group,
     logits: &Logits,
     batch: &Batch<D>,
     config: &GenerationConfig,
-    length: usize,
+    (length, taken): (usize, &[u32]),
 ) -> Result<Vec<Candidate>> {
-    let wanted = 2 * config.num_beams;
+    let wanted = 2 * group.width;
     let mut best: Vec<Candidate> = Vec::with_capacity(wanted + 1);
     let mut threshold = f64::NEG_INFINITY;
     let (mut scores, mut history) = (Vec::new(), Vec::new());
-    for (index, beam) in photo.running.iter().enumerate() {
+    for (index, beam) in group.running.iter().enumerate() {
         let logits = logits.row(beam.row);
         let normaliser = log_sum_exp(logits)?;
         scores.clear();
@@ -136,7 +161,10 @@ fn candidates<D: Decoder>(
         batch.trace.read(beam.last, &mut history);
         config.constrain(&mut scores, &history, length - 1);
         for (word, &log_probability) in (0u32..).zip(&scores) {
-            let sum = beam.sum + f64::from(log_probability);
+            let mut sum = beam.sum + f64::from(log_probability);
+            if !taken.is_empty() {
+                sum -= config.diversity_penalty * taken.iter().filter(|&&other| other == word).count() as f64;
+            }
             // An equal one came earlier and stays before this one.
             if sum > threshold {
                 let at = best.partition_point(|candidate| candidate.sum >= sum);
@@ -149,7 +177,7 @@ fn candidates<D: Decoder>(
     Ok(best)
 }
 
-impl Photo {
+impl Group {
     /// Parts the candidates into hypotheses that end and beams that go on.
     fn take<D: Decoder>(
         &mut self,
@@ -170,31 +198,31 @@ impl Photo {
         for (rank, candidate) in candidates.iter().enumerate() {
             let Some(parent) = parents.get(candidate.beam) else { continue };
             if candidate.word == config.eos_token_id {
-                if rank < config.num_beams {
+                if rank < self.width {
                     let score = penalised(candidate.sum, length, config.length_penalty);
-                    self.end(Ended { last: parent.last, end: candidate.log_probability, score }, config.num_beams);
+                    self.end(Ended { last: parent.last, end: candidate.log_probability, score });
                 }
-            } else if self.running.len() < config.num_beams {
+            } else if self.running.len() < self.width {
                 let last = batch.trace.push(parent.last, candidate.word, candidate.log_probability, parent.row);
                 self.running.push(Beam { last, sum: candidate.sum, row: parent.row });
             }
         }
     }
 
-    /// Keeps the best `num_beams` ended hypotheses, of equal ones the earlier.
-    fn end(&mut self, ended: Ended, num_beams: usize) {
+    /// Keeps the best `width` ended hypotheses, of equal ones the earlier.
+    fn end(&mut self, ended: Ended) {
         let at = self.ended.partition_point(|other| other.score >= ended.score);
         self.ended.insert(at, ended);
-        self.ended.truncate(num_beams);
+        self.ended.truncate(self.width);
     }
 
-    /// Closes the photo when it is done after `length` words.
+    /// Closes the group when it is done after `length` words.
     fn close(&mut self, config: &GenerationConfig, length: usize) {
         if length == config.max_new_tokens || self.running.is_empty() {
             self.open = false;
             return;
         }
-        let (Some(best), Some(worst)) = (self.running.first(), self.ended.get(config.num_beams - 1)) else { return };
+        let (Some(best), Some(worst)) = (self.running.first(), self.ended.get(self.width - 1)) else { return };
         let promise = match config.early_stopping {
             EarlyStopping::Never if config.length_penalty > 0.0 => config.max_new_tokens,
             _ => length,

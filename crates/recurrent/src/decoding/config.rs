@@ -55,6 +55,10 @@ pub struct GenerationConfig {
     pub min_new_tokens: usize,
     /// Hypotheses kept for each photo; 1 means no beams. 1.
     pub num_beams: usize,
+    /// Groups into which the beams are parted, each searched for itself; 1 means plain beam search. 1.
+    pub num_beam_groups: usize,
+    /// By how much a word ranks lower for each beam of an earlier group that took it at the same step. 0.
+    pub diversity_penalty: f64,
     /// Whether words are drawn at random instead of taking the likeliest. false.
     pub do_sample: bool,
     /// Sampling divides the logits by it: below 1 keener, above 1 more even. 1.
@@ -95,6 +99,8 @@ impl Default for GenerationConfig {
             max_new_tokens: 20,
             min_new_tokens: 0,
             num_beams: 1,
+            num_beam_groups: 1,
+            diversity_penalty: 0.0,
             do_sample: false,
             temperature: 1.0,
             top_k: 50,
@@ -191,6 +197,7 @@ impl GenerationConfig {
         for (key, value) in [
             ("max_new_tokens", self.max_new_tokens),
             ("num_beams", self.num_beams),
+            ("num_beam_groups", self.num_beam_groups),
             ("num_return_sequences", self.num_return_sequences),
         ] {
             if value == 0 {
@@ -222,6 +229,16 @@ impl GenerationConfig {
         let sequences = self.num_return_sequences;
         if self.do_sample && self.num_beams > 1 {
             return wrong("num_beams", "1 with do_sample: beams are not sampled", self.num_beams);
+        }
+        if !self.num_beams.is_multiple_of(self.num_beam_groups) {
+            return wrong(
+                "num_beam_groups",
+                format!("a divisor of num_beams = {}", self.num_beams),
+                self.num_beam_groups,
+            );
+        }
+        if !(self.diversity_penalty.is_finite() && self.diversity_penalty >= 0.0) {
+            return wrong("diversity_penalty", "a number of at least 0", self.diversity_penalty);
         }
         if self.num_beams > 1 && sequences > self.num_beams {
             return wrong("num_return_sequences", format!("at most num_beams = {}", self.num_beams), sequences);

@@ -1,6 +1,9 @@
 //! Beams against all sentences, and examples worked out by hand.
 
-use super::small::{Small, all_sentences, check_alphas, check_probabilities, log_probabilities, photos, plain, words};
+use super::small::{
+    EOS, Small, all_sentences, check_alphas, check_probabilities, log_probabilities, photos, plain, words,
+};
+use candle_core::Tensor;
 use candlewick_recurrent::decoding::{BeamSearch, GenerationConfig, generate};
 use proptest::prelude::*;
 
@@ -128,4 +131,69 @@ fn equal_scores_go_to_the_lower_word() {
     let found = generate(&decoder, &plain(1, 6), 1, &config).unwrap();
     assert_eq!(words(&found[0]), [vec![], vec![1], vec![1, 1]]);
     assert_eq!(generate(&decoder, &plain(1, 6), 1, &GenerationConfig::greedy()).unwrap()[0][0].words, [1; 20]);
+}
+
+/// Groups of one beam: each takes the likeliest word, less the penalty for every earlier group that took it at this step.
+fn greedy_groups(decoder: &Small, photo: &Tensor, groups: usize, penalty: f64, steps: usize) -> Vec<Vec<u32>> {
+    let mut sentences = vec![vec![1u32]; groups];
+    for _ in 0..steps {
+        let mut taken: Vec<u32> = Vec::new();
+        for sentence in &mut sentences {
+            let log_p = log_probabilities(decoder, photo, sentence);
+            let score = |word: u32| {
+                log_p[word as usize] - penalty * taken.iter().filter(|&&other| other == word).count() as f64
+            };
+            let words = (0..log_p.len() as u32).filter(|&word| word != EOS);
+            let best = words.max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap();
+            taken.push(best);
+            sentence.push(best);
+        }
+    }
+    sentences.into_iter().map(|sentence| sentence[1..].to_vec()).collect()
+}
+
+#[test]
+fn groups_avoid_each_others_words() {
+    for seed in 0..20 {
+        let (decoder, photos) = (Small::random(seed, 9), photos(seed, 2, 9));
+        // Nothing ends before the last step, so that each group has one sentence.
+        let config = GenerationConfig {
+            num_beam_groups: 4,
+            diversity_penalty: 0.7,
+            max_new_tokens: 4,
+            min_new_tokens: 4,
+            num_return_sequences: 4,
+            ..GenerationConfig::beam(4)
+        };
+        for (n, found) in generate(&decoder, &photos, 2, &config).unwrap().iter().enumerate() {
+            let photo = photos.get(n).unwrap();
+            let mut wanted = greedy_groups(&decoder, &photo, 4, 0.7, 4);
+            wanted.sort();
+            wanted.dedup();
+            let mut told = words(found);
+            told.sort();
+            assert_eq!(told, wanted);
+            // What is told of a sentence is without the penalty.
+            found.iter().for_each(|hypothesis| check_probabilities(&decoder, &photo, hypothesis, 1.0));
+        }
+    }
+}
+
+#[test]
+fn groups_without_a_penalty_are_smaller_searches() {
+    for seed in 0..20 {
+        let (decoder, photos) = (Small::random(seed, 9), photos(seed, 2, 9));
+        let alone = GenerationConfig { num_return_sequences: 3, ..GenerationConfig::beam(3) };
+        let groups = GenerationConfig { num_beams: 6, num_beam_groups: 2, ..alone.clone() };
+        let (alone, groups) = [alone, groups].map(|config| generate(&decoder, &photos, 2, &config).unwrap()).into();
+        assert_eq!(alone, groups);
+    }
+}
+
+#[test]
+fn groups_part_the_beams_evenly() {
+    let uneven = GenerationConfig { num_beam_groups: 2, ..GenerationConfig::beam(5) };
+    assert!(uneven.validate().unwrap_err().to_string().contains("num_beam_groups must be a divisor of num_beams = 5"));
+    let negative = GenerationConfig { diversity_penalty: -1.0, ..GenerationConfig::beam(4) };
+    assert!(negative.validate().unwrap_err().to_string().contains("diversity_penalty"));
 }

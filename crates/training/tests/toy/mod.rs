@@ -198,7 +198,7 @@ pub fn log(run: &Path) -> Vec<Value> {
         let mut value: Value = serde_json::from_str(line).unwrap();
         let entries = value.as_object_mut().unwrap();
         entries.remove("seconds");
-        entries.remove("words_per_second");
+        entries.remove("items_per_second");
         value
     };
     text.lines().map(line).collect()
