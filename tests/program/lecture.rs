@@ -72,6 +72,12 @@ fn a_classifier_is_trained_and_classifies() {
     fail(folder.path(), &["train", "bars.toml", "--quiet"], 1, &["--data DIR"]);
     let change = ["train", "bars.toml", "--set", "network.name=resnet7", "--data", "bars", "--quiet", "--out", "other"];
     fail(folder.path(), &change, 1, &["no network is called resnet7", "resnet50"]);
+    fail(
+        folder.path(),
+        &["train", "--quiet", "--start", "runs/bars", "--out", "other"],
+        1,
+        &["config.json", "captioner"],
+    );
     std::fs::write(folder.path().join("none.jpg"), "no picture").unwrap();
     fail(folder.path(), &["classify", "none.jpg", "--model", "runs/bars"], 1, &["none.jpg", "not a picture"]);
 }

@@ -111,6 +111,9 @@ impl Start {
     /// Opens a model folder, or the best checkpoint of a run's folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = resolve(folder)?;
+        let config = folder.join(CONFIG);
+        let text = std::fs::read_to_string(&config).map_err(Error::io(&config))?;
+        CaptionerConfig::from_json(&config.display().to_string(), &text)?;
         let model = folder.join(MODEL);
         let has_encoder = SafetensorsFile::open(&model)?.under(ENCODER).names().next().is_some();
         Ok(Self { tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?, model, has_encoder })

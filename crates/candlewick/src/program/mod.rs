@@ -33,7 +33,11 @@ pub enum Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure::Work(format!("{:#}", error.into()))
+        let error = error.into();
+        let causes = error.chain().map(ToString::to_string);
+        // Some errors tell their cause in their own message.
+        let told = causes.reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") });
+        Failure::Work(told.unwrap_or_default())
     }
 }
 
