@@ -89,3 +89,15 @@ fn a_broken_photo_is_named_and_the_others_are_captioned() {
     assert!(text(&output.stderr).contains("broken.png"));
     fail(folder.path(), &["caption", "missing.png"], 1, &["missing.png"]);
 }
+
+#[test]
+fn groups_of_beams_give_other_captions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photo, _) = scene(folder.path(), 2);
+    let words = ["caption", photo.to_str().unwrap(), "--n-best", "4", "--beam", "4"];
+    let captions = |more: &[&str]| succeed(folder.path(), &[&words[..], more].concat());
+    let (plain, diverse) = (captions(&[]), captions(&["--beam-groups", "4", "--diversity", "3"]));
+    assert!(plain != diverse && diverse.lines().count() >= 2, "{plain}{diverse}");
+    let uneven = [&words[..], &["--beam-groups", "3"]].concat();
+    fail(folder.path(), &uneven, 2, &["num_beam_groups must be a divisor of num_beams = 4"]);
+}

@@ -97,6 +97,12 @@ pub struct SearchArguments {
     /// Beams of the search; 1 takes the likeliest word at each step.
     #[arg(long, value_name = "N")]
     pub beam: Option<usize>,
+    /// Groups of beams, each of which avoids the words of those before it (diverse beam search).
+    #[arg(long, value_name = "N")]
+    pub beam_groups: Option<usize>,
+    /// How strongly groups avoid each other's words: what a word that another took costs, in nats.
+    #[arg(long, value_name = "X", requires = "beam_groups")]
+    pub diversity: Option<f64>,
     /// The longest caption in words.
     #[arg(long, value_name = "N")]
     pub max_words: Option<usize>,

@@ -60,6 +60,9 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
+/// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
+const DIVERSITY: f64 = 0.5;
+
 /// Photos that are captioned together.
 const BATCH: usize = 8;
 
@@ -82,6 +85,10 @@ pub fn open(folder: Option<&Path>, encoder_weights: Option<&Path>, device: &Devi
 pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<GenerationConfig, Failure> {
     let mut generation = own.clone();
     generation.num_beams = arguments.beam.unwrap_or(generation.num_beams);
+    generation.num_beam_groups = arguments.beam_groups.unwrap_or(generation.num_beam_groups);
+    if arguments.beam_groups.is_some() {
+        generation.diversity_penalty = arguments.diversity.unwrap_or(DIVERSITY);
+    }
     generation.max_new_tokens = arguments.max_words.unwrap_or(generation.max_new_tokens);
     generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
     generation.validate().map_err(Failure::usage)?;
