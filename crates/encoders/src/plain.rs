@@ -50,13 +50,7 @@ impl Plain {
     /// How many members of `features` a layer is.
     fn members(&self, layer: Layer) -> usize {
         match layer {
-            Layer::Conv { .. } => {
-                if self.batch_norm {
-                    3
-                } else {
-                    2
-                }
-            }
+            Layer::Conv { .. } => 2 + usize::from(self.batch_norm),
             Layer::Pool(_) => 1,
         }
     }

@@ -139,9 +139,10 @@ fn dropout_acts_in_training_where_it_is_not_0() {
         ("resnet18", false),
     ] {
         let images = images(if name == "alexnet" { 64 } else { 32 }, 64);
+        let weights = Hashed::default();
         let run = |dropout, seed| {
             let config = NetworkConfig { dropout, fractal: fractal.clone(), ..config(Some(3)) };
-            let net = network(name, &config, Hashed::default().builder()).unwrap();
+            let net = network(name, &config, weights.builder()).unwrap();
             flat(&net.logits(&images, &mut Mode::Train(&mut Rng::derive(seed, "train", 0))).unwrap())
         };
         assert_eq!(run(None, 1) != run(None, 2), own, "{name}");
@@ -153,11 +154,11 @@ fn dropout_acts_in_training_where_it_is_not_0() {
 #[test]
 fn drop_path_leaves_out_columns_in_training() {
     let (images, mut chosen) = (images(32, 32), std::collections::BTreeSet::new());
+    let fractal = FractalConfig { drop_path: 0.0, global_drop_path: 1.0, column: None };
+    let only = NetworkConfig { dropout: Some(0.0), fractal, ..config(Some(3)) };
+    let weights = Hashed::default();
+    let net = network("fractalnet20", &only, weights.builder()).unwrap();
     for seed in 0..12 {
-        let fractal = FractalConfig { drop_path: 0.0, global_drop_path: 1.0, column: None };
-        let config = NetworkConfig { dropout: Some(0.0), fractal, ..config(Some(3)) };
-        let weights = Hashed::default();
-        let net = network("fractalnet20", &config, weights.builder()).unwrap();
         let mut rng = Rng::derive(seed, "train", 0);
         let loss = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap().sqr().unwrap().sum_all().unwrap();
         let gradients = loss.backward().unwrap();

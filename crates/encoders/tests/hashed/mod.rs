@@ -72,6 +72,11 @@ impl SimpleBackend for Hashed {
             // One value seen everywhere, so that the largest network takes no memory.
             return Tensor::zeros(1, dtype, device)?.broadcast_as(shape);
         }
+        // Networks of one builder share what has the same name and shape, running statistics included.
+        let known = self.variables.lock().unwrap().get(name).cloned();
+        if let Some(variable) = known.filter(|variable| variable.shape() == &shape) {
+            return Ok(variable.as_tensor().clone());
+        }
         let variable = Var::from_tensor(&weights(name, &shape))?;
         self.variables.lock().unwrap().insert(name.to_owned(), variable.clone());
         Ok(variable.as_tensor().clone())
