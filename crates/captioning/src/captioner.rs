@@ -142,7 +142,8 @@ impl Captioner {
                     parameters.freeze(format!("{ENCODER}.{prefix}"));
                 }
                 let encoder = build_encoder(&settings.encoder, None, &parameters, device)?;
-                parameters.assign(&headless(&settings.encoder.network, file)?, &format!("{ENCODER}."))?;
+                let body = candlewick_encoders::without_head(&settings.encoder.network, file)?;
+                parameters.assign(&body, &format!("{ENCODER}."))?;
                 encoder
             }
             other => build_encoder(&settings.encoder, other, &parameters, device)?,
@@ -347,12 +348,6 @@ fn build_encoder(
     let encoder = network(&config.network, &config.config, own.builder(device))?;
     own.verify()?;
     Ok(encoder.for_inference()?)
-}
-
-/// A pretrained file without its classification head, which a captioner has no use for.
-fn headless(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
-    let head = candlewick_encoders::head_prefix(network)?;
-    Ok(file.without(&format!("{head}.")))
 }
 
 fn channels(encoder: &dyn Encoder, layer: Option<&str>) -> Result<usize> {
