@@ -1,12 +1,11 @@
 //! Batches of captions and of what the decoder looks at.
 
 use crate::Result;
-use crate::captioner::Captioner;
 use crate::dataset::{Input, Pictures};
 use crate::recipe::BatchConfig;
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
-use candlewick_data::words::PAD;
+use candlewick_data::words::{PAD, WordTokenizer};
 use std::ops::Range;
 
 /// What the decoder looks at in a batch, on the CPU, and what it is to say of it.
@@ -45,12 +44,12 @@ pub(crate) struct Captions {
 
 impl Captions {
     /// The captions of each picture that have at least a word and at most `longest`.
-    pub fn new(captioner: &Captioner, references: &[Vec<String>], longest: usize) -> Result<Self> {
+    pub fn new(tokenizer: &WordTokenizer, references: &[Vec<String>], longest: usize) -> Result<Self> {
         let (mut all, mut by_picture) = (Vec::new(), Vec::new());
         for (picture, captions) in references.iter().enumerate() {
             let first = all.len();
             for caption in captions {
-                let ids = captioner.tokenizer().encode(caption)?;
+                let ids = tokenizer.encode(caption)?;
                 // Start and end are no words of the caption.
                 if (3..=longest.saturating_add(2)).contains(&ids.len()) {
                     all.push((picture, ids));
@@ -148,4 +147,48 @@ fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>) -> Result<Tol
 pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
     let (ids, n, t) = buckets::pad(rows, PAD);
     Ok(Tensor::from_vec(ids, (n, t), device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::dataset::Set;
+    use candlewick_data::captions::Split;
+    use candlewick_data::scenes::Scene;
+    use candlewick_encoders::Preprocessing;
+
+    #[test]
+    fn by_picture_every_caption_comes_once_with_its_own_picture() {
+        let scenes = (0..5).map(|index| Scene::generate(1, index, Split::Train)).collect();
+        let set = Set::scenes(scenes, Preprocessing::unresized());
+        // The second picture has no caption that is short enough, and is left out.
+        let references: Vec<Vec<String>> = [&["a", "b c"][..], &["a b c d e"], &["d"], &["e a", "b", "c"], &["a b"]]
+            .map(|captions| captions.iter().map(|caption| caption.to_string()).collect())
+            .to_vec();
+        let tokenizer = WordTokenizer::train(references.iter().flatten(), 1).unwrap();
+        let captions = Captions::new(&tokenizer, &references, 3).unwrap();
+        let config = BatchConfig { size: 4, by_picture: true, ..BatchConfig::default() };
+        let grouping = Grouping::new(&config, &captions, None);
+        assert_eq!((grouping, captions.batches(grouping)), (Grouping::Pictures(2), 2));
+        let mut seen = Vec::new();
+        for rows in captions.order(grouping, true, 1, 0) {
+            let batch = captions.batch(&set.pictures, grouping, &rows, false).unwrap();
+            let (Input::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
+            let (places, targets) = (told.pictures.unwrap(), told.targets.to_vec2::<u32>().unwrap());
+            for ((place, target), length) in places.into_iter().zip(targets).zip(told.lengths) {
+                let text = tokenizer.decode(&target[..length - 1]).unwrap();
+                let of = references.iter().position(|captions| captions.contains(&text)).unwrap();
+                let Input::Images(own) = set.pictures.input(&[of]).unwrap() else { panic!("no images") };
+                let found = images.get(place as usize).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                assert_eq!(found, own.flatten_all().unwrap().to_vec1::<f32>().unwrap(), "{text}");
+                seen.push(text);
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, ["a", "a b", "b", "b c", "c", "d", "e a"]);
+        // Where captions are drawn, the batch tells which pictures they are of.
+        let Aim::Better(of) = captions.batch(&set.pictures, grouping, &[1, 3], true).unwrap().aim else { panic!() };
+        assert_eq!(of, [2, 4]);
+    }
 }

@@ -53,7 +53,7 @@ impl CaptioningTask {
     /// # Errors
     /// When no caption is short enough to be trained on.
     pub fn new(captioner: Captioner, train: Set, dev: Set, settings: TaskSettings) -> Result<Self> {
-        let captions = Captions::new(&captioner, &train.references, settings.longest)?;
+        let captions = Captions::new(&captioner.tokenizer, &train.references, settings.longest)?;
         if captions.len() == 0 || settings.batches.size == 0 {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
             return Err(Error::Config(fault.into()));
