@@ -4,6 +4,26 @@
 //! gradient stops there: time and memory of a chunk do not depend on how many came before.
 //!
 //! Williams and Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories".
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candlewick_parameters::{Mode, Parameters};
+//! use candlewick_recurrent::{Carried, Chunks, StackConfig, sequence_layer};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let parameters = Parameters::new(1);
+//! let lstm = sequence_layer("lstm", 8, 16, &StackConfig::default(), parameters.builder(&Device::Cpu))?;
+//! let text = Tensor::zeros((2, 120, 8), DType::F32, &Device::Cpu)?;
+//! let mut state = Carried::default();
+//! for chunk in Chunks::new(&text, 50)? {
+//!     let (ys, last) = lstm.forward(&chunk?, state.get(), None, &mut Mode::Eval)?;
+//!     // A loss of these outputs reaches back to the first step of this chunk.
+//!     assert!(ys.dim(1)? <= 50);
+//!     state.keep(&last)?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::cell::CellState;
 use crate::sequence::{SequenceLayer, SequenceState};
