@@ -8,7 +8,8 @@
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
 use candlewick::captioning::{
-    Captioner, DecoderConfig, EncoderConfig, FreshCaptioner, LossConfig, ShowAttendTell, WeightsFile, caption_loss,
+    CaptionDecoder as _, Captioner, EncoderConfig, FreshCaptioner, LossConfig, ShowAttendTell, ShowAttendTellConfig,
+    WeightsFile, caption_loss,
 };
 use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
@@ -207,7 +208,7 @@ where
 fn attend(positions: usize) -> Result<Case> {
     let (n, t, v) = (32, 20, 2500);
     let parameters = Parameters::new(1);
-    let decoder = ShowAttendTell::new(2048, v, &DecoderConfig::default(), parameters.builder(&Device::Cpu))?;
+    let decoder = ShowAttendTell::new(2048, v, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
     let annotations = random(1, &[n, positions, 2048])?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
     let mut step = 0;
@@ -224,7 +225,7 @@ fn attend(positions: usize) -> Result<Case> {
 /// Beam search with five beams and twenty words, all photos in one batch.
 fn beams(photos: usize) -> Result<Case> {
     let parameters = Parameters::new(1);
-    let decoder = ShowAttendTell::new(2048, 2500, &DecoderConfig::default(), parameters.builder(&Device::Cpu))?;
+    let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
     let annotations = random(1, &[photos, 49, 2048])?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;

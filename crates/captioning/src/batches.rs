@@ -32,6 +32,8 @@ pub(crate) struct Told {
     pub targets: Tensor,
     /// The number of words to tell in each.
     pub lengths: Vec<usize>,
+    /// ε, the probability with which a word that is read becomes the network's own.
+    pub own_words: f64,
 }
 
 /// The captions of a training set as word ids, start and end included.
@@ -83,29 +85,38 @@ impl Captions {
         }
     }
 
-    /// The rows of a batch as a batch; `better` where captions will be drawn instead of told.
-    pub fn batch(&self, pictures: &Pictures, grouping: Grouping, rows: &[usize], better: bool) -> Result<Batch> {
+    /// The rows of a batch as a batch.
+    pub fn batch(&self, pictures: &Pictures, grouping: Grouping, rows: &[usize], reading: Reading) -> Result<Batch> {
         match grouping {
             Grouping::Captions(_) => {
                 let chosen: Vec<&(usize, Vec<u32>)> = rows.iter().filter_map(|&row| self.all.get(row)).collect();
                 let of: Vec<usize> = chosen.iter().map(|(picture, _)| *picture).collect();
-                Ok(Batch { input: pictures.input(&of)?, aim: Aim::Told(told(&chosen, None)?) })
+                Ok(Batch { input: pictures.input(&of)?, aim: Aim::Told(told(&chosen, None, reading)?) })
             }
             Grouping::Pictures(_) => {
                 let ranges = || rows.iter().filter_map(|&row| self.by_picture.get(row).cloned());
                 let of: Vec<usize> =
                     ranges().filter_map(|range| self.all.get(range.start).map(|(of, _)| *of)).collect();
                 let input = pictures.input(&of)?;
-                if better {
+                if reading == Reading::Drawn {
                     return Ok(Batch { input, aim: Aim::Better(of) });
                 }
                 let chosen: Vec<&(usize, Vec<u32>)> =
                     ranges().filter_map(|range| self.all.get(range)).flatten().collect();
                 let places = (0u32..).zip(ranges()).flat_map(|(place, range)| range.map(move |_| place)).collect();
-                Ok(Batch { input, aim: Aim::Told(told(&chosen, Some(places))?) })
+                Ok(Batch { input, aim: Aim::Told(told(&chosen, Some(places), reading)?) })
             }
         }
     }
+}
+
+/// Whose captions a batch is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reading {
+    /// People's, in which each word becomes the network's own with this probability.
+    Told { own_words: f64 },
+    /// Those that the network will draw.
+    Drawn,
 }
 
 /// What a row of a batch is, and how many rows a batch has.
@@ -135,12 +146,13 @@ impl Grouping {
 }
 
 /// Lays out the words of captions.
-fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>) -> Result<Told> {
+fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>, reading: Reading) -> Result<Told> {
     let read: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[..ids.len() - 1]).collect();
     let told: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[1..]).collect();
     let lengths = told.iter().map(|ids| ids.len()).collect();
     let device = &Device::Cpu;
-    Ok(Told { pictures, words: padded(&read, device)?, targets: padded(&told, device)?, lengths })
+    let own_words = if let Reading::Told { own_words } = reading { own_words } else { 0.0 };
+    Ok(Told { pictures, words: padded(&read, device)?, targets: padded(&told, device)?, lengths, own_words })
 }
 
 /// The rows as one (N, T) tensor with padding behind the shorter ones.
@@ -173,7 +185,7 @@ mod tests {
         assert_eq!((grouping, captions.batches(grouping)), (Grouping::Pictures(2), 2));
         let mut seen = Vec::new();
         for rows in captions.order(grouping, true, 1, 0) {
-            let batch = captions.batch(&set.pictures, grouping, &rows, false).unwrap();
+            let batch = captions.batch(&set.pictures, grouping, &rows, Reading::Told { own_words: 0.0 }).unwrap();
             let (Input::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
             let (places, targets) = (told.pictures.unwrap(), told.targets.to_vec2::<u32>().unwrap());
             for ((place, target), length) in places.into_iter().zip(targets).zip(told.lengths) {
@@ -188,7 +200,9 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["a", "a b", "b", "b c", "c", "d", "e a"]);
         // Where captions are drawn, the batch tells which pictures they are of.
-        let Aim::Better(of) = captions.batch(&set.pictures, grouping, &[1, 3], true).unwrap().aim else { panic!() };
+        let Aim::Better(of) = captions.batch(&set.pictures, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
+            panic!()
+        };
         assert_eq!(of, [2, 4]);
     }
 }

@@ -1,7 +1,7 @@
 //! From a picture to its caption.
 
 use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
-use crate::decoder::{DecoderConfig, ShowAttendTell};
+use crate::decoder::{AnyDecoder, CaptionDecoder as _, DecoderConfig};
 use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -26,7 +26,7 @@ use std::path::Path;
 /// let caption = captioner.caption(&photo, &GenerationConfig::beam(5))?;
 /// println!("{} ({:.2})", caption.text, caption.score);
 /// for word in &caption.words {
-///     println!("{} looked at {:?}", word.text, word.attention.peak());
+///     println!("{} looked at {:?}", word.text, word.attention.as_ref().map(|map| map.peak()));
 /// }
 /// # Ok(())
 /// # }
@@ -34,7 +34,7 @@ use std::path::Path;
 pub struct Captioner {
     pub(crate) config: CaptionerConfig,
     pub(crate) encoder: Box<dyn Encoder + Send + Sync>,
-    pub(crate) decoder: ShowAttendTell,
+    pub(crate) decoder: AnyDecoder,
     pub(crate) tokenizer: WordTokenizer,
     pub(crate) preprocessing: Preprocessing,
     pub(crate) generation: GenerationConfig,
@@ -63,8 +63,8 @@ pub struct Word {
     pub text: String,
     /// The natural logarithm of its probability.
     pub log_probability: f32,
-    /// Where the network looked when it wrote the word.
-    pub attention: AttentionMap,
+    /// Where the network looked when it wrote the word; nothing where its decoder has no attention.
+    pub attention: Option<AttentionMap>,
 }
 
 /// Attention weights over the positions of a picture, row after row; they sum to 1.
@@ -148,8 +148,7 @@ impl Captioner {
             }
             other => build_encoder(&settings.encoder, other, &parameters, device)?,
         };
-        let coordinates = if settings.encoder.coordinates { 2 } else { 0 };
-        let annotation_size = channels(encoder.as_ref(), settings.encoder.layer.as_deref())? + coordinates;
+        let annotation_size = annotation_size(encoder.as_ref(), &settings.encoder)?;
         let config = CaptionerConfig {
             model_type: MODEL_TYPE.into(),
             encoder: settings.encoder,
@@ -187,7 +186,7 @@ impl Captioner {
         device: &Device,
     ) -> Result<Self> {
         let vb = parameters.builder(device).pp(DECODER);
-        let decoder = ShowAttendTell::new(config.annotation_size, config.vocab_size, &config.decoder, vb)?;
+        let decoder = config.decoder.build(config.annotation_size, config.vocab_size, vb)?;
         if tokenizer.vocab_size() != config.vocab_size {
             let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
             return Err(Error::Config(format!(
@@ -255,9 +254,10 @@ impl Captioner {
 
     fn told(&self, hypothesis: Hypothesis, height: usize, width: usize) -> Result<Caption> {
         let text = self.tokenizer.decode(&hypothesis.words)?;
-        let words = hypothesis.words.iter().zip(hypothesis.log_probabilities).zip(hypothesis.alpha);
-        let words = words.map(|((&id, log_probability), weights)| {
-            let attention = AttentionMap { height, width, weights };
+        let maps = hypothesis.alpha.into_iter().map(|weights| Some(AttentionMap { height, width, weights }));
+        let maps = maps.chain(std::iter::repeat(None));
+        let words = hypothesis.words.iter().zip(hypothesis.log_probabilities).zip(maps);
+        let words = words.map(|((&id, log_probability), attention)| {
             Ok(Word { text: self.tokenizer.decode(&[id])?, log_probability, attention })
         });
         let words = words.collect::<Result<_>>()?;
@@ -266,10 +266,16 @@ impl Captioner {
 
     /// The annotations (N, P, C) of preprocessed images (N, 3, height, width), and rows and columns of the map they come from.
     ///
+    /// A fully connected layer, such as fc7, gives one annotation of the whole picture.
+    ///
     /// # Errors
     /// When the images have another shape.
     pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<(Tensor, (usize, usize))> {
+        let vector = |layer: &&String| self.encoder.vectors().iter().any(|info| info.name == **layer);
         let map = match &self.config.encoder.layer {
+            Some(layer) if vector(&layer) => {
+                return Ok((self.encoder.vector(layer, images, mode)?.unsqueeze(1)?, (1, 1)));
+            }
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
         };
@@ -350,11 +356,20 @@ fn build_encoder(
     Ok(encoder.for_inference()?)
 }
 
-fn channels(encoder: &dyn Encoder, layer: Option<&str>) -> Result<usize> {
-    let Some(name) = layer else { return Ok(encoder.channels()) };
-    let found = encoder.layers().iter().find(|info| info.name == name);
-    found.map(|info| info.channels).ok_or_else(|| {
-        let known: Vec<&str> = encoder.layers().iter().map(|info| info.name.as_str()).collect();
+/// C: the channels of the layer that is read, and two coordinates where they are wanted.
+fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usize> {
+    let coordinates = if config.coordinates { 2 } else { 0 };
+    let Some(name) = &config.layer else { return Ok(encoder.channels() + coordinates) };
+    if let Some(vector) = encoder.vectors().iter().find(|info| info.name == *name) {
+        return match config.coordinates {
+            true => Err(Error::Config(format!("encoder: {name} is of the whole picture; leave coordinates out"))),
+            false => Ok(vector.size),
+        };
+    }
+    let found = encoder.layers().iter().find(|info| info.name == *name);
+    found.map(|info| info.channels + coordinates).ok_or_else(|| {
+        let layers = encoder.layers().iter().map(|info| info.name.as_str());
+        let known: Vec<&str> = layers.chain(encoder.vectors().iter().map(|info| info.name.as_str())).collect();
         Error::Config(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
     })
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptionerConfig {
-    /// Always `show-attend-tell`, so that a folder of another model is told apart.
+    /// Always `captioner`, so that a folder of another model is told apart.
     pub model_type: String,
     /// The encoder.
     pub encoder: EncoderConfig,
@@ -23,7 +23,10 @@ pub struct CaptionerConfig {
 }
 
 /// The name of this crate's model in `config.json`.
-pub(crate) const MODEL_TYPE: &str = "show-attend-tell";
+pub(crate) const MODEL_TYPE: &str = "captioner";
+
+/// What it was called when there was only one decoder.
+const FORMER_MODEL_TYPE: &str = "show-attend-tell";
 
 /// Which network makes the annotations, and where its weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,8 +77,11 @@ impl CaptionerConfig {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn from_json(name: &str, text: &str) -> Result<Self> {
-        let config: Self = serde_json::from_str(text)
+        let mut config: Self = serde_json::from_str(text)
             .map_err(|error| Error::Config(format!("{name}: not the config.json of a captioner: {error}")))?;
+        if config.model_type == FORMER_MODEL_TYPE {
+            config.model_type = MODEL_TYPE.into();
+        }
         if config.model_type != MODEL_TYPE {
             let found = &config.model_type;
             return Err(Error::Config(format!("{name}: model_type is {found}; a captioner's is {MODEL_TYPE}")));

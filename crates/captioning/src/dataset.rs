@@ -1,7 +1,7 @@
 //! Captioned pictures, wherever they come from: drawn scenes, photo files, or annotations that were computed before.
 
 use crate::Result;
-use crate::captioner::Caption;
+use crate::captioner::{AttentionMap, Caption};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::{FeatureCache, PhotoHash};
 use candlewick_data::picture::{self, Limits};
@@ -213,7 +213,7 @@ fn pointing(scenes: &[(Scene, RgbImage)], captions: &[Caption]) -> f64 {
             else {
                 continue;
             };
-            let (x, y) = word.attention.peak();
+            let Some((x, y)) = word.attention.as_ref().map(AttentionMap::peak) else { continue };
             hits += usize::from(bounds.contains(x * scenes::SIZE as f32, y * scenes::SIZE as f32));
         }
     }

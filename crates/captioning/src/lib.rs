@@ -1,7 +1,7 @@
 //! Attention captioning: looks at a picture and tells what is on it, and where it looked for each word.
 //!
-//! [`Captioner`] is the way in: it opens a model folder and captions pictures. [`ShowAttendTell`] is the decoder of the
-//! paper, [`CaptioningTask`] trains one, [`evaluate()`] scores one.
+//! [`Captioner`] is the way in: it opens a model folder and captions pictures. Its decoder is one of [`ShowAttendTell`] (soft or hard
+//! attention), [`ShowTell`] and [`TopDown`], or your own ([`CaptionDecoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
 
 mod batches;
 mod captioner;
@@ -12,23 +12,34 @@ mod error;
 mod evaluate;
 mod features;
 mod folder;
+mod hard_attention;
+mod loss;
 mod pictures;
 mod prepare;
 mod recipe;
+mod scheduled_sampling;
 mod self_critical;
+mod show_attend_tell;
+mod show_tell;
 mod task;
+mod top_down;
 
 pub use batches::Batch;
 pub use candlewick_recurrent::decoding::GenerationConfig;
 pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
 pub use dataset::{Features, Input, Pictures, Set};
-pub use decoder::{CaptionLoss, DecoderConfig, LossConfig, Memory, ShowAttendTell, State, caption_loss};
+pub use decoder::{AnyDecoder, AnyMemory, AnyState, CaptionDecoder, DecoderConfig, Drawn, Read};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, decode, evaluate};
 pub use folder::{EmbeddedFiles, ModelFiles};
+pub use loss::{CaptionLoss, LossConfig, caption_loss};
 pub use pictures::{overlay, write_attention};
 pub use prepare::{Note, prepare};
 pub use recipe::{BatchConfig, DataConfig, EncoderRecipe, Recipe};
+pub use scheduled_sampling::ScheduledSampling;
 pub use self_critical::{Baseline, SelfCritical};
+pub use show_attend_tell::{Attention, Memory, ShowAttendTell, ShowAttendTellConfig, State};
+pub use show_tell::{PictureInput, PictureVector, ShowTell, ShowTellConfig};
 pub use task::{CaptioningTask, TaskSettings};
+pub use top_down::{Regions, TopDown, TopDownConfig, TopDownState};

@@ -31,7 +31,7 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 
 /// Writes a picture per word, `00-a.png`, `01-red.png` …, and `caption.svg` with all of them, into a folder that it makes.
 ///
-/// Returns the path of the sheet.
+/// Returns the path of the sheet. A captioner without attention has looked at nothing: the sheet is the picture and the sentence.
 ///
 /// # Errors
 /// When a file cannot be written; the message names it.
@@ -39,7 +39,8 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
-        let bytes = png(&overlay(picture, &word.attention))?;
+        let Some(attention) = &word.attention else { continue };
+        let bytes = png(&overlay(picture, attention))?;
         let path = folder.join(format!("{index:02}-{}.png", file_name(&word.text)));
         std::fs::write(&path, &bytes).map_err(Error::io(&path))?;
         tiles.push((word.text.clone(), bytes));

@@ -86,6 +86,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     let settings = TaskSettings {
         batches: recipe.batches.clone(),
         loss: recipe.loss.clone(),
+        scheduled_sampling: recipe.scheduled_sampling.clone(),
         self_critical: recipe.self_critical.clone(),
         seed: recipe.training.seed,
         train_statistics: !known,

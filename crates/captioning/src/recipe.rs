@@ -1,6 +1,8 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
-use crate::decoder::{DecoderConfig, LossConfig};
+use crate::decoder::DecoderConfig;
+use crate::loss::LossConfig;
+use crate::scheduled_sampling::ScheduledSampling;
 use crate::self_critical::SelfCritical;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_recurrent::decoding::GenerationConfig;
@@ -33,6 +35,9 @@ pub struct Recipe {
     /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
+    /// Scheduled sampling; without it the network reads people's words only.
+    #[serde(default)]
+    pub scheduled_sampling: Option<ScheduledSampling>,
     /// Self-critical training; without it the network learns people's captions.
     #[serde(default)]
     pub self_critical: Option<SelfCritical>,

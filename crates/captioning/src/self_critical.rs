@@ -13,7 +13,6 @@
 //! otherwise captions learn to break off after words such as "with a".
 
 use crate::batches::padded;
-use crate::decoder::{Memory, ShowAttendTell};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::words::{END, PAD, START, UNK, WordTokenizer};
@@ -80,7 +79,7 @@ impl Reward {
 }
 
 /// No words of a caption: they are neither drawn nor have a part in the probabilities of those that are.
-const NEVER_SAID: [u32; 3] = [PAD, START, UNK];
+pub(crate) const NEVER_SAID: [u32; 3] = [PAD, START, UNK];
 
 fn ended(mut tokens: Vec<String>, finished: bool) -> Vec<String> {
     tokens.extend(finished.then(|| ENDED.to_owned()));
@@ -111,10 +110,10 @@ impl SelfCritical {
     }
 
     /// Draws captions of the photos in `memory` and judges them; `rows` are the photos' places in the training set.
-    pub(crate) fn draw(
+    pub(crate) fn draw<D: Decoder>(
         &self,
-        decoder: &ShowAttendTell,
-        memory: &Memory,
+        decoder: &D,
+        memory: &D::Memory,
         rows: &[usize],
         (tokenizer, reward, longest): (&WordTokenizer, &Reward, usize),
         rng: &mut Rng,
@@ -166,7 +165,7 @@ fn of_the_others(values: &[f64]) -> Vec<f64> {
 
 impl Drawn {
     /// The loss at the top of the module, the words that it is over, what the decoder gave and the targets (N·K, T).
-    pub fn loss(&self, decoder: &ShowAttendTell, memory: &Memory, mode: &mut Mode) -> Result<Judged> {
+    pub fn loss<D: Decoder>(&self, decoder: &D, memory: &D::Memory, mode: &mut Mode) -> Result<Judged> {
         let device = decoder.device();
         let read: Vec<&[u32]> =
             self.words.iter().map(|words| words.split_last().map_or(&[][..], |(_, read)| read)).collect();
@@ -205,7 +204,8 @@ pub(crate) struct Judged {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::DecoderConfig;
+    use crate::decoder::CaptionDecoder as _;
+    use crate::{Memory, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::{D, Device};
     use candle_nn::ops::log_softmax;
     use candlewick_kernels::node::backward;
@@ -225,7 +225,8 @@ mod tests {
             .map(|captions| captions.map(str::to_owned).to_vec());
         let tokenizer = WordTokenizer::train(captions.iter().flatten(), 1).unwrap();
         let parameters = Parameters::new(3);
-        let config = DecoderConfig { embedding_size: 16, hidden_size: 16, attention_size: 8, ..Default::default() };
+        let config =
+            ShowAttendTellConfig { embedding_size: 16, hidden_size: 16, attention_size: 8, ..Default::default() };
         let vb = parameters.builder(&Device::Cpu);
         let decoder = ShowAttendTell::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 4, 6), &Device::Cpu).unwrap();

@@ -1,20 +1,22 @@
 //! Training a captioner.
 
-use crate::batches::{Aim, Batch, Captions, Grouping, Told};
+use crate::batches::{Aim, Batch, Captions, Grouping, Reading, Told};
 use crate::captioner::{Caption, Captioner};
 use crate::dataset::{Input, Set};
-use crate::decoder::{LossConfig, caption_loss, with_attention};
+use crate::decoder::CaptionDecoder as _;
+use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
 use crate::recipe::BatchConfig;
-use crate::self_critical::{Reward, SelfCritical};
+use crate::scheduled_sampling::{ScheduledSampling, replaced};
+use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::loader::{Loader, LoaderConfig};
-use candlewick_data::words::PAD;
+use candlewick_data::words::{END, PAD};
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_recurrent::decoding::{Decoder as _, GenerationConfig};
 use candlewick_training::{Loss, Scores, Task};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Trains a [`Captioner`] on a set of captioned pictures and validates it by decoding another.
 pub struct CaptioningTask {
@@ -25,6 +27,8 @@ pub struct CaptioningTask {
     grouping: Grouping,
     /// What drawn captions are judged by, where training is self-critical.
     reward: Option<Reward>,
+    /// The moving average of a word's log-probability, where positions are drawn; nothing before the first batch.
+    baseline: Mutex<Option<f64>>,
     settings: TaskSettings,
 }
 
@@ -35,6 +39,8 @@ pub struct TaskSettings {
     pub batches: BatchConfig,
     /// The loss.
     pub loss: LossConfig,
+    /// Where given, the network reads some of its own words.
+    pub scheduled_sampling: Option<ScheduledSampling>,
     /// Where given, captions are drawn and judged instead of those of people being learned.
     pub self_critical: Option<SelfCritical>,
     /// What the order of the batches is drawn from.
@@ -68,7 +74,8 @@ impl CaptioningTask {
         let drawn = settings.self_critical.as_ref().map(|drawing| drawing.samples);
         let grouping = Grouping::new(&settings.batches, &captions, drawn);
         let (train, dev, captions) = (train.into(), dev.into(), captions.into());
-        Ok(Self { captioner, train, dev, captions, grouping, reward, settings })
+        let baseline = Mutex::new(None);
+        Ok(Self { captioner, train, dev, captions, grouping, reward, baseline, settings })
     }
 
     /// The captioner as it is now.
@@ -118,16 +125,24 @@ impl CaptioningTask {
     /// The loss of people's captions.
     fn likelihood(&self, seen: &Tensor, told: &Told, mode: &mut Mode) -> Result<Loss> {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
-        let (words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
+        let (mut words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
         let mut memory = decoder.memory(seen, mode)?;
         if let Some(pictures) = &told.pictures {
             memory = decoder.expand(&memory, &Tensor::new(pictures.as_slice(), device)?)?;
         }
-        let forced = decoder.teacher_forced(&words, &told.lengths, &memory, mode)?;
-        let loss = caption_loss(&forced, &targets, &self.settings.loss, PAD)?;
-        let attention = loss.attention.map(|term| ("attention", term));
-        let parts = [Some(("words", loss.words)), attention].into_iter().flatten().collect();
-        Ok(Loss { value: loss.total, count: told.lengths.iter().sum(), parts })
+        if let (Mode::Train(rng), true) = (&mut *mode, told.own_words > 0.0) {
+            let special = [&NEVER_SAID[..], &[END]].concat();
+            words = replaced(decoder, &words, &memory, (told.own_words, &special), rng)?;
+        }
+        let read = decoder.read(&words, &told.lengths, &memory, mode)?;
+        let loss = caption_loss(&read.forced, &targets, &self.settings.loss, PAD)?;
+        let mut baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        let (loss, mean) = with_positions(loss, &read, &targets, (&self.settings.loss, *baseline), PAD)?;
+        if let Some(mean) = mean {
+            *baseline = Some(baseline.map_or(mean, |before| BASELINE_DECAY * before + (1.0 - BASELINE_DECAY) * mean));
+        }
+        let value = loss.total.clone();
+        Ok(Loss { value, count: told.lengths.iter().sum(), parts: parts(loss, None) })
     }
 
     /// The loss of captions that are drawn now. Nothing is dropped out: they are drawn from the network that is trained.
@@ -143,12 +158,21 @@ impl CaptioningTask {
         let longest = self.captioner.generation().max_new_tokens;
         let drawn = drawing.draw(decoder, &memory, rows, (&self.captioner.tokenizer, reward, longest), rng)?;
         let judged = drawn.loss(decoder, &memory, &mut Mode::Eval)?;
-        let loss = with_attention(judged.value, &judged.forced, &judged.targets, &self.settings.loss, PAD)?;
-        let reward = Tensor::new(drawn.reward as f32, &Device::Cpu)?;
-        let attention = loss.attention.map(|term| ("attention", term));
-        let parts = [Some(("words", loss.words)), attention, Some(("reward", reward))].into_iter().flatten().collect();
-        Ok(Loss { value: loss.total, count: judged.count, parts })
+        let loss = CaptionLoss { total: judged.value.clone(), words: judged.value, attention: None, positions: None };
+        let loss = with_attention(loss, &judged.forced, &judged.targets, &self.settings.loss, PAD)?;
+        let (value, reward) = (loss.total.clone(), Tensor::new(drawn.reward as f32, &Device::Cpu)?);
+        Ok(Loss { value, count: judged.count, parts: parts(loss, Some(reward)) })
     }
+}
+
+/// What of the average of earlier batches stays at each batch (Xu et al. 2015).
+const BASELINE_DECAY: f64 = 0.9;
+
+/// What the logs show of a loss.
+fn parts(loss: CaptionLoss, reward: Option<Tensor>) -> Vec<(&'static str, Tensor)> {
+    let parts =
+        [("words", Some(loss.words)), ("attention", loss.attention), ("positions", loss.positions), ("reward", reward)];
+    parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn training(error: Error) -> candlewick_training::Error {
@@ -179,10 +203,11 @@ impl Task for CaptioningTask {
         let order = self.captions.order(self.grouping, !self.settings.train_statistics, self.settings.seed, epoch);
         let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).collect();
         let (set, captions, grouping) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.grouping);
-        let better = self.reward.is_some();
+        let own_words = self.settings.scheduled_sampling.as_ref().map_or(0.0, |schedule| schedule.probability(epoch));
+        let reading = if self.reward.is_some() { Reading::Drawn } else { Reading::Told { own_words } };
         let config = LoaderConfig { workers: self.settings.batches.workers, ..LoaderConfig::default() };
         let loader =
-            Loader::new(jobs, config, move |rows: Vec<usize>| captions.batch(&set.pictures, grouping, &rows, better));
+            Loader::new(jobs, config, move |rows: Vec<usize>| captions.batch(&set.pictures, grouping, &rows, reading));
         Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
     }
 
@@ -200,6 +225,18 @@ impl Task for CaptioningTask {
         self.captioner.save(folder).map_err(training)
     }
 
+    fn state(&self) -> serde_json::Value {
+        let baseline = *self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::json!({ "baseline": baseline })
+    }
+
+    fn restore(&mut self, state: serde_json::Value) -> candlewick_training::Result<()> {
+        // Runs of older versions have none.
+        let baseline = state.get("baseline").and_then(serde_json::Value::as_f64);
+        *self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner) = baseline;
+        Ok(())
+    }
+
     fn config(&self) -> serde_json::Value {
         serde_json::json!({
             "captioner": self.captioner.config(),
@@ -207,6 +244,7 @@ impl Task for CaptioningTask {
             "batch_size": self.settings.batches.size,
             "by_picture": matches!(self.grouping, Grouping::Pictures(_)),
             "loss": self.settings.loss,
+            "scheduled_sampling": self.settings.scheduled_sampling,
             "self_critical": self.settings.self_critical,
             "seed": self.settings.seed,
         })

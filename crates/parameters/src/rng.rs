@@ -48,6 +48,16 @@ impl Rng {
         f64::from(self.uniform()) < p
     }
 
+    /// An index drawn with probabilities in proportion to the weights, none of which is negative; 0 where there are none.
+    pub fn categorical(&mut self, weights: &[f32]) -> usize {
+        let mut left = self.uniform() * weights.iter().sum::<f32>();
+        let found = weights.iter().position(|&weight| {
+            left -= weight;
+            left < 0.0
+        });
+        found.unwrap_or(weights.len().saturating_sub(1))
+    }
+
     /// Puts the items into a uniformly random order (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {

@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let caption = captioner.caption(&pictures[0], &GenerationConfig::beam(5))?;
     println!("{} ({:.3})", caption.text, caption.score);
     for word in &caption.words {
-        println!("{:>10} {:?}", word.text, word.attention.peak());
+        println!("{:>10} {:?}", word.text, word.attention.as_ref().map(|map| map.peak()));
     }
     for caption in captioner.captions(&pictures, &GenerationConfig::beam(3))? {
         println!("{}", caption.text);

@@ -125,11 +125,13 @@ fn json(path: &Path, caption: &Caption) -> serde_json::Value {
         .words
         .iter()
         .map(|word| {
-            let map = &word.attention;
+            let map = word.attention.as_ref();
+            let map =
+                map.map(|map| serde_json::json!({ "height": map.height, "width": map.width, "weights": map.weights }));
             serde_json::json!({
                 "word": word.text,
                 "log_probability": word.log_probability,
-                "attention": { "height": map.height, "width": map.width, "weights": map.weights },
+                "attention": map,
             })
         })
         .collect();

@@ -119,24 +119,37 @@ pub trait Decoder {
         memory: &Self::Memory,
         mode: &mut Mode,
     ) -> Result<Forced> {
-        let (rows, steps) = words.dims2()?;
-        if steps == 0 {
-            bail!("teacher_forced: words has shape {:?}; at least one step is wanted", words.dims())
-        }
-        if lengths.len() != rows || lengths.iter().any(|&length| length > steps) {
-            bail!(
-                "teacher_forced: words is ({rows}, {steps}); wanted {rows} lengths of at most {steps}, found {lengths:?}"
-            )
-        }
-        let mut state = self.start(memory, mode)?;
-        let (mut logits, mut alphas) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
-        for t in 0..steps {
-            let step = self.step(&words.narrow(1, t, 1)?.squeeze(1)?, &state, memory, mode)?;
-            logits.push(step.logits);
-            alphas.extend(step.alpha);
-            state = step.state;
-        }
-        let alpha = if alphas.len() == steps { Some(Tensor::stack(&alphas, 1)?) } else { None };
-        Ok(Forced { logits: Tensor::stack(&logits, 1)?, alpha })
+        stepwise(self, words, lengths, memory, mode)
     }
+}
+
+/// Reads whole sentences word by word: the definition of [`Decoder::teacher_forced`], for decoders that override it for some of
+/// their settings only.
+///
+/// # Errors
+/// As [`Decoder::teacher_forced`] says.
+pub fn stepwise<D: Decoder + ?Sized>(
+    decoder: &D,
+    words: &Tensor,
+    lengths: &[usize],
+    memory: &D::Memory,
+    mode: &mut Mode,
+) -> Result<Forced> {
+    let (rows, steps) = words.dims2()?;
+    if steps == 0 {
+        bail!("teacher_forced: words has shape {:?}; at least one step is wanted", words.dims())
+    }
+    if lengths.len() != rows || lengths.iter().any(|&length| length > steps) {
+        bail!("teacher_forced: words is ({rows}, {steps}); wanted {rows} lengths of at most {steps}, found {lengths:?}")
+    }
+    let mut state = decoder.start(memory, mode)?;
+    let (mut logits, mut alphas) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
+    for t in 0..steps {
+        let step = decoder.step(&words.narrow(1, t, 1)?.squeeze(1)?, &state, memory, mode)?;
+        logits.push(step.logits);
+        alphas.extend(step.alpha);
+        state = step.state;
+    }
+    let alpha = if alphas.len() == steps { Some(Tensor::stack(&alphas, 1)?) } else { None };
+    Ok(Forced { logits: Tensor::stack(&logits, 1)?, alpha })
 }

@@ -16,7 +16,7 @@ mod sampling;
 
 pub use beam::BeamSearch;
 pub use config::{EarlyStopping, GenerationConfig};
-pub use decoder::{Decoder, Forced, Step};
+pub use decoder::{Decoder, Forced, Step, stepwise};
 pub use ensemble::Ensemble;
 pub use hypothesis::Hypothesis;
 pub use rows::Rows;

@@ -1,4 +1,4 @@
-//! The soft-attention decoder of Show, Attend and Tell (Xu et al. 2015).
+//! The decoder of Show, Attend and Tell (Xu et al. 2015), with soft attention or hard.
 //!
 //! With the annotations a_p of a photo's P positions, the words y and the hidden state (h, c):
 //!
@@ -10,29 +10,37 @@
 //! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
 //! ```
 //!
+//! With hard attention z_t is the annotation of one position alone ([`crate::hard_attention`]).
+//!
 //! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
-use candle_core::{D, Device, Result, Tensor};
+use crate::decoder::{CaptionDecoder, Drawn, Read};
+use crate::hard_attention;
+use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::recurrence::{self, Input};
 use candlewick_kernels::{attentive, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
-use candlewick_recurrent::attention::AdditiveAttention;
-use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
+use candlewick_recurrent::attention::{AdditiveAttention, Attended};
+use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
 use candlewick_recurrent::{Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowAttendTell`] decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DecoderConfig {
+pub struct ShowAttendTellConfig {
     /// E, the size of a word's vector.
     pub embedding_size: usize,
     /// H, the size of the hidden state.
     pub hidden_size: usize,
     /// A, the size of the space in which annotations and hidden state are compared.
     pub attention_size: usize,
+    /// Whether the context is a mean of all annotations or one of them.
+    pub attention: Attention,
+    /// With hard attention, the probability that a batch is read with soft attention instead, which teaches α directly.
+    pub soft_share: f64,
     /// Whether a gate f_β weighs the context.
     pub gate: bool,
     /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
@@ -44,12 +52,25 @@ pub struct DecoderConfig {
     pub channel_dropout: f64,
 }
 
-impl Default for DecoderConfig {
+/// What the context is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attention {
+    /// The mean of the annotations under α.
+    #[default]
+    Soft,
+    /// The annotation of one position, drawn from α in training and the likeliest otherwise.
+    Hard,
+}
+
+impl Default for ShowAttendTellConfig {
     fn default() -> Self {
         Self {
             embedding_size: 512,
             hidden_size: 512,
             attention_size: 512,
+            attention: Attention::Soft,
+            soft_share: 0.5,
             gate: true,
             deep_output: true,
             dropout: 0.5,
@@ -58,10 +79,21 @@ impl Default for DecoderConfig {
     }
 }
 
-/// The soft-attention decoder of Show, Attend and Tell; the formula is at the top of the module.
+/// The decoder of Show, Attend and Tell.
+///
+/// ```text
+/// h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
+/// α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1})),  z_t = Σ_p α_tp a_p          (soft), or a_p of one p (hard)
+/// β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t
+/// h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
+/// logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)
+/// ```
+///
+/// A step with hard attention looks at the likeliest position, and its alpha is 1 there; while people's captions are read in
+/// training, positions are drawn from α. Xu et al. 2015, "Show, attend and tell: neural image caption generation with visual attention".
 #[derive(Clone, Debug)]
 pub struct ShowAttendTell {
-    config: DecoderConfig,
+    config: ShowAttendTellConfig,
     vocab_size: usize,
     embedding: Embedding,
     attention: AdditiveAttention,
@@ -106,8 +138,13 @@ impl ShowAttendTell {
     ///
     /// # Errors
     /// When the builder has no such parameters.
-    pub fn new(annotation_size: usize, vocab_size: usize, config: &DecoderConfig, vb: VarBuilder) -> Result<Self> {
-        let &DecoderConfig { embedding_size, hidden_size, attention_size, .. } = config;
+    pub fn new(
+        annotation_size: usize,
+        vocab_size: usize,
+        config: &ShowAttendTellConfig,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
         let cell = vb.pp("decode_step");
         let initial = || Initial::fan_in(hidden_size);
         let weight_ih = cell.parameter((4 * hidden_size, embedding_size + annotation_size), "weight_ih", initial())?;
@@ -140,38 +177,26 @@ impl ShowAttendTell {
         })
     }
 
-    /// The memory of annotations (N, P, C), some of their channels dropped in training.
-    ///
-    /// # Errors
-    /// When their shape is not what the decoder was built for.
-    pub fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<Memory> {
-        let annotations = match mode {
-            Mode::Train(_) if self.config.channel_dropout > 0.0 => {
-                let (n, _, c) = annotations.dims3()?;
-                let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
-                annotations.broadcast_mul(&mode.dropout(&ones, self.config.channel_dropout)?)?
-            }
-            _ => annotations.clone(),
-        };
-        Ok(Memory { keys: self.attention.keys(&annotations)?, annotations })
-    }
-
     /// The words' vectors, dropped out in training: (…) of u32 → (…, E).
     fn embed(&self, words: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// One step of attention and LSTM from the words' vectors (N, E): the new state, ẑ (N, C) and α (N, P).
-    fn advance(&self, embedded: &Tensor, state: &State, memory: &Memory) -> Result<(State, Tensor, Tensor)> {
-        let attended = self.attention.attend(&memory.keys, &state.h, &memory.annotations)?;
+    /// α (N, P) and the mean of the annotations under it.
+    fn attend(&self, state: &State, memory: &Memory) -> Result<Attended> {
+        self.attention.attend(&memory.keys, &state.h, &memory.annotations)
+    }
+
+    /// One step of the LSTM from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
+    fn advance(&self, embedded: &Tensor, context: Tensor, state: &State) -> Result<(State, Tensor)> {
         let context = match &self.f_beta {
-            Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * attended.context)?,
-            None => attended.context,
+            Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * context)?,
+            None => context,
         };
         let (xs, bias) = (Tensor::cat(&[embedded, &context], 1)?.unsqueeze(1)?, (&self.bias_ih + &self.bias_hh)?);
         let input = Input::Sequence { xs: &xs, weight: &self.weight_ih, bias: Some(&bias) };
         let (_, h, c) = recurrence::lstm(input, &self.weight_hh, &state.h, &state.c, None, false)?;
-        Ok((State { h, c }, context, attended.alpha))
+        Ok((State { h, c }, context))
     }
 
     /// The logits (…, V) from the words' vectors (…, E), h (…, H) and ẑ (…, C).
@@ -183,6 +208,77 @@ impl ShowAttendTell {
             None => h.clone(),
         };
         self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
+    }
+
+    /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
+    fn softly(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
+        let embedded = self.embed(words, mode)?;
+        let State { h, c } = self.start(memory, mode)?;
+        let bias = (&self.bias_ih + &self.bias_hh)?;
+        let weights = attentive::Weights {
+            input: &self.weight_ih,
+            hidden: &self.weight_hh,
+            bias: &bias,
+            query: self.attention.query().with_bias()?,
+            v: self.attention.v(),
+            gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
+        };
+        let Memory { annotations, keys } = memory;
+        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths))?;
+        let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
+        Ok(Forced { logits, alpha: Some(seen.alpha) })
+    }
+
+    /// Reads the words with a position drawn at each step.
+    fn drawing(&self, words: &Tensor, memory: &Memory, mode: &mut Mode) -> Result<Read> {
+        let embedded = self.embed(words, mode)?;
+        let mut state = self.start(memory, mode)?;
+        let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut log_probabilities, mut entropies) = (Vec::new(), Vec::new());
+        for t in 0..words.dim(1)? {
+            let Mode::Train(rng) = mode else {
+                candle_core::bail!("hard attention: positions are drawn in training only")
+            };
+            let (attended, drawn) = hard_attention::draw(self.attend(&state, memory)?, &memory.annotations, rng)?;
+            let word = embedded.narrow(1, t, 1)?.squeeze(1)?;
+            let (next, context) = self.advance(&word, attended.context, &state)?;
+            hidden.push(next.h.clone());
+            contexts.push(context);
+            alphas.push(attended.alpha);
+            log_probabilities.push(drawn.log_probability);
+            entropies.push(drawn.entropy);
+            state = next;
+        }
+        let steps = |tensors: &[Tensor]| Tensor::stack(tensors, 1);
+        let logits = self.output(&embedded, &steps(&hidden)?, &steps(&contexts)?, mode)?;
+        let drawn = Drawn { log_probability: steps(&log_probabilities)?, entropy: steps(&entropies)? };
+        Ok(Read { forced: Forced { logits, alpha: Some(steps(&alphas)?) }, drawn: Some(drawn) })
+    }
+}
+
+impl CaptionDecoder for ShowAttendTell {
+    /// Some channels of the annotations are dropped in training.
+    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<Memory> {
+        let annotations = match mode {
+            Mode::Train(_) if self.config.channel_dropout > 0.0 => {
+                let (n, _, c) = annotations.dims3()?;
+                let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
+                annotations.broadcast_mul(&mode.dropout(&ones, self.config.channel_dropout)?)?
+            }
+            _ => annotations.clone(),
+        };
+        Ok(Memory { keys: self.attention.keys(&annotations)?, annotations })
+    }
+
+    fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
+        let draws = match mode {
+            Mode::Train(rng) => self.config.attention == Attention::Hard && !rng.chance(self.config.soft_share),
+            Mode::Eval => return Ok(Read { forced: self.teacher_forced(words, lengths, memory, mode)?, drawn: None }),
+        };
+        if draws {
+            return self.drawing(words, memory, mode);
+        }
+        Ok(Read { forced: self.softly(words, lengths, memory, mode)?, drawn: None })
     }
 }
 
@@ -205,9 +301,13 @@ impl Decoder for ShowAttendTell {
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
-        let (state, context, alpha) = self.advance(&embedded, state, memory)?;
+        let mut attended = self.attend(state, memory)?;
+        if self.config.attention == Attention::Hard {
+            attended = hard_attention::likeliest(&attended, &memory.annotations)?;
+        }
+        let (state, context) = self.advance(&embedded, attended.context, state)?;
         let logits = self.output(&embedded, &state.h, &context, mode)?;
-        Ok(Step { logits, alpha: Some(alpha), state })
+        Ok(Step { logits, alpha: Some(attended.alpha), state })
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
@@ -215,85 +315,10 @@ impl Decoder for ShowAttendTell {
         Ok(Memory { annotations: select(&memory.annotations)?, keys: select(&memory.keys)? })
     }
 
-    /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
-        let embedded = self.embed(words, mode)?;
-        let State { h, c } = self.start(memory, mode)?;
-        let bias = (&self.bias_ih + &self.bias_hh)?;
-        let weights = attentive::Weights {
-            input: &self.weight_ih,
-            hidden: &self.weight_hh,
-            bias: &bias,
-            query: self.attention.query().with_bias()?,
-            v: self.attention.v(),
-            gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
-        };
-        let Memory { annotations, keys } = memory;
-        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths))?;
-        let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
-        Ok(Forced { logits, alpha: Some(seen.alpha) })
-    }
-}
-
-/// The cross-entropy of captions and the doubly stochastic term of attention, averaged over words and positions:
-///
-/// ```text
-/// L = −mean log p(y_t | y_<t, a) + λ mean_{n,p} (1 − Σ_t α_ntp)²
-/// ```
-///
-/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Xu et al. 2015, equation 14.
-///
-/// # Errors
-/// When shapes do not fit.
-pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
-    use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
-    let settings =
-        CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
-    let words = cross_entropy(&forced.logits, targets, &settings, None)?;
-    with_attention(words, forced, targets, config, pad)
-}
-
-/// Adds the doubly stochastic term to the loss of the words.
-pub(crate) fn with_attention(
-    words: Tensor,
-    forced: &Forced,
-    targets: &Tensor,
-    config: &LossConfig,
-    pad: u32,
-) -> Result<CaptionLoss> {
-    let Some(alpha) = forced.alpha.as_ref().filter(|_| config.doubly_stochastic > 0.0) else {
-        return Ok(CaptionLoss { total: words.clone(), words, attention: None });
-    };
-    let counted = targets.ne(pad)?.to_dtype(alpha.dtype())?.unsqueeze(D::Minus1)?;
-    let seen = alpha.broadcast_mul(&counted)?.sum(1)?;
-    let attention = (1.0 - seen)?.sqr()?.mean_all()?;
-    let total = (&words + (&attention * config.doubly_stochastic)?)?;
-    Ok(CaptionLoss { total, words, attention: Some(attention) })
-}
-
-/// The parts of a caption's loss.
-#[derive(Clone, Debug)]
-pub struct CaptionLoss {
-    /// What is minimised.
-    pub total: Tensor,
-    /// The cross-entropy of a word, in nats.
-    pub words: Tensor,
-    /// The doubly stochastic term without its weight.
-    pub attention: Option<Tensor>,
-}
-
-/// What can be chosen about the loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LossConfig {
-    /// λ, the weight of the doubly stochastic term.
-    pub doubly_stochastic: f64,
-    /// The share of the target's probability that is spread over all words.
-    pub label_smoothing: f64,
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self { doubly_stochastic: 1.0, label_smoothing: 0.0 }
+        match self.config.attention {
+            Attention::Soft => self.softly(words, lengths, memory, mode),
+            Attention::Hard => stepwise(self, words, lengths, memory, mode),
+        }
     }
 }

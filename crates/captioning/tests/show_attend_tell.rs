@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candle_core::{Device, Tensor, Var};
-use candlewick_captioning::{DecoderConfig, LossConfig, ShowAttendTell, caption_loss};
+use candlewick_captioning::{CaptionDecoder as _, LossConfig, ShowAttendTell, ShowAttendTellConfig, caption_loss};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoding::GenerationConfig;
 use candlewick_recurrent::decoding::{Decoder, Rows, generate};
@@ -15,8 +15,8 @@ fn fixture() -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
-fn config() -> DecoderConfig {
-    DecoderConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0, ..Default::default() }
+fn config() -> ShowAttendTellConfig {
+    ShowAttendTellConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0, ..Default::default() }
 }
 
 /// The decoder with the fixture's weights.
@@ -58,7 +58,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
         assert_close("alpha", &read(forced.alpha.as_ref().unwrap()), &read(&fixture["alpha"]), 1e-5);
     }
 
-    let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1 };
+    let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1, ..Default::default() };
     let loss = caption_loss(&forced, &fixture["targets"], &settings, 0).unwrap();
     for (found, name) in
         [(&loss.total, "loss"), (&loss.words, "loss.words"), (loss.attention.as_ref().unwrap(), "loss.attention")]
@@ -106,7 +106,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
 
 #[test]
 fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
-    let plain = DecoderConfig { gate: false, deep_output: false, ..config() };
+    let plain = ShowAttendTellConfig { gate: false, deep_output: false, ..config() };
     let parameters = Parameters::new(1);
     let decoder = ShowAttendTell::new(7, 11, &plain, parameters.builder(&Device::Cpu)).unwrap();
     let names = parameters.names();
@@ -121,7 +121,7 @@ fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
 fn dropout_changes_training_and_not_evaluation() {
     let fixture = fixture();
     let parameters = Parameters::new(1);
-    let dropped = DecoderConfig { dropout: 0.5, ..config() };
+    let dropped = ShowAttendTellConfig { dropout: 0.5, ..config() };
     let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
     let memory = decoder.memory(&fixture["annotations"], &mut Mode::Eval).unwrap();
     let logits = |mode: &mut Mode| {

@@ -1,0 +1,224 @@
+//! Captioners that see the picture as one vector: Show and Tell (Vinyals et al. 2015) and the lecture's recurrent captioner.
+//!
+//! With v = mean_p a_p, the words y and any recurrent cell,
+//!
+//! ```text
+//! h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
+//! h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
+//! h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
+//! logits_t = W_o h_t
+//! ```
+
+use crate::decoder::CaptionDecoder;
+use candle_core::{Device, Result, Tensor};
+use candle_nn::Module;
+use candlewick_kernels::activation::tanh;
+use candlewick_kernels::together;
+use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
+use candlewick_recurrent::decoding::{Decoder, Forced, Step};
+use candlewick_recurrent::{Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer};
+use serde::{Deserialize, Serialize};
+
+/// What can be chosen about a [`ShowTell`] decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShowTellConfig {
+    /// The cell, as [`candlewick_recurrent::sequence_layers`] lists them: `"rnn"`, `"lstm"`, `"gru"` and others.
+    pub cell: String,
+    /// Where the picture comes in.
+    pub picture: PictureInput,
+    /// E, the size of a word's vector.
+    pub embedding_size: usize,
+    /// H, the size of the hidden state.
+    pub hidden_size: usize,
+    /// The probability of dropout on the words' vectors and before the output layer.
+    pub dropout: f64,
+    /// What else can be chosen about the cells: layers, regularisation, initial values.
+    pub stack: StackConfig,
+}
+
+/// Where the picture comes into a [`ShowTell`] decoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureInput {
+    /// As an input at every step, beside the word: the lecture's h = tanh(W_xh x + W_hh h + W_ih v).
+    EachStep,
+    /// As the word before the first, as Vinyals et al. found best.
+    #[default]
+    FirstWord,
+    /// As the state before the first word.
+    InitialState,
+}
+
+impl Default for ShowTellConfig {
+    fn default() -> Self {
+        Self {
+            cell: "lstm".into(),
+            picture: PictureInput::default(),
+            embedding_size: 512,
+            hidden_size: 512,
+            dropout: 0.5,
+            stack: StackConfig::default(),
+        }
+    }
+}
+
+/// A decoder that sees the picture as one vector; the formula is at the top of its file.
+///
+/// v is the mean of the annotations a_p; with `encoder.layer` a fully connected layer such as fc7 it is that layer's output.
+/// Vinyals et al. 2015, "Show and tell: a neural image caption generator"; Karpathy and Fei-Fei 2015, "Deep visual-semantic
+/// alignments for generating image descriptions".
+pub struct ShowTell {
+    config: ShowTellConfig,
+    vocab_size: usize,
+    embedding: Embedding,
+    layer: Box<dyn SequenceLayer>,
+    /// The sizes of the tensors of each cell's state.
+    sizes: Vec<Vec<usize>>,
+    picture: Picture,
+    fc: Linear,
+    device: Device,
+}
+
+/// What makes of v what the cells are given.
+enum Picture {
+    EachStep,
+    FirstWord(Linear),
+    /// A layer for each tensor of each cell's state.
+    InitialState(Vec<Vec<Linear>>),
+}
+
+/// The pictures as vectors, a picture a row: v (N, C).
+#[derive(Clone, Debug)]
+pub struct PictureVector(Tensor);
+
+impl ShowTell {
+    /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters, or no such cell carries a state from word to word.
+    pub fn new(annotation_size: usize, vocab_size: usize, config: &ShowTellConfig, vb: VarBuilder) -> Result<Self> {
+        let &ShowTellConfig { embedding_size, hidden_size, picture, .. } = config;
+        let input_size =
+            if picture == PictureInput::EachStep { embedding_size + annotation_size } else { embedding_size };
+        let layer = sequence_layer(&config.cell, input_size, hidden_size, &config.stack, vb.pp(&config.cell))?;
+        if config.stack.bidirectional {
+            candle_core::bail!("show_tell: a sentence is written forwards; leave stack.bidirectional out")
+        }
+        let sizes = state_sizes(config)?;
+        let linear = |name: String, size| Linear::new(annotation_size, size, vb.pp(name));
+        let picture = match picture {
+            PictureInput::EachStep => Picture::EachStep,
+            PictureInput::FirstWord => Picture::FirstWord(linear("picture".into(), embedding_size)?),
+            PictureInput::InitialState => {
+                let of_cell = |(cell, sizes): (usize, &Vec<usize>)| {
+                    sizes.iter().enumerate().map(|(at, &size)| linear(format!("initial.{cell}.{at}"), size)).collect()
+                };
+                Picture::InitialState(sizes.iter().enumerate().map(of_cell).collect::<Result<_>>()?)
+            }
+        };
+        Ok(Self {
+            config: config.clone(),
+            vocab_size,
+            embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
+            fc: Linear::new(layer.output_size(), vocab_size, vb.pp("fc"))?,
+            layer,
+            sizes,
+            picture,
+            device: vb.device().clone(),
+        })
+    }
+
+    /// The cells' inputs (N, T, ·) for words (N, T).
+    fn inputs(&self, words: &Tensor, memory: &PictureVector, mode: &mut Mode) -> Result<Tensor> {
+        let embedded = mode.dropout(&self.embedding.forward(words)?, self.config.dropout)?;
+        let Picture::EachStep = self.picture else { return Ok(embedded) };
+        let (n, t) = words.dims2()?;
+        let c = memory.0.dim(1)?;
+        Tensor::cat(&[&embedded, &memory.0.unsqueeze(1)?.broadcast_as((n, t, c))?.contiguous()?], 2)
+    }
+
+    fn output(&self, hidden: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.fc.forward(&mode.dropout(hidden, self.config.dropout)?)
+    }
+}
+
+/// The sizes of the tensors of each cell's state, found on a small copy.
+fn state_sizes(config: &ShowTellConfig) -> Result<Vec<Vec<usize>>> {
+    let parameters = Parameters::new(0);
+    let vb = parameters.builder(&Device::Cpu);
+    let layer = sequence_layer(&config.cell, 1, config.hidden_size, &config.stack, vb)?;
+    let xs = Tensor::zeros((1, 1, 1), candle_core::DType::F32, &Device::Cpu)?;
+    let (_, state) = layer.forward(&xs, None, None, &mut Mode::Eval)?;
+    if state.cells().is_empty() {
+        candle_core::bail!("show_tell: {} carries no state from word to word; take a recurrent cell", config.cell)
+    }
+    state.cells().iter().map(|cell| cell.iter().map(|tensor| tensor.dim(1)).collect()).collect()
+}
+
+impl Decoder for ShowTell {
+    type Memory = PictureVector;
+    type State = SequenceState;
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn start(&self, memory: &PictureVector, mode: &mut Mode) -> Result<SequenceState> {
+        let v = &memory.0;
+        match &self.picture {
+            Picture::EachStep => {
+                let zeros = |&size: &usize| Tensor::zeros((v.dim(0)?, size), v.dtype(), v.device());
+                let of_cell = |sizes: &Vec<usize>| sizes.iter().map(zeros).collect();
+                Ok(SequenceState::new(self.sizes.iter().map(of_cell).collect::<Result<_>>()?))
+            }
+            Picture::FirstWord(linear) => {
+                Ok(self.layer.forward(&linear.forward(v)?.unsqueeze(1)?, None, None, mode)?.1)
+            }
+            Picture::InitialState(cells) => {
+                let of_cell = |cell: &Vec<Linear>| cell.iter().map(|linear| tanh(&linear.forward(v)?)).collect();
+                Ok(SequenceState::new(cells.iter().map(of_cell).collect::<Result<_>>()?))
+            }
+        }
+    }
+
+    fn step(
+        &self,
+        words: &Tensor,
+        state: &SequenceState,
+        memory: &PictureVector,
+        mode: &mut Mode,
+    ) -> Result<Step<SequenceState>> {
+        let inputs = self.inputs(&words.unsqueeze(1)?, memory, mode)?;
+        let (hidden, state) = self.layer.forward(&inputs, Some(state), None, mode)?;
+        Ok(Step { logits: self.output(&hidden.squeeze(1)?, mode)?, alpha: None, state })
+    }
+
+    fn expand(&self, memory: &PictureVector, rows: &Tensor) -> Result<PictureVector> {
+        Ok(PictureVector(memory.0.index_select(rows, 0)?))
+    }
+
+    /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &PictureVector,
+        mode: &mut Mode,
+    ) -> Result<Forced> {
+        let inputs = self.inputs(words, memory, mode)?;
+        let state = self.start(memory, mode)?;
+        let (hidden, _) = self.layer.forward(&inputs, Some(&state), Some(lengths), mode)?;
+        Ok(Forced { logits: self.output(&hidden, mode)?, alpha: None })
+    }
+}
+
+impl CaptionDecoder for ShowTell {
+    fn memory(&self, annotations: &Tensor, _: &mut Mode) -> Result<PictureVector> {
+        Ok(PictureVector(together::mean(&annotations.unsqueeze(1)?)?))
+    }
+}

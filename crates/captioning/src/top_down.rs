@@ -1,0 +1,185 @@
+//! The top-down attention of Anderson et al. 2018: one LSTM looks, another tells.
+//!
+//! With the annotations a_p (regions of the picture, or positions of a map), their mean ā and the words y,
+//!
+//! ```text
+//! h¹_t, c¹_t = LSTM¹([h²_{t−1}; ā; E y_{t−1}], h¹_{t−1}, c¹_{t−1})               (looks)
+//! α_t = softmax_p(v · tanh(W_a a_p + U_a h¹_t)),  z_t = Σ_p α_tp a_p
+//! h²_t, c²_t = LSTM²([z_t; h¹_t], h²_{t−1}, c²_{t−1})                            (tells)
+//! logits_t = W_o h²_t
+//! ```
+
+use crate::decoder::CaptionDecoder;
+use candle_core::{Device, Result, Tensor};
+use candle_nn::Module;
+use candlewick_kernels::together;
+use candlewick_parameters::{Initial, Mode, VarBuilder};
+use candlewick_recurrent::attention::AdditiveAttention;
+use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
+use candlewick_recurrent::{Cell, CellConfig, Embedding, Linear, LstmCell, LstmState};
+use serde::{Deserialize, Serialize};
+
+/// What can be chosen about a [`TopDown`] decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopDownConfig {
+    /// E, the size of a word's vector.
+    pub embedding_size: usize,
+    /// H, the size of both hidden states.
+    pub hidden_size: usize,
+    /// A, the size of the space in which annotations and hidden state are compared.
+    pub attention_size: usize,
+    /// The probability of dropout on the words' vectors and before the output layer.
+    pub dropout: f64,
+}
+
+impl Default for TopDownConfig {
+    fn default() -> Self {
+        Self { embedding_size: 512, hidden_size: 512, attention_size: 512, dropout: 0.5 }
+    }
+}
+
+/// The two-layer decoder of top-down attention; the formula is at the top of its file.
+///
+/// Anderson et al. 2018, "Bottom-up and top-down attention for image captioning and visual question answering".
+#[derive(Clone, Debug)]
+pub struct TopDown {
+    config: TopDownConfig,
+    vocab_size: usize,
+    embedding: Embedding,
+    looking: LstmCell,
+    attention: AdditiveAttention,
+    telling: LstmCell,
+    fc: Linear,
+    device: Device,
+}
+
+/// What the decoder looks at: a picture a row.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    /// The annotations, (N, P, C).
+    annotations: Tensor,
+    /// Their images in the attention's space, (N, P, A).
+    keys: Tensor,
+    /// Their mean, (N, C).
+    mean: Tensor,
+}
+
+/// The states of both LSTMs, a sentence a row.
+#[derive(Clone, Debug)]
+pub struct TopDownState {
+    /// Of the one that looks.
+    pub looking: LstmState,
+    /// Of the one that tells.
+    pub telling: LstmState,
+}
+
+impl Rows for TopDownState {
+    fn select(&self, rows: &Tensor) -> Result<Self> {
+        let select = |state: &LstmState| -> Result<LstmState> {
+            Ok(LstmState { h: Rows::select(&state.h, rows)?, c: Rows::select(&state.c, rows)? })
+        };
+        Ok(Self { looking: select(&self.looking)?, telling: select(&self.telling)? })
+    }
+}
+
+impl TopDown {
+    /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters.
+    pub fn new(annotation_size: usize, vocab_size: usize, config: &TopDownConfig, vb: VarBuilder) -> Result<Self> {
+        let &TopDownConfig { embedding_size, hidden_size, attention_size, .. } = config;
+        let cell = |input_size, name| LstmCell::new(input_size, hidden_size, &CellConfig::default(), vb.pp(name));
+        Ok(Self {
+            config: config.clone(),
+            vocab_size,
+            embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
+            looking: cell(hidden_size + annotation_size + embedding_size, "att_lstm")?,
+            attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?,
+            telling: cell(annotation_size + hidden_size, "lang_lstm")?,
+            fc: Linear::new(hidden_size, vocab_size, vb.pp("fc"))?,
+            device: vb.device().clone(),
+        })
+    }
+
+    /// The words' vectors, dropped out in training: (…) of u32 → (…, E).
+    fn embed(&self, words: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
+    }
+
+    /// One step of both LSTMs from the words' vectors (N, E): the new state and α (N, P).
+    fn advance(&self, embedded: &Tensor, state: &TopDownState, memory: &Regions) -> Result<(TopDownState, Tensor)> {
+        let seen = Tensor::cat(&[&state.telling.h, &memory.mean, embedded], 1)?;
+        let looking = self.looking.step(&seen, &state.looking)?;
+        let attended = self.attention.attend(&memory.keys, &looking.h, &memory.annotations)?;
+        let told = Tensor::cat(&[&attended.context, &looking.h], 1)?;
+        let telling = self.telling.step(&told, &state.telling)?;
+        Ok((TopDownState { looking, telling }, attended.alpha))
+    }
+
+    fn output(&self, hidden: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.fc.forward(&mode.dropout(hidden, self.config.dropout)?)
+    }
+}
+
+impl Decoder for TopDown {
+    type Memory = Regions;
+    type State = TopDownState;
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn start(&self, memory: &Regions, _: &mut Mode) -> Result<TopDownState> {
+        let (n, dtype) = (memory.mean.dim(0)?, memory.mean.dtype());
+        let zero = |cell: &LstmCell| cell.zero_state(n, dtype, &self.device);
+        Ok(TopDownState { looking: zero(&self.looking)?, telling: zero(&self.telling)? })
+    }
+
+    fn step(
+        &self,
+        words: &Tensor,
+        state: &TopDownState,
+        memory: &Regions,
+        mode: &mut Mode,
+    ) -> Result<Step<TopDownState>> {
+        let (state, alpha) = self.advance(&self.embed(words, mode)?, state, memory)?;
+        Ok(Step { logits: self.output(&state.telling.h, mode)?, alpha: Some(alpha), state })
+    }
+
+    fn expand(&self, memory: &Regions, rows: &Tensor) -> Result<Regions> {
+        let select = |tensor: &Tensor| tensor.index_select(rows, 0);
+        Ok(Regions {
+            annotations: select(&memory.annotations)?,
+            keys: select(&memory.keys)?,
+            mean: select(&memory.mean)?,
+        })
+    }
+
+    /// The words are known in advance, so that their vectors are looked up at once and all logits are one product.
+    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &Regions, mode: &mut Mode) -> Result<Forced> {
+        let embedded = self.embed(words, mode)?;
+        let mut state = self.start(memory, mode)?;
+        let (mut hidden, mut alphas) = (Vec::new(), Vec::new());
+        for t in 0..words.dim(1)? {
+            let (next, alpha) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, &state, memory)?;
+            hidden.push(next.telling.h.clone());
+            alphas.push(alpha);
+            state = next;
+        }
+        let logits = self.output(&Tensor::stack(&hidden, 1)?, mode)?;
+        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?) })
+    }
+}
+
+impl CaptionDecoder for TopDown {
+    fn memory(&self, annotations: &Tensor, _: &mut Mode) -> Result<Regions> {
+        let mean = together::mean(&annotations.unsqueeze(1)?)?;
+        Ok(Regions { keys: self.attention.keys(annotations)?, annotations: annotations.clone(), mean })
+    }
+}

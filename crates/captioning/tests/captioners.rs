@@ -1,0 +1,188 @@
+//! The decoders without attention and with top-down attention against PyTorch, and every kind against itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use candle_core::{Device, Tensor};
+use candlewick_captioning::{
+    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, ShowAttendTellConfig,
+    ShowTellConfig, TopDownConfig, caption_loss,
+};
+use candlewick_parameters::{Mode, Parameters, Rng};
+use candlewick_recurrent::StackConfig;
+use candlewick_recurrent::decoding::{Decoder, GenerationConfig, Rows, generate};
+use std::collections::HashMap;
+
+const LENGTHS: [usize; 3] = [4, 2, 3];
+
+fn show_tell(cell: &str, picture: PictureInput, num_layers: usize) -> DecoderConfig {
+    DecoderConfig::ShowTell(ShowTellConfig {
+        cell: cell.into(),
+        picture,
+        embedding_size: 6,
+        hidden_size: 5,
+        dropout: 0.0,
+        stack: StackConfig { num_layers, ..StackConfig::default() },
+    })
+}
+
+fn top_down() -> DecoderConfig {
+    DecoderConfig::TopDown(TopDownConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0 })
+}
+
+fn attending(attention: Attention) -> DecoderConfig {
+    DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
+        embedding_size: 6,
+        hidden_size: 5,
+        attention_size: 4,
+        attention,
+        soft_share: 0.0,
+        dropout: 0.0,
+        ..Default::default()
+    })
+}
+
+fn fixture(name: &str) -> HashMap<String, Tensor> {
+    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+/// The decoder with the fixture's weights.
+fn decoder(config: &DecoderConfig, fixture: &HashMap<String, Tensor>) -> (AnyDecoder, Parameters) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decoder.safetensors");
+    let weights: HashMap<String, Tensor> = fixture
+        .iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("weight.")?.to_owned(), tensor.clone())))
+        .collect();
+    candle_core::safetensors::save(&weights, &path).unwrap();
+    let parameters = Parameters::from_safetensors(&path).unwrap();
+    let decoder = config.build(7, 11, parameters.builder(&Device::Cpu)).unwrap();
+    parameters.verify().unwrap();
+    (decoder, parameters)
+}
+
+fn assert_close(what: &str, found: &Tensor, wanted: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), wanted.dims(), "{what}");
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (found, wanted) = (flat(found), flat(wanted));
+    let largest = wanted.iter().fold(1e-6f32, |largest, x| largest.max(x.abs()));
+    for (x, y) in found.iter().zip(&wanted) {
+        assert!((x - y).abs() <= tolerance * largest, "{what}: {x} instead of {y}");
+    }
+}
+
+#[test]
+fn logits_attention_loss_and_gradients_are_pytorchs() {
+    for (name, config) in [
+        ("each_step", show_tell("rnn", PictureInput::EachStep, 1)),
+        ("first_word", show_tell("lstm", PictureInput::FirstWord, 2)),
+        ("initial_state", show_tell("gru", PictureInput::InitialState, 1)),
+        ("top_down", top_down()),
+    ] {
+        let fixture = fixture(name);
+        let (decoder, parameters) = decoder(&config, &fixture);
+        let memory = decoder.memory(&fixture["annotations"], &mut Mode::Eval).unwrap();
+        let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
+        // What comes out beyond a caption's end means nothing.
+        for (row, length) in LENGTHS.into_iter().enumerate() {
+            let read = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
+            assert_close(name, &read(&forced.logits), &read(&fixture["logits"]), 1e-5);
+            if let Some(alpha) = &forced.alpha {
+                assert_close(name, &read(alpha), &read(&fixture["alpha"]), 1e-5);
+            }
+        }
+        let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1, ..Default::default() };
+        let loss = caption_loss(&forced, &fixture["targets"], &settings, 0).unwrap();
+        assert_close(name, &loss.total.reshape(1).unwrap(), &fixture["loss"], 1e-5);
+        let gradients = loss.total.backward().unwrap();
+        for (parameter, var) in parameters.trainable() {
+            let found = gradients.get(var.as_tensor()).unwrap_or_else(|| panic!("{parameter} has no gradient"));
+            assert_close(&format!("{name}: {parameter}"), found, &fixture[&format!("gradient.{parameter}")], 1e-4);
+        }
+    }
+}
+
+fn every_kind() -> Vec<DecoderConfig> {
+    vec![
+        show_tell("rnn", PictureInput::EachStep, 1),
+        show_tell("lstm", PictureInput::FirstWord, 2),
+        show_tell("mut1", PictureInput::InitialState, 1),
+        show_tell("nas", PictureInput::FirstWord, 1),
+        top_down(),
+        attending(Attention::Soft),
+        attending(Attention::Hard),
+    ]
+}
+
+#[test]
+fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
+    let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (3, 6, 7), &Device::Cpu).unwrap();
+    let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], &Device::Cpu).unwrap();
+    for config in every_kind() {
+        let parameters = Parameters::new(1);
+        let decoder = config.build(7, 11, parameters.builder(&Device::Cpu)).unwrap();
+        let memory = decoder.memory(&annotations, &mut Mode::Eval).unwrap();
+        let forced = decoder.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
+        let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
+        for t in 0..4 {
+            let word = words.narrow(1, t, 1).unwrap().squeeze(1).unwrap();
+            let step = decoder.step(&word, &state, &memory, &mut Mode::Eval).unwrap();
+            let wanted = forced.logits.narrow(1, t, 1).unwrap().squeeze(1).unwrap();
+            assert_close(&format!("{config:?}"), &step.logits, &wanted, 1e-5);
+            state = step.state;
+        }
+        // Rows of state and memory move together.
+        let rows = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
+        let (word, one) = (Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), state.select(&rows).unwrap());
+        let expanded = decoder.expand(&memory, &rows).unwrap();
+        let chosen = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
+        let some = decoder.step(&chosen, &one, &expanded, &mut Mode::Eval).unwrap();
+        let all = decoder.step(&word, &state, &memory, &mut Mode::Eval).unwrap();
+        assert_close("selected", &some.logits, &all.logits.index_select(&rows, 0).unwrap(), 1e-5);
+        assert_eq!(generate(&decoder, &memory, 3, &GenerationConfig::beam(2)).unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn a_state_of_another_decoder_is_refused() {
+    let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
+    let annotations = Tensor::ones((1, 2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let memory = build(top_down()).memory(&annotations, &mut Mode::Eval).unwrap();
+    let error = build(attending(Attention::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
+    assert!(error.to_string().contains("the memory of another decoder"), "{error}");
+}
+
+#[test]
+fn layers_that_cannot_write_word_by_word_are_refused() {
+    for (cell, wanted) in [("self_attention", "carries no state"), ("shout", "no sequence layer is called shout")] {
+        let config = show_tell(cell, PictureInput::FirstWord, 1);
+        let error = config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).err().unwrap();
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is_only_one() {
+    let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (3, 6, 7), &Device::Cpu).unwrap();
+    let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], &Device::Cpu).unwrap();
+    let build = |attention| attending(attention).build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
+    let (soft, hard) = (build(Attention::Soft), build(Attention::Hard));
+    let memory = hard.memory(&annotations, &mut Mode::Eval).unwrap();
+    let forced = hard.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
+    for weights in forced.alpha.unwrap().flatten_to(1).unwrap().to_vec2::<f32>().unwrap() {
+        let ones = weights.iter().filter(|&&weight| weight == 1.0).count();
+        assert_eq!((ones, weights.iter().sum::<f32>()), (1, 1.0), "{weights:?}");
+    }
+    let one = annotations.narrow(1, 0, 1).unwrap();
+    let read = |decoder: &AnyDecoder| {
+        let memory = decoder.memory(&one, &mut Mode::Eval).unwrap();
+        let mut rng = Rng::derive(1, "read", 0);
+        decoder.read(&words, &[4; 3], &memory, &mut Mode::Train(&mut rng)).unwrap()
+    };
+    let (softly, hardly) = (read(&soft), read(&hard));
+    assert_close("logits", &hardly.forced.logits, &softly.forced.logits, 1e-5);
+    assert!(softly.drawn.is_none());
+    let drawn = hardly.drawn.unwrap();
+    for tensor in [drawn.log_probability, drawn.entropy] {
+        assert!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|x| x.abs() < 1e-6));
+    }
+}
