@@ -18,8 +18,8 @@ pub struct Batch {
 pub(crate) enum Aim {
     /// To say what people said.
     Told(Told),
-    /// To say better things of the pictures in these rows of the set than others that the network says of them.
-    Better(Vec<usize>),
+    /// To say better things of pictures than others that the network says of them: their rows in the set, and what people say.
+    Better(Vec<usize>, Told),
 }
 
 /// Captions of people.
@@ -98,13 +98,12 @@ impl Captions {
                 let of: Vec<usize> =
                     ranges().filter_map(|range| self.all.get(range.start).map(|(of, _)| *of)).collect();
                 let input = pictures.input(&of)?;
-                if reading == Reading::Drawn {
-                    return Ok(Batch { input, aim: Aim::Better(of) });
-                }
                 let chosen: Vec<&(usize, Vec<u32>)> =
                     ranges().filter_map(|range| self.all.get(range)).flatten().collect();
                 let places = (0u32..).zip(ranges()).flat_map(|(place, range)| range.map(move |_| place)).collect();
-                Ok(Batch { input, aim: Aim::Told(told(&chosen, Some(places), reading)?) })
+                let told = told(&chosen, Some(places), reading)?;
+                let aim = if reading == Reading::Drawn { Aim::Better(of, told) } else { Aim::Told(told) };
+                Ok(Batch { input, aim })
             }
         }
     }
@@ -200,7 +199,7 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["a", "a b", "b", "b c", "c", "d", "e a"]);
         // Where captions are drawn, the batch tells which pictures they are of.
-        let Aim::Better(of) = captions.batch(&set.pictures, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
+        let Aim::Better(of, _) = captions.batch(&set.pictures, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
             panic!()
         };
         assert_eq!(of, [2, 4]);

@@ -224,13 +224,24 @@ impl Captioner {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
+        let (annotations, shape) = self.look(pictures)?;
+        self.describe(&annotations, shape, generation)
+    }
+
+    /// The annotations of pictures and the shape of their map, as [`Captioner::annotations`] gives them.
+    pub(crate) fn look(&self, pictures: &[RgbImage]) -> Result<(Tensor, (usize, usize))> {
         let images: Vec<Tensor> = pictures
             .par_iter()
             .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
             .collect::<candle_core::Result<_>>()?;
         let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
-        let (annotations, shape) = self.annotations(&images, &mut Mode::Eval)?;
-        self.describe(&annotations, shape, generation)
+        self.annotations(&images, &mut Mode::Eval)
+    }
+
+    /// Whether the other's pictures have the same annotations: one frozen encoder from one file, given the same images.
+    pub(crate) fn sees_like(&self, other: &Self) -> bool {
+        let (mine, others) = (&self.config.encoder, &other.config.encoder);
+        mine.weights.is_some() && mine == others && self.preprocessing == other.preprocessing
     }
 
     /// The captions of annotations (N, P, C) of maps with `height` × `width` = P positions.
@@ -244,11 +255,20 @@ impl Captioner {
         generation: &GenerationConfig,
     ) -> Result<Vec<Vec<Caption>>> {
         let memory = self.decoder.memory(&annotations.to_device(&self.device)?, &mut Mode::Eval)?;
+        let found = generate(&self.decoder, &memory, annotations.dim(0)?, &self.said(generation))?;
+        self.tell(found, (height, width))
+    }
+
+    /// The settings without the words that a caption never says.
+    pub(crate) fn said(&self, generation: &GenerationConfig) -> GenerationConfig {
         let mut generation = generation.clone();
-        // They are no words: a caption never says them.
         generation.suppress_tokens.extend([PAD, START, UNK]);
-        let found = generate(&self.decoder, &memory, annotations.dim(0)?, &generation)?;
-        let caption = |hypothesis: Hypothesis| self.told(hypothesis, height, width);
+        generation
+    }
+
+    /// The captions of what a search found of each picture.
+    pub(crate) fn tell(&self, found: Vec<Vec<Hypothesis>>, shape: (usize, usize)) -> Result<Vec<Vec<Caption>>> {
+        let caption = |hypothesis: Hypothesis| self.told(hypothesis, shape.0, shape.1);
         found.into_iter().map(|hypotheses| hypotheses.into_iter().map(caption).collect()).collect()
     }
 

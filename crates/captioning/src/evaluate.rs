@@ -2,10 +2,13 @@
 
 use crate::captioner::{Caption, Captioner};
 use crate::dataset::{Input, Set};
+use crate::ensemble::Describe;
 use crate::{Error, Result};
 use candlewick_metrics::coco;
 use candlewick_parameters::Mode;
 use candlewick_recurrent::decoding::GenerationConfig;
+use image::RgbImage;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// What an evaluation gives.
@@ -28,13 +31,20 @@ pub struct Evaluation {
 /// # Errors
 /// When a picture cannot be read or a file cannot be written; the message names it.
 pub fn evaluate(
-    captioner: &Captioner,
+    captioner: &dyn Describe,
     set: &Set,
     generation: &GenerationConfig,
     folder: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Evaluation> {
-    let captions = decode(captioner, set, None, 64, generation, progress)?;
+    let rows: Vec<usize> = (0..set.pictures.len()).collect();
+    let mut captions = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(64) {
+        let pictures: Vec<RgbImage> = rows.par_iter().map(|&row| set.pictures.photo(row)).collect::<Result<_>>()?;
+        let found = captioner.n_best(&pictures, generation)?;
+        captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));
+        progress(captions.len());
+    }
     let (references, results) = set.coco(&captions);
     let scores = coco::evaluate(&references, &results)?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;

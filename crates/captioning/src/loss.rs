@@ -149,7 +149,7 @@ mod tests {
         let config = LossConfig { reinforce: 0.5, entropy: 0.1, ..LossConfig::default() };
         let (loss, mean) = with_positions(loss, &read, &targets, (&config, Some(-1.0)), 1).unwrap();
         let (a, b) = (0.5f64.ln() + 1.0, 0.25f64.ln() + 1.0);
-        let wanted = (-0.5 * (2.0 * a * -1.0 + a * -2.0 + b * -3.0) - 0.1 * (0.1 + 0.2 + 0.3)) / 3.0;
+        let wanted = (-0.5 * (-(2.0 * a) - 2.0 * a - 3.0 * b) - 0.1 * (0.1 + 0.2 + 0.3)) / 3.0;
         assert!((f64::from(loss.total.to_vec0::<f32>().unwrap()) - wanted).abs() < 1e-6);
         assert!((mean.unwrap() - (2.0 * 0.5f64.ln() + 0.25f64.ln()) / 3.0).abs() < 1e-6);
     }

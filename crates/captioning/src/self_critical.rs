@@ -32,6 +32,10 @@ pub struct SelfCritical {
     pub samples: usize,
     /// What a caption's reward is compared with.
     pub baseline: Baseline,
+    /// Whether the loss is that of the network with dropout, as in the training before; captions are drawn without it.
+    pub dropout: bool,
+    /// λ, the weight of the loss of people's captions, which keeps the network near their language; 0 leaves it out.
+    pub likelihood: f64,
 }
 
 /// What a caption's reward is compared with.
@@ -47,7 +51,7 @@ pub enum Baseline {
 
 impl Default for SelfCritical {
     fn default() -> Self {
-        Self { samples: 5, baseline: Baseline::default() }
+        Self { samples: 5, baseline: Baseline::default(), dropout: true, likelihood: 0.0 }
     }
 }
 
@@ -102,6 +106,9 @@ impl SelfCritical {
     /// # Errors
     /// When too few captions would be drawn to compare them.
     pub(crate) fn validate(&self) -> Result<()> {
+        if !(self.likelihood.is_finite() && self.likelihood >= 0.0) {
+            return Err(Error::Config(format!("self_critical: likelihood is {}; wanted at least 0", self.likelihood)));
+        }
         let least = if self.baseline == Baseline::Samples { 2 } else { 1 };
         if self.samples >= least {
             return Ok(());
@@ -287,7 +294,7 @@ mod tests {
     #[test]
     fn captions_become_better_with_either_baseline() {
         for baseline in [Baseline::Samples, Baseline::Greedy] {
-            let (small, drawing) = (small(), SelfCritical { samples: 8, baseline });
+            let (small, drawing) = (small(), SelfCritical { samples: 8, baseline, ..Default::default() });
             let (before, after) = (small.learned(&drawing, 0), small.learned(&drawing, 600));
             assert!(before < 1.0 && after > 4.0, "{baseline:?}: {before} became {after}");
         }

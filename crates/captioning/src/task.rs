@@ -118,7 +118,7 @@ impl CaptioningTask {
         };
         match &batch.aim {
             Aim::Told(told) => self.likelihood(&seen, told, mode),
-            Aim::Better(rows) => self.critical(&seen, rows, mode),
+            Aim::Better(rows, told) => self.critical(&seen, rows, told, mode),
         }
     }
 
@@ -145,8 +145,8 @@ impl CaptioningTask {
         Ok(Loss { value, count: told.lengths.iter().sum(), parts: parts(loss, None) })
     }
 
-    /// The loss of captions that are drawn now. Nothing is dropped out: they are drawn from the network that is trained.
-    fn critical(&self, seen: &Tensor, rows: &[usize], mode: &mut Mode) -> Result<Loss> {
+    /// The loss of captions that are drawn now, from the network as it tells, without dropout.
+    fn critical(&self, seen: &Tensor, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
             return Err(Error::Config("self_critical: no reward for this task".into()));
@@ -157,11 +157,20 @@ impl CaptioningTask {
         let memory = decoder.memory(seen, &mut Mode::Eval)?;
         let longest = self.captioner.generation().max_new_tokens;
         let drawn = drawing.draw(decoder, &memory, rows, (&self.captioner.tokenizer, reward, longest), rng)?;
-        let judged = drawn.loss(decoder, &memory, &mut Mode::Eval)?;
+        let judged = match drawing.dropout {
+            true => drawn.loss(decoder, &decoder.memory(seen, &mut Mode::Train(rng))?, &mut Mode::Train(rng))?,
+            false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
+        };
         let loss = CaptionLoss { total: judged.value.clone(), words: judged.value, attention: None, positions: None };
         let loss = with_attention(loss, &judged.forced, &judged.targets, &self.settings.loss, PAD)?;
-        let (value, reward) = (loss.total.clone(), Tensor::new(drawn.reward as f32, &Device::Cpu)?);
-        Ok(Loss { value, count: judged.count, parts: parts(loss, Some(reward)) })
+        let reward = Tensor::new(drawn.reward as f32, &Device::Cpu)?;
+        let (mut value, mut parts) = (loss.total.clone(), parts(loss, Some(reward)));
+        if drawing.likelihood > 0.0 {
+            let people = self.likelihood(seen, told, mode)?.value;
+            value = (value + (&people * drawing.likelihood)?)?;
+            parts.push(("likelihood", people));
+        }
+        Ok(Loss { value, count: judged.count, parts })
     }
 }
 

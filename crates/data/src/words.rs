@@ -39,6 +39,14 @@ pub struct WordTokenizer {
     inner: Tokenizer,
 }
 
+/// Tokenizers are equal that have the same words in the same order.
+impl PartialEq for WordTokenizer {
+    fn eq(&self, other: &Self) -> bool {
+        let words = self.vocab_size();
+        words == other.vocab_size() && (0..words as u32).all(|id| self.word(id) == other.word(id))
+    }
+}
+
 impl WordTokenizer {
     /// Takes the words that come at least `min_count` times in `captions` as the vocabulary.
     ///
