@@ -143,7 +143,11 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| TABLE.iter().map(|r
 
 fn row(name: &str) -> Result<&'static Row> {
     TABLE.iter().find(|row| row.name == name).ok_or_else(|| {
-        candle_core::Error::Msg(format!("no network is called {name}; there are {}", networks().join(", ")))
+        let more = match cfg!(feature = "transformers") {
+            true => "",
+            false => "; built with the feature transformers, ViT, DINOv2, CLIP and SigLIP too",
+        };
+        candle_core::Error::Msg(format!("no network is called {name}; there are {}{more}", networks().join(", ")))
     })
 }
 

@@ -12,7 +12,7 @@
 //!
 //! Parameter names are those that candle-transformers reads: DINOv2's own, Hugging Face's for the others. Load a published file
 //! through [`crate::own_weights`], which leaves out what is not of the network, such as CLIP's text tower;
-//! [`crate::preprocessing`] says what the published weights want.
+//! [`crate::preprocessing`] says what the published weights want; a recipe whose encoder they are has to say the same.
 //!
 //! Pictures are squares whose side is a multiple of the patch's. Position embeddings are resized to them bicubically,
 //! as PyTorch does it. Where candle-transformers differs from the original it stays so: DINOv2 has the tanh approximation of
