@@ -6,7 +6,7 @@ use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
-use candlewick_encoders::{Encoder, Preprocessing, network};
+use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
 use candlewick_kernels::together;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
@@ -369,7 +369,7 @@ fn build_encoder(
     let Some(file) = file else {
         return Ok(network(&config.network, &config.config, parameters.builder(device).pp(ENCODER))?);
     };
-    let own = Parameters::from_file(file);
+    let own = Parameters::from_file(own_weights(&config.network, file)?);
     own.freeze("");
     let encoder = network(&config.network, &config.config, own.builder(device))?;
     own.verify()?;

@@ -8,9 +8,9 @@ use std::cell::Cell;
 /// What one picture costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Multiplications with an addition, in convolutions and fully connected layers.
+    /// Multiplications with an addition, in convolutions, fully connected layers and attention's products.
     pub multiply_adds: u64,
-    /// The numbers that convolutions and fully connected layers put out: what training keeps for going back (Radosavovic et
+    /// The numbers that these put out: what training keeps for going back (Radosavovic et
     /// al. 2020, "Designing network design spaces").
     pub activations: u64,
 }

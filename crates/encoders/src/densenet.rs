@@ -49,7 +49,8 @@ const STAGES: [&str; 10] = [
 pub(crate) fn rows() -> Vec<Row> {
     let row = |plan: Plan| {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
-        Row::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb))
+        let row = Row::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb));
+        row.with_own_names(|name| Some(present_name(name)))
     };
     TABLE.map(row).into()
 }
@@ -118,10 +119,10 @@ impl DenseBlock {
         let layer = |index: usize| {
             let (vb, inputs, width) =
                 (vb.pp(format!("denselayer{}", index + 1)), channels + index * growth, 4 * growth);
-            let first = NormRelu(norm(inputs, member(&vb, "norm", 1))?);
-            let conv1 = conv((inputs, width), 1, 1, member(&vb, "conv", 1))?;
-            let norm2 = norm(width, member(&vb, "norm", 2))?;
-            let conv2 = conv((width, growth), 3, 1, member(&vb, "conv", 2))?;
+            let first = NormRelu(norm(inputs, vb.pp("norm1"))?);
+            let conv1 = conv((inputs, width), 1, 1, vb.pp("conv1"))?;
+            let norm2 = norm(width, vb.pp("norm2"))?;
+            let conv2 = conv((width, growth), 3, 1, vb.pp("conv2"))?;
             let bottleneck = ConvNorm::new(conv1, Some(norm2), true);
             Ok(DenseLayer { first, bottleneck, last: ConvNorm::new(conv2, None, false), dropout })
         };
@@ -175,10 +176,14 @@ impl Part for Transition {
     }
 }
 
-/// Where a layer's parameters are: `norm1`, or `norm.1` as in torchvision's older checkpoints, which it still publishes.
-fn member<'a>(vb: &VarBuilder<'a>, kind: &str, number: usize) -> VarBuilder<'a> {
-    let older = vb.pp(kind).pp(number);
-    if older.contains_tensor("weight") { older } else { vb.pp(format!("{kind}{number}")) }
+/// `norm1` and so on for `norm.1`, which the layers have in the files that torchvision still publishes.
+fn present_name(name: &str) -> String {
+    let Some((block, rest)) = name.split_once(".denselayer") else { return name.to_owned() };
+    let members = ["norm", "conv"].into_iter().flat_map(|kind| [1, 2].map(|number| (kind, number)));
+    let present = members.fold(rest.to_owned(), |rest, (kind, number)| {
+        rest.replace(&format!(".{kind}.{number}."), &format!(".{kind}{number}."))
+    });
+    format!("{block}.denselayer{present}")
 }
 
 fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: VarBuilder) -> Result<Conv2d> {

@@ -79,7 +79,7 @@ pub trait Encoder: Send + Sync {
     /// The logits (N, classes) from the map (N, C, h, w) of the last layer.
     ///
     /// # Errors
-    /// When the network was built without a head.
+    /// When the network was built without a head, or its head reads more than the map.
     fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
     /// The same network for inference only: batch norm folded into the convolutions, no gradients.
@@ -101,7 +101,7 @@ pub trait Encoder: Send + Sync {
         }
     }
 
-    /// The mean of the map over its positions, (N, C).
+    /// One vector for each picture, (N, C): the mean of the map over its positions, or what a vision transformer has for it.
     ///
     /// # Errors
     /// When the images have another shape.

@@ -68,7 +68,8 @@ pub(crate) fn rows() -> Vec<Row> {
         Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
         Layer::Pool(..) => None,
     };
-    vec![Row::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build)]
+    let row = Row::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
+    vec![row.with_auxiliary(&["aux1.fc2", "aux2.fc2"])]
 }
 
 fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {

@@ -4,7 +4,7 @@ use crate::encoder::VectorInfo;
 use crate::fully_connected::{FullyConnected, LinearInitial, Plan};
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, head_prefix, head_prefixes};
+use crate::network::{NetworkConfig, head_prefix, head_prefixes, own_weights};
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, SafetensorsFile, VarBuilder};
 
@@ -24,8 +24,9 @@ pub fn classes_in(network: &str, file: &SafetensorsFile) -> Result<Option<usize>
 /// What is left is what an encoder takes that is built without [`NetworkConfig::classes`].
 ///
 /// # Errors
-/// When no network has this name.
+/// As [`own_weights`] says, through which it goes.
 pub fn without_head(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
+    let file = own_weights(network, file)?;
     Ok(head_prefixes(network)?.iter().fold(file, |file, prefix| file.without(&format!("{prefix}."))))
 }
 

@@ -4,6 +4,8 @@
 //! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the
 //! weights were trained on.
 //!
+//! With the feature `transformers`, the vision transformers of candle-transformers are among them.
+//!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use candlewick_encoders::{Encoder, NetworkConfig, network};
@@ -37,6 +39,8 @@ mod plain;
 mod preprocessing;
 mod resnet;
 mod squeezenet;
+#[cfg(feature = "transformers")]
+pub mod transformers;
 mod vgg;
 
 pub use convnet::ConvBlock;
@@ -46,5 +50,8 @@ pub use file_hash::file_hash;
 pub use fractalnet::FractalConfig;
 pub use head::{classes_in, without_head};
 pub use map::Map;
-pub use network::{NetworkConfig, frozen_prefixes, head_prefix, head_prefixes, network, networks, stages};
+pub use network::{
+    NetworkConfig, frozen_prefixes, head_prefix, head_prefixes, logit_prefixes, network, networks, own_weights,
+    preprocessing, stages,
+};
 pub use preprocessing::{Interpolation, Preprocessing, Resize};

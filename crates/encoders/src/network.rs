@@ -3,10 +3,10 @@
 use crate::convnet::ConvBlock;
 use crate::encoder::Encoder;
 use crate::fractalnet::FractalConfig;
-use crate::parts::Network;
+use crate::preprocessing::Preprocessing;
 use crate::{alexnet, convnet, densenet, fractalnet, googlenet, resnet, squeezenet, vgg};
 use candle_core::Result;
-use candlewick_parameters::VarBuilder;
+use candlewick_parameters::{SafetensorsFile, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -54,7 +54,10 @@ impl Default for NetworkConfig {
     }
 }
 
-type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Network> + Send + Sync;
+type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Box<dyn Encoder + Send + Sync>> + Send + Sync;
+
+/// The name that a tensor of a file has in the network; none for what is not of the network.
+type OwnName = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// A network that [`network`] can build.
 pub(crate) struct Row {
@@ -62,20 +65,61 @@ pub(crate) struct Row {
     /// All its parts in order, those of the head at the end.
     stages: Vec<String>,
     head: &'static [&'static str],
+    /// The layers of the heads that make logits, the main head's last.
+    logits: Vec<&'static str>,
+    preprocessing: Preprocessing,
+    own_name: Box<OwnName>,
+    /// Stages that are a parameter, not a part that has parameters.
+    parameters: &'static [&'static str],
+    has_gradients: bool,
     build: Box<Build>,
 }
 
 impl Row {
     /// `stages` are the parts of the body in order and `head` those that follow the map, the one that makes the logits last: as
     /// prefixes of parameter names.
-    pub(crate) fn new(
+    pub(crate) fn new<E: Encoder + 'static>(
         name: &'static str,
         mut stages: Vec<String>,
         head: &'static [&'static str],
-        build: impl Fn(&NetworkConfig, VarBuilder) -> Result<Network> + Send + Sync + 'static,
+        build: impl Fn(&NetworkConfig, VarBuilder) -> Result<E> + Send + Sync + 'static,
     ) -> Self {
         stages.extend(head.iter().map(|part| part.to_string()));
-        Self { name, stages, head, build: Box::new(build) }
+        Self {
+            name,
+            stages,
+            head,
+            logits: head.last().copied().into_iter().collect(),
+            preprocessing: Preprocessing::imagenet(),
+            own_name: Box::new(|name| Some(name.to_owned())),
+            parameters: &[],
+            has_gradients: true,
+            build: Box::new(move |config, vb| Ok(Box::new(build(config, vb)?))),
+        }
+    }
+
+    /// The layers of auxiliary heads that make logits.
+    pub(crate) fn with_auxiliary(mut self, logits: &[&'static str]) -> Self {
+        self.logits.splice(0..0, logits.iter().copied());
+        self
+    }
+
+    /// The same for published files whose names are not the network's.
+    pub(crate) fn with_own_names(self, own_name: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { own_name: Box::new(own_name), ..self }
+    }
+}
+
+#[cfg(feature = "transformers")]
+impl Row {
+    /// The same for weights that were trained on other pictures than torchvision's.
+    pub(crate) fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
+        Self { preprocessing, ..self }
+    }
+
+    /// The same for a network whose head alone can be trained; `parameters` are the stages that are one themselves.
+    pub(crate) fn without_gradients(self, parameters: &'static [&'static str]) -> Self {
+        Self { parameters, has_gradients: false, ..self }
     }
 }
 
@@ -89,6 +133,8 @@ static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
         densenet::rows(),
         fractalnet::rows(),
         convnet::rows(),
+        #[cfg(feature = "transformers")]
+        crate::transformers::rows(),
     ];
     families.into_iter().flatten().collect()
 });
@@ -97,7 +143,11 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| TABLE.iter().map(|r
 
 fn row(name: &str) -> Result<&'static Row> {
     TABLE.iter().find(|row| row.name == name).ok_or_else(|| {
-        candle_core::Error::Msg(format!("no network is called {name}; there are {}", networks().join(", ")))
+        let more = match cfg!(feature = "transformers") {
+            true => "",
+            false => "; built with the feature transformers, ViT, DINOv2, CLIP and SigLIP too",
+        };
+        candle_core::Error::Msg(format!("no network is called {name}; there are {}{more}", networks().join(", ")))
     })
 }
 
@@ -106,7 +156,29 @@ pub fn networks() -> &'static [&'static str] {
     &NAMES
 }
 
+/// What the published weights of a network want of pictures: torchvision's for ImageNet, or what a vision transformer was
+/// trained on.
+///
+/// # Errors
+/// When no network has this name.
+pub fn preprocessing(name: &str) -> Result<Preprocessing> {
+    Ok(row(name)?.preprocessing.clone())
+}
+
+/// What a published file holds of a network, under the names that the network has.
+///
+/// torchvision's DenseNets have older names in their files, and a file of CLIP holds a text tower too. A file with the
+/// network's own names stays as it is.
+///
+/// # Errors
+/// When no network has this name, or the file holds a tensor under its older and its present name.
+pub fn own_weights(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
+    file.renamed(&row(network)?.own_name)
+}
+
 /// Builds the network of this name; a file's parameters are checked by `Parameters::verify` afterwards.
+///
+/// A published file goes through [`own_weights`] before.
 ///
 /// ```
 /// # fn main() -> candle_core::Result<()> {
@@ -122,7 +194,7 @@ pub fn networks() -> &'static [&'static str] {
 /// # Errors
 /// When no network has this name, or the builder has no such parameters.
 pub fn network(name: &str, config: &NetworkConfig, vb: VarBuilder) -> Result<Box<dyn Encoder + Send + Sync>> {
-    Ok(Box::new((row(name)?.build)(config, vb)?))
+    (row(name)?.build)(config, vb)
 }
 
 /// The parts of a network in order from input to output, as prefixes of parameter names; the last is the head.
@@ -151,19 +223,39 @@ pub fn head_prefix(name: &str) -> Result<&'static str> {
     Ok(head_prefixes(name)?.last().copied().unwrap_or_default())
 }
 
-/// What to freeze for fine-tuning from a stage: the prefixes of all stages before it, or of all stages for `None`.
-///
-/// Each ends with a dot, so that `features.1.` does not freeze `features.10.` too.
+/// The names of the layers that make logits, of the auxiliary heads and last of the head: those that have another shape for
+/// other classes.
 ///
 /// # Errors
-/// When no network has this name, or it has no such stage.
+/// When no network has this name.
+pub fn logit_prefixes(name: &str) -> Result<&'static [&'static str]> {
+    Ok(&row(name)?.logits)
+}
+
+/// What to freeze for fine-tuning from a stage: the prefixes of all stages before it, or of all stages for `None`.
+///
+/// Each ends with a dot, so that `features.1.` does not freeze `features.10.` too, but where a stage is a parameter itself.
+///
+/// # Errors
+/// When no network has this name, it has no such stage, or its head alone can be trained and the stage is another.
 pub fn frozen_prefixes(name: &str, from: Option<&str>) -> Result<Vec<String>> {
-    let stages = stages(name)?;
+    let row = row(name)?;
     let count = match from {
-        None => stages.len(),
-        Some(from) => stages.iter().position(|stage| stage == from).ok_or_else(|| {
-            candle_core::Error::Msg(format!("{name}: has no stage {from}; it has {}", stages.join(", ")))
+        None => row.stages.len(),
+        Some(from) => row.stages.iter().position(|stage| stage == from).ok_or_else(|| {
+            candle_core::Error::Msg(format!("{name}: has no stage {from}; it has {}", row.stages.join(", ")))
         })?,
     };
-    Ok(stages.iter().take(count).map(|stage| format!("{stage}.")).collect())
+    let body = row.stages.len() - row.head.len();
+    if count < body && !row.has_gradients {
+        candle_core::bail!(
+            "{name}: {} cannot be trained, its operations hand no gradients back; only its head can, {}",
+            row.stages[count],
+            row.head.join(", ")
+        )
+    }
+    let prefix = |stage: &String| {
+        if row.parameters.contains(&stage.as_str()) { stage.clone() } else { format!("{stage}.") }
+    };
+    Ok(row.stages.iter().take(count).map(prefix).collect())
 }

@@ -5,7 +5,8 @@ mod hashed;
 
 use candle_core::{Device, Tensor};
 use candlewick_encoders::{
-    Encoder, FractalConfig, NetworkConfig, classes_in, head_prefix, head_prefixes, network, without_head,
+    Encoder, FractalConfig, NetworkConfig, classes_in, head_prefix, head_prefixes, logit_prefixes, network,
+    own_weights, without_head,
 };
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
 use hashed::{Hashed, images};
@@ -84,6 +85,7 @@ fn auxiliary_heads_that_nobody_asked_for_are_kept_and_do_not_train() {
     let whole = network("googlenet", &config(Some(4)), saved.builder(&CPU)).unwrap();
     saved.save(&path).unwrap();
     assert_eq!(head_prefixes("googlenet").unwrap(), ["aux1", "aux2", "fc"]);
+    assert_eq!(logit_prefixes("googlenet").unwrap(), ["aux1.fc2", "aux2.fc2", "fc"]);
     assert!(trains(&saved, "aux1.fc1."));
 
     let without = NetworkConfig { auxiliary: false, ..config(Some(4)) };
@@ -104,7 +106,7 @@ fn auxiliary_heads_that_nobody_asked_for_are_kept_and_do_not_train() {
 }
 
 #[test]
-fn the_older_names_of_densenets_load() {
+fn the_older_names_of_densenets_load_and_are_saved_as_the_present_ones() {
     let (folder, images) = (tempfile::tempdir().unwrap(), images(32, 32));
     let saved = Parameters::new(1);
     let whole = network("densenet121", &config(Some(4)), saved.builder(&CPU)).unwrap();
@@ -118,13 +120,27 @@ fn the_older_names_of_densenets_load() {
     assert!(tensors.iter().any(|(name, _)| name == "features.denseblock4.denselayer16.norm.2.running_var"));
     let (path, again) = (folder.path().join("older"), folder.path().join("again"));
     write_safetensors(&tensors, &path).unwrap();
-    for (from, to) in [(&path, &again), (&again, &path)] {
-        let loaded = Parameters::from_file(open(from));
-        let net = network("densenet121", &config(Some(4)), loaded.builder(&CPU)).unwrap();
-        loaded.verify().unwrap();
-        assert_eq!(logits(net.as_ref(), &images), logits(whole.as_ref(), &images));
-        loaded.save(to).unwrap();
-    }
+    let loaded = Parameters::from_file(own_weights("densenet121", open(&path)).unwrap());
+    let net = network("densenet121", &config(Some(4)), loaded.builder(&CPU)).unwrap();
+    loaded.verify().unwrap();
+    assert_eq!(logits(net.as_ref(), &images), logits(whole.as_ref(), &images));
+    loaded.save(&again).unwrap();
+    let names = |file: &SafetensorsFile| file.names().map(str::to_owned).collect::<Vec<_>>();
+    let mut present = saved.names();
+    present.sort();
+    assert_eq!(names(&open(&again)), present);
+    assert_eq!(names(&own_weights("densenet121", open(&again)).unwrap()), present);
+
+    // Into a network that is there already, too.
+    let fresh = Parameters::new(2);
+    network("densenet121", &config(None), fresh.builder(&CPU)).unwrap();
+    fresh.assign(&without_head("densenet121", open(&path)).unwrap(), "").unwrap();
+
+    let twice = "features.denseblock1.denselayer1.norm1.weight";
+    tensors.push((twice.to_owned(), Tensor::new(&[0f32], &CPU).unwrap()));
+    write_safetensors(&tensors, &path).unwrap();
+    let fault = own_weights("densenet121", open(&path)).err().unwrap().to_string();
+    assert!(fault.contains(twice) && fault.contains("twice"), "{fault}");
 }
 
 #[test]

@@ -114,14 +114,15 @@ impl Parameters {
         self.assign_all(file, |name| name.strip_prefix(prefix), |_| true)
     }
 
-    /// Replaces the values of all parameters but those of `part`, such as a head for other classes, by those of a file.
+    /// Replaces the values of all parameters but those of `parts`, such as a head for other classes, by those of a file.
     ///
     /// Nothing is changed unless everything fits.
     ///
     /// # Errors
     /// One line that names the file and what was missing, of another shape, or unused.
-    pub fn assign_without(&self, file: &SafetensorsFile, part: &str) -> Result<()> {
-        let other = |name: &str| !name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'));
+    pub fn assign_without(&self, file: &SafetensorsFile, parts: &[&str]) -> Result<()> {
+        let under = |name: &str, part: &str| name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'));
+        let other = |name: &str| !parts.iter().any(|part| under(name, part));
         self.assign_all(file, |name| Some(name).filter(|name| other(name)), other)
     }
 
@@ -342,6 +343,23 @@ impl SafetensorsFile {
         self.entries.retain(|name, _| !name.starts_with(prefix));
         self.order.retain(|name| !name.starts_with(prefix));
         self
+    }
+
+    /// The same tensors under other names, without those for which `name` gives none.
+    ///
+    /// # Errors
+    /// When two tensors would have one name; the message names it and the file.
+    pub fn renamed(mut self, name: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut entries = HashMap::with_capacity(self.entries.len());
+        for (old, entry) in self.entries.drain() {
+            let Some(new) = name(&old) else { continue };
+            if entries.insert(new.clone(), entry).is_some() {
+                candle_core::bail!("{}: holds {new} twice, as {old} too; take another file", self.path.display())
+            }
+        }
+        let mut order: Vec<String> = entries.keys().cloned().collect();
+        order.sort();
+        Ok(Self { entries, order, ..self })
     }
 
     /// The tensors of a part of the network: those whose names begin with `part` and a dot, named without the two.

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::Device;
-use candlewick_encoders::{ConvBlock, NetworkConfig, Preprocessing};
-use candlewick_parameters::{Parameters, SafetensorsFile};
+use candlewick_encoders::{ConvBlock, NetworkConfig, Preprocessing, Resize};
+use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick_tasks::classification::{ClassificationTask, Classifier, DataConfig, NetworkRecipe, Recipe, prepare};
-use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, fit};
+use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, Task, fit};
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
@@ -101,4 +101,35 @@ fn pretrained_weights_are_taken_up_to_a_head_for_other_classes() {
     recipe.network.pretrained = None;
     let message = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
     assert!(message.contains("name them with --encoder-weights"), "{message}");
+}
+
+#[test]
+fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    let file = folder.path().join("three.safetensors");
+    let (pretrained, three) = (Parameters::new(9), NetworkConfig { classes: Some(3), ..NetworkConfig::default() });
+    candlewick_encoders::network("googlenet", &three, pretrained.builder(&Device::Cpu)).unwrap();
+    pretrained.save(&file).unwrap();
+    let before = SafetensorsFile::open(&file).unwrap();
+    let mut recipe = recipe(&data, 1);
+    recipe.network.name = "googlenet".into();
+    recipe.preprocessing.size = Some(Resize::Exact(32, 32));
+    recipe.network.pretrained = Some(file);
+    for auxiliary in [true, false] {
+        recipe.network.config = NetworkConfig { auxiliary, ..NetworkConfig::default() };
+        let (task, _) = prepare(&recipe, &Device::Cpu).unwrap();
+        let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
+        for part in ["fc", "aux1.fc2", "aux2.fc2"] {
+            let bias = parameters.get(&format!("{part}.bias")).map(|bias| bias.elem_count());
+            assert_eq!(bias, (auxiliary || part == "fc").then_some(2), "{part}");
+        }
+        let kept = if auxiliary { "aux2.fc1.bias" } else { "inception5b.branch1.bn.bias" };
+        let found = parameters[kept].to_vec1::<f32>().unwrap();
+        assert_eq!(found, before.tensor(kept, &Device::Cpu).unwrap().to_vec1::<f32>().unwrap());
+        let batch = task.batches(0, 0).unwrap().next().unwrap().unwrap();
+        let mut rng = Rng::derive(1, "train", 0);
+        assert!(task.loss(&batch, &mut Mode::Train(&mut rng)).unwrap().value.to_scalar::<f32>().unwrap().is_finite());
+    }
 }

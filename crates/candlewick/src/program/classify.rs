@@ -4,7 +4,7 @@ use super::arguments::ClassifyArguments;
 use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
-use candlewick::encoders::{Preprocessing, networks};
+use candlewick::encoders::{networks, preprocessing};
 use candlewick::parameters::SafetensorsFile;
 use candlewick::tasks::classification::{Classifier, Guess};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,8 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
     };
     let classes = arguments.classes.as_deref().map(classes).transpose()?;
     let file = SafetensorsFile::open(file)?;
-    Ok(Classifier::from_weights(&arguments.model, file, classes.as_deref(), Preprocessing::imagenet(), device)?)
+    let preprocessing = preprocessing(&arguments.model)?;
+    Ok(Classifier::from_weights(&arguments.model, file, classes.as_deref(), preprocessing, device)?)
 }
 
 /// The classes' names, a line each; a WordNet number before a name, as ImageNet's lists have it, is left out.

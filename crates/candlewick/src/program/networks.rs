@@ -1,11 +1,11 @@
 //! `candlewick networks`: what each network costs, computed and measured here.
 
 use super::arguments::NetworksArguments;
+use super::bubbles::{self, Bubble};
 use super::{Failure, device};
 use candlewick::candle::{DType, Device, Tensor};
 use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks};
 use candlewick::parameters::{Mode, Parameters};
-use plotters::prelude::*;
 use std::path::Path;
 use std::time::Instant;
 
@@ -39,16 +39,27 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
     if !arguments.json {
         let size = arguments.size;
         println!("one picture of {size}×{size} pixels, {CLASSES} classes, on {device_name}");
-        println!("{:<20} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time");
+        println!("{:<26} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time");
     }
     let mut rows = Vec::new();
     for name in names {
-        let row = row(name, arguments.size, &device)?;
+        let row = match row(name, arguments.size, &device) {
+            Ok(row) => row,
+            // Not every network takes every size: of all of them, those that do are compared.
+            Err(Failure::Work(line)) if arguments.names.is_empty() => {
+                eprintln!("candlewick: {line}");
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         match arguments.json {
             true => println!("{}", json(&row)),
             false => print(&row),
         }
         rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(Failure::Work(format!("no network takes pictures of {0}×{0} pixels", arguments.size)));
     }
     if let Some(path) = &arguments.plot {
         plot(&rows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
@@ -83,7 +94,7 @@ fn print(row: &Row) {
     // An activation is a number of four bytes.
     let memory = row.cost.activations as f64 * 4.0 / (1 << 20) as f64;
     let name = &row.name;
-    println!("{name:<20} {parameters:>10.2} M {multiply_adds:>12.2} G {memory:>9.1} MiB {:>7.1} ms", row.milliseconds);
+    println!("{name:<26} {parameters:>10.2} M {multiply_adds:>12.2} G {memory:>9.1} MiB {:>7.1} ms", row.milliseconds);
 }
 
 fn json(row: &Row) -> serde_json::Value {
@@ -98,37 +109,11 @@ fn json(row: &Row) -> serde_json::Value {
 
 /// Multiply-adds across and time up, both on logarithmic scales, and a bubble whose area is the parameters.
 fn plot(rows: &[Row], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let at = |row: &Row| ((row.cost.multiply_adds as f64 / 1e9).log10(), row.milliseconds.log10());
-    let range = |of: &dyn Fn(&Row) -> f64| {
-        let (least, most) =
-            rows.iter().map(of).fold((f64::MAX, f64::MIN), |(a, b), value| (a.min(value), b.max(value)));
-        least - 0.2..most + 0.4
+    let bubble = |row: &Row| Bubble {
+        name: row.name.clone(),
+        at: (row.cost.multiply_adds as f64 / 1e9, row.milliseconds),
+        area: row.parameters as f64,
     };
-    let largest = rows.iter().map(|row| row.parameters).max().unwrap_or(1) as f64;
-    let area = SVGBackend::new(path, (900, 600)).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .margin(20)
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .build_cartesian_2d(range(&|row| at(row).0), range(&|row| at(row).1))?;
-    let number = |power: &f64| format!("{:.2}", 10f64.powf(*power));
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_desc("multiply-adds of a picture (10⁹)")
-        .y_desc("time of a picture (ms)")
-        .x_label_formatter(&number)
-        .y_label_formatter(&|power| format!("{:.0}", 10f64.powf(*power)))
-        .draw()?;
-    for (index, row) in rows.iter().enumerate() {
-        let radius = (30.0 * (row.parameters as f64 / largest).sqrt()).max(2.0) as i32;
-        let colour = Palette99::pick(index);
-        chart.draw_series([Circle::new(at(row), radius, colour.mix(0.35).filled())])?;
-        chart.draw_series([Circle::new(at(row), radius, colour.stroke_width(1))])?;
-        let name = Text::new(row.name.clone(), (radius + 3, -6), ("sans-serif", 13).into_font());
-        chart.draw_series([EmptyElement::at(at(row)) + name])?;
-    }
-    area.present()?;
-    Ok(())
+    let bubbles: Vec<Bubble> = rows.iter().map(bubble).collect();
+    bubbles::draw(&bubbles, ("multiply-adds of a picture (10⁹)", "time of a picture (ms)"), path)
 }

@@ -69,8 +69,9 @@ impl SimpleBackend for Hashed {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         self.shapes.lock().unwrap().insert(name.to_owned(), shape.dims().to_vec());
         if self.empty {
-            // One value seen everywhere, so that the largest network takes no memory.
-            return Tensor::zeros(1, dtype, device)?.broadcast_as(shape);
+            // One value seen everywhere, so that the largest network takes no memory; candle wants norms' own whole.
+            let zeros = Tensor::zeros(1, dtype, device)?.broadcast_as(shape)?;
+            return if zeros.rank() == 1 { zeros.contiguous() } else { Ok(zeros) };
         }
         // Networks of one builder share what has the same name and shape, running statistics included.
         let known = self.variables.lock().unwrap().get(name).cloned();

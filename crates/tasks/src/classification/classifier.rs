@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
-use candlewick_encoders::{Encoder, NetworkConfig, Preprocessing, classes_in, network};
+use candlewick_encoders::{Encoder, NetworkConfig, Preprocessing, classes_in, network, own_weights};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -83,7 +83,7 @@ impl Classifier {
         Self::assemble(name, config, classes, preprocessing, parameters, device)
     }
 
-    /// A network with torchvision's weights from a file, whose classes are called `classes`, or by their numbers.
+    /// A network with published weights from a file, torchvision's mostly, whose classes are called `classes`, or by their numbers.
     ///
     /// # Errors
     /// When no network has this name, the file holds weights of another, or the number of names is not that of the classes.
@@ -95,6 +95,7 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self> {
         let path = file.path().display().to_string();
+        let file = own_weights(name, file)?;
         let count = classes_in(name, &file)?.ok_or_else(|| {
             Error::Config(format!("{path}: holds no classification head of {name}; take another file"))
         })?;

@@ -6,7 +6,7 @@ use super::{Augmentation, Recipe};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::labelled::{self, Labelled};
-use candlewick_encoders::{classes_in, frozen_prefixes, head_prefix, network};
+use candlewick_encoders::{classes_in, frozen_prefixes, head_prefixes, logit_prefixes, network, own_weights};
 use candlewick_parameters::{Parameters, SafetensorsFile};
 
 /// Reads the pictures and builds the network as the recipe says; gives the task and the set.
@@ -44,15 +44,19 @@ fn classifier(recipe: &Recipe, classes: &[String], device: &Device) -> Result<Cl
         }
         return Ok(classifier);
     };
-    let file = SafetensorsFile::open(file)?;
+    let file = own_weights(name, SafetensorsFile::open(file)?)?;
     let parameters = Parameters::new(seed);
     if let Some(from) = &recipe.network.fine_tune {
         frozen_prefixes(name, Some(from))?.into_iter().for_each(|prefix| parameters.freeze(prefix));
     }
     let network = network(name, &classifier.config.config, parameters.builder(device))?;
+    // Heads that were not wanted, such as auxiliary ones, may be in the file all the same.
+    let built = parameters.names();
+    let absent = |part: &&&str| !built.iter().any(|name| name.starts_with(&format!("{part}.")));
+    let file = head_prefixes(name)?.iter().filter(absent).fold(file, |file, part| file.without(&format!("{part}.")));
     match classes_in(name, &file)? == Some(classes.len()) {
         true => parameters.assign(&file, "")?,
-        false => parameters.assign_without(&file, head_prefix(name)?)?,
+        false => parameters.assign_without(&file, logit_prefixes(name)?)?,
     }
     Ok(classifier.with(network, parameters))
 }

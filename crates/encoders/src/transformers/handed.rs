@@ -1,0 +1,107 @@
+//! Parameters between our builder and candle-transformers' models.
+//!
+//! A model is put together anew for each batch, from tensors that are there already, which takes no time beside the pass.
+//! So the tensors that depend on the pictures' size or number can be other ones each time.
+
+use candle_core::{DType, Device, Error, Result, Shape, Tensor};
+use candle_nn::Init;
+use candle_nn::var_builder::SimpleBackend;
+use candlewick_parameters::VarBuilder;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// All parameters of a model by name, without gradients.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    tensors: Arc<HashMap<String, Tensor>>,
+    dtype: DType,
+    device: Device,
+    /// Whether an optimiser may change them.
+    pub trained: bool,
+}
+
+impl Given {
+    /// Asks `vb` for all that `build` asks its builder for, in that order, but for what is in the head.
+    pub fn new(
+        vb: &VarBuilder,
+        build: impl FnOnce(VarBuilder) -> Result<()>,
+        is_of_head: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let list = List::default();
+        let (dtype, device) = (vb.dtype(), vb.device().clone());
+        build(VarBuilder::from_backend(Box::new(list.clone()), dtype, device.clone()))?;
+        let (mut tensors, mut trained) = (HashMap::new(), false);
+        let asked = std::mem::take(&mut *list.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, shape, init) in asked.into_iter().filter(|(name, ..)| !is_of_head(name)) {
+            let tensor = vb.get_with_hints(shape, &name, init)?;
+            trained |= tensor.is_variable();
+            // It shares the variable's memory, so that values assigned later are seen.
+            tensors.insert(name, tensor.detach());
+        }
+        Ok(Self { tensors: Arc::new(tensors), dtype, device, trained })
+    }
+
+    /// A builder that hands out `instead` where it names a parameter, and the parameters themselves elsewhere.
+    pub fn builder(&self, instead: Vec<(&str, Tensor)>) -> VarBuilder<'static> {
+        let instead = instead.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+        let handed = Handed { given: Arc::clone(&self.tensors), instead };
+        VarBuilder::from_backend(Box::new(handed), self.dtype, self.device.clone())
+    }
+
+    /// A parameter.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).ok_or_else(|| missing(name))
+    }
+
+    pub fn for_inference(&self) -> Self {
+        Self { trained: false, ..self.clone() }
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::CannotFindTensor { path: name.to_owned() }.bt()
+}
+
+/// Takes down what a model asks for.
+#[derive(Clone, Default)]
+struct List(Arc<Mutex<Vec<(String, Shape, Init)>>>);
+
+impl SimpleBackend for List {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.iter().all(|(known, ..)| known != name) {
+            list.push((name.to_owned(), shape.clone(), init));
+        }
+        // One value seen everywhere: it is not looked at.
+        Tensor::zeros(1, dtype, device)?.broadcast_as(shape)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        Err(missing(name))
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        // CLIP draws a class token of its own where there is none.
+        name.ends_with("class_embedding")
+    }
+}
+
+/// Hands out tensors whatever shape is asked for.
+struct Handed {
+    given: Arc<HashMap<String, Tensor>>,
+    instead: HashMap<String, Tensor>,
+}
+
+impl SimpleBackend for Handed {
+    fn get(&self, _: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        self.get_unchecked(name, dtype, device)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        self.instead.get(name).or_else(|| self.given.get(name)).cloned().ok_or_else(|| missing(name))
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.instead.contains_key(name) || self.given.contains_key(name)
+    }
+}

@@ -1,0 +1,136 @@
+//! The vision transformers whose weights are published.
+
+use super::models::{head, layer_names};
+use super::{Family, VisionConfig, VisionTransformer};
+use crate::network::Row;
+use crate::preprocessing::{Interpolation, Preprocessing, Resize};
+
+/// A row of the papers' tables.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    name: &'static str,
+    family: Family,
+    /// C, layers and heads; the hidden layers are 4C.
+    sizes: (usize, usize, usize),
+    image_size: usize,
+    patch_size: usize,
+}
+
+const fn plan(
+    name: &'static str,
+    family: Family,
+    sizes: (usize, usize, usize),
+    (image_size, patch_size): (usize, usize),
+) -> Plan {
+    Plan { name, family, sizes, image_size, patch_size }
+}
+
+const TINY: (usize, usize, usize) = (192, 12, 3);
+const SMALL: (usize, usize, usize) = (384, 12, 6);
+const BASE: (usize, usize, usize) = (768, 12, 12);
+const LARGE: (usize, usize, usize) = (1024, 24, 16);
+
+const TABLE: [Plan; 13] = [
+    plan("vit_tiny_patch16_224", Family::Vit, TINY, (224, 16)),
+    plan("vit_small_patch16_224", Family::Vit, SMALL, (224, 16)),
+    plan("vit_base_patch16_224", Family::Vit, BASE, (224, 16)),
+    plan("vit_large_patch16_224", Family::Vit, LARGE, (224, 16)),
+    plan("dinov2_vits14", Family::Dinov2, SMALL, (518, 14)),
+    plan("dinov2_vitb14", Family::Dinov2, BASE, (518, 14)),
+    plan("dinov2_vitl14", Family::Dinov2, LARGE, (518, 14)),
+    plan("clip_vit_base_patch32", Family::Clip, BASE, (224, 32)),
+    plan("clip_vit_base_patch16", Family::Clip, BASE, (224, 16)),
+    plan("clip_vit_large_patch14", Family::Clip, LARGE, (224, 14)),
+    plan("clip_vit_large_patch14_336", Family::Clip, LARGE, (336, 14)),
+    plan("siglip_base_patch16_224", Family::Siglip, BASE, (224, 16)),
+    plan("siglip_large_patch16_256", Family::Siglip, LARGE, (256, 16)),
+];
+
+impl Plan {
+    fn config(&self) -> VisionConfig {
+        let (hidden_size, num_hidden_layers, num_attention_heads) = self.sizes;
+        VisionConfig {
+            family: self.family,
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            intermediate_size: 4 * hidden_size,
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+        }
+    }
+
+    fn stages(&self) -> Vec<String> {
+        let (prefix, norm) = layer_names(self.family);
+        let first: &[&str] = match self.family {
+            Family::Vit => &["vit.embeddings"],
+            Family::Dinov2 => &["cls_token", "pos_embed", "patch_embed"],
+            Family::Clip => &["vision_model.embeddings", "vision_model.pre_layrnorm"],
+            Family::Siglip => &["vision_model.embeddings"],
+        };
+        let last: &[&str] = match self.family {
+            Family::Vit | Family::Dinov2 => &[],
+            Family::Clip => &["vision_model.post_layernorm"],
+            Family::Siglip => &["vision_model.head"],
+        };
+        let layers = (0..self.sizes.1).map(|number| format!("{prefix}.{number}"));
+        let first = first.iter().map(|stage| stage.to_string());
+        first.chain(layers).chain(norm.map(str::to_owned)).chain(last.iter().map(|stage| stage.to_string())).collect()
+    }
+
+    /// What the published weights were trained on.
+    fn preprocessing(&self) -> Preprocessing {
+        let side = (self.image_size, self.image_size);
+        let size = Some(Resize::Exact(side.0, side.1));
+        match self.family {
+            Family::Vit => Preprocessing { size, ..Preprocessing::unresized() },
+            Family::Siglip => {
+                Preprocessing { size, interpolation: Interpolation::Bicubic, ..Preprocessing::unresized() }
+            }
+            Family::Dinov2 => Preprocessing { interpolation: Interpolation::Bicubic, ..Preprocessing::imagenet() },
+            Family::Clip => Preprocessing {
+                size: Some(Resize::Shortest(self.image_size)),
+                crop: Some(side),
+                interpolation: Interpolation::Bicubic,
+                mean: [0.48145466, 0.4578275, 0.40821073],
+                std: [0.26862954, 0.261_302_6, 0.275_777_1],
+                ..Preprocessing::unresized()
+            },
+        }
+    }
+}
+
+/// The name that a tensor of a published file has in the network; none for what is not of the network.
+fn own_name(family: Family, name: &str) -> Option<String> {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let others: &[&str] = match family {
+        // A file of the model without its head leaves the prefix out.
+        Family::Vit if begins(&["embeddings.", "encoder.", "layernorm."]) => return Some(format!("vit.{name}")),
+        Family::Vit => &["pooler.", "vit.pooler."],
+        Family::Dinov2 => &["mask_token"],
+        Family::Clip | Family::Siglip => &[
+            "text_model.",
+            "text_projection.",
+            "visual_projection.",
+            "logit_scale",
+            "logit_bias",
+            "vision_model.embeddings.position_ids",
+        ],
+    };
+    (!begins(others)).then(|| name.to_owned())
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |plan: Plan| {
+        let config = plan.config();
+        let head: &[&str] = match head(&config).0 {
+            "head" => &["head"],
+            _ => &["classifier"],
+        };
+        Row::new(plan.name, plan.stages(), head, move |own, vb| VisionTransformer::new(plan.name, &config, own, vb))
+            .with_preprocessing(plan.preprocessing())
+            .with_own_names(move |name| own_name(plan.family, name))
+            .without_gradients(&["cls_token", "pos_embed"])
+    };
+    TABLE.map(row).into()
+}

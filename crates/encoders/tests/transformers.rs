@@ -1,0 +1,248 @@
+//! The vision transformers: values of Hugging Face's and timm's in float64, the order of patches, loading, and what cannot be.
+#![cfg(feature = "transformers")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod hashed;
+
+use candle_core::{Device, Tensor};
+use candlewick_encoders::transformers::{Family, VisionConfig, VisionTransformer};
+use candlewick_encoders::{
+    Encoder, NetworkConfig, cost, frozen_prefixes, head_prefix, network, networks, own_weights, preprocessing, stages,
+};
+use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
+use hashed::{Hashed, assert_close, digest, fixture, images};
+
+const CPU: Device = Device::Cpu;
+
+const FAMILIES: [(&str, Family); 4] =
+    [("vit", Family::Vit), ("dinov2", Family::Dinov2), ("clip", Family::Clip), ("siglip", Family::Siglip)];
+
+fn sizes(family: Family) -> VisionConfig {
+    let dinov2 = family == Family::Dinov2;
+    VisionConfig {
+        family,
+        hidden_size: 16,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: if dinov2 { 64 } else { 32 },
+        image_size: if dinov2 { 518 } else { 32 },
+        patch_size: if dinov2 { 14 } else { 8 },
+    }
+}
+
+fn config(classes: Option<usize>) -> NetworkConfig {
+    NetworkConfig { classes, ..Default::default() }
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    networks().iter().copied().filter(|name| FAMILIES.iter().any(|(family, _)| name.starts_with(&format!("{family}_"))))
+}
+
+#[test]
+fn values_are_those_of_the_libraries() {
+    let file = SafetensorsFile::open(fixture("vision_transformers.safetensors")).unwrap();
+    for (name, family) in FAMILIES {
+        let net = VisionTransformer::new(name, &sizes(family), &config(Some(5)), Hashed::default().builder()).unwrap();
+        let fast = net.for_inference().unwrap();
+        for side in if family == Family::Dinov2 { [56, 518] } else { [32, 48] } {
+            let (images, mode) = (images(side, side), &mut Mode::Eval);
+            let compare = |key: &str, found: &[f32]| {
+                let key = format!("{name}.{side}.{key}");
+                assert_close(&key, found, &flat(&file.tensor(&key, &CPU).unwrap()), 2e-5);
+            };
+            compare("map", &digest(&net.map(&images, mode).unwrap()));
+            compare("pooled", &flat(&net.pooled(&images, mode).unwrap()));
+            compare("logits", &flat(&net.logits(&images, mode).unwrap()));
+            compare("logits", &flat(&fast.classified(&images, mode).unwrap().logits));
+            if family != Family::Siglip {
+                compare("layer", &digest(&net.layer(&net.layers()[0].name, &images, mode).unwrap()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_patch_is_seen_at_its_own_position() {
+    for (name, family) in FAMILIES {
+        let (sizes, weights) = (VisionConfig { num_hidden_layers: 1, ..sizes(family) }, Hashed::default());
+        let net = VisionTransformer::new(name, &sizes, &config(None), weights.builder()).unwrap();
+        // Without what attention puts out, a token knows of its own patch alone.
+        let puts_out = ["attention.output.dense.", "attn.proj.", "self_attn.out_proj."];
+        for (parameter, variable) in weights.variables.lock().unwrap().iter() {
+            if puts_out.iter().any(|part| parameter.contains(part)) {
+                variable.set(&variable.zeros_like().unwrap()).unwrap();
+            }
+        }
+        let (patch, images) = (sizes.patch_size, images(4 * sizes.patch_size, 4 * sizes.patch_size));
+        let (row, column) = (1, 3);
+        let window = Tensor::ones((1, 1, patch, patch), images.dtype(), &CPU).unwrap();
+        let window = window.pad_with_zeros(2, row * patch, (3 - row) * patch).unwrap();
+        let window = window.pad_with_zeros(3, column * patch, (3 - column) * patch).unwrap();
+        let changed = images.broadcast_add(&window).unwrap();
+        let map = |images: &Tensor| net.map(images, &mut Mode::Eval).unwrap();
+        let difference = (map(&images) - map(&changed)).unwrap().abs().unwrap().sum(1).unwrap();
+        for of_picture in difference.to_vec3::<f32>().unwrap() {
+            for (at, value) in of_picture.concat().into_iter().enumerate() {
+                assert_eq!(value > 1e-3, at == 4 * row + column, "{name}: position {at} changed by {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_network_has_its_stages_and_a_map_of_the_right_shape() {
+    assert_eq!(names().count(), 13);
+    for name in names() {
+        let builder = Hashed { empty: true, ..Default::default() };
+        let net = network(name, &config(Some(7)), builder.builder()).unwrap();
+        for parameter in builder.shapes.lock().unwrap().keys() {
+            let of = |stage: &String| parameter == stage || parameter.starts_with(&format!("{stage}."));
+            assert_eq!(stages(name).unwrap().iter().filter(|stage| of(stage)).count(), 1, "{name}: {parameter}");
+        }
+        for stage in stages(name).unwrap() {
+            let found = builder.shapes.lock().unwrap().keys().any(|parameter| parameter.starts_with(stage));
+            assert!(found, "{name}: {stage} is empty");
+        }
+        let seen = preprocessing(name).unwrap();
+        let size = seen.crop.unwrap_or_else(|| match seen.size {
+            Some(candlewick_encoders::Resize::Exact(height, width)) => (height, width),
+            _ => panic!("{name}"),
+        });
+        assert!(size.0 == size.1 && size.0.is_multiple_of(net.stride()), "{name}: {size:?}");
+        let side = 2 * net.stride();
+        let map = net.map(&images(side, side), &mut Mode::Eval).unwrap();
+        assert_eq!(map.dims(), [2, net.channels(), 2, 2], "{name}");
+    }
+}
+
+#[test]
+fn costs_are_those_that_are_published() {
+    // As torchvision has them for vit_b_16.
+    let builder = Hashed { empty: true, ..Default::default() };
+    let net = network("vit_base_patch16_224", &config(Some(1000)), builder.builder()).unwrap();
+    let parameters: usize = builder.shapes.lock().unwrap().values().map(|shape| shape.iter().product::<usize>()).sum();
+    assert_eq!(parameters, 86_567_656);
+    let cost = cost(net.as_ref(), (224, 224), &CPU).unwrap();
+    assert!((cost.multiply_adds as f64 / 1e9 - 17.56).abs() < 0.02, "{cost:?}");
+}
+
+#[test]
+fn only_the_head_trains() {
+    let mut rng = Rng::derive(1, "train", 0);
+    for (name, family) in FAMILIES {
+        let (parameters, images) = (Parameters::new(1), images(56, 56));
+        let net = VisionTransformer::new(name, &sizes(family), &config(Some(3)), parameters.builder(&CPU)).unwrap();
+        let fault = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap_err().to_string();
+        assert!(fault.contains("cannot be trained") && fault.contains("fine_tune"), "{fault}");
+
+        let network = names().find(|network| network.starts_with(name)).unwrap();
+        let head = head_prefix(network).unwrap();
+        let parameters = Parameters::new(1);
+        for prefix in frozen_prefixes(network, Some(head)).unwrap() {
+            parameters.freeze(prefix);
+        }
+        let net = VisionTransformer::new(name, &sizes(family), &config(Some(3)), parameters.builder(&CPU)).unwrap();
+        let logits = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap();
+        let gradients = logits.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let trained = parameters.trainable();
+        assert_eq!(
+            trained.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            [format!("{head}.weight"), format!("{head}.bias")]
+        );
+        for (name, variable) in &trained {
+            let gradient = gradients.get(variable.as_tensor()).unwrap();
+            assert!(flat(gradient).iter().any(|&value| value != 0.0), "{name}");
+        }
+        let stage = &stages(network).unwrap()[3];
+        let fault = frozen_prefixes(network, Some(stage)).unwrap_err().to_string();
+        assert!(fault.contains(stage.as_str()) && fault.contains(&format!("only its head can, {head}")), "{fault}");
+    }
+}
+
+#[test]
+fn they_are_saved_and_loaded_and_values_assigned_later_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, family) in FAMILIES {
+        let (path, images) = (folder.path().join(name), images(56, 56));
+        let build = |parameters: &Parameters, classes| {
+            VisionTransformer::new(name, &sizes(family), &config(classes), parameters.builder(&CPU)).unwrap()
+        };
+        let logits = |net: &VisionTransformer| flat(&net.logits(&images, &mut Mode::Eval).unwrap());
+        let hashed = Hashed::default();
+        let whole = VisionTransformer::new(name, &sizes(family), &config(Some(3)), hashed.builder()).unwrap();
+        let values = hashed.variables.lock().unwrap();
+        let tensors: Vec<_> = values.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
+        write_safetensors(&tensors, &path).unwrap();
+
+        // A head that nobody asked for comes out of the file, and goes into the next one.
+        let loaded = Parameters::from_safetensors(&path).unwrap();
+        let net = build(&loaded, None);
+        loaded.verify().unwrap();
+        assert_eq!(logits(&net), logits(&whole));
+        loaded.save(&path).unwrap();
+
+        let fresh = Parameters::new(5);
+        let net = build(&fresh, Some(3));
+        assert_ne!(logits(&net), logits(&whole));
+        fresh.load(&path).unwrap();
+        assert_eq!(logits(&net), logits(&whole));
+
+        let file = SafetensorsFile::open(&path).unwrap().without("vision_model.encoder.layers.1.").without("blocks.1.");
+        let loaded = Parameters::from_file(file.without("vit.encoder.layer.1."));
+        build(&loaded, None);
+        let fault = loaded.verify().unwrap_err().to_string();
+        assert!(fault.contains("missing: ") && !fault.contains("unused"), "{fault}");
+    }
+}
+
+#[test]
+fn published_files_are_taken_for_what_is_of_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("published");
+    let own = |network: &str, tensors: &[&str]| -> Vec<String> {
+        let one = |name: &&str| (name.to_string(), Tensor::new(&[0f32], &CPU).unwrap());
+        write_safetensors(&tensors.iter().map(one).collect::<Vec<_>>(), &path).unwrap();
+        let file = own_weights(network, SafetensorsFile::open(&path).unwrap()).unwrap();
+        file.names().map(str::to_owned).collect()
+    };
+    let tower = ["vision_model.post_layernorm.bias", "visual_projection.weight", "text_model.x.weight", "logit_scale"];
+    assert_eq!(own("clip_vit_base_patch32", &tower), ["vision_model.post_layernorm.bias"]);
+    assert_eq!(own("siglip_base_patch16_224", &tower), ["vision_model.post_layernorm.bias"]);
+    assert_eq!(own("dinov2_vits14", &["mask_token", "pos_embed"]), ["pos_embed"]);
+    assert_eq!(own("vit_base_patch16_224", &["layernorm.bias", "pooler.dense.bias"]), ["vit.layernorm.bias"]);
+    assert_eq!(own("vit_base_patch16_224", &["vit.layernorm.bias", "classifier.bias"]).len(), 2);
+}
+
+#[test]
+fn what_cannot_be_is_told_in_one_line() {
+    let mode = &mut Mode::Eval;
+    for (name, family) in FAMILIES {
+        let net = VisionTransformer::new(name, &sizes(family), &config(None), Hashed::default().builder()).unwrap();
+        let squares = images(56, 56);
+        for (fault, parts) in [
+            (net.map(&images(56, 28), mode), ["56×28", "squares"]),
+            (net.pooled(&images(50, 50), mode), ["50×50", "multiple"]),
+            (net.map(&squares.narrow(1, 0, 1).unwrap(), mode), ["(N, 3, height, width)", "56"]),
+            (net.layer("layer1", &squares, mode), ["has no layer layer1", &net.layers().last().unwrap().name]),
+            (net.logits(&squares, mode), ["without a classification head", "classes"]),
+        ] {
+            let fault = fault.unwrap_err().to_string();
+            let line = fault.lines().next().unwrap();
+            assert!(line.starts_with(name) && parts.iter().all(|part| line.contains(part)), "{line}");
+        }
+    }
+    let net =
+        VisionTransformer::new("vit", &sizes(Family::Vit), &config(Some(3)), Hashed::default().builder()).unwrap();
+    let map = net.map(&images(56, 56), mode).unwrap();
+    assert!(net.classify(&map, mode).unwrap_err().to_string().contains("ask for logits"));
+    let odd = VisionConfig { num_attention_heads: 3, ..sizes(Family::Vit) };
+    let Err(fault) = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()) else { panic!() };
+    assert!(fault.to_string().contains("no multiple of num_attention_heads 3"), "{fault}");
+    let odd = VisionConfig { patch_size: 16, ..sizes(Family::Dinov2) };
+    let Err(fault) = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()) else { panic!() };
+    assert!(fault.to_string().contains("patch_size 14"), "{fault}");
+}
