@@ -117,14 +117,16 @@ pub struct SearchArguments {
 Examples:
   candlewick caption photo.jpg
   candlewick caption *.jpg --model runs/flickr8k --beam 5
+  candlewick caption photo.jpg --model runs/one --model runs/other
   candlewick caption photo.jpg --attention looked-at --json")]
 pub struct CaptionArguments {
     /// The pictures: JPEG, PNG, WebP, BMP or GIF.
     #[arg(required = true)]
     pub photos: Vec<PathBuf>,
-    /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only.
+    /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only. Several, one after each
+    /// --model, tell as one: their probabilities are averaged.
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    pub model: Vec<PathBuf>,
     /// The pretrained weights of the encoder, where they are not where training had them.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
@@ -151,9 +153,9 @@ pub struct CaptionArguments {
 Example:
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5")]
 pub struct EvaluateArguments {
-    /// A model folder or a run's folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// A model folder or a run's folder. Several, one after each --model, tell as one: their probabilities are averaged.
+    #[arg(long, required = true, value_name = "DIR")]
+    pub model: Vec<PathBuf>,
     /// The folder or file of photos and captions.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,

@@ -3,7 +3,7 @@
 use super::arguments::{CaptionArguments, SearchArguments};
 use super::{Failure, device, embedded};
 use candlewick::candle::Device;
-use candlewick::captioning::{Caption, Captioner, GenerationConfig, ModelFiles, write_attention};
+use candlewick::captioning::{Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, write_attention};
 use candlewick::data::picture::{self, Limits};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// When the model cannot be opened, or any photo failed.
 pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let captioner = open(arguments.model.as_deref(), arguments.encoder_weights.as_deref(), &device)?;
+    let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
     let mut generation = search(captioner.generation(), &arguments.search)?;
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
@@ -42,7 +42,7 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
         match captioner.n_best(&photos, &generation) {
             Ok(all) => {
                 for ((path, photo), captions) in paths.into_iter().zip(&photos).zip(all) {
-                    tell(&captioner, path, photo, &captions, arguments)
+                    tell(captioner, path, photo, &captions, arguments)
                         .unwrap_or_else(|failure| complain(path, failure));
                 }
             }
@@ -51,7 +51,7 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
                 for (path, photo) in paths.into_iter().zip(&photos) {
                     let alone = captioner.n_best(std::slice::from_ref(photo), &generation).map_err(Failure::from);
                     let told = alone
-                        .and_then(|mut all| tell(&captioner, path, photo, &all.pop().unwrap_or_default(), arguments));
+                        .and_then(|mut all| tell(captioner, path, photo, &all.pop().unwrap_or_default(), arguments));
                     told.unwrap_or_else(|failure| complain(path, failure));
                 }
             }
@@ -66,16 +66,24 @@ const DIVERSITY: f64 = 0.5;
 /// Photos that are captioned together.
 const BATCH: usize = 8;
 
-/// The model in a folder, or the built-in one.
+/// The models in these folders as one, or the built-in one where there are none.
 ///
 /// # Errors
-/// As [`ModelFiles::open`] says.
-pub fn open(folder: Option<&Path>, encoder_weights: Option<&Path>, device: &Device) -> Result<Captioner, Failure> {
-    let files = match folder {
-        Some(folder) => ModelFiles::open(folder, encoder_weights)?,
-        None => ModelFiles::embedded(embedded::MODEL)?,
-    };
-    Ok(Captioner::from_files(files, device)?)
+/// As [`ModelFiles::open`] and [`Ensemble::new`] say.
+pub fn open(
+    folders: &[PathBuf],
+    encoder_weights: Option<&Path>,
+    device: &Device,
+) -> Result<Box<dyn Describe>, Failure> {
+    let captioner = |files| Captioner::from_files(files, device);
+    Ok(match folders {
+        [] => Box::new(captioner(ModelFiles::embedded(embedded::MODEL)?)?),
+        [folder] => Box::new(captioner(ModelFiles::open(folder, encoder_weights)?)?),
+        several => {
+            let open = |folder: &PathBuf| captioner(ModelFiles::open(folder, encoder_weights)?);
+            Box::new(Ensemble::new(several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?)?)
+        }
+    })
 }
 
 /// The model's own settings with what the command line says.
@@ -97,7 +105,7 @@ pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<Gen
 
 /// Prints a photo's captions, and writes where the best one looked.
 fn tell(
-    captioner: &Captioner,
+    captioner: &dyn Describe,
     path: &Path,
     photo: &RgbImage,
     captions: &[Caption],

@@ -18,7 +18,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         Failure::usage(format!("split {}: no such split; there are train, dev and test", arguments.split))
     })?;
     let (device, device_name) = device::open(&arguments.device)?;
-    let captioner = caption::open(Some(&arguments.model), arguments.encoder_weights.as_deref(), &device)?;
+    let captioner = &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
     let generation = caption::search(captioner.generation(), &arguments.search)?;
     let options = LoadOptions { max_share: arguments.max_share, ..LoadOptions::default() };
     let all = captions::load(&arguments.data, &options)?;
@@ -39,7 +39,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs/evaluation").join(format!("{split}-beam{}", generation.num_beams)));
     let bar = super::train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
-    let found = evaluate(&captioner, &set, &generation, &folder, &mut |done| bar.set_position(done as u64))?;
+    let found = evaluate(captioner, &set, &generation, &folder, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
