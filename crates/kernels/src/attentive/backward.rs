@@ -7,7 +7,7 @@ use super::cpu::{Attentive, Saved, Slices};
 use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm};
+use crate::product::{Left, PANEL, Packed, bf16, gemm};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{self, Shared};
@@ -89,7 +89,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
     let of_hidden = Packed::rows(given.hidden, 4 * h, h);
     let of_query = Packed::rows(given.query.0, a, h);
     let of_gate = given.gate.map(|(weight, _)| Packed::rows(weight, c, h));
-    let of_context = Packed::new(&given.input[e.min(given.input.len())..], (e + c, 1), 4 * h, c);
+    let of_context = Packed::new(bf16::path(), &given.input[e.min(given.input.len())..], (e + c, 1), 4 * h, c);
     let mut found = Steps {
         all: vec![0.0; n * t * full],
         keys: vec![0.0; n * p * a],

@@ -6,7 +6,7 @@
 use super::{NAME, Sizes, backward};
 use crate::attend::rows;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm};
+use crate::product::{Left, PANEL, Packed, bf16, gemm};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
 use crate::recurrence::smooth::{logistic, vectorised};
 use crate::recurrence::steps::Steps;
@@ -236,7 +236,7 @@ struct Weights {
 
 impl Weights {
     fn new(given: &Slices, Sizes { e, c, a, h, .. }: Sizes) -> Self {
-        let context = |gate: &[f32]| Packed::new(&gate[e..], (1, e + c), c, h);
+        let context = |gate: &[f32]| Packed::new(bf16::path(), &gate[e..], (1, e + c), c, h);
         Self {
             query: Packed::transposed(given.query.0, a, h),
             gate: given.gate.map(|(weight, _)| Packed::transposed(weight, c, h)),

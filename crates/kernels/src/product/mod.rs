@@ -5,6 +5,7 @@
 //! any other machine is chosen at run time. [`gemm`] and [`gemm_into`] are whole products on top of it, shared out among the
 //! threads in blocks.
 
+pub mod bf16;
 pub mod blocks;
 mod panels;
 mod portable;
@@ -13,7 +14,8 @@ mod x86;
 
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
-use blocks::{Sums, times};
+use bf16::Path;
+use blocks::{Cut, Sums, times};
 pub use panels::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -104,7 +106,7 @@ pub fn gemm(
     if m < WORTH_PACKING {
         return few_rows(into, a, a_strides, b, b_strides, (m, n, k), add);
     }
-    many_rows(&Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
+    many_rows(bf16::path(), &Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
         true => into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum),
         false => into.copy_from_slice(sums),
     });
@@ -125,7 +127,7 @@ pub fn gemm_into(
         return product;
     }
     let work = |into: &Shared| {
-        many_rows(into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
+        many_rows(bf16::path(), into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
             Some(bias) => into.iter_mut().zip(sums).zip(&bias[start..]).for_each(|((into, sum), b)| *into = sum + b),
             None => into.copy_from_slice(sums),
         });
@@ -134,8 +136,10 @@ pub fn gemm_into(
     unsafe { filled(m * n, work) }
 }
 
-/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column.
+/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column. With a path both sides
+/// are rounded.
 fn many_rows(
+    path: Option<Path>,
     into: &Shared,
     a: &[f32],
     strides: (usize, usize),
@@ -147,7 +151,7 @@ fn many_rows(
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
-    let collide = n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
+    let collide = path.is_none() && n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
     let left = Plain { values: a, strides, size: (m, k), collide };
     let write = |sums: Sums| {
         let width = sums.columns.len();
@@ -158,8 +162,8 @@ fn many_rows(
         }
     };
     match b_strides {
-        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n }, write),
-        _ => times(&left, &Packed::new(b, b_strides, k, n), write),
+        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n, path }, write),
+        _ => times(&left, &Packed::new(path, b, b_strides, k, n), write),
     }
 }
 
@@ -280,12 +284,12 @@ struct Plain<'a> {
 }
 
 impl blocks::Rows for Plain<'_> {
-    fn blocks(&self) -> Vec<Range<usize>> {
-        blocks::parts(self.size.0, 96, blocks::TILE)
+    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
+        blocks::parts(self.size.0, cut.rows, cut.tile)
     }
 
-    fn parts(&self) -> Vec<Range<usize>> {
-        blocks::parts(self.size.1, 384, 16)
+    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
+        blocks::parts(self.size.1, cut.terms, cut.step)
     }
 
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
