@@ -51,7 +51,7 @@ impl<'a> Matrix<'a> {
 
 impl Rows for Matrix<'_> {
     fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        self.positions(cut.rows, cut.tile)
+        self.positions(cut.positions, cut.tile)
     }
 
     fn parts(&self, cut: Cut) -> Vec<Range<usize>> {

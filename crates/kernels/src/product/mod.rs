@@ -14,7 +14,7 @@ mod x86;
 
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
-use bf16::Path;
+use bf16::{Pairs, Path, Rounded, Whole};
 use blocks::{Cut, Sums, times};
 pub use panels::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
@@ -29,22 +29,29 @@ pub struct Left<'a> {
     pub values: &'a [f32],
     pub rows: usize,
     pub strides: (usize, usize),
+    /// The same rounded, where that was done before.
+    rounded: Option<Rounded<'a>>,
 }
 
 impl<'a> Left<'a> {
     /// Rows that start every `stride` values.
     pub fn rows(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (stride, 1) }
+        Self { values, rows, strides: (stride, 1), rounded: None }
     }
 
     /// The transpose of such rows.
     pub fn columns(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (1, stride) }
+        Self { values, rows, strides: (1, stride), rounded: None }
+    }
+
+    /// The same, with what they are when rounded.
+    pub fn with(self, rounded: Option<Rounded<'a>>) -> Self {
+        Self { rounded, ..self }
     }
 
     /// The transpose, which has so many rows.
     pub fn transposed(self, rows: usize) -> Self {
-        Self { rows, strides: (self.strides.1, self.strides.0), ..self }
+        Self { rows, strides: (self.strides.1, self.strides.0), rounded: None, ..self }
     }
 }
 
@@ -152,7 +159,12 @@ fn many_rows(
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
     let collide = path.is_none() && n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
-    let left = Plain { values: a, strides, size: (m, k), collide };
+    let cut = Cut::of(path);
+    // Where several blocks read the same rows, they are rounded once.
+    let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
+        path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocks::parts(k, cut.terms, cut.step))
+    });
+    let left = Plain { values: a, strides, size: (m, k), collide, whole };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
@@ -281,21 +293,28 @@ struct Plain<'a> {
     /// Whether its rows or columns lie such a distance apart that they would push each other out of the cache, and enough is
     /// done with each block that a copy pays.
     collide: bool,
+    /// All of it, rounded.
+    whole: Option<Whole>,
 }
 
 impl blocks::Rows for Plain<'_> {
     fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocks::parts(self.size.0, cut.rows, cut.tile)
+        blocks::parts(self.size.0, cut.plain, cut.tile)
     }
 
     fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
         blocks::parts(self.size.1, cut.terms, cut.step)
     }
 
+    /// So few that what is written next lies near what was written before.
+    fn written(&self) -> usize {
+        8
+    }
+
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
         let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
         if !self.collide {
-            return Left { values, rows: rows.len(), strides: self.strides };
+            return Left { values, rows: rows.len(), strides: self.strides, rounded: None };
         }
         let beside = self.strides.0 == 1;
         let (stride, (width, count)) = match beside {
@@ -304,7 +323,20 @@ impl blocks::Rows for Plain<'_> {
         };
         blocks::copied(values, stride, (width, count), room);
         let strides = if beside { (1, width + 16) } else { (width + 16, 1) };
-        Left { values: room, rows: rows.len(), strides }
+        Left { values: room, rows: rows.len(), strides, rounded: None }
+    }
+
+    fn rounded<'a>(
+        &'a self,
+        path: Path,
+        rows: Range<usize>,
+        terms: Range<usize>,
+        (room, tiles): (&'a mut Vec<f32>, &'a mut Vec<Pairs>),
+    ) -> Rounded<'a> {
+        match &self.whole {
+            Some(whole) => whole.block(rows, terms),
+            None => path.rounded(self.block(rows, terms.clone(), room), terms.len(), tiles),
+        }
     }
 }
 

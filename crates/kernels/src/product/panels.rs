@@ -238,8 +238,8 @@ impl Packed {
         match self.path() {
             None => multiply(left, self.lines(panel, 0..self.depth), into, stride, add),
             Some(path) => ROOM.with_borrow_mut(|room| {
-                let left = path.rounded(left, self.depth, room);
-                path.multiply(left, self.pairs(panel, 0..self.depth), into, stride, add);
+                let rounded = left.rounded.unwrap_or_else(|| path.rounded(left, self.depth, room));
+                path.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
             }),
         }
     }

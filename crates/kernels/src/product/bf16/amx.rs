@@ -6,10 +6,12 @@
 use super::{LINES, Pairs, Rounded, x86};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::sync::OnceLock;
 
-/// Whether this machine has AMX for bf16, and the operating system lets this process use it.
+/// Whether this machine has AMX for bf16, and the operating system lets this process use it, for which it is asked once.
 pub fn is_there() -> bool {
-    x86::is_there() && has_tiles() && permitted()
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| x86::is_there() && has_tiles() && permitted())
 }
 
 /// Whether the processor has tiles and products of bf16 in them, and knows more than its basic functions.
@@ -86,8 +88,8 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
         return;
     }
     let whole = blocks * 2 * LINES;
-    // SAFETY: permission was asked for before this path was chosen; rows and panel lie within their slices, as the caller has
-    // asserted.
+    assert!(is_there());
+    // SAFETY: the machine has tiles, and rows and panel lie within their slices, as the caller has asserted.
     unsafe {
         if blocks > 0 {
             const WHOLE: Shapes = Shapes::new(16, 16);

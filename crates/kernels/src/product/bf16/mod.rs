@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod kept;
 #[cfg(test)]
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -13,7 +14,10 @@ mod x86;
 
 use super::{Left, PANEL};
 use crate::precision::{Precision, float32_matmul_precision};
+pub use kept::Kept;
+use rayon::prelude::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Terms of a tile.
@@ -69,6 +73,27 @@ pub struct Rounded<'a> {
     rows: usize,
 }
 
+/// A left side that is rounded as a whole: for each part of the terms the tiles of all rows.
+pub struct Whole {
+    pairs: Vec<Pairs>,
+    rows: usize,
+}
+
+impl Whole {
+    /// Some rows, which begin with a tile, and one of the parts.
+    pub fn block(&self, rows: Range<usize>, terms: Range<usize>) -> Rounded<'_> {
+        let (strips, depth) = (self.rows.div_ceil(LINES), tiles(terms.len()) * LINES);
+        let start = terms.start / TERMS * LINES * strips + rows.start / LINES * depth;
+        Rounded { tiles: &self.pairs[start..][..rows.len().div_ceil(LINES) * depth], rows: rows.len() }
+    }
+}
+
+/// So many terms are rounded at a time that what neighbouring strips read is still near.
+const NEAR: usize = 4 * TERMS;
+
+/// Strips of the left side that a thread rounds at a time.
+const TOGETHER: usize = 4;
+
 /// Tiles that so many terms fill.
 pub fn tiles(terms: usize) -> usize {
     terms.div_ceil(TERMS)
@@ -109,21 +134,65 @@ impl Path {
         }
     }
 
+    /// Up to 32 terms of a row, rounded; what is missing becomes 0.
+    fn round_line(self, values: &[f32]) -> Pairs {
+        match self {
+            #[cfg(test)]
+            Path::Portable => portable::round_line(values),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 | Path::Amx => x86::round_line(values),
+        }
+    }
+
     /// `left` with so many terms, rounded; its tiles lie in `room`.
     pub fn rounded<'a>(self, left: Left, terms: usize, room: &'a mut Vec<Pairs>) -> Rounded<'a> {
-        let (depth, strips) = (tiles(terms) * LINES, left.rows.div_ceil(LINES));
+        let count = left.rows.div_ceil(LINES) * tiles(terms) * LINES;
         room.clear();
-        room.reserve(strips * depth);
-        let spare = &mut room.spare_capacity_mut()[..strips * depth];
-        for (strip, into) in spare.chunks_exact_mut(depth.max(1)).enumerate() {
-            let first = strip * LINES;
-            let count = LINES.min(left.rows - first);
-            let values = &left.values[first * left.strides.0..];
-            self.round(Strip { values, strides: left.strides, count, terms, by_term: true }, into, LINES);
-        }
+        room.reserve(count);
+        self.round_left(left, terms, &mut room.spare_capacity_mut()[..count]);
         // SAFETY: rounding has written all tiles.
-        unsafe { room.set_len(strips * depth) };
+        unsafe { room.set_len(count) };
         Rounded { tiles: room, rows: left.rows }
+    }
+
+    /// Rounds some rows with so many terms into the tiles of a [`Rounded`].
+    fn round_left(self, left: Left, terms: usize, into: &mut [MaybeUninit<Pairs>]) {
+        let depth = tiles(terms) * LINES;
+        for start in (0..terms).step_by(NEAR) {
+            for (strip, into) in into.chunks_exact_mut(depth).enumerate() {
+                let first = strip * LINES;
+                let strip = Strip {
+                    values: &left.values[first * left.strides.0 + start * left.strides.1..],
+                    strides: left.strides,
+                    count: LINES.min(left.rows - first),
+                    terms: NEAR.min(terms - start),
+                    by_term: true,
+                };
+                self.round(strip, &mut into[start / TERMS * LINES..], LINES);
+            }
+        }
+    }
+
+    /// All of a matrix with so many terms, rounded, for products that take the terms in these parts.
+    pub fn whole(self, left: Left, parts: &[Range<usize>]) -> Whole {
+        let (terms, strips) = (parts.last().map_or(0, |part| part.end), left.rows.div_ceil(LINES));
+        let count = strips * tiles(terms) * LINES;
+        let mut pairs = Vec::with_capacity(count);
+        let mut rest = &mut pairs.spare_capacity_mut()[..count];
+        for part in parts {
+            let depth = tiles(part.len()) * LINES;
+            let (these, others) = rest.split_at_mut(strips * depth);
+            rest = others;
+            these.par_chunks_mut(TOGETHER * depth.max(1)).enumerate().for_each(|(unit, into)| {
+                let first = unit * TOGETHER * LINES;
+                let values = &left.values[first * left.strides.0 + part.start * left.strides.1..];
+                let rows = (TOGETHER * LINES).min(left.rows - first);
+                self.round_left(Left { values, rows, ..left }, part.len(), into);
+            });
+        }
+        // SAFETY: the units of all parts cover all tiles.
+        unsafe { pairs.set_len(count) };
+        Whole { pairs, rows: left.rows }
     }
 
     /// Rounds a panel of up to 32 columns: for each 32 terms the tile of the first 16 columns and that of the others. Value
@@ -135,8 +204,6 @@ impl Path {
         (terms, width): (usize, usize),
         into: &mut [MaybeUninit<Pairs>],
     ) {
-        // So few terms at a time that what both halves read is still near.
-        const NEAR: usize = 4 * TERMS;
         for (part, into) in into.chunks_mut(NEAR / TERMS * 2 * LINES).enumerate() {
             for half in 0..2 {
                 let first = half * LINES;

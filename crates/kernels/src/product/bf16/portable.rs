@@ -34,6 +34,12 @@ pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
     }
 }
 
+/// As [`super::Path::round_line`].
+pub fn round_line(values: &[f32]) -> Pairs {
+    let value = |k: usize| values.get(k).map_or(0, |&value| rounded(value));
+    Pairs(std::array::from_fn(|pair| value(2 * pair) | value(2 * pair + 1) << 16))
+}
+
 /// As [`super::Path::multiply`].
 pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
     let depth = panel.len() / (2 * LINES);

@@ -50,6 +50,33 @@ fn first(count: usize) -> u16 {
     if count >= 16 { u16::MAX } else { (1 << count) - 1 }
 }
 
+/// As [`super::Path::round_line`].
+pub fn round_line(values: &[f32]) -> Pairs {
+    assert!(is_there());
+    let mut line = Pairs([0; LINES]);
+    let count = values.len();
+    // SAFETY: the machine has the instructions, the masks leave out what is not there, and a line is 64 bytes.
+    unsafe {
+        let rounded = nearest(values.as_ptr(), first(count), first(count.saturating_sub(16)));
+        _mm512_storeu_si512(line.0.as_mut_ptr().cast(), rounded);
+    }
+    line
+}
+
+/// 32 values, rounded; those that the two masks leave out are 0.
+///
+/// # Safety
+/// The others may be read.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn nearest(values: *const f32, low: u16, high: u16) -> __m512i {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let a = _mm512_maskz_loadu_ps(low, values);
+        bits(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, values.wrapping_add(16)), a))
+    }
+}
+
 /// Terms that lie side by side.
 ///
 /// # Safety
@@ -64,8 +91,7 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
             // SAFETY: the masks leave out what lies beyond the last term.
             unsafe {
                 let values = strip.values.as_ptr().add(i * strip.strides.0 + tile * TERMS);
-                let (a, b) = (_mm512_maskz_loadu_ps(low, values), _mm512_maskz_loadu_ps(high, values.wrapping_add(16)));
-                *line = bits(_mm512_cvtne2ps_pbh(b, a));
+                *line = nearest(values, low, high);
             }
         }
         if !strip.by_term {
