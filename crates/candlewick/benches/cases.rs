@@ -1,8 +1,8 @@
 //! Our side of `scripts/bench.sh`: one case a process, timed each time that a line comes in.
 //!
-//! `cases GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
+//! `cases [--medium] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
 //! `TURN`, and prints the mean of those in milliseconds. At the end
-//! of the input it prints the peak memory in MiB. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
+//! of the input it prints the peak memory in MiB. With `--medium` products are in bf16. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
 //! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -15,6 +15,7 @@ use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
+use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::decoding::{Decoder, GenerationConfig, generate};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
@@ -64,7 +65,12 @@ const GROWTH: [(&str, usize, usize); 6] = [
 
 fn main() {
     // `cargo bench` and `cargo test --benches` add arguments of their own.
-    let argument = std::env::args().nth(1).unwrap_or_default();
+    let mut argument = std::env::args().nth(1).unwrap_or_default();
+    if argument == "--medium" {
+        assert!(precision::available(), "this CPU has no products in bf16");
+        set_float32_matmul_precision(Precision::Medium);
+        argument = std::env::args().nth(2).unwrap_or_default();
+    }
     if argument == "--list" {
         names().iter().for_each(|name| println!("{name}"));
         return;

@@ -15,6 +15,7 @@ pub mod norm;
 #[cfg(test)]
 mod numbers;
 pub mod pool;
+pub mod precision;
 mod product;
 pub mod recurrence;
 mod reduce;

@@ -7,7 +7,8 @@ use super::cpu::{Attentive, Saved, Slices};
 use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm};
+use crate::product::bf16::{self, Kept, TERMS};
+use crate::product::{Left, PANEL, Packed, Right, gemm};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{self, Shared};
@@ -89,7 +90,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
     let of_hidden = Packed::rows(given.hidden, 4 * h, h);
     let of_query = Packed::rows(given.query.0, a, h);
     let of_gate = given.gate.map(|(weight, _)| Packed::rows(weight, c, h));
-    let of_context = Packed::new(&given.input[e.min(given.input.len())..], (e + c, 1), 4 * h, c);
+    let of_context = Packed::new(bf16::path(), &given.input[e.min(given.input.len())..], (e + c, 1), 4 * h, c);
     let mut found = Steps {
         all: vec![0.0; n * t * full],
         keys: vec![0.0; n * p * a],
@@ -104,6 +105,10 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
     let mut gates = vec![0f32; 2 * n * 4 * h];
     let (mut d_looked, mut d_gate, mut d_query) = (vec![0f32; n * c], vec![0f32; n * c], vec![0f32; n * a]);
     let mut scratch = vec![0f32; panels * n * PANEL];
+    // The same where they are rounded; the gates' where a block of each begins a tile.
+    let path = of_hidden.path();
+    let gates_rounded = [(); 2].map(|()| Kept::new(path.filter(|_| h.is_multiple_of(TERMS)), n, 4 * h));
+    let (gate_rounded, query_rounded) = (Kept::new(path, n, c), Kept::new(path, n, a));
     {
         let (dh, gates, scratch) = (Shared::new(&mut dh), Shared::new(&mut gates), Shared::new(&mut scratch));
         let (d_looked, d_gate, d_query) =
@@ -118,13 +123,14 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let dh = unsafe { dh.write(block * n * PANEL, n * PANEL) };
             if i > 0 {
                 let rows = active[count - i];
-                let left = |shared: &'_ Shared, start: usize, stride: usize, packed: &Packed, dh: &mut [f32]| {
+                let mut left = |(shared, start): (&'_ Shared, usize), kept: &Kept, stride: usize, packed: &Packed| {
                     let values = unsafe { shared.read(start, rows * stride) };
-                    packed.multiply(Left::rows(values, rows, stride), block, dh, PANEL, true);
+                    let left = Left::rows(values, rows, stride).with(unsafe { kept.read(rows) });
+                    packed.multiply(left, block, dh, PANEL, true);
                 };
-                left(&gates, from, 4 * h, &of_hidden, dh);
-                left(&d_query, 0, a, &of_query, dh);
-                of_gate.iter().for_each(|packed| left(&d_gate, 0, c, packed, dh));
+                left((&gates, from), &gates_rounded[i % 2], 4 * h, &of_hidden);
+                left((&d_query, 0), &query_rounded, a, &of_query);
+                of_gate.iter().for_each(|packed| left((&d_gate, 0), &gate_rounded, c, packed));
             }
             let Some(step) = (count - i).checked_sub(1) else { return };
             for (sorted, &row) in order[..active[step]].iter().enumerate() {
@@ -141,6 +147,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                     lstm_backward([part(0), part(1), part(2), part(3)], part(4), dh, dc, of_gates);
                     for (gate, values) in local.chunks_exact(width).enumerate() {
                         gates.write(to + (sorted * 4 + gate) * h + start, width).copy_from_slice(values);
+                        gates_rounded[(i + 1) % 2].write(sorted, gate * h + start, values);
                         all.write(at * full + gate * h + start, width).copy_from_slice(values);
                     }
                 }
@@ -152,7 +159,8 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let (start, width) = of_context.span(panel);
             let product = unsafe { scratch.write(panel * n * PANEL, rows * PANEL) };
             let values = unsafe { gates.read((i + 1) % 2 * n * 4 * h, rows * 4 * h) };
-            of_context.multiply(Left::rows(values, rows, 4 * h), panel, product, PANEL, false);
+            let left = Left::rows(values, rows, 4 * h).with(unsafe { gates_rounded[(i + 1) % 2].read(rows) });
+            of_context.multiply(left, panel, product, PANEL, false);
             for (sorted, &row) in order[..rows].iter().enumerate() {
                 let at = row * t + step;
                 let product = &mut product[sorted * PANEL..][..width];
@@ -167,6 +175,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                     let (gate, looked) = (&saved.gate[at * c + start..], &saved.looked[at * c + start..]);
                     close(product, gate, looked, d_looked, d_gate);
                     all.write(at * full + 4 * h + start, width).copy_from_slice(d_gate);
+                    gate_rounded.write(sorted, start, d_gate);
                 }
             }
         };
@@ -191,6 +200,7 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                     rows::key_gradient(keys, query, given.v, d_energy, d_keys, d_query, d_v);
                 }
                 all.write(at * full + 4 * h + c, a).copy_from_slice(d_query);
+                query_rounded.write(sorted, 0, d_query);
                 if call.wanted[2] {
                     let d_annotations = d_annotations.write(row * p * c, p * c).chunks_exact_mut(c);
                     d_annotations.zip(alpha).for_each(|(into, &alpha)| rows::add_scaled(d_looked, alpha, into));

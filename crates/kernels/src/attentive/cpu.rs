@@ -6,7 +6,8 @@
 use super::{NAME, Sizes, backward};
 use crate::attend::rows;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm};
+use crate::product::bf16::{self, Kept};
+use crate::product::{Left, PANEL, Packed, Right, gemm};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
 use crate::recurrence::smooth::{logistic, vectorised};
 use crate::recurrence::steps::Steps;
@@ -113,6 +114,13 @@ impl Attentive {
         let mut cells = given.c.to_vec();
         let mut state: Vec<f32> = order.iter().flat_map(|&row| &given.h[row * h..][..h]).copied().collect();
         state.extend_from_within(..);
+        // Both halves of the state and the contexts, where they are rounded.
+        let path = weights.query.path();
+        let (states, of_contexts) = ([(); 2].map(|()| Kept::new(path, n, h)), Kept::new(path, n, c));
+        for (sorted, state) in state[..n * h].chunks_exact(h.max(1)).enumerate() {
+            // SAFETY: nobody else is here yet.
+            unsafe { states[0].write(sorted, 0, state) };
+        }
         // A panel's products, row after row: of the query, of the gate, and of the four gates of a block of units.
         let (of_query, of_gate, blocks) = (weights.query.panels(), weights.gate_panels(), h.div_ceil(PANEL));
         let mut queries = vec![0f32; of_query * n * PANEL];
@@ -134,6 +142,7 @@ impl Attentive {
             let products = |step: usize, chunk: usize| {
                 let rows = active[step];
                 let left = Left::rows(unsafe { state.read(step % 2 * n * h, rows * h) }, rows, h);
+                let left = left.with(unsafe { states[step % 2].read(rows) });
                 if let Some(block) = chunk.checked_sub(of_query + of_gate) {
                     let into = unsafe { units.write(block * n * WIDE, rows * WIDE) };
                     for (gate, packed) in weights.hidden.iter().enumerate() {
@@ -174,6 +183,7 @@ impl Attentive {
                 }
                 unsafe {
                     contexts.write(sorted * c, c).copy_from_slice(context);
+                    of_contexts.write(sorted, 0, context);
                     inputs.write(at * of_inputs + e, c).copy_from_slice(context);
                 }
             };
@@ -183,6 +193,7 @@ impl Attentive {
                 let (from, to) = (step % 2 * n * h, (step + 1) % 2 * n * h);
                 let unit = unsafe { units.write(block * n * WIDE, rows * WIDE) };
                 let left = Left::rows(unsafe { contexts.read(0, rows * c) }, rows, c);
+                let left = left.with(unsafe { of_contexts.read(rows) });
                 for (gate, packed) in weights.context.iter().enumerate() {
                     packed.multiply(left, block, &mut unit[gate * PANEL..], WIDE, true);
                 }
@@ -198,6 +209,7 @@ impl Attentive {
                         let cells = cells.write(row * h + start, width);
                         lstm_forward([of_input, sums], four(kept, width), new, cells, before);
                         hidden.write(at * h + start, width).copy_from_slice(new);
+                        states[(step + 1) % 2].write(sorted, start, new);
                     }
                 }
             };
@@ -236,7 +248,7 @@ struct Weights {
 
 impl Weights {
     fn new(given: &Slices, Sizes { e, c, a, h, .. }: Sizes) -> Self {
-        let context = |gate: &[f32]| Packed::new(&gate[e..], (1, e + c), c, h);
+        let context = |gate: &[f32]| Packed::new(bf16::path(), &gate[e..], (1, e + c), c, h);
         Self {
             query: Packed::transposed(given.query.0, a, h),
             gate: given.gate.map(|(weight, _)| Packed::transposed(weight, c, h)),

@@ -12,7 +12,7 @@ use super::narrow::NARROW;
 use super::winograd::Winograd;
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
-use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed};
+use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::recurrence::smooth::vectorised;
 use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, SharedRows, filled};
@@ -129,7 +129,7 @@ impl Geometry {
 
     /// The weights, ready for products: of this call alone, or of many.
     pub fn packed(&self, weight: &[f32], many: bool) -> Weights {
-        if Winograd::suits(self) && (many || self.batch * self.area_out() >= WORTH_TURNING) {
+        if Winograd::suits(self) && bf16::path().is_none() && (many || self.batch * self.area_out() >= WORTH_TURNING) {
             return Weights::Winograd(Winograd::new(self, weight));
         }
         let groups = self.taps_first(weight);
@@ -186,7 +186,7 @@ impl Geometry {
     fn gradient_of_input(&self, layout: Layout, weight: &[f32], dys: &[f32]) -> Vec<f32> {
         let back =
             Self { channels: self.outputs, outputs: self.channels, input: self.output, output: self.input, ..*self };
-        if Winograd::suits(&back) && self.batch * self.area_in() >= WORTH_TURNING {
+        if Winograd::suits(&back) && bf16::path().is_none() && self.batch * self.area_in() >= WORTH_TURNING {
             let weights = back.packed(&self.mirrored(weight), false);
             return back.forward(layout, dys, &weights, After::default());
         }
@@ -277,6 +277,11 @@ impl Geometry {
     fn gradient_of_weight(&self, layout: Layout, xs: &[f32], dys: &[f32]) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
+        // Rounded maps begin a tile with each picture, as blocks of positions do only where nothing is gathered.
+        let path = bf16::path();
+        let turned = (layout == Layout::Apart && rows.is_some() && path.is_some())
+            .then(|| together(dys, outputs, self.area_out()));
+        let (layout, dys) = turned.as_deref().map_or((layout, dys), |dys| (Layout::Together, dys));
         let depth = self.depth();
         let mut dweight = vec![0f32; outputs * depth];
         let shared = Shared::new(&mut dweight);
@@ -298,15 +303,15 @@ impl Geometry {
             match layout {
                 Layout::Apart => {
                     let maps = (self.batch, outputs, self.area_out());
-                    times(&matrix, &Packed::maps(dys, maps, (first, self.outputs)), write);
+                    times(&matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), write);
                 }
                 Layout::Together => {
                     let values = dys.get(first..).unwrap_or_default();
                     if depth <= FEW_BLOCKS {
-                        times(&matrix, &Lying { values, stride: outputs, columns: self.outputs }, write);
+                        times(&matrix, &Lying { values, stride: outputs, columns: self.outputs, path }, write);
                     } else {
                         let positions = self.batch * self.area_out();
-                        times(&matrix, &Packed::new(values, (outputs, 1), positions, self.outputs), write);
+                        times(&matrix, &Packed::new(path, values, (outputs, 1), positions, self.outputs), write);
                     }
                 }
             }

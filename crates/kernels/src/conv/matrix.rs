@@ -2,14 +2,8 @@
 
 use super::gather::Gather;
 use crate::product::Left;
-use crate::product::blocks::{Rows, TILE, parts};
+use crate::product::blocks::{Cut, Rows, parts};
 use std::ops::Range;
-
-/// Positions of a block going forward, and the terms of a sum that are taken in one go.
-const FORWARD: (usize, usize) = (96, 384);
-
-/// Columns of the matrix of a block of its transpose, and the positions that are taken in one go.
-const TRANSPOSED: (usize, usize) = (144, 384);
 
 /// What the positions of the result read.
 #[derive(Clone, Copy)]
@@ -56,12 +50,12 @@ impl<'a> Matrix<'a> {
 }
 
 impl Rows for Matrix<'_> {
-    fn blocks(&self) -> Vec<Range<usize>> {
-        self.positions(FORWARD.0, TILE)
+    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
+        self.positions(cut.positions, cut.tile)
     }
 
-    fn parts(&self) -> Vec<Range<usize>> {
-        parts(self.depth(), FORWARD.1, 16)
+    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
+        parts(self.depth(), cut.terms, cut.step)
     }
 
     fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
@@ -83,12 +77,12 @@ impl Rows for Matrix<'_> {
 pub struct Transposed<'a>(pub Matrix<'a>);
 
 impl Rows for Transposed<'_> {
-    fn blocks(&self) -> Vec<Range<usize>> {
-        parts(self.0.depth(), TRANSPOSED.0, TILE)
+    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
+        parts(self.0.depth(), cut.columns, cut.tile)
     }
 
-    fn parts(&self) -> Vec<Range<usize>> {
-        self.0.positions(TRANSPOSED.1, 16)
+    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
+        self.0.positions(cut.terms, cut.step)
     }
 
     fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {

@@ -50,7 +50,7 @@ impl Winograd {
                 }
             });
         }
-        Self(turned.chunks_exact(o * c).map(|weight| Packed::transposed(weight, o, c)).collect())
+        Self(turned.chunks_exact(o * c).map(|weight| Packed::new(None, weight, (1, c), c, o)).collect())
     }
 
     /// The result (N, h, w, O) for maps (N, h, w, C).

@@ -2,13 +2,11 @@
 //!
 //! Every sum has an order that does not depend on the number of threads.
 
+use super::bf16::{Pairs, Path, Rounded};
 use super::{Left, Line, PANEL, Right, multiply};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
-
-/// Panels of a block.
-const PANELS: usize = 16;
 
 /// Blocks begin at multiples of this, so that the kernels take whole tiles.
 pub const TILE: usize = 12;
@@ -16,13 +14,59 @@ pub const TILE: usize = 12;
 /// The left side of a large product, which is read a block at a time.
 pub trait Rows: Sync {
     /// All rows, in blocks.
-    fn blocks(&self) -> Vec<Range<usize>>;
+    fn blocks(&self, cut: Cut) -> Vec<Range<usize>>;
 
     /// The terms of a sum, in the parts that are taken in one go.
-    fn parts(&self) -> Vec<Range<usize>>;
+    fn parts(&self, cut: Cut) -> Vec<Range<usize>>;
+
+    /// How many rows of sums are written at a time, panel after panel.
+    fn written(&self) -> usize {
+        usize::MAX
+    }
 
     /// Some rows and terms, which lie where they lay or in `room`.
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a>;
+
+    /// The same rounded, which lies where it lay or in `tiles`.
+    fn rounded<'a>(
+        &'a self,
+        path: Path,
+        rows: Range<usize>,
+        terms: Range<usize>,
+        (room, tiles): (&'a mut Vec<f32>, &'a mut Vec<Pairs>),
+    ) -> Rounded<'a> {
+        let count = terms.len();
+        path.rounded(self.block(rows, terms, room), count, tiles)
+    }
+}
+
+/// In what pieces a product is formed.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// The most rows of a block: of a matrix that lies in memory, of a convolution's, and of the transpose of one.
+    pub plain: usize,
+    pub positions: usize,
+    pub columns: usize,
+    /// What they are a multiple of.
+    pub tile: usize,
+    /// The most terms of a part, and what they are a multiple of.
+    pub terms: usize,
+    pub step: usize,
+    /// The most panels of a block.
+    pub panels: usize,
+}
+
+/// For f32.
+const FULL: Cut = Cut { plain: 96, positions: 96, columns: 144, tile: TILE, terms: 384, step: 16, panels: 16 };
+
+/// For sides that are rounded: so much faster that reading a panel again costs more than the sums' room.
+const ROUNDED: Cut = Cut { plain: 320, positions: 128, columns: 128, tile: 32, terms: 512, step: 32, panels: 16 };
+
+impl Cut {
+    /// For products on this path.
+    pub fn of(path: Option<Path>) -> Self {
+        if path.is_some() { ROUNDED } else { FULL }
+    }
 }
 
 /// A block of a product: `values[r · 32 + c]` stands in row `rows.start` + r and column `columns.start` + c.
@@ -34,24 +78,44 @@ pub struct Sums<'a> {
 
 /// Hands all blocks of `left` · `right` to `write`, each once.
 pub fn times(left: &impl Rows, right: &impl Right, write: impl Fn(Sums) + Sync) {
-    let (blocks, parts, panels) = (left.blocks(), left.parts(), right.columns().div_ceil(PANEL));
+    let cut = Cut::of(right.path());
+    let (blocks, parts, panels) = (left.blocks(cut), left.parts(cut), right.columns().div_ceil(PANEL));
     let wanted = (3 * rayon::current_num_threads()).div_ceil(blocks.len().max(1));
-    let groups = panels.div_ceil(PANELS).max(wanted.min(panels));
+    let groups = panels.div_ceil(cut.panels).max(wanted.min(panels));
     (0..blocks.len() * groups).into_par_iter().for_each(|unit| {
         let (rows, group) = (&blocks[unit / groups], unit % groups);
         let panels = group * panels / groups..(group + 1) * panels / groups;
         let size = rows.len() * PANEL;
-        with_scratch(|Scratch { room, lines, sums }| {
-            sums.resize(panels.len() * size, 0.0);
+        with_scratch(|scratch| {
+            // The sums begin with a cache line.
+            scratch.sums.resize(panels.len() * size + 15, 0.0);
+            let before = scratch.sums.as_ptr().align_offset(64).min(15);
+            let Scratch { room, lines, sums, left: rounded, pairs } = scratch;
+            let sums = &mut sums[before..][..panels.len() * size];
             for (part, terms) in parts.iter().enumerate() {
-                let left = left.block(rows.clone(), terms.clone(), room);
-                for (panel, sums) in panels.clone().zip(sums.chunks_exact_mut(size)) {
-                    multiply(left, right.panel(panel, terms.clone(), lines), sums, PANEL, part > 0);
+                let each = panels.clone().zip(sums.chunks_exact_mut(size));
+                match right.path() {
+                    None => {
+                        let left = left.block(rows.clone(), terms.clone(), room);
+                        each.for_each(|(panel, sums)| {
+                            multiply(left, right.panel(panel, terms.clone(), lines), sums, PANEL, part > 0);
+                        });
+                    }
+                    Some(path) => {
+                        let left = left.rounded(path, rows.clone(), terms.clone(), (room, rounded));
+                        each.for_each(|(panel, sums)| {
+                            path.multiply(left, right.rounded(panel, terms.clone(), pairs), sums, PANEL, part > 0);
+                        });
+                    }
                 }
             }
-            for (panel, values) in panels.zip(sums.chunks_exact(size)) {
-                let columns = panel * PANEL..right.columns().min((panel + 1) * PANEL);
-                write(Sums { rows: rows.clone(), columns, values });
+            for written in (rows.start..rows.end).step_by(left.written()) {
+                let written = written..rows.end.min(written.saturating_add(left.written()));
+                for (panel, values) in panels.clone().zip(sums.chunks_exact(size)) {
+                    let columns = panel * PANEL..right.columns().min((panel + 1) * PANEL);
+                    let values = &values[(written.start - rows.start) * PANEL..][..written.len() * PANEL];
+                    write(Sums { rows: written.clone(), columns, values });
+                }
             }
         });
     });
@@ -78,6 +142,9 @@ pub struct Scratch {
     pub room: Vec<f32>,
     pub lines: Vec<Line>,
     pub sums: Vec<f32>,
+    /// A block of the left side, and a part of a panel, rounded.
+    pub left: Vec<Pairs>,
+    pub pairs: Vec<Pairs>,
 }
 
 /// Runs `work` with what this thread keeps.

@@ -5,6 +5,7 @@
 //! any other machine is chosen at run time. [`gemm`] and [`gemm_into`] are whole products on top of it, shared out among the
 //! threads in blocks.
 
+pub mod bf16;
 pub mod blocks;
 mod panels;
 mod portable;
@@ -13,7 +14,8 @@ mod x86;
 
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
-use blocks::{Sums, times};
+use bf16::{Pairs, Path, Rounded, Whole};
+use blocks::{Cut, Sums, times};
 pub use panels::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -27,22 +29,29 @@ pub struct Left<'a> {
     pub values: &'a [f32],
     pub rows: usize,
     pub strides: (usize, usize),
+    /// The same rounded, where that was done before.
+    rounded: Option<Rounded<'a>>,
 }
 
 impl<'a> Left<'a> {
     /// Rows that start every `stride` values.
     pub fn rows(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (stride, 1) }
+        Self { values, rows, strides: (stride, 1), rounded: None }
     }
 
     /// The transpose of such rows.
     pub fn columns(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (1, stride) }
+        Self { values, rows, strides: (1, stride), rounded: None }
+    }
+
+    /// The same, with what they are when rounded.
+    pub fn with(self, rounded: Option<Rounded<'a>>) -> Self {
+        Self { rounded, ..self }
     }
 
     /// The transpose, which has so many rows.
     pub fn transposed(self, rows: usize) -> Self {
-        Self { rows, strides: (self.strides.1, self.strides.0), ..self }
+        Self { rows, strides: (self.strides.1, self.strides.0), rounded: None, ..self }
     }
 }
 
@@ -104,7 +113,7 @@ pub fn gemm(
     if m < WORTH_PACKING {
         return few_rows(into, a, a_strides, b, b_strides, (m, n, k), add);
     }
-    many_rows(&Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
+    many_rows(bf16::path(), &Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
         true => into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum),
         false => into.copy_from_slice(sums),
     });
@@ -125,7 +134,7 @@ pub fn gemm_into(
         return product;
     }
     let work = |into: &Shared| {
-        many_rows(into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
+        many_rows(bf16::path(), into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
             Some(bias) => into.iter_mut().zip(sums).zip(&bias[start..]).for_each(|((into, sum), b)| *into = sum + b),
             None => into.copy_from_slice(sums),
         });
@@ -134,8 +143,10 @@ pub fn gemm_into(
     unsafe { filled(m * n, work) }
 }
 
-/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column.
+/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column. With a path both sides
+/// are rounded.
 fn many_rows(
+    path: Option<Path>,
     into: &Shared,
     a: &[f32],
     strides: (usize, usize),
@@ -147,8 +158,13 @@ fn many_rows(
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
-    let collide = n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
-    let left = Plain { values: a, strides, size: (m, k), collide };
+    let collide = path.is_none() && n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
+    let cut = Cut::of(path);
+    // Where several blocks read the same rows, they are rounded once.
+    let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
+        path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocks::parts(k, cut.terms, cut.step))
+    });
+    let left = Plain { values: a, strides, size: (m, k), collide, whole };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
@@ -158,8 +174,8 @@ fn many_rows(
         }
     };
     match b_strides {
-        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n }, write),
-        _ => times(&left, &Packed::new(b, b_strides, k, n), write),
+        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n, path }, write),
+        _ => times(&left, &Packed::new(path, b, b_strides, k, n), write),
     }
 }
 
@@ -277,21 +293,28 @@ struct Plain<'a> {
     /// Whether its rows or columns lie such a distance apart that they would push each other out of the cache, and enough is
     /// done with each block that a copy pays.
     collide: bool,
+    /// All of it, rounded.
+    whole: Option<Whole>,
 }
 
 impl blocks::Rows for Plain<'_> {
-    fn blocks(&self) -> Vec<Range<usize>> {
-        blocks::parts(self.size.0, 96, blocks::TILE)
+    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
+        blocks::parts(self.size.0, cut.plain, cut.tile)
     }
 
-    fn parts(&self) -> Vec<Range<usize>> {
-        blocks::parts(self.size.1, 384, 16)
+    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
+        blocks::parts(self.size.1, cut.terms, cut.step)
+    }
+
+    /// So few that what is written next lies near what was written before.
+    fn written(&self) -> usize {
+        8
     }
 
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
         let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
         if !self.collide {
-            return Left { values, rows: rows.len(), strides: self.strides };
+            return Left { values, rows: rows.len(), strides: self.strides, rounded: None };
         }
         let beside = self.strides.0 == 1;
         let (stride, (width, count)) = match beside {
@@ -300,7 +323,20 @@ impl blocks::Rows for Plain<'_> {
         };
         blocks::copied(values, stride, (width, count), room);
         let strides = if beside { (1, width + 16) } else { (width + 16, 1) };
-        Left { values: room, rows: rows.len(), strides }
+        Left { values: room, rows: rows.len(), strides, rounded: None }
+    }
+
+    fn rounded<'a>(
+        &'a self,
+        path: Path,
+        rows: Range<usize>,
+        terms: Range<usize>,
+        (room, tiles): (&'a mut Vec<f32>, &'a mut Vec<Pairs>),
+    ) -> Rounded<'a> {
+        match &self.whole {
+            Some(whole) => whole.block(rows, terms),
+            None => path.rounded(self.block(rows, terms.clone(), room), terms.len(), tiles),
+        }
     }
 }
 

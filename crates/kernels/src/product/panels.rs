@@ -1,16 +1,25 @@
 //! The right side of products, in panels.
 
+use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
 use super::{Left, PANEL, multiply};
 use crate::recurrence::smooth::vectorised;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A matrix (depth, columns) in panels of [`PANEL`] columns; the last one is filled up with zeros.
 pub struct Packed {
-    lines: Vec<Line>,
+    panels: Panels,
     depth: usize,
     columns: usize,
+}
+
+enum Panels {
+    /// Two lines for each row of a panel.
+    Full(Vec<Line>),
+    /// Tiles in bf16. Each `run` rows begin a tile.
+    Rounded { pairs: Vec<Pairs>, path: Path, run: usize },
 }
 
 /// Half a row of a panel, as a cache line.
@@ -18,19 +27,26 @@ pub struct Packed {
 #[repr(align(64))]
 pub struct Line(pub [f32; 16]);
 
-/// A row-major matrix whose rows start every `stride` values, to be packed a part at a time.
+/// A row-major matrix whose rows start every `stride` values, to be packed a part at a time, and with a path rounded.
 pub struct Lying<'a> {
     pub values: &'a [f32],
     pub stride: usize,
     pub columns: usize,
+    pub path: Option<Path>,
 }
 
 /// The right side of a large product, which is read in parts of panels.
 pub trait Right: Sync {
     fn columns(&self) -> usize;
 
-    /// Some rows of a panel, which lie where they lay or in `room`.
+    /// How both sides are rounded and multiplied; without a path the product is f32.
+    fn path(&self) -> Option<Path>;
+
+    /// Some rows of a panel in f32, which lie where they lay or in `room`.
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line];
+
+    /// The same rounded, where there is a path; the rows begin with a tile.
+    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs];
 }
 
 impl Right for Packed {
@@ -38,8 +54,19 @@ impl Right for Packed {
         self.columns
     }
 
+    fn path(&self) -> Option<Path> {
+        match self.panels {
+            Panels::Full(_) => None,
+            Panels::Rounded { path, .. } => Some(path),
+        }
+    }
+
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut Vec<Line>) -> &'a [Line] {
         self.lines(panel, rows)
+    }
+
+    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut Vec<Pairs>) -> &'a [Pairs] {
+        self.pairs(panel, rows)
     }
 }
 
@@ -48,26 +75,63 @@ impl Right for Lying<'_> {
         self.columns
     }
 
+    fn path(&self) -> Option<Path> {
+        self.path
+    }
+
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line] {
-        let start = panel * PANEL;
-        let values = &self.values[rows.start * self.stride + start..];
+        let (values, width) = self.part(panel, &rows);
         room.clear();
         room.reserve(rows.len() * 2);
-        pack_rows(
-            values,
-            self.stride,
-            PANEL.min(self.columns - start),
-            &mut room.spare_capacity_mut()[..rows.len() * 2],
-        );
+        pack_rows(values, self.stride, width, &mut room.spare_capacity_mut()[..rows.len() * 2]);
         // SAFETY: packing has written so many lines.
         unsafe { room.set_len(rows.len() * 2) };
         room
     }
+
+    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs] {
+        let (values, width) = self.part(panel, &rows);
+        let count = tiles(rows.len()) * 2 * LINES;
+        room.clear();
+        let Some(path) = self.path else { return room };
+        room.reserve(count);
+        path.round_panel(values, (self.stride, 1), (rows.len(), width), &mut room.spare_capacity_mut()[..count]);
+        // SAFETY: rounding has written all tiles.
+        unsafe { room.set_len(count) };
+        room
+    }
+}
+
+impl Lying<'_> {
+    /// Where some rows of a panel begin, and how many columns it has.
+    fn part(&self, panel: usize, rows: &Range<usize>) -> (&[f32], usize) {
+        let start = panel * PANEL;
+        (&self.values[rows.start * self.stride + start..], PANEL.min(self.columns - start))
+    }
 }
 
 impl Packed {
-    /// Packs the matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`.
-    pub fn new(values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
+    /// Packs the matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`, with a path in bf16 unless neither its rows
+    /// nor its columns lie together.
+    pub fn new(path: Option<Path>, values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
+        match path {
+            Some(path) if strides.0 == 1 || strides.1 == 1 => Self::rounded(path, values, strides, depth, columns),
+            _ => Self::full(values, strides, depth, columns),
+        }
+    }
+
+    fn rounded(path: Path, values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
+        let pack = |panel: usize, pairs: &mut [MaybeUninit<Pairs>]| {
+            let start = panel * PANEL;
+            path.round_panel(&values[start * strides.1..], strides, (depth, PANEL.min(columns - start)), pairs);
+        };
+        let size = tiles(depth) * 2 * LINES;
+        // SAFETY: each panel writes its tiles.
+        let pairs = unsafe { written(columns.div_ceil(PANEL) * size, size, pack) };
+        Self { panels: Panels::Rounded { pairs, path, run: depth }, depth, columns }
+    }
+
+    fn full(values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
             let start = panel * PANEL;
             let width = PANEL.min(columns - start);
@@ -87,23 +151,32 @@ impl Packed {
         };
         // SAFETY: each way writes two lines for each row of its panel.
         let lines = unsafe { written(columns.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
-        Self { lines, depth, columns }
+        Self { panels: Panels::Full(lines), depth, columns }
     }
 
-    /// The transpose of a row-major matrix (columns, depth), as weights (out, in) are used going forward.
+    /// The transpose of a row-major matrix (columns, depth), as weights (out, in) are used going forward, in the precision that
+    /// is set.
     pub fn transposed(values: &[f32], columns: usize, depth: usize) -> Self {
-        Self::new(values, (1, depth), depth, columns)
+        Self::new(bf16::path(), values, (1, depth), depth, columns)
     }
 
-    /// A row-major matrix (depth, columns), as weights (out, in) are used going back.
+    /// A row-major matrix (depth, columns), as weights (out, in) are used going back, in the precision that is set.
     pub fn rows(values: &[f32], depth: usize, columns: usize) -> Self {
-        Self::new(values, (columns, 1), depth, columns)
+        Self::new(bf16::path(), values, (columns, 1), depth, columns)
     }
 
     /// The matrix with a row for each position of each picture and a column for each of `read` (first, count) channels, of
-    /// maps (pictures, channels, area).
-    pub fn maps(values: &[f32], (pictures, channels, area): (usize, usize, usize), read: (usize, usize)) -> Self {
+    /// maps (pictures, channels, area); with a path in bf16.
+    pub fn maps(
+        path: Option<Path>,
+        values: &[f32],
+        (pictures, channels, area): (usize, usize, usize),
+        read: (usize, usize),
+    ) -> Self {
         let (first, columns) = read;
+        if let Some(path) = path {
+            return Self::rounded_maps(path, values, (pictures, channels, area), read);
+        }
         let pack = |unit: usize, lines: &mut [MaybeUninit<Line>]| {
             let (panel, picture) = (unit / pictures, unit % pictures);
             for half in 0..2 {
@@ -124,7 +197,26 @@ impl Packed {
         };
         // SAFETY: both halves of all rows are written.
         let lines = unsafe { written(columns.div_ceil(PANEL) * pictures * area * 2, area * 2, pack) };
-        Self { lines, depth: pictures * area, columns }
+        Self { panels: Panels::Full(lines), depth: pictures * area, columns }
+    }
+
+    /// The same in bf16.
+    fn rounded_maps(
+        path: Path,
+        values: &[f32],
+        (pictures, channels, area): (usize, usize, usize),
+        (first, columns): (usize, usize),
+    ) -> Self {
+        let pack = |unit: usize, pairs: &mut [MaybeUninit<Pairs>]| {
+            let (panel, picture) = (unit / pictures, unit % pictures);
+            let start = panel * PANEL;
+            let values = &values[(picture * channels + first + start) * area..];
+            path.round_panel(values, (1, area), (area, PANEL.min(columns - start)), pairs);
+        };
+        let size = tiles(area) * 2 * LINES;
+        // SAFETY: each panel writes the tiles of each picture.
+        let pairs = unsafe { written(columns.div_ceil(PANEL) * pictures * size, size, pack) };
+        Self { panels: Panels::Rounded { pairs, path, run: area }, depth: pictures * area, columns }
     }
 
     /// How many panels there are.
@@ -140,25 +232,36 @@ impl Packed {
 
     /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the panel, or plus what it holds with `add`.
     pub fn multiply(&self, left: Left, panel: usize, into: &mut [f32], stride: usize, add: bool) {
-        self.multiply_part(left, 0..self.depth, panel, into, stride, add);
+        thread_local! {
+            static ROOM: RefCell<Vec<Pairs>> = const { RefCell::new(Vec::new()) };
+        }
+        match self.path() {
+            None => multiply(left, self.lines(panel, 0..self.depth), into, stride, add),
+            Some(path) => ROOM.with_borrow_mut(|room| {
+                let rounded = left.rounded.unwrap_or_else(|| path.rounded(left, self.depth, room));
+                path.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
+            }),
+        }
     }
 
-    /// The same with a part of the panel's rows; `left` has as many values a row.
-    pub fn multiply_part(
-        &self,
-        left: Left,
-        depths: Range<usize>,
-        panel: usize,
-        into: &mut [f32],
-        stride: usize,
-        add: bool,
-    ) {
-        multiply(left, self.lines(panel, depths), into, stride, add);
-    }
-
-    /// Some rows of a panel, two lines each.
+    /// Some rows of a panel in f32, two lines each.
     fn lines(&self, panel: usize, rows: Range<usize>) -> &[Line] {
-        &self.lines[panel * self.depth * 2..][..self.depth * 2][2 * rows.start..2 * rows.end]
+        match &self.panels {
+            Panels::Full(lines) => &lines[panel * self.depth * 2..][..self.depth * 2][2 * rows.start..2 * rows.end],
+            Panels::Rounded { .. } => &[],
+        }
+    }
+
+    /// Some rows of a panel in bf16, all of one run, which begin with a tile.
+    fn pairs(&self, panel: usize, rows: Range<usize>) -> &[Pairs] {
+        let Panels::Rounded { pairs, run, .. } = &self.panels else { return &[] };
+        if rows.is_empty() {
+            return &[];
+        }
+        let (first, within) = (rows.start / run, rows.start % run);
+        assert!(within.is_multiple_of(TERMS) && within + rows.len() <= *run);
+        let tiles_before = (panel * (self.depth / run) + first) * tiles(*run) + within / TERMS;
+        &pairs[tiles_before * 2 * LINES..][..tiles(rows.len()) * 2 * LINES]
     }
 }
 
@@ -166,8 +269,8 @@ impl Packed {
 ///
 /// # Safety
 /// `fill` writes all that it is given.
-unsafe fn written(count: usize, size: usize, fill: impl Fn(usize, &mut [MaybeUninit<Line>]) + Sync) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::with_capacity(count);
+unsafe fn written<T: Send>(count: usize, size: usize, fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync) -> Vec<T> {
+    let mut lines: Vec<T> = Vec::with_capacity(count);
     if size > 0 {
         let room = &mut lines.spare_capacity_mut()[..count];
         room.par_chunks_mut(size).enumerate().for_each(|(unit, lines)| fill(unit, lines));

@@ -92,9 +92,10 @@ proptest! {
             }
             let (middle, whole) = (depth / 3, into);
             let mut into = before.clone();
-            packed.multiply_part(left, 0..middle, panel, &mut into, stride, add);
+            let mut room = Vec::new();
+            multiply(left, packed.panel(panel, 0..middle, &mut room), &mut into, stride, add);
             let rest = Left { values: &a[(middle * strides.1).min(a.len())..], ..left };
-            packed.multiply_part(rest, middle..depth, panel, &mut into, stride, true);
+            multiply(rest, packed.panel(panel, middle..depth, &mut room), &mut into, stride, true);
             into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
         }
     }

@@ -6,10 +6,11 @@
 
 use super::gates::{Blocks, four};
 use super::packed::PackedSteps;
-use super::smooth::dot;
 use super::steps::Steps;
+use super::weights::{Projected, Weights};
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::{Left, PANEL, Packed, gemm_into};
+use crate::product::bf16::{Kept as Rounds, TERMS};
+use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
@@ -90,12 +91,6 @@ pub struct Kept {
 /// Below this many multiplications a step, one thread is faster than a team.
 const TEAMWORK: usize = 1 << 15;
 
-/// Rows whose input is projected in one go.
-const TOGETHER: usize = 128;
-
-/// Below this many rows in all, weights are used as they lie: packing them would cost more than it saves.
-const WORTH_PACKING: usize = 8;
-
 impl<K: Gates> Operation for Sequence<K> {
     type Saved = Kept;
 
@@ -141,62 +136,6 @@ struct Backward {
     gradient: Vec<f32>,
 }
 
-/// Weights (GATES·H, ..), a matrix for each gate, ready for products of a few rows.
-enum Weights<'a> {
-    Packed(Vec<Packed>),
-    Plain(&'a [f32], usize),
-}
-
-impl<'a> Weights<'a> {
-    /// For so many rows in all.
-    fn new(values: &'a [f32], (h, width): (usize, usize), rows: usize) -> Self {
-        match rows < WORTH_PACKING {
-            true => Self::Plain(values, h),
-            false => {
-                Self::Packed(values.chunks_exact(h * width).map(|gate| Packed::transposed(gate, h, width)).collect())
-            }
-        }
-    }
-
-    /// `left` times the weights of `width` units of each gate from `start` on, plus their biases: (rows, gates, 32).
-    fn multiply(&self, left: Left, (start, width): (usize, usize), bias: Option<&[f32]>, into: &mut [f32]) {
-        let stride = into.len() / left.rows.max(1);
-        let (gates, h) = match self {
-            Self::Packed(gates) => (gates.len(), 0),
-            Self::Plain(_, h) => (stride / PANEL, *h),
-        };
-        for gate in 0..gates {
-            let bias = bias.map(|bias| &bias[gate * (bias.len() / gates) + start..][..width]);
-            if let Some(bias) = bias {
-                into.chunks_exact_mut(stride).for_each(|row| row[gate * PANEL..][..width].copy_from_slice(bias));
-            }
-            match self {
-                Self::Packed(gates) => {
-                    gates[gate].multiply(left, start / PANEL, &mut into[gate * PANEL..], stride, bias.is_some());
-                }
-                Self::Plain(values, _) => {
-                    let depth = left.strides.0;
-                    for (row, into) in into.chunks_exact_mut(stride).enumerate() {
-                        let state = &left.values[row * depth..][..depth];
-                        let weights = values[(gate * h + start) * depth..].chunks_exact(depth);
-                        for (into, weights) in into[gate * PANEL..][..width].iter_mut().zip(weights) {
-                            *into = dot(weights, state) + if bias.is_some() { *into } else { 0.0 };
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The projected inputs W_ih x + b.
-enum Projected<'a> {
-    /// As they came, (R, GATES·H).
-    Given(Vec<f32>),
-    /// Formed from the rows of xs (R, D) for so many steps at a time, so that they never leave the cache.
-    Formed { rows: Vec<f32>, weights: Weights<'a>, bias: Option<&'a [f32]>, steps: usize },
-}
-
 /// A slice for each gate that the cell has.
 fn each_gate<'a, K: Gates>(gate: impl Fn(usize) -> &'a mut [f32]) -> [&'a mut [f32]; 4] {
     std::array::from_fn(|i| if i < K::GATES { gate(i) } else { &mut [] })
@@ -217,12 +156,7 @@ impl<K: Gates> Sequence<K> {
         let rows = packed.gathered(given.xs, d);
         match given.w_ih {
             None => Projected::Given(rows),
-            Some(w_ih) => Projected::Formed {
-                rows,
-                weights: Weights::new(w_ih, (h, d), packed.rows()),
-                bias: given.b_ih,
-                steps: (TOGETHER / n.max(1)).max(1),
-            },
+            Some(w_ih) => Projected::formed(rows, (w_ih, given.b_ih), (n, d, h), packed),
         }
     }
 
@@ -248,6 +182,12 @@ impl<K: Gates> Sequence<K> {
                 // SAFETY: as above.
                 unsafe { previous.write(row * h, h) }.copy_from_slice(&given.h[of * h..][..h]);
             });
+            // The states before an even step and before an odd one. Those of rows that begin later wait there.
+            let states = [(); 2].map(|()| Rounds::new(weights.path(), n, h));
+            for (sorted, of) in packed.order.iter().enumerate() {
+                // SAFETY: as above.
+                states.iter().for_each(|states| unsafe { states.write(sorted, 0, &given.h[of * h..][..h]) });
+            }
             let (last, c, extra) = (Shared::new(&mut last), Shared::new(&mut c), Shared::new(&mut extra));
             let scratch = Shared::new(&mut scratch);
             let chunk = |phase: usize, block: usize| {
@@ -261,13 +201,15 @@ impl<K: Gates> Sequence<K> {
                     let (hidden, unkept) = rest.split_at_mut(n * stride);
                     let hidden = &mut hidden[..count * stride];
                     let left = Left::rows(previous.read(step.rows.start * h, count * h), count, h);
+                    let left = left.with(states[phase % 2].read(count));
                     weights.multiply(left, (start, width), given.b_hh, hidden);
                     let mut first = 0;
-                    if let Projected::Formed { rows, weights, bias, steps } = &projected {
-                        first = packed.step(phase / steps * steps).rows.start;
+                    if let Projected::Formed { rows, rounded, weights, bias, steps } = &projected {
+                        let (start_of_rows, end) = packed.together(phase / steps * steps, *steps);
+                        first = start_of_rows;
                         if phase.is_multiple_of(*steps) {
-                            let end = packed.step((phase + steps).min(packed.steps()) - 1).rows.end;
-                            let left = Left::rows(&rows[first * d..end * d], end - first, d);
+                            let rounded = rounded.get(phase / steps).map(|whole| whole.block(0..end - first, 0..d));
+                            let left = Left::rows(&rows[first * d..end * d], end - first, d).with(rounded);
                             weights.multiply(left, (start, width), *bias, &mut formed[..(end - first) * stride]);
                         }
                     }
@@ -291,7 +233,10 @@ impl<K: Gates> Sequence<K> {
                         let of_hidden = Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL };
                         self.kernel.forward([of_input, of_hidden], gates, new, c, extra);
                         match step.next(sorted) {
-                            Some(next) => previous.write(next * h + start, width).copy_from_slice(new),
+                            Some(next) => {
+                                previous.write(next * h + start, width).copy_from_slice(new);
+                                states[(phase + 1) % 2].write(sorted, start, new);
+                            }
                             None => last.write(of * h + start, width).copy_from_slice(new),
                         }
                     }
@@ -328,6 +273,9 @@ impl<K: Gates> Sequence<K> {
             dh[at..at + width].copy_from_slice(&gradients[1][from..from + width]);
         }
         let count = packed.steps();
+        // The gates' gradients of the step after and of the present one, where a block of each gate begins a tile.
+        let path = weights.path().filter(|_| h.is_multiple_of(TERMS));
+        let rounds = [(); 2].map(|()| Rounds::new(path, n, wide));
         let work = |gradient: &Shared| {
             let (dh, dc) = (Shared::new(&mut dh), Shared::new(&mut dc));
             let chunk = |phase: usize, block: usize| {
@@ -340,7 +288,8 @@ impl<K: Gates> Sequence<K> {
                         let rows = after.rows.len();
                         let values = gradient.read(after.rows.start * full, rows * full);
                         let values = values.get(full - wide..).unwrap_or_default();
-                        weights.multiply(Left::rows(values, rows, full), block, dh, PANEL, true);
+                        let left = Left::rows(values, rows, full).with(rounds[phase % 2].read(rows));
+                        weights.multiply(left, block, dh, PANEL, true);
                     }
                     if phase == count {
                         return;
@@ -367,6 +316,12 @@ impl<K: Gates> Sequence<K> {
                         };
                         let dc: &mut [f32] = if K::CELL { dc.write(of_row, width) } else { &mut [] };
                         self.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
+                        if path.is_some() {
+                            for gate in 0..K::GATES {
+                                let of = row * full + (K::GRADIENT - K::GATES + gate) * h + start;
+                                rounds[(phase + 1) % 2].write(sorted, gate * h + start, gradient.read(of, width));
+                            }
+                        }
                     }
                 }
             };

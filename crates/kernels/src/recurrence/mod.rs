@@ -16,6 +16,7 @@ mod reference;
 pub(crate) mod smooth;
 pub(crate) mod steps;
 mod unrolled;
+mod weights;
 
 pub use unrolled::unrolled;
 

@@ -60,6 +60,11 @@ impl PackedSteps {
         Step { time: self.times[number], rows: rows(number), next }
     }
 
+    /// The rows of up to `count` steps from `first` on.
+    pub fn together(&self, first: usize, count: usize) -> (usize, usize) {
+        (self.starts[first], self.starts[(first + count).min(self.times.len())])
+    }
+
     /// The rows with which a sequence begins, and whose sequence it is.
     pub fn starts(&self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.steps()).flat_map(move |number| {

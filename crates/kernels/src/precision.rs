@@ -1,0 +1,81 @@
+//! How precisely the large products of f32 matrices on the CPU are formed.
+//!
+//! Tensors stay f32. [`Precision::Medium`] lets the products round both their sides to bf16 and sum in f32, with the CPU's
+//! instructions for that, AMX or AVX512-BF16: the same trade as `torch.set_float32_matmul_precision("medium")`. The setting is
+//! one for the whole process, is read whenever weights are packed or a product begins, and is [`Precision::Highest`] until it is
+//! set; then every product is what it is without this module, bit for bit.
+//!
+//! bf16 has eight significant bits, so that a factor x becomes x·(1 + δ) with |δ| ≤ 2⁻⁸, and a sum of products `Σ aₖ bₖ` comes out
+//! with an error of at most `(2⁻⁷ + 2⁻¹⁶) Σ |aₖ bₖ|` beside that of summing in f32; in a long sum most of it cancels. Exponents
+//! have the range of f32's; values below 1.2e-38 count as 0, and those above 3.39e38 as infinite.
+//!
+//! **What it changes**, where tensors are f32 on the CPU: [`linear`](crate::linear) and its gradients; the products of
+//! [`recurrence`](crate::recurrence) and [`attentive`](crate::attentive) with their weights, step by step and for all steps, and
+//! those that give the weights' gradients; [`conv2d`](crate::conv::conv2d), its gradients, and
+//! [`together`](crate::together), where 3×3 kernels then are plain sums rather than Winograd's products.
+//! A [`PreparedConv2d`](crate::together::PreparedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
+//! of fewer than twelve rows, the scores and means of attention, everything that is not a product, what candle multiplies
+//! itself, and every other type and device.
+//!
+//! **Which CPUs**: x86-64 with AVX512-BF16 (Intel from Cooper Lake on, AMD from Zen 4 on); with AMX (Intel from Sapphire Rapids on)
+//! under Linux, its tiles. On any other, products stay f32 whatever the setting; [`available`] tells.
+
+use crate::product::bf16;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The precision of products of f32 matrices, in PyTorch's words.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    Highest,
+    /// Both sides are rounded to bf16 and the sums are f32, on a CPU with instructions for that; f32 on any other.
+    Medium,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Precision::Highest => "highest",
+            Precision::Medium => "medium",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let all = [Precision::Highest, Precision::Medium];
+        let found = all.into_iter().find(|precision| precision.to_string() == word);
+        found.ok_or_else(|| format!("a precision is `highest` or `medium`, not `{word}`"))
+    }
+}
+
+static MEDIUM: AtomicBool = AtomicBool::new(false);
+
+/// Sets the precision of all products that begin from now on, in the whole process.
+///
+/// ```
+/// use candlewick_kernels::precision::{Precision, float32_matmul_precision, set_float32_matmul_precision};
+///
+/// set_float32_matmul_precision(Precision::Medium);
+/// assert_eq!(float32_matmul_precision(), Precision::Medium);
+/// ```
+pub fn set_float32_matmul_precision(precision: Precision) {
+    MEDIUM.store(precision == Precision::Medium, Ordering::Relaxed);
+}
+
+/// The precision that was set last.
+pub fn float32_matmul_precision() -> Precision {
+    if MEDIUM.load(Ordering::Relaxed) { Precision::Medium } else { Precision::Highest }
+}
+
+/// Whether this CPU has the instructions that [`Precision::Medium`] needs; where it does not, products stay f32.
+///
+/// Where there is AMX, asking has the operating system permit it to this process.
+pub fn available() -> bool {
+    bf16::best().is_some()
+}

@@ -1,0 +1,230 @@
+//! Rounding to bf16, and products of it, with AVX512-BF16.
+
+use super::{LINES, PANEL, Pairs, Rounded, Strip, TERMS, tiles};
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+/// Whether this machine has it.
+pub fn is_there() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
+}
+
+/// As [`super::Path::round`].
+pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
+    assert!(strip.fits(into, step) && is_there());
+    // SAFETY: the machine has the instructions, and all that is read and written lies within the slices.
+    unsafe {
+        match strip.strides.1 == 1 {
+            true => round_rows(strip, into.as_mut_ptr(), step),
+            false => round_columns(strip, into.as_mut_ptr(), step),
+        }
+    }
+}
+
+/// The same 64 bytes.
+#[inline(always)]
+fn bits(halves: __m512bh) -> __m512i {
+    // SAFETY: both are 64 bytes of which any are a value.
+    unsafe { std::mem::transmute(halves) }
+}
+
+/// The same 64 bytes.
+#[inline(always)]
+fn halves(bits: __m512i) -> __m512bh {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute(bits) }
+}
+
+/// A line of a panel.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn line(pairs: &Pairs) -> __m512bh {
+    // SAFETY: a line is 64 bytes.
+    halves(unsafe { _mm512_loadu_si512(pairs.0.as_ptr().cast()) })
+}
+
+/// A mask of the first `count` of sixteen.
+fn first(count: usize) -> u16 {
+    if count >= 16 { u16::MAX } else { (1 << count) - 1 }
+}
+
+/// As [`super::Path::round_line`].
+pub fn round_line(values: &[f32]) -> Pairs {
+    assert!(is_there());
+    let mut line = Pairs([0; LINES]);
+    let count = values.len();
+    // SAFETY: the machine has the instructions, the masks leave out what is not there, and a line is 64 bytes.
+    unsafe {
+        let rounded = nearest(values.as_ptr(), first(count), first(count.saturating_sub(16)));
+        _mm512_storeu_si512(line.0.as_mut_ptr().cast(), rounded);
+    }
+    line
+}
+
+/// 32 values, rounded; those that the two masks leave out are 0.
+///
+/// # Safety
+/// The others may be read.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn nearest(values: *const f32, low: u16, high: u16) -> __m512i {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let a = _mm512_maskz_loadu_ps(low, values);
+        bits(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, values.wrapping_add(16)), a))
+    }
+}
+
+/// Terms that lie side by side.
+///
+/// # Safety
+/// The strip fits its values and `into`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
+    for tile in 0..tiles(strip.terms) {
+        let terms = (strip.terms - tile * TERMS).min(TERMS);
+        let (low, high) = (first(terms), first(terms.saturating_sub(16)));
+        let mut lines = [_mm512_setzero_si512(); LINES];
+        for (i, line) in lines.iter_mut().enumerate().take(strip.count) {
+            // SAFETY: the masks leave out what lies beyond the last term.
+            unsafe {
+                let values = strip.values.as_ptr().add(i * strip.strides.0 + tile * TERMS);
+                *line = nearest(values, low, high);
+            }
+        }
+        if !strip.by_term {
+            lines = transposed(lines);
+        }
+        // SAFETY: the caller promises that the tile lies within `into`.
+        unsafe { store(lines, into.add(tile * step)) };
+    }
+}
+
+/// Values of one term that lie side by side.
+///
+/// # Safety
+/// The strip fits its values and `into`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn round_columns(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
+    let mask = first(strip.count);
+    // The two halves of a register, value by value.
+    let mix: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
+    // SAFETY: it is 64 bytes.
+    let mix = unsafe { _mm512_loadu_si512(mix.as_ptr().cast()) };
+    for tile in 0..tiles(strip.terms) {
+        let terms = (strip.terms - tile * TERMS).min(TERMS);
+        let mut lines = [_mm512_setzero_si512(); LINES];
+        for (pair, line) in lines.iter_mut().enumerate().take(terms.div_ceil(2)) {
+            let term = tile * TERMS + 2 * pair;
+            let values = strip.values.as_ptr().wrapping_add(term * strip.strides.1);
+            // SAFETY: the masks leave out what lies beyond the last value, and all of a term that is not there.
+            unsafe {
+                let a = _mm512_maskz_loadu_ps(mask, values);
+                let second = if term + 1 < strip.terms { mask } else { 0 };
+                let b = _mm512_maskz_loadu_ps(second, values.wrapping_add(strip.strides.1));
+                *line = _mm512_permutexvar_epi16(mix, bits(_mm512_cvtne2ps_pbh(b, a)));
+            }
+        }
+        if strip.by_term {
+            lines = transposed(lines);
+        }
+        // SAFETY: the caller promises that the tile lies within `into`.
+        unsafe { store(lines, into.add(tile * step)) };
+    }
+}
+
+/// # Safety
+/// There is room for so many lines.
+#[target_feature(enable = "avx512f")]
+unsafe fn store(lines: [__m512i; LINES], into: *mut MaybeUninit<Pairs>) {
+    for (i, line) in lines.into_iter().enumerate() {
+        // SAFETY: as the caller promises.
+        unsafe { _mm512_storeu_si512(into.add(i).cast(), line) };
+    }
+}
+
+/// The transpose of sixteen lines of sixteen pairs.
+#[target_feature(enable = "avx512f")]
+fn transposed(lines: [__m512i; LINES]) -> [__m512i; LINES] {
+    // Blocks of 2, of 4, of 8 and of 16 change places.
+    let mut pairs = lines;
+    for i in (0..16).step_by(2) {
+        pairs[i] = _mm512_unpacklo_epi32(lines[i], lines[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(lines[i], lines[i + 1]);
+    }
+    let mut fours = pairs;
+    for i in (0..16).step_by(4) {
+        for j in 0..2 {
+            fours[i + 2 * j] = _mm512_unpacklo_epi64(pairs[i + j], pairs[i + j + 2]);
+            fours[i + 2 * j + 1] = _mm512_unpackhi_epi64(pairs[i + j], pairs[i + j + 2]);
+        }
+    }
+    let mut eights = fours;
+    for i in (0..16).step_by(8) {
+        for j in 0..4 {
+            eights[i + j] = _mm512_shuffle_i32x4::<0x88>(fours[i + j], fours[i + j + 4]);
+            eights[i + j + 4] = _mm512_shuffle_i32x4::<0xdd>(fours[i + j], fours[i + j + 4]);
+        }
+    }
+    let mut all = eights;
+    for j in 0..8 {
+        all[j] = _mm512_shuffle_i32x4::<0x88>(eights[j], eights[j + 8]);
+        all[j + 8] = _mm512_shuffle_i32x4::<0xdd>(eights[j], eights[j + 8]);
+    }
+    all
+}
+
+/// As [`super::Path::multiply`], whose assertions hold.
+pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
+    assert!(is_there());
+    let depth = panel.len() / (2 * LINES);
+    for start in (0..left.rows).step_by(8) {
+        let tile = left.tiles[start / LINES * depth * LINES..].as_ptr().wrapping_add(start % LINES);
+        let into = into[start * stride..].as_mut_ptr();
+        macro_rules! rows {
+            ($($count:literal)*) => {
+                match left.rows - start {
+                    // SAFETY: the machine has the instructions; the caller has asserted that all lies within the slices.
+                    $($count => unsafe { rows_of::<$count>(tile, panel, into, stride, add) },)*
+                    // SAFETY: as above.
+                    _ => unsafe { rows_of::<8>(tile, panel, into, stride, add) },
+                }
+            };
+        }
+        rows!(1 2 3 4 5 6 7);
+    }
+}
+
+/// # Safety
+/// M lines from `left` on lie in each tile of the left side, of which there are half as many as of the panel, and M rows of
+/// `into` may be written.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn rows_of<const M: usize>(left: *const Pairs, panel: &[Pairs], into: *mut f32, stride: usize, add: bool) {
+    let mut sums = [[_mm512_setzero_ps(); 2]; M];
+    for (tile, lines) in panel.chunks_exact(2 * LINES).enumerate() {
+        // SAFETY: as the caller promises; a line is sixteen pairs.
+        unsafe {
+            let left = left.add(tile * LINES);
+            for pair in 0..LINES {
+                let (b0, b1) = (line(&lines[pair]), line(&lines[LINES + pair]));
+                for (r, [s0, s1]) in sums.iter_mut().enumerate() {
+                    let a = halves(_mm512_set1_epi32((*left.add(r)).0[pair] as i32));
+                    *s0 = _mm512_dpbf16_ps(*s0, a, b0);
+                    *s1 = _mm512_dpbf16_ps(*s1, a, b1);
+                }
+            }
+        }
+    }
+    for (r, row) in sums.into_iter().enumerate() {
+        for (half, sum) in row.into_iter().enumerate() {
+            // SAFETY: the caller promises M rows of a panel's width.
+            unsafe {
+                let into = into.add(r * stride + half * PANEL / 2);
+                let sum = if add { _mm512_add_ps(_mm512_loadu_ps(into), sum) } else { sum };
+                _mm512_storeu_ps(into, sum);
+            }
+        }
+    }
+}
