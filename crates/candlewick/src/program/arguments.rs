@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use candlewick::kernels::precision::Precision;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -53,6 +54,10 @@ pub struct DeviceArguments {
     /// CPU threads; all cores by default.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// highest or medium: how precisely the CPU multiplies matrices. medium rounds the factors to bf16, which is faster where
+    /// the CPU has instructions for that (AVX512-BF16, AMX) and makes no difference on others.
+    #[arg(long, default_value = "highest", value_name = "WORD")]
+    pub precision: Precision,
 }
 
 /// Arguments of `train`.

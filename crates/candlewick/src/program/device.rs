@@ -4,6 +4,7 @@ use super::Failure;
 use super::arguments::DeviceArguments;
 use candlewick::candle::Device;
 use candlewick::candle::utils::{cuda_is_available, metal_is_available};
+use candlewick::kernels::precision::set_float32_matmul_precision;
 
 const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
 
@@ -18,6 +19,7 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
         }
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
+    set_float32_matmul_precision(arguments.precision);
     let (kind, index) = match arguments.device.split_once(':') {
         Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| unknown(&arguments.device))?),
         None => (arguments.device.as_str(), 0),
