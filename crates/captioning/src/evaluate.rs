@@ -18,6 +18,8 @@ pub struct Evaluation {
     pub scores: coco::Scores,
     /// The share of the captions that are distinct.
     pub distinct: f64,
+    /// The captions, in the order of the set.
+    pub captions: Vec<Caption>,
     /// COCO's result file: `[{"image_id": …, "caption": …}]`.
     pub results_file: PathBuf,
     /// COCO's score file: `{"overall": {…}, "imgToEval": {…}}`.
@@ -53,7 +55,8 @@ pub fn evaluate(
     std::fs::write(&results_file, text + "\n").map_err(Error::io(&results_file))?;
     scores.save(&scores_file)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-    Ok(Evaluation { scores, distinct: coco::distinct(&texts), results_file, scores_file })
+    let distinct = coco::distinct(&texts);
+    Ok(Evaluation { scores, distinct, captions, results_file, scores_file })
 }
 
 /// The best caption of each of the first `count` pictures of a set (all for `None`), `batch` pictures at a time.

@@ -5,6 +5,7 @@
 
 mod batches;
 mod captioner;
+mod comparison;
 mod config;
 mod dataset;
 mod decoder;
@@ -28,6 +29,7 @@ mod top_down;
 pub use batches::Batch;
 pub use candlewick_recurrent::decoding::GenerationConfig;
 pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
+pub use comparison::{Compared, comparison_table, write_comparison};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
 pub use dataset::{Features, Input, Pictures, Set};
 pub use decoder::{AnyDecoder, AnyMemory, AnyState, CaptionDecoder, DecoderConfig, Drawn, Read};

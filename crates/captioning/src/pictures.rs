@@ -100,10 +100,16 @@ fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
+/// The picture as an address that a page holds in itself.
+pub(crate) fn data_url(picture: &RgbImage) -> Result<String> {
+    let data = base64::engine::general_purpose::STANDARD.encode(png(picture)?);
+    Ok(format!("data:image/png;base64,{data}"))
+}
+
 fn file_name(word: &str) -> String {
     word.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

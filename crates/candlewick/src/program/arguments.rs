@@ -15,6 +15,7 @@ Examples:
   candlewick caption photo.jpg             caption a picture with the built-in model
   candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
+  candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick convert resnet50.pth resnet50.safetensors
   candlewick networks
@@ -35,6 +36,8 @@ pub enum Command {
     Caption(CaptionArguments),
     /// Caption a split of a set and score it as the COCO scorer does.
     Evaluate(EvaluateArguments),
+    /// Train or take several captioners and write one table and one page with their captions side by side.
+    Compare(CompareArguments),
     /// Tell which of its classes each picture shows.
     Classify(ClassifyArguments),
     /// Turn a PyTorch checkpoint into safetensors.
@@ -183,6 +186,45 @@ pub struct EvaluateArguments {
     #[arg(long)]
     pub json: bool,
     /// Print nothing but the result and faults.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k --beam 5
+  candlewick compare models/flickr8k/*.toml --data flickr8k --encoder-weights resnet50.safetensors")]
+pub struct CompareArguments {
+    /// Recipes, which are trained into runs/NAME or gone on with there, and model folders or runs, which are taken as they are.
+    #[arg(required = true, value_name = "RECIPE|DIR")]
+    pub captioners: Vec<PathBuf>,
+    /// The folder or file of photos and captions.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// train, dev or test.
+    #[arg(long, default_value = "dev", value_name = "SPLIT")]
+    pub split: String,
+    /// The pretrained weights of the encoder.
+    #[arg(long, value_name = "FILE")]
+    pub encoder_weights: Option<PathBuf>,
+    /// How captions are searched for.
+    #[command(flatten)]
+    pub search: SearchArguments,
+    /// Where table and page go.
+    #[arg(long, default_value = "runs/comparison", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Pictures on the page.
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    pub shown: usize,
+    /// The share of photos or captions that may be broken and are skipped.
+    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    pub max_share: f64,
+    /// Print nothing but the table and faults.
     #[arg(long)]
     pub quiet: bool,
     /// Where to compute.

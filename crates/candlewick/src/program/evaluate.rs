@@ -4,8 +4,9 @@ use super::arguments::EvaluateArguments;
 use super::{Failure, caption, device};
 use candlewick::captioning::{Evaluation, Set, evaluate};
 use candlewick::data::captions::{self, LoadOptions, Split};
+use candlewick::encoders::Preprocessing;
 use candlewick::metrics::coco::Overall;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Evaluates a model on a split.
@@ -14,26 +15,11 @@ use std::time::Instant;
 /// When the model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let split = Split::parse(&arguments.split).ok_or_else(|| {
-        Failure::usage(format!("split {}: no such split; there are train, dev and test", arguments.split))
-    })?;
+    let split = parse_split(&arguments.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let captioner = &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
     let generation = caption::search(captioner.generation(), &arguments.search)?;
-    let options = LoadOptions { max_share: arguments.max_share, ..LoadOptions::default() };
-    let all = captions::load(&arguments.data, &options)?;
-    if !arguments.quiet {
-        all.faults.report().iter().for_each(|line| eprintln!("{line}"));
-    }
-    let set = Set::photos(all.split(split), captioner.preprocessing().clone());
-    let (set, skipped) = set.readable(arguments.max_share)?;
-    if let (Some(line), false) = (skipped, arguments.quiet) {
-        eprintln!("{line}");
-    }
-    if set.pictures.is_empty() {
-        let data = arguments.data.display();
-        return Err(Failure::Work(format!("{data}: the {split} split has no photos; choose another with --split")));
-    }
+    let set = read(&arguments.data, split, captioner.preprocessing(), (arguments.max_share, arguments.quiet))?;
     let folder = arguments
         .out
         .clone()
@@ -48,6 +34,37 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         print(&found, set.pictures.len(), &device_name, seconds);
     }
     Ok(())
+}
+
+/// The split of this name.
+///
+/// # Errors
+/// A wrong call where there is none.
+pub fn parse_split(name: &str) -> Result<Split, Failure> {
+    let fault = || Failure::usage(format!("split {name}: no such split; there are train, dev and test"));
+    Split::parse(name).ok_or_else(fault)
+}
+
+/// The photos of a split that can be read.
+///
+/// # Errors
+/// When too large a share of them cannot be read, or the split has none.
+pub fn read(
+    data: &Path,
+    split: Split,
+    preprocessing: &Preprocessing,
+    (max_share, quiet): (f64, bool),
+) -> Result<Set, Failure> {
+    let all = captions::load(data, &LoadOptions { max_share, ..LoadOptions::default() })?;
+    let (set, skipped) = Set::photos(all.split(split), preprocessing.clone()).readable(max_share)?;
+    if !quiet {
+        all.faults.report().into_iter().chain(skipped).for_each(|line| eprintln!("{line}"));
+    }
+    if set.pictures.is_empty() {
+        let data = data.display();
+        return Err(Failure::Work(format!("{data}: the {split} split has no photos; choose another with --split")));
+    }
+    Ok(set)
 }
 
 fn rows(overall: &Overall) -> [(&'static str, f64); 7] {

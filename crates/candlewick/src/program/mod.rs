@@ -4,6 +4,7 @@ mod arguments;
 mod bubbles;
 mod caption;
 mod classify;
+mod compare;
 mod convert;
 mod device;
 mod embedded;
@@ -59,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Caption(arguments) => caption::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),

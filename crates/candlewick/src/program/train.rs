@@ -43,7 +43,8 @@ fn captioner(
     device: &Device,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
-    take(&mut recipe, arguments)?;
+    let TrainArguments { data, encoder_weights, start, .. } = arguments;
+    take(&mut recipe, (data.as_deref(), encoder_weights.as_deref(), start.as_deref()))?;
     let mut task = prepared(&recipe, out, device, arguments.quiet)?;
     let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
     let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), device)?;
@@ -99,15 +100,18 @@ fn classifier(
 }
 
 /// Puts the files that the command line names into the recipe.
-fn take(recipe: &mut captioning::Recipe, arguments: &TrainArguments) -> Result<(), Failure> {
-    if let Some(file) = &arguments.encoder_weights {
-        recipe.encoder.pretrained = Some(file.clone());
+pub fn take(
+    recipe: &mut captioning::Recipe,
+    (data, encoder_weights, start): (Option<&Path>, Option<&Path>, Option<&Path>),
+) -> Result<(), Failure> {
+    if let Some(file) = encoder_weights {
+        recipe.encoder.pretrained = Some(file.to_owned());
     }
-    if let Some(folder) = &arguments.start {
-        recipe.start = Some(folder.clone());
+    if let Some(folder) = start {
+        recipe.start = Some(folder.to_owned());
     }
-    match (&mut recipe.data, &arguments.data) {
-        (DataConfig::Photos { path, .. }, Some(data)) => *path = Some(data.clone()),
+    match (&mut recipe.data, data) {
+        (DataConfig::Photos { path, .. }, Some(data)) => *path = Some(data.to_owned()),
         (DataConfig::Scenes { .. }, Some(_)) => {
             let fault = "--data: the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml";
             return Err(Failure::usage(fault));
@@ -117,7 +121,16 @@ fn take(recipe: &mut captioning::Recipe, arguments: &TrainArguments) -> Result<(
     Ok(())
 }
 
-fn prepared(recipe: &captioning::Recipe, out: &Path, device: &Device, quiet: bool) -> Result<CaptioningTask, Failure> {
+/// Reads data and weights, with a bar while annotations are computed.
+///
+/// # Errors
+/// As [`captioning::prepare`] says.
+pub fn prepared(
+    recipe: &captioning::Recipe,
+    out: &Path,
+    device: &Device,
+    quiet: bool,
+) -> Result<CaptioningTask, Failure> {
     let mut bar: Option<ProgressBar> = None;
     let mut note = |note: Note| match note {
         Note::Line(line) if !quiet => eprintln!("{line}"),
@@ -133,7 +146,11 @@ fn prepared(recipe: &captioning::Recipe, out: &Path, device: &Device, quiet: boo
     Ok(captioning::prepare(recipe, out, device, &mut note)?)
 }
 
-fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
+/// Trains with a bar.
+///
+/// # Errors
+/// As [`fit`] says.
+pub fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
     let mut bar = Bar::new(quiet);
     Ok(fit(task, config, out, &mut bar)?)
 }
