@@ -41,6 +41,7 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
     };
     let table: Table = text.parse().map_err(|error| Failure::Work(fault(&name, &error)))?;
+    let table = based(table, path)?;
     Recipe::of(table.clone()).map_err(|error| Failure::Work(fault(&name, &error)))?;
     let mut changed = table;
     for change in changes {
@@ -53,6 +54,35 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         Recipe::of(changed.clone()).map_err(|error| Failure::usage(fault(&format!("--set {change}"), &error)))?;
     }
     Ok(Recipe::of(changed)?)
+}
+
+/// The recipe on top of the one that its `base` names, a file beside it.
+fn based(mut table: Table, path: Option<&Path>) -> Result<Table, Failure> {
+    let Some(base) = table.remove("base") else { return Ok(table) };
+    let Some(base) = base.as_str() else {
+        return Err(Failure::Work(format!("base is {base}; wanted the name of a recipe beside this one")));
+    };
+    let beside = path.and_then(Path::parent).unwrap_or(Path::new("")).join(base);
+    let text = std::fs::read_to_string(&beside).with_context(|| format!("{}", beside.display()))?;
+    let mut below: Table = text.parse().map_err(|error| Failure::Work(fault(&beside.display().to_string(), &error)))?;
+    if below.contains_key("base") {
+        let fault = "has a base itself; name the recipe at the bottom";
+        return Err(Failure::Work(format!("{}: {fault}", beside.display())));
+    }
+    overlay(&mut below, table);
+    Ok(below)
+}
+
+/// Puts settings over others, table by table; a table of another `kind` replaces the one below.
+fn overlay(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) if !above.contains_key("kind") => overlay(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
 }
 
 /// TOML's own reading of a value; what is none is a text.
@@ -82,4 +112,19 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
 fn fault(name: &str, error: &toml::de::Error) -> String {
     let message: Vec<&str> = error.message().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     format!("{name}: {}", message.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_recipe_lies_on_its_base_table_by_table() {
+        let mut below: Table = "a = 1\n[loss]\nx = 1\ny = 2\n[decoder]\ngate = true".parse().unwrap();
+        let above: Table = "a = 3\n[loss]\ny = 4\n[decoder]\nkind = 'show_tell'".parse().unwrap();
+        overlay(&mut below, above);
+        let wanted: Table = "a = 3\n[loss]\nx = 1\ny = 4\n[decoder]\nkind = 'show_tell'".parse().unwrap();
+        assert_eq!(below, wanted);
+    }
 }
