@@ -14,8 +14,9 @@
 //! those that give the weights' gradients; [`conv2d`](crate::conv::conv2d), its gradients, and
 //! [`together`](crate::together), where 3×3 kernels then are plain sums rather than Winograd's products.
 //! A [`PreparedConv2d`](crate::together::PreparedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
-//! of fewer than twelve rows, the scores and means of attention, everything that is not a product, what candle multiplies
-//! itself, and every other type and device.
+//! of [`linear`](crate::linear) with fewer than twelve rows, recurrences over fewer than eight rows and steps in all, the gradient
+//! of a convolution's input where that has up to four channels, the scores and means of attention, everything that is not a
+//! product, what candle multiplies itself, and every other type and device.
 //!
 //! **Which CPUs**: x86-64 with AVX512-BF16 (Intel from Cooper Lake on, AMD from Zen 4 on); with AMX (Intel from Sapphire Rapids on)
 //! under Linux, its tiles. On any other, products stay f32 whatever the setting; [`available`] tells.
