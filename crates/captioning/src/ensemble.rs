@@ -4,6 +4,7 @@ use crate::captioner::{Caption, Captioner};
 use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _};
 use crate::{Error, Result};
 use candle_core::Tensor;
+use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
 use candlewick_parameters::Mode;
 use candlewick_recurrent::decoding::{self, GenerationConfig, generate};
@@ -22,6 +23,9 @@ pub trait Describe {
 
     /// What is done to a picture before the encoder sees it.
     fn preprocessing(&self) -> &Preprocessing;
+
+    /// The words that it knows.
+    fn tokenizer(&self) -> &WordTokenizer;
 }
 
 impl Describe for Captioner {
@@ -35,6 +39,10 @@ impl Describe for Captioner {
 
     fn preprocessing(&self) -> &Preprocessing {
         Captioner::preprocessing(self)
+    }
+
+    fn tokenizer(&self) -> &WordTokenizer {
+        Captioner::tokenizer(self)
     }
 }
 
@@ -98,5 +106,9 @@ impl Describe for Ensemble {
 
     fn preprocessing(&self) -> &Preprocessing {
         self.first.preprocessing()
+    }
+
+    fn tokenizer(&self) -> &WordTokenizer {
+        self.first.tokenizer()
     }
 }

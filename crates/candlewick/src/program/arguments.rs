@@ -111,6 +111,12 @@ pub struct SearchArguments {
     /// How strongly groups avoid each other's words: what a word that another took costs, in nats.
     #[arg(long, value_name = "X", requires = "beam_groups")]
     pub diversity: Option<f64>,
+    /// Words that come in every caption, in this order; may be repeated. It wants beams.
+    #[arg(long, value_name = "WORDS")]
+    pub include: Vec<String>,
+    /// Words that come in no caption, in this order; may be repeated.
+    #[arg(long, value_name = "WORDS")]
+    pub exclude: Vec<String>,
     /// The longest caption in words.
     #[arg(long, value_name = "N")]
     pub max_words: Option<usize>,
@@ -125,6 +131,7 @@ pub struct SearchArguments {
 Examples:
   candlewick caption photo.jpg
   candlewick caption *.jpg --model runs/flickr8k --beam 5
+  candlewick caption photo.jpg --model runs/flickr8k --beam 5 --include dog --exclude man
   candlewick caption photo.jpg --model runs/one --model runs/other
   candlewick caption photo.jpg --attention looked-at --json")]
 pub struct CaptionArguments {

@@ -5,6 +5,7 @@ use super::{Failure, device, embedded};
 use candlewick::candle::Device;
 use candlewick::captioning::{Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, write_attention};
 use candlewick::data::picture::{self, Limits};
+use candlewick::data::words::WordTokenizer;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
     let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
-    let mut generation = search(captioner.generation(), &arguments.search)?;
+    let mut generation = search(captioner, &arguments.search)?;
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
     let mut failed = false;
@@ -90,8 +91,11 @@ pub fn open(
 ///
 /// # Errors
 /// A wrong call where a setting makes no sense.
-pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<GenerationConfig, Failure> {
-    let mut generation = own.clone();
+pub fn search(captioner: &dyn Describe, arguments: &SearchArguments) -> Result<GenerationConfig, Failure> {
+    let mut generation = captioner.generation().clone();
+    let ids = |words: &String| phrase(captioner.tokenizer(), words);
+    generation.force_words_ids.extend(arguments.include.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
+    generation.bad_words_ids.extend(arguments.exclude.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
     generation.num_beams = arguments.beam.unwrap_or(generation.num_beams);
     generation.num_beam_groups = arguments.beam_groups.unwrap_or(generation.num_beam_groups);
     if arguments.beam_groups.is_some() {
@@ -101,6 +105,16 @@ pub fn search(own: &GenerationConfig, arguments: &SearchArguments) -> Result<Gen
     generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
     generation.validate().map_err(Failure::usage)?;
     Ok(generation)
+}
+
+/// The words' ids; a word that the model does not know can be neither wanted nor refused.
+fn phrase(tokenizer: &WordTokenizer, words: &str) -> Result<Vec<u32>, Failure> {
+    let unknown =
+        |word: &str| Failure::usage(format!("the model does not know the word {word:?}; it says other words"));
+    let ids: Vec<u32> = (tokenizer.split(words)?.iter())
+        .map(|word| tokenizer.id(word).ok_or_else(|| unknown(word)))
+        .collect::<Result<_, _>>()?;
+    if ids.is_empty() { Err(Failure::usage(format!("{words:?}: holds no word"))) } else { Ok(ids) }
 }
 
 /// Prints a photo's captions, and writes where the best one looked.

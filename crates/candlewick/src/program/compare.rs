@@ -22,7 +22,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
             if path.extension().is_some_and(|end| end == "toml") { &trained(path, arguments, &device)? } else { path };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         let captioner = caption::open(std::slice::from_ref(folder), encoder_weights, &device)?;
-        let generation = caption::search(captioner.generation(), &arguments.search)?;
+        let generation = caption::search(&*captioner, &arguments.search)?;
         let quiet = arguments.quiet || !compared.is_empty();
         let set = evaluate::read(&arguments.data, split, captioner.preprocessing(), (arguments.max_share, quiet))?;
         let bar = train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);

@@ -18,7 +18,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let split = parse_split(&arguments.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let captioner = &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
-    let generation = caption::search(captioner.generation(), &arguments.search)?;
+    let generation = caption::search(captioner, &arguments.search)?;
     let set = read(&arguments.data, split, captioner.preprocessing(), (arguments.max_share, arguments.quiet))?;
     let folder = arguments
         .out

@@ -80,6 +80,9 @@ pub struct GenerationConfig {
     /// Sequences of words that never come; the end alone is not banned by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bad_words_ids: Vec<Vec<u32>>,
+    /// Sequences of words that all come, searched for by [`super::ConstrainedBeamSearch`]; it wants more than one beam.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub force_words_ids: Vec<Vec<u32>>,
     /// Words that never come, such as the one for unknown words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppress_tokens: Vec<u32>,
@@ -111,6 +114,7 @@ impl Default for GenerationConfig {
             repetition_penalty: 1.0,
             num_return_sequences: 1,
             bad_words_ids: Vec::new(),
+            force_words_ids: Vec::new(),
             suppress_tokens: Vec::new(),
             bos_token_id: 1,
             eos_token_id: 2,
@@ -222,6 +226,16 @@ impl GenerationConfig {
         if self.bad_words_ids.iter().any(Vec::is_empty) {
             return wrong("bad_words_ids", "lists of at least one word", "an empty list");
         }
+        if self.force_words_ids.iter().any(Vec::is_empty) {
+            return wrong("force_words_ids", "lists of at least one word", "an empty list");
+        }
+        if !self.force_words_ids.is_empty() && (self.num_beams == 1 || self.do_sample || self.num_beam_groups > 1) {
+            return wrong(
+                "force_words_ids",
+                "left out, or num_beams above 1 without do_sample and groups",
+                "them together",
+            );
+        }
         self.check_search()
     }
 
@@ -255,7 +269,8 @@ impl GenerationConfig {
         let single = [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)];
         let suppressed = self.suppress_tokens.iter().map(|&word| ("suppress_tokens", word));
         let banned = self.bad_words_ids.iter().flatten().map(|&word| ("bad_words_ids", word));
-        for (key, word) in single.into_iter().chain(suppressed).chain(banned) {
+        let forced = self.force_words_ids.iter().flatten().map(|&word| ("force_words_ids", word));
+        for (key, word) in single.into_iter().chain(suppressed).chain(banned).chain(forced) {
             if word as usize >= vocab_size {
                 return wrong(key, format!("below the vocabulary's size {vocab_size}"), word).map_err(Error::msg);
             }

@@ -7,6 +7,7 @@
 mod batch;
 mod beam;
 mod config;
+mod constrained;
 mod decoder;
 mod ensemble;
 mod hypothesis;
@@ -16,6 +17,7 @@ mod sampling;
 
 pub use beam::BeamSearch;
 pub use config::{EarlyStopping, GenerationConfig};
+pub use constrained::ConstrainedBeamSearch;
 pub use decoder::{Decoder, Forced, Step, stepwise};
 pub use ensemble::Ensemble;
 pub use hypothesis::Hypothesis;
@@ -26,7 +28,7 @@ use candle_core::Result;
 
 /// Writes sentences about each of the `count` rows of `memory`: for each, `num_return_sequences` hypotheses.
 ///
-/// With `num_beams` above 1 they come from [`BeamSearch`], the best first; otherwise from [`Sampling`], which takes the
+/// With `force_words_ids` they come from [`ConstrainedBeamSearch`], with `num_beams` above 1 from [`BeamSearch`], the best first; otherwise from [`Sampling`], which takes the
 /// likeliest word each time unless `do_sample` is set. No list is ever empty.
 ///
 /// # Errors
@@ -37,7 +39,11 @@ pub fn generate<D: Decoder>(
     count: usize,
     config: &GenerationConfig,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    if config.num_beams > 1 {
+    if !config.force_words_ids.is_empty() {
+        let mut search = ConstrainedBeamSearch::new(decoder, memory, count, config)?;
+        while search.advance()? {}
+        search.finish()
+    } else if config.num_beams > 1 {
         let mut search = BeamSearch::new(decoder, memory, count, config)?;
         while search.advance()? {}
         search.finish()

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod beam;
+mod constrained;
 mod decoder;
 mod recurrent;
 mod sampling;

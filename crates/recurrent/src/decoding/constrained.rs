@@ -1,0 +1,244 @@
+//! Constrained beam search: sentences in which wanted words come.
+
+use super::batch::{Batch, Next};
+use super::hypothesis::{ROOT, penalised};
+use super::logits::log_sum_exp;
+use super::{Decoder, GenerationConfig, Hypothesis};
+use candle_core::{Result, bail};
+use std::collections::BTreeMap;
+
+/// How far each phrase has come: the number of its words that stand at the end of the sentence, or all where it stands anywhere.
+type Progress = Vec<usize>;
+
+/// The most states of progress that a search may have: beams are kept for each.
+const MOST_STATES: usize = 64;
+
+struct Beam {
+    last: usize,
+    sum: f64,
+    row: usize,
+}
+
+struct Candidate {
+    parent: usize,
+    parent_row: usize,
+    sum: f64,
+    log_probability: f32,
+    word: u32,
+}
+
+struct Ended {
+    last: usize,
+    end: f32,
+    score: f64,
+}
+
+/// What a photo's search found.
+#[derive(Default)]
+struct Photo {
+    /// The beams of each state of progress, the best first.
+    running: BTreeMap<Progress, Vec<Beam>>,
+    /// Sentences that ended with all phrases in them, the best first.
+    ended: Vec<Ended>,
+    done: bool,
+}
+
+/// Beam search for sentences that hold every phrase of `force_words_ids`.
+///
+/// The phrases are a finite-state machine whose state is how far each of them has come; `num_beams` hypotheses are kept in
+/// each state, so that one with more of the phrases never competes with one with fewer. Beside the likeliest words each hypothesis
+/// is continued with the next word of each phrase that it lacks, and only those with all phrases may end. With no phrase it is beam search with
+/// one state. A photo whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
+///
+/// Anderson et al. 2017, "Guided open vocabulary image captioning with constrained beam search".
+pub struct ConstrainedBeamSearch<'a, D: Decoder> {
+    batch: Batch<'a, D>,
+    config: GenerationConfig,
+    photos: Vec<Photo>,
+}
+
+impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
+    /// A search before its first word, about the `count` rows of `memory`.
+    ///
+    /// # Errors
+    /// When the configuration is not valid for this decoder, the phrases have too many states together, or the memory does not fit.
+    pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+        let states: usize = config.force_words_ids.iter().map(|phrase| phrase.len() + 1).product();
+        if states > MOST_STATES {
+            bail!(
+                "generation config: force_words_ids makes {states} states to search in; at most {MOST_STATES} are wanted: name fewer words"
+            )
+        }
+        let batch = Batch::new(decoder, memory, count, config)?;
+        let photo = |row: usize| {
+            let start = vec![0; config.force_words_ids.len()];
+            Photo { running: [(start, vec![Beam { last: ROOT, sum: 0.0, row }])].into(), ..Photo::default() }
+        };
+        Ok(Self { batch, config: config.clone(), photos: (0..count).map(photo).collect() })
+    }
+
+    /// Writes one more word of every hypothesis of every photo that is not done; whether there is more to write.
+    ///
+    /// # Errors
+    /// When a step fails, or logits are not numbers.
+    pub fn advance(&mut self) -> Result<bool> {
+        let length = self.batch.trace.steps() + 1;
+        if self.batch.is_empty() || length > self.config.max_new_tokens {
+            return Ok(false);
+        }
+        let logits = self.batch.step()?;
+        let mut next = Vec::new();
+        for (photo, of) in self.photos.iter_mut().enumerate().filter(|(_, of)| !of.done) {
+            let mut banks: BTreeMap<Progress, Vec<Candidate>> = BTreeMap::new();
+            let (mut scores, mut history) = (Vec::new(), Vec::new());
+            let running = std::mem::take(&mut of.running);
+            for beam in running.values().flatten() {
+                let row = logits.row(beam.row);
+                let normaliser = log_sum_exp(row)?;
+                scores.clear();
+                scores.extend(row.iter().map(|&x| if x > f32::NEG_INFINITY { x - normaliser } else { x }));
+                self.batch.trace.read(beam.last, &mut history);
+                self.config.constrain(&mut scores, &history, length - 1);
+                for word in continuations(&scores, &history, &self.config) {
+                    let log_probability = scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
+                    if log_probability == f32::NEG_INFINITY {
+                        continue;
+                    }
+                    let sum = beam.sum + f64::from(log_probability);
+                    if word == self.config.eos_token_id {
+                        if finished(&progress(&history, &self.config.force_words_ids), &self.config) {
+                            let score = penalised(sum, length, self.config.length_penalty);
+                            of.end(Ended { last: beam.last, end: log_probability, score }, self.config.num_beams);
+                        }
+                        continue;
+                    }
+                    history.push(word);
+                    let state = progress(&history, &self.config.force_words_ids);
+                    history.pop();
+                    let candidate = Candidate { parent: beam.last, parent_row: beam.row, sum, log_probability, word };
+                    insert(banks.entry(state).or_default(), candidate, self.config.num_beams);
+                }
+            }
+            of.running = banks
+                .into_iter()
+                .map(|(state, candidates)| {
+                    let go_on = |found: Candidate| {
+                        let Candidate { parent, parent_row, sum, log_probability, word } = found;
+                        let last = self.batch.trace.push(parent, word, log_probability, parent_row);
+                        next.push(Next { parent: parent_row, photo, word });
+                        Beam { last, sum, row: next.len() - 1 }
+                    };
+                    (state, candidates.into_iter().map(go_on).collect())
+                })
+                .collect();
+            if of.is_done(&self.config, length) {
+                of.done = true;
+                let rows: usize = of.running.values().map(Vec::len).sum();
+                next.truncate(next.len() - rows);
+                if !of.ended.is_empty() {
+                    of.running.clear();
+                }
+            }
+        }
+        self.batch.select(&next)?;
+        Ok(!self.batch.is_empty())
+    }
+
+    /// For each photo its `num_return_sequences` best hypotheses as far as they are written, the best first.
+    ///
+    /// Those that ended come first; of the others those in which more of the phrases stand.
+    ///
+    /// # Errors
+    /// When attention weights cannot be brought to the host.
+    pub fn finish(&self) -> Result<Vec<Vec<Hypothesis>>> {
+        let alphas = self.batch.trace.alphas()?;
+        let best = |photo: &Photo| {
+            let tell = |last, end| self.batch.trace.hypothesis(last, end, &alphas, &self.config);
+            let mut found: Vec<Hypothesis> =
+                photo.ended.iter().map(|ended| tell(ended.last, Some(ended.end))).collect();
+            let mut states: Vec<&Progress> = photo.running.keys().collect();
+            states.sort_by_key(|state| std::cmp::Reverse(state.iter().sum::<usize>()));
+            let unfinished = states.into_iter().filter_map(|state| photo.running.get(state)).flatten();
+            found.extend(unfinished.map(|beam| tell(beam.last, None)));
+            found.truncate(self.config.num_return_sequences);
+            found
+        };
+        Ok(self.photos.iter().map(best).collect())
+    }
+}
+
+impl Photo {
+    /// Keeps the best `width` ended hypotheses, of equal ones the earlier.
+    fn end(&mut self, ended: Ended, width: usize) {
+        let at = self.ended.partition_point(|other| other.score >= ended.score);
+        self.ended.insert(at, ended);
+        self.ended.truncate(width);
+    }
+
+    /// Whether nothing can come that is better, or nothing at all, after `length` words.
+    fn is_done(&self, config: &GenerationConfig, length: usize) -> bool {
+        let best = self.running.values().flatten().map(|beam| beam.sum).fold(f64::NEG_INFINITY, f64::max);
+        if length == config.max_new_tokens || best == f64::NEG_INFINITY {
+            return true;
+        }
+        let worst = self.ended.get(config.num_beams - 1);
+        worst.is_some_and(|worst| penalised(best, length, config.length_penalty) <= worst.score)
+    }
+}
+
+/// Keeps the best `width` candidates, of equal ones the earlier.
+fn insert(bank: &mut Vec<Candidate>, candidate: Candidate, width: usize) {
+    let at = bank.partition_point(|other| other.sum >= candidate.sum);
+    bank.insert(at, candidate);
+    bank.truncate(width);
+}
+
+/// The words that a hypothesis is continued with: the likeliest, and the next of each phrase that it lacks.
+fn continuations(scores: &[f32], history: &[u32], config: &GenerationConfig) -> Vec<u32> {
+    let wanted = (2 * config.num_beams).min(scores.len());
+    let mut words: Vec<u32> = (0..scores.len() as u32).collect();
+    let score = |word: u32| scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
+    if wanted < words.len() {
+        words.select_nth_unstable_by(wanted, |&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
+        words.truncate(wanted);
+    }
+    for (phrase, at) in config.force_words_ids.iter().zip(progress(history, &config.force_words_ids)) {
+        words.extend(phrase.get(at).into_iter().chain(phrase.first()).filter(|_| at < phrase.len()));
+    }
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+fn progress(history: &[u32], phrases: &[Vec<u32>]) -> Progress {
+    let of = |phrase: &Vec<u32>| {
+        if history.windows(phrase.len()).any(|words| words == phrase) {
+            return phrase.len();
+        }
+        (0..phrase.len()).rev().find(|&count| history.ends_with(&phrase[..count])).unwrap_or(0)
+    };
+    phrases.iter().map(of).collect()
+}
+
+fn finished(progress: &Progress, config: &GenerationConfig) -> bool {
+    progress.iter().zip(&config.force_words_ids).all(|(&count, phrase)| count == phrase.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_comes_word_by_word_and_stays_once_it_is_there() {
+        let phrases = vec![vec![5, 6], vec![7]];
+        for (history, wanted) in [
+            (&[1u32, 5][..], [1, 0]),
+            (&[1, 5, 6], [2, 0]),
+            (&[1, 5, 6, 7, 5], [2, 1]),
+            (&[1, 5, 5], [1, 0]),
+            (&[1, 6], [0, 0]),
+        ] {
+            assert_eq!(progress(history, &phrases), wanted, "{history:?}");
+        }
+    }
+}
