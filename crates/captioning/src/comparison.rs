@@ -118,7 +118,7 @@ mod tests {
             let (references, results) = set.coco(&captions);
             let scores = coco::evaluate(&references, &results).unwrap();
             let (results_file, scores_file) = (PathBuf::new(), PathBuf::new());
-            let evaluation = Evaluation { scores, distinct: 1.0, captions, results_file, scores_file };
+            let evaluation = Evaluation { scores, distinct: 1.0, moves: None, captions, results_file, scores_file };
             Compared { name: name.into(), evaluation, training_seconds: Some(130.0) }
         };
         let truth = set.references[0][0].clone();

@@ -18,6 +18,8 @@ pub struct Evaluation {
     pub scores: coco::Scores,
     /// The share of the captions that are distinct.
     pub distinct: f64,
+    /// The share of neighbouring words whose attention peaks at different positions; nothing without attention.
+    pub moves: Option<f64>,
     /// The captions, in the order of the set.
     pub captions: Vec<Caption>,
     /// COCO's result file: `[{"image_id": …, "caption": …}]`.
@@ -56,7 +58,8 @@ pub fn evaluate(
     scores.save(&scores_file)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
     let distinct = coco::distinct(&texts);
-    Ok(Evaluation { scores, distinct, captions, results_file, scores_file })
+    let moves = moves(&captions);
+    Ok(Evaluation { scores, distinct, moves, captions, results_file, scores_file })
 }
 
 /// The best caption of each of the first `count` pictures of a set (all for `None`), `batch` pictures at a time.
@@ -83,4 +86,37 @@ pub fn decode(
         progress(captions.len());
     }
     Ok(captions)
+}
+
+/// How often attention goes elsewhere from one word to the next.
+fn moves(captions: &[Caption]) -> Option<f64> {
+    let peaks = |caption: &Caption| -> Vec<(f32, f32)> {
+        caption.words.iter().filter_map(|word| Some(word.attention.as_ref()?.peak())).collect()
+    };
+    let (mut moved, mut all) = (0usize, 0usize);
+    for peaks in captions.iter().map(peaks) {
+        all += peaks.len().saturating_sub(1);
+        moved += peaks.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    }
+    (all > 0).then(|| moved as f64 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captioner::{AttentionMap, Word};
+
+    #[test]
+    fn attention_moves_where_its_peak_does() {
+        let word = |weights: &[f32]| Word {
+            text: "word".into(),
+            log_probability: 0.0,
+            attention: Some(AttentionMap { height: 1, width: 2, weights: weights.to_vec() }),
+        };
+        let caption = |words| Caption { text: String::new(), score: 0.0, words, finished: true };
+        let (left, right) = ([0.6, 0.4], [0.1, 0.9]);
+        let moving = caption(vec![word(&left), word(&[0.9, 0.1]), word(&right), word(&left), word(&left)]);
+        assert_eq!(moves(&[moving, caption(vec![word(&left)])]), Some(0.5));
+        assert_eq!(moves(&[caption(vec![])]), None);
+    }
 }

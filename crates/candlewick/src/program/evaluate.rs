@@ -84,6 +84,9 @@ fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) {
         println!("{name:<8} {value:.4}");
     }
     println!("distinct {:.4}", found.distinct);
+    if let Some(moves) = found.moves {
+        println!("moves    {moves:.4} of neighbouring words have their attention's peak at different positions");
+    }
     println!("METEOR has the exact and stem matchers only; {pictures} pictures on {device} in {seconds:.0} s");
     println!("{} and {}", found.results_file.display(), found.scores_file.display());
 }
@@ -99,6 +102,7 @@ fn json(
     if let Some(object) = object.as_object_mut() {
         object.extend([
             ("distinct".to_owned(), found.distinct.into()),
+            ("moves".to_owned(), found.moves.into()),
             ("pictures".to_owned(), pictures.into()),
             ("split".to_owned(), split.to_string().into()),
             ("num_beams".to_owned(), beams.into()),
