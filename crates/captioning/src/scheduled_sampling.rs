@@ -2,7 +2,8 @@
 //!
 //! Bengio et al. 2015, "Scheduled sampling for sequence prediction with recurrent neural networks".
 
-use candle_core::{DType, Result, Tensor};
+use crate::Error;
+use candle_core::{DType, Tensor};
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Mode, Rng};
 use candlewick_recurrent::decoding::{Decoder, Rows as _};
@@ -31,7 +32,18 @@ impl Default for ScheduledSampling {
 impl ScheduledSampling {
     /// ε in this epoch.
     pub fn probability(&self, epoch: usize) -> f64 {
-        (self.increase * (epoch / self.epochs.max(1)) as f64).clamp(0.0, self.most)
+        (self.increase * (epoch / self.epochs.max(1)) as f64).min(self.most)
+    }
+
+    /// # Errors
+    /// When a probability is none.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        for (name, value) in [("increase", self.increase), ("most", self.most)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::Config(format!("scheduled_sampling: {name} is {value}; wanted 0 to 1")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -45,7 +57,7 @@ pub(crate) fn replaced<D: Decoder>(
     memory: &D::Memory,
     (epsilon, special): (f64, &[u32]),
     rng: &mut Rng,
-) -> Result<Tensor> {
+) -> candle_core::Result<Tensor> {
     let mut read = words.to_vec2::<u32>()?;
     let rows = Tensor::arange(0, read.len() as u32, words.device())?;
     let mut state = decoder.start(memory, &mut Mode::Eval)?;
@@ -69,7 +81,7 @@ pub(crate) fn replaced<D: Decoder>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Result};
     use candlewick_recurrent::decoding::Step;
 
     /// Always says the word after the one that it read.
@@ -118,6 +130,15 @@ mod tests {
         let found = replaced(&Successor, &words, &(), (0.25, &[]), &mut rng).unwrap().to_vec2::<u32>().unwrap();
         let count = found.iter().flatten().filter(|&&word| word != 5).count();
         assert!((200..300).contains(&count), "{count} of 1,000");
+    }
+
+    #[test]
+    fn what_is_no_probability_is_refused() {
+        for (increase, most) in [(0.05, -1.0), (f64::NAN, 0.25), (0.05, 1.5)] {
+            let schedule = ScheduledSampling { increase, most, epochs: 1 };
+            assert!(schedule.validate().unwrap_err().to_string().contains("wanted 0 to 1"));
+        }
+        assert!(ScheduledSampling::default().validate().is_ok());
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl CaptioningTask {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
             return Err(Error::Config(fault.into()));
         }
+        if let Some(schedule) = &settings.scheduled_sampling {
+            schedule.validate()?;
+        }
         let reward = match &settings.self_critical {
             Some(drawing) => {
                 drawing.validate()?;

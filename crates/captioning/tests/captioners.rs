@@ -9,7 +9,10 @@ use candlewick_captioning::{
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::StackConfig;
 use candlewick_recurrent::decoding::{Decoder, GenerationConfig, Rows, generate};
+use fixture::{assert_close, read, weights};
 use std::collections::HashMap;
+
+mod fixture;
 
 const LENGTHS: [usize; 3] = [4, 2, 3];
 
@@ -40,34 +43,12 @@ fn attending(attention: Attention) -> DecoderConfig {
     })
 }
 
-fn fixture(name: &str) -> HashMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
-}
-
 /// The decoder with the fixture's weights.
 fn decoder(config: &DecoderConfig, fixture: &HashMap<String, Tensor>) -> (AnyDecoder, Parameters) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("decoder.safetensors");
-    let weights: HashMap<String, Tensor> = fixture
-        .iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix("weight.")?.to_owned(), tensor.clone())))
-        .collect();
-    candle_core::safetensors::save(&weights, &path).unwrap();
-    let parameters = Parameters::from_safetensors(&path).unwrap();
+    let parameters = weights(fixture);
     let decoder = config.build(7, 11, parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
     (decoder, parameters)
-}
-
-fn assert_close(what: &str, found: &Tensor, wanted: &Tensor, tolerance: f32) {
-    assert_eq!(found.dims(), wanted.dims(), "{what}");
-    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (found, wanted) = (flat(found), flat(wanted));
-    let largest = wanted.iter().fold(1e-6f32, |largest, x| largest.max(x.abs()));
-    for (x, y) in found.iter().zip(&wanted) {
-        assert!((x - y).abs() <= tolerance * largest, "{what}: {x} instead of {y}");
-    }
 }
 
 #[test]
@@ -78,16 +59,16 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
         ("initial_state", show_tell("gru", PictureInput::InitialState, 1)),
         ("top_down", top_down()),
     ] {
-        let fixture = fixture(name);
+        let fixture = read(name);
         let (decoder, parameters) = decoder(&config, &fixture);
         let memory = decoder.memory(&fixture["annotations"], &mut Mode::Eval).unwrap();
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
         // What comes out beyond a caption's end means nothing.
         for (row, length) in LENGTHS.into_iter().enumerate() {
-            let read = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
-            assert_close(name, &read(&forced.logits), &read(&fixture["logits"]), 1e-5);
+            let told = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
+            assert_close(name, &told(&forced.logits), &told(&fixture["logits"]), 1e-5);
             if let Some(alpha) = &forced.alpha {
-                assert_close(name, &read(alpha), &read(&fixture["alpha"]), 1e-5);
+                assert_close(name, &told(alpha), &told(&fixture["alpha"]), 1e-5);
             }
         }
         let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1, ..Default::default() };

@@ -6,14 +6,12 @@ use candlewick_captioning::{CaptionDecoder as _, LossConfig, ShowAttendTell, Sho
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoding::GenerationConfig;
 use candlewick_recurrent::decoding::{Decoder, Rows, generate};
+use fixture::{assert_close, read, weights};
 use std::collections::HashMap;
 
-const LENGTHS: [usize; 3] = [4, 2, 3];
+mod fixture;
 
-fn fixture() -> HashMap<String, Tensor> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/decoder.safetensors");
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
-}
+const LENGTHS: [usize; 3] = [4, 2, 3];
 
 fn config() -> ShowAttendTellConfig {
     ShowAttendTellConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0, ..Default::default() }
@@ -21,41 +19,24 @@ fn config() -> ShowAttendTellConfig {
 
 /// The decoder with the fixture's weights.
 fn decoder(fixture: &HashMap<String, Tensor>) -> (ShowAttendTell, Parameters) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("decoder.safetensors");
-    let weights: HashMap<String, Tensor> = fixture
-        .iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix("weight.")?.to_owned(), tensor.clone())))
-        .collect();
-    candle_core::safetensors::save(&weights, &path).unwrap();
-    let parameters = Parameters::from_safetensors(&path).unwrap();
+    let parameters = weights(fixture);
     let decoder = ShowAttendTell::new(7, 11, &config(), parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
     (decoder, parameters)
 }
 
-fn assert_close(what: &str, found: &Tensor, wanted: &Tensor, tolerance: f32) {
-    assert_eq!(found.dims(), wanted.dims(), "{what}");
-    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (found, wanted) = (flat(found), flat(wanted));
-    let largest = wanted.iter().fold(1e-6f32, |largest, x| largest.max(x.abs()));
-    for (x, y) in found.iter().zip(&wanted) {
-        assert!((x - y).abs() <= tolerance * largest, "{what}: {x} instead of {y}");
-    }
-}
-
 #[test]
 fn logits_attention_loss_and_gradients_are_pytorchs() {
-    let fixture = fixture();
+    let fixture = read("decoder");
     let (decoder, parameters) = decoder(&fixture);
     let annotations = Var::from_tensor(&fixture["annotations"]).unwrap();
     let memory = decoder.memory(annotations.as_tensor(), &mut Mode::Eval).unwrap();
     let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
     // What comes out beyond a caption's end means nothing.
     for (row, length) in LENGTHS.into_iter().enumerate() {
-        let read = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
-        assert_close("logits", &read(&forced.logits), &read(&fixture["logits"]), 1e-5);
-        assert_close("alpha", &read(forced.alpha.as_ref().unwrap()), &read(&fixture["alpha"]), 1e-5);
+        let told = |tensor: &Tensor| tensor.get(row).unwrap().narrow(0, 0, length).unwrap();
+        assert_close("logits", &told(&forced.logits), &told(&fixture["logits"]), 1e-5);
+        assert_close("alpha", &told(forced.alpha.as_ref().unwrap()), &told(&fixture["alpha"]), 1e-5);
     }
 
     let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1, ..Default::default() };
@@ -83,7 +64,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
 
 #[test]
 fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
-    let fixture = fixture();
+    let fixture = read("decoder");
     let (decoder, _) = decoder(&fixture);
     let memory = decoder.memory(&fixture["annotations"], &mut Mode::Eval).unwrap();
     let words = &fixture["words"];
@@ -112,14 +93,14 @@ fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
     let names = parameters.names();
     assert!(!names.iter().any(|name| name.starts_with("f_beta") || name.starts_with("output_")));
     assert!(names.contains(&"decode_step.weight_ih".to_owned()));
-    let memory = decoder.memory(&fixture()["annotations"], &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&read("decoder")["annotations"], &mut Mode::Eval).unwrap();
     let sentences = generate(&decoder, &memory, 3, &GenerationConfig::beam(2)).unwrap();
     assert_eq!(sentences.len(), 3);
 }
 
 #[test]
 fn dropout_changes_training_and_not_evaluation() {
-    let fixture = fixture();
+    let fixture = read("decoder");
     let parameters = Parameters::new(1);
     let dropped = ShowAttendTellConfig { dropout: 0.5, ..config() };
     let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
