@@ -162,6 +162,20 @@ pub struct CaptionArguments {
     pub device: DeviceArguments,
 }
 
+/// Photos with captions.
+#[derive(Debug, Args)]
+pub struct SetArguments {
+    /// The folder or file of photos and captions.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// train, dev or test.
+    #[arg(long, default_value = "dev", value_name = "SPLIT")]
+    pub split: String,
+    /// The share of photos or captions that may be broken and are skipped.
+    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    pub max_share: f64,
+}
+
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -171,12 +185,9 @@ pub struct EvaluateArguments {
     /// A model folder or a run's folder. Several, one after each --model, tell as one: their probabilities are averaged.
     #[arg(long, required = true, value_name = "DIR")]
     pub model: Vec<PathBuf>,
-    /// The folder or file of photos and captions.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// train, dev or test.
-    #[arg(long, default_value = "dev", value_name = "SPLIT")]
-    pub split: String,
+    /// What is captioned.
+    #[command(flatten)]
+    pub set: SetArguments,
     /// The pretrained weights of the encoder, where they are not where training had them.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
@@ -186,9 +197,6 @@ pub struct EvaluateArguments {
     /// Where the result and score files go; runs/evaluation/SPLIT-beamN by default.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The share of photos or captions that may be broken and are skipped.
-    #[arg(long, default_value_t = 0.01, value_name = "X")]
-    pub max_share: f64,
     /// Print one JSON object with the scores and the path of the results file.
     #[arg(long)]
     pub json: bool,
@@ -210,12 +218,9 @@ pub struct CompareArguments {
     /// Recipes, which are trained into runs/NAME or gone on with there, and model folders or runs, which are taken as they are.
     #[arg(required = true, value_name = "RECIPE|DIR")]
     pub captioners: Vec<PathBuf>,
-    /// The folder or file of photos and captions.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// train, dev or test.
-    #[arg(long, default_value = "dev", value_name = "SPLIT")]
-    pub split: String,
+    /// What is captioned.
+    #[command(flatten)]
+    pub set: SetArguments,
     /// The pretrained weights of the encoder.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
@@ -228,9 +233,6 @@ pub struct CompareArguments {
     /// Pictures on the page.
     #[arg(long, default_value_t = 40, value_name = "N")]
     pub shown: usize,
-    /// The share of photos or captions that may be broken and are skipped.
-    #[arg(long, default_value_t = 0.01, value_name = "X")]
-    pub max_share: f64,
     /// Print nothing but the table and faults.
     #[arg(long)]
     pub quiet: bool,

@@ -12,19 +12,25 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a recipe, a model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
-    let split = evaluate::parse_split(&arguments.split)?;
     let (device, _) = device::open(&arguments.device)?;
     let encoder_weights = arguments.encoder_weights.as_deref();
-    let mut compared = Vec::new();
+    let mut compared: Vec<Compared> = Vec::new();
     let mut shown = None;
     for path in &arguments.captioners {
         let folder =
             if path.extension().is_some_and(|end| end == "toml") { &trained(path, arguments, &device)? } else { path };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+        if compared.iter().any(|other| other.name == name) {
+            let fault = format!(
+                "{}: another captioner is called {name} too; give their folders different names",
+                folder.display()
+            );
+            return Err(Failure::usage(fault));
+        }
         let captioner = caption::open(std::slice::from_ref(folder), encoder_weights, &device)?;
         let generation = caption::search(&*captioner, &arguments.search)?;
         let quiet = arguments.quiet || !compared.is_empty();
-        let set = evaluate::read(&arguments.data, split, captioner.preprocessing(), (arguments.max_share, quiet))?;
+        let set = evaluate::read(&arguments.set, captioner.preprocessing(), quiet)?;
         let bar = train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
         let out = arguments.out.join(&name);
         let progress = &mut |done| bar.set_position(done as u64);
@@ -46,7 +52,7 @@ fn trained(path: &Path, arguments: &CompareArguments, device: &Device) -> Result
         let fault = "not a captioning recipe; captioners are compared with captioners";
         return Err(Failure::Work(format!("{}: {fault}", path.display())));
     };
-    train::take(&mut recipe, (Some(&arguments.data), arguments.encoder_weights.as_deref(), None))?;
+    train::take(&mut recipe, (Some(&arguments.set.data), arguments.encoder_weights.as_deref(), None))?;
     let out = PathBuf::from("runs").join(&recipe.name);
     if !arguments.quiet {
         eprintln!("training {} into {}", recipe.name, out.display());

@@ -1,12 +1,12 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
-use super::arguments::EvaluateArguments;
+use super::arguments::{EvaluateArguments, SetArguments};
 use super::{Failure, caption, device};
 use candlewick::captioning::{Evaluation, Set, evaluate};
 use candlewick::data::captions::{self, LoadOptions, Split};
 use candlewick::encoders::Preprocessing;
 use candlewick::metrics::coco::Overall;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Evaluates a model on a split.
@@ -15,11 +15,11 @@ use std::time::Instant;
 /// When the model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let split = parse_split(&arguments.split)?;
+    let split = parse_split(&arguments.set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let captioner = &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
     let generation = caption::search(captioner, &arguments.search)?;
-    let set = read(&arguments.data, split, captioner.preprocessing(), (arguments.max_share, arguments.quiet))?;
+    let set = read(&arguments.set, captioner.preprocessing(), arguments.quiet)?;
     let folder = arguments
         .out
         .clone()
@@ -37,10 +37,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
 }
 
 /// The split of this name.
-///
-/// # Errors
-/// A wrong call where there is none.
-pub fn parse_split(name: &str) -> Result<Split, Failure> {
+fn parse_split(name: &str) -> Result<Split, Failure> {
     let fault = || Failure::usage(format!("split {name}: no such split; there are train, dev and test"));
     Split::parse(name).ok_or_else(fault)
 }
@@ -49,12 +46,9 @@ pub fn parse_split(name: &str) -> Result<Split, Failure> {
 ///
 /// # Errors
 /// When too large a share of them cannot be read, or the split has none.
-pub fn read(
-    data: &Path,
-    split: Split,
-    preprocessing: &Preprocessing,
-    (max_share, quiet): (f64, bool),
-) -> Result<Set, Failure> {
+pub fn read(arguments: &SetArguments, preprocessing: &Preprocessing, quiet: bool) -> Result<Set, Failure> {
+    let SetArguments { data, split, max_share } = arguments;
+    let (split, max_share) = (parse_split(split)?, *max_share);
     let all = captions::load(data, &LoadOptions { max_share, ..LoadOptions::default() })?;
     let (set, skipped) = Set::photos(all.split(split), preprocessing.clone()).readable(max_share)?;
     if !quiet {
