@@ -1,7 +1,7 @@
 //! Batches of captions and of what the decoder looks at.
 
 use crate::Result;
-use crate::dataset::{Input, Pictures};
+use crate::dataset::Input;
 use crate::recipe::BatchConfig;
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
@@ -85,19 +85,25 @@ impl Captions {
         }
     }
 
-    /// The rows of a batch as a batch.
-    pub fn batch(&self, pictures: &Pictures, grouping: Grouping, rows: &[usize], reading: Reading) -> Result<Batch> {
+    /// The rows of a batch as a batch; `input` gives what the network is given for the pictures in these rows.
+    pub fn batch(
+        &self,
+        input: &mut dyn FnMut(&[usize]) -> Result<Input>,
+        grouping: Grouping,
+        rows: &[usize],
+        reading: Reading,
+    ) -> Result<Batch> {
         match grouping {
             Grouping::Captions(_) => {
                 let chosen: Vec<&(usize, Vec<u32>)> = rows.iter().filter_map(|&row| self.all.get(row)).collect();
                 let of: Vec<usize> = chosen.iter().map(|(picture, _)| *picture).collect();
-                Ok(Batch { input: pictures.input(&of)?, aim: Aim::Told(told(&chosen, None, reading)?) })
+                Ok(Batch { input: input(&of)?, aim: Aim::Told(told(&chosen, None, reading)?) })
             }
             Grouping::Pictures(_) => {
                 let ranges = || rows.iter().filter_map(|&row| self.by_picture.get(row).cloned());
                 let of: Vec<usize> =
                     ranges().filter_map(|range| self.all.get(range.start).map(|(of, _)| *of)).collect();
-                let input = pictures.input(&of)?;
+                let input = input(&of)?;
                 let chosen: Vec<&(usize, Vec<u32>)> =
                     ranges().filter_map(|range| self.all.get(range)).flatten().collect();
                 let places = (0u32..).zip(ranges()).flat_map(|(place, range)| range.map(move |_| place)).collect();
@@ -182,9 +188,10 @@ mod tests {
         let config = BatchConfig { size: 4, by_picture: true, ..BatchConfig::default() };
         let grouping = Grouping::new(&config, &captions, None);
         assert_eq!((grouping, captions.batches(grouping)), (Grouping::Pictures(2), 2));
+        let mut input = |of: &[usize]| set.pictures.input(of);
         let mut seen = Vec::new();
         for rows in captions.order(grouping, true, 1, 0) {
-            let batch = captions.batch(&set.pictures, grouping, &rows, Reading::Told { own_words: 0.0 }).unwrap();
+            let batch = captions.batch(&mut input, grouping, &rows, Reading::Told { own_words: 0.0 }).unwrap();
             let (Input::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
             let (places, targets) = (told.pictures.unwrap(), told.targets.to_vec2::<u32>().unwrap());
             for ((place, target), length) in places.into_iter().zip(targets).zip(told.lengths) {
@@ -199,7 +206,7 @@ mod tests {
         seen.sort();
         assert_eq!(seen, ["a", "a b", "b", "b c", "c", "d", "e a"]);
         // Where captions are drawn, the batch tells which pictures they are of.
-        let Aim::Better(of, _) = captions.batch(&set.pictures, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
+        let Aim::Better(of, _) = captions.batch(&mut input, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
             panic!()
         };
         assert_eq!(of, [2, 4]);

@@ -1,7 +1,8 @@
 //! Captioned pictures, wherever they come from: drawn scenes, photo files, or annotations that were computed before.
 
-use crate::Result;
 use crate::captioner::{AttentionMap, Caption};
+use crate::views::View;
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::{FeatureCache, PhotoHash};
 use candlewick_data::picture::{self, Limits};
@@ -41,8 +42,8 @@ pub struct Features {
     pub paths: Vec<PathBuf>,
     /// The photos' hashes, the keys of the cache.
     pub hashes: Vec<PhotoHash>,
-    /// The annotations.
-    pub cache: Arc<FeatureCache>,
+    /// The annotations of each view that photos are seen through, the whole first.
+    pub caches: Vec<(View, Arc<FeatureCache>)>,
     /// Rows and columns of the encoder's map.
     pub map_shape: (usize, usize),
     /// What was done to the photos.
@@ -77,14 +78,21 @@ impl Pictures {
     /// # Errors
     /// When a photo cannot be read or decoded; the message names it.
     pub fn input(&self, rows: &[usize]) -> Result<Input> {
+        self.input_through(rows, &mut || View::WHOLE)
+    }
+
+    /// What the network is given for the pictures in these rows, each seen through the view that `view` says next.
+    ///
+    /// # Errors
+    /// When a photo cannot be read or decoded, or annotations of a view are not there; the message names it.
+    pub fn input_through(&self, rows: &[usize], view: &mut dyn FnMut() -> View) -> Result<Input> {
+        let views: Vec<View> = rows.iter().map(|_| view()).collect();
         if let Self::Features(features) = self {
-            let hashes: Vec<PhotoHash> = rows.iter().map(|&row| features.hashes[row]).collect();
-            return Ok(Input::Annotations(features.cache.batch(&hashes, &Device::Cpu)?));
+            return Ok(Input::Annotations(features.batch(rows, &views)?));
         }
-        let images: Vec<Tensor> = rows
-            .iter()
-            .map(|&row| Ok(self.preprocessing().apply(&self.photo(row)?, &Device::Cpu)?))
-            .collect::<Result<_>>()?;
+        let image =
+            |(&row, view): (&usize, &View)| Ok(self.preprocessing().apply(&view.of(self.photo(row)?), &Device::Cpu)?);
+        let images: Vec<Tensor> = rows.iter().zip(&views).map(image).collect::<Result<_>>()?;
         Ok(Input::Images(Tensor::stack(&images, 0)?))
     }
 
@@ -113,6 +121,22 @@ impl Pictures {
             Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
             Self::Features(features) => &features.preprocessing,
         }
+    }
+}
+
+impl Features {
+    /// The annotations (N, P, C) of the photos in these rows, a view each.
+    fn batch(&self, rows: &[usize], views: &[View]) -> Result<Tensor> {
+        let shape = self.caches.first().map_or((0, 0), |(_, cache)| cache.shape());
+        let stride = shape.0 * shape.1;
+        let mut annotations = vec![0.0; rows.len() * stride];
+        let jobs = rows.par_iter().zip(views).zip(annotations.par_chunks_mut(stride.max(1)));
+        jobs.try_for_each(|((&row, view), into)| -> Result<()> {
+            let known = self.caches.iter().find(|(known, _)| known == view);
+            let (_, cache) = known.ok_or_else(|| Error::Config(format!("views: no annotations of {view:?}")))?;
+            Ok(cache.read_into(&self.hashes[row], into)?)
+        })?;
+        Ok(Tensor::from_vec(annotations, (rows.len(), shape.0, shape.1), &Device::Cpu)?)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::captioner::Captioner;
 use crate::dataset::{Features, Pictures, Set};
 use crate::prepare::Note;
+use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::faults::Faults;
@@ -23,42 +24,66 @@ const SYNC: usize = 256;
 /// Turns sets of photos into sets of annotations, computing those that the cache in `folder` lacks; `weights` is the hash of
 /// the encoder's.
 ///
-/// Photos that cannot be read are recorded in `faults` and left out.
+/// Photos that cannot be read are recorded in `faults` and left out. Training photos, the first set, are seen through all `views`.
 pub(crate) fn cached(
     captioner: &Captioner,
     sets: [Set; 2],
+    views: &[View],
     (folder, weights): (&Path, String),
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<[Set; 2]> {
-    let (height, width) = map_shape(captioner)?;
-    let key = Key {
-        weights,
-        preprocessing: serde_json::to_string(&captioner.preprocessing)
-            .map_err(|error| Error::Config(error.to_string()))?,
-        layer: captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into()),
-    };
-    let shape = (height * width, captioner.config.annotation_size);
-    let mut cache = FeatureCache::open(folder, &key, shape)?;
+    let map_shape = map_shape(captioner)?;
     let paths: Vec<PathBuf> = sets.iter().flat_map(|set| set.paths().to_vec()).collect();
     let hashes = hashed(&paths, folder, faults)?;
-    compute(captioner, &mut cache, &paths, &hashes, faults, note)?;
-    // Reading needs no lock, so that several runs can share what was computed.
-    drop(cache);
-    let cache = Arc::new(FeatureCache::open_read_only(folder, &key, shape)?);
-    let mut rest = hashes.into_iter();
+    let trained = sets[0].paths().len();
+    let seen_through = |view: View, count: usize, note: &mut dyn FnMut(Note)| -> Result<(View, Arc<FeatureCache>)> {
+        let photos = (&paths[..count], &hashes[..count]);
+        Ok((view, Arc::new(seen(captioner, map_shape, photos, view, (folder, &weights), faults, note)?)))
+    };
+    let mut caches = vec![seen_through(View::WHOLE, paths.len(), note)?];
+    for &view in views.iter().filter(|&&view| view != View::WHOLE) {
+        caches.push(seen_through(view, trained, note)?);
+    }
+    let whole = Arc::clone(&caches[0].1);
+    let mut rest = hashes.iter();
     Ok(sets.map(|set| {
-        let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).collect();
-        let known = |row: usize| own.get(row).copied().flatten().filter(|hash| cache.contains(hash));
+        let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).copied().collect();
+        let known = |row: usize| own.get(row).copied().flatten().filter(|hash| whole.contains(hash));
         let features = Features {
             paths: set.paths().to_vec(),
             hashes: (0..own.len()).map(|row| known(row).unwrap_or_else(|| PhotoHash::of(b""))).collect(),
-            cache: Arc::clone(&cache),
-            map_shape: (height, width),
+            caches: caches.clone(),
+            map_shape,
             preprocessing: captioner.preprocessing.clone(),
         };
         Set { pictures: Pictures::Features(features), ..set }.retain(|row| known(row).is_some())
     }))
+}
+
+/// The annotations of photos seen through a view: what was computed before, and what was not.
+fn seen(
+    captioner: &Captioner,
+    (height, width): (usize, usize),
+    (paths, hashes): (&[PathBuf], &[Option<PhotoHash>]),
+    view: View,
+    (folder, weights): (&Path, &str),
+    faults: &Faults,
+    note: &mut dyn FnMut(Note),
+) -> Result<FeatureCache> {
+    let json = |result: serde_json::Result<String>| result.map_err(|error| Error::Config(error.to_string()));
+    let mut preprocessing = json(serde_json::to_string(&captioner.preprocessing))?;
+    if view != View::WHOLE {
+        preprocessing += &json(serde_json::to_string(&view))?;
+    }
+    let layer = captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into());
+    let key = Key { weights: weights.to_owned(), preprocessing, layer };
+    let shape = (height * width, captioner.config.annotation_size);
+    let mut cache = FeatureCache::open(folder, &key, shape)?;
+    compute(captioner, &mut cache, (paths, hashes), view, faults, note)?;
+    // Reading needs no lock, so that several runs can share what was computed.
+    drop(cache);
+    Ok(FeatureCache::open_read_only(folder, &key, shape)?)
 }
 
 /// The hash of each photo; `None` where it cannot be read, which is recorded.
@@ -82,8 +107,8 @@ fn hashed(paths: &[PathBuf], folder: &Path, faults: &Faults) -> Result<Vec<Optio
 fn compute(
     captioner: &Captioner,
     cache: &mut FeatureCache,
-    paths: &[PathBuf],
-    hashes: &[Option<PhotoHash>],
+    (paths, hashes): (&[PathBuf], &[Option<PhotoHash>]),
+    view: View,
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<()> {
@@ -97,7 +122,7 @@ fn compute(
     let read = move |jobs: Vec<(PathBuf, PhotoHash)>| -> Result<Vec<Photo>> {
         let decode = |path: &Path| -> Result<Tensor> {
             let photo: RgbImage = picture::decode(path, &Limits::default())?;
-            Ok(preprocessing.apply(&photo, &Device::Cpu)?)
+            Ok(preprocessing.apply(&view.of(photo), &Device::Cpu)?)
         };
         Ok(jobs.into_iter().map(|(path, hash)| Photo { image: decode(&path), path, hash }).collect())
     };
@@ -111,7 +136,9 @@ fn compute(
         for Photo { path, hash, image } in photos {
             match image {
                 Ok(image) => good.push((hash, image)),
-                Err(fault) => faults.record(&path.display().to_string(), fault)?,
+                // Of other views it was recorded when the whole photo was read.
+                Err(fault) if view == View::WHOLE => faults.record(&path.display().to_string(), fault)?,
+                Err(_) => (),
             }
         }
         insert(captioner, cache, &good)?;
@@ -152,4 +179,68 @@ fn map_shape(captioner: &Captioner) -> Result<(usize, usize)> {
     };
     let images = Tensor::zeros((1, 3, height, width), candle_core::DType::F32, captioner.device())?;
     Ok(captioner.annotations(&images, &mut Mode::Eval)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::captioner::FreshCaptioner;
+    use crate::config::EncoderConfig;
+    use crate::dataset::Input;
+    use crate::views::{Part, Views};
+    use candlewick_data::captions::Split;
+    use candlewick_data::scenes::Scene;
+    use candlewick_data::words::WordTokenizer;
+    use candlewick_encoders::Preprocessing;
+
+    #[test]
+    fn a_view_has_the_annotations_of_what_is_seen_through_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |split, name: &str| {
+            let path = folder.path().join(name);
+            Scene::generate(1, 0, split).draw().save(&path).unwrap();
+            path
+        };
+        let preprocessing =
+            Preprocessing { crop: Some((64, 64)), ..Preprocessing { size: None, ..Preprocessing::imagenet() } };
+        let set = |path: PathBuf| Set {
+            names: vec!["photo".into()],
+            pictures: Pictures::Photos(vec![path], preprocessing.clone()),
+            references: vec![vec!["a word".into()]],
+        };
+        let settings = FreshCaptioner {
+            encoder: EncoderConfig { network: "convnet".into(), ..EncoderConfig::default() },
+            preprocessing: preprocessing.clone(),
+            ..FreshCaptioner::default()
+        };
+        let tokenizer = WordTokenizer::train(["a word"], 1).unwrap();
+        let captioner = Captioner::fresh(settings, tokenizer, None, &Device::Cpu).unwrap();
+        let (photo, other) = (place(Split::Train, "photo.png"), place(Split::Dev, "other.png"));
+        let views = Views { mirrored: true, parts: vec![Part::Whole, Part::BottomRight], share: 0.75 }.all().unwrap();
+        let faults = Faults::new("photos", 2, 0.0);
+        let mut done = Vec::new();
+        let mut note = |note| {
+            if let Note::Features { done: now, total } = note {
+                done.push((now, total));
+            }
+        };
+        let sets = [set(photo.clone()), set(other)];
+        let place = (folder.path(), "weights".to_owned());
+        let [train, dev] = cached(&captioner, sets, &views, place, &faults, &mut note).unwrap();
+        // Photos that are only decoded are seen whole.
+        assert_eq!(done, [(2, 2), (1, 1), (1, 1), (1, 1)]);
+        let photo = picture::decode(&photo, &Limits::default()).unwrap();
+        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for view in views {
+            let Input::Annotations(found) = train.pictures.input_through(&[0], &mut || view).unwrap() else { panic!() };
+            let image = preprocessing.apply(&view.of(photo.clone()), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let (wanted, _) = captioner.annotations(&image, &mut Mode::Eval).unwrap();
+            for (found, wanted) in flat(&found).into_iter().zip(flat(&wanted)) {
+                assert!((found - wanted).abs() <= 1e-3 * wanted.abs().max(0.1), "{view:?}: {found} {wanted}");
+            }
+            let fault = dev.pictures.input_through(&[0], &mut || view).err();
+            assert_eq!(fault.is_some(), view != View::WHOLE, "{view:?}");
+        }
+    }
 }

@@ -5,7 +5,6 @@
 
 use crate::decoder::Drawn;
 use candle_core::{D, Result, Tensor};
-use candlewick_parameters::Rng;
 use candlewick_recurrent::attention::Attended;
 
 /// Looks at the likeliest position alone: alpha becomes 1 there and 0 elsewhere.
@@ -14,17 +13,12 @@ pub(crate) fn likeliest(attended: &Attended, annotations: &Tensor) -> Result<Att
     Ok(Attended { context: at(annotations, &positions)?, alpha: one_hot(&attended.alpha, &positions)? })
 }
 
-/// Looks at one position for each row, drawn from alpha (N, P), which stays what it was; says what was drawn, (N) each.
-pub(crate) fn draw(attended: Attended, annotations: &Tensor, rng: &mut Rng) -> Result<(Attended, Drawn)> {
-    let Attended { alpha, .. } = attended;
-    let rows = alpha.detach().to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?;
-    let positions: Vec<u32> = rows.iter().map(|weights| rng.categorical(weights) as u32).collect();
-    let positions = Tensor::new(positions, alpha.device())?;
-    // Keeps the logarithm finite where a weight has underflowed.
-    let log_alpha = (&alpha + 1e-20)?.log()?;
-    let log_probability = log_alpha.gather(&positions.unsqueeze(1)?, 1)?.squeeze(1)?;
-    let entropy = (&alpha * &log_alpha)?.sum(1)?.neg()?;
-    Ok((Attended { context: at(annotations, &positions)?, alpha }, Drawn { log_probability, entropy }))
+/// What is said of the positions (N, T) that were drawn from alpha (N, T, P).
+pub(crate) fn drawn(alpha: &Tensor, positions: &Tensor) -> Result<Drawn> {
+    // Keeps the logarithm finite where a weight has underflowed, and beyond a caption's end.
+    let log_alpha = (alpha + 1e-20)?.log()?;
+    let log_probability = log_alpha.gather(&positions.unsqueeze(2)?, 2)?.squeeze(2)?;
+    Ok(Drawn { log_probability, entropy: (alpha * &log_alpha)?.sum(2)?.neg()? })
 }
 
 /// Row n of (N, C) is position `positions[n]` of the annotations (N, P, C).
@@ -62,23 +56,13 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_drawn_as_often_as_alpha_says() {
-        let (attended, annotations) = attended();
-        let mut counts = [0usize; 3];
-        for index in 0..4000 {
-            let mut rng = Rng::derive(1, "draw", index);
-            let (seen, said) = draw(attended.clone(), &annotations, &mut rng).unwrap();
-            let context = seen.context.to_vec2::<f32>().unwrap();
-            let position = (context[0][0] / 2.0) as usize;
-            counts[position] += 1;
-            let wanted = [0.2f32, 0.5, 0.3][position].ln();
-            assert!((said.log_probability.to_vec1::<f32>().unwrap()[0] - wanted).abs() < 1e-6);
-        }
-        for (count, wanted) in counts.into_iter().zip([800.0, 2000.0, 1200.0]) {
-            assert!((count as f64 - wanted).abs() < 120.0, "{counts:?}");
-        }
-        let (_, said) = draw(attended, &annotations, &mut Rng::derive(1, "draw", 0)).unwrap();
+    fn what_was_drawn_is_told_with_its_probability_and_the_entropy() {
+        let alpha = attended().0.alpha.unsqueeze(0).unwrap();
+        let found = drawn(&alpha, &Tensor::new(&[[1u32, 0]], &Device::Cpu).unwrap()).unwrap();
+        let log_probability = found.log_probability.to_vec2::<f32>().unwrap();
         let entropy = -(0.2f32 * 0.2f32.ln() + 0.5 * 0.5f32.ln() + 0.3 * 0.3f32.ln());
-        assert!((said.entropy.to_vec1::<f32>().unwrap()[0] - entropy).abs() < 1e-6);
+        assert!((log_probability[0][0] - 0.5f32.ln()).abs() < 1e-6);
+        assert!((log_probability[0][1] - 0.7f32.ln()).abs() < 1e-6);
+        assert!((found.entropy.to_vec2::<f32>().unwrap()[0][0] - entropy).abs() < 1e-6);
     }
 }

@@ -25,6 +25,7 @@ mod show_attend_tell;
 mod show_tell;
 mod task;
 mod top_down;
+mod views;
 
 pub use batches::Batch;
 pub use candlewick_recurrent::decoding::GenerationConfig;
@@ -47,3 +48,4 @@ pub use show_attend_tell::{Attention, Memory, ShowAttendTell, ShowAttendTellConf
 pub use show_tell::{PictureInput, PictureVector, ShowTell, ShowTellConfig};
 pub use task::{CaptioningTask, TaskSettings};
 pub use top_down::{Regions, TopDown, TopDownConfig, TopDownState};
+pub use views::{Part, View, Views};

@@ -6,6 +6,7 @@ use crate::dataset::{Pictures, Set};
 use crate::folder::Start;
 use crate::recipe::{DataConfig, Recipe};
 use crate::task::{CaptioningTask, TaskSettings};
+use crate::views::{View, Views};
 use crate::{Error, Result, features};
 use candle_core::Device;
 use candlewick_data::captions::{self, LoadOptions, Split};
@@ -41,6 +42,10 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
     }
     let (train, dev, min_count, longest) = match &recipe.data {
+        DataConfig::Scenes { .. } if recipe.views != Views::default() => {
+            let fault = "views: scenes say where things are, which is true of the whole scene only; leave views out";
+            return Err(Error::Config(fault.into()));
+        }
         DataConfig::Scenes { train, dev, seed } => {
             let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
             let train = Set::scenes(scenes(Split::Train, *train), recipe.preprocessing.clone());
@@ -79,11 +84,13 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
                 (None, Some(start)) if frozen => file_hash(&start.model)?,
                 _ => String::new(),
             };
-            checked(&captioner, (train, dev), features.map(|folder| (folder, weights)), &faults, note)?
+            let views = recipe.views.all()?;
+            checked(&captioner, (train, dev), &views, features.map(|folder| (folder, weights)), &faults, note)?
         }
         DataConfig::Scenes { .. } => (train, dev),
     };
     let settings = TaskSettings {
+        views: recipe.views.all()?,
         batches: recipe.batches.clone(),
         loss: recipe.loss.clone(),
         scheduled_sampling: recipe.scheduled_sampling.clone(),
@@ -162,12 +169,13 @@ fn photos(
 fn checked(
     captioner: &Captioner,
     (train, dev): (Set, Set),
+    views: &[View],
     features: Option<(&Path, String)>,
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<(Set, Set)> {
     let sets = match features {
-        Some(place) => features::cached(captioner, [train, dev], place, faults, note)?,
+        Some(place) => features::cached(captioner, [train, dev], views, place, faults, note)?,
         None => [readable(train, faults)?, readable(dev, faults)?],
     };
     if let Some(line) = faults.report() {

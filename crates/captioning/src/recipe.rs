@@ -4,6 +4,7 @@ use crate::decoder::DecoderConfig;
 use crate::loss::LossConfig;
 use crate::scheduled_sampling::ScheduledSampling;
 use crate::self_critical::SelfCritical;
+use crate::views::Views;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_recurrent::decoding::GenerationConfig;
 use candlewick_training::FitConfig;
@@ -29,6 +30,9 @@ pub struct Recipe {
     /// What is done to pictures.
     #[serde(default)]
     pub preprocessing: Preprocessing,
+    /// Which views training pictures are seen through.
+    #[serde(default)]
+    pub views: Views,
     /// The decoder.
     #[serde(default)]
     pub decoder: DecoderConfig,

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
-//! α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1})),  z_t = Σ_p α_tp a_p          (attention)
+//! α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1}) / τ),  z_t = Σ_p α_tp a_p      (attention)
 //! β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t                                        (gate)
 //! h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
 //! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
@@ -14,7 +14,7 @@
 //!
 //! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
-use crate::decoder::{CaptionDecoder, Drawn, Read};
+use crate::decoder::{CaptionDecoder, Read};
 use crate::hard_attention;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
@@ -41,6 +41,8 @@ pub struct ShowAttendTellConfig {
     pub attention: Attention,
     /// With hard attention, the probability that a batch is read with soft attention instead, which teaches α directly.
     pub soft_share: f64,
+    /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
+    pub temperature: f64,
     /// Whether a gate f_β weighs the context.
     pub gate: bool,
     /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
@@ -71,6 +73,7 @@ impl Default for ShowAttendTellConfig {
             attention_size: 512,
             attention: Attention::Soft,
             soft_share: 0.5,
+            temperature: 1.0,
             gate: true,
             deep_output: true,
             dropout: 0.5,
@@ -83,7 +86,7 @@ impl Default for ShowAttendTellConfig {
 ///
 /// ```text
 /// h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
-/// α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1})),  z_t = Σ_p α_tp a_p          (soft), or a_p of one p (hard)
+/// α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1}) / τ),  z_t = Σ_p α_tp a_p      (soft), or a_p of one p (hard)
 /// β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t
 /// h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
 /// logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)
@@ -145,6 +148,9 @@ impl ShowAttendTell {
         vb: VarBuilder,
     ) -> Result<Self> {
         let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
+        if !(config.temperature.is_finite() && config.temperature > 0.0) {
+            candle_core::bail!("decoder: temperature is {}; wanted more than 0", config.temperature)
+        }
         let cell = vb.pp("decode_step");
         let initial = || Initial::fan_in(hidden_size);
         let weight_ih = cell.parameter((4 * hidden_size, embedding_size + annotation_size), "weight_ih", initial())?;
@@ -164,7 +170,8 @@ impl ShowAttendTell {
             config: config.clone(),
             vocab_size,
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
-            attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?,
+            attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?
+                .with_temperature(config.temperature),
             init_h: Linear::new(annotation_size, hidden_size, vb.pp("init_h"))?,
             init_c: Linear::new(annotation_size, hidden_size, vb.pp("init_c"))?,
             f_beta,
@@ -210,49 +217,32 @@ impl ShowAttendTell {
         self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
     }
 
-    /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
-    fn softly(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
+    /// The words are known in advance, so that all steps are one node of the graph and all logits one product. With `draws`, a
+    /// number for each word, each step looks at the position that its number chooses from α.
+    fn reading(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &Memory,
+        draws: Option<&[f32]>,
+        mode: &mut Mode,
+    ) -> Result<Read> {
         let embedded = self.embed(words, mode)?;
         let State { h, c } = self.start(memory, mode)?;
-        let bias = (&self.bias_ih + &self.bias_hh)?;
+        let (bias, v) = ((&self.bias_ih + &self.bias_hh)?, self.attention.v()?);
         let weights = attentive::Weights {
             input: &self.weight_ih,
             hidden: &self.weight_hh,
             bias: &bias,
             query: self.attention.query().with_bias()?,
-            v: self.attention.v(),
+            v: &v,
             gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
         };
         let Memory { annotations, keys } = memory;
-        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths))?;
+        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths), draws)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
-        Ok(Forced { logits, alpha: Some(seen.alpha) })
-    }
-
-    /// Reads the words with a position drawn at each step.
-    fn drawing(&self, words: &Tensor, memory: &Memory, mode: &mut Mode) -> Result<Read> {
-        let embedded = self.embed(words, mode)?;
-        let mut state = self.start(memory, mode)?;
-        let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut log_probabilities, mut entropies) = (Vec::new(), Vec::new());
-        for t in 0..words.dim(1)? {
-            let Mode::Train(rng) = mode else {
-                candle_core::bail!("hard attention: positions are drawn in training only")
-            };
-            let (attended, drawn) = hard_attention::draw(self.attend(&state, memory)?, &memory.annotations, rng)?;
-            let word = embedded.narrow(1, t, 1)?.squeeze(1)?;
-            let (next, context) = self.advance(&word, attended.context, &state)?;
-            hidden.push(next.h.clone());
-            contexts.push(context);
-            alphas.push(attended.alpha);
-            log_probabilities.push(drawn.log_probability);
-            entropies.push(drawn.entropy);
-            state = next;
-        }
-        let steps = |tensors: &[Tensor]| Tensor::stack(tensors, 1);
-        let logits = self.output(&embedded, &steps(&hidden)?, &steps(&contexts)?, mode)?;
-        let drawn = Drawn { log_probability: steps(&log_probabilities)?, entropy: steps(&entropies)? };
-        Ok(Read { forced: Forced { logits, alpha: Some(steps(&alphas)?) }, drawn: Some(drawn) })
+        let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
+        Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha) }, drawn })
     }
 }
 
@@ -271,14 +261,12 @@ impl CaptionDecoder for ShowAttendTell {
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
-        let draws = match mode {
-            Mode::Train(rng) => self.config.attention == Attention::Hard && !rng.chance(self.config.soft_share),
-            Mode::Eval => return Ok(Read { forced: self.teacher_forced(words, lengths, memory, mode)?, drawn: None }),
+        let Mode::Train(rng) = mode else {
+            return Ok(Read { forced: self.teacher_forced(words, lengths, memory, mode)?, drawn: None });
         };
-        if draws {
-            return self.drawing(words, memory, mode);
-        }
-        Ok(Read { forced: self.softly(words, lengths, memory, mode)?, drawn: None })
+        let draws = (self.config.attention == Attention::Hard && !rng.chance(self.config.soft_share))
+            .then(|| (0..words.elem_count()).map(|_| rng.uniform()).collect::<Vec<f32>>());
+        self.reading(words, lengths, memory, draws.as_deref(), mode)
     }
 }
 
@@ -317,7 +305,7 @@ impl Decoder for ShowAttendTell {
 
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
         match self.config.attention {
-            Attention::Soft => self.softly(words, lengths, memory, mode),
+            Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
             Attention::Hard => stepwise(self, words, lengths, memory, mode),
         }
     }

@@ -8,11 +8,12 @@ use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_po
 use crate::recipe::BatchConfig;
 use crate::scheduled_sampling::{ScheduledSampling, replaced};
 use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
+use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::words::{END, PAD};
-use candlewick_parameters::{Mode, Parameters};
+use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoding::{Decoder as _, GenerationConfig};
 use candlewick_training::{Loss, Scores, Task};
 use std::path::Path;
@@ -43,7 +44,9 @@ pub struct TaskSettings {
     pub scheduled_sampling: Option<ScheduledSampling>,
     /// Where given, captions are drawn and judged instead of those of people being learned.
     pub self_critical: Option<SelfCritical>,
-    /// What the order of the batches is drawn from.
+    /// The views that training pictures are seen through.
+    pub views: Vec<View>,
+    /// What the order of the batches, and the views, are drawn from.
     pub seed: u64,
     /// Whether the encoder's batch norm takes the batch's statistics: true for an encoder trained from scratch.
     pub train_statistics: bool,
@@ -213,13 +216,18 @@ impl Task for CaptioningTask {
         // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
         // takes the batch's statistics gets batches of any lengths.
         let order = self.captions.order(self.grouping, !self.settings.train_statistics, self.settings.seed, epoch);
-        let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).collect();
+        let jobs: Vec<(usize, Vec<usize>)> = order.into_iter().enumerate().skip(skip).collect();
+        let (views, seed) = (self.settings.views.clone(), self.settings.seed);
         let (set, captions, grouping) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.grouping);
         let own_words = self.settings.scheduled_sampling.as_ref().map_or(0.0, |schedule| schedule.probability(epoch));
         let reading = if self.reward.is_some() { Reading::Drawn } else { Reading::Told { own_words } };
         let config = LoaderConfig { workers: self.settings.batches.workers, ..LoaderConfig::default() };
-        let loader =
-            Loader::new(jobs, config, move |rows: Vec<usize>| captions.batch(&set.pictures, grouping, &rows, reading));
+        let first = epoch * self.batches_per_epoch();
+        let loader = Loader::new(jobs, config, move |(at, rows): (usize, Vec<usize>)| {
+            let mut rng = Rng::derive(seed, "views", (first + at) as u64);
+            let mut input = |of: &[usize]| set.pictures.input_through(of, &mut || View::drawn(&views, &mut rng));
+            captions.batch(&mut input, grouping, &rows, reading)
+        });
         Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
     }
 
@@ -258,6 +266,7 @@ impl Task for CaptioningTask {
             "loss": self.settings.loss,
             "scheduled_sampling": self.settings.scheduled_sampling,
             "self_critical": self.settings.self_critical,
+            "views": self.settings.views,
             "seed": self.settings.seed,
         })
     }

@@ -160,7 +160,7 @@ fn attention() {
                 v: &x[10],
                 gate: Some((&x[11], &x[12])),
             };
-            let found = attentive_lstm(&x[0], &x[1], &x[2], (&x[3], &x[4]), weights, Some(&LENGTHS))?;
+            let found = attentive_lstm(&x[0], &x[1], &x[2], (&x[3], &x[4]), weights, Some(&LENGTHS), None)?;
             joined(&[&found.hidden, &found.context, &found.alpha])
         });
     }

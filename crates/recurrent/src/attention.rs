@@ -8,7 +8,7 @@ use candle_core::{Module, Result, Tensor};
 use candlewick_kernels::attend;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
-/// e_p = v · tanh(W_a a_p + W_h h + b), α = softmax(e), context = Σ_p α_p a_p.
+/// e_p = v · tanh(W_a a_p + W_h h + b), α = softmax(e / τ), context = Σ_p α_p a_p.
 ///
 /// The layers `encoder_att` (W_a), `decoder_att` (W_h) and `full_att` (v) each have a bias. That of `full_att` is added to
 /// every e and cannot change α, so its gradient is 0: it is kept for checkpoints and not optimised.
@@ -17,6 +17,7 @@ pub struct AdditiveAttention {
     encoder_att: Linear,
     decoder_att: Linear,
     v: Tensor,
+    temperature: f64,
 }
 
 /// What a look at the annotations gave.
@@ -39,7 +40,7 @@ impl AdditiveAttention {
         let full_att = vb.pp("full_att");
         let weight = full_att.parameter((1, attention_size), "weight", Initial::fan_in(attention_size))?;
         full_att.buffer(1, "bias", Initial::fan_in(attention_size))?;
-        Ok(Self { encoder_att, decoder_att, v: weight.squeeze(0)? })
+        Ok(Self { encoder_att, decoder_att, v: weight.squeeze(0)?, temperature: 1.0 })
     }
 
     /// The projected annotations W_a a + b_a: (N, P, C) to (N, P, A), once for a picture.
@@ -55,9 +56,17 @@ impl AdditiveAttention {
         &self.decoder_att
     }
 
-    /// v (A).
-    pub fn v(&self) -> &Tensor {
-        &self.v
+    /// The same attention with the temperature τ, 1 where nothing is said; below 1 α is keener.
+    pub fn with_temperature(self, temperature: f64) -> Self {
+        Self { temperature, ..self }
+    }
+
+    /// v / τ (A).
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
+    pub fn v(&self) -> Result<Tensor> {
+        if self.temperature == 1.0 { Ok(self.v.clone()) } else { &self.v / self.temperature }
     }
 
     /// Attends from the states `hidden` (N, H) to the annotations (N, P, C), whose [`Self::keys`] are `keys` (N, P, A).
@@ -65,7 +74,7 @@ impl AdditiveAttention {
     /// # Errors
     /// When shapes do not fit together.
     pub fn attend(&self, keys: &Tensor, hidden: &Tensor, annotations: &Tensor) -> Result<Attended> {
-        let (context, alpha) = attend::additive(keys, &self.decoder_att.forward(hidden)?, &self.v, annotations)?;
+        let (context, alpha) = attend::additive(keys, &self.decoder_att.forward(hidden)?, &self.v()?, annotations)?;
         Ok(Attended { context, alpha })
     }
 }

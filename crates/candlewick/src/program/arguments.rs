@@ -218,6 +218,9 @@ pub struct CompareArguments {
     /// Recipes, which are trained into runs/NAME or gone on with there, and model folders or runs, which are taken as they are.
     #[arg(required = true, value_name = "RECIPE|DIR")]
     pub captioners: Vec<PathBuf>,
+    /// Change a setting of every recipe, for instance training.epochs=3; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set_recipes: Vec<String>,
     /// What is captioned.
     #[command(flatten)]
     pub set: SetArguments,

@@ -48,7 +48,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
 
 /// Trains a recipe into `runs/NAME`, or goes on there; a run that has come to its end is taken as it is.
 fn trained(path: &Path, arguments: &CompareArguments, device: &Device) -> Result<PathBuf, Failure> {
-    let Recipe::Captioning(mut recipe) = recipe::read(Some(path), &[])? else {
+    let Recipe::Captioning(mut recipe) = recipe::read(Some(path), &arguments.set_recipes)? else {
         let fault = "not a captioning recipe; captioners are compared with captioners";
         return Err(Failure::Work(format!("{}: {fault}", path.display())));
     };

@@ -186,8 +186,11 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let d_looked = unsafe { d_looked.read(sorted * c, c) };
             let alpha = &alpha[at * p..][..p];
             let mut d_energies: Vec<f32> = d_alpha[at * p..][..p].to_vec();
-            let annotations = given.annotations[row * p * c..].chunks_exact(c);
-            d_energies.iter_mut().zip(annotations).for_each(|(d, annotation)| *d += dot(d_looked, annotation));
+            let chosen = operation.chosen(at, alpha);
+            if chosen.is_none() {
+                let annotations = given.annotations[row * p * c..].chunks_exact(c);
+                d_energies.iter_mut().zip(annotations).for_each(|(d, annotation)| *d += dot(d_looked, annotation));
+            }
             let mean = dot(alpha, &d_energies);
             d_energies.iter_mut().zip(alpha).for_each(|(d, alpha)| *d = alpha * (*d - mean));
             let query = &saved.query[at * a..][..a];
@@ -203,7 +206,14 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
                 query_rounded.write(sorted, 0, d_query);
                 if call.wanted[2] {
                     let d_annotations = d_annotations.write(row * p * c, p * c).chunks_exact_mut(c);
-                    d_annotations.zip(alpha).for_each(|(into, &alpha)| rows::add_scaled(d_looked, alpha, into));
+                    match chosen {
+                        Some(position) => {
+                            d_annotations.skip(position).take(1).for_each(|into| rows::add_scaled(d_looked, 1.0, into));
+                        }
+                        None => {
+                            d_annotations.zip(alpha).for_each(|(into, &alpha)| rows::add_scaled(d_looked, alpha, into));
+                        }
+                    }
                 }
             }
         };

@@ -3,7 +3,7 @@
 //! Each step has three phases: the products with h (query, gate and the LSTM's own, a panel of columns a chunk), the look at
 //! the annotations (a row a chunk), and the product with ẑ and the LSTM's gates (a block of hidden units a chunk).
 
-use super::{NAME, Sizes, backward};
+use super::{NAME, Sizes, backward, position};
 use crate::attend::rows;
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::bf16::{self, Kept};
@@ -19,6 +19,8 @@ use rayon::prelude::*;
 pub struct Attentive {
     pub sizes: Sizes,
     pub steps: Steps,
+    /// A number for each of the N·T steps, which chooses the position that it looks at; a step looks at all without them.
+    pub draws: Option<Vec<f32>>,
 }
 
 /// What the steps leave for the backward pass, a row of each (N·T, ·) for each row and step.
@@ -166,8 +168,14 @@ impl Attentive {
                 }
                 rows::weights(&given.keys[row * p * a..][..p * a], query, given.v, alpha);
                 let looked = unsafe { looked.write(at * c, c) };
-                looked.fill(0.0);
-                rows::mean(&given.annotations[row * p * c..][..p * c], alpha, looked);
+                let annotations = &given.annotations[row * p * c..][..p * c];
+                match self.chosen(at, alpha) {
+                    Some(position) => looked.copy_from_slice(&annotations[position * c..][..c]),
+                    None => {
+                        looked.fill(0.0);
+                        rows::mean(annotations, alpha, looked);
+                    }
+                }
                 let context = unsafe { context.write(at * c, c) };
                 match given.gate {
                     None => context.copy_from_slice(looked),
@@ -226,6 +234,11 @@ impl Attentive {
             team::run(rayon::current_num_threads(), 3 * active.len(), chunks, work);
         }
         (outputs, saved)
+    }
+
+    /// The position that the step at `at` of the N·T looks at, where it looks at one.
+    pub fn chosen(&self, at: usize, alpha: &[f32]) -> Option<usize> {
+        self.draws.as_ref().map(|draws| position(alpha, draws[at]))
     }
 
     /// The words' part of the LSTM's input, bias included, for all steps: (N·T, 4H).

@@ -8,6 +8,9 @@
 //! h_t, c_t = LSTM([x_t; ẑ_t], h_{t−1}, c_{t−1})
 //! ```
 //!
+//! With hard attention z_t = a_s for one position s that is drawn from α_t instead; as a draw has no gradient, α then has only
+//! that of the loss which looks at α itself.
+//!
 //! Xu et al. 2015, "Show, attend and tell". [`attentive_lstm`] runs its own CPU kernels for f32 on the CPU: one team of
 //! threads goes through all steps, weights are packed once, rows that have ended cost nothing, and the weights'
 //! gradients are one product each for all steps. On every other device and type it runs step by step with
@@ -22,7 +25,7 @@ mod reference;
 
 use crate::node::{apply, on_cpu_f32};
 use crate::recurrence::steps::Steps;
-use candle_core::{Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 /// The parameters of [`attentive_lstm`], as PyTorch keeps them: (out, in).
 #[derive(Clone, Copy)]
@@ -50,6 +53,8 @@ pub struct Sequence {
     pub context: Tensor,
     /// α of each step (N, T, P).
     pub alpha: Tensor,
+    /// The position s that each step looked at (N, T) of u32, where positions were drawn.
+    pub positions: Option<Tensor>,
 }
 
 /// The sequence of the formulas above.
@@ -57,8 +62,11 @@ pub struct Sequence {
 /// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. Row n has `lengths[n]` steps (all
 /// T without `lengths`); beyond them the outputs are 0. The gradient of annotations that want none is not computed.
 ///
+/// With `draws`, N·T numbers uniform in [0, 1), step t of row n looks at one position: the first s at which
+/// α_t0 + … + α_ts exceeds its number.
+///
 /// # Errors
-/// When shapes do not fit together, there is no position to look at, or a length exceeds T.
+/// When shapes do not fit together, there is no position to look at, a length exceeds T, or there are not N·T draws.
 pub fn attentive_lstm(
     xs: &Tensor,
     keys: &Tensor,
@@ -66,8 +74,12 @@ pub fn attentive_lstm(
     state: (&Tensor, &Tensor),
     weights: Weights,
     lengths: Option<&[usize]>,
+    draws: Option<&[f32]>,
 ) -> Result<Sequence> {
     let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
+    if let Some(draws) = draws.filter(|draws| draws.len() != sizes.n * sizes.t) {
+        candle_core::bail!("{NAME}: {} draws, wanted one for each of {} × {} steps", draws.len(), sizes.n, sizes.t)
+    }
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
     let mut inputs = vec![
         xs,
@@ -84,13 +96,33 @@ pub fn attentive_lstm(
     ];
     inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
     if !on_cpu_f32(&inputs) {
-        return reference::attentive_lstm(xs, keys, annotations, state, weights, &steps);
+        return reference::attentive_lstm(xs, keys, annotations, state, weights, (&steps, draws));
     }
-    let outputs = apply(cpu::Attentive { sizes, steps }, &inputs)?;
-    match <[Tensor; 3]>::try_from(outputs) {
-        Ok([hidden, context, alpha]) => Ok(Sequence { hidden, context, alpha }),
-        Err(_) => candle_core::bail!("{NAME}: an output is missing"),
-    }
+    let outputs = apply(cpu::Attentive { sizes, steps, draws: draws.map(<[f32]>::to_vec) }, &inputs)?;
+    let Ok([hidden, context, alpha]) = <[Tensor; 3]>::try_from(outputs) else {
+        candle_core::bail!("{NAME}: an output is missing")
+    };
+    let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
+    Ok(Sequence { hidden, context, alpha, positions })
+}
+
+/// The position that each row's number chooses from its weights: (…, P) → (…) of u32.
+fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
+    let (shape, p) = (&alpha.dims()[..alpha.rank() - 1], alpha.dim(D::Minus1)?);
+    let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?.to_vec2::<f32>()?;
+    let chosen = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
+    Tensor::from_vec(chosen, shape, alpha.device())
+}
+
+/// The first position at which the weights, added up from the first on, exceed the number.
+fn position(alpha: &[f32], draw: f32) -> usize {
+    let mut sum = 0.0;
+    let found = alpha.iter().position(|weight| {
+        sum += weight;
+        draw < sum
+    });
+    // All weights together may come out a little below 1.
+    found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
 }
 
 const NAME: &str = "attentive lstm";

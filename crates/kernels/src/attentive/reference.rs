@@ -1,6 +1,6 @@
 //! The attentive LSTM step by step, on any device and in any type of float; its gradient is candle's.
 
-use super::{Sequence, Weights};
+use super::{Sequence, Weights, positions};
 use crate::activation::sigmoid;
 use crate::recurrence::steps::{Steps, in_place};
 use crate::{attend, recurrence};
@@ -13,7 +13,7 @@ pub fn attentive_lstm(
     annotations: &Tensor,
     (h, c): (&Tensor, &Tensor),
     weights: Weights,
-    given: &Steps,
+    (given, draws): (&Steps, Option<&[f32]>),
 ) -> Result<Sequence> {
     let (e, (n, p, c_size)) = (xs.dim(2)?, annotations.dims3()?);
     let linear =
@@ -21,9 +21,14 @@ pub fn attentive_lstm(
     let (of_words, of_context) = (weights.input.narrow(1, 0, e)?, weights.input.narrow(1, e, c_size)?);
     let (mut h, mut c) = (h.clone(), c.clone());
     let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
+    let total = xs.dim(1)?;
     for t in given.order() {
         let query = linear(&h, weights.query)?;
         let (mut context, alpha) = attend::additive(keys, &query, weights.v, annotations)?;
+        if let Some(draws) = draws {
+            let draws: Vec<f32> = draws.iter().skip(t).step_by(total).copied().collect();
+            context = at(annotations, &positions(&alpha, &draws)?)?;
+        }
         if let Some(gate) = weights.gate {
             context = (context * sigmoid(&linear(&h, gate)?)?)?;
         }
@@ -38,5 +43,14 @@ pub fn attentive_lstm(
     let place = |values: &[Tensor], width: usize| {
         in_place(given, given.order(), values, &Tensor::zeros((n, width), xs.dtype(), xs.device())?)
     };
-    Ok(Sequence { hidden: place(&hidden, h.dim(1)?)?, context: place(&contexts, c_size)?, alpha: place(&alphas, p)? })
+    let (hidden, context, alpha) = (place(&hidden, h.dim(1)?)?, place(&contexts, c_size)?, place(&alphas, p)?);
+    let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
+    Ok(Sequence { hidden, context, alpha, positions })
+}
+
+/// Row n of (N, C) is position `positions[n]` of the annotations (N, P, C).
+fn at(annotations: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    let (n, p, c) = annotations.dims3()?;
+    let first = Tensor::arange_step(0, (n * p) as u32, p as u32, annotations.device())?;
+    annotations.reshape((n * p, c))?.index_select(&(first + positions)?, 0)
 }

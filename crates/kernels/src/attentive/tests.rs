@@ -44,8 +44,17 @@ fn weights<'a>(inputs: &[&'a Tensor]) -> Weights<'a> {
 }
 
 fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
+    looking(inputs, lengths, None)
+}
+
+fn looking(inputs: &[&Tensor], lengths: &[usize], draws: Option<&[f32]>) -> Sequence {
     let state = (inputs[3], inputs[4]);
-    attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(inputs), Some(lengths)).unwrap()
+    attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(inputs), Some(lengths), draws).unwrap()
+}
+
+/// Numbers in [0, 1).
+fn draws(seed: u64, count: usize) -> Vec<f32> {
+    numbers(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
 }
 
 /// The outputs, and the gradients of a loss that looks at all of them.
@@ -54,7 +63,7 @@ fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
         let weights = Tensor::from_vec(numbers(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
         (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
     };
-    let Sequence { hidden, context, alpha } = sequence;
+    let Sequence { hidden, context, alpha, .. } = sequence;
     let loss = ((weigh(hidden, 90) + weigh(context, 91)).unwrap() + weigh(alpha, 92)).unwrap();
     let store = loss.backward().unwrap();
     let gradient = |var: &Var| store.get(var.as_tensor()).cloned().unwrap_or(var.zeros_like().unwrap());
@@ -82,19 +91,24 @@ proptest! {
     #[test]
     fn the_cpu_kernels_equal_the_reference(
         lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
-        a in 1usize..40, h in 1usize..70, gate: bool, beyond in 0usize..3, seed in 0u64..1000,
+        a in 1usize..40, h in 1usize..70, gate: bool, hard: bool, beyond in 0usize..3, seed in 0u64..1000,
     ) {
         let t = lengths.iter().copied().max().unwrap() + beyond;
         let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let fast = outcome(&variables, &run(&inputs, &lengths));
+        let draws = hard.then(|| draws(seed + 50, lengths.len() * t));
+        let draws = draws.as_deref();
+        let drawn = looking(&inputs, &lengths, draws);
+        let fast = outcome(&variables, &drawn);
         // In f64, so that its own rounding, which such weights multiply, does not count.
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
         let variables: Vec<Var> = variables.iter().map(wide).collect();
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let state = (inputs[3], inputs[4]);
         let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
-        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), &steps).unwrap();
+        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), (&steps, draws)).unwrap();
+        let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
+        prop_assert_eq!(positions(&drawn), positions(&plain));
         assert_close(&fast, &outcome(&variables, &plain), 1e-5);
     }
 }
@@ -107,7 +121,7 @@ fn gradients_meet_finite_differences() {
     let found = outcome(&variables, &run(&inputs, &[3, 2]));
     let loss = |inputs: &[Tensor]| {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
-        let Sequence { hidden, context, alpha } = run(&inputs, &[3, 2]);
+        let Sequence { hidden, context, alpha, .. } = run(&inputs, &[3, 2]);
         let weigh = |tensor: &Tensor, seed| -> f64 {
             flat(tensor).iter().zip(numbers(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
         };
@@ -168,10 +182,21 @@ fn wrong_shapes_and_lengths_are_named() {
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let given = weights(&inputs);
     let call = |weights, lengths: &[usize]| {
-        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths))
+        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths), None)
             .unwrap_err()
             .to_string()
     };
     assert!(call(Weights { v: inputs[7], ..given }, &[3, 3]).contains("v has shape [8], wanted [2]"));
     assert!(call(given, &[4, 3]).contains("row 0 has length 4, but there are only 3 steps"));
+    let drawn = attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), given, None, Some(&[0.5; 5]));
+    assert!(drawn.unwrap_err().to_string().contains("5 draws, wanted one for each of 2 × 3 steps"));
+}
+
+#[test]
+fn a_number_chooses_the_position_whose_share_it_falls_into() {
+    let alpha = [0.25f32, 0.0, 0.5, 0.25, 0.0];
+    let found = [0.0, 0.24, 0.25, 0.74, 0.76, 0.999_999].map(|draw| position(&alpha, draw));
+    assert_eq!(found, [0, 0, 2, 2, 3, 3]);
+    // Where the weights come out below the number, the last that has any.
+    assert_eq!(position(&[0.5, 0.499, 0.0], 0.9999), 1);
 }
