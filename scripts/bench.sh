@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures us against PyTorch and candle-nn on the CPU, alternating, and prints a line for each case:
+# Measures us against PyTorch, candle-nn and burn on the CPU, alternating, and prints a line for each case:
 #
 #   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language growth end
 #
@@ -16,8 +16,10 @@ for line in sys.stdin:
 cargo build -q --release -p candlewick
 candle=target/bench-candle/release/peer-candle
 cargo build -q --release --manifest-path scripts/bench/peer_candle/Cargo.toml --target-dir target/bench-candle
+burn=target/bench-burn/release/peer-burn
+cargo build -q --release --manifest-path scripts/bench/peer_burn/Cargo.toml --target-dir target/bench-burn
 venv=target/bench-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import torchvision, safetensors' 2>/dev/null ||
   "$venv/bin/pip" install -q numpy torch torchvision safetensors
-exec python3 scripts/bench/run.py "$ours" target/release/candlewick "$venv/bin/python" "$candle" target/bench.jsonl "$@"
+exec python3 scripts/bench/run.py "$ours" target/release/candlewick "$venv/bin/python" "$candle" "$burn" target/bench.jsonl "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs our cases and the peers' in turn and prints the medians and the median of the pairwise ratios.
 
-    run.py OURS PROGRAM PEER_PYTHON PEER_CANDLE OUT.jsonl [GROUP…]
+    run.py OURS PROGRAM PEER_PYTHON PEER_CANDLE PEER_BURN OUT.jsonl [GROUP…]
 
 OURS is the benchmark's program, PROGRAM is candlewick itself, for the cases that are whole programs (group `end`).
 """
@@ -82,9 +82,11 @@ def output(command):
 
 
 def main():
-    ours, program, python, candle, out, *groups = sys.argv[1:]
+    ours, program, python, candle, burn, out, *groups = sys.argv[1:]
     script = [python, str(pathlib.Path(__file__).with_name("peer_torch.py"))]
-    torch, of_candle = output([*script, "--version"]).strip(), output([candle, "--list"]).split()
+    torch = output([*script, "--version"]).strip()
+    # Frameworks in Rust, the cases that each has, and its name.
+    rust = [(peer, output([peer, "--list"]).split(), output([peer, "--version"]).strip()) for peer in (candle, burn)]
 
     def processes(name):
         """Ours, and each peer by its name."""
@@ -93,9 +95,8 @@ def main():
             sides.append((torch, script))
         sides += [(f"{torch} {way}", [*script, f"--{way}"]) for prefix, way in WAYS if name.startswith(prefix)]
         if MEDIUM and any("bf16" in label for label, _ in sides):
-            sides.append(("ours in bf16", [ours, "--medium"]))
-        if name in of_candle:
-            sides.append((output([candle, "--version"]).strip(), [candle]))
+            sides.insert(1, ("ours in bf16", [ours, "--medium"]))
+        sides += [(label, [peer]) for peer, known, label in rust if name in known]
         return [(label, Process([*command, name])) for label, command in sides]
 
     cases = [(*name.split("/", 1), lambda name=name: processes(name)) for name in output([ours, "--list"]).split()]
@@ -112,19 +113,24 @@ def main():
                     side.once()
             rounds = [[side.once() for _, side in sides] for _ in range(PAIRS)]
             peaks = [side.finish() for _, side in sides]
-            mine = statistics.median(times[0] for times in rounds)
-            line = f"{group + '/' + case:<42} {mine:>9.2f} ms"
-            rows = [{"group": group, "case": case, "ours_ms": mine}]
-            if len(sides) > 1:
-                rows = []
-            for peer, (label, _) in enumerate(sides[1:], 1):
-                theirs = statistics.median(times[peer] for times in rounds)
-                ratio = statistics.median(times[peer] / times[0] for times in rounds)
-                row = {"group": group, "case": case, "ours_ms": mine, "peer": label, "peer_ms": theirs, "ratio": ratio}
-                line += f"   {label} {theirs:.2f} ms, {ratio:.2f}"
+            labels = [label for label, _ in sides]
+            median = [statistics.median(times[side] for times in rounds) for side in range(len(sides))]
+            line, rows = f"{group + '/' + case:<42} {median[0]:>9.2f} ms", []
+            if len(sides) == 1:
+                rows.append({"group": group, "case": case, "ours_ms": median[0]})
+            for peer, label in enumerate(labels[1:], 1):
+                # A peer in bf16 is measured against us in bf16, where this CPU has that.
+                own = labels.index("ours in bf16") if "bf16" in label and "ours in bf16" in labels else 0
+                if own == peer:
+                    line += f"   ours in bf16 {median[peer]:.2f} ms"
+                    continue
+                ratio = statistics.median(times[peer] / times[own] for times in rounds)
+                row = {"group": group, "case": case, "ours": labels[own], "ours_ms": median[own]}
+                row |= {"peer": label, "peer_ms": median[peer], "ratio": ratio}
+                line += f"   {label} {median[peer]:.2f} ms, {ratio:.2f}"
                 if group in MEMORY:
-                    row |= {"ours_mib": peaks[0], "peer_mib": peaks[peer]}
-                    line += f", {peaks[0]:.0f} to {peaks[peer]:.0f} MiB"
+                    row |= {"ours_mib": peaks[own], "peer_mib": peaks[peer]}
+                    line += f", {peaks[own]:.0f} to {peaks[peer]:.0f} MiB"
                 rows.append(row)
             lines.writelines(json.dumps(row) + "\n" for row in rows)
             print(line, flush=True)

@@ -1,4 +1,6 @@
 use crate::{fail, succeed};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use candlewick::data::captions::Split;
 use candlewick::data::scenes::Scene;
 use candlewick::encoders::{NetworkConfig, network};
@@ -207,4 +209,79 @@ fn faults_of_the_data_are_named_and_leave_no_run() {
     train("data", "encoder.safetensors", &["train3.png", "max_share"]);
     fs::write(here.join("data/Flickr_8k.devImages.txt"), "dev0.png\nghost.png\n").unwrap();
     train("data", "encoder.safetensors", &["ghost.png"]);
+}
+
+/// Four regions of seven features of each picture, as bottom-up attention's files have them; one picture is left out.
+fn regions(here: &Path, left_out: &str) {
+    let code = |numbers: Vec<f32>| STANDARD.encode(numbers.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
+    let mut text = String::new();
+    let mut photos: Vec<_> = fs::read_dir(here.join("data/images")).unwrap().map(|entry| entry.unwrap()).collect();
+    photos.sort_by_key(|photo| photo.file_name());
+    for photo in photos {
+        let name = photo.file_name().into_string().unwrap();
+        if name == left_out {
+            continue;
+        }
+        let first: u32 = name.bytes().map(u32::from).sum();
+        let features = (0..28).map(|i| ((first + i) % 11) as f32 / 11.0).collect();
+        let boxes = (0..4).flat_map(|i| [i as f32 * 8.0, 0.0, i as f32 * 8.0 + 16.0, 32.0]).collect();
+        text += &format!("{name}\t64\t64\t4\t{}\t{}\n", code(boxes), code(features));
+    }
+    fs::write(here.join("regions.tsv"), text).unwrap();
+}
+
+#[test]
+fn captioners_are_trained_on_regions_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    regions(here, "test3.png");
+    // Long enough that it says words at all.
+    let recipe = RECIPE.replace("decoder = {", "decoder = { kind = \"top_down\",");
+    let recipe = recipe.replace("epochs = 1", "epochs = 10").replace("learning_rate = 0.001", "learning_rate = 0.02");
+    fs::write(here.join("train.toml"), recipe).unwrap();
+    let given = ["--data", "data", "--regions", "regions.tsv"];
+    succeed(here, &[&["train", "train.toml", "--quiet"][..], &given].concat());
+    assert!(here.join("runs/photos/attention/dev0/caption.svg").is_file());
+    let evaluate = ["evaluate", "--json", "--model", "runs/photos", "--split", "test"];
+    fail(here, &[&evaluate[..], &given].concat(), 1, &["test3.png", "no regions of it"]);
+    let most = ["--max-share", "0.5"];
+    let said: Value = serde_json::from_str(&succeed(here, &[&evaluate[..], &given, &most].concat())).unwrap();
+    assert_eq!(said["pictures"], 3);
+
+    // A photo that the file does not know is named, the other is captioned.
+    let caption = ["caption", "data/images/test0.png", "--model", "runs/photos", "--regions", "regions.tsv"];
+    let told = succeed(here, &[&caption[..], &["--attention", "looked", "--json"]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["words"][0]["attention"]["width"], 28);
+    assert!(here.join("looked/test0/caption.svg").is_file());
+    fail(here, &[&caption[..], &["data/images/test3.png"]].concat(), 1, &["test3.png", "no regions of it"]);
+    // Without the file the captioner has nothing to look at; weights of a network are in its way.
+    fail(here, &caption[..4], 1, &["name the file with --regions"]);
+    fail(here, &[&["train", "train.toml", "--encoder-weights", "x"][..], &given].concat(), 2, &["--encoder-weights"]);
+}
+
+#[test]
+fn training_photos_are_seen_through_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    flickr(here);
+    weights(here, "convnet", "encoder.safetensors");
+    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    let weights_of = |out: &str, changes: &[&str]| {
+        let given = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet"];
+        succeed(here, &[&given[..], &["--out", out], changes].concat());
+        let about: Value = serde_json::from_slice(&fs::read(here.join(out).join("run.json")).unwrap()).unwrap();
+        fs::read(here.join(out).join(about["last"].as_str().unwrap()).join("model.safetensors")).unwrap()
+    };
+    let views = "views={mirrored=true,parts=['whole','centre']}";
+    let (plain, seen) = (weights_of("runs/plain", &[]), weights_of("runs/seen", &["--set", views]));
+    assert_ne!(plain, seen);
+    assert_eq!(seen, weights_of("runs/again", &["--set", views]));
+    let caches = fs::read_dir(here.join("runs/features")).unwrap();
+    let kept = caches.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "f16"));
+    assert_eq!(kept.count(), 4);
+    // Scenes are drawn, and tell of left and right.
+    fail(here, &["train", "--set", "views.mirrored=true", "--quiet"], 1, &["views: scenes"]);
+    fail(here, &["train", "train.toml", "--data", "data", "--set", "views.share=2.0", "--quiet"], 1, &["views: "]);
 }

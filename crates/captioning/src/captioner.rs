@@ -1,8 +1,9 @@
 //! From a picture to its caption.
 
 use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
-use crate::decoder::{AnyDecoder, CaptionDecoder as _, DecoderConfig};
+use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
 use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
+use crate::regions::FromFile;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
@@ -10,7 +11,7 @@ use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
 use candlewick_kernels::together;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -238,6 +239,15 @@ impl Captioner {
         self.annotations(&images, &mut Mode::Eval)
     }
 
+    /// The annotations of the pictures' mirror images, each at the place where its content is in the picture itself.
+    pub(crate) fn look_mirrored(&self, pictures: &[RgbImage]) -> Result<(Tensor, (usize, usize))> {
+        let mirrored: Vec<RgbImage> = pictures.par_iter().map(imageops::flip_horizontal).collect();
+        let (annotations, (height, width)) = self.look(&mirrored)?;
+        let (n, p, c) = annotations.dims3()?;
+        let map = annotations.reshape((n, height, width, c))?;
+        Ok((map.flip(&[2])?.reshape((n, p, c))?, (height, width)))
+    }
+
     /// Whether the other's pictures have the same annotations: one frozen encoder from one file, given the same images.
     pub(crate) fn sees_like(&self, other: &Self) -> bool {
         let (mine, others) = (&self.config.encoder, &other.config.encoder);
@@ -254,9 +264,19 @@ impl Captioner {
         (height, width): (usize, usize),
         generation: &GenerationConfig,
     ) -> Result<Vec<Vec<Caption>>> {
-        let memory = self.decoder.memory(&annotations.to_device(&self.device)?, &mut Mode::Eval)?;
+        let memory = self.memory(annotations)?;
         let found = generate(&self.decoder, &memory, annotations.dim(0)?, &self.said(generation))?;
         self.tell(found, (height, width))
+    }
+
+    /// What the decoder keeps of annotations (N, P, C).
+    pub(crate) fn memory(&self, annotations: &Tensor) -> Result<AnyMemory> {
+        let (found, wanted) = (annotations.dim(2)?, self.config.annotation_size);
+        if found != wanted {
+            let fault = format!("annotations have {found} features; the captioner was trained on {wanted}");
+            return Err(Error::Config(fault));
+        }
+        Ok(self.decoder.memory(&annotations.to_device(&self.device)?, &mut Mode::Eval)?)
     }
 
     /// The settings without the words that a caption never says.
@@ -366,6 +386,9 @@ fn build_encoder(
     parameters: &Parameters,
     device: &Device,
 ) -> Result<Box<dyn Encoder + Send + Sync>> {
+    if let Some(channels) = config.regions {
+        return Ok(Box::new(FromFile::new(channels)));
+    }
     let Some(file) = file else {
         return Ok(network(&config.network, &config.config, parameters.builder(device).pp(ENCODER))?);
     };

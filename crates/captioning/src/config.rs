@@ -43,6 +43,9 @@ pub struct EncoderConfig {
     pub config: NetworkConfig,
     /// The pretrained weights of a frozen encoder, which are not in the model's own file.
     pub weights: Option<WeightsFile>,
+    /// C, where annotations are regions from a file, of C features each, and no network sees the pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<usize>,
 }
 
 fn is_default(config: &NetworkConfig) -> bool {
@@ -57,6 +60,7 @@ impl Default for EncoderConfig {
             coordinates: false,
             config: NetworkConfig::default(),
             weights: None,
+            regions: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Captioned pictures, wherever they come from: drawn scenes, photo files, or annotations that were computed before.
 
 use crate::captioner::{AttentionMap, Caption};
+use crate::regions::RegionSet;
 use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -34,6 +35,8 @@ pub enum Pictures {
     Photos(Vec<PathBuf>, Preprocessing),
     /// What a frozen encoder saw in photos.
     Features(Features),
+    /// What an object detector saw in photos.
+    Regions(RegionSet),
 }
 
 /// Annotations of photos on disk.
@@ -46,8 +49,6 @@ pub struct Features {
     pub caches: Vec<(View, Arc<FeatureCache>)>,
     /// Rows and columns of the encoder's map.
     pub map_shape: (usize, usize),
-    /// What was done to the photos.
-    pub preprocessing: Preprocessing,
 }
 
 /// What an encoder or a decoder is given, on the CPU.
@@ -65,6 +66,7 @@ impl Pictures {
             Self::Scenes(scenes, _) => scenes.len(),
             Self::Photos(paths, _) => paths.len(),
             Self::Features(features) => features.hashes.len(),
+            Self::Regions(regions) => regions.paths.len(),
         }
     }
 
@@ -87,11 +89,12 @@ impl Pictures {
     /// When a photo cannot be read or decoded, or annotations of a view are not there; the message names it.
     pub fn input_through(&self, rows: &[usize], view: &mut dyn FnMut() -> View) -> Result<Input> {
         let views: Vec<View> = rows.iter().map(|_| view()).collect();
-        if let Self::Features(features) = self {
-            return Ok(Input::Annotations(features.batch(rows, &views)?));
-        }
-        let image =
-            |(&row, view): (&usize, &View)| Ok(self.preprocessing().apply(&view.of(self.photo(row)?), &Device::Cpu)?);
+        let preprocessing = match self {
+            Self::Features(features) => return Ok(Input::Annotations(features.batch(rows, &views)?)),
+            Self::Regions(regions) => return Ok(Input::Annotations(regions.annotations(rows)?)),
+            Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
+        };
+        let image = |(&row, view): (&usize, &View)| Ok(preprocessing.apply(&view.of(self.photo(row)?), &Device::Cpu)?);
         let images: Vec<Tensor> = rows.iter().zip(&views).map(image).collect::<Result<_>>()?;
         Ok(Input::Images(Tensor::stack(&images, 0)?))
     }
@@ -105,6 +108,7 @@ impl Pictures {
             Self::Scenes(scenes, _) => scenes[row].1.clone(),
             Self::Photos(paths, _) => picture::decode(&paths[row], &Limits::default())?,
             Self::Features(features) => picture::decode(&features.paths[row], &Limits::default())?,
+            Self::Regions(regions) => picture::decode(&regions.paths[row], &Limits::default())?,
         })
     }
 
@@ -112,14 +116,8 @@ impl Pictures {
     pub(crate) fn map_shape(&self) -> (usize, usize) {
         match self {
             Self::Features(features) => features.map_shape,
+            Self::Regions(regions) => (1, regions.regions.shape().0),
             _ => (0, 0),
-        }
-    }
-
-    fn preprocessing(&self) -> &Preprocessing {
-        match self {
-            Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
-            Self::Features(features) => &features.preprocessing,
         }
     }
 }
@@ -214,6 +212,11 @@ impl Set {
                 paths: filtered(features.paths, &keep),
                 hashes: filtered(features.hashes, &keep),
                 ..features
+            }),
+            Pictures::Regions(regions) => Pictures::Regions(RegionSet {
+                paths: filtered(regions.paths, &keep),
+                ids: filtered(regions.ids, &keep),
+                ..regions
             }),
         };
         self

@@ -1,12 +1,11 @@
 //! Captioners that tell as one.
 
 use crate::captioner::{Caption, Captioner};
-use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _};
+use crate::decoder::{AnyDecoder, AnyMemory};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
-use candlewick_parameters::Mode;
 use candlewick_recurrent::decoding::{self, GenerationConfig, generate};
 use image::RgbImage;
 
@@ -17,6 +16,17 @@ pub trait Describe {
     /// # Errors
     /// When a picture is too small, preprocessing leaves the pictures at different sizes, or a setting makes no sense.
     fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
+
+    /// The same of annotations (N, P, C) of maps with `height` × `width` = P positions, wherever they come from.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or a setting makes no sense.
+    fn n_best_of(
+        &self,
+        annotations: &Tensor,
+        shape: (usize, usize),
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>>;
 
     /// How the model's own folder says that captions are generated.
     fn generation(&self) -> &GenerationConfig;
@@ -31,6 +41,15 @@ pub trait Describe {
 impl Describe for Captioner {
     fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
         Captioner::n_best(self, pictures, generation)
+    }
+
+    fn n_best_of(
+        &self,
+        annotations: &Tensor,
+        shape: (usize, usize),
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
+        self.describe(annotations, shape, generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -49,10 +68,11 @@ impl Describe for Captioner {
 /// M captioners whose probabilities of each next word are averaged: p(y) = 1/M Σ_m p_m(y).
 ///
 /// They may have different encoders and decoders, but must know the same words. Attention maps are averaged where all have maps of
-/// one shape; settings of decoding are the first one's.
+/// one shape; settings of decoding are the first one's. [`Ensemble::mirrored`] lets even one captioner look twice.
 pub struct Ensemble {
     first: Captioner,
     others: Vec<Captioner>,
+    mirrored: bool,
 }
 
 impl Ensemble {
@@ -68,11 +88,28 @@ impl Ensemble {
             let fault = "the captioners of an ensemble know different words; take models that were trained on one set of captions";
             return Err(Error::Config(fault.into()));
         }
-        Ok(Self { first, others })
+        Ok(Self { first, others, mirrored: false })
+    }
+
+    /// The same captioners, each of which looks at every picture twice, as it is and mirrored.
+    pub fn mirrored(self) -> Self {
+        Self { mirrored: true, ..self }
     }
 
     fn members(&self) -> impl Iterator<Item = &Captioner> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// What these decoders tell as one of their memories of `count` pictures.
+    fn told(
+        &self,
+        decoders: Vec<AnyDecoder>,
+        memories: &Vec<AnyMemory>,
+        (count, shape): (usize, (usize, usize)),
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
+        let together = decoding::Ensemble::new(decoders)?;
+        self.first.tell(generate(&together, memories, count, &self.first.said(generation))?, shape)
     }
 }
 
@@ -82,22 +119,36 @@ impl Describe for Ensemble {
             return Ok(Vec::new());
         }
         let mut seen: Vec<(&Captioner, Tensor, (usize, usize))> = Vec::new();
-        let mut memories: Vec<AnyMemory> = Vec::new();
-        for member in self.members() {
-            // Members that share an encoder look at the pictures once.
-            let known = seen.iter().find(|(other, ..)| other.sees_like(member));
-            let (annotations, shape) = match known {
-                Some((_, annotations, shape)) => (annotations.clone(), *shape),
-                None => member.look(pictures)?,
-            };
-            memories.push(member.decoder.memory(&annotations, &mut Mode::Eval)?);
-            seen.push((member, annotations, shape));
+        let (mut decoders, mut memories): (Vec<AnyDecoder>, Vec<AnyMemory>) = (Vec::new(), Vec::new());
+        for mirrored in [false, true].into_iter().take(if self.mirrored { 2 } else { 1 }) {
+            let before = seen.len();
+            for member in self.members() {
+                // Members that share an encoder look at the pictures once.
+                let known = seen[before..].iter().find(|(other, ..)| other.sees_like(member));
+                let (annotations, shape) = match known {
+                    Some((_, annotations, shape)) => (annotations.clone(), *shape),
+                    None if mirrored => member.look_mirrored(pictures)?,
+                    None => member.look(pictures)?,
+                };
+                memories.push(member.memory(&annotations)?);
+                decoders.push(member.decoder.clone());
+                seen.push((member, annotations, shape));
+            }
         }
-        let decoders: Vec<AnyDecoder> = self.members().map(|member| member.decoder.clone()).collect();
-        let together = decoding::Ensemble::new(decoders)?;
-        let found = generate(&together, &memories, pictures.len(), &self.first.said(generation))?;
         let shape = seen.first().map_or((0, 0), |(_, _, shape)| *shape);
-        self.first.tell(found, shape)
+        self.told(decoders, &memories, (pictures.len(), shape), generation)
+    }
+
+    fn n_best_of(
+        &self,
+        annotations: &Tensor,
+        shape: (usize, usize),
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
+        let memory = |member: &Captioner| member.memory(annotations);
+        let memories = self.members().map(memory).collect::<Result<Vec<_>>>()?;
+        let decoders = self.members().map(|member| member.decoder.clone()).collect();
+        self.told(decoders, &memories, (annotations.dim(0)?, shape), generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -110,5 +161,61 @@ impl Describe for Ensemble {
 
     fn tokenizer(&self) -> &WordTokenizer {
         self.first.tokenizer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::captioner::FreshCaptioner;
+    use crate::config::EncoderConfig;
+    use candle_core::Device;
+    use candlewick_data::captions::Split;
+    use candlewick_data::scenes::Scene;
+    use image::imageops;
+
+    fn captioner() -> Captioner {
+        let settings = FreshCaptioner {
+            encoder: EncoderConfig { network: "convnet".into(), ..EncoderConfig::default() },
+            preprocessing: Preprocessing { size: None, crop: Some((64, 64)), ..Preprocessing::imagenet() },
+            seed: 3,
+            ..FreshCaptioner::default()
+        };
+        let tokenizer = WordTokenizer::train(["a word and another one"], 1).unwrap();
+        Captioner::fresh(settings, tokenizer, None, &Device::Cpu).unwrap()
+    }
+
+    fn picture() -> RgbImage {
+        imageops::crop_imm(&Scene::generate(1, 0, Split::Dev).draw(), 0, 0, 64, 64).to_image()
+    }
+
+    #[test]
+    fn a_mirrored_look_has_each_annotation_at_its_own_place() {
+        let (captioner, picture) = (captioner(), picture());
+        let (seen, (height, width)) = captioner.look(std::slice::from_ref(&picture)).unwrap();
+        let (mirrored, _) = captioner.look_mirrored(&[imageops::flip_horizontal(&picture)]).unwrap();
+        let rows = |tensor: &Tensor| tensor.get(0).unwrap().to_vec2::<f32>().unwrap();
+        let (seen, mirrored) = (rows(&seen), rows(&mirrored));
+        assert!(width > 1);
+        for (p, annotation) in seen.iter().enumerate() {
+            let (y, x) = (p / width, p % width);
+            assert_eq!(*annotation, mirrored[y * width + width - 1 - x], "{height} × {width}: {y}, {x}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_is_its_own_mirror_image_is_told_alike() {
+        let mut picture = picture();
+        let half = imageops::crop_imm(&picture, 0, 0, 32, 64).to_image();
+        imageops::replace(&mut picture, &imageops::flip_horizontal(&half), 32, 0);
+        let generation = GenerationConfig::beam(3);
+        let told = |ensemble: &dyn Describe, picture: &RgbImage| {
+            ensemble.n_best(std::slice::from_ref(picture), &generation).unwrap()[0][0].clone()
+        };
+        let once = told(&captioner(), &picture);
+        let twice = told(&Ensemble::new(vec![captioner()]).unwrap().mirrored(), &picture);
+        assert_eq!(once.text, twice.text);
+        assert!((once.score - twice.score).abs() < 1e-5);
     }
 }

@@ -1,7 +1,7 @@
 //! Decoding a split and scoring it as the COCO scorer does.
 
 use crate::captioner::{Caption, Captioner};
-use crate::dataset::{Input, Set};
+use crate::dataset::{Input, Pictures, Set};
 use crate::ensemble::Describe;
 use crate::{Error, Result};
 use candlewick_metrics::coco;
@@ -44,8 +44,15 @@ pub fn evaluate(
     let rows: Vec<usize> = (0..set.pictures.len()).collect();
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
-        let pictures: Vec<RgbImage> = rows.par_iter().map(|&row| set.pictures.photo(row)).collect::<Result<_>>()?;
-        let found = captioner.n_best(&pictures, generation)?;
+        let found = match &set.pictures {
+            Pictures::Regions(regions) => {
+                captioner.n_best_of(&regions.annotations(rows)?, set.pictures.map_shape(), generation)?
+            }
+            pictures => {
+                let photos: Vec<RgbImage> = rows.par_iter().map(|&row| pictures.photo(row)).collect::<Result<_>>()?;
+                captioner.n_best(&photos, generation)?
+            }
+        };
         captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));
         progress(captions.len());
     }

@@ -55,7 +55,6 @@ pub(crate) fn cached(
             hashes: (0..own.len()).map(|row| known(row).unwrap_or_else(|| PhotoHash::of(b""))).collect(),
             caches: caches.clone(),
             map_shape,
-            preprocessing: captioner.preprocessing.clone(),
         };
         Set { pictures: Pictures::Features(features), ..set }.retain(|row| known(row).is_some())
     }))

@@ -21,7 +21,7 @@ pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad:
     let settings =
         CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
-    let loss = CaptionLoss { total: words.clone(), words, attention: None, positions: None };
+    let loss = CaptionLoss::of_words(words);
     with_attention(loss, forced, targets, config, pad)
 }
 
@@ -86,9 +86,10 @@ pub(crate) fn with_positions(
     let (advantages, counted) =
         (Tensor::from_vec(advantages, shape, device)?, Tensor::from_vec(counted, shape, device)?);
     let reinforced = ((advantages * &drawn.log_probability)? * -config.reinforce)?;
-    let terms = (reinforced - (&drawn.entropy * config.entropy)?)?;
-    let positions = (terms * counted)?.sum_all()?;
-    Ok((CaptionLoss { total: (&loss.total + &positions)?, positions: Some(positions), ..loss }, Some(mean)))
+    let positions = (reinforced * &counted)?.sum_all()?;
+    let entropy = (&drawn.entropy * counted)?.sum_all()?;
+    let total = ((&loss.total + &positions)? - (&entropy * config.entropy)?)?;
+    Ok((CaptionLoss { total, positions: Some(positions), entropy: Some(entropy), ..loss }, Some(mean)))
 }
 
 /// The parts of a caption's loss.
@@ -100,8 +101,17 @@ pub struct CaptionLoss {
     pub words: Tensor,
     /// The doubly stochastic term without its weight.
     pub attention: Option<Tensor>,
-    /// What teaches α from drawn positions, where any were drawn.
+    /// What teaches α from drawn positions, with its weight, where any were drawn.
     pub positions: Option<Tensor>,
+    /// The mean entropy of α where positions were drawn, in nats, without its weight.
+    pub entropy: Option<Tensor>,
+}
+
+impl CaptionLoss {
+    /// A loss of the words alone.
+    pub(crate) fn of_words(words: Tensor) -> Self {
+        Self { total: words.clone(), words, attention: None, positions: None, entropy: None }
+    }
 }
 
 /// What can be chosen about the loss.
@@ -114,7 +124,7 @@ pub struct LossConfig {
     pub label_smoothing: f64,
     /// λ_r, the weight of REINFORCE for positions that hard attention drew.
     pub reinforce: f64,
-    /// λ_e, the weight of the entropy of α where positions were drawn.
+    /// λ_e, the weight of the entropy of α where positions were drawn; below 0 α becomes keener.
     pub entropy: f64,
 }
 
@@ -144,8 +154,7 @@ mod tests {
         let entropy = Tensor::new(&[[0.1f32, 0.2], [0.3, 0.4]], device).unwrap();
         let targets = Tensor::new(&[[0u32, 0], [0, 1]], device).unwrap();
         let read = Read { forced: Forced { logits, alpha: None }, drawn: Some(Drawn { log_probability, entropy }) };
-        let zero = Tensor::new(0f32, device).unwrap();
-        let loss = CaptionLoss { total: zero.clone(), words: zero, attention: None, positions: None };
+        let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
         let config = LossConfig { reinforce: 0.5, entropy: 0.1, ..LossConfig::default() };
         let (loss, mean) = with_positions(loss, &read, &targets, (&config, Some(-1.0)), 1).unwrap();
         let (a, b) = (0.5f64.ln() + 1.0, 0.25f64.ln() + 1.0);
@@ -197,8 +206,7 @@ mod tests {
         for draw in 0..DRAWS {
             let mut rng = Rng::derive(3, "draw", draw);
             let read = decoder.read(&word, &[1], &memory, &mut Mode::Train(&mut rng)).unwrap();
-            let zero = Tensor::new(0f32, device).unwrap();
-            let loss = CaptionLoss { total: zero.clone(), words: zero, attention: None, positions: None };
+            let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
             let (loss, _) = with_positions(loss, &read, &target, (&settings, Some(baseline)), 0).unwrap();
             let gradients = loss.total.backward().unwrap();
             let found = gradients.get(weight.as_tensor()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -5,6 +5,7 @@ use crate::config::{EncoderConfig, WeightsFile};
 use crate::dataset::{Pictures, Set};
 use crate::folder::Start;
 use crate::recipe::{DataConfig, Recipe};
+use crate::regions::open_regions;
 use crate::task::{CaptioningTask, TaskSettings};
 use crate::views::{View, Views};
 use crate::{Error, Result, features};
@@ -71,11 +72,26 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         dev.pictures.len(),
         tokenizer.vocab_size()
     )));
+    let regions = match &recipe.data {
+        DataConfig::Photos { regions: Some(path), .. } => Some(open_regions(path, None)?),
+        _ => None,
+    };
+    if regions.is_some() && (recipe.encoder.pretrained.is_some() || recipe.views != Views::default()) {
+        let fault = "data.regions: no encoder sees the photos; leave the encoder's weights and views out";
+        return Err(Error::Config(fault.into()));
+    }
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
-    let captioner = fresh(recipe, frozen, tokenizer, start.as_ref(), device)?;
-    let (train, dev) = match &recipe.data {
-        DataConfig::Photos { features: folder, max_share, .. } => {
+    let channels = regions.as_ref().map(|regions| regions.shape().1);
+    let captioner = fresh(recipe, (frozen, channels), tokenizer, start.as_ref(), device)?;
+    let (train, dev) = match (&recipe.data, &regions) {
+        (DataConfig::Photos { max_share, .. }, Some(regions)) => {
+            let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
+            let sets = (train.with_regions(regions, &faults)?, dev.with_regions(regions, &faults)?);
+            faults.report().into_iter().for_each(|line| note(Note::Line(line)));
+            sets
+        }
+        (DataConfig::Photos { features: folder, max_share, .. }, None) => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
             let features = frozen.then_some(folder.as_path());
@@ -87,7 +103,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
             let views = recipe.views.all()?;
             checked(&captioner, (train, dev), &views, features.map(|folder| (folder, weights)), &faults, note)?
         }
-        DataConfig::Scenes { .. } => (train, dev),
+        (DataConfig::Scenes { .. }, _) => (train, dev),
     };
     let settings = TaskSettings {
         views: recipe.views.all()?,
@@ -105,7 +121,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
 
 fn fresh(
     recipe: &Recipe,
-    frozen: bool,
+    (frozen, regions): (bool, Option<usize>),
     tokenizer: WordTokenizer,
     start: Option<&Start>,
     device: &Device,
@@ -125,6 +141,7 @@ fn fresh(
             coordinates: encoder.coordinates,
             config: encoder.config.clone(),
             weights,
+            regions,
         },
         fine_tune: encoder.fine_tune.clone(),
         decoder: recipe.decoder.clone(),
@@ -232,6 +249,7 @@ impl Set {
             Pictures::Scenes(..) => &[],
             Pictures::Photos(paths, _) => paths,
             Pictures::Features(features) => &features.paths,
+            Pictures::Regions(regions) => &regions.paths,
         }
     }
 }

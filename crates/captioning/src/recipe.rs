@@ -86,6 +86,9 @@ pub enum DataConfig {
         /// Where a frozen encoder's annotations are kept; `features` beside the run by default.
         #[serde(default)]
         features: Option<PathBuf>,
+        /// Regions that an object detector saw in the photos; `--regions` on the command line. They take the encoder's place.
+        #[serde(default)]
+        regions: Option<PathBuf>,
     },
 }
 

@@ -167,8 +167,13 @@ impl CaptioningTask {
             true => drawn.loss(decoder, &decoder.memory(seen, &mut Mode::Train(rng))?, &mut Mode::Train(rng))?,
             false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
         };
-        let loss = CaptionLoss { total: judged.value.clone(), words: judged.value, attention: None, positions: None };
-        let loss = with_attention(loss, &judged.forced, &judged.targets, &self.settings.loss, PAD)?;
+        let loss = with_attention(
+            CaptionLoss::of_words(judged.value),
+            &judged.forced,
+            &judged.targets,
+            &self.settings.loss,
+            PAD,
+        )?;
         let reward = Tensor::new(drawn.reward as f32, &Device::Cpu)?;
         let (mut value, mut parts) = (loss.total.clone(), parts(loss, Some(reward)));
         if drawing.likelihood > 0.0 {
@@ -185,8 +190,13 @@ const BASELINE_DECAY: f64 = 0.9;
 
 /// What the logs show of a loss.
 fn parts(loss: CaptionLoss, reward: Option<Tensor>) -> Vec<(&'static str, Tensor)> {
-    let parts =
-        [("words", Some(loss.words)), ("attention", loss.attention), ("positions", loss.positions), ("reward", reward)];
+    let parts = [
+        ("words", Some(loss.words)),
+        ("attention", loss.attention),
+        ("positions", loss.positions),
+        ("entropy", loss.entropy),
+        ("reward", reward),
+    ];
     parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 

@@ -56,6 +56,16 @@ pub enum Error {
         /// The fault and what to do.
         fault: String,
     },
+    /// A file of regions that is not as its format asks.
+    #[error("{}{}: {fault}", path.display(), if *line > 0 { format!(", line {line}") } else { String::new() })]
+    Regions {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 where it is the whole file.
+        line: usize,
+        /// The fault and what to do.
+        fault: String,
+    },
     /// More items were broken than the user allows.
     #[error("{0}")]
     TooManyFaults(String),

@@ -2,8 +2,8 @@
 //!
 //! [`captions`] reads what people have (Flickr8k's lists, Karpathy's JSON, COCO's JSON, a simple list), [`words`] turns
 //! captions into ids, [`picture`] decodes photos within limits, [`loader`] does so on worker threads, [`buckets`] puts
-//! captions of like length into one batch, [`labelled`] reads pictures with a class each, [`features`] keeps what a frozen encoder saw, [`faults`] collects what was
-//! broken on the way, and [`scenes`] draws pictures whose captions are known.
+//! captions of like length into one batch, [`labelled`] reads pictures with a class each, [`features`] keeps what a frozen
+//! encoder saw, [`regions`] reads what an object detector saw, [`faults`] collects what was broken on the way, and [`scenes`] draws pictures whose captions are known.
 
 pub mod buckets;
 pub mod captions;
@@ -13,6 +13,7 @@ pub mod features;
 pub mod labelled;
 pub mod loader;
 pub mod picture;
+pub mod regions;
 pub mod scenes;
 pub mod words;
 

@@ -82,6 +82,9 @@ pub struct TrainArguments {
     /// The pretrained weights of the encoder, safetensors with torchvision's names.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
+    /// A file of regions that an object detector saw in the photos (bottom-up features), in the encoder's place.
+    #[arg(long, value_name = "FILE", conflicts_with = "encoder_weights")]
+    pub regions: Option<PathBuf>,
     /// The model folder or run whose weights training starts from.
     #[arg(long, value_name = "DIR")]
     pub start: Option<PathBuf>,
@@ -123,6 +126,9 @@ pub struct SearchArguments {
     /// The power of the length that scores are divided by: above 1 longer, below 1 shorter captions.
     #[arg(long, value_name = "X")]
     pub length_penalty: Option<f64>,
+    /// Look at each picture twice, as it is and mirrored, and tell from both as one.
+    #[arg(long)]
+    pub mirrored: bool,
 }
 
 /// Arguments of `caption`.
@@ -151,6 +157,9 @@ pub struct CaptionArguments {
     /// How many captions to write for each picture, best first.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub n_best: usize,
+    /// The file of regions in the photos, for captioners that were trained on regions.
+    #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]
+    pub regions: Option<PathBuf>,
     /// Write a picture per word of where the network looked, into a folder per photo.
     #[arg(long, value_name = "DIR")]
     pub attention: Option<PathBuf>,
@@ -174,6 +183,9 @@ pub struct SetArguments {
     /// The share of photos or captions that may be broken and are skipped.
     #[arg(long, default_value_t = 0.01, value_name = "X")]
     pub max_share: f64,
+    /// The file of regions in the photos, for captioners that were trained on regions.
+    #[arg(long, value_name = "FILE")]
+    pub regions: Option<PathBuf>,
 }
 
 /// Arguments of `evaluate`.

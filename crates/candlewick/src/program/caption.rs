@@ -3,12 +3,15 @@
 use super::arguments::{CaptionArguments, SearchArguments};
 use super::{Failure, device, embedded};
 use candlewick::candle::Device;
-use candlewick::captioning::{Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, write_attention};
+use candlewick::captioning::{
+    Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, RegionSet, open_regions, write_attention,
+};
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::words::WordTokenizer;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Captions each photo; one that cannot be read is named and the others are captioned all the same.
 ///
@@ -16,19 +19,17 @@ use std::path::{Path, PathBuf};
 /// When the model cannot be opened, or any photo failed.
 pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
+    let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
     let mut generation = search(captioner, &arguments.search)?;
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
+    if let Some(file) = &arguments.regions {
+        return of_regions(captioner, file, &generation, arguments);
+    }
     let mut failed = false;
     let mut complain = |path: &Path, failure: Failure| {
         failed = true;
-        if let Failure::Work(message) | Failure::Usage(message) = failure {
-            let path = path.display().to_string();
-            // Errors of the picture begin with its name already.
-            let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
-            eprintln!("candlewick: {line}");
-        }
+        complain(path, failure);
     };
     for paths in arguments.photos.chunks(BATCH) {
         let photos: Vec<_> = paths.par_iter().map(|path| picture::decode(path, &Limits::default())).collect();
@@ -61,28 +62,80 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
+/// Captions photos whose regions are in a file; one that has none there is named and the others are captioned all the same.
+fn of_regions(
+    captioner: &dyn Describe,
+    file: &Path,
+    generation: &GenerationConfig,
+    arguments: &CaptionArguments,
+) -> Result<(), Failure> {
+    let regions = open_regions(file, None)?;
+    let told = |path: &PathBuf| -> Result<(), Failure> {
+        let (set, _) = RegionSet::new(std::slice::from_ref(path), Arc::clone(&regions));
+        if set.paths.is_empty() {
+            return Err(Failure::Work(format!("{} has no regions of it", file.display())));
+        }
+        let shape = (1, regions.shape().0);
+        let captions = captioner.n_best_of(&set.annotations(&[0])?, shape, generation)?.pop().unwrap_or_default();
+        let captions: candlewick::captioning::Result<Vec<Caption>> =
+            captions.into_iter().map(|caption| set.placed(0, caption)).collect();
+        let captions = captions?;
+        print(path, &captions, arguments);
+        match (&arguments.attention, captions.first()) {
+            (Some(folder), Some(best)) => draw(folder, path, &picture::decode(path, &Limits::default())?, best),
+            _ => Ok(()),
+        }
+    };
+    let mut failed = false;
+    for path in &arguments.photos {
+        told(path).unwrap_or_else(|failure| {
+            failed = true;
+            complain(path, failure);
+        });
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Says what is wrong with a photo.
+fn complain(path: &Path, failure: Failure) {
+    if let Failure::Work(message) | Failure::Usage(message) = failure {
+        let path = path.display().to_string();
+        // Errors of the picture begin with its name already.
+        let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
+        eprintln!("candlewick: {line}");
+    }
+}
+
 /// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
 const DIVERSITY: f64 = 0.5;
 
 /// Photos that are captioned together.
 const BATCH: usize = 8;
 
-/// The models in these folders as one, or the built-in one where there are none.
+/// The models in these folders as one, or the built-in one where there are none; `mirrored`, they look twice.
 ///
 /// # Errors
 /// As [`ModelFiles::open`] and [`Ensemble::new`] say.
 pub fn open(
     folders: &[PathBuf],
     encoder_weights: Option<&Path>,
+    mirrored: bool,
     device: &Device,
 ) -> Result<Box<dyn Describe>, Failure> {
     let captioner = |files| Captioner::from_files(files, device);
-    Ok(match folders {
-        [] => Box::new(captioner(ModelFiles::embedded(embedded::MODEL)?)?),
-        [folder] => Box::new(captioner(ModelFiles::open(folder, encoder_weights)?)?),
+    let mut members: Vec<Captioner> = match folders {
+        [] => vec![captioner(ModelFiles::embedded(embedded::MODEL)?)?],
         several => {
             let open = |folder: &PathBuf| captioner(ModelFiles::open(folder, encoder_weights)?);
-            Box::new(Ensemble::new(several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?)?)
+            several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?
+        }
+    };
+    Ok(match members.pop() {
+        Some(only) if members.is_empty() && !mirrored => Box::new(only),
+        last => {
+            members.extend(last);
+            let together = Ensemble::new(members)?;
+            Box::new(if mirrored { together.mirrored() } else { together })
         }
     })
 }
@@ -125,7 +178,15 @@ fn tell(
     captions: &[Caption],
     arguments: &CaptionArguments,
 ) -> Result<(), Failure> {
-    for (rank, caption) in captions.iter().enumerate() {
+    print(path, captions, arguments);
+    match (&arguments.attention, captions.first()) {
+        (Some(folder), Some(best)) => draw(folder, path, &captioner.preprocessing().original(photo)?, best),
+        _ => Ok(()),
+    }
+}
+
+fn print(path: &Path, captions: &[Caption], arguments: &CaptionArguments) {
+    for caption in captions {
         if arguments.json {
             println!("{}", json(path, caption));
         } else if arguments.n_best > 1 {
@@ -133,12 +194,13 @@ fn tell(
         } else {
             println!("{}: {}", path.display(), caption.text);
         }
-        if let (Some(folder), 0) = (&arguments.attention, rank) {
-            let seen = captioner.preprocessing().original(photo)?;
-            let stem = path.file_stem().unwrap_or(path.as_os_str());
-            write_attention(&folder.join(stem), &seen, caption)?;
-        }
     }
+}
+
+/// Draws where the network looked, into a folder of the photo's name.
+fn draw(folder: &Path, path: &Path, seen: &RgbImage, caption: &Caption) -> Result<(), Failure> {
+    let stem = path.file_stem().unwrap_or(path.as_os_str());
+    write_attention(&folder.join(stem), seen, caption)?;
     Ok(())
 }
 

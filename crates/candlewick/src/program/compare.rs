@@ -27,7 +27,8 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
             );
             return Err(Failure::usage(fault));
         }
-        let captioner = caption::open(std::slice::from_ref(folder), encoder_weights, &device)?;
+        let captioner =
+            caption::open(std::slice::from_ref(folder), encoder_weights, arguments.search.mirrored, &device)?;
         let generation = caption::search(&*captioner, &arguments.search)?;
         let quiet = arguments.quiet || !compared.is_empty();
         let set = evaluate::read(&arguments.set, captioner.preprocessing(), quiet)?;
@@ -52,7 +53,8 @@ fn trained(path: &Path, arguments: &CompareArguments, device: &Device) -> Result
         let fault = "not a captioning recipe; captioners are compared with captioners";
         return Err(Failure::Work(format!("{}: {fault}", path.display())));
     };
-    train::take(&mut recipe, (Some(&arguments.set.data), arguments.encoder_weights.as_deref(), None))?;
+    let regions = arguments.set.regions.as_deref();
+    train::take(&mut recipe, (Some(&arguments.set.data), arguments.encoder_weights.as_deref(), None, regions))?;
     let out = PathBuf::from("runs").join(&recipe.name);
     if !arguments.quiet {
         eprintln!("training {} into {}", recipe.name, out.display());

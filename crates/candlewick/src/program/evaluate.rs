@@ -2,7 +2,7 @@
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::{Failure, caption, device};
-use candlewick::captioning::{Evaluation, Set, evaluate};
+use candlewick::captioning::{Evaluation, Set, evaluate, open_regions};
 use candlewick::data::captions::{self, LoadOptions, Split};
 use candlewick::encoders::Preprocessing;
 use candlewick::metrics::coco::Overall;
@@ -17,7 +17,8 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
-    let captioner = &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), &device)?;
+    let captioner =
+        &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
     let generation = caption::search(captioner, &arguments.search)?;
     let set = read(&arguments.set, captioner.preprocessing(), arguments.quiet)?;
     let folder = arguments
@@ -47,10 +48,14 @@ fn parse_split(name: &str) -> Result<Split, Failure> {
 /// # Errors
 /// When too large a share of them cannot be read, or the split has none.
 pub fn read(arguments: &SetArguments, preprocessing: &Preprocessing, quiet: bool) -> Result<Set, Failure> {
-    let SetArguments { data, split, max_share } = arguments;
+    let SetArguments { data, split, max_share, regions } = arguments;
     let (split, max_share) = (parse_split(split)?, *max_share);
     let all = captions::load(data, &LoadOptions { max_share, ..LoadOptions::default() })?;
-    let (set, skipped) = Set::photos(all.split(split), preprocessing.clone()).readable(max_share)?;
+    let set = Set::photos(all.split(split), preprocessing.clone());
+    let (set, skipped) = match regions {
+        Some(path) => set.seen_in(&open_regions(path, None)?, max_share)?,
+        None => set.readable(max_share)?,
+    };
     if !quiet {
         all.faults.report().into_iter().chain(skipped).for_each(|line| eprintln!("{line}"));
     }

@@ -4,7 +4,7 @@ use super::arguments::TrainArguments;
 use super::recipe::{self, Recipe};
 use super::{Failure, device};
 use candlewick::candle::Device;
-use candlewick::captioning::{self, Captioner, CaptioningTask, DataConfig, Note, write_attention};
+use candlewick::captioning::{self, Captioner, CaptioningTask, DataConfig, Note, Pictures, write_attention};
 use candlewick::tasks::classification;
 use candlewick::training::{Bar, FitConfig, Report, Scores, Task, fit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -43,8 +43,8 @@ fn captioner(
     device: &Device,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
-    let TrainArguments { data, encoder_weights, start, .. } = arguments;
-    take(&mut recipe, (data.as_deref(), encoder_weights.as_deref(), start.as_deref()))?;
+    let TrainArguments { data, encoder_weights, start, regions, .. } = arguments;
+    take(&mut recipe, (data.as_deref(), encoder_weights.as_deref(), start.as_deref(), regions.as_deref()))?;
     let mut task = prepared(&recipe, out, device, arguments.quiet)?;
     let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
     let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), device)?;
@@ -102,7 +102,7 @@ fn classifier(
 /// Puts the files that the command line names into the recipe.
 pub fn take(
     recipe: &mut captioning::Recipe,
-    (data, encoder_weights, start): (Option<&Path>, Option<&Path>, Option<&Path>),
+    (data, encoder_weights, start, seen): (Option<&Path>, Option<&Path>, Option<&Path>, Option<&Path>),
 ) -> Result<(), Failure> {
     if let Some(file) = encoder_weights {
         recipe.encoder.pretrained = Some(file.to_owned());
@@ -115,6 +115,13 @@ pub fn take(
         (DataConfig::Scenes { .. }, Some(_)) => {
             let fault = "--data: the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml";
             return Err(Failure::usage(fault));
+        }
+        _ => {}
+    }
+    match (&mut recipe.data, seen) {
+        (DataConfig::Photos { regions, .. }, Some(seen)) => *regions = Some(seen.to_owned()),
+        (DataConfig::Scenes { .. }, Some(_)) => {
+            return Err(Failure::usage("--regions: the recipe trains on generated scenes, whose regions no file has"));
         }
         _ => {}
     }
@@ -175,11 +182,17 @@ struct Shown {
 fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<Shown>, Failure> {
     let dev = task.dev();
     let mut shown = Vec::new();
-    for row in 0..dev.pictures.len().min(SHOWN) {
+    let captions = captioning::decode(captioner, dev, Some(SHOWN), SHOWN, captioner.generation(), &mut |_| ())?;
+    for (row, mut caption) in captions.into_iter().enumerate() {
         let photo = dev.pictures.photo(row)?;
-        let caption = captioner.caption(&photo, captioner.generation())?;
+        if let Pictures::Regions(regions) = &dev.pictures {
+            caption = regions.placed(row, caption)?;
+        }
         let name = Path::new(&dev.names[row]).file_stem().map(PathBuf::from).unwrap_or_else(|| row.to_string().into());
-        let seen = captioner.preprocessing().original(&photo)?;
+        let seen = match &dev.pictures {
+            Pictures::Regions(_) => photo,
+            _ => captioner.preprocessing().original(&photo)?,
+        };
         let sheet = write_attention(&out.join("attention").join(name), &seen, &caption)?;
         let reference = dev.references[row].first().cloned().unwrap_or_default();
         shown.push(Shown { reference, caption: caption.text, sheet });

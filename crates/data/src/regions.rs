@@ -1,0 +1,201 @@
+//! What an object detector saw in photos: regions with features, computed by others and read from a file.
+//!
+//! The file is that of Anderson et al. 2018 ("Bottom-up and top-down attention"): a line a photo of six columns between tabs,
+//! `image_id`, `image_w`, `image_h`, `num_boxes`, `boxes` and `features`, the last two as base64 of little-endian f32: P × 4
+//! corners x₁ y₁ x₂ y₂ in pixels, and P × C features. It is memory-mapped; a photo's regions are decoded when they are asked for.
+
+use crate::error::{Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use memmap2::Mmap;
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The regions of many photos.
+#[derive(Debug)]
+pub struct Regions {
+    path: PathBuf,
+    map: Mmap,
+    /// The photos' lines by their ids.
+    lines: HashMap<String, Range<usize>>,
+    shape: (usize, usize),
+}
+
+/// The regions of a photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The features (P, C), region after region.
+    pub features: Vec<f32>,
+    /// Where each region lies: left, top, right and bottom as shares of the photo's width and height.
+    pub boxes: Vec<[f32; 4]>,
+}
+
+/// The columns of a line.
+struct Columns<'a> {
+    id: &'a str,
+    size: (f32, f32),
+    count: usize,
+    boxes: &'a str,
+    features: &'a str,
+}
+
+impl Regions {
+    /// Opens a file and finds its photos.
+    ///
+    /// # Errors
+    /// When it cannot be read, a line has not its columns, two lines are of one photo, or photos have different numbers of
+    /// regions; the message names file and line.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        // SAFETY: the file is only read; whoever changes it meanwhile changes features, or makes a line that is refused.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        let (mut lines, mut shape, mut start) = (HashMap::new(), None, 0);
+        for (number, bytes) in map.split(|&byte| byte == b'\n').enumerate() {
+            let range = start..start + bytes.len();
+            start = range.end + 1;
+            if bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let fault = |fault: String| Error::Regions { path: path.to_path_buf(), line: number + 1, fault };
+            let columns = columns(bytes).map_err(fault)?;
+            // Base64 of n bytes has 4 ⌈n / 3⌉ letters, of which up to two are padding.
+            let letters = columns.features.trim_end_matches('=').len();
+            let values = letters * 3 / 4 / 4;
+            if columns.count == 0 || !values.is_multiple_of(columns.count) {
+                let count = columns.count;
+                return Err(fault(format!(
+                    "{values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
+                )));
+            }
+            let found = (columns.count, values / columns.count);
+            let &mut wanted = shape.get_or_insert(found);
+            if found != wanted {
+                return Err(fault(format!(
+                    "{} regions of {} features, where others have {} of {}; take a file with a fixed number of regions",
+                    found.0, found.1, wanted.0, wanted.1
+                )));
+            }
+            if lines.insert(columns.id.to_owned(), range).is_some() {
+                return Err(fault(format!("photo {} is there twice", columns.id)));
+            }
+        }
+        let nothing = || Error::Regions { path: path.to_path_buf(), line: 1, fault: "the file has no photos".into() };
+        let shape = shape.ok_or_else(nothing)?;
+        Ok(Self { path: path.to_path_buf(), map, lines, shape })
+    }
+
+    /// How many regions each photo has, and how many features each region: (P, C).
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The id that the file has for a photo: its name, its name without ending, or the number at the end of that, as COCO's
+    /// file names have it.
+    pub fn id(&self, photo: &Path) -> Option<&str> {
+        let (name, stem) = (photo.file_name()?.to_str()?, photo.file_stem()?.to_str()?);
+        let letters = stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let number = stem[letters..].trim_start_matches('0');
+        let known = [name, stem, number].into_iter().find_map(|id| self.lines.get_key_value(id));
+        known.map(|(id, _)| id.as_str())
+    }
+
+    /// The regions of the photo with this id.
+    ///
+    /// # Errors
+    /// When the file does not have it, or its line does not hold what it says.
+    pub fn get(&self, id: &str) -> Result<Seen> {
+        let fault = |fault: String| Error::Regions { path: self.path.clone(), line: 0, fault };
+        let line = self.lines.get(id).and_then(|range| self.map.get(range.clone()));
+        let columns = columns(line.ok_or_else(|| fault(format!("has no regions of photo {id}")))?).map_err(fault)?;
+        let numbers = |name: &str, text: &str, count: usize| -> Result<Vec<f32>> {
+            let bytes = STANDARD.decode(text).map_err(|error| fault(format!("photo {id}: {name}: {error}")))?;
+            if bytes.len() != 4 * count {
+                let found = bytes.len();
+                return Err(fault(format!("photo {id}: {name} has {found} bytes, wanted {}", 4 * count)));
+            }
+            Ok(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        };
+        let (p, c) = self.shape;
+        let (width, height) = columns.size;
+        let corners = numbers("boxes", columns.boxes, 4 * p)?;
+        let share = |[x1, y1, x2, y2]: [f32; 4]| [x1 / width, y1 / height, x2 / width, y2 / height];
+        let boxes = corners.as_chunks().0.iter().map(|&corners| share(corners)).collect();
+        Ok(Seen { features: numbers("features", columns.features, p * c)?, boxes })
+    }
+}
+
+/// The columns of a line, or what is wrong with them.
+fn columns(line: &[u8]) -> std::result::Result<Columns<'_>, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "is no text".to_owned())?;
+    let columns: Vec<&str> = text.trim_end_matches('\r').split('\t').collect();
+    let &[id, width, height, count, boxes, features] = columns.as_slice() else {
+        return Err(format!(
+            "{} columns, wanted six: image_id, image_w, image_h, num_boxes, boxes, features",
+            columns.len()
+        ));
+    };
+    let side = |name: &str, text: &str| match text.parse::<f32>() {
+        Ok(side) if side.is_finite() && side > 0.0 => Ok(side),
+        _ => Err(format!("{name} is {text}; wanted a number above 0")),
+    };
+    let size = (side("image_w", width)?, side("image_h", height)?);
+    let count = count.parse().map_err(|_| format!("num_boxes is {count}; wanted a whole number"))?;
+    Ok(Columns { id, size, count, boxes, features })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A line of two regions with three features each, which begin at `first`.
+    fn line(id: &str, first: f32) -> String {
+        let code = |numbers: &[f32]| STANDARD.encode(numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        let boxes = code(&[0.0, 0.0, 100.0, 25.0, 50.0, 10.0, 200.0, 50.0]);
+        let features: Vec<f32> = (0..6).map(|i| first + i as f32).collect();
+        format!("{id}\t200\t50\t2\t{boxes}\t{}\n", code(&features))
+    }
+
+    fn opened(text: &str) -> Result<Regions> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("regions.tsv");
+        std::fs::write(&path, text).unwrap();
+        Regions::open(&path)
+    }
+
+    #[test]
+    fn each_photo_has_its_own_regions_by_any_of_its_names() {
+        let regions = opened(&[line("a.jpg", 0.0), line("42", 10.0)].concat()).unwrap();
+        assert_eq!(regions.shape(), (2, 3));
+        let seen = regions.get("a.jpg").unwrap();
+        assert_eq!(seen.features, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(seen.boxes, [[0.0, 0.0, 0.5, 0.5], [0.25, 0.2, 1.0, 1.0]]);
+        let id = |photo: &str| regions.id(Path::new(photo));
+        assert_eq!(id("photos/a.jpg"), Some("a.jpg"));
+        assert_eq!(id("COCO_val2014_000000000042.jpg"), Some("42"));
+        assert_eq!(id("b.jpg"), None);
+        assert_eq!(regions.get("42").unwrap().features[0], 10.0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let good = line("a", 0.0);
+        let fault = |text: &str| opened(text).unwrap_err().to_string();
+        assert!(fault("").contains("no photos"));
+        assert!(fault(&format!("{good}a photo\n")).contains("line 2: 1 columns, wanted six"));
+        assert!(fault(&good.replace("\t200\t", "\twide\t")).contains("image_w is wide"));
+        assert!(fault(&good.replace("\t2\t", "\t4\t")).contains("do not make 4 regions"));
+        assert!(fault(&[good.clone(), line("b", 0.0).replace("\t2\t", "\t1\t")].concat()).contains("fixed number"));
+        assert!(fault(&[good.clone(), good.clone()].concat()).contains("photo a is there twice"));
+        let regions = opened(&good.replace("\t200\t50\t2\t", "\t200\t50\t2\t!")).unwrap();
+        assert!(regions.get("a").unwrap_err().to_string().contains("photo a: boxes"));
+        assert!(regions.get("b").unwrap_err().to_string().contains("no regions of photo b"));
+    }
+}
