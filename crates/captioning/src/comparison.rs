@@ -17,24 +17,26 @@ pub struct Compared {
     pub training_seconds: Option<f64>,
 }
 
+/// What the columns beside the name hold: scores in percent, and a time.
+const COLUMNS: [&str; 9] =
+    ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "distinct", "time to train"];
+
 /// The scores of captioners as a Markdown table, a row each, in percent.
 pub fn comparison_table(compared: &[Compared]) -> String {
-    let mut table = String::from(
-        "| captioner | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR | ROUGE-L | CIDEr | distinct | time to train |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table = format!("| captioner | {} |\n|{}\n", COLUMNS.join(" | "), " --- |".repeat(1 + COLUMNS.len()));
     for one in compared {
-        let scores = values(one).map(|value| format!("{:.1}", 100.0 * value)).join(" | ");
-        let _ = writeln!(table, "| {} | {scores} | {} |", one.name, duration(one.training_seconds));
+        let _ = writeln!(table, "| {} | {} |", one.name, cells(one).join(" | "));
     }
     table
 }
 
-fn values(one: &Compared) -> [f64; 8] {
+/// A row's cells beside the name.
+fn cells(one: &Compared) -> Vec<String> {
     let overall = &one.evaluation.scores.overall;
-    let bleu = [overall.bleu_1, overall.bleu_2, overall.bleu_3, overall.bleu_4];
-    let [b1, b2, b3, b4] = bleu;
-    [b1, b2, b3, b4, overall.meteor, overall.rouge_l, overall.cider, one.evaluation.distinct]
+    let [b1, b2, b3, b4] = [overall.bleu_1, overall.bleu_2, overall.bleu_3, overall.bleu_4];
+    let scores = [b1, b2, b3, b4, overall.meteor, overall.rouge_l, overall.cider, one.evaluation.distinct];
+    let scores = scores.iter().map(|value| format!("{:.1}", 100.0 * value));
+    scores.chain([duration(one.training_seconds)]).collect()
 }
 
 fn duration(seconds: Option<f64>) -> String {
@@ -72,13 +74,13 @@ fn page(set: &Set, compared: &[Compared], shown: usize) -> Result<String> {
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Captioners compared</title><style>{STYLE}</style>\n\
          <h1>Captioners compared on {count} pictures</h1>\n<table><tr><th>captioner"
     );
-    for name in ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "distinct"] {
+    for name in COLUMNS {
         let _ = write!(html, "<th>{name}");
     }
     for one in compared {
         let _ = write!(html, "\n<tr><td>{}", escaped(&one.name));
-        for value in values(one) {
-            let _ = write!(html, "<td>{:.1}", 100.0 * value);
+        for cell in cells(one) {
+            let _ = write!(html, "<td>{cell}");
         }
     }
     html.push_str("</table>\n");
@@ -128,6 +130,7 @@ mod tests {
         assert_eq!(page.matches("<figure>").count(), 2);
         assert!(page.contains("wrong &lt;") && page.contains("a &lt;b&gt;bold&lt;/b&gt; claim"));
         assert!(page.contains(&format!("<b>right</b> {truth}")) && page.contains("data:image/png;base64,"));
+        assert!(page.contains("<th>time to train") && page.contains("<td>2 min"));
         let table = std::fs::read_to_string(folder.path().join("comparison.md")).unwrap();
         assert!(
             table.contains("| right | ") && table.lines().all(|line| line.ends_with('|')) && table.contains("2 min")

@@ -5,12 +5,12 @@
 
 use crate::decoder::Drawn;
 use candle_core::{D, Result, Tensor};
-use candlewick_recurrent::attention::Attended;
+use candlewick_recurrent::attention::{Annotations, Attended};
 
 /// Looks at the likeliest position alone: alpha becomes 1 there and 0 elsewhere.
-pub(crate) fn likeliest(attended: &Attended, annotations: &Tensor) -> Result<Attended> {
+pub(crate) fn likeliest(attended: &Attended, annotations: &Annotations) -> Result<Attended> {
     let positions = attended.alpha.argmax(D::Minus1)?;
-    Ok(Attended { context: at(annotations, &positions)?, alpha: one_hot(&attended.alpha, &positions)? })
+    Ok(Attended { context: annotations.at(&positions)?, alpha: one_hot(&attended.alpha, &positions)? })
 }
 
 /// What is said of the positions (N, T) that were drawn from alpha (N, T, P).
@@ -19,13 +19,6 @@ pub(crate) fn drawn(alpha: &Tensor, positions: &Tensor) -> Result<Drawn> {
     let log_alpha = (alpha + 1e-20)?.log()?;
     let log_probability = log_alpha.gather(&positions.unsqueeze(2)?, 2)?.squeeze(2)?;
     Ok(Drawn { log_probability, entropy: (alpha * &log_alpha)?.sum(2)?.neg()? })
-}
-
-/// Row n of (N, C) is position `positions[n]` of the annotations (N, P, C).
-fn at(annotations: &Tensor, positions: &Tensor) -> Result<Tensor> {
-    let (n, p, c) = annotations.dims3()?;
-    let first = Tensor::arange_step(0, (n * p) as u32, p as u32, annotations.device())?;
-    annotations.reshape((n * p, c))?.index_select(&(first + positions)?, 0)
 }
 
 /// 1 at the position of each row and 0 elsewhere, in the shape of alpha (N, P).
@@ -40,6 +33,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use candle_core::Device;
+    use candlewick_parameters::Parameters;
+    use candlewick_recurrent::attention::AdditiveAttention;
 
     fn attended() -> (Attended, Tensor) {
         let annotations = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
@@ -50,9 +45,15 @@ mod tests {
     #[test]
     fn the_likeliest_position_is_seen_alone() {
         let (attended, annotations) = attended();
+        let attention = AdditiveAttention::new(2, 1, 1, Parameters::new(1).builder(&Device::Cpu)).unwrap();
+        let annotations = attention.annotations(&annotations).unwrap();
         let found = likeliest(&attended, &annotations).unwrap();
         assert_eq!(found.alpha.to_vec2::<f32>().unwrap(), [[0., 1., 0.], [1., 0., 0.]]);
         assert_eq!(found.context.to_vec2::<f32>().unwrap(), [[2., 3.], [6., 7.]]);
+        // Rows of another order, both of the second picture.
+        let both = annotations.select(&Tensor::new(&[1u32, 1], &Device::Cpu).unwrap()).unwrap();
+        let found = likeliest(&attended, &both).unwrap();
+        assert_eq!(found.context.to_vec2::<f32>().unwrap(), [[8., 9.], [6., 7.]]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::recurrence::{self, Input};
 use candlewick_kernels::{attentive, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Attended};
+use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
 use candlewick_recurrent::{Embedding, Linear};
 use serde::{Deserialize, Serialize};
@@ -112,14 +112,9 @@ pub struct ShowAttendTell {
     fc: Linear,
 }
 
-/// What the decoder looks at: a photo a row.
+/// What the decoder looks at.
 #[derive(Clone, Debug)]
-pub struct Memory {
-    /// The annotations, (N, P, C).
-    annotations: Tensor,
-    /// Their images in the attention's space, (N, P, A), computed once per photo.
-    keys: Tensor,
-}
+pub struct Memory(Annotations);
 
 /// The hidden state, a sentence a row: h and c are (N, H).
 #[derive(Clone, Debug)]
@@ -189,11 +184,6 @@ impl ShowAttendTell {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// α (N, P) and the mean of the annotations under it.
-    fn attend(&self, state: &State, memory: &Memory) -> Result<Attended> {
-        self.attention.attend(&memory.keys, &state.h, &memory.annotations)
-    }
-
     /// One step of the LSTM from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
     fn advance(&self, embedded: &Tensor, context: Tensor, state: &State) -> Result<(State, Tensor)> {
         let context = match &self.f_beta {
@@ -238,8 +228,8 @@ impl ShowAttendTell {
             v: &v,
             gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
         };
-        let Memory { annotations, keys } = memory;
-        let seen = attentive::attentive_lstm(&embedded, keys, annotations, (&h, &c), weights, Some(lengths), draws)?;
+        let (annotations, keys) = memory.0.apart()?;
+        let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, Some(lengths), draws)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
         Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha) }, drawn })
@@ -257,7 +247,7 @@ impl CaptionDecoder for ShowAttendTell {
             }
             _ => annotations.clone(),
         };
-        Ok(Memory { keys: self.attention.keys(&annotations)?, annotations })
+        Ok(Memory(self.attention.annotations(&annotations)?))
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
@@ -283,15 +273,15 @@ impl Decoder for ShowAttendTell {
     }
 
     fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        let mean = together::mean(&memory.annotations.unsqueeze(1)?)?;
+        let mean = memory.0.spread(together::mean(&memory.0.values().unsqueeze(1)?)?)?;
         Ok(State { h: tanh(&self.init_h.forward(&mean)?)?, c: tanh(&self.init_c.forward(&mean)?)? })
     }
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
-        let mut attended = self.attend(state, memory)?;
+        let mut attended = self.attention.attend(&memory.0, &state.h)?;
         if self.config.attention == Attention::Hard {
-            attended = hard_attention::likeliest(&attended, &memory.annotations)?;
+            attended = hard_attention::likeliest(&attended, &memory.0)?;
         }
         let (state, context) = self.advance(&embedded, attended.context, state)?;
         let logits = self.output(&embedded, &state.h, &context, mode)?;
@@ -299,8 +289,7 @@ impl Decoder for ShowAttendTell {
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
-        let select = |tensor: &Tensor| tensor.index_select(rows, 0);
-        Ok(Memory { annotations: select(&memory.annotations)?, keys: select(&memory.keys)? })
+        Ok(Memory(memory.0.select(rows)?))
     }
 
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {

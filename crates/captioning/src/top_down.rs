@@ -14,7 +14,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::together;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::AdditiveAttention;
+use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
 use candlewick_recurrent::{Cell, CellConfig, Embedding, Linear, LstmCell, LstmState};
 use serde::{Deserialize, Serialize};
@@ -54,14 +54,11 @@ pub struct TopDown {
     device: Device,
 }
 
-/// What the decoder looks at: a picture a row.
+/// What the decoder looks at.
 #[derive(Clone, Debug)]
 pub struct Regions {
-    /// The annotations, (N, P, C).
-    annotations: Tensor,
-    /// Their images in the attention's space, (N, P, A).
-    keys: Tensor,
-    /// Their mean, (N, C).
+    annotations: Annotations,
+    /// Their mean for each row, (N, C).
     mean: Tensor,
 }
 
@@ -112,7 +109,7 @@ impl TopDown {
     fn advance(&self, embedded: &Tensor, state: &TopDownState, memory: &Regions) -> Result<(TopDownState, Tensor)> {
         let seen = Tensor::cat(&[&state.telling.h, &memory.mean, embedded], 1)?;
         let looking = self.looking.step(&seen, &state.looking)?;
-        let attended = self.attention.attend(&memory.keys, &looking.h, &memory.annotations)?;
+        let attended = self.attention.attend(&memory.annotations, &looking.h)?;
         let told = Tensor::cat(&[&attended.context, &looking.h], 1)?;
         let telling = self.telling.step(&told, &state.telling)?;
         Ok((TopDownState { looking, telling }, attended.alpha))
@@ -153,12 +150,7 @@ impl Decoder for TopDown {
     }
 
     fn expand(&self, memory: &Regions, rows: &Tensor) -> Result<Regions> {
-        let select = |tensor: &Tensor| tensor.index_select(rows, 0);
-        Ok(Regions {
-            annotations: select(&memory.annotations)?,
-            keys: select(&memory.keys)?,
-            mean: select(&memory.mean)?,
-        })
+        Ok(Regions { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
     }
 
     /// The words are known in advance, so that their vectors are looked up at once and all logits are one product.
@@ -180,6 +172,6 @@ impl Decoder for TopDown {
 impl CaptionDecoder for TopDown {
     fn memory(&self, annotations: &Tensor, _: &mut Mode) -> Result<Regions> {
         let mean = together::mean(&annotations.unsqueeze(1)?)?;
-        Ok(Regions { keys: self.attention.keys(annotations)?, annotations: annotations.clone(), mean })
+        Ok(Regions { annotations: self.attention.annotations(annotations)?, mean })
     }
 }

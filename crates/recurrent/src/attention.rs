@@ -20,6 +20,70 @@ pub struct AdditiveAttention {
     temperature: f64,
 }
 
+/// The annotations of pictures as [`AdditiveAttention`] looks at them: rows of sentences share those of the picture that they are of.
+#[derive(Clone, Debug)]
+pub struct Annotations {
+    /// a (M, P, C).
+    values: Tensor,
+    /// W_a a + b_a (M, P, A), computed once for a picture.
+    keys: Tensor,
+    /// The picture of each row; nothing where row n is of picture n.
+    pictures: Option<Vec<u32>>,
+}
+
+impl Annotations {
+    /// Row m is what row `rows[m]` is; nothing is copied.
+    ///
+    /// # Errors
+    /// When there is no such row.
+    pub fn select(&self, rows: &Tensor) -> Result<Self> {
+        let rows = rows.to_vec1::<u32>()?;
+        let pictures = match &self.pictures {
+            None => rows,
+            Some(pictures) => {
+                let picture = |row: u32| pictures.get(row as usize).copied();
+                let missing = || candle_core::Error::Msg(format!("annotations: no such row among {}", pictures.len()));
+                rows.into_iter().map(picture).collect::<Option<_>>().ok_or_else(missing)?
+            }
+        };
+        Ok(Self { pictures: Some(pictures), ..self.clone() })
+    }
+
+    /// Of a tensor with a row for each picture, the row of the picture that each sentence is of.
+    ///
+    /// # Errors
+    /// When the tensor has too few rows.
+    pub fn spread(&self, of_pictures: Tensor) -> Result<Tensor> {
+        match &self.pictures {
+            None => Ok(of_pictures),
+            Some(pictures) => of_pictures.index_select(&Tensor::new(pictures.as_slice(), of_pictures.device())?, 0),
+        }
+    }
+
+    /// a (M, P, C), a row a picture.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// The annotations (N, P, C) and keys (N, P, A) with a row for each sentence.
+    ///
+    /// # Errors
+    /// When the device has no memory for them.
+    pub fn apart(&self) -> Result<(Tensor, Tensor)> {
+        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?))
+    }
+
+    /// The annotation (N, C) at one position of each row.
+    ///
+    /// # Errors
+    /// When there is no such position.
+    pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
+        let (m, p, c) = self.values.dims3()?;
+        let first = self.spread(Tensor::arange_step(0, (m * p) as u32, p as u32, self.values.device())?)?;
+        self.values.reshape((m * p, c))?.index_select(&(first + positions)?, 0)
+    }
+}
+
 /// What a look at the annotations gave.
 #[derive(Clone, Debug)]
 pub struct Attended {
@@ -43,12 +107,12 @@ impl AdditiveAttention {
         Ok(Self { encoder_att, decoder_att, v: weight.squeeze(0)?, temperature: 1.0 })
     }
 
-    /// The projected annotations W_a a + b_a: (N, P, C) to (N, P, A), once for a picture.
+    /// The annotations a (N, P, C) of pictures, and their projections W_a a + b_a (N, P, A), once for a picture.
     ///
     /// # Errors
     /// When the annotations have another size.
-    pub fn keys(&self, annotations: &Tensor) -> Result<Tensor> {
-        self.encoder_att.forward(annotations)
+    pub fn annotations(&self, values: &Tensor) -> Result<Annotations> {
+        Ok(Annotations { keys: self.encoder_att.forward(values)?, values: values.clone(), pictures: None })
     }
 
     /// The layer that turns the state into the query W_h h + b, (A, H) and (A).
@@ -69,12 +133,17 @@ impl AdditiveAttention {
         if self.temperature == 1.0 { Ok(self.v.clone()) } else { &self.v / self.temperature }
     }
 
-    /// Attends from the states `hidden` (N, H) to the annotations (N, P, C), whose [`Self::keys`] are `keys` (N, P, A).
+    /// Attends from the states `hidden` (N, H) of rows to the annotations of their pictures.
     ///
     /// # Errors
     /// When shapes do not fit together.
-    pub fn attend(&self, keys: &Tensor, hidden: &Tensor, annotations: &Tensor) -> Result<Attended> {
-        let (context, alpha) = attend::additive(keys, &self.decoder_att.forward(hidden)?, &self.v()?, annotations)?;
+    pub fn attend(&self, annotations: &Annotations, hidden: &Tensor) -> Result<Attended> {
+        let Annotations { values, keys, pictures } = annotations;
+        let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
+        let (context, alpha) = match pictures {
+            None => attend::additive(keys, &query, &v, values)?,
+            Some(pictures) => attend::additive_of(keys, &query, &v, values, pictures)?,
+        };
         Ok(Attended { context, alpha })
     }
 }

@@ -322,7 +322,7 @@ fn attention_equals_pytorchs_and_its_idle_bias_is_not_trained() {
     parameters.verify().unwrap();
     let expected = fixture("attention_expected");
     let (annotations, hidden) = (var(&expected["annotations"]), var(&expected["hidden"]));
-    let attended = attention.attend(&attention.keys(&annotations).unwrap(), &hidden, &annotations).unwrap();
+    let attended = attention.attend(&attention.annotations(&annotations).unwrap(), &hidden).unwrap();
     assert_close(&attended.context, &expected["context"], "context");
     assert_close(&attended.alpha, &expected["alpha"], "alpha");
     let parts =

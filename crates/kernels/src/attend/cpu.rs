@@ -1,15 +1,33 @@
 //! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
 
-use super::rows::{key_gradient, mean, weights};
+use super::NAME;
+use super::rows::{add_scaled, key_gradient, mean, weights};
 use crate::node::{Call, Operation, Value, with_f32};
 use crate::recurrence::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-/// [`super::additive`] on keys, query, v and annotations.
-pub struct Additive;
+/// [`super::additive`] on keys, query, v and annotations; with `pictures`, row n looks at those of picture `pictures[n]`.
+pub struct Additive {
+    pub pictures: Option<Vec<u32>>,
+}
 
-const NAME: &str = "additive attention";
+impl Additive {
+    fn picture(&self, row: usize) -> usize {
+        self.pictures.as_ref().map_or(row, |pictures| pictures[row] as usize)
+    }
+
+    /// A gradient a row (N, P, ·) as one a picture (M, P, ·): the sum of those of its rows.
+    fn by_picture(&self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
+        let Some(pictures) = &self.pictures else { return of_rows };
+        let stride = of_rows.len() / pictures.len().max(1);
+        let mut sums = vec![0f32; m * stride];
+        for (row, &picture) in of_rows.chunks_exact(stride.max(1)).zip(pictures) {
+            add_scaled(row, 1.0, &mut sums[picture as usize * stride..][..stride]);
+        }
+        sums
+    }
+}
 
 impl Operation for Additive {
     // The tangents are computed again on the way back: that takes less time than writing and reading them.
@@ -20,31 +38,33 @@ impl Operation for Additive {
     }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let (n, p, a) = inputs[0].dims3()?;
-        let c = inputs[3].dim(2)?;
+        let (_, p, a) = inputs[0].dims3()?;
+        let (n, c) = (inputs[1].dim(0)?, inputs[3].dim(2)?);
         let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
         with_inputs(inputs, |keys, query, v, annotations| {
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
-                weights(&keys[row * p * a..][..p * a], &query[row * a..][..a], v, alpha);
-                mean(&annotations[row * p * c..][..p * c], alpha, context);
+                let picture = self.picture(row);
+                weights(&keys[picture * p * a..][..p * a], &query[row * a..][..a], v, alpha);
+                mean(&annotations[picture * p * c..][..p * c], alpha, context);
             });
         })?;
         Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let d_annotations = call.wanted[3].then(|| annotation_gradient(call, &gradients[0])).transpose()?;
+        let d_annotations = call.wanted[3].then(|| self.annotation_gradient(call, &gradients[0])).transpose()?;
         if !call.wanted[..3].contains(&true) {
             return Ok(vec![None, None, None, d_annotations]);
         }
-        let (n, p, a) = call.inputs[0].dims3()?;
-        let d_energies = energy_gradient(call, gradients)?;
+        let (m, p, a) = call.inputs[0].dims3()?;
+        let n = call.inputs[1].dim(0)?;
+        let d_energies = self.energy_gradient(call, gradients)?;
         let (mut d_keys, mut d_query, mut d_v) = (vec![0f32; n * p * a], vec![0f32; n * a], vec![0f32; n * a]);
         with_inputs(call.inputs, |keys, query, v, _| {
             let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
             rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
-                let positions = keys[row * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
+                let positions = keys[self.picture(row) * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
                 for ((keys, d_keys), &d_energy) in positions.zip(&d_energies[row * p..][..p]) {
                     key_gradient(keys, &query[row * a..][..a], v, d_energy, d_keys, d_query, d_v);
                 }
@@ -54,7 +74,7 @@ impl Operation for Additive {
         let mut total = vec![0f32; a];
         d_v.chunks_exact(a).for_each(|row| total.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
         let device = call.inputs[0].device();
-        let d_keys = Tensor::from_vec(d_keys, (n, p, a), device)?;
+        let d_keys = Tensor::from_vec(self.by_picture(d_keys, m), (m, p, a), device)?;
         let d_query = Tensor::from_vec(d_query, (n, a), device)?;
         Ok(vec![Some(d_keys), Some(d_query), Some(Tensor::from_vec(total, a, device)?), d_annotations])
     }
@@ -68,42 +88,48 @@ fn with_inputs<R>(inputs: &[Tensor], f: impl FnOnce(&[f32], &[f32], &[f32], &[f3
     })???
 }
 
-/// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
-fn energy_gradient(call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
-    let (n, p, c) = call.inputs[3].dims3()?;
-    let mut d_energies = vec![0f32; n * p];
-    with_f32(NAME, &call.inputs[3], |annotations| {
-        with_f32(NAME, &call.outputs[1], |alpha| {
-            with_f32(NAME, &gradients[0], |d_context| {
-                with_f32(NAME, &gradients[1], |d_alpha| {
-                    d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
-                        let (alpha, d_alpha) = (&alpha[row * p..][..p], &d_alpha[row * p..][..p]);
-                        let d_context = &d_context[row * c..][..c];
-                        for (position, d_energy) in d_energies.iter_mut().enumerate() {
-                            let annotation = &annotations[(row * p + position) * c..][..c];
-                            *d_energy = d_alpha[position] + dot(d_context, annotation);
-                        }
-                        let mean = dot(alpha, d_energies);
-                        d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
-                    });
+impl Additive {
+    /// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
+    fn energy_gradient(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
+        let (_, p, c) = call.inputs[3].dims3()?;
+        let mut d_energies = vec![0f32; call.inputs[1].dim(0)? * p];
+        with_f32(NAME, &call.inputs[3], |annotations| {
+            with_f32(NAME, &call.outputs[1], |alpha| {
+                with_f32(NAME, &gradients[0], |d_context| {
+                    with_f32(NAME, &gradients[1], |d_alpha| {
+                        d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
+                            let (alpha, d_alpha) = (&alpha[row * p..][..p], &d_alpha[row * p..][..p]);
+                            let d_context = &d_context[row * c..][..c];
+                            let annotations = annotations[self.picture(row) * p * c..].chunks_exact(c);
+                            for ((d_energy, annotation), d_alpha) in d_energies.iter_mut().zip(annotations).zip(d_alpha)
+                            {
+                                *d_energy = d_alpha + dot(d_context, annotation);
+                            }
+                            let mean = dot(alpha, d_energies);
+                            d_energies
+                                .iter_mut()
+                                .zip(alpha)
+                                .for_each(|(value, alpha)| *value = alpha * (*value - mean));
+                        });
+                    })
                 })
             })
-        })
-    })????;
-    Ok(d_energies)
-}
+        })????;
+        Ok(d_energies)
+    }
 
-/// ∂L/∂annotations = α ⊗ ∂L/∂context.
-fn annotation_gradient(call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
-    let (n, p, c) = call.inputs[3].dims3()?;
-    let mut found = vec![0f32; n * p * c];
-    with_f32(NAME, &call.outputs[1], |alpha| {
-        with_f32(NAME, d_context, |d_context| {
-            found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
-                let d_context = &d_context[position / p * c..][..c];
-                found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
-            });
-        })
-    })??;
-    Tensor::from_vec(found, (n, p, c), d_context.device())
+    /// ∂L/∂annotations = α ⊗ ∂L/∂context.
+    fn annotation_gradient(&self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
+        let (m, p, c) = call.inputs[3].dims3()?;
+        let mut found = vec![0f32; call.inputs[1].dim(0)? * p * c];
+        with_f32(NAME, &call.outputs[1], |alpha| {
+            with_f32(NAME, d_context, |d_context| {
+                found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
+                    let d_context = &d_context[position / p * c..][..c];
+                    found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
+                });
+            })
+        })??;
+        Tensor::from_vec(self.by_picture(found, m), (m, p, c), d_context.device())
+    }
 }

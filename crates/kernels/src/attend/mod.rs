@@ -27,11 +27,49 @@ use candle_core::{Result, Tensor};
 pub fn additive(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Result<(Tensor, Tensor)> {
     check(keys, query, v, annotations)?;
     let inputs = [keys, query, v, annotations];
-    let mut outputs =
-        if on_cpu_f32(&inputs) { apply(cpu::Additive, &inputs)? } else { apply(reference::Additive, &inputs)? };
+    let outputs = match on_cpu_f32(&inputs) {
+        true => apply(cpu::Additive { pictures: None }, &inputs)?,
+        false => apply(reference::Additive, &inputs)?,
+    };
+    pair(outputs)
+}
+
+/// [`additive`] where several rows look at one picture, as the beams of a search do: row n of the query looks at the keys and
+/// annotations (M, P, ·) of picture `pictures[n]`, of which there is no copy for each row.
+///
+/// # Errors
+/// As [`additive`], and when there is no such picture.
+pub fn additive_of(
+    keys: &Tensor,
+    query: &Tensor,
+    v: &Tensor,
+    annotations: &Tensor,
+    pictures: &[u32],
+) -> Result<(Tensor, Tensor)> {
+    let m = keys.dim(0)?;
+    if let Some(picture) = pictures.iter().find(|&&picture| picture as usize >= m) {
+        candle_core::bail!("{NAME}: a row looks at picture {picture}, but there are only {m}")
+    }
+    let inputs = [keys, query, v, annotations];
+    if !on_cpu_f32(&inputs) {
+        let rows = Tensor::new(pictures, keys.device())?;
+        return additive(&keys.index_select(&rows, 0)?, query, v, &annotations.index_select(&rows, 0)?);
+    }
+    // A row of its own for each picture would fit as these do.
+    check(keys, &query.narrow(0, 0, 1)?.broadcast_as((m, query.dim(1)?))?, v, annotations)?;
+    if pictures.len() != query.dim(0)? {
+        candle_core::bail!("{NAME}: {} rows, but the pictures of {}", query.dim(0)?, pictures.len())
+    }
+    pair(apply(cpu::Additive { pictures: Some(pictures.to_vec()) }, &inputs)?)
+}
+
+const NAME: &str = "additive attention";
+
+/// Context and α.
+fn pair(mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
     match (outputs.pop(), outputs.pop()) {
         (Some(alpha), Some(context)) => Ok((context, alpha)),
-        _ => candle_core::bail!("additive attention: an output is missing"),
+        _ => candle_core::bail!("{NAME}: an output is missing"),
     }
 }
 
@@ -44,8 +82,7 @@ fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Res
     };
     if !fits {
         candle_core::bail!(
-            "additive attention: wants keys (N, P, A), query (N, A), v (A) and annotations (N, P, C), none of P, A \
-             and C 0, got {:?}, {:?}, {:?} and {:?}",
+            "{NAME}: wants keys (N, P, A), query (N, A), v (A) and annotations (N, P, C), none of P, A and C 0, got {:?}, {:?}, {:?} and {:?}",
             keys.dims(),
             query.dims(),
             v.dims(),

@@ -54,7 +54,7 @@ proptest! {
     ) {
         let variables = variables(seed, (n, p, a, c));
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let fast = apply(cpu::Additive, &inputs).unwrap();
+        let fast = apply(cpu::Additive { pictures: None }, &inputs).unwrap();
         let plain = apply(reference::Additive, &inputs).unwrap();
         assert_close(&fast[0], &plain[0], 1e-5, "context");
         assert_close(&fast[1], &plain[1], 1e-5, "alpha");
@@ -121,4 +121,26 @@ fn large_energies_do_not_overflow_and_wrong_shapes_are_named() {
     assert!(message.contains("additive attention") && message.contains("[1, 2, 1]"), "{message}");
     let nothing = annotations.narrow(1, 0, 0).unwrap();
     assert!(additive(&keys.narrow(1, 0, 0).unwrap(), &query, &v, &nothing).is_err());
+}
+
+#[test]
+fn rows_of_one_picture_share_its_annotations() {
+    let (p, a, c, pictures) = (5, 20, 33, [1u32, 1, 0, 1, 2, 0]);
+    let (of_pictures, of_rows) = (variables(3, (3, p, a, c)), variables(4, (pictures.len(), p, a, c)));
+    let all = [of_pictures[0].clone(), of_rows[1].clone(), of_pictures[2].clone(), of_pictures[3].clone()];
+    let inputs: Vec<&Tensor> = all.iter().map(|var| var.as_tensor()).collect();
+    let (context, alpha) = additive_of(inputs[0], inputs[1], inputs[2], inputs[3], &pictures).unwrap();
+    let (_, shared) = gradients(&all, &context, &alpha);
+    let rows = Tensor::new(&pictures, &Device::Cpu).unwrap();
+    let apart = |tensor: &Tensor| tensor.index_select(&rows, 0).unwrap();
+    let (wanted, weights) = additive(&apart(inputs[0]), inputs[1], inputs[2], &apart(inputs[3])).unwrap();
+    assert_eq!((flat(&context), flat(&alpha)), (flat(&wanted), flat(&weights)));
+    let (_, apart) = gradients(&all, &wanted, &weights);
+    for (i, (shared, apart)) in shared.iter().zip(&apart).enumerate() {
+        assert_close(shared, apart, 1e-6, &format!("gradient of input {i}"));
+    }
+    let fault =
+        |pictures: &[u32]| additive_of(inputs[0], inputs[1], inputs[2], inputs[3], pictures).unwrap_err().to_string();
+    assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("picture 3, but there are only 3"));
+    assert!(fault(&[0, 1]).contains("6 rows, but the pictures of 2"));
 }
