@@ -4,7 +4,7 @@
 //! differentiable choice; α learns by REINFORCE (Williams 1992), as [`crate::caption_loss`] says.
 
 use crate::decoder::Drawn;
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 use candlewick_recurrent::attention::{Annotations, Attended};
 
 /// Looks at the likeliest position alone: alpha becomes 1 there and 0 elsewhere.
@@ -21,6 +21,24 @@ pub(crate) fn drawn(alpha: &Tensor, positions: &Tensor) -> Result<Drawn> {
     Ok(Drawn { log_probability, entropy: (alpha * &log_alpha)?.sum(2)?.neg()? })
 }
 
+/// The matrix (P, P) that takes annotations of a square map to their means over the `size` × `size` positions around each, as far as
+/// the map goes.
+pub(crate) fn around(p: usize, size: usize, device: &Device) -> Result<Tensor> {
+    let side = p.isqrt();
+    if side * side != p {
+        candle_core::bail!("decoder: a glimpse of {size} wants a square map; the annotations have {p} positions")
+    }
+    let reach = size / 2;
+    let window = |at: usize| at.saturating_sub(reach)..(at + size - reach).min(side);
+    let mut weights = vec![0f32; p * p];
+    for (at, weights) in weights.chunks_exact_mut(p).enumerate() {
+        let (rows, columns) = (window(at / side), window(at % side));
+        let share = 1.0 / (rows.len() * columns.len()) as f32;
+        rows.for_each(|row| weights[row * side..][columns.clone()].fill(share));
+    }
+    Tensor::from_vec(weights, (p, p), device)
+}
+
 /// 1 at the position of each row and 0 elsewhere, in the shape of alpha (N, P).
 fn one_hot(alpha: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let p = alpha.dim(1)?;
@@ -32,7 +50,6 @@ fn one_hot(alpha: &Tensor, positions: &Tensor) -> Result<Tensor> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use candle_core::Device;
     use candlewick_parameters::Parameters;
     use candlewick_recurrent::attention::AdditiveAttention;
 
@@ -54,6 +71,16 @@ mod tests {
         let both = annotations.select(&Tensor::new(&[1u32, 1], &Device::Cpu).unwrap()).unwrap();
         let found = likeliest(&attended, &both).unwrap();
         assert_eq!(found.context.to_vec2::<f32>().unwrap(), [[8., 9.], [6., 7.]]);
+    }
+
+    #[test]
+    fn a_glimpse_is_the_mean_of_what_lies_around() {
+        let found = around(9, 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        let (third, quarter, sixth) = (1.0 / 9.0, 0.25, 1.0 / 6.0);
+        assert_eq!(found[4], [third; 9]);
+        assert_eq!(found[0], [quarter, quarter, 0., quarter, quarter, 0., 0., 0., 0.]);
+        assert_eq!(found[5], [0., sixth, sixth, 0., sixth, sixth, 0., sixth, sixth]);
+        assert!(around(10, 3, &Device::Cpu).unwrap_err().to_string().contains("square map"));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct ShowAttendTellConfig {
     pub attention: Attention,
     /// With hard attention, the probability that a batch is read with soft attention instead, which teaches α directly.
     pub soft_share: f64,
+    /// How many positions of a square map a look takes in, across and down: z is made of the means of the annotations around each
+    /// position, as far as the map goes, while α is that of the annotations themselves.
+    pub glimpse: usize,
     /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
     pub temperature: f64,
     /// Whether a gate f_β weighs the context.
@@ -73,6 +76,7 @@ impl Default for ShowAttendTellConfig {
             attention_size: 512,
             attention: Attention::Soft,
             soft_share: 0.5,
+            glimpse: 1,
             temperature: 1.0,
             gate: true,
             deep_output: true,
@@ -247,7 +251,12 @@ impl CaptionDecoder for ShowAttendTell {
             }
             _ => annotations.clone(),
         };
-        Ok(Memory(self.attention.annotations(&annotations)?))
+        let looked_at = self.attention.annotations(&annotations)?;
+        if self.config.glimpse < 2 {
+            return Ok(Memory(looked_at));
+        }
+        let around = hard_attention::around(annotations.dim(1)?, self.config.glimpse, annotations.device())?;
+        Ok(Memory(looked_at.with_values(around.to_dtype(annotations.dtype())?.broadcast_matmul(&annotations)?)?))
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {

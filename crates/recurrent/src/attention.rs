@@ -60,6 +60,18 @@ impl Annotations {
         }
     }
 
+    /// The same keys with other annotations, of the same shape, to be seen.
+    ///
+    /// # Errors
+    /// When the shape is another.
+    pub fn with_values(self, values: Tensor) -> Result<Self> {
+        if values.dims() != self.values.dims() {
+            let (found, wanted) = (values.dims(), self.values.dims());
+            candle_core::bail!("annotations: the ones to be seen are {found:?}, those of the keys {wanted:?}")
+        }
+        Ok(Self { values, ..self })
+    }
+
     /// a (M, P, C), a row a picture.
     pub fn values(&self) -> &Tensor {
         &self.values
