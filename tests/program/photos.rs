@@ -257,7 +257,8 @@ fn captioners_are_trained_on_regions_from_a_file() {
     assert!(here.join("looked/test0/caption.svg").is_file());
     fail(here, &[&caption[..], &["data/images/test3.png"]].concat(), 1, &["test3.png", "no regions of it"]);
     // Without the file the captioner has nothing to look at; weights of a network are in its way.
-    fail(here, &caption[..4], 1, &["name the file with --regions"]);
+    fail(here, &caption[..4], 2, &["name the file with --regions"]);
+    fail(here, &[&evaluate[..], &given, &["--mirrored"]].concat(), 2, &["--mirrored"]);
     fail(here, &[&["train", "train.toml", "--encoder-weights", "x"][..], &given].concat(), 2, &["--encoder-weights"]);
 }
 
@@ -281,7 +282,14 @@ fn training_photos_are_seen_through_views() {
     let caches = fs::read_dir(here.join("runs/features")).unwrap();
     let kept = caches.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "f16"));
     assert_eq!(kept.count(), 4);
+    fail(
+        here,
+        &["caption", "data/images/dev0.png", "--model", "runs/seen", "--regions", "x.tsv"],
+        2,
+        &["looks at pictures"],
+    );
     // Scenes are drawn, and tell of left and right.
+    fail(here, &["caption", "data/images/dev0.png", "--mirrored"], 1, &["mirrored: "]);
     fail(here, &["train", "--set", "views.mirrored=true", "--quiet"], 1, &["views: scenes"]);
     fail(here, &["train", "train.toml", "--data", "data", "--set", "views.share=2.0", "--quiet"], 1, &["views: "]);
 }

@@ -186,6 +186,12 @@ impl Captioner {
         tokenizer: WordTokenizer,
         device: &Device,
     ) -> Result<Self> {
+        if let (Some(_), DecoderConfig::ShowAttendTell(decoder)) = (config.encoder.regions, &config.decoder)
+            && decoder.glimpse != 1
+        {
+            let fault = "decoder: regions have no neighbours on a map; leave glimpse out";
+            return Err(Error::Config(fault.into()));
+        }
         let vb = parameters.builder(device).pp(DECODER);
         let decoder = config.decoder.build(config.annotation_size, config.vocab_size, vb)?;
         if tokenizer.vocab_size() != config.vocab_size {

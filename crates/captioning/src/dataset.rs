@@ -112,6 +112,12 @@ impl Pictures {
         })
     }
 
+    /// The name of the file of regions, where the pictures are seen in one.
+    pub(crate) fn regions_file(&self) -> Option<String> {
+        let Self::Regions(set) = self else { return None };
+        set.regions.path().file_name().map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// Rows and columns of the map that the annotations belong to; (0, 0) where they are not computed yet.
     pub(crate) fn map_shape(&self) -> (usize, usize) {
         match self {

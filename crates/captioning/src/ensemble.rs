@@ -36,6 +36,9 @@ pub trait Describe {
 
     /// The words that it knows.
     fn tokenizer(&self) -> &WordTokenizer;
+
+    /// C, where it looks at regions of C features from a file; nothing where it looks at pictures.
+    fn regions(&self) -> Option<usize>;
 }
 
 impl Describe for Captioner {
@@ -63,6 +66,10 @@ impl Describe for Captioner {
     fn tokenizer(&self) -> &WordTokenizer {
         Captioner::tokenizer(self)
     }
+
+    fn regions(&self) -> Option<usize> {
+        self.config.encoder.regions
+    }
 }
 
 /// M captioners whose probabilities of each next word are averaged: p(y) = 1/M Σ_m p_m(y).
@@ -79,7 +86,7 @@ impl Ensemble {
     /// Puts captioners together.
     ///
     /// # Errors
-    /// When there is none, or they know different words.
+    /// When there is none, they know different words, or some look at regions from a file and others do not.
     pub fn new(members: Vec<Captioner>) -> Result<Self> {
         let mut members = members.into_iter();
         let first = members.next().ok_or_else(|| Error::Config("an ensemble needs at least one captioner".into()))?;
@@ -88,12 +95,29 @@ impl Ensemble {
             let fault = "the captioners of an ensemble know different words; take models that were trained on one set of captions";
             return Err(Error::Config(fault.into()));
         }
+        if others.iter().any(|other| other.config.encoder.regions != first.config.encoder.regions) {
+            let fault = "the captioners of an ensemble look at pictures, or all at regions of one size; take models of one kind";
+            return Err(Error::Config(fault.into()));
+        }
         Ok(Self { first, others, mirrored: false })
     }
 
     /// The same captioners, each of which looks at every picture twice, as it is and mirrored.
-    pub fn mirrored(self) -> Self {
-        Self { mirrored: true, ..self }
+    ///
+    /// What they say of left and right is averaged like all else.
+    ///
+    /// # Errors
+    /// When a member looks at regions from a file, or was trained with coordinates, which a mirror image contradicts.
+    pub fn mirrored(self) -> Result<Self> {
+        let unfit = |member: &Captioner| {
+            let encoder = &member.config.encoder;
+            encoder.coordinates || encoder.regions.is_some()
+        };
+        if self.members().any(unfit) {
+            let fault = "mirrored: a captioner that knows where its annotations lie, or looks at regions from a file, cannot look at mirror images; leave it out";
+            return Err(Error::Config(fault.into()));
+        }
+        Ok(Self { mirrored: true, ..self })
     }
 
     fn members(&self) -> impl Iterator<Item = &Captioner> {
@@ -162,6 +186,10 @@ impl Describe for Ensemble {
     fn tokenizer(&self) -> &WordTokenizer {
         self.first.tokenizer()
     }
+
+    fn regions(&self) -> Option<usize> {
+        self.first.config.encoder.regions
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +242,7 @@ mod tests {
             ensemble.n_best(std::slice::from_ref(picture), &generation).unwrap()[0][0].clone()
         };
         let once = told(&captioner(), &picture);
-        let twice = told(&Ensemble::new(vec![captioner()]).unwrap().mirrored(), &picture);
+        let twice = told(&Ensemble::new(vec![captioner()]).unwrap().mirrored().unwrap(), &picture);
         assert_eq!(once.text, twice.text);
         assert!((once.score - twice.score).abs() < 1e-5);
     }

@@ -45,11 +45,12 @@ pub(crate) fn cached(
     for &view in views.iter().filter(|&&view| view != View::WHOLE) {
         caches.push(seen_through(view, trained, note)?);
     }
-    let whole = Arc::clone(&caches[0].1);
-    let mut rest = hashes.iter();
+    let (mut rest, mut wanted) = (hashes.iter(), [caches.len(), 1].into_iter());
     Ok(sets.map(|set| {
         let own: Vec<Option<PhotoHash>> = rest.by_ref().take(set.pictures.len()).copied().collect();
-        let known = |row: usize| own.get(row).copied().flatten().filter(|hash| whole.contains(hash));
+        let views = &caches[..wanted.next().unwrap_or(1)];
+        let seen = |hash: &PhotoHash| views.iter().all(|(_, cache)| cache.contains(hash));
+        let known = |row: usize| own.get(row).copied().flatten().filter(seen);
         let features = Features {
             paths: set.paths().to_vec(),
             hashes: (0..own.len()).map(|row| known(row).unwrap_or_else(|| PhotoHash::of(b""))).collect(),
@@ -135,9 +136,7 @@ fn compute(
         for Photo { path, hash, image } in photos {
             match image {
                 Ok(image) => good.push((hash, image)),
-                // Of other views it was recorded when the whole photo was read.
-                Err(fault) if view == View::WHOLE => faults.record(&path.display().to_string(), fault)?,
-                Err(_) => (),
+                Err(fault) => faults.record(&path.display().to_string(), fault)?,
             }
         }
         insert(captioner, cache, &good)?;

@@ -76,9 +76,19 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         DataConfig::Photos { regions: Some(path), .. } => Some(open_regions(path, None)?),
         _ => None,
     };
-    if regions.is_some() && (recipe.encoder.pretrained.is_some() || recipe.views != Views::default()) {
-        let fault = "data.regions: no encoder sees the photos; leave the encoder's weights and views out";
-        return Err(Error::Config(fault.into()));
+    if regions.is_some() {
+        let encoder = &recipe.encoder;
+        let unfit = [
+            ("the encoder's weights (--encoder-weights)", encoder.pretrained.is_some()),
+            ("encoder.layer", encoder.layer.is_some()),
+            ("encoder.coordinates", encoder.coordinates),
+            ("encoder.fine_tune", encoder.fine_tune.is_some()),
+            ("views (--set 'views={}')", recipe.views != Views::default()),
+            ("a start that has an encoder of its own", start.as_ref().is_some_and(Start::has_encoder)),
+        ];
+        if let Some((setting, _)) = unfit.iter().find(|(_, given)| *given) {
+            return Err(Error::Config(format!("data.regions: no encoder sees the photos; leave out {setting}")));
+        }
     }
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
@@ -112,7 +122,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         scheduled_sampling: recipe.scheduled_sampling.clone(),
         self_critical: recipe.self_critical.clone(),
         seed: recipe.training.seed,
-        train_statistics: !known,
+        train_statistics: !known && channels.is_none(),
         longest: longest.min(10_000),
         encoder_rate: recipe.encoder.learning_rate_factor.unwrap_or(1.0),
     };

@@ -43,8 +43,10 @@ pub struct ShowAttendTellConfig {
     pub soft_share: f64,
     /// How many positions of a square map a look takes in, across and down: z is made of the means of the annotations around each
     /// position, as far as the map goes, while α is that of the annotations themselves.
+    #[serde(skip_serializing_if = "is_one")]
     pub glimpse: usize,
     /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
+    #[serde(skip_serializing_if = "is_usual")]
     pub temperature: f64,
     /// Whether a gate f_β weighs the context.
     pub gate: bool,
@@ -55,6 +57,15 @@ pub struct ShowAttendTellConfig {
     /// The probability with which a channel of a photo's annotations is dropped, at all positions at once (Tompson et al.
     /// 2015, "Efficient object localization using convolutional networks").
     pub channel_dropout: f64,
+}
+
+// Runs of before these settings existed have none, and go on.
+fn is_one(glimpse: &usize) -> bool {
+    *glimpse == 1
+}
+
+fn is_usual(temperature: &f64) -> bool {
+    *temperature == 1.0
 }
 
 /// What the context is.
@@ -118,7 +129,11 @@ pub struct ShowAttendTell {
 
 /// What the decoder looks at.
 #[derive(Clone, Debug)]
-pub struct Memory(Annotations);
+pub struct Memory {
+    annotations: Annotations,
+    /// mean_p a_p, (M, C), a row a picture.
+    mean: Tensor,
+}
 
 /// The hidden state, a sentence a row: h and c are (N, H).
 #[derive(Clone, Debug)]
@@ -149,6 +164,9 @@ impl ShowAttendTell {
         let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
         if !(config.temperature.is_finite() && config.temperature > 0.0) {
             candle_core::bail!("decoder: temperature is {}; wanted more than 0", config.temperature)
+        }
+        if config.glimpse == 0 {
+            candle_core::bail!("decoder: glimpse is 0; wanted at least 1 position")
         }
         let cell = vb.pp("decode_step");
         let initial = || Initial::fan_in(hidden_size);
@@ -232,7 +250,7 @@ impl ShowAttendTell {
             v: &v,
             gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
         };
-        let (annotations, keys) = memory.0.apart()?;
+        let (annotations, keys) = memory.annotations.apart()?;
         let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, Some(lengths), draws)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
@@ -251,12 +269,14 @@ impl CaptionDecoder for ShowAttendTell {
             }
             _ => annotations.clone(),
         };
+        let mean = together::mean(&annotations.unsqueeze(1)?)?;
         let looked_at = self.attention.annotations(&annotations)?;
-        if self.config.glimpse < 2 {
-            return Ok(Memory(looked_at));
+        if self.config.glimpse == 1 {
+            return Ok(Memory { annotations: looked_at, mean });
         }
         let around = hard_attention::around(annotations.dim(1)?, self.config.glimpse, annotations.device())?;
-        Ok(Memory(looked_at.with_values(around.to_dtype(annotations.dtype())?.broadcast_matmul(&annotations)?)?))
+        let seen = around.to_dtype(annotations.dtype())?.broadcast_matmul(&annotations)?;
+        Ok(Memory { annotations: looked_at.with_values(seen)?, mean })
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
@@ -282,15 +302,15 @@ impl Decoder for ShowAttendTell {
     }
 
     fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        let mean = memory.0.spread(together::mean(&memory.0.values().unsqueeze(1)?)?)?;
+        let mean = memory.annotations.spread(memory.mean.clone())?;
         Ok(State { h: tanh(&self.init_h.forward(&mean)?)?, c: tanh(&self.init_c.forward(&mean)?)? })
     }
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
-        let mut attended = self.attention.attend(&memory.0, &state.h)?;
+        let mut attended = self.attention.attend(&memory.annotations, &state.h)?;
         if self.config.attention == Attention::Hard {
-            attended = hard_attention::likeliest(&attended, &memory.0)?;
+            attended = hard_attention::likeliest(&attended, &memory.annotations)?;
         }
         let (state, context) = self.advance(&embedded, attended.context, state)?;
         let logits = self.output(&embedded, &state.h, &context, mode)?;
@@ -298,7 +318,7 @@ impl Decoder for ShowAttendTell {
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
-        Ok(Memory(memory.0.select(rows)?))
+        Ok(Memory { annotations: memory.annotations.select(rows)?, ..memory.clone() })
     }
 
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {

@@ -276,7 +276,9 @@ impl Task for CaptioningTask {
             "loss": self.settings.loss,
             "scheduled_sampling": self.settings.scheduled_sampling,
             "self_critical": self.settings.self_critical,
-            "views": self.settings.views,
+            // Runs of before there were views have none, and go on.
+            "views": (self.settings.views != [View::WHOLE]).then_some(&self.settings.views),
+            "regions": self.train.pictures.regions_file(),
             "seed": self.settings.seed,
         })
     }

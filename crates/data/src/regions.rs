@@ -42,14 +42,14 @@ struct Columns<'a> {
 }
 
 impl Regions {
-    /// Opens a file and finds its photos.
+    /// Opens a file and finds its photos. It is memory-mapped: nobody may change it while it is open.
     ///
     /// # Errors
     /// When it cannot be read, a line has not its columns, two lines are of one photo, or photos have different numbers of
     /// regions; the message names file and line.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        // SAFETY: the file is only read; whoever changes it meanwhile changes features, or makes a line that is refused.
+        // SAFETY: the file is only read here, and must not change while it is open, as the doc says.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         let (mut lines, mut shape, mut start) = (HashMap::new(), None, 0);
         for (number, bytes) in map.split(|&byte| byte == b'\n').enumerate() {
@@ -60,13 +60,10 @@ impl Regions {
             }
             let fault = |fault: String| Error::Regions { path: path.to_path_buf(), line: number + 1, fault };
             let columns = columns(bytes).map_err(fault)?;
-            // Base64 of n bytes has 4 ⌈n / 3⌉ letters, of which up to two are padding.
-            let letters = columns.features.trim_end_matches('=').len();
-            let values = letters * 3 / 4 / 4;
-            if columns.count == 0 || !values.is_multiple_of(columns.count) {
-                let count = columns.count;
+            let (values, corners, count) = (numbers_in(columns.features), numbers_in(columns.boxes), columns.count);
+            if count == 0 || values == 0 || !values.is_multiple_of(count) || corners.checked_div(4) != Some(count) {
                 return Err(fault(format!(
-                    "{values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
+                    "{corners} corners and {values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
                 )));
             }
             let found = (columns.count, values / columns.count);
@@ -96,13 +93,13 @@ impl Regions {
         &self.path
     }
 
-    /// The id that the file has for a photo: its name, its name without ending, or the number at the end of that, as COCO's
-    /// file names have it.
+    /// The id that the file has for a photo: its name, its name without ending, or the number that this is, alone or after
+    /// `COCO_val2014_` and its like.
     pub fn id(&self, photo: &Path) -> Option<&str> {
         let (name, stem) = (photo.file_name()?.to_str()?, photo.file_stem()?.to_str()?);
-        let letters = stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        let number = stem[letters..].trim_start_matches('0');
-        let known = [name, stem, number].into_iter().find_map(|id| self.lines.get_key_value(id));
+        let last = if stem.starts_with("COCO_") { stem.rsplit('_').next().unwrap_or(stem) } else { stem };
+        let number = last.bytes().all(|byte| byte.is_ascii_digit()).then(|| last.trim_start_matches('0'));
+        let known = [Some(name), Some(stem), number].into_iter().flatten().find_map(|id| self.lines.get_key_value(id));
         known.map(|(id, _)| id.as_str())
     }
 
@@ -120,7 +117,11 @@ impl Regions {
                 let found = bytes.len();
                 return Err(fault(format!("photo {id}: {name} has {found} bytes, wanted {}", 4 * count)));
             }
-            Ok(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+            let numbers: Vec<f32> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+            match numbers.iter().find(|number| !number.is_finite()) {
+                Some(number) => Err(fault(format!("photo {id}: {name} holds {number}; compute the file anew"))),
+                None => Ok(numbers),
+            }
         };
         let (p, c) = self.shape;
         let (width, height) = columns.size;
@@ -129,6 +130,11 @@ impl Regions {
         let boxes = corners.as_chunks().0.iter().map(|&corners| share(corners)).collect();
         Ok(Seen { features: numbers("features", columns.features, p * c)?, boxes })
     }
+}
+
+/// How many numbers a text of base64 holds: of n bytes there are 4 ⌈n / 3⌉ letters, of which up to two are padding.
+fn numbers_in(text: &str) -> usize {
+    text.trim_end_matches('=').len() * 3 / 4 / 4
 }
 
 /// The columns of a line, or what is wrong with them.
@@ -146,6 +152,9 @@ fn columns(line: &[u8]) -> std::result::Result<Columns<'_>, String> {
         _ => Err(format!("{name} is {text}; wanted a number above 0")),
     };
     let size = (side("image_w", width)?, side("image_h", height)?);
+    if id.is_empty() {
+        return Err("image_id is empty".into());
+    }
     let count = count.parse().map_err(|_| format!("num_boxes is {count}; wanted a whole number"))?;
     Ok(Columns { id, size, count, boxes, features })
 }
@@ -155,9 +164,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn code(numbers: &[f32]) -> String {
+        STANDARD.encode(numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+    }
+
     /// A line of two regions with three features each, which begin at `first`.
     fn line(id: &str, first: f32) -> String {
-        let code = |numbers: &[f32]| STANDARD.encode(numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
         let boxes = code(&[0.0, 0.0, 100.0, 25.0, 50.0, 10.0, 200.0, 50.0]);
         let features: Vec<f32> = (0..6).map(|i| first + i as f32).collect();
         format!("{id}\t200\t50\t2\t{boxes}\t{}\n", code(&features))
@@ -180,7 +192,9 @@ mod tests {
         let id = |photo: &str| regions.id(Path::new(photo));
         assert_eq!(id("photos/a.jpg"), Some("a.jpg"));
         assert_eq!(id("COCO_val2014_000000000042.jpg"), Some("42"));
-        assert_eq!(id("b.jpg"), None);
+        assert_eq!(id("photos/000042.jpg"), Some("42"));
+        // A number at the end of some other name is no id.
+        assert_eq!((id("b.jpg"), id("cat42.jpg"), id("dog_42.jpg")), (None, None, None));
         assert_eq!(regions.get("42").unwrap().features[0], 10.0);
     }
 
@@ -192,7 +206,15 @@ mod tests {
         assert!(fault(&format!("{good}a photo\n")).contains("line 2: 1 columns, wanted six"));
         assert!(fault(&good.replace("\t200\t", "\twide\t")).contains("image_w is wide"));
         assert!(fault(&good.replace("\t2\t", "\t4\t")).contains("do not make 4 regions"));
-        assert!(fault(&[good.clone(), line("b", 0.0).replace("\t2\t", "\t1\t")].concat()).contains("fixed number"));
+        assert!(fault(&good.replace("\t2\t", "\t4611686018427387904\t")).contains("do not make"));
+        let (_, features) = good.trim_end().rsplit_once('\t').unwrap();
+        assert!(fault(&good.replace(features, "")).contains("0 features do not make 2 regions"));
+        assert!(fault(&good.replacen('a', "", 1)).contains("image_id is empty"));
+        let wide = good.replace("a\t", "b\t").replace(features, &[features, features].concat());
+        assert!(fault(&[good.clone(), wide].concat()).contains("fixed number"));
+        let endless = code(&[f32::NAN; 6]);
+        let regions = opened(&good.replace(features, &endless)).unwrap();
+        assert!(regions.get("a").unwrap_err().to_string().contains("features holds NaN"));
         assert!(fault(&[good.clone(), good.clone()].concat()).contains("photo a is there twice"));
         let regions = opened(&good.replace("\t200\t50\t2\t", "\t200\t50\t2\t!")).unwrap();
         assert!(regions.get("a").unwrap_err().to_string().contains("photo a: boxes"));

@@ -4,7 +4,7 @@
 //! 2015, "Show, attend and tell".
 
 use crate::linear::Linear;
-use candle_core::{Module, Result, Tensor};
+use candle_core::{DType, Module, Result, Tensor};
 use candlewick_kernels::attend;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
@@ -32,11 +32,15 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Row m is what row `rows[m]` is; nothing is copied.
+    /// Row m is what row `rows[m]` is; nothing is copied where the kernels can do without (f32 on the CPU).
     ///
     /// # Errors
     /// When there is no such row.
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
+        if !(self.values.device().is_cpu() && self.values.dtype() == DType::F32) {
+            let (values, keys) = (self.values.index_select(rows, 0)?, self.keys.index_select(rows, 0)?);
+            return Ok(Self { values, keys, pictures: None });
+        }
         let rows = rows.to_vec1::<u32>()?;
         let pictures = match &self.pictures {
             None => rows,
@@ -72,11 +76,6 @@ impl Annotations {
         Ok(Self { values, ..self })
     }
 
-    /// a (M, P, C), a row a picture.
-    pub fn values(&self) -> &Tensor {
-        &self.values
-    }
-
     /// The annotations (N, P, C) and keys (N, P, A) with a row for each sentence.
     ///
     /// # Errors
@@ -90,9 +89,7 @@ impl Annotations {
     /// # Errors
     /// When there is no such position.
     pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
-        let (m, p, c) = self.values.dims3()?;
-        let first = self.spread(Tensor::arange_step(0, (m * p) as u32, p as u32, self.values.device())?)?;
-        self.values.reshape((m * p, c))?.index_select(&(first + positions)?, 0)
+        attend::at(&self.values, positions, self.pictures.as_deref())
     }
 }
 

@@ -184,7 +184,7 @@ pub struct SetArguments {
     #[arg(long, default_value_t = 0.01, value_name = "X")]
     pub max_share: f64,
     /// The file of regions in the photos, for captioners that were trained on regions.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]
     pub regions: Option<PathBuf>,
 }
 

@@ -7,6 +7,7 @@ use candlewick::captioning::{
     Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, RegionSet, open_regions, write_attention,
 };
 use candlewick::data::picture::{self, Limits};
+use candlewick::data::regions::Regions;
 use candlewick::data::words::WordTokenizer;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -23,8 +24,8 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let mut generation = search(captioner, &arguments.search)?;
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
-    if let Some(file) = &arguments.regions {
-        return of_regions(captioner, file, &generation, arguments);
+    if let Some(regions) = regions(captioner, arguments.regions.as_deref())? {
+        return of_regions(captioner, &regions, &generation, arguments);
     }
     let mut failed = false;
     let mut complain = |path: &Path, failure: Failure| {
@@ -62,18 +63,34 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
+/// The file of regions, where the captioner looks at regions.
+///
+/// # Errors
+/// A wrong call where it looks at pictures and there is a file, or the other way round; and as [`open_regions`] says.
+pub fn regions(captioner: &dyn Describe, file: Option<&Path>) -> Result<Option<Arc<Regions>>, Failure> {
+    match (captioner.regions(), file) {
+        (None, None) => Ok(None),
+        (Some(size), Some(file)) => Ok(Some(open_regions(file, Some(size))?)),
+        (None, Some(_)) => {
+            Err(Failure::usage("--regions: this captioner looks at pictures; leave the file of regions out"))
+        }
+        (Some(_), None) => {
+            Err(Failure::usage("this captioner looks at regions from a file; name the file with --regions"))
+        }
+    }
+}
+
 /// Captions photos whose regions are in a file; one that has none there is named and the others are captioned all the same.
 fn of_regions(
     captioner: &dyn Describe,
-    file: &Path,
+    regions: &Arc<Regions>,
     generation: &GenerationConfig,
     arguments: &CaptionArguments,
 ) -> Result<(), Failure> {
-    let regions = open_regions(file, None)?;
     let told = |path: &PathBuf| -> Result<(), Failure> {
-        let (set, _) = RegionSet::new(std::slice::from_ref(path), Arc::clone(&regions));
+        let (set, _) = RegionSet::new(std::slice::from_ref(path), Arc::clone(regions));
         if set.paths.is_empty() {
-            return Err(Failure::Work(format!("{} has no regions of it", file.display())));
+            return Err(Failure::Work(format!("{} has no regions of it", regions.path().display())));
         }
         let shape = (1, regions.shape().0);
         let captions = captioner.n_best_of(&set.annotations(&[0])?, shape, generation)?.pop().unwrap_or_default();
@@ -135,7 +152,7 @@ pub fn open(
         last => {
             members.extend(last);
             let together = Ensemble::new(members)?;
-            Box::new(if mirrored { together.mirrored() } else { together })
+            Box::new(if mirrored { together.mirrored()? } else { together })
         }
     })
 }

@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
     let encoder_weights = arguments.encoder_weights.as_deref();
+    if !arguments.set_recipes.is_empty() && !arguments.captioners.iter().any(|path| is_recipe(path)) {
+        return Err(Failure::usage("--set: none of these is a recipe whose settings could be changed"));
+    }
     let mut compared: Vec<Compared> = Vec::new();
     let mut shown = None;
     for path in &arguments.captioners {
-        let folder =
-            if path.extension().is_some_and(|end| end == "toml") { &trained(path, arguments, &device)? } else { path };
+        let folder = if is_recipe(path) { &trained(path, arguments, &device)? } else { path };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         if compared.iter().any(|other| other.name == name) {
             let fault = format!(
@@ -31,7 +33,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
             caption::open(std::slice::from_ref(folder), encoder_weights, arguments.search.mirrored, &device)?;
         let generation = caption::search(&*captioner, &arguments.search)?;
         let quiet = arguments.quiet || !compared.is_empty();
-        let set = evaluate::read(&arguments.set, captioner.preprocessing(), quiet)?;
+        let set = evaluate::read(&arguments.set, &*captioner, quiet)?;
         let bar = train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
         let out = arguments.out.join(&name);
         let progress = &mut |done| bar.set_position(done as u64);
@@ -45,6 +47,10 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
         println!("{}", write_comparison(&arguments.out, &set, &compared, arguments.shown)?.display());
     }
     Ok(())
+}
+
+fn is_recipe(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "toml")
 }
 
 /// Trains a recipe into `runs/NAME`, or goes on there; a run that has come to its end is taken as it is.

@@ -2,9 +2,8 @@
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::{Failure, caption, device};
-use candlewick::captioning::{Evaluation, Set, evaluate, open_regions};
+use candlewick::captioning::{Describe, Evaluation, Set, evaluate};
 use candlewick::data::captions::{self, LoadOptions, Split};
-use candlewick::encoders::Preprocessing;
 use candlewick::metrics::coco::Overall;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -20,7 +19,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let captioner =
         &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
     let generation = caption::search(captioner, &arguments.search)?;
-    let set = read(&arguments.set, captioner.preprocessing(), arguments.quiet)?;
+    let set = read(&arguments.set, captioner, arguments.quiet)?;
     let folder = arguments
         .out
         .clone()
@@ -47,13 +46,13 @@ fn parse_split(name: &str) -> Result<Split, Failure> {
 ///
 /// # Errors
 /// When too large a share of them cannot be read, or the split has none.
-pub fn read(arguments: &SetArguments, preprocessing: &Preprocessing, quiet: bool) -> Result<Set, Failure> {
+pub fn read(arguments: &SetArguments, captioner: &dyn Describe, quiet: bool) -> Result<Set, Failure> {
     let SetArguments { data, split, max_share, regions } = arguments;
     let (split, max_share) = (parse_split(split)?, *max_share);
     let all = captions::load(data, &LoadOptions { max_share, ..LoadOptions::default() })?;
-    let set = Set::photos(all.split(split), preprocessing.clone());
-    let (set, skipped) = match regions {
-        Some(path) => set.seen_in(&open_regions(path, None)?, max_share)?,
+    let set = Set::photos(all.split(split), captioner.preprocessing().clone());
+    let (set, skipped) = match caption::regions(captioner, regions.as_deref())? {
+        Some(regions) => set.seen_in(&regions, max_share)?,
         None => set.readable(max_share)?,
     };
     if !quiet {

@@ -76,6 +76,9 @@ fn classifier(
     if arguments.start.is_some() {
         return Err(Failure::usage("--start: a classifier starts from --encoder-weights"));
     }
+    if arguments.regions.is_some() {
+        return Err(Failure::usage("--regions: a classifier looks at pictures; leave the file of regions out"));
+    }
     recipe.data.path = arguments.data.clone().or(recipe.data.path);
     recipe.network.pretrained = arguments.encoder_weights.clone().or(recipe.network.pretrained);
     let (mut task, set) = classification::prepare(&recipe, device)?;
@@ -143,10 +146,12 @@ pub fn prepared(
         Note::Line(line) if !quiet => eprintln!("{line}"),
         Note::Line(_) => {}
         Note::Features { done, total } => {
-            let bar = bar.get_or_insert_with(|| counter(total as u64, "annotations", quiet));
-            bar.set_position(done as u64);
+            let shown = bar.get_or_insert_with(|| counter(total as u64, "annotations", quiet));
+            shown.set_position(done as u64);
             if done == total {
-                bar.finish_and_clear();
+                // Another view may come, with a bar of its own.
+                shown.finish_and_clear();
+                bar = None;
             }
         }
     };
@@ -184,7 +189,13 @@ fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<
     let mut shown = Vec::new();
     let captions = captioning::decode(captioner, dev, Some(SHOWN), SHOWN, captioner.generation(), &mut |_| ())?;
     for (row, mut caption) in captions.into_iter().enumerate() {
-        let photo = dev.pictures.photo(row)?;
+        let photo = match dev.pictures.photo(row) {
+            Ok(photo) => photo,
+            Err(fault) => {
+                eprintln!("{fault}");
+                continue;
+            }
+        };
         if let Pictures::Regions(regions) = &dev.pictures {
             caption = regions.placed(row, caption)?;
         }

@@ -63,6 +63,20 @@ pub fn additive_of(
     pair(apply(cpu::Additive { pictures: Some(pictures.to_vec()) }, &inputs)?)
 }
 
+/// One annotation a row, (N, C): row n sees position `positions[n]` of picture n of the annotations (M, P, C), or of picture
+/// `pictures[n]`.
+///
+/// # Errors
+/// When there is no such picture or position.
+pub fn at(annotations: &Tensor, positions: &Tensor, pictures: Option<&[u32]>) -> Result<Tensor> {
+    let ((m, p, c), device) = (annotations.dims3()?, annotations.device());
+    let first = match pictures {
+        Some(pictures) => (Tensor::new(pictures, device)? * p as f64)?,
+        None => Tensor::arange_step(0, (m * p) as u32, p as u32, device)?,
+    };
+    annotations.reshape((m * p, c))?.index_select(&(first + positions)?, 0)
+}
+
 const NAME: &str = "additive attention";
 
 /// Context and α.

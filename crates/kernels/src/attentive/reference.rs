@@ -27,7 +27,7 @@ pub fn attentive_lstm(
         let (mut context, alpha) = attend::additive(keys, &query, weights.v, annotations)?;
         if let Some(draws) = draws {
             let draws: Vec<f32> = draws.iter().skip(t).step_by(total).copied().collect();
-            context = at(annotations, &positions(&alpha, &draws)?)?;
+            context = attend::at(annotations, &positions(&alpha, &draws)?, None)?;
         }
         if let Some(gate) = weights.gate {
             context = (context * sigmoid(&linear(&h, gate)?)?)?;
@@ -46,11 +46,4 @@ pub fn attentive_lstm(
     let (hidden, context, alpha) = (place(&hidden, h.dim(1)?)?, place(&contexts, c_size)?, place(&alphas, p)?);
     let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
     Ok(Sequence { hidden, context, alpha, positions })
-}
-
-/// Row n of (N, C) is position `positions[n]` of the annotations (N, P, C).
-fn at(annotations: &Tensor, positions: &Tensor) -> Result<Tensor> {
-    let (n, p, c) = annotations.dims3()?;
-    let first = Tensor::arange_step(0, (n * p) as u32, p as u32, annotations.device())?;
-    annotations.reshape((n * p, c))?.index_select(&(first + positions)?, 0)
 }
