@@ -131,7 +131,7 @@ pub struct ShowAttendTell {
 #[derive(Clone, Debug)]
 pub struct Memory {
     annotations: Annotations,
-    /// mean_p a_p, (M, C), a row a picture.
+    /// mean_p a_p for each row, (N, C).
     mean: Tensor,
 }
 
@@ -302,8 +302,8 @@ impl Decoder for ShowAttendTell {
     }
 
     fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        let mean = memory.annotations.spread(memory.mean.clone())?;
-        Ok(State { h: tanh(&self.init_h.forward(&mean)?)?, c: tanh(&self.init_c.forward(&mean)?)? })
+        let mean = &memory.mean;
+        Ok(State { h: tanh(&self.init_h.forward(mean)?)?, c: tanh(&self.init_c.forward(mean)?)? })
     }
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
@@ -318,7 +318,7 @@ impl Decoder for ShowAttendTell {
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
-        Ok(Memory { annotations: memory.annotations.select(rows)?, ..memory.clone() })
+        Ok(Memory { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
     }
 
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {

@@ -54,10 +54,7 @@ impl Annotations {
     }
 
     /// Of a tensor with a row for each picture, the row of the picture that each sentence is of.
-    ///
-    /// # Errors
-    /// When the tensor has too few rows.
-    pub fn spread(&self, of_pictures: Tensor) -> Result<Tensor> {
+    fn spread(&self, of_pictures: Tensor) -> Result<Tensor> {
         match &self.pictures {
             None => Ok(of_pictures),
             Some(pictures) => of_pictures.index_select(&Tensor::new(pictures.as_slice(), of_pictures.device())?, 0),

@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use candlewick_kernels::recurrence::Nonlinearity;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng, VarBuilder};
+use candlewick_recurrent::attention::Annotations;
 use candlewick_recurrent::{
     AdditiveAttention, Cell, CellConfig, CellState, Embedding, GruCell, Linear, Lstm, LstmCell, LstmState, RnnCell,
     Stack, StackConfig,
@@ -376,4 +377,29 @@ fn states_give_rows_to_a_search() {
     let state = LstmState { c: (&h * 10.0).unwrap(), h };
     let chosen = state.select(&Tensor::new(&[2u32, 2, 0], &Device::Cpu).unwrap()).unwrap();
     assert_eq!((flat(&chosen.h), flat(&chosen.c)), (vec![3.0, 3.0, 1.0], vec![30.0, 30.0, 10.0]));
+}
+
+#[test]
+fn rows_of_one_picture_are_attended_to_as_copies_of_it_in_either_type() {
+    for dtype in [DType::F32, DType::F64] {
+        let parameters = Parameters::new(1);
+        let attention = AdditiveAttention::new(5, 4, 6, parameters.builder(&Device::Cpu).to_dtype(dtype)).unwrap();
+        let numbers = |seed, shape: &[usize]| {
+            let drawn = Rng::derive(seed, "annotations", 0).normal_tensor(0.0, 1.0, shape, &Device::Cpu);
+            drawn.unwrap().to_dtype(dtype).unwrap()
+        };
+        let (values, hidden) = (numbers(1, &[2, 3, 5]), numbers(2, &[3, 4]));
+        let rows = |rows: &[u32]| Tensor::new(rows, &Device::Cpu).unwrap();
+        // Rows of rows: the pictures 1, 0, 1.
+        let shared = attention.annotations(&values).unwrap().select(&rows(&[0, 1, 1])).unwrap();
+        let shared = shared.select(&rows(&[2, 0, 1])).unwrap();
+        let copied = attention.annotations(&values.index_select(&rows(&[1, 0, 1]), 0).unwrap()).unwrap();
+        let (found, wanted) =
+            (attention.attend(&shared, &hidden).unwrap(), attention.attend(&copied, &hidden).unwrap());
+        let plain = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+        assert_close(&plain(&found.context), &plain(&wanted.context), "context");
+        assert_close(&plain(&found.alpha), &plain(&wanted.alpha), "alpha");
+        let at = |annotations: &Annotations| annotations.at(&rows(&[2, 0, 1])).unwrap();
+        assert_close(&plain(&at(&shared)), &plain(&at(&copied)), "annotations at positions");
+    }
 }
