@@ -58,22 +58,22 @@ impl Operation for Linear {
             Some(true) => Some(dys.sum(0)?),
             _ => None,
         };
-        let (d_xs, d_weight) = if on_cpu_f32(&[xs, weight, dys]) {
-            let ((m, k), n) = (xs.dims2()?, weight.dim(0)?);
-            with_all_f32(NAME, &[xs.clone(), weight.clone(), dys.clone()], |values| {
-                let [x, w, dy] = [values[0], values[1], values[2]];
-                let tensor = |values: Vec<f32>, shape| Tensor::from_vec(values, shape, &Device::Cpu);
-                let d_xs = call.wanted[0].then(|| tensor(gemm_into(dy, (n, 1), w, (k, 1), (m, k, n), None), (m, k)));
-                let d_weight =
-                    call.wanted[1].then(|| tensor(gemm_into(dy, (1, n), x, (k, 1), (n, k, m), None), (n, k)));
-                Ok::<_, candle_core::Error>((d_xs.transpose()?, d_weight.transpose()?))
-            })??
-        } else {
-            let d_xs = call.wanted[0].then(|| dys.matmul(weight)).transpose()?;
-            (d_xs, call.wanted[1].then(|| dys.t()?.matmul(&xs.contiguous()?)).transpose()?)
+        if call.wanted[1] {
+            call.product(1, dys.clone(), xs.contiguous()?);
+        }
+        let d_xs = match call.wanted[0] {
+            true if on_cpu_f32(&[weight, dys]) => {
+                let ((m, n), k) = (dys.dims2()?, weight.dim(1)?);
+                let d_xs = with_all_f32(NAME, &[dys.clone(), weight.clone()], |values| {
+                    gemm_into(values[0], (n, 1), values[1], (k, 1), (m, k, n), None)
+                })?;
+                Some(Tensor::from_vec(d_xs, (m, k), &Device::Cpu)?)
+            }
+            true => Some(dys.matmul(weight)?),
+            false => None,
         };
         // Without a bias the third has no input to go to.
-        Ok(vec![d_xs, d_weight, d_bias])
+        Ok(vec![d_xs, None, d_bias])
     }
 }
 
@@ -81,6 +81,7 @@ impl Operation for Linear {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::node::{Gradients, backward};
     use candle_core::{DType, Var};
 
     fn variables(dtype: DType) -> Vec<Var> {
@@ -117,6 +118,42 @@ mod tests {
                     assert!((ours - plain).abs() < tolerance, "{ours} instead of {plain}");
                 }
             }
+        }
+    }
+
+    /// Some steps with few rows, whose gradients are formed together, and one with more rows than W has.
+    fn steps(x: &Tensor, w: &Tensor) -> Tensor {
+        let few = (0..3).try_fold(x.clone(), |h, _| linear(&h, w, None)?.tanh()).unwrap();
+        let many = linear(&few.repeat((4, 1)).unwrap(), w, None).unwrap();
+        (few.sqr().unwrap().sum_all().unwrap() + many.sqr().unwrap().sum_all().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_gradient_of_a_weight_that_many_steps_share_is_the_sum_of_theirs() {
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-12)] {
+            let make = |shape: &[usize], factor: f64| {
+                let values = (0..shape.iter().product()).map(|i: usize| (i as f64 * factor + 0.3).sin()).collect();
+                let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+                Var::from_tensor(&tensor).unwrap()
+            };
+            let (x, w) = (make(&[2, 5], 0.9), make(&[5, 5], 1.7));
+            let values = |tensor: &Tensor| -> Vec<f64> {
+                tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let loss = steps(&x, &w);
+            // candle's backward pass collects nothing, so that each step's product is formed by itself.
+            let (ours, candles) = (backward(&loss).unwrap(), loss.backward().unwrap());
+            let mut twice = Gradients::default();
+            twice.backward(&loss).unwrap();
+            twice.backward(&loss).unwrap();
+            for var in [&x, &w] {
+                let wanted = values(candles.get(var).unwrap());
+                let twice = values(&twice.take(var).unwrap().unwrap());
+                for ((found, twice), wanted) in values(ours.get(var).unwrap()).iter().zip(&twice).zip(&wanted) {
+                    assert!((found - wanted).abs() < tolerance && (twice - 2.0 * wanted).abs() < tolerance);
+                }
+            }
+            assert!(twice.take(&w).unwrap().is_none(), "it is forgotten");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A node as candle sees it.
 
-use super::route::{Origin, Slots, collect};
+use super::late::formed;
+use super::route::{Origin, Slots, collect, collect_product};
 use super::{Call, Operation, Value, within_pool};
 use candle_core::backend::BackendStorage;
 use candle_core::{
@@ -216,9 +217,21 @@ impl<O: Operation> Graph for Node<O> {
         // What nobody asked of has a gradient of zero.
         let found = |(i, output): (usize, &Tensor)| self.gradients.take(i).map_or_else(|| output.zeros_like(), Ok);
         let gradients: Vec<Tensor> = outputs.iter().enumerate().map(found).collect::<Result<_>>()?;
-        let call = Call { inputs: &self.inputs, outputs, saved: &self.saved, wanted: &self.wanted };
-        let found = within_pool(&self.inputs, || self.operation.backward(&call, &gradients))?;
+        let (inputs, saved, wanted, products) = (&self.inputs, &self.saved, &self.wanted, Mutex::default());
+        let call = Call { inputs, outputs, saved, wanted, products };
+        let mut found = within_pool(&self.inputs, || self.operation.backward(&call, &gradients))?;
+        let mut collected = vec![false; found.len()];
+        for (i, product) in call.products.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            match self.sources[i] {
+                Source::Nothing => {}
+                Source::Variable(id) if product.is_small() && collect_product(id, &product) => collected[i] = true,
+                _ => found[i] = Some(within_pool(&self.inputs, || formed(&[product]))?),
+            }
+        }
         for ((i, found), source) in found.into_iter().enumerate().zip(&self.sources) {
+            if collected[i] {
+                continue;
+            }
             let shaped = || match found {
                 Some(found) => found.reshape(self.inputs[i].shape()),
                 None => self.inputs[i].zeros_like(),

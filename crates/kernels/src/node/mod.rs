@@ -6,11 +6,14 @@
 //! each. [`backward`] gives variables theirs in the same way.
 
 mod graph;
+mod late;
 mod route;
 
-pub use route::backward;
+pub use route::{Gradients, backward};
 
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
+use late::Product;
+use std::sync::{Mutex, PoisonError};
 
 /// An operation with several inputs and outputs and a gradient of its own.
 pub trait Operation: Send + Sync + 'static {
@@ -28,7 +31,7 @@ pub trait Operation: Send + Sync + 'static {
 
     /// The gradients of the inputs from those of the outputs (all of them contiguous).
     ///
-    /// `None` where `wanted` is false, or where an input's gradient is zero.
+    /// `None` where `wanted` is false, where an input's gradient is zero, or where it was given to [`Call::product`].
     ///
     /// # Errors
     /// When the device fails.
@@ -73,6 +76,15 @@ pub struct Call<'a, S> {
     pub saved: &'a S,
     /// Which inputs want a gradient.
     pub wanted: &'a [bool],
+    products: Mutex<Vec<(usize, Product)>>,
+}
+
+impl<S> Call<'_, S> {
+    /// Says that the gradient of this input is dYᵀ X, for dY (M, out) and X (M, in), without forming it: where the input is a
+    /// variable that other calls use too, [`backward`] forms one product of all their rows.
+    pub fn product(&self, input: usize, dys: Tensor, xs: Tensor) {
+        self.products.lock().unwrap_or_else(PoisonError::into_inner).push((input, Product { dys, xs }));
+    }
 }
 
 /// Runs an operation as one node of the graph, or without a node where no input tracks a gradient.

@@ -1,5 +1,6 @@
 //! How a gradient gets from a node to where its input came from without candle in between.
 
+use super::late::{Product, formed};
 use crate::node::{on_cpu_f32, with_all_f32};
 use crate::team::{Shared, filled};
 use candle_core::backprop::GradStore;
@@ -70,38 +71,101 @@ impl Origin {
 }
 
 thread_local! {
-    /// The variables that [`backward`] collects gradients for on this thread.
-    static VARIABLES: RefCell<HashMap<TensorId, Option<Tensor>>> = RefCell::default();
+    /// The variables that are collected on this thread.
+    static VARIABLES: RefCell<HashMap<TensorId, Sum>> = RefCell::default();
+}
+
+/// A variable's gradient on its way.
+#[derive(Default)]
+struct Sum {
+    value: Option<Tensor>,
+    /// What is to be added to it.
+    products: Vec<Product>,
+}
+
+impl Sum {
+    /// All of it, and what else there is.
+    fn formed(self, mut sum: Option<Tensor>) -> Result<Option<Tensor>> {
+        let product = if self.products.is_empty() { None } else { Some(formed(&self.products)?) };
+        for gradient in self.value.iter().chain(&product) {
+            sum = Some(joined(sum, gradient)?);
+        }
+        Ok(sum)
+    }
 }
 
 /// Adds to the gradient of a variable; false where nobody collects it.
 pub(super) fn collect(variable: TensorId, gradient: &Tensor) -> Result<bool> {
-    let Some(sum) = VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(Option::take)) else {
+    let take = |sum: &mut Sum| sum.value.take();
+    let Some(sum) = VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(take)) else {
         return Ok(false);
     };
     // Not within the borrow: while it waits for others, one of rayon's threads may take up another backward pass.
     let sum = joined(sum, gradient)?;
-    VARIABLES.with_borrow_mut(|variables| variables.insert(variable, Some(sum)));
+    VARIABLES.with_borrow_mut(|variables| variables.entry(variable).or_default().value = Some(sum));
     Ok(true)
 }
 
-/// What [`Tensor::backward`] gives, in less time: the gradients that this crate's operations have for variables are not added to zeros.
+/// Adds a product to the gradient of a variable, to be formed with the others; false where nobody collects it.
+pub(super) fn collect_product(variable: TensorId, product: &Product) -> bool {
+    let push = |sum: &mut Sum| sum.products.push(product.clone());
+    VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(push)).is_some()
+}
+
+/// What [`Tensor::backward`] gives, in less time: the gradients that this crate's operations have for variables are not added to
+/// zeros, and those of a weight that many steps share are one product.
 ///
 /// # Errors
 /// As [`Tensor::backward`].
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let variables = loss.sorted_nodes().into_iter().filter(|node| node.is_variable());
-    let outer = VARIABLES.replace(variables.map(|variable| (variable.id(), None)).collect());
-    let store = loss.backward();
-    let collected = VARIABLES.replace(outer);
-    let mut store = store?;
-    for (variable, gradient) in collected {
-        if let Some(gradient) = gradient {
-            let gradient = joined(store.get_id(variable).cloned(), &gradient)?;
+    let mut sums = HashMap::new();
+    let mut store = collecting(&mut sums, loss)?;
+    for (variable, sum) in sums {
+        if let Some(gradient) = sum.formed(store.get_id(variable).cloned())? {
             store.insert_id(variable, gradient);
         }
     }
     Ok(store)
+}
+
+/// candle's backward pass, beside which this crate's operations add to the sums of variables.
+fn collecting(sums: &mut HashMap<TensorId, Sum>, loss: &Tensor) -> Result<GradStore> {
+    for variable in loss.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+        sums.entry(variable.id()).or_default();
+    }
+    let outer = VARIABLES.replace(std::mem::take(sums));
+    let store = loss.backward();
+    *sums = VARIABLES.replace(outer);
+    store
+}
+
+/// Gradients of variables, summed over several backward passes.
+#[derive(Default)]
+pub struct Gradients(HashMap<TensorId, Sum>);
+
+impl Gradients {
+    /// Adds the gradients of a loss for the variables that it depends on.
+    ///
+    /// # Errors
+    /// As [`Tensor::backward`].
+    pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
+        let store = collecting(&mut self.0, loss)?;
+        for (&variable, sum) in &mut self.0 {
+            if let Some(gradient) = store.get_id(variable) {
+                // candle's gradients carry the graph that made them, through which another pass would count twice.
+                sum.value = Some(joined(sum.value.take(), &gradient.detach())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradient of a variable, which is forgotten here; nothing where no loss depended on it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn take(&mut self, variable: &Tensor) -> Result<Option<Tensor>> {
+        self.0.remove(&variable.id()).map_or(Ok(None), |sum| sum.formed(None))
+    }
 }
 
 fn joined(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {

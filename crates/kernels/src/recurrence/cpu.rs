@@ -350,6 +350,9 @@ impl<K: Gates> Sequence<K> {
         // Rows of W_ih, and of its gradient, in the order in which the gates' gradients stand.
         let turned = |row: usize| (row + K::FIRST * h) % wide;
         let mut found = vec![None; call.inputs.len()];
+        // One step by itself is likely one of many, whose weights' gradients are best formed together.
+        let alone = t == 1 && rows == n && full == wide && K::FIRST == 0;
+        let of_gates = || Tensor::from_slice(gradient, (rows, wide), &Device::Cpu);
         if call.wanted[0] {
             let of_rows = match given.w_ih {
                 Some(w_ih) => {
@@ -365,7 +368,9 @@ impl<K: Gates> Sequence<K> {
             };
             found[0] = tensor(packed.scattered(&of_rows, d), 0)?;
         }
-        if call.wanted[1] {
+        if call.wanted[1] && alone {
+            call.product(1, of_gates()?, Tensor::from_slice(&call.saved.previous, (rows, h), &Device::Cpu)?);
+        } else if call.wanted[1] {
             let previous = &call.saved.previous;
             found[1] = tensor(gemm_into(of_hidden, (1, full), previous, (h, 1), (wide, h, rows), None), 1)?;
         }
@@ -379,7 +384,9 @@ impl<K: Gates> Sequence<K> {
             found[at] = tensor(sums_of_columns(of_hidden, full, wide), at)?;
             at += 1;
         }
-        if self.weight_ih && call.wanted[at] {
+        if self.weight_ih && call.wanted[at] && alone {
+            call.product(at, of_gates()?, Tensor::from_vec(packed.gathered(given.xs, d), (rows, d), &Device::Cpu)?);
+        } else if self.weight_ih && call.wanted[at] {
             let xs = packed.gathered(given.xs, d);
             let mut d_w = gemm_into(gradient, (1, full), &xs, (d, 1), (wide, d, rows), None);
             d_w.rotate_right(turned(0) * d);

@@ -287,3 +287,31 @@ fn wrong_arguments_are_named() {
     let (out, last, _) = lstm(&x.narrow(1, 0, 0).unwrap(), &w, &h, &h, None, true).unwrap();
     assert_eq!((out.dims(), last.dims()), (&[2, 0, 2][..], &[2, 2][..]));
 }
+
+#[test]
+fn steps_one_by_one_have_the_sequences_gradients() {
+    let (n, t, d, h) = (3, 4, 6, 5);
+    let shapes: [&[usize]; 6] = [&[n, t, d], &[4 * h, d], &[4 * h], &[4 * h, h], &[n, h], &[n, h]];
+    let make = |(i, shape): (usize, &&[usize])| Var::from_tensor(&tensor(70 + i as u64, shape, DType::F32)).unwrap();
+    let vars: Vec<Var> = shapes.iter().enumerate().map(make).collect();
+    let x: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+    let over = |xs: &Tensor, h: &Tensor, c: &Tensor| {
+        lstm(Input::Sequence { xs, weight: x[1], bias: Some(x[2]) }, x[3], h, c, None, false).unwrap()
+    };
+    let (whole, ..) = over(x[0], x[4], x[5]);
+    let (mut out, mut state) = (Vec::new(), (x[4].clone(), x[5].clone()));
+    for step in 0..t {
+        let (new, h, c) = over(&x[0].narrow(1, step, 1).unwrap(), &state.0, &state.1);
+        out.push(new);
+        state = (h, c);
+    }
+    let gradients = |out: &Tensor| {
+        let loss = (out * tensor(900, out.dims(), out.dtype())).unwrap().sum_all().unwrap();
+        let store = crate::node::backward(&loss).unwrap();
+        x.iter().map(|var| store.get(var).unwrap().clone()).collect::<Vec<_>>()
+    };
+    let (whole, steps) = (gradients(&whole), gradients(&Tensor::cat(&out, 1).unwrap()));
+    for (i, (steps, whole)) in steps.iter().zip(&whole).enumerate() {
+        assert_close(steps, whole, &format!("gradient of input {i}"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Any cell over a whole sequence as one node of the graph.
 
 use super::steps::{Steps, in_place};
-use crate::node::{Call, Operation, Value, apply, backward};
+use crate::node::{Call, Gradients, Operation, Value, apply};
 use candle_core::{Result, Tensor, Var};
 
 /// A cell given as a function, over a whole sequence, with candle's gradient of one step at a time.
@@ -89,7 +89,7 @@ where
         let parameters: Vec<Tensor> = parameters
             .map(|(tensor, &wanted)| if wanted { variable(tensor) } else { Ok(tensor.clone()) })
             .collect::<Result<_>>()?;
-        let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
+        let mut found = Gradients::default();
         let mut d_state = gradients[1..].to_vec();
         let mut d_xs = Vec::new();
         for (t, before) in self.steps.order().zip(call.saved).rev() {
@@ -102,29 +102,25 @@ where
                 let part = (new * gradient)?.sum_all()?;
                 loss = Some(loss.map_or(Ok(part.clone()), |loss| loss + part)?);
             }
-            let Some(store) = loss.filter(Tensor::track_op).map(|loss| backward(&loss)).transpose()? else {
+            let Some(loss) = loss.filter(Tensor::track_op) else {
                 candle_core::bail!("unrolled: the step's outputs do not depend on its arguments")
             };
-            for (sum, parameter) in sums.iter_mut().zip(&parameters) {
-                if let Some(gradient) = store.get(parameter).map(Tensor::detach) {
-                    *sum = Some(sum.take().map_or(Ok(gradient.clone()), |sum| sum + gradient)?);
-                }
-            }
-            // candle's gradients carry the graph that made them, through which the next step would count twice.
-            let or_zero = |tensor: &Tensor| store.get(tensor).map_or_else(|| tensor.zeros_like(), |g| Ok(g.detach()));
-            d_state = state.iter().map(or_zero).collect::<Result<_>>()?;
-            if let Some(kept) = kept {
-                d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;
-            }
+            found.backward(&loss)?;
+            let mut or_zero = |tensor: &Tensor| found.take(tensor)?.map_or_else(|| tensor.zeros_like(), Ok);
+            d_state = state.iter().map(&mut or_zero).collect::<Result<_>>()?;
             if call.wanted[0] {
                 d_xs.push(or_zero(&x)?);
+            }
+            if let Some(kept) = kept {
+                d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;
             }
         }
         let d_xs = match d_xs.first() {
             None => None,
             Some(first) => Some(in_place(&self.steps, self.steps.order().rev(), &d_xs, &first.zeros_like()?)?),
         };
-        Ok(std::iter::once(d_xs).chain(d_state.into_iter().map(Some)).chain(sums).collect())
+        let of_parameters = parameters.iter().map(|parameter| found.take(parameter)).collect::<Result<Vec<_>>>()?;
+        Ok(std::iter::once(d_xs).chain(d_state.into_iter().map(Some)).chain(of_parameters).collect())
     }
 }
 

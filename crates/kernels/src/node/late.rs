@@ -1,0 +1,44 @@
+//! Gradients of weights that many calls share, formed together.
+//!
+//! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. Formed one by one, each product is as large as W, and each is
+//! read and written again to add it up; formed together they are one product over the rows of all steps.
+
+use super::{on_cpu_f32, with_all_f32};
+use crate::product::gemm_into;
+use candle_core::{Device, Result, Tensor};
+
+/// dYᵀ X, a gradient that is not formed yet: dY (M, out) is the gradient of a product's rows, X (M, in) what W was multiplied by.
+#[derive(Clone, Debug)]
+pub(super) struct Product {
+    pub dys: Tensor,
+    pub xs: Tensor,
+}
+
+impl Product {
+    /// Whether both sides are smaller than the product, so that it is better kept unformed.
+    pub fn is_small(&self) -> bool {
+        let rows = self.xs.dims()[0];
+        rows < self.xs.dims()[1] && rows < self.dys.dims()[1]
+    }
+}
+
+/// The sum of products, (out, in).
+pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
+    let (dys, xs) = (rows(products, |product| &product.dys)?, rows(products, |product| &product.xs)?);
+    if !on_cpu_f32(&[&dys, &xs]) {
+        return dys.t()?.matmul(&xs);
+    }
+    let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);
+    let sum = with_all_f32("weight gradient", &[dys, xs], |values| {
+        gemm_into(values[0], (1, n), values[1], (k, 1), (n, k, m), None)
+    })?;
+    Tensor::from_vec(sum, (n, k), &Device::Cpu)
+}
+
+/// The rows of one side of all products.
+fn rows(products: &[Product], side: impl Fn(&Product) -> &Tensor) -> Result<Tensor> {
+    match products {
+        [alone] => side(alone).contiguous(),
+        _ => Tensor::cat(&products.iter().map(side).collect::<Vec<_>>(), 0),
+    }
+}
