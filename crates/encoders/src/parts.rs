@@ -8,6 +8,7 @@ use crate::map::Map;
 use candle_core::{Result, Tensor};
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::Mode;
+use rayon::prelude::*;
 use std::fmt::Debug;
 
 /// A piece of a network: a map in, a map out.
@@ -59,7 +60,7 @@ impl Sequence {
     }
 
     fn all_folded(&self) -> Result<Self> {
-        Ok(Self(self.0.iter().map(|part| part.folded()).collect::<Result<_>>()?))
+        Ok(Self(self.0.par_iter().map(|part| part.folded()).collect::<Result<_>>()?))
     }
 }
 

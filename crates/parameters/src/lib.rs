@@ -21,6 +21,7 @@
 //! A loaded store takes every value from its file; [`Parameters::verify`] then names what was missing, unused or of
 //! another shape, all at once.
 
+mod file;
 mod initial;
 mod mode;
 mod pytorch;
@@ -28,8 +29,9 @@ mod rng;
 mod store;
 
 pub use candle_nn::VarBuilder;
+pub use file::{SafetensorsFile, write_safetensors};
 pub use initial::{Initial, ParameterBuilder};
 pub use mode::Mode;
 pub use pytorch::read_pytorch;
 pub use rng::Rng;
-pub use store::{Parameters, SafetensorsFile, write_safetensors};
+pub use store::Parameters;

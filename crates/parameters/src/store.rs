@@ -1,13 +1,14 @@
 //! The ordered store of a network's parameters.
 
+use crate::file::{SafetensorsFile, write_safetensors};
 use crate::initial::{Request, take_request};
-use crate::{Initial, Rng, pytorch};
+use crate::{Initial, Rng};
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The parameters of a network by name, in the order in which its layers asked for them.
@@ -169,22 +170,6 @@ impl Parameters {
     }
 }
 
-/// Writes tensors under their names, in sorted order as the format has it.
-///
-/// # Errors
-/// When the file cannot be written; the message names it.
-pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    let cpu: Vec<(String, Tensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
-        .collect::<Result<_>>()?;
-    let views = cpu.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    let failed = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: cannot be written: {error}", path.display()));
-    // The library's own writer renames a private file into place, which others could not read.
-    let bytes = safetensors::tensor::serialize(views, None).map_err(|error| failed(&error))?;
-    std::fs::write(path, bytes).map_err(|error| failed(&error))
-}
-
 fn misfit(name: &str, wanted: &Shape, found: &Shape) -> String {
     format!("{name} (the network has {:?}, the file {:?})", wanted.dims(), found.dims())
 }
@@ -200,7 +185,7 @@ fn strict(file: &SafetensorsFile, missing: &[String], misshapen: &[String], unus
     if faults.is_empty() {
         return Ok(());
     }
-    let path = file.path.display();
+    let path = file.path().display();
     candle_core::bail!(
         "{path}: these are not the weights of this network; {}; name the file that belongs to it",
         faults.join("; ")
@@ -219,9 +204,12 @@ impl SimpleBackend for Parameters {
         let request = take_request().unwrap_or_else(|| Request { initial: translate(init, &shape), buffer: false });
         let mut store = self.store();
         if !store.slots.contains_key(name) {
-            let value = store.value(&shape, name, &request.initial, device)?.to_dtype(dtype)?;
+            let mut var = store.value(&shape, name, &request.initial, device)?;
+            if var.dtype() != dtype {
+                var = Var::from_tensor(&var.to_dtype(dtype)?)?;
+            }
             let frozen = store.frozen.iter().any(|prefix| name.starts_with(prefix.as_str()));
-            let slot = Slot { var: Var::from_tensor(&value)?, buffer: request.buffer, frozen };
+            let slot = Slot { var, buffer: request.buffer, frozen };
             store.slots.insert(name.to_owned(), slot);
         }
         let slot = &store.slots[name];
@@ -249,16 +237,16 @@ impl SimpleBackend for Parameters {
 
 impl Store {
     /// The value of a parameter asked for the first time. A fault of the file is noted for `verify`, which names all.
-    fn value(&mut self, shape: &Shape, name: &str, initial: &Initial, device: &Device) -> Result<Tensor> {
+    fn value(&mut self, shape: &Shape, name: &str, initial: &Initial, device: &Device) -> Result<Var> {
         let Some(source) = &self.source else {
-            return initial.draw(shape, &mut Rng::derive(self.seed, name, 0), device);
+            return Var::from_tensor(&initial.draw(shape, &mut Rng::derive(self.seed, name, 0), device)?);
         };
         match source.shape(name) {
             None => self.missing.push(name.to_owned()),
             Some(found) if &found != shape => self.misshapen.push(misfit(name, shape, &found)),
-            Some(_) => return source.tensor(name, device),
+            Some(_) => return source.variable(name, device),
         }
-        Tensor::zeros(shape, DType::F32, device)
+        Var::zeros(shape, DType::F32, device)
     }
 }
 
@@ -274,122 +262,6 @@ fn translate(init: Init, shape: &Shape) -> Initial {
                 candle_nn::init::NormalOrUniform::Normal => Initial::Normal(std),
                 candle_nn::init::NormalOrUniform::Uniform => Initial::Uniform(std * 3f64.sqrt()),
             }
-        }
-    }
-}
-
-/// A safetensors file in memory, its tensors converted when asked for.
-pub struct SafetensorsFile {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    entries: HashMap<String, Entry>,
-    order: Vec<String>,
-}
-
-struct Entry {
-    dtype: DType,
-    shape: Shape,
-    range: std::ops::Range<usize>,
-}
-
-impl SafetensorsFile {
-    /// Reads a file and checks its header against its length; a checkpoint that PyTorch wrote becomes one in memory.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is cut short, or is neither of the two; the message names it.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
-        match pytorch::is_pytorch(&bytes) {
-            true => Self::from_bytes(path, pytorch::as_safetensors(path)?),
-            false => Self::from_bytes(path, bytes),
-        }
-    }
-
-    /// Takes the content of a file; `path` is what messages call it.
-    ///
-    /// # Errors
-    /// When the content is cut short or is no safetensors file.
-    pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let broken = |error: String| {
-            Error::Msg(format!("{}: not a whole safetensors file ({error}); take another copy of it", path.display()))
-        };
-        let mut entries = HashMap::new();
-        let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
-        for (name, view) in file.iter() {
-            let dtype = DType::try_from(view.dtype()).map_err(|error| broken(format!("{name}: {error}")))?;
-            let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
-            let range = start..start + view.data().len();
-            entries.insert(name.to_owned(), Entry { dtype, shape: Shape::from(view.shape()), range });
-        }
-        let mut order: Vec<String> = entries.keys().cloned().collect();
-        order.sort();
-        Ok(Self { path, bytes, entries, order })
-    }
-
-    /// Where the file lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The names of all tensors, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.order.iter().map(String::as_str)
-    }
-
-    /// The file without the tensors whose names begin with `prefix`, such as a head that is not wanted.
-    pub fn without(mut self, prefix: &str) -> Self {
-        self.entries.retain(|name, _| !name.starts_with(prefix));
-        self.order.retain(|name| !name.starts_with(prefix));
-        self
-    }
-
-    /// The same tensors under other names, without those for which `name` gives none.
-    ///
-    /// # Errors
-    /// When two tensors would have one name; the message names it and the file.
-    pub fn renamed(mut self, name: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let mut entries = HashMap::with_capacity(self.entries.len());
-        for (old, entry) in self.entries.drain() {
-            let Some(new) = name(&old) else { continue };
-            if entries.insert(new.clone(), entry).is_some() {
-                candle_core::bail!("{}: holds {new} twice, as {old} too; take another file", self.path.display())
-            }
-        }
-        let mut order: Vec<String> = entries.keys().cloned().collect();
-        order.sort();
-        Ok(Self { entries, order, ..self })
-    }
-
-    /// The tensors of a part of the network: those whose names begin with `part` and a dot, named without the two.
-    pub fn under(self, part: &str) -> Self {
-        let short = |name: &str| name.strip_prefix(part)?.strip_prefix('.').map(str::to_owned);
-        Self {
-            entries: self.entries.into_iter().filter_map(|(name, entry)| Some((short(&name)?, entry))).collect(),
-            order: self.order.iter().filter_map(|name| short(name)).collect(),
-            ..self
-        }
-    }
-
-    /// The shape of a tensor, if the file holds it.
-    pub fn shape(&self, name: &str) -> Option<Shape> {
-        self.entries.get(name).map(|entry| entry.shape.clone())
-    }
-
-    /// A tensor on this device; 16-bit floats become f32.
-    ///
-    /// # Errors
-    /// When the file holds no such tensor.
-    pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let Some(entry) = self.entries.get(name) else {
-            candle_core::bail!("{}: holds no tensor {name}", self.path.display())
-        };
-        let tensor =
-            Tensor::from_raw_buffer(&self.bytes[entry.range.clone()], entry.dtype, entry.shape.dims(), device)?;
-        match entry.dtype {
-            DType::F16 | DType::BF16 => tensor.to_dtype(DType::F32),
-            _ => Ok(tensor),
         }
     }
 }

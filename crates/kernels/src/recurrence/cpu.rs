@@ -15,6 +15,7 @@ use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// The loops over the gates of one cell, for some hidden units of one row of the batch. There are slices for up to four
 /// gates; those that a cell lacks are empty.
@@ -356,8 +357,9 @@ impl<K: Gates> Sequence<K> {
         if call.wanted[0] {
             let of_rows = match given.w_ih {
                 Some(w_ih) => {
-                    let from = K::FIRST * h * d;
-                    let turned = [&w_ih[from..], &w_ih[..from]].concat();
+                    let (last, first) = w_ih.split_at(K::FIRST * h * d);
+                    let turned =
+                        if last.is_empty() { Cow::Borrowed(first) } else { Cow::Owned([first, last].concat()) };
                     gemm_into(gradient, (full, 1), &turned, (d, 1), (rows, d, wide), None)
                 }
                 None => {
