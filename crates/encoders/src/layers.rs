@@ -288,6 +288,9 @@ impl ConvNorm {
         if let Some(prepared) = &self.prepared {
             return xs.convolve_prepared(prepared, add, self.relu);
         }
+        if self.norm.is_none() && add.is_none() && self.relu && self.dropout == 0.0 {
+            return xs.convolve_relu(&self.conv);
+        }
         let ys = self.conv.forward(xs)?.dropout(self.dropout, mode)?;
         if let Some(norm) = &self.norm {
             return norm.forward(&ys, add, self.relu, mode);

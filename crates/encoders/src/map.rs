@@ -3,7 +3,7 @@
 use crate::cost;
 use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
-use candlewick_kernels::conv::conv2d;
+use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 use candlewick_kernels::{activation, together};
 use candlewick_parameters::Mode;
@@ -15,6 +15,9 @@ pub struct Map {
     tensor: Tensor,
     together: bool,
 }
+
+/// A convolution of maps with a weight and perhaps a bias.
+type Convolve = fn(&Tensor, &Tensor, Option<&Tensor>, &conv::Conv2d) -> Result<Tensor>;
 
 impl Map {
     /// Pictures, or maps, (N, C, h, w).
@@ -41,7 +44,15 @@ impl Map {
 
     /// (N, C, h, w) → (N, O, h', w').
     pub(crate) fn convolve(&self, layer: &Conv2d) -> Result<Self> {
-        let convolve = if self.together { together::conv2d } else { conv2d };
+        self.convolve_by(if self.together { together::conv2d } else { conv2d }, layer)
+    }
+
+    /// The same and then ReLU.
+    pub(crate) fn convolve_relu(&self, layer: &Conv2d) -> Result<Self> {
+        if self.together { self.convolve_by(together::conv2d_relu, layer) } else { self.convolve(layer)?.relu() }
+    }
+
+    fn convolve_by(&self, convolve: Convolve, layer: &Conv2d) -> Result<Self> {
         let ys = convolve(&self.tensor, layer.weight(), layer.bias(), layer.config())?;
         cost::count(ys.elem_count(), layer.weight().elem_count() / layer.out_channels());
         Ok(self.with(ys))
@@ -100,7 +111,7 @@ impl Map {
     pub(crate) fn beside(maps: &[Self]) -> Result<Self> {
         let Some(first) = maps.first() else { candle_core::bail!("maps: there are none to put beside each other") };
         let tensors: Vec<&Tensor> = maps.iter().map(|map| &map.tensor).collect();
-        Ok(first.with(Tensor::cat(&tensors, if first.together { 3 } else { 1 })?))
+        Ok(first.with(if first.together { together::beside(&tensors)? } else { Tensor::cat(&tensors, 1)? }))
     }
 
     /// The mean of maps of one shape.

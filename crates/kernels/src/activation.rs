@@ -39,6 +39,11 @@ pub fn tanh(xs: &Tensor) -> Result<Tensor> {
     Ok(apply(Activation::Tanh, &[xs])?.swap_remove(0))
 }
 
+/// The gradient of what ReLU was taken of, from what it gave and the gradient of that, f32 on the CPU both.
+pub(crate) fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(map2(ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
+}
+
 #[derive(Clone, Copy)]
 enum Activation {
     Relu,
@@ -74,7 +79,7 @@ impl Operation for Activation {
         let (ys, dys) = (&call.outputs[0], &gradients[0]);
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, ys.shape(), &Device::Cpu);
         let dxs = match (self, on_cpu_f32(&[ys, dys])) {
-            (Self::Relu, true) => tensor(map2(ys, dys, relu_back)?)?,
+            (Self::Relu, true) => relu_gradient(ys, dys)?,
             (Self::Sigmoid, true) => tensor(map2(ys, dys, sigmoid_back)?)?,
             (Self::Tanh, true) => tensor(map2(ys, dys, tanh_back)?)?,
             (Self::Relu, false) => ys.gt(0.0)?.where_cond(dys, &dys.zeros_like()?)?,

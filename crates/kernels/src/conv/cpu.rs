@@ -10,6 +10,7 @@ use super::layout::{apart, together, transpose};
 use super::matrix::{Matrix, Transposed};
 use super::narrow::NARROW;
 use super::winograd::Winograd;
+use crate::activation::relu_gradient;
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
@@ -33,6 +34,8 @@ pub enum Layout {
 pub struct Convolution {
     pub geometry: Geometry,
     pub layout: Layout,
+    /// Whether ReLU comes after it; only with channels together.
+    pub relu: bool,
 }
 
 impl Operation for Convolution {
@@ -46,7 +49,7 @@ impl Operation for Convolution {
         let g = &self.geometry;
         let ys = with_all_f32("conv2d", inputs, |values| {
             let packed = g.packed(values[1], false);
-            let after = After { bias: values.get(2).copied(), add: None, relu: false };
+            let after = After { bias: values.get(2).copied(), add: None, relu: self.relu };
             g.forward(self.layout, values[0], &packed, after)
         })?;
         Ok((vec![Value::new(ys, g.output_shape(self.layout))], ()))
@@ -55,8 +58,9 @@ impl Operation for Convolution {
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (g, layout, wanted) = (&self.geometry, self.layout, call.wanted);
         let wants = |i: usize| wanted.get(i) == Some(&true);
+        let dys = if self.relu { relu_gradient(&call.outputs[0], &gradients[0])? } else { gradients[0].clone() };
         let found = with_all_f32("conv2d", call.inputs, |values| {
-            with_f32("conv2d", &gradients[0], |dys| {
+            with_f32("conv2d", &dys, |dys| {
                 [
                     wants(0).then(|| g.gradient_of_input(layout, values[1], dys)),
                     wants(1).then(|| g.gradient_of_weight(layout, values[0], dys)),

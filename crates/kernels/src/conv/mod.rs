@@ -50,7 +50,9 @@ pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Con
     let geometry = Geometry::new(xs.dims(), weight, bias, options)?;
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
     match path(&inputs, options) {
-        Path::Cpu => Ok(apply(cpu::Convolution { geometry, layout: Layout::Apart }, &inputs)?.swap_remove(0)),
+        Path::Cpu => {
+            Ok(apply(cpu::Convolution { geometry, layout: Layout::Apart, relu: false }, &inputs)?.swap_remove(0))
+        }
         Path::Candle => {
             let ys = xs.conv2d(weight, options.padding.0, options.stride.0, options.dilation.0, options.groups)?;
             reference::with_bias(&ys, bias)

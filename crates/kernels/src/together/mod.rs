@@ -5,16 +5,19 @@
 //! layer and hands out a view. All gradients flow. f32 on the CPU has kernels of its own; every other device and type takes the
 //! operations on (N, C, h, w) between two views, so that results are the same everywhere.
 
+mod beside;
 mod norm;
 mod pool;
 mod prepared;
 #[cfg(test)]
 mod tests;
 
+pub use beside::beside;
 pub use norm::{BatchNorm, batch_norm};
 pub use pool::{max_pool2d, mean};
 pub use prepared::PreparedConv2d;
 
+use crate::activation;
 use crate::conv::cpu::{Convolution, Layout};
 use crate::conv::{self, Conv2d, Geometry};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
@@ -49,12 +52,26 @@ pub fn to_apart(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`conv::conv2d`].
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
+    convolve(xs, weight, bias, options, false)
+}
+
+/// relu(conv2d(x)), with a gradient of 0 where it is 0: one pass over the result less than [`conv2d`] and then
+/// [`relu`](crate::activation::relu).
+///
+/// # Errors
+/// As [`conv::conv2d`].
+pub fn conv2d_relu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
+    convolve(xs, weight, bias, options, true)
+}
+
+fn convolve(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d, relu: bool) -> Result<Tensor> {
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
     if !on_cpu_f32(&inputs) {
-        return from_apart(&conv::conv2d(&to_apart(xs)?.contiguous()?, weight, bias, options)?);
+        let ys = from_apart(&conv::conv2d(&to_apart(xs)?.contiguous()?, weight, bias, options)?)?;
+        return if relu { activation::relu(&ys) } else { Ok(ys) };
     }
     let geometry = geometry(xs, weight, bias, options)?;
-    Ok(apply(Convolution { geometry, layout: Layout::Together }, &inputs)?.swap_remove(0))
+    Ok(apply(Convolution { geometry, layout: Layout::Together, relu }, &inputs)?.swap_remove(0))
 }
 
 fn geometry(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Geometry> {

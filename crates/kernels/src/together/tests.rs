@@ -53,11 +53,33 @@ proptest! {
         let wanted = conv::conv2d(xs, weight, bias, &options).unwrap();
         let found = to_apart(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap()).unwrap();
         assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
+        let then_relu = |ys: &Tensor| activation::relu(ys).unwrap();
+        let with_relu = conv2d_relu(&from_apart(xs).unwrap(), weight, bias, &options).unwrap();
+        let in_two = then_relu(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap());
+        assert_close(&outcome(&vars, &with_relu), &outcome(&vars, &in_two));
         let prepared = PreparedConv2d::new(weight, bias, &options).unwrap();
         let add = from_apart(&var(7, wanted.dims(), DType::F32)).unwrap();
         let found = prepared.forward(&from_apart(xs).unwrap(), Some(&add), true).unwrap();
         let wanted = (from_apart(&wanted).unwrap() + add).unwrap().relu().unwrap();
         assert_close(&[flat(&found)], &[flat(&wanted)]);
+    }
+
+    #[test]
+    fn maps_beside_each_other_are_candles_concatenation(
+        n in 1usize..3, channels in prop::collection::vec(1usize..40, 1..5), h in 1usize..15, w in 1usize..15,
+        frozen in 0usize..5, seed in 0u64..1000,
+    ) {
+        let one = |(i, &c): (usize, &usize)| var(seed + i as u64, &[n, h, w, c], DType::F32);
+        let vars: Vec<Var> = channels.iter().enumerate().map(one).collect();
+        let constants: Vec<Tensor> = vars.iter().map(|var| var.as_detached_tensor()).collect();
+        let maps: Vec<&Tensor> =
+            vars.iter().enumerate().map(|(i, var)| if i == frozen { &constants[i] } else { var.as_tensor() }).collect();
+        let trained: Vec<Var> = vars.iter().enumerate().filter(|&(i, _)| i != frozen).map(|(_, var)| var.clone()).collect();
+        let (found, wanted) = (beside(&maps).unwrap(), Tensor::cat(&maps, 3).unwrap());
+        prop_assert_eq!(flat(&found), flat(&wanted));
+        if !trained.is_empty() {
+            prop_assert_eq!(outcome(&trained, &found), outcome(&trained, &wanted));
+        }
     }
 
     #[test]
