@@ -106,7 +106,9 @@ impl ShowTell {
             candle_core::bail!("show_tell: a sentence is written forwards; leave stack.bidirectional out")
         }
         let sizes = state_sizes(config)?;
-        let linear = |name: String, size| Linear::new(annotation_size, size, vb.pp(name));
+        // As large as a word's vector from the beginning, or the first words learn to do without the picture.
+        let initial = || Initial::Uniform(0.1);
+        let linear = |name: String, size| Linear::with_initial(annotation_size, size, initial(), vb.pp(name));
         let picture = match picture {
             PictureInput::EachStep => Picture::EachStep,
             PictureInput::FirstWord => Picture::FirstWord(linear("picture".into(), embedding_size)?),

@@ -160,11 +160,15 @@ impl CaptioningTask {
         let Mode::Train(rng) = mode else {
             return Err(Error::Config("self_critical: captions are drawn in training only".into()));
         };
-        let memory = decoder.memory(seen, &mut Mode::Eval)?;
+        // With the channels that are left, so that the captions are of what the loss looks at.
+        let memory = match drawing.dropout {
+            true => decoder.memory(seen, &mut Mode::Train(rng))?,
+            false => decoder.memory(seen, &mut Mode::Eval)?,
+        };
         let longest = self.captioner.generation().max_new_tokens;
         let drawn = drawing.draw(decoder, &memory, rows, (&self.captioner.tokenizer, reward, longest), rng)?;
         let judged = match drawing.dropout {
-            true => drawn.loss(decoder, &decoder.memory(seen, &mut Mode::Train(rng))?, &mut Mode::Train(rng))?,
+            true => drawn.loss(decoder, &memory, &mut Mode::Train(rng))?,
             false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
         };
         let loss = with_attention(

@@ -17,7 +17,15 @@ impl Linear {
     /// # Errors
     /// When the builder has no `weight` or `bias`, or one of another shape.
     pub fn new(input_size: usize, output_size: usize, vb: VarBuilder) -> Result<Self> {
-        let weight = vb.parameter((output_size, input_size), "weight", Initial::fan_in(input_size))?;
+        Self::with_initial(input_size, output_size, Initial::fan_in(input_size), vb)
+    }
+
+    /// A layer with a bias whose fresh weights are drawn as given.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn with_initial(input_size: usize, output_size: usize, initial: Initial, vb: VarBuilder) -> Result<Self> {
+        let weight = vb.parameter((output_size, input_size), "weight", initial)?;
         let bias = vb.parameter(output_size, "bias", Initial::fan_in(input_size))?;
         Ok(Self { weight, bias: Some(bias) })
     }

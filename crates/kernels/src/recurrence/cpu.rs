@@ -4,7 +4,7 @@
 //! meeting of the team a step. Inside, all rows of a step lie together, step after step, the longest row first: rows that
 //! have ended cost nothing, and the products with W_ih and of the weights' gradients are each one for all steps.
 
-use super::gates::{Blocks, four};
+use super::gates::{Blocks, copied, four};
 use super::packed::PackedSteps;
 use super::steps::Steps;
 use super::weights::{Projected, Weights};
@@ -138,6 +138,7 @@ struct Backward {
 }
 
 /// A slice for each gate that the cell has.
+#[inline(always)]
 fn each_gate<'a, K: Gates>(gate: impl Fn(usize) -> &'a mut [f32]) -> [&'a mut [f32]; 4] {
     std::array::from_fn(|i| if i < K::GATES { gate(i) } else { &mut [] })
 }
@@ -217,7 +218,7 @@ impl<K: Gates> Sequence<K> {
                     for (sorted, row) in step.rows.clone().enumerate() {
                         let of = packed.order[sorted];
                         let new = out.write((of * t + step.time) * h + start, width);
-                        new.copy_from_slice(previous.read(row * h + start, width));
+                        copied(previous.read(row * h + start, width), new);
                         let gates = match saved {
                             true => each_gate::<K>(|gate| gates.write(row * wide + gate * h + start, width)),
                             false => four(unkept, PANEL),
@@ -235,7 +236,7 @@ impl<K: Gates> Sequence<K> {
                         self.kernel.forward([of_input, of_hidden], gates, new, c, extra);
                         match step.next(sorted) {
                             Some(next) => {
-                                previous.write(next * h + start, width).copy_from_slice(new);
+                                copied(new, previous.write(next * h + start, width));
                                 states[(phase + 1) % 2].write(sorted, start, new);
                             }
                             None => last.write(of * h + start, width).copy_from_slice(new),

@@ -10,6 +10,8 @@
 macro_rules! vectorised {
     ($(#[$note:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$note])*
+        // Arguments that are handed on through the stack in larger pieces than they were written wait for all stores before them.
+        #[inline(always)]
         $visible fn $name($($argument: $type),*) $(-> $result)? {
             #[inline(always)]
             fn plain<const FUSED: bool>($($argument: $type),*) $(-> $result)? $body
