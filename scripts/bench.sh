@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures us against PyTorch, candle-nn and burn on the CPU, alternating, and prints a line for each case:
 #
-#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language growth end
+#   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language growth end; or the beginning of GROUP/CASE
 #
 # A ratio over 1 means that we are faster. The same lines go to target/bench.jsonl. PyTorch is installed into
 # target/bench-venv. Only ratios of one run on a quiet machine mean something.

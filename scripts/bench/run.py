@@ -100,12 +100,12 @@ def main():
         return [(label, Process([*command, name])) for label, command in sides]
 
     cases = [(*name.split("/", 1), lambda name=name: processes(name)) for name in output([ours, "--list"]).split()]
-    if not groups or "end" in groups:
+    if not groups or any(group.startswith("end") for group in groups):
         for case, commands in programs(ours, program, script, pathlib.Path(out).with_name("bench-end")):
             cases.append(("end", case, lambda commands=commands: list(zip(("ours", torch), map(Program, commands)))))
     with open(out, "a") as lines:
         for group, case, start in cases:
-            if groups and group not in groups:
+            if groups and not f"{group}/{case}".startswith(tuple(groups)):
                 continue
             sides = start()
             for _, side in sides:
