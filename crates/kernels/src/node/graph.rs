@@ -225,7 +225,7 @@ impl<O: Operation> Graph for Node<O> {
             match self.sources[i] {
                 Source::Nothing => {}
                 Source::Variable(id) if product.is_small() && collect_product(id, &product) => collected[i] = true,
-                _ => found[i] = Some(within_pool(&self.inputs, || formed(&[product]))?),
+                _ => found[i] = Some(formed(&[product])?),
             }
         }
         for ((i, found), source) in found.into_iter().enumerate().zip(&self.sources) {

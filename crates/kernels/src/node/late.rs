@@ -3,7 +3,7 @@
 //! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. Formed one by one, each product is as large as W, and each is
 //! read and written again to add it up; formed together they are one product over the rows of all steps.
 
-use super::{on_cpu_f32, with_all_f32};
+use super::{on_cpu_f32, with_all_f32, within_pool};
 use crate::product::gemm_into;
 use candle_core::{Device, Result, Tensor};
 
@@ -29,9 +29,9 @@ pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
         return dys.t()?.matmul(&xs);
     }
     let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);
-    let sum = with_all_f32("weight gradient", &[dys, xs], |values| {
-        gemm_into(values[0], (1, n), values[1], (k, 1), (n, k, m), None)
-    })?;
+    let sides = [dys, xs];
+    let product = |values: &[&[f32]]| gemm_into(values[0], (1, n), values[1], (k, 1), (n, k, m), None);
+    let sum = within_pool(&sides, || with_all_f32("weight gradient", &sides, product))?;
     Tensor::from_vec(sum, (n, k), &Device::Cpu)
 }
 
