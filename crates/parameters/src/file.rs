@@ -22,7 +22,11 @@ pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()
     // The library's own writer renames a private file into place, which others could not read.
     let bytes = safetensors::tensor::serialize(views, None).map_err(|error| failed(&error))?;
     let unfinished = path.with_extension("unfinished");
-    std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| failed(&error))
+    std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
+        // Half a file is of no use to anybody, and may be what filled the disk.
+        let _ = std::fs::remove_file(&unfinished);
+        failed(&error)
+    })
 }
 
 /// A safetensors file, its tensors read and converted when asked for.

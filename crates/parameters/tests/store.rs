@@ -125,3 +125,22 @@ fn a_file_cut_in_half_is_named_and_half_precision_is_widened() {
     let message = Parameters::from_safetensors(&path).err().unwrap().to_string();
     assert!(message.contains("half.safetensors") && message.contains("not a whole"), "{message}");
 }
+
+#[test]
+fn an_open_file_stays_as_it_was_when_another_is_written_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let write = |value: f32| {
+        let tensor = Tensor::full(value, 1000, &Device::Cpu).unwrap();
+        candlewick_parameters::write_safetensors(&[("x".to_owned(), tensor)], &path).unwrap();
+    };
+    let open = || candlewick_parameters::SafetensorsFile::open(&path).unwrap();
+    let found = |file: &candlewick_parameters::SafetensorsFile| values(&file.tensor("x", &Device::Cpu).unwrap())[999];
+    write(1.0);
+    let before = open();
+    write(2.0);
+    assert_eq!((found(&before), found(&open())), (1.0, 2.0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
+    let fault = candlewick_parameters::SafetensorsFile::open(folder.path()).err().unwrap().to_string();
+    assert!(fault.contains("not a file; name a safetensors file"), "{fault}");
+}

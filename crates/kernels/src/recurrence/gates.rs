@@ -99,49 +99,28 @@ impl Gates for Rnn {
     #[inline(always)]
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], _: &mut [f32]) {
         let [gate, ..] = gates;
-        match self.0 {
-            Nonlinearity::Tanh => rnn_tanh(sums, gate, h),
-            Nonlinearity::Relu => rnn_relu(sums, gate, h),
-        }
+        rnn_forward(self.0, sums, gate, h);
     }
 
     #[inline(always)]
     fn backward(&self, saved: Saved, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
         let [gradient, ..] = gradient;
-        match self.0 {
-            Nonlinearity::Tanh => rnn_tanh_back(saved.gates[0], dh, gradient),
-            Nonlinearity::Relu => rnn_relu_back(saved.gates[0], dh, gradient),
-        }
+        rnn_backward(self.0, saved.gates[0], dh, gradient);
     }
 }
 
 vectorised! {
-    fn rnn_tanh_back(hs: &[f32], dh: &mut [f32], gradient: &mut [f32]) {
-        for ((gradient, dh), h) in gradient.iter_mut().zip(dh).zip(hs) {
-            *gradient = *dh * (1.0 - h * h);
-            *dh = 0.0;
-        }
-    }
-}
-
-vectorised! {
-    fn rnn_relu_back(hs: &[f32], dh: &mut [f32], gradient: &mut [f32]) {
-        for ((gradient, dh), h) in gradient.iter_mut().zip(dh).zip(hs) {
-            // A NaN is not above 0 and must not turn into a zero either.
-            *gradient = *dh * if *h <= 0.0 { 0.0 } else { 1.0 };
-            *dh = 0.0;
-        }
-    }
-}
-
-vectorised! {
-    fn rnn_tanh(sums: [Blocks; 2], gate: &mut [f32], h: &mut [f32]) {
+    fn rnn_forward(nonlinearity: Nonlinearity, sums: [Blocks; 2], gate: &mut [f32], h: &mut [f32]) {
         let width = h.len();
         let gate = &mut gate[..width];
         for span in spans(width) {
             let mut new = span.sum(sums, 0, width);
             for new in &mut new {
-                *new = tanh::<FUSED>(*new);
+                *new = match nonlinearity {
+                    Nonlinearity::Tanh => tanh::<FUSED>(*new),
+                    Nonlinearity::Relu if *new <= 0.0 => 0.0,
+                    Nonlinearity::Relu => *new,
+                };
             }
             span.store(new, h);
             span.store(new, gate);
@@ -150,16 +129,16 @@ vectorised! {
 }
 
 vectorised! {
-    fn rnn_relu(sums: [Blocks; 2], gate: &mut [f32], h: &mut [f32]) {
-        let width = h.len();
-        let gate = &mut gate[..width];
-        for span in spans(width) {
-            let mut new = span.sum(sums, 0, width);
-            for new in &mut new {
-                *new = if *new <= 0.0 { 0.0 } else { *new };
-            }
-            span.store(new, h);
-            span.store(new, gate);
+    fn rnn_backward(nonlinearity: Nonlinearity, hs: &[f32], dh: &mut [f32], gradient: &mut [f32]) {
+        for ((gradient, dh), h) in gradient.iter_mut().zip(dh).zip(hs) {
+            let slope = match nonlinearity {
+                Nonlinearity::Tanh => 1.0 - h * h,
+                // A NaN is not above 0 and must not turn into a zero either.
+                Nonlinearity::Relu if *h <= 0.0 => 0.0,
+                Nonlinearity::Relu => 1.0,
+            };
+            *gradient = *dh * slope;
+            *dh = 0.0;
         }
     }
 }
