@@ -18,7 +18,7 @@ pub fn beside(maps: &[&Tensor]) -> Result<Tensor> {
     let Some((first, others)) = maps.split_first() else { candle_core::bail!("{NAME}: there are no maps") };
     let (n, h, w, _) = first.dims4()?;
     for other in others {
-        if other.dims4().is_ok_and(|(on, oh, ow, _)| (on, oh, ow) != (n, h, w)) {
+        if !other.dims4().is_ok_and(|(on, oh, ow, _)| (on, oh, ow) == (n, h, w)) {
             candle_core::bail!(
                 "{NAME}: maps {:?} and {:?} differ in more than their channels",
                 first.dims(),

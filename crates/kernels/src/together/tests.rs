@@ -153,4 +153,10 @@ fn errors_name_the_operation_and_the_shapes() {
     assert!(message(layer.forward(&zeros(&[1, 5, 5, 3]), Some(&zeros(&[1, 5, 5, 4])), true)).contains("[1, 5, 5, 4]"));
     let wide = layer.forward(&zeros(&[1, 5, 5, 3]).to_dtype(DType::F64).unwrap(), None, true);
     assert!(message(wide).contains("f32 on the CPU"));
+    for other in [&[1, 5, 4, 2][..], &[1, 5, 5, 2, 1]] {
+        assert!(
+            message(beside(&[&zeros(&[1, 5, 5, 3]), &zeros(other)])).contains("differ in more than their channels")
+        );
+    }
+    assert!(message(beside(&[])).contains("there are no maps"));
 }
