@@ -77,9 +77,14 @@ mod tests {
     #[test]
     fn costs_are_those_that_are_published() {
         // Parameters and multiply-adds as torchvision states them, in millions; activations as Radosavovic et al. have ResNet-50's.
-        for (name, parameters, multiply_adds) in
-            [("alexnet", 61.10, 714.0), ("resnet18", 11.69, 1814.0), ("squeezenet1_1", 1.24, 349.0)]
-        {
+        for (name, parameters, multiply_adds) in [
+            ("alexnet", 61.10, 714.0),
+            ("resnet18", 11.69, 1814.0),
+            ("squeezenet1_1", 1.24, 349.0),
+            ("convnext_tiny", 28.59, 4456.0),
+            ("efficientnet_b0", 5.29, 386.0),
+            ("efficientnet_v2_s", 21.46, 8366.0),
+        ] {
             let found = millions(name);
             assert!((found.0 - parameters).abs() < 0.01, "{name}: {found:?}");
             assert!((found.1 - multiply_adds).abs() < 1.0, "{name}: {found:?}");

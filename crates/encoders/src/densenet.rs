@@ -76,7 +76,7 @@ fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network>
         }
     }
     layers.push("features.norm5", channels, stride, NormRelu(self::norm(channels, features.pp("norm5"))?));
-    let initial = |inputs| (Initial::fan_in(inputs), Initial::Constant(0.0));
+    let initial = |inputs, _| (Initial::fan_in(inputs), Initial::Constant(0.0));
     Ok(Network::new(plan.name, layers, Head::linear(channels, ("classifier", 0.0), initial, config, vb)?))
 }
 

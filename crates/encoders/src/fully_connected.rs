@@ -3,7 +3,7 @@
 use crate::cost;
 use crate::encoder::VectorInfo;
 use crate::head::{classes, keep};
-use crate::layers::ConvNorm;
+use crate::layers::{ConvNorm, LayerNorm};
 use crate::map::Map;
 use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
@@ -11,11 +11,11 @@ use candlewick_kernels::activation::relu;
 use candlewick_kernels::linear::linear;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 
-/// How fresh weights and biases are drawn, from the layer's number of inputs.
-pub(crate) type LinearInitial = fn(usize) -> (Initial, Initial);
+/// How fresh weights and biases are drawn, from the layer's numbers of inputs and of outputs.
+pub(crate) type LinearInitial = fn(usize, usize) -> (Initial, Initial);
 
 /// PyTorch's own: both uniform in ±1/√inputs.
-pub(crate) fn as_pytorch(inputs: usize) -> (Initial, Initial) {
+pub(crate) fn as_pytorch(inputs: usize, _: usize) -> (Initial, Initial) {
     (Initial::fan_in(inputs), Initial::fan_in(inputs))
 }
 
@@ -50,6 +50,8 @@ pub(crate) struct FullyConnected {
     conv: Option<Box<ConvNorm>>,
     hidden: Vec<Linear>,
     vectors: Vec<VectorInfo>,
+    /// What normalises the mean of the map.
+    norm: Option<LayerNorm>,
     last: Option<Linear>,
 }
 
@@ -62,7 +64,7 @@ struct Linear {
 
 impl Linear {
     fn new(inputs: usize, outputs: usize, initial: LinearInitial, dropout: f64, vb: &VarBuilder) -> Result<Self> {
-        let (weight, bias) = initial(inputs);
+        let (weight, bias) = initial(inputs, outputs);
         let weight = vb.parameter((outputs, inputs), "weight", weight)?;
         Ok(Self { weight, bias: vb.parameter(outputs, "bias", bias)?, dropout })
     }
@@ -104,12 +106,17 @@ impl FullyConnected {
         }
         let logits = |classes| Linear::new(inputs, classes, plan.initial, plan.last.1, &last);
         let last = classes.map(logits).transpose()?;
-        Ok(Some(Self { grid: plan.grid, conv: None, hidden, vectors, last }))
+        Ok(Some(Self { grid: plan.grid, conv: None, hidden, vectors, norm: None, last }))
     }
 
     /// The same with a convolution between the grid and the first layer.
     pub(crate) fn after(self, conv: ConvNorm) -> Self {
         Self { conv: Some(Box::new(conv)), ..self }
+    }
+
+    /// The same with the mean of the map normalised.
+    pub(crate) fn after_norm(self, norm: LayerNorm) -> Self {
+        Self { norm: Some(norm), ..self }
     }
 
     pub(crate) fn classes(&self) -> Option<usize> {
@@ -124,7 +131,7 @@ impl FullyConnected {
     /// The output of hidden layer `number`, (N, size).
     pub(crate) fn vector(&self, map: &Map, number: usize, mode: &mut Mode) -> Result<Tensor> {
         let mut xs = match (self.grid, &self.conv) {
-            (1, None) => map.mean()?,
+            (1, None) => self.norm.as_ref().map_or_else(|| map.mean(), |norm| norm.of_rows(&map.mean()?))?,
             (grid, None) => map.means(grid)?.apart()?.flatten_from(1)?,
             (grid, Some(conv)) => conv.forward(&map.means(grid)?, mode)?.apart()?.flatten_from(1)?,
         };
@@ -147,6 +154,7 @@ impl FullyConnected {
             conv: self.conv.as_ref().map(|conv| Ok::<_, candle_core::Error>(Box::new(conv.folded()?))).transpose()?,
             hidden: self.hidden.iter().map(Linear::detached).collect(),
             vectors: self.vectors.clone(),
+            norm: self.norm.as_ref().map(LayerNorm::detached),
             last: self.last.as_ref().map(Linear::detached),
         })
     }

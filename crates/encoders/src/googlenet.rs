@@ -122,7 +122,7 @@ fn auxiliary(layers: &Layers, config: &NetworkConfig, vb: &VarBuilder) -> Result
     Ok(heads)
 }
 
-fn initial(inputs: usize) -> (Initial, Initial) {
+fn initial(inputs: usize, _: usize) -> (Initial, Initial) {
     (Initial::Normal(0.01), Initial::fan_in(inputs))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::encoder::VectorInfo;
 use crate::fully_connected::{FullyConnected, LinearInitial, Plan};
-use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
 use crate::map::Map;
 use crate::network::{NetworkConfig, head_prefix, head_prefixes, own_weights};
 use candle_core::{Result, Tensor};
@@ -71,6 +71,24 @@ impl Head {
         vb: VarBuilder,
     ) -> Result<Option<Self>> {
         Self::fully_connected(channels, &Plan { grid: 1, hidden: &[], last, initial }, config, vb)
+    }
+
+    /// Layer norm (name, eps) of the mean of C channels, then a linear layer.
+    pub(crate) fn after_norm(
+        channels: usize,
+        norm: (&'static str, f64),
+        last: &'static str,
+        initial: LinearInitial,
+        config: &NetworkConfig,
+        vb: VarBuilder,
+    ) -> Result<Option<Self>> {
+        let plan = Plan { grid: 1, hidden: &[], last: (last, 0.0), initial };
+        let Some(layers) = FullyConnected::new(channels, &plan, config, vb.clone())? else { return Ok(None) };
+        let vb = vb.pp(norm.0);
+        if config.classes.is_none() {
+            keep(&vb, &["weight", "bias"])?;
+        }
+        Ok(Some(Self::FullyConnected(layers.after_norm(LayerNorm::new(channels, norm.1, vb)?))))
     }
 
     /// The fully connected layers of a plan on C channels.

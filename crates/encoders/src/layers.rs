@@ -3,7 +3,7 @@
 use crate::map::Map;
 use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::relu;
-use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train};
+use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
 use candlewick_kernels::{conv, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,25 @@ impl Conv2d {
     /// The channels O of the output.
     pub fn out_channels(&self) -> usize {
         self.weight.dims()[0]
+    }
+
+    /// A linear layer on the channels of each position, whose weight is (O, C) as in PyTorch's `Linear`.
+    pub(crate) fn linear(
+        (in_channels, out_channels): (usize, usize),
+        (weight, bias): (Initial, Initial),
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        let weight = vb.parameter((out_channels, in_channels), "weight", weight)?;
+        let weight = weight.reshape((out_channels, in_channels, 1, 1))?;
+        let bias = Some(vb.parameter(out_channels, "bias", bias)?);
+        Ok(Self { weight, bias, config: conv::Conv2d::default() })
+    }
+
+    /// The layer whose outputs are those of this one times `scale` (O).
+    pub(crate) fn scaled(&self, scale: &Tensor) -> Result<Self> {
+        let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+        let bias = self.bias.as_ref().map(|bias| bias * scale.flatten_all()?).transpose()?;
+        Ok(Self { weight, bias, config: self.config })
     }
 
     /// The same values without a graph.
@@ -249,6 +268,45 @@ impl BatchNorm2d {
     }
 }
 
+/// Layer norm over the channels of each position: y = (x − μ) / √(σ² + eps) · weight + bias, (N, C, h, w) → (N, C, h, w).
+///
+/// Parameters `weight` and `bias`, both (C). Ba et al. 2016, "Layer normalization".
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Layer norm of C channels.
+    ///
+    /// # Errors
+    /// When the builder has no such parameters.
+    pub fn new(channels: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        let weight = vb.parameter(channels, "weight", Initial::Constant(1.0))?;
+        Ok(Self { weight, bias: vb.parameter(channels, "bias", Initial::Constant(0.0))?, eps })
+    }
+
+    /// (N, C, h, w) → (N, C, h, w).
+    ///
+    /// # Errors
+    /// When the input has another number of channels.
+    pub fn forward(&self, xs: &Map) -> Result<Map> {
+        xs.with_channels_last(|xs| self.of_rows(xs))
+    }
+
+    /// (.., C) → (.., C).
+    pub(crate) fn of_rows(&self, xs: &Tensor) -> Result<Tensor> {
+        layer_norm(xs, Some(&self.weight), Some(&self.bias), self.eps)
+    }
+
+    /// The same values without a graph.
+    pub(crate) fn detached(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.detach(), eps: self.eps }
+    }
+}
+
 /// A convolution, batch norm or none, and ReLU or none.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
@@ -314,11 +372,9 @@ impl ConvNorm {
         let Conv2d { mut weight, mut bias, config } = self.conv.detached();
         if let Some(norm) = &self.norm {
             let (scale, shift) = norm.affine()?;
-            weight = weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
-            bias = Some(match bias {
-                Some(bias) => ((bias * scale)? + shift)?,
-                None => shift,
-            });
+            let scaled = Conv2d { weight, bias, config }.scaled(&scale)?;
+            weight = scaled.weight;
+            bias = Some(scaled.bias.map_or_else(|| Ok(shift.clone()), |bias| bias + &shift)?);
         }
         let prepared = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
             true => Some(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),

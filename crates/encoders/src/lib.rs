@@ -23,8 +23,10 @@
 
 mod alexnet;
 mod convnet;
+mod convnext;
 mod cost;
 mod densenet;
+mod efficientnet;
 mod encoder;
 mod file_hash;
 mod fractalnet;

@@ -87,6 +87,35 @@ impl Map {
         Ok(self.with(activation::relu(&self.tensor)?))
     }
 
+    pub(crate) fn gelu(&self) -> Result<Self> {
+        Ok(self.with(activation::gelu(&self.tensor)?))
+    }
+
+    pub(crate) fn silu(&self) -> Result<Self> {
+        Ok(self.with(activation::silu(&self.tensor)?))
+    }
+
+    /// What a function of (N, h, w, C) makes of the maps.
+    pub(crate) fn with_channels_last(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(self.with(match self.together {
+            true => f(&self.tensor)?,
+            false => f(&self.tensor.permute((0, 2, 3, 1))?.contiguous()?)?.permute((0, 3, 1, 2))?.contiguous()?,
+        }))
+    }
+
+    /// Each channel of each picture times one number of (N, C).
+    pub(crate) fn gated(&self, gates: &Tensor) -> Result<Self> {
+        if self.together {
+            return Ok(self.with(together::gate(&self.tensor, gates)?));
+        }
+        Ok(self.with(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
+    }
+
+    /// Leaves out whole pictures; see [`Mode::stochastic_depth`].
+    pub(crate) fn stochastic_depth(&self, probability: f64, mode: &mut Mode) -> Result<Self> {
+        Ok(self.with(mode.stochastic_depth(&self.tensor, probability)?))
+    }
+
     pub(crate) fn max_pool(&self, pool: &Pool2d) -> Result<Self> {
         let largest = if self.together { together::max_pool2d } else { max_pool2d };
         Ok(self.with(largest(&self.tensor, pool)?))

@@ -4,7 +4,7 @@ use crate::convnet::ConvBlock;
 use crate::encoder::Encoder;
 use crate::fractalnet::FractalConfig;
 use crate::preprocessing::Preprocessing;
-use crate::{alexnet, convnet, densenet, fractalnet, googlenet, resnet, squeezenet, vgg};
+use crate::{alexnet, convnet, convnext, densenet, efficientnet, fractalnet, googlenet, resnet, squeezenet, vgg};
 use candle_core::Result;
 use candlewick_parameters::{SafetensorsFile, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,13 @@ pub struct NetworkConfig {
     pub transform_input: bool,
     /// Whether the last batch norm of each residual block begins at 0 (ResNets; Goyal et al. 2017).
     pub zero_init_residual: bool,
-    /// The probability of dropout: before the head (SqueezeNet, GoogLeNet), around the hidden layers (AlexNet, VGG), after
+    /// The probability of dropout: before the head (SqueezeNet, GoogLeNet, EfficientNet), around the hidden layers (AlexNet, VGG), after
     /// each dense layer (DenseNet), in the last block (FractalNet, growing from 0 in the first). `None` is the network's
-    /// own: 0.2 for GoogLeNet, 0 for DenseNet, 0.4 for FractalNet, 0.5 for the others.
+    /// own: 0.2 for GoogLeNet, 0.2 to 0.5 for EfficientNet, 0 for DenseNet, 0.4 for FractalNet, 0.5 for the others.
     pub dropout: Option<f64>,
+    /// The probability in training that a picture passes the last block by, growing from 0 in the first (ConvNeXt, EfficientNet).
+    /// `None` is the network's own: 0.1 to 0.5 for ConvNeXt, 0.2 for EfficientNet.
+    pub stochastic_depth: Option<f64>,
     /// The probability of dropout in the auxiliary heads (GoogLeNet).
     pub auxiliary_dropout: f64,
     /// The paths of a FractalNet.
@@ -47,6 +50,7 @@ impl Default for NetworkConfig {
             transform_input: false,
             zero_init_residual: false,
             dropout: None,
+            stochastic_depth: None,
             auxiliary_dropout: 0.7,
             fractal: FractalConfig::default(),
             blocks: ConvBlock::for_small_pictures(),
@@ -104,6 +108,11 @@ impl Row {
         self
     }
 
+    /// The same for weights that were trained on other pictures than most.
+    pub(crate) fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
+        Self { preprocessing, ..self }
+    }
+
     /// The same for published files whose names are not the network's.
     pub(crate) fn with_own_names(self, own_name: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { own_name: Box::new(own_name), ..self }
@@ -112,11 +121,6 @@ impl Row {
 
 #[cfg(feature = "transformers")]
 impl Row {
-    /// The same for weights that were trained on other pictures than torchvision's.
-    pub(crate) fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
-        Self { preprocessing, ..self }
-    }
-
     /// The same for a network whose head alone can be trained; `parameters` are the stages that are one themselves.
     pub(crate) fn without_gradients(self, parameters: &'static [&'static str]) -> Self {
         Self { parameters, has_gradients: false, ..self }
@@ -131,6 +135,8 @@ static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
         resnet::rows(),
         squeezenet::rows(),
         densenet::rows(),
+        efficientnet::rows(),
+        convnext::rows(),
         fractalnet::rows(),
         convnet::rows(),
         #[cfg(feature = "transformers")]

@@ -120,6 +120,12 @@ impl Preprocessing {
         }
     }
 
+    /// The same mean and deviation for other sizes, in pixels.
+    pub(crate) fn imagenet_of(shortest: usize, crop: usize, interpolation: Interpolation) -> Self {
+        let (size, crop) = (Some(Resize::Shortest(shortest)), Some((crop, crop)));
+        Self { size, crop, interpolation, ..Self::imagenet() }
+    }
+
     /// Pictures that have their size already: values from −1 to 1.
     pub fn unresized() -> Self {
         Self {

@@ -34,7 +34,7 @@ fn plan(name: &'static str, depths: [usize; 5], batch_norm: bool) -> Plain {
         grid: 7,
         vectors: ["classifier.1", "classifier.4"],
         dropped: [false, true, true],
-        linear_initial: |_| (Initial::Normal(0.01), Initial::Constant(0.0)),
+        linear_initial: |_, _| (Initial::Normal(0.01), Initial::Constant(0.0)),
         head: &["classifier.0", "classifier.3", "classifier.6"],
     }
 }

@@ -4,7 +4,7 @@
 mod hashed;
 
 use candle_core::{DType, Device, Tensor};
-use candlewick_encoders::{NetworkConfig, classes_in, frozen_prefixes, head_prefix, network, networks};
+use candlewick_encoders::{NetworkConfig, classes_in, frozen_prefixes, head_prefixes, network, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use hashed::images;
 
@@ -64,6 +64,19 @@ fn fresh_values_are_torchvisions() {
     near(deviation(&tensors["classifier.weight"]), (1.0 / (3.0 * 1024.0f64)).sqrt());
     assert_eq!(deviation(&tensors["classifier.bias"]), 0.0);
 
+    let tensors = fresh("convnext_tiny", Some(100));
+    for name in
+        ["features.0.0.weight", "features.3.0.block.0.weight", "features.5.1.block.3.weight", "classifier.2.weight"]
+    {
+        near(deviation(&tensors[name]), 0.02);
+    }
+    assert!((deviation(&tensors["features.7.2.layer_scale"]) - 1e-6).abs() < 1e-9);
+
+    let tensors = fresh("efficientnet_b0", Some(100));
+    near(deviation(&tensors["features.4.1.block.1.0.weight"]), (2.0 / (480.0 * 9.0f64)).sqrt());
+    near(deviation(&tensors["features.6.1.block.2.fc1.weight"]), (2.0 / 48.0f64).sqrt());
+    near(deviation(&tensors["classifier.1.weight"]), (1.0 / (3.0 * 100.0f64)).sqrt());
+
     let tensors = fresh("fractalnet20", Some(7));
     near(deviation(&tensors["block2.column1.0.conv.weight"]), (2.0 / ((64.0 + 128.0) * 9.0f64)).sqrt());
 }
@@ -97,7 +110,7 @@ fn weights_of_another_network_are_reported_in_one_line() {
 fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
     let folder = tempfile::tempdir().unwrap();
     let images = Tensor::ones((1, 3, 64, 64), DType::F32, &CPU).unwrap();
-    for name in ["convnet", "squeezenet1_1"] {
+    for (name, in_head) in [("convnet", 2), ("squeezenet1_1", 2), ("convnext_tiny", 4), ("efficientnet_b0", 2)] {
         let path = folder.path().join(name);
         let saved = Parameters::new(1);
         let whole = network(name, &config(Some(10)), saved.builder(&CPU)).unwrap();
@@ -107,10 +120,11 @@ fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
         let loaded = Parameters::from_safetensors(&path).unwrap();
         let encoder = network(name, &config(None), loaded.builder(&CPU)).unwrap();
         loaded.verify().unwrap();
-        let head = format!("{}.", head_prefix(name).unwrap());
-        assert!(loaded.names().iter().any(|name| name.starts_with(&head)));
-        assert!(!loaded.trainable().iter().any(|(name, _)| name.starts_with(&head)));
-        assert_eq!(loaded.trainable().len() + 2, saved.trainable().len());
+        for head in head_prefixes(name).unwrap().iter().map(|head| format!("{head}.")) {
+            assert!(loaded.names().iter().any(|name| name.starts_with(&head)));
+            assert!(!loaded.trainable().iter().any(|(name, _)| name.starts_with(&head)));
+        }
+        assert_eq!(loaded.trainable().len() + in_head, saved.trainable().len());
         let logits = |net: &dyn candlewick_encoders::Encoder| {
             net.logits(&images, &mut Mode::Eval).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };

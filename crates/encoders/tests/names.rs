@@ -8,8 +8,18 @@ use hashed::{Hashed, fixture, fnv};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const WHOLE: [&str; 8] =
-    ["resnets", "resnexts", "squeezenets", "alexnet", "vggs", "densenets", "googlenet", "fractalnets"];
+const WHOLE: [&str; 10] = [
+    "resnets",
+    "resnexts",
+    "squeezenets",
+    "alexnet",
+    "vggs",
+    "densenets",
+    "googlenet",
+    "fractalnets",
+    "convnexts",
+    "efficientnets",
+];
 
 fn flatten(prefix: &str, tree: &Value, into: &mut BTreeMap<String, Vec<usize>>) {
     match tree {

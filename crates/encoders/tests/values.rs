@@ -30,6 +30,7 @@ impl Case {
         let config = NetworkConfig {
             classes: Some(10),
             dropout: Some(0.0),
+            stochastic_depth: Some(0.0),
             auxiliary_dropout: 0.0,
             transform_input: true,
             fractal: FractalConfig { drop_path: 0.0, global_drop_path: 0.0, column },
@@ -188,6 +189,21 @@ fn densenet121_is_torchvisions() {
 fn the_other_densenets_are_torchvisions() {
     for name in ["densenet161", "densenet169", "densenet201"] {
         compare("densenets", name, 64, 64, 1e-3);
+    }
+}
+
+#[test]
+fn convnexts_are_torchvisions() {
+    compare("convnexts", "convnext_tiny", 64, 96, 1e-3);
+    compare("convnexts", "convnext_small", 32, 64, 1e-3);
+}
+
+#[test]
+fn efficientnets_are_torchvisions() {
+    compare("efficientnets", "efficientnet_b0", 64, 96, 1e-2);
+    compare("efficientnets", "efficientnet_v2_s", 64, 96, 1e-2);
+    for name in ["efficientnet_b3", "efficientnet_b5"] {
+        compare("efficientnets", name, 64, 64, 1e-3);
     }
 }
 

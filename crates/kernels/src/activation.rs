@@ -4,7 +4,7 @@
 //! operations, with the gradients written here.
 
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use crate::recurrence::smooth::{logistic, tanh as smooth_tanh, vectorised};
+use crate::recurrence::smooth::{exp, logistic, multiply_add, tanh as smooth_tanh, vectorised};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -39,6 +39,27 @@ pub fn tanh(xs: &Tensor) -> Result<Tensor> {
     Ok(apply(Activation::Tanh, &[xs])?.swap_remove(0))
 }
 
+/// x · Φ(x) with the normal distribution's Φ(x) = (1 + erf(x / √2)) / 2, not its tanh approximation (Hendrycks and Gimpel 2016,
+/// "Gaussian error linear units").
+///
+/// The result has the shape of `xs`; f32 on the CPU is within 3·10⁻⁷ · |x| of the exact value.
+///
+/// # Errors
+/// When `xs` is not of a floating-point type.
+pub fn gelu(xs: &Tensor) -> Result<Tensor> {
+    Ok(apply(Activation::Gelu, &[xs])?.swap_remove(0))
+}
+
+/// x / (1 + exp(−x)), also called swish (Elfwing et al. 2017, "Sigmoid-weighted linear units").
+///
+/// The result has the shape of `xs`.
+///
+/// # Errors
+/// When `xs` is not of a floating-point type.
+pub fn silu(xs: &Tensor) -> Result<Tensor> {
+    Ok(apply(Activation::Silu, &[xs])?.swap_remove(0))
+}
+
 /// The gradient of what ReLU was taken of, from what it gave and the gradient of that, f32 on the CPU both.
 pub(crate) fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(map2(ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
@@ -49,6 +70,8 @@ enum Activation {
     Relu,
     Sigmoid,
     Tanh,
+    Gelu,
+    Silu,
 }
 
 impl Operation for Activation {
@@ -59,6 +82,8 @@ impl Operation for Activation {
             Self::Relu => "relu",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
+            Self::Gelu => "gelu",
+            Self::Silu => "silu",
         }
     }
 
@@ -68,23 +93,39 @@ impl Operation for Activation {
             (Self::Relu, true) => map(xs, relu_of)?,
             (Self::Sigmoid, true) => map(xs, sigmoid_of)?,
             (Self::Tanh, true) => map(xs, tanh_of)?,
+            (Self::Gelu, true) => map(xs, gelu_of)?,
+            (Self::Silu, true) => map(xs, silu_of)?,
             (Self::Relu, false) => xs.relu()?.into(),
             (Self::Sigmoid, false) => candle_nn::ops::sigmoid(xs)?.into(),
             (Self::Tanh, false) => xs.tanh()?.into(),
+            (Self::Gelu, false) => xs.gelu_erf()?.into(),
+            (Self::Silu, false) => (xs * candle_nn::ops::sigmoid(xs)?)?.into(),
         };
         Ok((vec![ys], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (ys, dys) = (&call.outputs[0], &gradients[0]);
+        let (xs, ys, dys) = (&call.inputs[0], &call.outputs[0], &gradients[0]);
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, ys.shape(), &Device::Cpu);
         let dxs = match (self, on_cpu_f32(&[ys, dys])) {
             (Self::Relu, true) => relu_gradient(ys, dys)?,
             (Self::Sigmoid, true) => tensor(map2(ys, dys, sigmoid_back)?)?,
             (Self::Tanh, true) => tensor(map2(ys, dys, tanh_back)?)?,
+            (Self::Gelu, true) => tensor(map2(xs, dys, gelu_back)?)?,
+            (Self::Silu, true) => tensor(map2(xs, dys, silu_back)?)?,
             (Self::Relu, false) => ys.gt(0.0)?.where_cond(dys, &dys.zeros_like()?)?,
             (Self::Sigmoid, false) => (dys * (ys - ys.sqr()?)?)?,
             (Self::Tanh, false) => (dys * ys.sqr()?.affine(-1.0, 1.0)?)?,
+            (Self::Gelu, false) => {
+                let below = (xs * std::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
+                let density = ((xs.sqr()? * -0.5)?.exp()? * DENSITY_AT_0)?;
+                (dys * (below + (xs * density)?)?)?
+            }
+            (Self::Silu, false) => {
+                let gate = candle_nn::ops::sigmoid(xs)?;
+                let slope = (xs * gate.affine(-1.0, 1.0)?)?.affine(1.0, 1.0)?;
+                (dys * (gate * slope)?)?
+            }
         };
         Ok(vec![Some(dxs)])
     }
@@ -135,4 +176,38 @@ elementwise! {
     relu_back(y, dy) = if y > 0.0 { dy } else { 0.0 };
     sigmoid_back(y, dy) = dy * y * (1.0 - y);
     tanh_back(y, dy) = dy * (1.0 - y * y);
+    gelu_of(x) = x * share_below::<FUSED>(x);
+    gelu_back(x, dy) = dy * (share_below::<FUSED>(x) + x * DENSITY_AT_0 as f32 * exp::<FUSED>(-0.5 * x * x));
+    silu_of(x) = x * logistic::<FUSED>(x);
+    silu_back(x, dy) = dy * logistic::<FUSED>(x) * (1.0 + x * (1.0 - logistic::<FUSED>(x)));
+}
+
+/// The normal distribution's density at 0, 1 / √(2π).
+const DENSITY_AT_0: f64 = 0.398_942_280_401_432_7;
+
+/// Φ(x), the share of the normal distribution below x.
+///
+/// From Φ(−z√2) = erfc(z) / 2 for z ≥ 0, where erfc(z) = t · exp(p(t) − z²) with t = 1 / (1 + z/2) and the polynomial p of Press et al.,
+/// "Numerical Recipes", whose relative error stays below 1.2·10⁻⁷.
+#[inline(always)]
+fn share_below<const FUSED: bool>(x: f32) -> f32 {
+    const TERMS: [f32; 9] = [
+        -0.822_152_23,
+        1.488_515_9,
+        -1.135_204,
+        0.278_868_07,
+        -0.186_288_06,
+        0.096_784_18,
+        0.374_091_96,
+        1.000_023_7,
+        -1.265_512_2,
+    ];
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let mut p = 0.170_872_77;
+    for term in TERMS {
+        p = multiply_add::<FUSED>(t, p, term);
+    }
+    let beyond = 0.5 * t * exp::<FUSED>(p - z * z);
+    if x < 0.0 { beyond } else { 1.0 - beyond }
 }

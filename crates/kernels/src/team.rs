@@ -150,6 +150,11 @@ pub struct SharedRows<'a> {
 }
 
 impl SharedRows<'_> {
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// A row.
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [f32] {

@@ -74,6 +74,30 @@ fn large_maps_and_many_channels_are_the_reference() {
     }
 }
 
+/// Channels in steps of sixteen, four and one, positions in steps of four and one, edges narrower than the kernel.
+#[test]
+fn a_kernel_for_each_channel_is_the_reference() {
+    for (n, channels, (h, w), kernel, stride, padding, dilation) in [
+        (2, 37, (11, 13), 3, 1, 1, 1),
+        (1, 16, (9, 30), 7, 1, 3, 1),
+        (3, 21, (12, 7), 5, 2, 2, 1),
+        (1, 33, (3, 2), 7, 1, 3, 1),
+        (2, 20, (17, 16), 3, 3, 0, 2),
+        (1, 4, (8, 8), 2, 2, 3, 1),
+    ] {
+        let pair = |n: usize| (n, n);
+        let options =
+            Conv2d { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups: channels };
+        let inputs =
+            [random(&[n, channels, h, w], 1), random(&[channels, 1, kernel, kernel], 2), random(&[channels], 3)];
+        let wide: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(DType::F64).unwrap()).collect();
+        let (ys, dys) = gradients(&wide, None, |x| convolve(x, &options));
+        let (found, dfound) = gradients(&inputs, None, |x| convolve(x, &options));
+        assert_close(&found, &ys, 1e-5, "values");
+        dfound.iter().zip(&dys).for_each(|(found, expected)| assert_close(found, expected, 1e-5, "gradient"));
+    }
+}
+
 #[test]
 fn no_pictures_give_no_maps() {
     let ys = conv2d(&random(&[0, 2, 4, 4], 1), &random(&[3, 2, 3, 3], 2), None, &Conv2d::default()).unwrap();

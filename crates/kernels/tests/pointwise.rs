@@ -3,7 +3,7 @@
 mod compare;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use candlewick_kernels::activation::{relu, sigmoid, tanh};
+use candlewick_kernels::activation::{gelu, relu, sigmoid, silu, tanh};
 use candlewick_kernels::softmax::{log_softmax, softmax};
 use compare::*;
 
@@ -16,15 +16,17 @@ fn values_and_gradients_are_those_of_pytorch() {
             1 => sigmoid(&x[0]),
             2 => tanh(&x[0]),
             3 => softmax(&x[0], o[1]),
-            _ => log_softmax(&x[0], o[1]),
+            4 => log_softmax(&x[0], o[1]),
+            5 => gelu(&x[0]),
+            _ => silu(&x[0]),
         });
     }
 }
 
 #[test]
 fn gradients_are_finite_differences_on_any_layout() {
-    let functions: [&dyn Fn(&Tensor) -> Result<Tensor>; 5] =
-        [&relu, &sigmoid, &tanh, &|x| softmax(x, 1), &|x| log_softmax(x, 0)];
+    let functions: [&dyn Fn(&Tensor) -> Result<Tensor>; 7] =
+        [&relu, &sigmoid, &tanh, &gelu, &silu, &|x| softmax(x, 1), &|x| log_softmax(x, 0)];
     // No value near 0, where relu has no derivative.
     let xs = random(&[4, 5], 1);
     let xs = (&xs + xs.sign().unwrap()).unwrap();
@@ -37,7 +39,7 @@ fn gradients_are_finite_differences_on_any_layout() {
 #[test]
 fn many_elements_are_those_of_f64() {
     let xs = (random(&[3, 40_000], 1) * 20.0).unwrap();
-    for f in [relu, sigmoid, tanh] {
+    for f in [relu, sigmoid, tanh, gelu, silu] {
         assert_close(&f(&xs).unwrap(), &f(&xs.to_dtype(DType::F64).unwrap()).unwrap(), 1e-6, "activation");
     }
 }

@@ -34,6 +34,28 @@ impl Mode<'_> {
             _ => Ok(xs.clone()),
         }
     }
+
+    /// Leaves out whole rows of the first dimension: x ⊙ m / (1 − p) with one m ~ Bernoulli(1 − p) a row in training, x itself in
+    /// evaluation.
+    ///
+    /// Of a residual branch (N, ..) each picture then passes by the layers with probability p. Huang et al. 2016, "Deep
+    /// networks with stochastic depth".
+    ///
+    /// # Errors
+    /// When p lies outside [0, 1].
+    pub fn stochastic_depth(&mut self, xs: &Tensor, p: f64) -> Result<Tensor> {
+        if !(0.0..=1.0).contains(&p) {
+            candle_core::bail!("stochastic depth: the probability {p} lies outside [0, 1]")
+        }
+        match self {
+            Mode::Train(rng) if p > 0.0 && xs.rank() > 0 => {
+                let mut shape = vec![1; xs.rank()];
+                shape[0] = xs.dims()[0];
+                xs.broadcast_mul(&rng.dropout_mask(p, shape, xs.dtype(), xs.device())?)
+            }
+            _ => Ok(xs.clone()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +76,18 @@ mod tests {
         let kept = Mode::Eval.dropout(&xs, 0.25).unwrap().to_vec1::<f32>().unwrap();
         assert!(kept.iter().all(|&v| v == 1.0));
         assert!(Mode::Eval.dropout(&xs, 1.5).is_err());
+    }
+
+    #[test]
+    fn stochastic_depth_keeps_or_leaves_out_whole_rows() {
+        let xs = Tensor::ones((2000, 3, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let mut rng = Rng::derive(1, "depth", 0);
+        let found = Mode::Train(&mut rng).stochastic_depth(&xs, 0.2).unwrap();
+        let rows = found.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+        let kept = rows.iter().filter(|row| row.iter().all(|&v| v == 1.25)).count();
+        let left_out = rows.iter().filter(|row| row.iter().all(|&v| v == 0.0)).count();
+        assert_eq!(kept + left_out, 2000);
+        assert!((left_out as f64 / 2000.0 - 0.2).abs() < 0.03, "{left_out}");
+        assert!(Mode::Train(&mut rng).stochastic_depth(&xs, 1.5).is_err());
     }
 }

@@ -22,7 +22,8 @@
 //! be wrong. A head on frozen layers can: name the head in a recipe's `fine_tune`. [`Encoder::map`] in
 //! [`Mode::Train`] on layers that are not frozen is an error.
 //!
-//! ConvNeXt and EfficientNet are not among them, because candle-transformers gives the mean of their maps only.
+//! ConvNeXt and EfficientNet, of which candle-transformers gives the mean of the map only, are networks of this crate's own, with
+//! torchvision's names, and can be trained.
 
 mod handed;
 mod models;

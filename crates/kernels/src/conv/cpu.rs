@@ -92,16 +92,18 @@ pub enum Weights {
     /// Of each group, (taps · C/groups, O/groups).
     Direct(Vec<Packed>),
     Winograd(Winograd),
+    /// (taps, C).
+    Depthwise(Vec<f32>),
 }
 
 impl Geometry {
     /// The distance of kernel element (u, v) from where the kernel stands.
-    fn tap(&self, u: usize, v: usize) -> (isize, isize) {
+    pub fn tap(&self, u: usize, v: usize) -> (isize, isize) {
         let along = |k: usize, dilation: usize, padding: usize| (k * dilation) as isize - padding as isize;
         (along(u, self.dilation.0, self.padding.0), along(v, self.dilation.1, self.padding.1))
     }
 
-    fn elements(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub fn elements(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (height, width) = self.kernel;
         (0..height).flat_map(move |u| (0..width).map(move |v| (u, v)))
     }
@@ -133,6 +135,9 @@ impl Geometry {
 
     /// The weights, ready for products: of this call alone, or of many.
     pub fn packed(&self, weight: &[f32], many: bool) -> Weights {
+        if self.is_depthwise() {
+            return Weights::Depthwise(self.elements_first(weight));
+        }
         if Winograd::suits(self) && bf16::path().is_none() && (many || self.batch * self.area_out() >= WORTH_TURNING) {
             return Weights::Winograd(Winograd::new(self, weight));
         }
@@ -154,6 +159,14 @@ impl Geometry {
         }
     }
 
+    /// Maps with the channels together.
+    fn turned_together(layout: Layout, maps: &[f32], (channels, area): (usize, usize)) -> Cow<'_, [f32]> {
+        match layout {
+            Layout::Together => Cow::Borrowed(maps),
+            Layout::Apart => Cow::Owned(together(maps, channels, area)),
+        }
+    }
+
     /// The result for maps and packed weights.
     pub fn forward(&self, layout: Layout, xs: &[f32], weights: &Weights, after: After) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
@@ -162,6 +175,11 @@ impl Geometry {
             Weights::Direct(packed) => packed,
             Weights::Winograd(weights) => {
                 let ys = weights.forward(self, rows.as_deref().unwrap_or(xs), after);
+                return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
+            }
+            Weights::Depthwise(weights) => {
+                let xs = Self::turned_together(layout, xs, (channels, self.area_in()));
+                let ys = self.depthwise(&xs, weights, after);
                 return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
             }
         };
@@ -188,6 +206,11 @@ impl Geometry {
     }
 
     fn gradient_of_input(&self, layout: Layout, weight: &[f32], dys: &[f32]) -> Vec<f32> {
+        if self.is_depthwise() {
+            let dys = Self::turned_together(layout, dys, (self.groups, self.area_out()));
+            let dxs = self.depthwise_gradient_of_input(weight, &dys);
+            return if layout == Layout::Apart { apart(&dxs, self.groups, self.area_in()) } else { dxs };
+        }
         let back =
             Self { channels: self.outputs, outputs: self.channels, input: self.output, output: self.input, ..*self };
         if Winograd::suits(&back) && bf16::path().is_none() && self.batch * self.area_in() >= WORTH_TURNING {
@@ -198,13 +221,8 @@ impl Geometry {
         let weight = self.taps_first(weight);
         let mut dxs = vec![0f32; self.batch * channels * self.area_in()];
         let mut rows = None;
-        let phases = (0..self.stride.0.min(self.input.0)).flat_map(|i| (0..self.stride.1).map(move |j| (i, j)));
         // The positions of x that the kernel's elements meet with the same remainder make one product.
-        for first in phases.filter(|first| first.1 < self.input.1) {
-            let (elements, taps) = self.meeting(first);
-            if elements.is_empty() {
-                continue;
-            }
+        for (first, elements, taps) in self.phases() {
             let along = |size: usize, first: usize, step: usize| (size - first).div_ceil(step);
             let size = (along(self.input.0, first.0, self.stride.0), along(self.input.1, first.1, self.stride.1));
             for group in 0..self.groups {
@@ -252,6 +270,16 @@ impl Geometry {
         turned
     }
 
+    /// The first positions of x of each remainder by the stride, with what [`Self::meeting`] says of them; without those that
+    /// nothing reads.
+    pub fn phases(&self) -> impl Iterator<Item = ((usize, usize), Vec<usize>, Vec<(isize, isize)>)> {
+        let phases = (0..self.stride.0.min(self.input.0)).flat_map(|i| (0..self.stride.1).map(move |j| (i, j)));
+        phases.filter(|first| first.1 < self.input.1).filter_map(|first| {
+            let (elements, taps) = self.meeting(first);
+            (!elements.is_empty()).then_some((first, elements, taps))
+        })
+    }
+
     /// The kernel's elements that read x at `first` plus multiples of the stride, and where in y they stand then.
     fn meeting(&self, first: (usize, usize)) -> (Vec<usize>, Vec<(isize, isize)>) {
         let exact = |distance: isize, stride: usize| {
@@ -280,6 +308,11 @@ impl Geometry {
 
     fn gradient_of_weight(&self, layout: Layout, xs: &[f32], dys: &[f32]) -> Vec<f32> {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
+        if self.is_depthwise() {
+            let xs = Self::turned_together(layout, xs, (channels, self.area_in()));
+            let dys = Self::turned_together(layout, dys, (channels, self.area_out()));
+            return self.depthwise_gradient_of_weight(&xs, &dys);
+        }
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         // Rounded maps begin a tile with each picture, as blocks of positions do only where nothing is gathered.
         let path = bf16::path();

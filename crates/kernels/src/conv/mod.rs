@@ -1,10 +1,11 @@
 //! Two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups.
 //!
 //! Which path runs: f32 on the CPU takes `cpu` (products of gathered rows with packed weights, `winograd` for large 3×3
-//! convolutions of stride 1; one graph node with its own backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
+//! convolutions of stride 1, `depthwise` where each channel is a group; one graph node with its own backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
 //! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
 pub(crate) mod cpu;
+mod depthwise;
 mod gather;
 pub(crate) mod layout;
 mod matrix;

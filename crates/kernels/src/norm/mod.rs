@@ -1,11 +1,12 @@
 //! Normalisations, with gradients: layer, group and batch norm.
 //!
-//! Which path runs: batch norm of f32 on the CPU takes `cpu` (one graph node with its own backward); all else takes
-//! `reference`, composed of candle's tensor operations. candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts
+//! Which path runs: batch norm of f32 on the CPU takes `cpu`, and layer norm with weight and bias `rows` (one graph node each, with
+//! its own backward); all else takes `reference`, composed of candle's tensor operations. candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts
 //! the gradient without a word (huggingface/candle#2977).
 
 mod cpu;
 mod reference;
+mod rows;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};
@@ -21,7 +22,12 @@ pub fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, e
         bail!("layer_norm: wants (.., D) with D of at least 1, got {:?}", xs.dims());
     };
     check_parameters("layer_norm", xs, size, &[("weight", weight), ("bias", bias)])?;
-    reference::layer_norm(xs, weight, bias, eps)
+    match (weight, bias) {
+        (Some(weight), Some(bias)) if on_cpu_f32(&[xs, weight, bias]) => {
+            Ok(apply(rows::LayerNorm { eps }, &[xs, weight, bias])?.swap_remove(0))
+        }
+        _ => reference::layer_norm(xs, weight, bias, eps),
+    }
 }
 
 /// Normalises groups of channels of each picture: y = (x − mean) / √(variance + eps) · weight\[c\] + bias\[c\], with mean and

@@ -60,7 +60,8 @@ fn multiply(left: Left, lines: &[Line], into: &mut [f32], stride: usize, add: bo
     let tile = Tile { left: left.values, strides: left.strides, lines, stride, add };
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
-        return tile.in_parts(left.rows, level.rows(), into, |tile, rows, into| x86::multiply(level, tile, rows, into));
+        let multiply = |tile: Tile, rows: usize, into: &mut [f32]| x86::multiply(level, tile, rows, into);
+        return tile.in_depths(level.depth(), |tile| tile.in_parts(left.rows, level.rows(), into, multiply));
     }
     tile.in_parts(left.rows, 4, into, portable::multiply);
 }
@@ -81,6 +82,19 @@ impl Tile<'_> {
         let last = (rows - 1) * self.strides.0 + (self.lines.len() / 2).saturating_sub(1) * self.strides.1;
         let straight = self.strides.0 == 1 || self.strides.1 == 1;
         straight && (self.lines.is_empty() || last < self.left.len()) && (rows - 1) * self.stride + PANEL <= into.len()
+    }
+
+    /// Splits the rows of the panel into parts of at most `most`; all but the first are added.
+    fn in_depths(self, most: usize, mut each: impl FnMut(Self)) {
+        let depth = self.lines.len() / 2;
+        if depth <= most {
+            return each(self);
+        }
+        for start in (0..depth).step_by(most) {
+            let lines = &self.lines[2 * start..2 * depth.min(start + most)];
+            let left = &self.left[start * self.strides.1..];
+            each(Self { left, lines, add: self.add || start > 0, ..self });
+        }
     }
 
     /// Splits the rows into equal parts of at most `most`.

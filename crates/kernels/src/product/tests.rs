@@ -13,10 +13,10 @@ fn kernels() -> Vec<(usize, Multiply)> {
     {
         use x86::Level;
         if Level::Avx512.is_there() {
-            kernels.push((12, |tile, rows, into| x86::multiply(Level::Avx512, tile, rows, into)));
+            kernels.push((Level::Avx512.rows(), |tile, rows, into| x86::multiply(Level::Avx512, tile, rows, into)));
         }
         if Level::Avx2.is_there() {
-            kernels.push((6, |tile, rows, into| x86::multiply(Level::Avx2, tile, rows, into)));
+            kernels.push((Level::Avx2.rows(), |tile, rows, into| x86::multiply(Level::Avx2, tile, rows, into)));
         }
     }
     kernels
@@ -97,6 +97,25 @@ proptest! {
             let rest = Left { values: &a[(middle * strides.1).min(a.len())..], ..left };
             multiply(rest, packed.panel(panel, middle..depth, &mut room), &mut into, stride, true);
             into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
+        }
+    }
+}
+
+/// Deeper than what is read at a time.
+#[test]
+fn deep_panels_are_plain_sums() {
+    let (rows, depth, columns) = (7, 450, 40);
+    let (a, b) = (numbers(1, rows * depth), numbers(2, depth * columns));
+    let packed = Packed::rows(&b, depth, columns);
+    for (left, add) in [(Left::rows(&a, rows, depth), true), (Left::columns(&a, rows, rows), false)] {
+        let before = numbers(3, rows * PANEL);
+        let mut into = before.clone();
+        packed.multiply(left, 1, &mut into, PANEL, add);
+        for (at, found) in into.iter().enumerate().filter(|(at, _)| at % PANEL < columns - PANEL) {
+            let (r, j) = (at / PANEL, PANEL + at % PANEL);
+            let term = |k: usize| f64::from(a[r * left.strides.0 + k * left.strides.1]) * f64::from(b[k * columns + j]);
+            let wanted = (0..depth).map(term).sum::<f64>() + if add { f64::from(before[at]) } else { 0.0 };
+            assert!((f64::from(*found) - wanted).abs() < 2e-5, "{found} instead of {wanted}");
         }
     }
 }

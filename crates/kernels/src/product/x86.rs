@@ -1,6 +1,6 @@
 //! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA.
 
-use super::{Line, Tile};
+use super::{PANEL, Tile};
 use std::arch::x86_64::*;
 
 /// What the machine offers.
@@ -15,7 +15,16 @@ impl Level {
     pub fn rows(self) -> usize {
         match self {
             Level::Avx512 => 12,
-            Level::Avx2 => 6,
+            Level::Avx2 => 3,
+        }
+    }
+
+    /// How many rows of a panel are read again and again for all rows of the left side before the next ones are: with few rows
+    /// in the registers they have to come from the first cache, which holds 256 of them.
+    pub fn depth(self) -> usize {
+        match self {
+            Level::Avx512 => usize::MAX,
+            Level::Avx2 => 192,
         }
     }
 
@@ -50,7 +59,7 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     }
     match level {
         Level::Avx512 => rows!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
-        Level::Avx2 => rows!(avx2: 1 2 3 4 5 6),
+        Level::Avx2 => rows!(avx2: 1 2 3),
     }
 }
 
@@ -88,31 +97,31 @@ unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32)
 /// The tile has M rows, and so has `into`, which may be written.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
+    let mut sums = [[_mm256_setzero_ps(); 4]; M];
     let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
-    let left = tile.left.as_ptr();
-    let lines: *const Line = tile.lines.as_ptr();
-    for half in 0..2 {
-        let mut sums = [[_mm256_setzero_ps(); 2]; M];
-        for k in 0..tile.lines.len() / 2 {
-            // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
-            unsafe {
-                let line = (*lines.add(2 * k + half)).0.as_ptr();
-                let (b0, b1) = (_mm256_loadu_ps(line), _mm256_loadu_ps(line.add(8)));
-                for (r, [s0, s1]) in sums.iter_mut().enumerate() {
-                    let a = _mm256_set1_ps(*left.add(r * row + k * column));
-                    *s0 = _mm256_fmadd_ps(a, b0, *s0);
-                    *s1 = _mm256_fmadd_ps(a, b1, *s1);
+    let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
+    for k in 0..tile.lines.len() / 2 {
+        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
+        unsafe {
+            let mut values = [_mm256_setzero_ps(); M];
+            for (r, value) in values.iter_mut().enumerate() {
+                *value = _mm256_set1_ps(*left.add(r * row + k * column));
+            }
+            for quarter in 0..4 {
+                let b = _mm256_loadu_ps(lines.add(k * PANEL + quarter * 8));
+                for (a, sums) in values.iter().zip(&mut sums) {
+                    sums[quarter] = _mm256_fmadd_ps(*a, b, sums[quarter]);
                 }
             }
         }
-        for (r, row) in sums.into_iter().enumerate() {
-            for (quarter, sum) in row.into_iter().enumerate() {
-                // SAFETY: the caller promises M rows of a panel's width.
-                unsafe {
-                    let into = into.add(r * tile.stride + half * 16 + quarter * 8);
-                    let sum = if tile.add { _mm256_add_ps(_mm256_loadu_ps(into), sum) } else { sum };
-                    _mm256_storeu_ps(into, sum);
-                }
+    }
+    for (r, row) in sums.into_iter().enumerate() {
+        for (quarter, sum) in row.into_iter().enumerate() {
+            // SAFETY: the caller promises M rows of a panel's width.
+            unsafe {
+                let into = into.add(r * tile.stride + quarter * 8);
+                let sum = if tile.add { _mm256_add_ps(_mm256_loadu_ps(into), sum) } else { sum };
+                _mm256_storeu_ps(into, sum);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! operations on (N, C, h, w) between two views, so that results are the same everywhere.
 
 mod beside;
+mod gate;
 mod norm;
 mod pool;
 mod prepared;
@@ -13,6 +14,7 @@ mod prepared;
 mod tests;
 
 pub use beside::beside;
+pub use gate::gate;
 pub use norm::{BatchNorm, batch_norm};
 pub use pool::{max_pool2d, mean};
 pub use prepared::PreparedConv2d;

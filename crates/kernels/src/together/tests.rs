@@ -83,6 +83,34 @@ proptest! {
     }
 
     #[test]
+    fn gated_maps_are_candles_products(
+        n in 1usize..4, c in 1usize..40, h in 1usize..25, w in 1usize..25, seed in 0u64..1000,
+    ) {
+        let vars = [var(seed, &[n, h, w, c], DType::F32), var(seed + 1, &[n, c], DType::F32)];
+        let wanted = vars[0].broadcast_mul(&vars[1].reshape((n, 1, 1, c)).unwrap()).unwrap();
+        assert_close(&outcome(&vars, &gate(&vars[0], &vars[1]).unwrap()), &outcome(&vars, &wanted));
+    }
+
+    #[test]
+    fn a_kernel_for_each_channel_is_that_of_maps_apart(
+        n in 1usize..3, c in 2usize..40, h in 3usize..9, w in 3usize..9, kernel in 1usize..6, stride in 1usize..3, seed in 0u64..1000,
+    ) {
+        let options =
+            Conv2d { stride: (stride, stride), padding: (kernel / 2, kernel / 2), groups: c, ..Conv2d::default() };
+        let (weight, bias) = (var(seed + 1, &[c, 1, kernel, kernel], DType::F32), var(seed + 2, &[c], DType::F32));
+        let vars = [var(seed, &[n, c, h, w], DType::F32), weight, bias];
+        let (xs, weight, bias) = (vars[0].as_tensor(), vars[1].as_tensor(), Some(vars[2].as_tensor()));
+        let wanted = conv::conv2d(xs, weight, bias, &options).unwrap();
+        let found = to_apart(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap()).unwrap();
+        assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
+        let prepared = PreparedConv2d::new(weight, bias, &options).unwrap();
+        let add = from_apart(&var(7, wanted.dims(), DType::F32)).unwrap();
+        let found = prepared.forward(&from_apart(xs).unwrap(), Some(&add), true).unwrap();
+        let wanted = (from_apart(&wanted).unwrap() + add).unwrap().relu().unwrap();
+        assert_close(&[flat(&found)], &[flat(&wanted)]);
+    }
+
+    #[test]
     fn pools_are_those_of_maps_apart(
         n in 1usize..3, c in 1usize..40, h in 3usize..9, w in 3usize..9, kernel in 1usize..4, stride in 1usize..3,
         ceil_mode: bool, seed in 0u64..1000,

@@ -1,0 +1,173 @@
+//! ConvNeXt: Liu et al. 2022, "A ConvNet for the 2020s".
+//!
+//! A block computes y = x + γ ⊙ W₂ gelu(W₁ LN(d(x))), where d is a 7×7 convolution with one kernel a channel, LN the layer norm
+//! of each position, W₁ and W₂ go to four times the channels and back, and γ begins near 0. Names are torchvision's, where
+//! `features.0` cuts patches, 2, 4 and 6 halve the map, and the odd ones are the stages.
+
+use crate::head::Head;
+use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
+use crate::map::Map;
+use crate::network::{NetworkConfig, Row};
+use crate::parts::{Layers, Network, Part, Sequence};
+use crate::preprocessing::{Interpolation, Preprocessing};
+use candle_core::{Result, Tensor};
+use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
+
+/// A row of the paper's section 3.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    name: &'static str,
+    /// The channels of each stage.
+    channels: [usize; 4],
+    /// The blocks of each stage.
+    depths: [usize; 4],
+    /// The probability that a picture passes the last block by.
+    stochastic_depth: f64,
+    /// The shortest side that pictures are resized to, in pixels.
+    resize: usize,
+}
+
+const fn plan(name: &'static str, first: usize, third: usize, stochastic_depth: f64, resize: usize) -> Plan {
+    let channels = [first, 2 * first, 4 * first, 8 * first];
+    Plan { name, channels, depths: [3, 3, third, 3], stochastic_depth, resize }
+}
+
+const TABLE: [Plan; 4] = [
+    plan("convnext_tiny", 96, 9, 0.1, 236),
+    plan("convnext_small", 96, 27, 0.4, 230),
+    plan("convnext_base", 128, 27, 0.5, 232),
+    plan("convnext_large", 192, 27, 0.5, 232),
+];
+
+/// Added to the variance of a layer norm.
+const EPS: f64 = 1e-6;
+
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |plan: Plan| {
+        let stages = (0..8).map(|number| format!("features.{number}")).collect();
+        let head = &["classifier.0", "classifier.2"];
+        Row::new(plan.name, stages, head, move |config, vb| build(&plan, config, vb))
+            .with_preprocessing(Preprocessing::imagenet_of(plan.resize, 224, Interpolation::Bilinear))
+    };
+    TABLE.map(row).into()
+}
+
+fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let most = config.stochastic_depth.unwrap_or(plan.stochastic_depth);
+    let (mut layers, features) = (Layers::default(), vb.pp("features"));
+    let (mut inputs, mut number, last) = (3, 0, plan.depths.iter().sum::<usize>() - 1);
+    for (index, (channels, depth)) in plan.channels.into_iter().zip(plan.depths).enumerate() {
+        let (stride, vb, mut smaller) = (4 << index, features.pp(2 * index), Sequence::default());
+        // Patches are cut before they are normalised, later maps normalised before they are halved.
+        if index == 0 {
+            smaller.push(patches((inputs, channels), 4, vb.pp(0))?);
+            smaller.push(LayerNorm::new(channels, EPS, vb.pp(1))?);
+        } else {
+            smaller.push(LayerNorm::new(inputs, EPS, vb.pp(0))?);
+            smaller.push(patches((inputs, channels), 2, vb.pp(1))?);
+        }
+        layers.push(format!("features.{}", 2 * index), channels, stride, smaller);
+        let mut blocks = Sequence::default();
+        for block in 0..depth {
+            let vb = features.pp(2 * index + 1).pp(block);
+            blocks.push(Block::new(channels, most * number as f64 / last as f64, vb)?);
+            number += 1;
+        }
+        layers.push(format!("features.{}", 2 * index + 1), channels, stride, blocks);
+        inputs = channels;
+    }
+    let head = Head::after_norm(inputs, ("classifier.0", EPS), "classifier.2", |_, _| initial(), config, vb)?;
+    Ok(Network::new(plan.name, layers, head))
+}
+
+/// How weights and biases begin.
+fn initial() -> (Initial, Initial) {
+    (Initial::Normal(0.02), Initial::Constant(0.0))
+}
+
+/// A convolution whose windows lie side by side.
+fn patches((inputs, outputs): (usize, usize), side: usize, vb: VarBuilder) -> Result<ConvNorm> {
+    let layer =
+        Conv2dConfig { stride: side, bias: true, initial: ConvInitial::Normal(0.02), ..Conv2dConfig::new(side) };
+    Ok(ConvNorm::new(Conv2d::new(inputs, outputs, &layer, vb)?, None, false))
+}
+
+impl Part for LayerNorm {
+    fn forward(&self, xs: &Map, _: &mut Mode) -> Result<Map> {
+        LayerNorm::forward(self, xs)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(self.detached()))
+    }
+}
+
+/// A residual block.
+#[derive(Clone, Debug)]
+struct Block {
+    depthwise: ConvNorm,
+    norm: LayerNorm,
+    wider: ConvNorm,
+    narrower: Conv2d,
+    /// γ.
+    scale: Tensor,
+    stochastic_depth: f64,
+}
+
+impl Block {
+    fn new(channels: usize, stochastic_depth: f64, vb: VarBuilder) -> Result<Self> {
+        let initial_conv = ConvInitial::Normal(0.02);
+        let layer =
+            Conv2dConfig { padding: 3, groups: channels, bias: true, initial: initial_conv, ..Conv2dConfig::new(7) };
+        let (scale, vb) = (vb.parameter((channels, 1, 1), "layer_scale", Initial::Constant(1e-6))?, vb.pp("block"));
+        Ok(Self {
+            depthwise: ConvNorm::new(Conv2d::new(channels, channels, &layer, vb.pp(0))?, None, false),
+            norm: LayerNorm::new(channels, EPS, vb.pp(2))?,
+            wider: ConvNorm::new(Conv2d::linear((channels, 4 * channels), initial(), vb.pp(3))?, None, false),
+            narrower: Conv2d::linear((4 * channels, channels), initial(), vb.pp(5))?,
+            scale,
+            stochastic_depth,
+        })
+    }
+
+    fn hidden(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)?.gelu()
+    }
+}
+
+impl Part for Block {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        let ys = self.narrower.scaled(&self.scale)?.forward(&self.hidden(xs, mode)?)?;
+        xs.add(&ys.stochastic_depth(self.stochastic_depth, mode)?)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        let narrower = ConvNorm::new(self.narrower.scaled(&self.scale)?, None, false).folded()?;
+        let block = Self {
+            depthwise: self.depthwise.folded()?,
+            norm: self.norm.detached(),
+            wider: self.wider.folded()?,
+            narrower: self.narrower.detached(),
+            scale: self.scale.detach(),
+            stochastic_depth: 0.0,
+        };
+        Ok(Box::new(Folded { block, narrower }))
+    }
+}
+
+/// A block for inference, γ within the last weights.
+#[derive(Clone, Debug)]
+struct Folded {
+    block: Block,
+    narrower: ConvNorm,
+}
+
+impl Part for Folded {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.narrower.forward_onto(&self.block.hidden(xs, mode)?, Some(xs), mode)
+    }
+
+    fn folded(&self) -> Result<Box<dyn Part>> {
+        Ok(Box::new(self.clone()))
+    }
+}

@@ -1,0 +1,135 @@
+//! Layer norm of f32 on the CPU: rows are shared out among rayon's threads.
+
+use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::recurrence::smooth::vectorised;
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+/// Rows whose sums are formed in f32; sums over more are in f64.
+const ROWS: usize = 64;
+
+/// The inputs are xs, weight and bias.
+pub(super) struct LayerNorm {
+    pub eps: f64,
+}
+
+impl Operation for LayerNorm {
+    /// The mean and 1 / √(variance + eps) of each row.
+    type Saved = Vec<f32>;
+
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Vec<f32>)> {
+        let (size, eps) = (inputs[1].elem_count(), self.eps as f32);
+        let (ys, moments) = with_all_f32(self.name(), inputs, |values| {
+            let mut moments = vec![0f32; values[0].len() / size * 2];
+            let run = |ys: &Shared| {
+                let blocks = values[0].par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
+                blocks.enumerate().for_each(|(block, (xs, moments))| {
+                    // SAFETY: these rows belong to this block alone.
+                    let ys = unsafe { ys.write(block * ROWS * size, xs.len()) };
+                    normalised(xs, values[1], values[2], eps, moments, ys);
+                });
+            };
+            // SAFETY: the blocks cover all rows.
+            (unsafe { filled(values[0].len(), run) }, moments)
+        })?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], moments))
+    }
+
+    fn backward(&self, call: &Call<Vec<f32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let size = call.inputs[1].elem_count();
+        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
+        let (dxs, sums) = with_all_f32(self.name(), &all, |values| {
+            let (xs, dys) = (values[0], values[2]);
+            let mut sums = vec![0f64; 2 * size];
+            let run = |dxs: &Shared| {
+                let blocks = xs.par_chunks(ROWS * size).zip(dys.par_chunks(ROWS * size));
+                let blocks = blocks.zip(call.saved.par_chunks(ROWS * 2)).enumerate();
+                let partial = blocks.map(|(block, ((xs, dys), moments))| {
+                    let mut sums = vec![0f32; 2 * size];
+                    // SAFETY: these rows belong to this block alone.
+                    back(xs, dys, values[1], moments, unsafe { dxs.write(block * ROWS * size, xs.len()) }, &mut sums);
+                    sums
+                });
+                for partial in partial.collect::<Vec<_>>() {
+                    sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += f64::from(part));
+                }
+            };
+            // SAFETY: the blocks cover all rows.
+            (unsafe { filled(xs.len(), run) }, sums)
+        })?;
+        let part = |from: usize| Tensor::from_iter(sums[from..from + size].iter().map(|&sum| sum as f32), &Device::Cpu);
+        Ok(vec![
+            call.wanted[0].then(|| Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)).transpose()?,
+            call.wanted[1].then(|| part(0)).transpose()?,
+            call.wanted[2].then(|| part(size)).transpose()?,
+        ])
+    }
+}
+
+/// Partial sums of a row.
+const LANES: usize = 16;
+
+/// The sum of a function of each place of a row, in [`LANES`] partial sums.
+macro_rules! sum {
+    ($size:expr, |$i:ident| $value:expr) => {{
+        let (size, mut lanes, mut rest) = ($size, [0f32; LANES], 0f32);
+        for chunk in 0..size / LANES {
+            for lane in 0..LANES {
+                let $i = chunk * LANES + lane;
+                lanes[lane] += $value;
+            }
+        }
+        for $i in size / LANES * LANES..size {
+            rest += $value;
+        }
+        for lane in lanes {
+            rest += lane;
+        }
+        rest
+    }};
+}
+
+vectorised! {
+    /// y = (x − mean) / √(variance + eps) · weight + bias for rows as long as the weight.
+    fn normalised(xs: &[f32], weight: &[f32], bias: &[f32], eps: f32, moments: &mut [f32], ys: &mut [f32]) {
+        let size = weight.len();
+        let bias = &bias[..size];
+        for (row, moments) in moments.chunks_exact_mut(2).enumerate() {
+            let (xs, ys) = (&xs[row * size..][..size], &mut ys[row * size..][..size]);
+            let mean = sum!(size, |i| xs[i]) / size as f32;
+            let variance = sum!(size, |i| (xs[i] - mean) * (xs[i] - mean)) / size as f32;
+            let inverse = 1.0 / (variance + eps).sqrt();
+            for i in 0..size {
+                ys[i] = (xs[i] - mean) * inverse * weight[i] + bias[i];
+            }
+            (moments[0], moments[1]) = (mean, inverse);
+        }
+    }
+}
+
+vectorised! {
+    /// dx = (g − mean(g) − x̂ · mean(g · x̂)) / √(variance + eps) with g = dy · weight; adds Σ dy · x̂ and Σ dy to the halves of `sums`.
+    fn back(xs: &[f32], dys: &[f32], weight: &[f32], moments: &[f32], dxs: &mut [f32], sums: &mut [f32]) {
+        let size = weight.len();
+        let (dweight, dbias) = sums.split_at_mut(size);
+        for (row, moments) in moments.chunks_exact(2).enumerate() {
+            let (xs, dys) = (&xs[row * size..][..size], &dys[row * size..][..size]);
+            let dxs = &mut dxs[row * size..][..size];
+            let (mean, inverse) = (moments[0], moments[1]);
+            for i in 0..size {
+                dweight[i] += dys[i] * (xs[i] - mean) * inverse;
+                dbias[i] += dys[i];
+            }
+            let constant = sum!(size, |i| dys[i] * weight[i]) / size as f32;
+            let slope = sum!(size, |i| dys[i] * weight[i] * (xs[i] - mean)) * inverse * inverse / size as f32;
+            for i in 0..size {
+                dxs[i] = inverse * (dys[i] * weight[i] - constant - (xs[i] - mean) * slope);
+            }
+        }
+    }
+}

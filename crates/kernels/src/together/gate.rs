@@ -1,0 +1,112 @@
+//! The product of maps and one number for each channel of each picture.
+
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::recurrence::smooth::{multiply_add, vectorised};
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// y\[n, i, j, c\] = x\[n, i, j, c\] · gates\[n, c\], as squeeze-and-excitation weighs channels (Hu et al. 2018).
+///
+/// Shapes: `xs` and the result (N, h, w, C), `gates` (N, C). Gradients flow to both.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn gate(xs: &Tensor, gates: &Tensor) -> Result<Tensor> {
+    let (n, _, _, c) = xs.dims4()?;
+    if gates.dims() != [n, c] {
+        bail!("gate: maps {:?} want gates of shape [{n}, {c}], got {:?}", xs.dims(), gates.dims());
+    }
+    if on_cpu_f32(&[xs, gates]) && xs.elem_count() > 0 {
+        return Ok(apply(Gate, &[xs, gates])?.swap_remove(0));
+    }
+    xs.broadcast_mul(&gates.reshape((n, 1, 1, c))?)
+}
+
+/// Positions that a thread takes at a time.
+const ROWS: usize = 256;
+
+struct Gate;
+
+impl Gate {
+    /// Maps times gates.
+    fn product(xs: &[f32], gates: &[f32], c: usize, pictures: usize) -> Vec<f32> {
+        let picture = xs.len() / pictures;
+        let run = |ys: &Shared| {
+            xs.par_chunks(picture).zip(gates.par_chunks(c)).enumerate().for_each(|(n, (xs, gates))| {
+                xs.par_chunks(ROWS * c).enumerate().for_each(|(block, xs)| {
+                    // SAFETY: these positions belong to this block alone.
+                    scaled(xs, gates, unsafe { ys.write(n * picture + block * ROWS * c, xs.len()) });
+                });
+            });
+        };
+        // SAFETY: the blocks cover all positions.
+        unsafe { filled(xs.len(), run) }
+    }
+}
+
+impl Operation for Gate {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let (n, c) = inputs[1].dims2()?;
+        let ys = with_all_f32(self.name(), inputs, |values| Self::product(values[0], values[1], c, n))?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (n, c) = call.inputs[1].dims2()?;
+        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
+        let (dxs, dgates) = with_all_f32(self.name(), &all, |values| {
+            let [xs, gates, dys] = [values[0], values[1], values[2]];
+            let dgates = call.wanted[1].then(|| {
+                let mut dgates = vec![0f32; n * c];
+                let picture = xs.len() / n;
+                let pictures = xs.par_chunks(picture).zip(dys.par_chunks(picture)).zip(dgates.par_chunks_mut(c));
+                pictures.for_each(|((xs, dys), into)| {
+                    let blocks = xs.par_chunks(ROWS * c).zip(dys.par_chunks(ROWS * c)).map(|(xs, dys)| {
+                        let mut sums = vec![0f32; c];
+                        products(xs, dys, &mut sums);
+                        sums
+                    });
+                    for sums in blocks.collect::<Vec<_>>() {
+                        into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
+                    }
+                });
+                dgates
+            });
+            (call.wanted[0].then(|| Self::product(dys, gates, c, n)), dgates)
+        })?;
+        let tensor = |values: Option<Vec<f32>>, i: usize| {
+            values.map(|values| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu)).transpose()
+        };
+        Ok(vec![tensor(dxs, 0)?, tensor(dgates, 1)?])
+    }
+}
+
+vectorised! {
+    fn scaled(xs: &[f32], gates: &[f32], ys: &mut [f32]) {
+        let width = gates.len();
+        for (xs, ys) in xs.chunks_exact(width).zip(ys.chunks_exact_mut(width)) {
+            for j in 0..width {
+                ys[j] = xs[j] * gates[j];
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds Σ x · dy over the positions to each channel's sum.
+    fn products(xs: &[f32], dys: &[f32], sums: &mut [f32]) {
+        let width = sums.len();
+        for (xs, dys) in xs.chunks_exact(width).zip(dys.chunks_exact(width)) {
+            for j in 0..width {
+                sums[j] = multiply_add::<FUSED>(xs[j], dys[j], sums[j]);
+            }
+        }
+    }
+}
