@@ -51,7 +51,17 @@ const CONVOLUTIONS: [(&str, [usize; 5]); 5] = [
     ("3x3s2-128-128-56", [128, 128, 3, 2, 56]),
 ];
 
-const NETWORKS: [&str; 7] = ["resnet50", "resnet18", "squeezenet1_1", "vgg16", "googlenet", "densenet121", "alexnet"];
+const NETWORKS: [&str; 9] = [
+    "resnet50",
+    "resnet18",
+    "squeezenet1_1",
+    "vgg16",
+    "googlenet",
+    "densenet121",
+    "alexnet",
+    "efficientnet_b0",
+    "convnext_tiny",
+];
 
 /// N and T of the LSTM whose training grows with either.
 const GROWTH: [(&str, usize, usize); 6] = [

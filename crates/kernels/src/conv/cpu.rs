@@ -280,12 +280,14 @@ impl Geometry {
         })
     }
 
-    /// The kernel's elements that read x at `first` plus multiples of the stride, and where in y they stand then.
+    /// The kernel's elements that read x at `first` plus multiples of the stride, and where in y they stand then: the last element
+    /// first, so that what they meet lies in order.
     fn meeting(&self, first: (usize, usize)) -> (Vec<usize>, Vec<(isize, isize)>) {
         let exact = |distance: isize, stride: usize| {
             (distance.rem_euclid(stride as isize) == 0).then(|| distance.div_euclid(stride as isize))
         };
-        let meets = self.elements().filter_map(|(u, v)| {
+        let elements: Vec<_> = self.elements().collect();
+        let meets = elements.into_iter().rev().filter_map(|(u, v)| {
             let tap = self.tap(u, v);
             let row = exact(first.0 as isize - tap.0, self.stride.0)?;
             let column = exact(first.1 as isize - tap.1, self.stride.1)?;

@@ -14,25 +14,42 @@ pub const NARROW: usize = 4;
 const LANES: usize = 16;
 
 vectorised! {
-    /// Adds the products of `xs` with each of four others.
-    fn accumulate(xs: &[f32], others: [&[f32]; NARROW], sums: &mut [[f32; LANES]; NARROW]) {
-        let (chunks, rest) = xs.as_chunks::<LANES>();
-        let [a, b, c, d] = others;
-        let [(a, _), (b, _), (c, _), (d, _)] = [a, b, c, d].map(|other| other.as_chunks::<LANES>());
-        let mut all = *sums;
-        for ((((x, a), b), c), d) in chunks.iter().zip(a).zip(b).zip(c).zip(d) {
+    /// Adds the products of `xs` with what begins at `start` in each of up to four others.
+    fn accumulate(xs: &[f32], others: &[Vec<f32>], start: usize, sums: &mut [[f32; LANES]; NARROW]) {
+        match others {
+            [a] => products::<FUSED, 1>(xs, [a], start, sums),
+            [a, b] => products::<FUSED, 2>(xs, [a, b], start, sums),
+            [a, b, c] => products::<FUSED, 3>(xs, [a, b, c], start, sums),
+            [a, b, c, d] => products::<FUSED, 4>(xs, [a, b, c, d], start, sums),
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+fn products<const FUSED: bool, const COUNT: usize>(
+    xs: &[f32],
+    others: [&Vec<f32>; COUNT],
+    start: usize,
+    sums: &mut [[f32; LANES]; NARROW],
+) {
+    let others = others.map(|other| &other[start..start + xs.len()]);
+    let (whole, mut all) = (xs.len() / LANES * LANES, [[0f32; LANES]; COUNT]);
+    for at in (0..whole).step_by(LANES) {
+        let x = &xs[at..at + LANES];
+        for (sums, other) in all.iter_mut().zip(others) {
+            let other = &other[at..at + LANES];
             for lane in 0..LANES {
-                all[0][lane] = multiply_add::<FUSED>(x[lane], a[lane], all[0][lane]);
-                all[1][lane] = multiply_add::<FUSED>(x[lane], b[lane], all[1][lane]);
-                all[2][lane] = multiply_add::<FUSED>(x[lane], c[lane], all[2][lane]);
-                all[3][lane] = multiply_add::<FUSED>(x[lane], d[lane], all[3][lane]);
+                sums[lane] = multiply_add::<FUSED>(x[lane], other[lane], sums[lane]);
             }
         }
-        *sums = all;
-        for (sums, other) in sums.iter_mut().zip(others) {
-            for (lane, x) in rest.iter().enumerate() {
-                sums[lane] += x * other[xs.len() - rest.len() + lane];
-            }
+    }
+    for ((sums, all), other) in sums.iter_mut().zip(&all).zip(others) {
+        for lane in 0..LANES {
+            sums[lane] += all[lane];
+        }
+        for (sum, (x, other)) in sums.iter_mut().zip(xs[whole..].iter().zip(&other[whole..])) {
+            *sum += x * other;
         }
     }
 }
@@ -52,24 +69,22 @@ impl Geometry {
     ) {
         let (channels, outputs, taps) = (self.channels, self.outputs, self.kernel.0 * self.kernel.1);
         let all = self.groups * channels;
-        // Rows of the matrix's columns, one for each channel; missing ones are the last again.
-        let weights: [Vec<f32>; NARROW] = std::array::from_fn(|channel| {
-            let channel = channel.min(channels - 1);
+        // Rows of the matrix's columns, one for each channel.
+        let weights = (0..channels).map(|channel| {
             let of_element = |&element: &usize| {
                 let outputs = group * outputs..(group + 1) * outputs;
                 outputs.map(move |o| weight[(o * taps + element) * channels + channel])
             };
             elements.iter().flat_map(of_element).collect()
         });
+        let weights: Vec<Vec<f32>> = weights.collect();
         let (size, picture_out) = (gather.size(), self.groups * outputs * self.area_out());
         (0..self.batch * size.0).into_par_iter().for_each(|line| {
             let (picture, i) = (line / size.0, line % size.0);
             let dys = &dys[picture * picture_out..][..picture_out];
             for j in 0..size.1 {
                 let mut sums = [[0f32; LANES]; NARROW];
-                gather.read(dys, (i, j), |column, values| {
-                    accumulate(values, weights.each_ref().map(|weights| &weights[column..][..values.len()]), &mut sums);
-                });
+                gather.read(dys, (i, j), |column, values| accumulate(values, &weights, column, &mut sums));
                 let place = (first.0 + i * self.stride.0) * self.input.1 + first.1 + j * self.stride.1;
                 for (channel, sum) in (group * channels..).zip(&sums[..channels]) {
                     let at = match layout {
