@@ -44,6 +44,15 @@ fn many_elements_are_those_of_f64() {
     }
 }
 
+#[test]
+fn gelu_is_as_exact_as_its_page_says() {
+    let xs = (random(&[100_000], 1) * 8.0).unwrap();
+    let exact = values(&gelu(&xs.to_dtype(DType::F64).unwrap()).unwrap());
+    for ((found, exact), x) in values(&gelu(&xs).unwrap()).into_iter().zip(exact).zip(values(&xs)) {
+        assert!((found - exact).abs() <= 3e-7 * x.abs(), "gelu({x}) is {found}, not {exact}");
+    }
+}
+
 fn gradient_of_squares(xs: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> Option<Vec<f64>> {
     let xs = Var::from_tensor(xs).unwrap();
     let found = f(xs.as_tensor()).and_then(|ys| ((&ys + &ys.sqr()?)?.sum_all()?).backward()).unwrap();

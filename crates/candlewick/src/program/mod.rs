@@ -36,7 +36,8 @@ pub enum Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        let causes = error.chain().map(ToString::to_string);
+        // Of candle's errors a backtrace follows the first line, where one is asked for.
+        let causes = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
         // Some errors tell their cause in their own message.
         let told = causes.reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") });
         Failure::Work(told.unwrap_or_default())
