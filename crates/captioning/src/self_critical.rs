@@ -241,21 +241,21 @@ mod tests {
     }
 
     impl Small {
-        fn draw(&self, memory: &Memory, drawing: &SelfCritical, step: u64) -> Drawn {
+        fn draw(&self, memory: &Memory, drawing: &SelfCritical, (seed, step): (u64, u64)) -> Drawn {
             let judge = (&self.tokenizer, &self.reward, 8);
-            drawing.draw(&self.decoder, memory, &[0, 1], judge, &mut Rng::derive(1, "draw", step)).unwrap()
+            drawing.draw(&self.decoder, memory, &[0, 1], judge, &mut Rng::derive(seed, "draw", step)).unwrap()
         }
 
         /// The mean reward of the likeliest captions after so many steps of gradient descent on drawn ones.
-        fn learned(&self, drawing: &SelfCritical, steps: u64) -> f64 {
+        fn learned(&self, drawing: &SelfCritical, seed: u64, steps: u64) -> f64 {
             for step in 0..steps {
                 let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
-                let drawn = self.draw(&memory, drawing, step);
+                let drawn = self.draw(&memory, drawing, (seed, step));
                 let loss = drawn.loss(&self.decoder, &memory, &mut Mode::Eval).unwrap().value;
                 let gradients = backward(&loss).unwrap();
                 for (_, var) in self.parameters.trainable() {
                     let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
-                    var.set(&(var.as_tensor() - (gradient * 3.0).unwrap()).unwrap().detach()).unwrap();
+                    var.set(&(var.as_tensor() - gradient).unwrap().detach()).unwrap();
                 }
             }
             let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
@@ -271,7 +271,7 @@ mod tests {
     fn the_loss_is_the_one_of_the_formula() {
         let small = small();
         let memory = small.decoder.memory(&small.annotations, &mut Mode::Eval).unwrap();
-        let drawn = small.draw(&memory, &SelfCritical { samples: 3, ..Default::default() }, 0);
+        let drawn = small.draw(&memory, &SelfCritical { samples: 3, ..Default::default() }, (1, 0));
         let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
         let (mut sum, mut count) = (0.0, 0);
         for (row, (words, advantage)) in drawn.words.iter().zip(&drawn.advantages).enumerate() {
@@ -294,10 +294,11 @@ mod tests {
     #[test]
     fn captions_become_better_with_either_baseline() {
         for baseline in [Baseline::Samples, Baseline::Greedy] {
-            let (small, drawing) = (small(), SelfCritical { samples: 8, baseline, ..Default::default() });
-            let (before, after) = (small.learned(&drawing, 0), small.learned(&drawing, 600));
-            // How far it comes depends on how numbers are rounded, and so on the CPU; untaught captions are worth nothing.
-            assert!(before < 0.1 && after > 2.0, "{baseline:?}: {before} became {after}");
+            let drawing = SelfCritical { samples: 8, baseline, ..Default::default() };
+            // What is drawn decides whether a photo's best caption is found, so that one course proves little.
+            let mean = |steps| (1..=4).map(|seed| small().learned(&drawing, seed, steps)).sum::<f64>() / 4.0;
+            let (before, after) = (mean(0), mean(600));
+            assert!(before < 1.0 && after > 4.0, "{baseline:?}: {before} became {after}");
         }
     }
 

@@ -178,8 +178,8 @@ impl Geometry {
                 return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
             }
             Weights::Depthwise(weights) => {
-                let xs = Self::turned_together(layout, xs, (channels, self.area_in()));
-                let ys = self.depthwise(&xs, weights, after);
+                let rows = rows.unwrap_or_else(|| Self::turned_together(layout, xs, (channels, self.area_in())));
+                let ys = self.depthwise(&rows, weights, after);
                 return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
             }
         };
