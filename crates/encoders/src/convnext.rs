@@ -102,12 +102,29 @@ impl Part for LayerNorm {
     }
 }
 
-/// A residual block.
+/// What a block computes in four times the channels: gelu(W₁ LN(d(x))).
 #[derive(Clone, Debug)]
-struct Block {
+struct Hidden {
     depthwise: ConvNorm,
     norm: LayerNorm,
     wider: ConvNorm,
+}
+
+impl Hidden {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+        self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)?.gelu()
+    }
+
+    fn folded(&self) -> Result<Self> {
+        let (depthwise, wider) = (self.depthwise.folded()?, self.wider.folded()?);
+        Ok(Self { depthwise, norm: self.norm.detached(), wider })
+    }
+}
+
+/// A residual block.
+#[derive(Clone, Debug)]
+struct Block {
+    hidden: Hidden,
     narrower: Conv2d,
     /// γ.
     scale: Tensor,
@@ -120,51 +137,38 @@ impl Block {
         let layer =
             Conv2dConfig { padding: 3, groups: channels, bias: true, initial: initial_conv, ..Conv2dConfig::new(7) };
         let (scale, vb) = (vb.parameter((channels, 1, 1), "layer_scale", Initial::Constant(1e-6))?, vb.pp("block"));
-        Ok(Self {
+        let hidden = Hidden {
             depthwise: ConvNorm::new(Conv2d::new(channels, channels, &layer, vb.pp(0))?, None, false),
             norm: LayerNorm::new(channels, EPS, vb.pp(2))?,
             wider: ConvNorm::new(Conv2d::linear((channels, 4 * channels), initial(), vb.pp(3))?, None, false),
-            narrower: Conv2d::linear((4 * channels, channels), initial(), vb.pp(5))?,
-            scale,
-            stochastic_depth,
-        })
-    }
-
-    fn hidden(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)?.gelu()
+        };
+        let narrower = Conv2d::linear((4 * channels, channels), initial(), vb.pp(5))?;
+        Ok(Self { hidden, narrower, scale, stochastic_depth })
     }
 }
 
 impl Part for Block {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        let ys = self.narrower.scaled(&self.scale)?.forward(&self.hidden(xs, mode)?)?;
+        let ys = self.narrower.scaled(&self.scale)?.forward(&self.hidden.forward(xs, mode)?)?;
         xs.add(&ys.stochastic_depth(self.stochastic_depth, mode)?)
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {
         let narrower = ConvNorm::new(self.narrower.scaled(&self.scale)?, None, false).folded()?;
-        let block = Self {
-            depthwise: self.depthwise.folded()?,
-            norm: self.norm.detached(),
-            wider: self.wider.folded()?,
-            narrower: self.narrower.detached(),
-            scale: self.scale.detach(),
-            stochastic_depth: 0.0,
-        };
-        Ok(Box::new(Folded { block, narrower }))
+        Ok(Box::new(Folded { hidden: self.hidden.folded()?, narrower }))
     }
 }
 
 /// A block for inference, γ within the last weights.
 #[derive(Clone, Debug)]
 struct Folded {
-    block: Block,
+    hidden: Hidden,
     narrower: ConvNorm,
 }
 
 impl Part for Folded {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.narrower.forward_onto(&self.block.hidden(xs, mode)?, Some(xs), mode)
+        self.narrower.forward_onto(&self.hidden.forward(xs, mode)?, Some(xs), mode)
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {

@@ -202,23 +202,13 @@ fn conv_norm(
 #[derive(Clone, Debug)]
 struct Silu(ConvNorm);
 
-impl Silu {
-    fn run(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Part for Silu {
+    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         self.0.forward(xs, mode)?.silu()
     }
 
-    fn all_folded(&self) -> Result<Self> {
-        Ok(Self(self.0.folded()?))
-    }
-}
-
-impl Part for Silu {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.run(xs, mode)
-    }
-
     fn folded(&self) -> Result<Box<dyn Part>> {
-        Ok(Box::new(self.all_folded()?))
+        Ok(Box::new(Self(self.0.folded()?)))
     }
 }
 
@@ -304,7 +294,7 @@ impl Part for Block {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         let mut ys = xs.clone();
         for conv in &self.wide {
-            ys = conv.run(&ys, mode)?;
+            ys = conv.forward(&ys, mode)?;
         }
         if let Some(excitation) = &self.excitation {
             ys = excitation.forward(&ys)?;
@@ -322,7 +312,7 @@ impl Part for Block {
 
     fn folded(&self) -> Result<Box<dyn Part>> {
         Ok(Box::new(Self {
-            wide: self.wide.iter().map(Silu::all_folded).collect::<Result<_>>()?,
+            wide: self.wide.iter().map(|conv| Ok(Silu(conv.0.folded()?))).collect::<Result<_>>()?,
             excitation: self.excitation.as_ref().map(Excitation::detached),
             narrow: self.narrow.as_ref().map(ConvNorm::folded).transpose()?,
             residual: self.residual,

@@ -58,6 +58,25 @@ impl Default for NetworkConfig {
     }
 }
 
+impl NetworkConfig {
+    /// Checks what the types allow and no network can have.
+    fn check(&self, network: &str) -> Result<()> {
+        let probabilities = [
+            ("dropout", self.dropout),
+            ("stochastic_depth", self.stochastic_depth),
+            ("auxiliary_dropout", Some(self.auxiliary_dropout)),
+        ];
+        for (name, probability) in probabilities {
+            if let Some(probability) = probability
+                && !(0.0..=1.0).contains(&probability)
+            {
+                candle_core::bail!("network {network}: {name} is {probability}, wants a probability from 0 to 1")
+            }
+        }
+        Ok(())
+    }
+}
+
 type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Box<dyn Encoder + Send + Sync>> + Send + Sync;
 
 /// The name that a tensor of a file has in the network; none for what is not of the network.
@@ -198,9 +217,11 @@ pub fn own_weights(network: &str, file: SafetensorsFile) -> Result<SafetensorsFi
 /// ```
 ///
 /// # Errors
-/// When no network has this name, or the builder has no such parameters.
+/// When no network has this name, a probability lies outside [0, 1], or the builder has no such parameters.
 pub fn network(name: &str, config: &NetworkConfig, vb: VarBuilder) -> Result<Box<dyn Encoder + Send + Sync>> {
-    (row(name)?.build)(config, vb)
+    let row = row(name)?;
+    config.check(name)?;
+    (row.build)(config, vb)
 }
 
 /// The parts of a network in order from input to output, as prefixes of parameter names; the last is the head.

@@ -197,3 +197,28 @@ fn drop_path_leaves_out_columns_in_training() {
         assert!(fault.to_string().contains("fractalnet20"), "{fault}");
     }
 }
+
+#[test]
+fn pictures_pass_blocks_by_in_training_alone() {
+    let images = images(64, 64);
+    for name in ["convnext_tiny", "efficientnet_b0"] {
+        let build = |probability| {
+            let config = NetworkConfig {
+                classes: Some(10),
+                dropout: Some(0.0),
+                stochastic_depth: Some(probability),
+                ..Default::default()
+            };
+            network(name, &config, Hashed::default().builder())
+        };
+        let (none, some) = (build(0.0).unwrap(), build(0.5).unwrap());
+        assert_eq!(logits(none.as_ref(), &images), logits(some.as_ref(), &images), "{name}");
+        let trained = |net: &dyn Encoder| {
+            let mut rng = Rng::derive(1, "stochastic depth", 0);
+            flat(&net.logits(&images, &mut Mode::Train(&mut rng)).unwrap())
+        };
+        assert_ne!(trained(none.as_ref()), trained(some.as_ref()), "{name}");
+        let fault = build(1.5).err().unwrap().to_string();
+        assert!(fault.contains("stochastic_depth is 1.5") && fault.contains(name), "{fault}");
+    }
+}

@@ -1,12 +1,12 @@
 //! Normalisations, with gradients: layer, group and batch norm.
 //!
-//! Which path runs: batch norm of f32 on the CPU takes `cpu`, and layer norm with weight and bias `rows` (one graph node each, with
+//! Which path runs: batch norm of f32 on the CPU takes `batch`, and layer norm with weight and bias `layer` (one graph node each, with
 //! its own backward); all else takes `reference`, composed of candle's tensor operations. candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts
 //! the gradient without a word (huggingface/candle#2977).
 
-mod cpu;
+mod batch;
+mod layer;
 mod reference;
-mod rows;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};
@@ -24,7 +24,7 @@ pub fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, e
     check_parameters("layer_norm", xs, size, &[("weight", weight), ("bias", bias)])?;
     match (weight, bias) {
         (Some(weight), Some(bias)) if on_cpu_f32(&[xs, weight, bias]) => {
-            Ok(apply(rows::LayerNorm { eps }, &[xs, weight, bias])?.swap_remove(0))
+            Ok(apply(layer::LayerNorm { eps }, &[xs, weight, bias])?.swap_remove(0))
         }
         _ => reference::layer_norm(xs, weight, bias, eps),
     }
@@ -72,8 +72,8 @@ pub fn batch_norm_train(xs: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -
     if !on_cpu_f32(&inputs) {
         return reference::batch_norm_train(xs, weight, bias, eps);
     }
-    let (mean, variance) = cpu::statistics(xs)?;
-    let node = cpu::BatchNorm::new(&mean, &variance, eps, true)?;
+    let (mean, variance) = batch::statistics(xs)?;
+    let node = batch::BatchNorm::new(&mean, &variance, eps, true)?;
     Ok((apply(node, &inputs)?.swap_remove(0), mean, variance))
 }
 
@@ -96,7 +96,7 @@ pub fn batch_norm_eval(
     check_parameters("batch_norm", xs, channels("batch_norm", xs)?, &named)?;
     let inputs = [xs, weight, bias];
     if on_cpu_f32(&inputs) && on_cpu_f32(&[mean, variance]) {
-        return Ok(apply(cpu::BatchNorm::new(mean, variance, eps, false)?, &inputs)?.swap_remove(0));
+        return Ok(apply(batch::BatchNorm::new(mean, variance, eps, false)?, &inputs)?.swap_remove(0));
     }
     reference::batch_norm_eval(xs, weight, bias, mean, variance, eps)
 }
