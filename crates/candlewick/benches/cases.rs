@@ -8,8 +8,8 @@
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
 use candlewick::captioning::{
-    CaptionDecoder as _, Captioner, EncoderConfig, FreshCaptioner, LossConfig, ShowAttendTell, ShowAttendTellConfig,
-    WeightsFile, caption_loss,
+    CaptionDecoder as _, Captioner, EncoderConfig, FreshCaptioner, LossConfig, Seen, ShowAttendTell,
+    ShowAttendTellConfig, WeightsFile, caption_loss,
 };
 use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
@@ -225,13 +225,13 @@ fn attend(positions: usize) -> Result<Case> {
     let (n, t, v) = (32, 20, 2500);
     let parameters = Parameters::new(1);
     let decoder = ShowAttendTell::new(2048, v, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
-    let annotations = random(1, &[n, positions, 2048])?;
+    let seen = Seen::regions(random(1, &[n, positions, 2048])?)?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
         let mut rng = Rng::derive(1, "dropout", step);
-        let memory = decoder.memory(&annotations, &mut Mode::Eval)?;
+        let memory = decoder.memory(&seen, &mut Mode::Eval)?;
         let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
         backward(&caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total)?;
         Ok(())
@@ -242,11 +242,11 @@ fn attend(positions: usize) -> Result<Case> {
 fn beams(photos: usize) -> Result<Case> {
     let parameters = Parameters::new(1);
     let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
-    let annotations = random(1, &[photos, 49, 2048])?;
+    let seen = Seen::regions(random(1, &[photos, 49, 2048])?)?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
     Ok(Box::new(move || {
-        let memory = decoder.memory(&annotations, &mut Mode::Eval)?;
+        let memory = decoder.memory(&seen, &mut Mode::Eval)?;
         generate(&decoder, &memory, photos, &config).map(|_| ())
     }))
 }

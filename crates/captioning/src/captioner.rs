@@ -4,6 +4,7 @@ use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
 use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
 use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
 use crate::regions::FromFile;
+use crate::seen::Seen;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
@@ -231,12 +232,11 @@ impl Captioner {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let (annotations, shape) = self.look(pictures)?;
-        self.describe(&annotations, shape, generation)
+        self.describe(&self.look(pictures)?, generation)
     }
 
-    /// The annotations of pictures and the shape of their map, as [`Captioner::annotations`] gives them.
-    pub(crate) fn look(&self, pictures: &[RgbImage]) -> Result<(Tensor, (usize, usize))> {
+    /// What the encoder sees in pictures, as [`Captioner::annotations`] gives it.
+    pub(crate) fn look(&self, pictures: &[RgbImage]) -> Result<Seen> {
         let images: Vec<Tensor> = pictures
             .par_iter()
             .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
@@ -246,12 +246,12 @@ impl Captioner {
     }
 
     /// The annotations of the pictures' mirror images, each at the place where its content is in the picture itself.
-    pub(crate) fn look_mirrored(&self, pictures: &[RgbImage]) -> Result<(Tensor, (usize, usize))> {
+    pub(crate) fn look_mirrored(&self, pictures: &[RgbImage]) -> Result<Seen> {
         let mirrored: Vec<RgbImage> = pictures.par_iter().map(imageops::flip_horizontal).collect();
-        let (annotations, (height, width)) = self.look(&mirrored)?;
-        let (n, p, c) = annotations.dims3()?;
-        let map = annotations.reshape((n, height, width, c))?;
-        Ok((map.flip(&[2])?.reshape((n, p, c))?, (height, width)))
+        let seen = self.look(&mirrored)?;
+        let ((n, p, c), (height, width)) = (seen.annotations().dims3()?, seen.map());
+        let map = seen.annotations().reshape((n, height, width, c))?;
+        Ok(seen.with_annotations(map.flip(&[2])?.reshape((n, p, c))?)?)
     }
 
     /// Whether the other's pictures have the same annotations: one frozen encoder from one file, given the same images.
@@ -260,29 +260,24 @@ impl Captioner {
         mine.weights.is_some() && mine == others && self.preprocessing == other.preprocessing
     }
 
-    /// The captions of annotations (N, P, C) of maps with `height` × `width` = P positions.
+    /// The `num_return_sequences` best captions of each picture, best first, of what was seen in them.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn describe(
-        &self,
-        annotations: &Tensor,
-        (height, width): (usize, usize),
-        generation: &GenerationConfig,
-    ) -> Result<Vec<Vec<Caption>>> {
-        let memory = self.memory(annotations)?;
-        let found = generate(&self.decoder, &memory, annotations.dim(0)?, &self.said(generation))?;
-        self.tell(found, (height, width))
+    pub fn describe(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        let memory = self.memory(seen)?;
+        let found = generate(&self.decoder, &memory, seen.annotations().dim(0)?, &self.said(generation))?;
+        self.tell(found, seen.map())
     }
 
-    /// What the decoder keeps of annotations (N, P, C).
-    pub(crate) fn memory(&self, annotations: &Tensor) -> Result<AnyMemory> {
-        let (found, wanted) = (annotations.dim(2)?, self.config.annotation_size);
+    /// What the decoder keeps of what was seen.
+    pub(crate) fn memory(&self, seen: &Seen) -> Result<AnyMemory> {
+        let (found, wanted) = (seen.annotations().dim(2)?, self.config.annotation_size);
         if found != wanted {
             let fault = format!("annotations have {found} features; the captioner was trained on {wanted}");
             return Err(Error::Config(fault));
         }
-        Ok(self.decoder.memory(&annotations.to_device(&self.device)?, &mut Mode::Eval)?)
+        Ok(self.decoder.memory(&seen.to_device(&self.device)?, &mut Mode::Eval)?)
     }
 
     /// The settings without the words that a caption never says.
@@ -310,17 +305,17 @@ impl Captioner {
         Ok(Caption { words, text, score: hypothesis.score, finished: hypothesis.finished })
     }
 
-    /// The annotations (N, P, C) of preprocessed images (N, 3, height, width), and rows and columns of the map they come from.
+    /// What the encoder sees in preprocessed images (N, 3, height, width): annotations (N, P, C) of a map.
     ///
     /// A fully connected layer, such as fc7, gives one annotation of the whole picture.
     ///
     /// # Errors
     /// When the images have another shape.
-    pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<(Tensor, (usize, usize))> {
+    pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<Seen> {
         let vector = |layer: &&String| self.encoder.vectors().iter().any(|info| info.name == **layer);
         let map = match &self.config.encoder.layer {
             Some(layer) if vector(&layer) => {
-                return Ok((self.encoder.vector(layer, images, mode)?.unsqueeze(1)?, (1, 1)));
+                return Ok(Seen::on_map(self.encoder.vector(layer, images, mode)?.unsqueeze(1)?, (1, 1))?);
             }
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
@@ -339,7 +334,7 @@ impl Captioner {
             map
         };
         let channels = map.dim(3)?;
-        Ok((map.reshape((n, height * width, channels))?, (height, width)))
+        Ok(Seen::on_map(map.reshape((n, height * width, channels))?, (height, width))?)
     }
 
     /// How the model's own folder says that captions are generated.

@@ -2,6 +2,7 @@
 
 use crate::captioner::{AttentionMap, Caption};
 use crate::regions::RegionSet;
+use crate::seen::Seen;
 use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -55,8 +56,8 @@ pub struct Features {
 pub enum Input {
     /// Images (N, 3, height, width) for the encoder.
     Images(Tensor),
-    /// Annotations (N, P, C) for the decoder.
-    Annotations(Tensor),
+    /// What was seen in the pictures, for the decoder.
+    Seen(Seen),
 }
 
 impl Pictures {
@@ -90,8 +91,8 @@ impl Pictures {
     pub fn input_through(&self, rows: &[usize], view: &mut dyn FnMut() -> View) -> Result<Input> {
         let views: Vec<View> = rows.iter().map(|_| view()).collect();
         let preprocessing = match self {
-            Self::Features(features) => return Ok(Input::Annotations(features.batch(rows, &views)?)),
-            Self::Regions(regions) => return Ok(Input::Annotations(regions.annotations(rows)?)),
+            Self::Features(features) => return Ok(Input::Seen(features.seen(rows, &views)?)),
+            Self::Regions(regions) => return Ok(Input::Seen(regions.seen(rows)?)),
             Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
         };
         let image = |(&row, view): (&usize, &View)| Ok(preprocessing.apply(&view.of(self.photo(row)?), &Device::Cpu)?);
@@ -117,20 +118,11 @@ impl Pictures {
         let Self::Regions(set) = self else { return None };
         set.regions.path().file_name().map(|name| name.to_string_lossy().into_owned())
     }
-
-    /// Rows and columns of the map that the annotations belong to; (0, 0) where they are not computed yet.
-    pub(crate) fn map_shape(&self) -> (usize, usize) {
-        match self {
-            Self::Features(features) => features.map_shape,
-            Self::Regions(regions) => (1, regions.regions.shape().0),
-            _ => (0, 0),
-        }
-    }
 }
 
 impl Features {
     /// The annotations (N, P, C) of the photos in these rows, a view each.
-    fn batch(&self, rows: &[usize], views: &[View]) -> Result<Tensor> {
+    fn seen(&self, rows: &[usize], views: &[View]) -> Result<Seen> {
         let shape = self.caches.first().map_or((0, 0), |(_, cache)| cache.shape());
         let stride = shape.0 * shape.1;
         let mut annotations = vec![0.0; rows.len() * stride];
@@ -140,7 +132,8 @@ impl Features {
             let (_, cache) = known.ok_or_else(|| Error::Config(format!("views: no annotations of {view:?}")))?;
             Ok(cache.read_into(&self.hashes[row], into)?)
         })?;
-        Ok(Tensor::from_vec(annotations, (rows.len(), shape.0, shape.1), &Device::Cpu)?)
+        let annotations = Tensor::from_vec(annotations, (rows.len(), shape.0, shape.1), &Device::Cpu)?;
+        Ok(Seen::on_map(annotations, self.map_shape)?)
     }
 }
 

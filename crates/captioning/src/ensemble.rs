@@ -2,8 +2,8 @@
 
 use crate::captioner::{Caption, Captioner};
 use crate::decoder::{AnyDecoder, AnyMemory};
+use crate::seen::Seen;
 use crate::{Error, Result};
-use candle_core::Tensor;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
 use candlewick_recurrent::decoding::{self, GenerationConfig, generate};
@@ -17,16 +17,11 @@ pub trait Describe {
     /// When a picture is too small, preprocessing leaves the pictures at different sizes, or a setting makes no sense.
     fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
 
-    /// The same of annotations (N, P, C) of maps with `height` × `width` = P positions, wherever they come from.
+    /// The same of what was seen in pictures, wherever it comes from.
     ///
     /// # Errors
     /// When the shapes do not fit, or a setting makes no sense.
-    fn n_best_of(
-        &self,
-        annotations: &Tensor,
-        shape: (usize, usize),
-        generation: &GenerationConfig,
-    ) -> Result<Vec<Vec<Caption>>>;
+    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
 
     /// How the model's own folder says that captions are generated.
     fn generation(&self) -> &GenerationConfig;
@@ -46,13 +41,8 @@ impl Describe for Captioner {
         Captioner::n_best(self, pictures, generation)
     }
 
-    fn n_best_of(
-        &self,
-        annotations: &Tensor,
-        shape: (usize, usize),
-        generation: &GenerationConfig,
-    ) -> Result<Vec<Vec<Caption>>> {
-        self.describe(annotations, shape, generation)
+    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        self.describe(seen, generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -142,37 +132,32 @@ impl Describe for Ensemble {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let mut seen: Vec<(&Captioner, Tensor, (usize, usize))> = Vec::new();
+        let mut looks: Vec<(&Captioner, Seen)> = Vec::new();
         let (mut decoders, mut memories): (Vec<AnyDecoder>, Vec<AnyMemory>) = (Vec::new(), Vec::new());
         for mirrored in [false, true].into_iter().take(if self.mirrored { 2 } else { 1 }) {
-            let before = seen.len();
+            let before = looks.len();
             for member in self.members() {
                 // Members that share an encoder look at the pictures once.
-                let known = seen[before..].iter().find(|(other, ..)| other.sees_like(member));
-                let (annotations, shape) = match known {
-                    Some((_, annotations, shape)) => (annotations.clone(), *shape),
+                let known = looks[before..].iter().find(|(other, _)| other.sees_like(member));
+                let seen = match known {
+                    Some((_, seen)) => seen.clone(),
                     None if mirrored => member.look_mirrored(pictures)?,
                     None => member.look(pictures)?,
                 };
-                memories.push(member.memory(&annotations)?);
+                memories.push(member.memory(&seen)?);
                 decoders.push(member.decoder.clone());
-                seen.push((member, annotations, shape));
+                looks.push((member, seen));
             }
         }
-        let shape = seen.first().map_or((0, 0), |(_, _, shape)| *shape);
-        self.told(decoders, &memories, (pictures.len(), shape), generation)
+        let map = looks.first().map_or((0, 0), |(_, seen)| seen.map());
+        self.told(decoders, &memories, (pictures.len(), map), generation)
     }
 
-    fn n_best_of(
-        &self,
-        annotations: &Tensor,
-        shape: (usize, usize),
-        generation: &GenerationConfig,
-    ) -> Result<Vec<Vec<Caption>>> {
-        let memory = |member: &Captioner| member.memory(annotations);
+    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        let memory = |member: &Captioner| member.memory(seen);
         let memories = self.members().map(memory).collect::<Result<Vec<_>>>()?;
         let decoders = self.members().map(|member| member.decoder.clone()).collect();
-        self.told(decoders, &memories, (annotations.dim(0)?, shape), generation)
+        self.told(decoders, &memories, (seen.annotations().dim(0)?, seen.map()), generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -221,9 +206,10 @@ mod tests {
     #[test]
     fn a_mirrored_look_has_each_annotation_at_its_own_place() {
         let (captioner, picture) = (captioner(), picture());
-        let (seen, (height, width)) = captioner.look(std::slice::from_ref(&picture)).unwrap();
-        let (mirrored, _) = captioner.look_mirrored(&[imageops::flip_horizontal(&picture)]).unwrap();
-        let rows = |tensor: &Tensor| tensor.get(0).unwrap().to_vec2::<f32>().unwrap();
+        let seen = captioner.look(std::slice::from_ref(&picture)).unwrap();
+        let mirrored = captioner.look_mirrored(&[imageops::flip_horizontal(&picture)]).unwrap();
+        let rows = |seen: &Seen| seen.annotations().get(0).unwrap().to_vec2::<f32>().unwrap();
+        let (height, width) = seen.map();
         let (seen, mirrored) = (rows(&seen), rows(&mirrored));
         assert!(width > 1);
         for (p, annotation) in seen.iter().enumerate() {

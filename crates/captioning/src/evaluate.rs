@@ -45,9 +45,7 @@ pub fn evaluate(
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
         let found = match &set.pictures {
-            Pictures::Regions(regions) => {
-                captioner.n_best_of(&regions.annotations(rows)?, set.pictures.map_shape(), generation)?
-            }
+            Pictures::Regions(regions) => captioner.n_best_of(&regions.seen(rows)?, generation)?,
             pictures => {
                 let photos: Vec<RgbImage> = rows.par_iter().map(|&row| pictures.photo(row)).collect::<Result<_>>()?;
                 captioner.n_best(&photos, generation)?
@@ -84,11 +82,11 @@ pub fn decode(
     let rows: Vec<usize> = (0..set.pictures.len().min(count.unwrap_or(usize::MAX))).collect();
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(batch.max(1)) {
-        let (seen, shape) = match set.pictures.input(rows)? {
-            Input::Annotations(annotations) => (annotations, set.pictures.map_shape()),
+        let seen = match set.pictures.input(rows)? {
+            Input::Seen(seen) => seen,
             Input::Images(images) => captioner.annotations(&images.to_device(captioner.device())?, &mut Mode::Eval)?,
         };
-        let found = captioner.describe(&seen, shape, generation)?;
+        let found = captioner.describe(&seen, generation)?;
         captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));
         progress(captions.len());
     }

@@ -71,19 +71,28 @@ fn seen(
     faults: &Faults,
     note: &mut dyn FnMut(Note),
 ) -> Result<FeatureCache> {
+    let (key, shape) = (key(captioner, view, weights)?, (height * width, captioner.config.annotation_size));
+    // Reading needs no lock, so that several runs can share what was computed, and begin at the same time where all was.
+    if let Ok(cache) = FeatureCache::open_read_only(folder, &key, shape)
+        && hashes.iter().flatten().all(|hash| cache.contains(hash))
+    {
+        return Ok(cache);
+    }
+    let mut cache = FeatureCache::open(folder, &key, shape)?;
+    compute(captioner, &mut cache, (paths, hashes), view, faults, note)?;
+    drop(cache);
+    Ok(FeatureCache::open_read_only(folder, &key, shape)?)
+}
+
+/// Under which annotations are kept.
+fn key(captioner: &Captioner, view: View, weights: &str) -> Result<Key> {
     let json = |result: serde_json::Result<String>| result.map_err(|error| Error::Config(error.to_string()));
     let mut preprocessing = json(serde_json::to_string(&captioner.preprocessing))?;
     if view != View::WHOLE {
         preprocessing += &json(serde_json::to_string(&view))?;
     }
     let layer = captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into());
-    let key = Key { weights: weights.to_owned(), preprocessing, layer };
-    let shape = (height * width, captioner.config.annotation_size);
-    let mut cache = FeatureCache::open(folder, &key, shape)?;
-    compute(captioner, &mut cache, (paths, hashes), view, faults, note)?;
-    // Reading needs no lock, so that several runs can share what was computed.
-    drop(cache);
-    Ok(FeatureCache::open_read_only(folder, &key, shape)?)
+    Ok(Key { weights: weights.to_owned(), preprocessing, layer })
 }
 
 /// The hash of each photo; `None` where it cannot be read, which is recorded.
@@ -127,9 +136,8 @@ fn compute(
         Ok(jobs.into_iter().map(|(path, hash)| Photo { image: decode(&path), path, hash }).collect())
     };
     let jobs: Vec<Vec<(PathBuf, PhotoHash)>> = wanted.chunks(BATCH).map(<[_]>::to_vec).collect();
-    let config = LoaderConfig { workers: 1, ..LoaderConfig::default() };
     let mut done = 0;
-    for photos in Loader::new(jobs, config, read) {
+    for photos in Loader::new(jobs, LoaderConfig::default(), read) {
         let photos = photos?;
         done += photos.len();
         let mut good = Vec::new();
@@ -161,7 +169,7 @@ fn insert(captioner: &Captioner, cache: &mut FeatureCache, photos: &[(PhotoHash,
     }
     let images: Vec<&Tensor> = photos.iter().map(|(_, image)| image).collect();
     let images = Tensor::stack(&images, 0)?.to_device(captioner.device())?;
-    let seen = captioner.annotations(&images, &mut Mode::Eval)?.0.to_device(&Device::Cpu)?;
+    let seen = captioner.annotations(&images, &mut Mode::Eval)?.annotations().to_device(&Device::Cpu)?;
     for (row, (hash, _)) in photos.iter().enumerate() {
         cache.insert(*hash, &seen.get(row)?.flatten_all()?.to_vec1::<f32>()?)?;
     }
@@ -176,7 +184,7 @@ fn map_shape(captioner: &Captioner) -> Result<(usize, usize)> {
         return Err(Error::Config(fault.into()));
     };
     let images = Tensor::zeros((1, 3, height, width), candle_core::DType::F32, captioner.device())?;
-    Ok(captioner.annotations(&images, &mut Mode::Eval)?.1)
+    Ok(captioner.annotations(&images, &mut Mode::Eval)?.map())
 }
 
 #[cfg(test)]
@@ -223,22 +231,29 @@ mod tests {
                 done.push((now, total));
             }
         };
-        let sets = [set(photo.clone()), set(other)];
-        let place = (folder.path(), "weights".to_owned());
-        let [train, dev] = cached(&captioner, sets, &views, place, &faults, &mut note).unwrap();
+        let sets = || [set(photo.clone()), set(other.clone())];
+        let place = || (folder.path(), "weights".to_owned());
+        let [train, dev] = cached(&captioner, sets(), &views, place(), &faults, &mut note).unwrap();
         // Photos that are only decoded are seen whole.
         assert_eq!(done, [(2, 2), (1, 1), (1, 1), (1, 1)]);
         let photo = picture::decode(&photo, &Limits::default()).unwrap();
         let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        for view in views {
-            let Input::Annotations(found) = train.pictures.input_through(&[0], &mut || view).unwrap() else { panic!() };
+        for &view in &views {
+            let Input::Seen(found) = train.pictures.input_through(&[0], &mut || view).unwrap() else { panic!() };
             let image = preprocessing.apply(&view.of(photo.clone()), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-            let (wanted, _) = captioner.annotations(&image, &mut Mode::Eval).unwrap();
-            for (found, wanted) in flat(&found).into_iter().zip(flat(&wanted)) {
+            let wanted = captioner.annotations(&image, &mut Mode::Eval).unwrap();
+            for (found, wanted) in flat(found.annotations()).into_iter().zip(flat(wanted.annotations())) {
                 assert!((found - wanted).abs() <= 1e-3 * wanted.abs().max(0.1), "{view:?}: {found} {wanted}");
             }
             let fault = dev.pictures.input_through(&[0], &mut || view).err();
             assert_eq!(fault.is_some(), view != View::WHOLE, "{view:?}");
         }
+        // Where all is known, another run that writes there is in nobody's way.
+        let Pictures::Features(known) = &train.pictures else { panic!() };
+        let shape = known.caches[0].1.shape();
+        let held = FeatureCache::open(folder.path(), &key(&captioner, View::WHOLE, "weights").unwrap(), shape).unwrap();
+        let again = cached(&captioner, sets(), &views, place(), &faults, &mut |_| ()).unwrap();
+        assert_eq!(again[0].pictures.len(), 1);
+        drop(held);
     }
 }

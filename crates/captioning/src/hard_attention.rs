@@ -21,20 +21,16 @@ pub(crate) fn drawn(alpha: &Tensor, positions: &Tensor) -> Result<Drawn> {
     Ok(Drawn { log_probability, entropy: (alpha * &log_alpha)?.sum(2)?.neg()? })
 }
 
-/// The matrix (P, P) that takes annotations of a square map to their means over the `size` × `size` positions around each, as far as
-/// the map goes.
-pub(crate) fn around(p: usize, size: usize, device: &Device) -> Result<Tensor> {
-    let side = p.isqrt();
-    if side * side != p {
-        candle_core::bail!("decoder: a glimpse of {size} wants a square map; the annotations have {p} positions")
-    }
-    let reach = size / 2;
-    let window = |at: usize| at.saturating_sub(reach)..(at + size - reach).min(side);
+/// The matrix (P, P) that takes the annotations of a map of `height` × `width` = P positions to their means over the `size` × `size`
+/// positions around each, as far as the map goes.
+pub(crate) fn around((height, width): (usize, usize), size: usize, device: &Device) -> Result<Tensor> {
+    let (p, reach) = (height * width, size / 2);
+    let window = |at: usize, side: usize| at.saturating_sub(reach)..(at + size - reach).min(side);
     let mut weights = vec![0f32; p * p];
-    for (at, weights) in weights.chunks_exact_mut(p).enumerate() {
-        let (rows, columns) = (window(at / side), window(at % side));
+    for (at, weights) in weights.chunks_exact_mut(p.max(1)).enumerate() {
+        let (rows, columns) = (window(at / width, height), window(at % width, width));
         let share = 1.0 / (rows.len() * columns.len()) as f32;
-        rows.for_each(|row| weights[row * side..][columns.clone()].fill(share));
+        rows.for_each(|row| weights[row * width..][columns.clone()].fill(share));
     }
     Tensor::from_vec(weights, (p, p), device)
 }
@@ -75,12 +71,14 @@ mod tests {
 
     #[test]
     fn a_glimpse_is_the_mean_of_what_lies_around() {
-        let found = around(9, 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        let found = around((3, 3), 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         let (third, quarter, sixth) = (1.0 / 9.0, 0.25, 1.0 / 6.0);
         assert_eq!(found[4], [third; 9]);
         assert_eq!(found[0], [quarter, quarter, 0., quarter, quarter, 0., 0., 0., 0.]);
         assert_eq!(found[5], [0., sixth, sixth, 0., sixth, sixth, 0., sixth, sixth]);
-        assert!(around(10, 3, &Device::Cpu).unwrap_err().to_string().contains("square map"));
+        let wide = around((2, 3), 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(wide[0], [quarter, quarter, 0., quarter, quarter, 0.]);
+        assert_eq!(wide[4], [sixth; 6]);
     }
 
     #[test]

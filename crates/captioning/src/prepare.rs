@@ -92,7 +92,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     }
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
-    let channels = regions.as_ref().map(|regions| regions.shape().1);
+    let channels = regions.as_ref().map(|regions| regions.features());
     let captioner = fresh(recipe, (frozen, channels), tokenizer, start.as_ref(), device)?;
     let (train, dev) = match (&recipe.data, &regions) {
         (DataConfig::Photos { max_share, .. }, Some(regions)) => {

@@ -2,10 +2,11 @@
 
 use crate::captioner::{AttentionMap, Caption};
 use crate::dataset::{Pictures, Set};
+use crate::seen::Seen;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::faults::Faults;
-use candlewick_data::regions::Regions;
+use candlewick_data::regions::{PhotoRegions, Regions};
 use candlewick_encoders::{Encoder, LayerInfo};
 use candlewick_parameters::Mode;
 use std::path::{Path, PathBuf};
@@ -34,17 +35,21 @@ impl RegionSet {
         (Self { paths: set.0, ids: set.1, regions }, rows)
     }
 
-    /// The annotations (N, P, C) of the photos in these rows, on the CPU.
+    /// What was seen in the photos in these rows, on the CPU; P is the largest number of regions among them.
     ///
     /// # Errors
     /// When the file does not hold what it says.
-    pub fn annotations(&self, rows: &[usize]) -> Result<Tensor> {
-        let (p, c) = self.regions.shape();
-        let mut all = Vec::with_capacity(rows.len() * p * c);
-        for &row in rows {
-            all.extend(self.regions.get(&self.ids[row])?.features);
+    pub fn seen(&self, rows: &[usize]) -> Result<Seen> {
+        let photos: Vec<PhotoRegions> =
+            rows.iter().map(|&row| self.regions.get(&self.ids[row])).collect::<std::result::Result<_, _>>()?;
+        let (p, c) = (photos.iter().map(|photo| photo.boxes.len()).max().unwrap_or(0), self.regions.features());
+        let mut all = vec![0.0; photos.len() * p * c];
+        for (photo, into) in photos.iter().zip(all.chunks_exact_mut((p * c).max(1))) {
+            into[..photo.features.len()].copy_from_slice(&photo.features);
         }
-        Ok(Tensor::from_vec(all, (rows.len(), p, c), &Device::Cpu)?)
+        let counts = photos.iter().map(|photo| photo.boxes.len() as u32).collect();
+        let annotations = Tensor::from_vec(all, (photos.len(), p, c), &Device::Cpu)?;
+        Ok(Seen::regions(annotations)?.with_counts(counts)?)
     }
 
     /// The caption of the photo in this row with its weights of regions as maps over the photo.
@@ -115,7 +120,7 @@ impl Set {
 /// As [`Regions::open`] says, and when the file has another number of features.
 pub fn open_regions(path: &Path, annotation_size: Option<usize>) -> Result<Arc<Regions>> {
     let regions = Regions::open(path)?;
-    let found = regions.shape().1;
+    let found = regions.features();
     match annotation_size {
         Some(wanted) if wanted != found => {
             let shown = path.display();

@@ -212,7 +212,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::decoder::CaptionDecoder as _;
-    use crate::{Memory, ShowAttendTell, ShowAttendTellConfig};
+    use crate::{Memory, Seen, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::{D, Device};
     use candle_nn::ops::log_softmax;
     use candlewick_kernels::node::backward;
@@ -222,7 +222,7 @@ mod tests {
     struct Small {
         tokenizer: WordTokenizer,
         reward: Reward,
-        annotations: Tensor,
+        seen: Seen,
         decoder: ShowAttendTell,
         parameters: Parameters,
     }
@@ -237,7 +237,8 @@ mod tests {
         let vb = parameters.builder(&Device::Cpu);
         let decoder = ShowAttendTell::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 4, 6), &Device::Cpu).unwrap();
-        Small { tokenizer, reward: Reward::new(&captions), annotations, decoder, parameters }
+        let seen = Seen::regions(annotations).unwrap();
+        Small { tokenizer, reward: Reward::new(&captions), seen, decoder, parameters }
     }
 
     impl Small {
@@ -249,7 +250,7 @@ mod tests {
         /// The mean reward of the likeliest captions after so many steps of gradient descent on drawn ones.
         fn learned(&self, drawing: &SelfCritical, seed: u64, steps: u64) -> f64 {
             for step in 0..steps {
-                let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
+                let memory = self.decoder.memory(&self.seen, &mut Mode::Eval).unwrap();
                 let drawn = self.draw(&memory, drawing, (seed, step));
                 let loss = drawn.loss(&self.decoder, &memory, &mut Mode::Eval).unwrap().value;
                 let gradients = backward(&loss).unwrap();
@@ -258,7 +259,7 @@ mod tests {
                     var.set(&(var.as_tensor() - gradient).unwrap().detach()).unwrap();
                 }
             }
-            let memory = self.decoder.memory(&self.annotations, &mut Mode::Eval).unwrap();
+            let memory = self.decoder.memory(&self.seen, &mut Mode::Eval).unwrap();
             let likeliest = generate(&self.decoder, &memory, 2, &GenerationConfig::greedy()).unwrap();
             let value = |(photo, found): (usize, &Hypothesis)| {
                 self.reward.of(photo, &self.tokenizer.decode(&found.words).unwrap(), found.finished)
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn the_loss_is_the_one_of_the_formula() {
         let small = small();
-        let memory = small.decoder.memory(&small.annotations, &mut Mode::Eval).unwrap();
+        let memory = small.decoder.memory(&small.seen, &mut Mode::Eval).unwrap();
         let drawn = small.draw(&memory, &SelfCritical { samples: 3, ..Default::default() }, (1, 0));
         let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
         let (mut sum, mut count) = (0.0, 0);

@@ -16,11 +16,12 @@
 
 use crate::decoder::{CaptionDecoder, Read};
 use crate::hard_attention;
+use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
+use candlewick_kernels::attentive;
 use candlewick_kernels::recurrence::{self, Input};
-use candlewick_kernels::{attentive, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
@@ -250,8 +251,9 @@ impl ShowAttendTell {
             v: &v,
             gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
         };
-        let (annotations, keys) = memory.annotations.apart()?;
-        let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, Some(lengths), draws)?;
+        let (annotations, keys, counts) = memory.annotations.apart()?;
+        let options = attentive::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
+        let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, options)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
         Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha) }, drawn })
@@ -260,23 +262,25 @@ impl ShowAttendTell {
 
 impl CaptionDecoder for ShowAttendTell {
     /// Some channels of the annotations are dropped in training.
-    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<Memory> {
-        let annotations = match mode {
+    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<Memory> {
+        let seen = match mode {
             Mode::Train(_) if self.config.channel_dropout > 0.0 => {
+                let annotations = seen.annotations();
                 let (n, _, c) = annotations.dims3()?;
                 let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
-                annotations.broadcast_mul(&mode.dropout(&ones, self.config.channel_dropout)?)?
+                let kept = mode.dropout(&ones, self.config.channel_dropout)?;
+                seen.with_annotations(annotations.broadcast_mul(&kept)?)?
             }
-            _ => annotations.clone(),
+            _ => seen.clone(),
         };
-        let mean = together::mean(&annotations.unsqueeze(1)?)?;
-        let looked_at = self.attention.annotations(&annotations)?;
+        let (annotations, mean) = (seen.annotations(), seen.mean()?);
+        let looked_at = self.attention.annotations(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
         if self.config.glimpse == 1 {
             return Ok(Memory { annotations: looked_at, mean });
         }
-        let around = hard_attention::around(annotations.dim(1)?, self.config.glimpse, annotations.device())?;
-        let seen = around.to_dtype(annotations.dtype())?.broadcast_matmul(&annotations)?;
-        Ok(Memory { annotations: looked_at.with_values(seen)?, mean })
+        let around = hard_attention::around(seen.map(), self.config.glimpse, annotations.device())?;
+        let means = around.to_dtype(annotations.dtype())?.broadcast_matmul(annotations)?;
+        Ok(Memory { annotations: looked_at.with_values(means)?, mean })
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {

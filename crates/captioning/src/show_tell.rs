@@ -10,10 +10,10 @@
 //! ```
 
 use crate::decoder::CaptionDecoder;
+use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::tanh;
-use candlewick_kernels::together;
 use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
 use candlewick_recurrent::decoding::{Decoder, Forced, Step};
 use candlewick_recurrent::{Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer};
@@ -220,7 +220,7 @@ impl Decoder for ShowTell {
 }
 
 impl CaptionDecoder for ShowTell {
-    fn memory(&self, annotations: &Tensor, _: &mut Mode) -> Result<PictureVector> {
-        Ok(PictureVector(together::mean(&annotations.unsqueeze(1)?)?))
+    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<PictureVector> {
+        Ok(PictureVector(seen.mean()?))
     }
 }

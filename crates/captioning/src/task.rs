@@ -7,6 +7,7 @@ use crate::decoder::CaptionDecoder as _;
 use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
 use crate::recipe::BatchConfig;
 use crate::scheduled_sampling::{ScheduledSampling, replaced};
+use crate::seen::Seen;
 use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
 use crate::views::View;
 use crate::{Error, Result};
@@ -111,14 +112,14 @@ impl CaptioningTask {
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
         let seen = match &batch.input {
-            Input::Annotations(annotations) => annotations.to_device(device)?,
+            Input::Seen(seen) => seen.to_device(device)?,
             Input::Images(images) => {
                 let images = images.to_device(device)?;
                 match mode {
                     Mode::Train(rng) if self.settings.train_statistics => {
-                        self.captioner.annotations(&images, &mut Mode::Train(rng))?.0
+                        self.captioner.annotations(&images, &mut Mode::Train(rng))?
                     }
-                    _ => self.captioner.annotations(&images, &mut Mode::Eval)?.0,
+                    _ => self.captioner.annotations(&images, &mut Mode::Eval)?,
                 }
             }
         };
@@ -129,7 +130,7 @@ impl CaptioningTask {
     }
 
     /// The loss of people's captions.
-    fn likelihood(&self, seen: &Tensor, told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn likelihood(&self, seen: &Seen, told: &Told, mode: &mut Mode) -> Result<Loss> {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
         let (mut words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
         let mut memory = decoder.memory(seen, mode)?;
@@ -152,7 +153,7 @@ impl CaptioningTask {
     }
 
     /// The loss of captions that are drawn now, from the network as it tells, without dropout.
-    fn critical(&self, seen: &Tensor, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn critical(&self, seen: &Seen, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
             return Err(Error::Config("self_critical: no reward for this task".into()));

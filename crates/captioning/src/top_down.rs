@@ -10,9 +10,9 @@
 //! ```
 
 use crate::decoder::CaptionDecoder;
+use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
-use candlewick_kernels::together;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
@@ -170,8 +170,9 @@ impl Decoder for TopDown {
 }
 
 impl CaptionDecoder for TopDown {
-    fn memory(&self, annotations: &Tensor, _: &mut Mode) -> Result<Regions> {
-        let mean = together::mean(&annotations.unsqueeze(1)?)?;
-        Ok(Regions { annotations: self.attention.annotations(annotations)?, mean })
+    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<Regions> {
+        let annotations = self.attention.annotations(seen.annotations())?;
+        let counts = seen.counts().map(<[u32]>::to_vec);
+        Ok(Regions { annotations: annotations.with_counts(counts), mean: seen.mean()? })
     }
 }

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use candlewick_captioning::{
-    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, ShowAttendTellConfig,
+    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
     ShowTellConfig, TopDownConfig, caption_loss,
 };
 use candlewick_parameters::{Mode, Parameters, Rng};
@@ -51,6 +51,10 @@ fn decoder(config: &DecoderConfig, fixture: &HashMap<String, Tensor>) -> (AnyDec
     (decoder, parameters)
 }
 
+fn seen(annotations: &Tensor) -> Seen {
+    Seen::regions(annotations.clone()).unwrap()
+}
+
 #[test]
 fn logits_attention_loss_and_gradients_are_pytorchs() {
     for (name, config) in [
@@ -61,7 +65,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
     ] {
         let fixture = read(name);
         let (decoder, parameters) = decoder(&config, &fixture);
-        let memory = decoder.memory(&fixture["annotations"], &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
         // What comes out beyond a caption's end means nothing.
         for (row, length) in LENGTHS.into_iter().enumerate() {
@@ -101,7 +105,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     for config in every_kind() {
         let parameters = Parameters::new(1);
         let decoder = config.build(7, 11, parameters.builder(&Device::Cpu)).unwrap();
-        let memory = decoder.memory(&annotations, &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&annotations), &mut Mode::Eval).unwrap();
         let forced = decoder.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
         let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
         for t in 0..4 {
@@ -127,7 +131,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
 fn a_state_of_another_decoder_is_refused() {
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let annotations = Tensor::ones((1, 2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let memory = build(top_down()).memory(&annotations, &mut Mode::Eval).unwrap();
+    let memory = build(top_down()).memory(&seen(&annotations), &mut Mode::Eval).unwrap();
     let error = build(attending(Attention::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
     assert!(error.to_string().contains("the memory of another decoder"), "{error}");
 }
@@ -147,7 +151,7 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], &Device::Cpu).unwrap();
     let build = |attention| attending(attention).build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let (soft, hard) = (build(Attention::Soft), build(Attention::Hard));
-    let memory = hard.memory(&annotations, &mut Mode::Eval).unwrap();
+    let memory = hard.memory(&seen(&annotations), &mut Mode::Eval).unwrap();
     let forced = hard.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
     for weights in forced.alpha.unwrap().flatten_to(1).unwrap().to_vec2::<f32>().unwrap() {
         let ones = weights.iter().filter(|&&weight| weight == 1.0).count();
@@ -155,7 +159,7 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     }
     let one = annotations.narrow(1, 0, 1).unwrap();
     let read = |decoder: &AnyDecoder| {
-        let memory = decoder.memory(&one, &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&one), &mut Mode::Eval).unwrap();
         let mut rng = Rng::derive(1, "read", 0);
         decoder.read(&words, &[4; 3], &memory, &mut Mode::Train(&mut rng)).unwrap()
     };
@@ -165,5 +169,28 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     let drawn = hardly.drawn.unwrap();
     for tensor in [drawn.log_probability, drawn.entropy] {
         assert!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|x| x.abs() < 1e-6));
+    }
+}
+
+#[test]
+fn regions_that_a_photo_does_not_have_are_not_told_of() {
+    let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 6, 7), &Device::Cpu).unwrap();
+    let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9]], &Device::Cpu).unwrap();
+    let counts = [2usize, 5];
+    for config in every_kind() {
+        let decoder = config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
+        let both = seen(&annotations).with_counts(counts.map(|count| count as u32).to_vec()).unwrap();
+        let memory = decoder.memory(&both, &mut Mode::Eval).unwrap();
+        let forced = decoder.teacher_forced(&words, &[4; 2], &memory, &mut Mode::Eval).unwrap();
+        let told = generate(&decoder, &memory, 2, &GenerationConfig::beam(3)).unwrap();
+        for (row, count) in counts.into_iter().enumerate() {
+            let own = annotations.narrow(0, row, 1).unwrap().narrow(1, 0, count).unwrap();
+            let memory = decoder.memory(&seen(&own), &mut Mode::Eval).unwrap();
+            let alone =
+                decoder.teacher_forced(&words.narrow(0, row, 1).unwrap(), &[4], &memory, &mut Mode::Eval).unwrap();
+            assert_close(&format!("{config:?}"), &forced.logits.narrow(0, row, 1).unwrap(), &alone.logits, 1e-5);
+            let found = generate(&decoder, &memory, 1, &GenerationConfig::beam(3)).unwrap();
+            assert_eq!(told[row][0].words, found[0][0].words, "{config:?}");
+        }
     }
 }

@@ -29,10 +29,10 @@ fn patch_tokens_are_annotations_and_the_encoder_stays_frozen() {
 
     let images = Tensor::rand(-1f32, 1f32, (2, 3, 64, 64), &Device::Cpu).unwrap();
     let mut rng = Rng::derive(1, "train", 0);
-    let (annotations, shape) = captioner.annotations(&images, &mut Mode::Train(&mut rng)).unwrap();
-    assert_eq!((annotations.dims(), shape), ([2, 16, 192].as_slice(), (4, 4)));
+    let seen = captioner.annotations(&images, &mut Mode::Train(&mut rng)).unwrap();
+    assert_eq!((seen.annotations().dims(), seen.map()), ([2, 16, 192].as_slice(), (4, 4)));
     let map = vit.map(&images, &mut Mode::Eval).unwrap().flatten_from(2).unwrap().transpose(1, 2).unwrap();
-    let difference = (map - annotations).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    let difference = (map - seen.annotations()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
     assert!(difference < 1e-5, "{difference}");
 
     let encoder = EncoderConfig { weights: None, ..settings.encoder.clone() };

@@ -2,7 +2,7 @@
 //!
 //! The file is that of Anderson et al. 2018 ("Bottom-up and top-down attention"): a line a photo of six columns between tabs,
 //! `image_id`, `image_w`, `image_h`, `num_boxes`, `boxes` and `features`, the last two as base64 of little-endian f32: P × 4
-//! corners x₁ y₁ x₂ y₂ in pixels, and P × C features. It is memory-mapped; a photo's regions are decoded when they are asked for.
+//! corners x₁ y₁ x₂ y₂ in pixels, and P × C features; P may differ from photo to photo. It is memory-mapped; a photo's regions are decoded when they are asked for.
 
 use crate::error::{Error, Result};
 use base64::Engine as _;
@@ -20,12 +20,13 @@ pub struct Regions {
     map: Mmap,
     /// The photos' lines by their ids.
     lines: HashMap<String, Range<usize>>,
-    shape: (usize, usize),
+    /// C.
+    features: usize,
 }
 
 /// The regions of a photo.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct PhotoRegions {
     /// The features (P, C), region after region.
     pub features: Vec<f32>,
     /// Where each region lies: left, top, right and bottom as shares of the photo's width and height.
@@ -45,13 +46,13 @@ impl Regions {
     /// Opens a file and finds its photos. It is memory-mapped: nobody may change it while it is open.
     ///
     /// # Errors
-    /// When it cannot be read, a line has not its columns, two lines are of one photo, or photos have different numbers of
-    /// regions; the message names file and line.
+    /// When it cannot be read, a line has not its columns, two lines are of one photo, or regions have different numbers of
+    /// features; the message names file and line.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         // SAFETY: the file is only read here, and must not change while it is open, as the doc says.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        let (mut lines, mut shape, mut start) = (HashMap::new(), None, 0);
+        let (mut lines, mut features, mut start) = (HashMap::new(), None, 0);
         for (number, bytes) in map.split(|&byte| byte == b'\n').enumerate() {
             let range = start..start + bytes.len();
             start = range.end + 1;
@@ -66,12 +67,11 @@ impl Regions {
                     "{corners} corners and {values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
                 )));
             }
-            let found = (columns.count, values / columns.count);
-            let &mut wanted = shape.get_or_insert(found);
+            let found = values / count;
+            let &mut wanted = features.get_or_insert(found);
             if found != wanted {
                 return Err(fault(format!(
-                    "{} regions of {} features, where others have {} of {}; take a file with a fixed number of regions",
-                    found.0, found.1, wanted.0, wanted.1
+                    "regions of {found} features, where those before have {wanted}; num_boxes is wrong, or two files were joined"
                 )));
             }
             if lines.insert(columns.id.to_owned(), range).is_some() {
@@ -79,13 +79,13 @@ impl Regions {
             }
         }
         let nothing = || Error::Regions { path: path.to_path_buf(), line: 1, fault: "the file has no photos".into() };
-        let shape = shape.ok_or_else(nothing)?;
-        Ok(Self { path: path.to_path_buf(), map, lines, shape })
+        let features = features.ok_or_else(nothing)?;
+        Ok(Self { path: path.to_path_buf(), map, lines, features })
     }
 
-    /// How many regions each photo has, and how many features each region: (P, C).
-    pub fn shape(&self) -> (usize, usize) {
-        self.shape
+    /// C, how many features each region has.
+    pub fn features(&self) -> usize {
+        self.features
     }
 
     /// The file.
@@ -107,7 +107,7 @@ impl Regions {
     ///
     /// # Errors
     /// When the file does not have it, or its line does not hold what it says.
-    pub fn get(&self, id: &str) -> Result<Seen> {
+    pub fn get(&self, id: &str) -> Result<PhotoRegions> {
         let fault = |fault: String| Error::Regions { path: self.path.clone(), line: 0, fault };
         let line = self.lines.get(id).and_then(|range| self.map.get(range.clone()));
         let columns = columns(line.ok_or_else(|| fault(format!("has no regions of photo {id}")))?).map_err(fault)?;
@@ -123,12 +123,12 @@ impl Regions {
                 None => Ok(numbers),
             }
         };
-        let (p, c) = self.shape;
+        let (p, c) = (columns.count, self.features);
         let (width, height) = columns.size;
         let corners = numbers("boxes", columns.boxes, 4 * p)?;
         let share = |[x1, y1, x2, y2]: [f32; 4]| [x1 / width, y1 / height, x2 / width, y2 / height];
         let boxes = corners.as_chunks().0.iter().map(|&corners| share(corners)).collect();
-        Ok(Seen { features: numbers("features", columns.features, p * c)?, boxes })
+        Ok(PhotoRegions { features: numbers("features", columns.features, p * c)?, boxes })
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn each_photo_has_its_own_regions_by_any_of_its_names() {
         let regions = opened(&[line("a.jpg", 0.0), line("42", 10.0)].concat()).unwrap();
-        assert_eq!(regions.shape(), (2, 3));
+        assert_eq!(regions.features(), 3);
         let seen = regions.get("a.jpg").unwrap();
         assert_eq!(seen.features, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(seen.boxes, [[0.0, 0.0, 0.5, 0.5], [0.25, 0.2, 1.0, 1.0]]);
@@ -196,6 +196,15 @@ mod tests {
         // A number at the end of some other name is no id.
         assert_eq!((id("b.jpg"), id("cat42.jpg"), id("dog_42.jpg")), (None, None, None));
         assert_eq!(regions.get("42").unwrap().features[0], 10.0);
+    }
+
+    #[test]
+    fn photos_may_have_different_numbers_of_regions() {
+        let one = format!("b\t10\t10\t1\t{}\t{}\n", code(&[0.0, 0.0, 10.0, 5.0]), code(&[7.0, 8.0, 9.0]));
+        let regions = opened(&[line("a", 0.0), one].concat()).unwrap();
+        assert_eq!(regions.get("a").unwrap().boxes.len(), 2);
+        let seen = regions.get("b").unwrap();
+        assert_eq!((seen.boxes, seen.features), (vec![[0.0, 0.0, 1.0, 0.5]], vec![7.0, 8.0, 9.0]));
     }
 
     #[test]
@@ -211,7 +220,9 @@ mod tests {
         assert!(fault(&good.replace(features, "")).contains("0 features do not make 2 regions"));
         assert!(fault(&good.replacen('a', "", 1)).contains("image_id is empty"));
         let wide = good.replace("a\t", "b\t").replace(features, &[features, features].concat());
-        assert!(fault(&[good.clone(), wide].concat()).contains("fixed number"));
+        assert!(
+            fault(&[good.clone(), wide].concat()).contains("line 2: regions of 6 features, where those before have 3")
+        );
         let endless = code(&[f32::NAN; 6]);
         let regions = opened(&good.replace(features, &endless)).unwrap();
         assert!(regions.get("a").unwrap_err().to_string().contains("features holds NaN"));

@@ -5,7 +5,7 @@
 mod compare;
 
 use candle_core::{Result, Tensor};
-use candlewick_kernels::attentive::{Weights, attentive_lstm};
+use candlewick_kernels::attentive::{Options, Weights, attentive_lstm};
 use candlewick_kernels::conv::{Conv2d, conv2d};
 use candlewick_kernels::linear::linear;
 use candlewick_kernels::precision::{Precision, available, float32_matmul_precision, set_float32_matmul_precision};
@@ -160,7 +160,14 @@ fn attention() {
                 v: &x[10],
                 gate: Some((&x[11], &x[12])),
             };
-            let found = attentive_lstm(&x[0], &x[1], &x[2], (&x[3], &x[4]), weights, Some(&LENGTHS), None)?;
+            let found = attentive_lstm(
+                &x[0],
+                &x[1],
+                &x[2],
+                (&x[3], &x[4]),
+                weights,
+                Options { lengths: Some(&LENGTHS), ..Options::default() },
+            )?;
             joined(&[&found.hidden, &found.context, &found.alpha])
         });
     }

@@ -29,6 +29,8 @@ pub struct Annotations {
     keys: Tensor,
     /// The picture of each row; nothing where row n is of picture n.
     pictures: Option<Vec<u32>>,
+    /// How many of its P annotations each picture has; all where nothing is said.
+    counts: Option<Vec<u32>>,
 }
 
 impl Annotations {
@@ -39,18 +41,20 @@ impl Annotations {
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
         if !(self.values.device().is_cpu() && self.values.dtype() == DType::F32) {
             let (values, keys) = (self.values.index_select(rows, 0)?, self.keys.index_select(rows, 0)?);
-            return Ok(Self { values, keys, pictures: None });
+            let counts = self.counts.as_ref().map(|counts| chosen(counts, &rows.to_vec1()?)).transpose()?;
+            return Ok(Self { values, keys, pictures: None, counts });
         }
         let rows = rows.to_vec1::<u32>()?;
         let pictures = match &self.pictures {
             None => rows,
-            Some(pictures) => {
-                let picture = |row: u32| pictures.get(row as usize).copied();
-                let missing = || candle_core::Error::Msg(format!("annotations: no such row among {}", pictures.len()));
-                rows.into_iter().map(picture).collect::<Option<_>>().ok_or_else(missing)?
-            }
+            Some(pictures) => chosen(pictures, &rows)?,
         };
         Ok(Self { pictures: Some(pictures), ..self.clone() })
+    }
+
+    /// How many annotations each picture has, from 1 to P: those after them only fill its row, and are not looked at.
+    pub fn with_counts(self, counts: Option<Vec<u32>>) -> Self {
+        Self { counts, ..self }
     }
 
     /// Of a tensor with a row for each picture, the row of the picture that each sentence is of.
@@ -73,12 +77,16 @@ impl Annotations {
         Ok(Self { values, ..self })
     }
 
-    /// The annotations (N, P, C) and keys (N, P, A) with a row for each sentence.
+    /// The annotations (N, P, C), keys (N, P, A) and counts (N) with a row for each sentence.
     ///
     /// # Errors
     /// When the device has no memory for them.
-    pub fn apart(&self) -> Result<(Tensor, Tensor)> {
-        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?))
+    pub fn apart(&self) -> Result<(Tensor, Tensor, Option<Vec<u32>>)> {
+        let counts = match (&self.counts, &self.pictures) {
+            (Some(counts), Some(pictures)) => Some(chosen(counts, pictures)?),
+            (counts, _) => counts.clone(),
+        };
+        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?, counts))
     }
 
     /// The annotation (N, C) at one position of each row.
@@ -88,6 +96,12 @@ impl Annotations {
     pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
         attend::at(&self.values, positions, self.pictures.as_deref())
     }
+}
+
+/// The numbers in these rows.
+fn chosen(numbers: &[u32], rows: &[u32]) -> Result<Vec<u32>> {
+    let missing = || candle_core::Error::Msg(format!("annotations: no such row among {}", numbers.len()));
+    rows.iter().map(|&row| numbers.get(row as usize).copied()).collect::<Option<_>>().ok_or_else(missing)
 }
 
 /// What a look at the annotations gave.
@@ -118,7 +132,8 @@ impl AdditiveAttention {
     /// # Errors
     /// When the annotations have another size.
     pub fn annotations(&self, values: &Tensor) -> Result<Annotations> {
-        Ok(Annotations { keys: self.encoder_att.forward(values)?, values: values.clone(), pictures: None })
+        let keys = self.encoder_att.forward(values)?;
+        Ok(Annotations { keys, values: values.clone(), pictures: None, counts: None })
     }
 
     /// The layer that turns the state into the query W_h h + b, (A, H) and (A).
@@ -144,12 +159,10 @@ impl AdditiveAttention {
     /// # Errors
     /// When shapes do not fit together.
     pub fn attend(&self, annotations: &Annotations, hidden: &Tensor) -> Result<Attended> {
-        let Annotations { values, keys, pictures } = annotations;
+        let Annotations { values, keys, pictures, counts } = annotations;
         let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let (context, alpha) = match pictures {
-            None => attend::additive(keys, &query, &v, values)?,
-            Some(pictures) => attend::additive_of(keys, &query, &v, values, pictures)?,
-        };
+        let looks = attend::Looks { pictures: pictures.as_deref(), counts: counts.as_deref() };
+        let (context, alpha) = attend::additive_of(keys, &query, &v, values, looks)?;
         Ok(Attended { context, alpha })
     }
 }

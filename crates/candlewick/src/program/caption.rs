@@ -92,8 +92,7 @@ fn of_regions(
         if set.paths.is_empty() {
             return Err(Failure::Work(format!("{} has no regions of it", regions.path().display())));
         }
-        let shape = (1, regions.shape().0);
-        let captions = captioner.n_best_of(&set.annotations(&[0])?, shape, generation)?.pop().unwrap_or_default();
+        let captions = captioner.n_best_of(&set.seen(&[0])?, generation)?.pop().unwrap_or_default();
         let captions: candlewick::captioning::Result<Vec<Caption>> =
             captions.into_iter().map(|caption| set.placed(0, caption)).collect();
         let captions = captions?;

@@ -1,6 +1,7 @@
 //! Decoders of any kind as one type.
 
 use super::{CaptionDecoder, Read};
+use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candlewick_parameters::Mode;
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
@@ -35,7 +36,7 @@ impl AnyDecoder {
 trait Erased: Send + Sync {
     fn vocab_size(&self) -> usize;
     fn device(&self) -> &Device;
-    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<AnyMemory>;
+    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory>;
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState>;
     fn step(&self, words: &Tensor, state: &AnyState, memory: &AnyMemory, mode: &mut Mode) -> Result<Step<AnyState>>;
     fn expand(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
@@ -74,8 +75,8 @@ where
         Decoder::device(self)
     }
 
-    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<AnyMemory> {
-        Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, annotations, mode)?)))
+    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory> {
+        Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, seen, mode)?)))
     }
 
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState> {
@@ -137,8 +138,8 @@ impl Decoder for AnyDecoder {
 }
 
 impl CaptionDecoder for AnyDecoder {
-    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<AnyMemory> {
-        self.0.memory(annotations, mode)
+    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory> {
+        self.0.memory(seen, mode)
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Read> {

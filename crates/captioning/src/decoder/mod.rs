@@ -4,6 +4,7 @@ mod any;
 
 pub use any::{AnyDecoder, AnyMemory, AnyState};
 
+use crate::seen::Seen;
 use crate::show_attend_tell::{ShowAttendTell, ShowAttendTellConfig};
 use crate::show_tell::{ShowTell, ShowTellConfig};
 use crate::top_down::{TopDown, TopDownConfig};
@@ -19,11 +20,11 @@ use serde_json::{Map, Value};
 /// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`DecoderConfig`]. [`AnyDecoder`] makes
 /// it one of those that a [`crate::Captioner`] can have.
 pub trait CaptionDecoder: Decoder {
-    /// The memory of annotations (N, P, C): what is computed of a picture once.
+    /// The memory of what was seen: what is computed of a picture once.
     ///
     /// # Errors
-    /// When their shape is not what the decoder was built for.
-    fn memory(&self, annotations: &Tensor, mode: &mut Mode) -> Result<Self::Memory>;
+    /// When the annotations' shape is not what the decoder was built for.
+    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<Self::Memory>;
 
     /// Reads people's captions in training, as [`Decoder::teacher_forced`] does.
     ///

@@ -7,14 +7,20 @@ use crate::recurrence::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-/// [`super::additive`] on keys, query, v and annotations; with `pictures`, row n looks at those of picture `pictures[n]`.
+/// [`super::additive_of`] on keys, query, v and annotations.
 pub struct Additive {
     pub pictures: Option<Vec<u32>>,
+    pub counts: Option<Vec<u32>>,
 }
 
 impl Additive {
     fn picture(&self, row: usize) -> usize {
         self.pictures.as_ref().map_or(row, |pictures| pictures[row] as usize)
+    }
+
+    /// How many of `p` annotations the picture has.
+    fn count(&self, picture: usize, p: usize) -> usize {
+        self.counts.as_ref().map_or(p, |counts| counts[picture] as usize)
     }
 
     /// A gradient a row (N, P, ·) as one a picture (M, P, ·): the sum of those of its rows.
@@ -45,8 +51,11 @@ impl Operation for Additive {
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
                 let picture = self.picture(row);
-                weights(&keys[picture * p * a..][..p * a], &query[row * a..][..a], v, alpha);
-                mean(&annotations[picture * p * c..][..p * c], alpha, context);
+                let count = self.count(picture, p);
+                // α stays 0 at the others, and with it all their gradients.
+                let alpha = &mut alpha[..count];
+                weights(&keys[picture * p * a..][..count * a], &query[row * a..][..a], v, alpha);
+                mean(&annotations[picture * p * c..][..count * c], alpha, context);
             });
         })?;
         Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))

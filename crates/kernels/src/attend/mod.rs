@@ -25,42 +25,44 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// When the shapes do not fit together or there is no position to attend to.
 pub fn additive(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Result<(Tensor, Tensor)> {
-    check(keys, query, v, annotations)?;
-    let inputs = [keys, query, v, annotations];
-    let outputs = match on_cpu_f32(&inputs) {
-        true => apply(cpu::Additive { pictures: None }, &inputs)?,
-        false => apply(reference::Additive, &inputs)?,
-    };
-    pair(outputs)
+    additive_of(keys, query, v, annotations, Looks::default())
 }
 
-/// [`additive`] where several rows look at one picture, as the beams of a search do: row n of the query looks at the keys and
-/// annotations (M, P, ·) of picture `pictures[n]`, of which there is no copy for each row.
+/// What each row looks at; where nothing is said, row n at all annotations of picture n.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Looks<'a> {
+    /// The picture that each of the N rows looks at: several may look at one, as the beams of a search do.
+    pub pictures: Option<&'a [u32]>,
+    /// How many annotations each of the M pictures has; the others, up to P, only fill its row, and α is 0 there.
+    pub counts: Option<&'a [u32]>,
+}
+
+/// [`additive`] where rows share pictures or pictures have different numbers of annotations: row n of the query looks at the keys and
+/// annotations (M, P, ·) that `looks` says, of which there is no copy for each row.
 ///
 /// # Errors
-/// As [`additive`], and when there is no such picture.
+/// As [`additive`], and when there is no such picture, or a picture has no annotation or more than P.
 pub fn additive_of(
     keys: &Tensor,
     query: &Tensor,
     v: &Tensor,
     annotations: &Tensor,
-    pictures: &[u32],
+    looks: Looks,
 ) -> Result<(Tensor, Tensor)> {
-    let m = keys.dim(0)?;
-    if let Some(picture) = pictures.iter().find(|&&picture| picture as usize >= m) {
-        candle_core::bail!("{NAME}: a row looks at picture {picture}, but there are only {m}")
-    }
+    check(keys, query, v, annotations, looks)?;
     let inputs = [keys, query, v, annotations];
-    if !on_cpu_f32(&inputs) {
-        let rows = Tensor::new(pictures, keys.device())?;
-        return additive(&keys.index_select(&rows, 0)?, query, v, &annotations.index_select(&rows, 0)?);
+    let Looks { pictures, counts } = looks;
+    if on_cpu_f32(&inputs) {
+        let looks = cpu::Additive { pictures: pictures.map(<[u32]>::to_vec), counts: counts.map(<[u32]>::to_vec) };
+        return pair(apply(looks, &inputs)?);
     }
-    // A row of its own for each picture would fit as these do.
-    check(keys, &query.narrow(0, 0, 1)?.broadcast_as((m, query.dim(1)?))?, v, annotations)?;
-    if pictures.len() != query.dim(0)? {
-        candle_core::bail!("{NAME}: {} rows, but the pictures of {}", query.dim(0)?, pictures.len())
-    }
-    pair(apply(cpu::Additive { pictures: Some(pictures.to_vec()) }, &inputs)?)
+    let Some(pictures) = pictures else {
+        return pair(apply(reference::Additive { counts: counts.map(<[u32]>::to_vec) }, &inputs)?);
+    };
+    let rows = Tensor::new(pictures, keys.device())?;
+    let counts = counts.map(|counts| pictures.iter().map(|&picture| counts[picture as usize]).collect());
+    let (keys, annotations) = (keys.index_select(&rows, 0)?, annotations.index_select(&rows, 0)?);
+    pair(apply(reference::Additive { counts }, &[&keys, query, v, &annotations])?)
 }
 
 /// One annotation a row, (N, C): row n sees position `positions[n]` of picture n of the annotations (M, P, C), or of picture
@@ -87,10 +89,12 @@ fn pair(mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
     }
 }
 
-fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Result<()> {
+fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, looks: Looks) -> Result<()> {
+    let Looks { pictures, counts } = looks;
     let fits = match (keys.dims(), query.dims(), v.dims(), annotations.dims()) {
-        (&[n, p, a], &[qn, qa], &[va], &[an, ap, c]) => {
-            (n, p, a) == (an, ap, va) && (n, a) == (qn, qa) && p > 0 && a > 0 && c > 0
+        (&[m, p, a], &[qn, qa], &[va], &[am, ap, c]) => {
+            let rows = pictures.map_or(m, <[u32]>::len);
+            (m, p, a) == (am, ap, va) && (rows, a) == (qn, qa) && p > 0 && a > 0 && c > 0
         }
         _ => false,
     };
@@ -103,7 +107,23 @@ fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Res
             annotations.dims()
         )
     }
-    Ok(())
+    let (m, p, _) = keys.dims3()?;
+    if let Some(picture) = pictures.and_then(|pictures| pictures.iter().find(|&&picture| picture as usize >= m)) {
+        candle_core::bail!("{NAME}: a row looks at picture {picture}, but there are only {m}")
+    }
+    check_counts(NAME, counts, m, p)
+}
+
+/// Each of `m` pictures has from 1 to `p` annotations.
+pub(crate) fn check_counts(operation: &str, counts: Option<&[u32]>, m: usize, p: usize) -> Result<()> {
+    let Some(counts) = counts else { return Ok(()) };
+    if counts.len() != m {
+        candle_core::bail!("{operation}: the counts of {} pictures, wanted those of {m}", counts.len())
+    }
+    match counts.iter().find(|&&count| count == 0 || count as usize > p) {
+        Some(count) => candle_core::bail!("{operation}: a picture has {count} annotations, wanted from 1 to {p}"),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,21 @@ use crate::node::{Call, Operation, Value};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::softmax;
 
-/// [`super::additive`] on keys, query, v and annotations.
-pub struct Additive;
+/// [`super::additive_of`] on keys, query, v and annotations, a picture a row.
+pub struct Additive {
+    pub counts: Option<Vec<u32>>,
+}
+
+impl Additive {
+    /// 0 at the annotations that each row has and −∞ at the others, (N, P).
+    fn mask(&self, energies: &Tensor) -> Result<Option<Tensor>> {
+        let Some(counts) = &self.counts else { return Ok(None) };
+        let p = energies.dim(1)? as u32;
+        let place = |count: u32| (0..p).map(move |place| if place < count { 0f32 } else { f32::NEG_INFINITY });
+        let mask = counts.iter().flat_map(|&count| place(count)).collect();
+        Ok(Some(Tensor::from_vec(mask, energies.shape(), energies.device())?.to_dtype(energies.dtype())?))
+    }
+}
 
 /// tanh(keys + query) of shape (N, P, A).
 fn hidden(inputs: &[Tensor]) -> Result<Tensor> {
@@ -20,7 +33,10 @@ impl Operation for Additive {
     }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let energies = hidden(inputs)?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
+        let mut energies = hidden(inputs)?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
+        if let Some(mask) = self.mask(&energies)? {
+            energies = (energies + mask)?;
+        }
         let alpha = softmax(&energies, D::Minus1)?;
         let context = alpha.unsqueeze(1)?.matmul(&inputs[3].contiguous()?)?.squeeze(1)?;
         Ok((vec![context.into(), alpha.into()], ()))

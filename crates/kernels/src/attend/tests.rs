@@ -50,12 +50,13 @@ proptest! {
 
     #[test]
     fn the_cpu_kernels_equal_the_reference(
-        n in 1usize..5, p in 1usize..10, a in 1usize..40, c in 1usize..40, seed in 0u64..1000,
+        n in 1usize..5, p in 1usize..10, a in 1usize..40, c in 1usize..40, counted: bool, seed in 0u64..1000,
     ) {
         let variables = variables(seed, (n, p, a, c));
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let fast = apply(cpu::Additive { pictures: None }, &inputs).unwrap();
-        let plain = apply(reference::Additive, &inputs).unwrap();
+        let counts = counted.then(|| (0..n as u64).map(|row| 1 + ((seed + 7 * row) % p as u64) as u32).collect::<Vec<_>>());
+        let fast = apply(cpu::Additive { pictures: None, counts: counts.clone() }, &inputs).unwrap();
+        let plain = apply(reference::Additive { counts }, &inputs).unwrap();
         assert_close(&fast[0], &plain[0], 1e-5, "context");
         assert_close(&fast[1], &plain[1], 1e-5, "alpha");
         let (_, fast) = gradients(&variables, &fast[0], &fast[1]);
@@ -129,7 +130,7 @@ fn rows_of_one_picture_share_its_annotations() {
     let (of_pictures, of_rows) = (variables(3, (3, p, a, c)), variables(4, (pictures.len(), p, a, c)));
     let all = [of_pictures[0].clone(), of_rows[1].clone(), of_pictures[2].clone(), of_pictures[3].clone()];
     let inputs: Vec<&Tensor> = all.iter().map(|var| var.as_tensor()).collect();
-    let (context, alpha) = additive_of(inputs[0], inputs[1], inputs[2], inputs[3], &pictures).unwrap();
+    let (context, alpha) = looking(&inputs, Looks { pictures: Some(&pictures), counts: None }).unwrap();
     let (_, shared) = gradients(&all, &context, &alpha);
     let rows = Tensor::new(&pictures, &Device::Cpu).unwrap();
     let apart = |tensor: &Tensor| tensor.index_select(&rows, 0).unwrap();
@@ -140,7 +141,49 @@ fn rows_of_one_picture_share_its_annotations() {
         assert_close(shared, apart, 1e-6, &format!("gradient of input {i}"));
     }
     let fault =
-        |pictures: &[u32]| additive_of(inputs[0], inputs[1], inputs[2], inputs[3], pictures).unwrap_err().to_string();
+        |pictures: &[u32]| looking(&inputs, Looks { pictures: Some(pictures), counts: None }).unwrap_err().to_string();
     assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("picture 3, but there are only 3"));
-    assert!(fault(&[0, 1]).contains("6 rows, but the pictures of 2"));
+    assert!(fault(&[0, 1]).contains("query (N, A)"));
+}
+
+fn looking(inputs: &[&Tensor], looks: Looks) -> Result<(Tensor, Tensor)> {
+    additive_of(inputs[0], inputs[1], inputs[2], inputs[3], looks)
+}
+
+#[test]
+fn annotations_that_a_picture_does_not_have_change_nothing() {
+    let (n, p, a, c) = (3, 6, 20, 33);
+    let (counts, pictures) = ([2u32, 6, 1], [2u32, 0, 1, 0]);
+    let all = variables(3, (n, p, a, c));
+    let rows = variables(4, (pictures.len(), p, a, c));
+    let of_double = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
+    for (tolerance, all, query) in
+        [(1e-6, all.clone(), rows[1].clone()), (1e-12, all.iter().map(of_double).collect(), of_double(&rows[1]))]
+    {
+        let inputs = [all[0].clone(), query, all[2].clone(), all[3].clone()];
+        let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
+        let looks = Looks { pictures: Some(&pictures), counts: Some(&counts) };
+        let (context, alpha) = looking(&tensors, looks).unwrap();
+        let (_, found) = gradients(&inputs, &context, &alpha);
+        for (row, &picture) in pictures.iter().enumerate() {
+            let count = counts[picture as usize] as usize;
+            let own = |i: usize| tensors[i].narrow(0, picture as usize, 1).unwrap().narrow(1, 0, count).unwrap();
+            let asked = tensors[1].narrow(0, row, 1).unwrap();
+            let (wanted, weights) = additive(&own(0), &asked, tensors[2], &own(3)).unwrap();
+            assert_close(&context.narrow(0, row, 1).unwrap(), &wanted, tolerance, "context");
+            assert_close(&alpha.narrow(0, row, 1).unwrap().narrow(1, 0, count).unwrap(), &weights, tolerance, "alpha");
+            let rest = flat(&alpha.narrow(0, row, 1).unwrap().narrow(1, count, p - count).unwrap());
+            assert!(rest.iter().all(|&weight| weight == 0.0));
+        }
+        for (picture, &count) in counts.iter().enumerate() {
+            for i in [0, 3] {
+                let rest =
+                    found[i].narrow(0, picture, 1).unwrap().narrow(1, count as usize, p - count as usize).unwrap();
+                assert!(flat(&rest).iter().all(|&gradient| gradient == 0.0), "input {i}");
+            }
+        }
+        let fault = |counts: &[u32]| looking(&tensors, Looks { pictures: Some(&pictures), counts: Some(counts) });
+        assert!(fault(&[1, 7, 1]).unwrap_err().to_string().contains("7 annotations, wanted from 1 to 6"));
+        assert!(fault(&[1, 0, 1]).is_err() && fault(&[1, 1]).is_err());
+    }
 }

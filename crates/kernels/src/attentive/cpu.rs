@@ -19,6 +19,8 @@ use rayon::prelude::*;
 pub struct Attentive {
     pub sizes: Sizes,
     pub steps: Steps,
+    /// How many annotations each row has; all without them.
+    pub counts: Option<Vec<u32>>,
     /// A number for each of the N·T steps, which chooses the position that it looks at; a step looks at all without them.
     pub draws: Option<Vec<f32>>,
 }
@@ -161,14 +163,16 @@ impl Attentive {
             let look = |step: usize, sorted: usize| {
                 let row = order[sorted];
                 let at = row * t + step;
-                let (query, alpha) = unsafe { (query.write(at * a, a), alpha.write(at * p, p)) };
+                // α stays 0 at the annotations that the row does not have, and with it all their gradients.
+                let count = self.counts.as_ref().map_or(p, |counts| counts[row] as usize);
+                let (query, alpha) = unsafe { (query.write(at * a, a), alpha.write(at * p, count)) };
                 for (panel, (query, bias)) in query.chunks_mut(PANEL).zip(given.query.1.chunks(PANEL)).enumerate() {
                     let product = unsafe { queries.read((panel * n + sorted) * PANEL, query.len()) };
                     query.iter_mut().zip(product.iter().zip(bias)).for_each(|(query, (x, b))| *query = x + b);
                 }
-                rows::weights(&given.keys[row * p * a..][..p * a], query, given.v, alpha);
+                rows::weights(&given.keys[row * p * a..][..count * a], query, given.v, alpha);
                 let looked = unsafe { looked.write(at * c, c) };
-                let annotations = &given.annotations[row * p * c..][..p * c];
+                let annotations = &given.annotations[row * p * c..][..count * c];
                 match self.chosen(at, alpha) {
                     Some(position) => looked.copy_from_slice(&annotations[position * c..][..c]),
                     None => {

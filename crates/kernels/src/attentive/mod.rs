@@ -23,6 +23,7 @@ mod backward;
 mod cpu;
 mod reference;
 
+use crate::attend::check_counts;
 use crate::node::{apply, on_cpu_f32};
 use crate::recurrence::steps::Steps;
 use candle_core::{D, DType, Result, Tensor};
@@ -57,29 +58,39 @@ pub struct Sequence {
     pub positions: Option<Tensor>,
 }
 
+/// What can be said about the rows; where nothing is, each has all T steps and all P annotations.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// How many steps each row has; beyond them the outputs are 0.
+    pub lengths: Option<&'a [usize]>,
+    /// How many annotations each row has; α is 0 at the others.
+    pub counts: Option<&'a [u32]>,
+    /// N·T numbers uniform in [0, 1): step t of row n looks at one position, the first s at which α_t0 + … + α_ts exceeds its
+    /// number.
+    pub draws: Option<&'a [f32]>,
+}
+
 /// The sequence of the formulas above.
 ///
-/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. Row n has `lengths[n]` steps (all
-/// T without `lengths`); beyond them the outputs are 0. The gradient of annotations that want none is not computed.
-///
-/// With `draws`, N·T numbers uniform in [0, 1), step t of row n looks at one position: the first s at which
-/// α_t0 + … + α_ts exceeds its number.
+/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. The gradient of annotations that want none
+/// is not computed.
 ///
 /// # Errors
-/// When shapes do not fit together, there is no position to look at, a length exceeds T, or there are not N·T draws.
+/// When shapes do not fit together, there is no position to look at, a length exceeds T or a count P, or there are not N·T draws.
 pub fn attentive_lstm(
     xs: &Tensor,
     keys: &Tensor,
     annotations: &Tensor,
     state: (&Tensor, &Tensor),
     weights: Weights,
-    lengths: Option<&[usize]>,
-    draws: Option<&[f32]>,
+    options: Options,
 ) -> Result<Sequence> {
+    let Options { lengths, counts, draws } = options;
     let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
     if let Some(draws) = draws.filter(|draws| draws.len() != sizes.n * sizes.t) {
         candle_core::bail!("{NAME}: {} draws, wanted one for each of {} × {} steps", draws.len(), sizes.n, sizes.t)
     }
+    check_counts(NAME, counts, sizes.n, sizes.p)?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
     let mut inputs = vec![
         xs,
@@ -96,9 +107,10 @@ pub fn attentive_lstm(
     ];
     inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
     if !on_cpu_f32(&inputs) {
-        return reference::attentive_lstm(xs, keys, annotations, state, weights, (&steps, draws));
+        return reference::attentive_lstm(xs, keys, annotations, state, weights, (&steps, options));
     }
-    let outputs = apply(cpu::Attentive { sizes, steps, draws: draws.map(<[f32]>::to_vec) }, &inputs)?;
+    let (counts, kept) = (counts.map(<[u32]>::to_vec), draws.map(<[f32]>::to_vec));
+    let outputs = apply(cpu::Attentive { sizes, steps, counts, draws: kept }, &inputs)?;
     let Ok([hidden, context, alpha]) = <[Tensor; 3]>::try_from(outputs) else {
         candle_core::bail!("{NAME}: an output is missing")
     };

@@ -1,6 +1,6 @@
 //! The attentive LSTM step by step, on any device and in any type of float; its gradient is candle's.
 
-use super::{Sequence, Weights, positions};
+use super::{Options, Sequence, Weights, positions};
 use crate::activation::sigmoid;
 use crate::recurrence::steps::{Steps, in_place};
 use crate::{attend, recurrence};
@@ -13,18 +13,21 @@ pub fn attentive_lstm(
     annotations: &Tensor,
     (h, c): (&Tensor, &Tensor),
     weights: Weights,
-    (given, draws): (&Steps, Option<&[f32]>),
+    (given, Options { counts, draws, .. }): (&Steps, Options),
 ) -> Result<Sequence> {
     let (e, (n, p, c_size)) = (xs.dim(2)?, annotations.dims3()?);
     let linear =
         |x: &Tensor, (weight, bias): (&Tensor, &Tensor)| x.contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias);
-    let (of_words, of_context) = (weights.input.narrow(1, 0, e)?, weights.input.narrow(1, e, c_size)?);
+    // CUDA multiplies no columns cut out of a wider matrix.
+    let of_words = weights.input.narrow(1, 0, e)?.contiguous()?;
+    let of_context = weights.input.narrow(1, e, c_size)?.contiguous()?;
     let (mut h, mut c) = (h.clone(), c.clone());
     let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
     let total = xs.dim(1)?;
     for t in given.order() {
         let query = linear(&h, weights.query)?;
-        let (mut context, alpha) = attend::additive(keys, &query, weights.v, annotations)?;
+        let looks = attend::Looks { pictures: None, counts };
+        let (mut context, alpha) = attend::additive_of(keys, &query, weights.v, annotations, looks)?;
         if let Some(draws) = draws {
             let draws: Vec<f32> = draws.iter().skip(t).step_by(total).copied().collect();
             context = attend::at(annotations, &positions(&alpha, &draws)?, None)?;

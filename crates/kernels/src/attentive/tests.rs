@@ -44,12 +44,11 @@ fn weights<'a>(inputs: &[&'a Tensor]) -> Weights<'a> {
 }
 
 fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
-    looking(inputs, lengths, None)
+    looking(inputs, Options { lengths: Some(lengths), ..Options::default() })
 }
 
-fn looking(inputs: &[&Tensor], lengths: &[usize], draws: Option<&[f32]>) -> Sequence {
-    let state = (inputs[3], inputs[4]);
-    attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(inputs), Some(lengths), draws).unwrap()
+fn looking(inputs: &[&Tensor], options: Options) -> Sequence {
+    attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights(inputs), options).unwrap()
 }
 
 /// Numbers in [0, 1).
@@ -91,14 +90,16 @@ proptest! {
     #[test]
     fn the_cpu_kernels_equal_the_reference(
         lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
-        a in 1usize..40, h in 1usize..70, gate: bool, hard: bool, beyond in 0usize..3, seed in 0u64..1000,
+        a in 1usize..40, h in 1usize..70, gate: bool, hard: bool, counted: bool, beyond in 0usize..3, seed in 0u64..1000,
     ) {
         let t = lengths.iter().copied().max().unwrap() + beyond;
         let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let draws = hard.then(|| draws(seed + 50, lengths.len() * t));
-        let draws = draws.as_deref();
-        let drawn = looking(&inputs, &lengths, draws);
+        let count = |row: usize| 1 + ((seed + 7 * row as u64) % p as u64) as u32;
+        let counts = counted.then(|| (0..lengths.len()).map(count).collect::<Vec<_>>());
+        let options = Options { lengths: Some(&lengths), counts: counts.as_deref(), draws: draws.as_deref() };
+        let drawn = looking(&inputs, options);
         let fast = outcome(&variables, &drawn);
         // In f64, so that its own rounding, which such weights multiply, does not count.
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
@@ -106,7 +107,7 @@ proptest! {
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let state = (inputs[3], inputs[4]);
         let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
-        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), (&steps, draws)).unwrap();
+        let plain = reference::attentive_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), (&steps, options)).unwrap();
         let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
         prop_assert_eq!(positions(&drawn), positions(&plain));
         assert_close(&fast, &outcome(&variables, &plain), 1e-5);
@@ -181,15 +182,18 @@ fn wrong_shapes_and_lengths_are_named() {
     let variables = variables(1, sizes, true, DType::F32);
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let given = weights(&inputs);
-    let call = |weights, lengths: &[usize]| {
-        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, Some(lengths), None)
+    let call = |weights, options: Options| {
+        attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, options)
             .unwrap_err()
             .to_string()
     };
-    assert!(call(Weights { v: inputs[7], ..given }, &[3, 3]).contains("v has shape [8], wanted [2]"));
-    assert!(call(given, &[4, 3]).contains("row 0 has length 4, but there are only 3 steps"));
-    let drawn = attentive_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), given, None, Some(&[0.5; 5]));
-    assert!(drawn.unwrap_err().to_string().contains("5 draws, wanted one for each of 2 × 3 steps"));
+    let lengths = |lengths| Options { lengths: Some(lengths), ..Options::default() };
+    assert!(call(Weights { v: inputs[7], ..given }, lengths(&[3, 3])).contains("v has shape [8], wanted [2]"));
+    assert!(call(given, lengths(&[4, 3])).contains("row 0 has length 4, but there are only 3 steps"));
+    let drawn = call(given, Options { draws: Some(&[0.5; 5]), ..Options::default() });
+    assert!(drawn.contains("5 draws, wanted one for each of 2 × 3 steps"));
+    let counted = call(given, Options { counts: Some(&[1, 3]), ..Options::default() });
+    assert!(counted.contains("3 annotations, wanted from 1 to 2"), "{counted}");
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! What a decoder tells of: annotations, wherever they come from.
+
+use candle_core::{Device, Result, Tensor, bail};
+use candlewick_kernels::together;
+
+/// What an encoder or an object detector saw in pictures.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    annotations: Tensor,
+    map: (usize, usize),
+    counts: Option<Vec<u32>>,
+}
+
+impl Seen {
+    /// The annotations (N, P, C) of maps with `height` × `width` = P positions, row by row.
+    ///
+    /// # Errors
+    /// When the map has another number of positions.
+    pub fn on_map(annotations: Tensor, (height, width): (usize, usize)) -> Result<Self> {
+        let (_, p, _) = annotations.dims3()?;
+        if height * width != p {
+            bail!("annotations: {p} positions are no map of {height} rows and {width} columns")
+        }
+        Ok(Self { annotations, map: (height, width), counts: None })
+    }
+
+    /// The annotations (N, P, C) of P regions, or of anything else that has no place on a map.
+    ///
+    /// # Errors
+    /// When the tensor is not of rank 3.
+    pub fn regions(annotations: Tensor) -> Result<Self> {
+        let (_, p, _) = annotations.dims3()?;
+        Ok(Self { annotations, map: (1, p), counts: None })
+    }
+
+    /// Says how many annotations each picture has, from 1 to P: those after them only fill its row.
+    ///
+    /// # Errors
+    /// When there are not N counts, or one is 0 or more than P.
+    pub fn with_counts(self, counts: Vec<u32>) -> Result<Self> {
+        let (n, p, _) = self.annotations.dims3()?;
+        if counts.len() != n {
+            bail!("annotations: the counts of {} pictures, wanted those of {n}", counts.len())
+        }
+        if let Some(count) = counts.iter().find(|&&count| count == 0 || count as usize > p) {
+            bail!("annotations: a picture has {count}, wanted from 1 to {p}")
+        }
+        // Where all are full there is nothing to say.
+        let counts = counts.iter().any(|&count| (count as usize) < p).then_some(counts);
+        Ok(Self { counts, ..self })
+    }
+
+    /// The annotations (N, P, C).
+    pub fn annotations(&self) -> &Tensor {
+        &self.annotations
+    }
+
+    /// Rows and columns of the map whose positions the annotations are of, row by row; 1 and P for regions.
+    pub fn map(&self) -> (usize, usize) {
+        self.map
+    }
+
+    /// How many annotations each picture has; nothing where all have P.
+    pub fn counts(&self) -> Option<&[u32]> {
+        self.counts.as_deref()
+    }
+
+    /// The mean annotation of each picture, (N, C).
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
+    pub fn mean(&self) -> Result<Tensor> {
+        let Some(counts) = &self.counts else { return together::mean(&self.annotations.unsqueeze(1)?) };
+        let (n, p, _) = self.annotations.dims3()?;
+        let share = |place: usize, count: u32| if place < count as usize { 1.0 / count as f32 } else { 0.0 };
+        let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();
+        let shares = Tensor::from_vec(shares, (n, 1, p), self.annotations.device())?;
+        shares.to_dtype(self.annotations.dtype())?.matmul(&self.annotations.contiguous()?)?.squeeze(1)
+    }
+
+    /// The same with other annotations of the same shape.
+    ///
+    /// # Errors
+    /// When the shape is another.
+    pub fn with_annotations(&self, annotations: Tensor) -> Result<Self> {
+        if annotations.dims() != self.annotations.dims() {
+            let (found, wanted) = (annotations.dims(), self.annotations.dims());
+            bail!("annotations: {found:?} in the place of {wanted:?}")
+        }
+        Ok(Self { annotations, ..self.clone() })
+    }
+
+    /// The same on this device.
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self { annotations: self.annotations.to_device(device)?, ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_mean_is_of_the_annotations_that_a_picture_has() {
+        let annotations = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
+        let all = Seen::regions(annotations).unwrap();
+        assert_eq!(all.mean().unwrap().to_vec2::<f32>().unwrap(), [[2., 3.], [8., 9.]]);
+        let some = all.clone().with_counts(vec![2, 3]).unwrap();
+        assert_eq!(some.mean().unwrap().to_vec2::<f32>().unwrap(), [[1., 2.], [8., 9.]]);
+        assert_eq!((some.counts(), some.map()), (Some(&[2, 3][..]), (1, 3)));
+        assert_eq!(all.clone().with_counts(vec![3, 3]).unwrap().counts(), None);
+        for counts in [vec![2], vec![0, 3], vec![2, 4]] {
+            assert!(all.clone().with_counts(counts).is_err());
+        }
+        assert!(Seen::on_map(all.annotations().clone(), (2, 2)).is_err());
+        assert!(
+            all.with_annotations(Tensor::zeros((2, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err()
+        );
+    }
+}
