@@ -1,4 +1,4 @@
-//! How precisely the large products of f32 matrices on the CPU are formed.
+//! How precisely the large products of f32 matrices are formed.
 //!
 //! Tensors stay f32. [`Precision::Medium`] lets the products round both their sides to bf16 and sum in f32, with the CPU's
 //! instructions for that, AMX or AVX512-BF16: the same trade as `torch.set_float32_matmul_precision("medium")`. The setting is
@@ -16,10 +16,13 @@
 //! A [`PreparedConv2d`](crate::together::PreparedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
 //! of [`linear`](crate::linear) with fewer than twelve rows, recurrences over fewer than eight rows and steps in all, the gradient
 //! of a convolution's input where that has up to four channels, the scores and means of attention, everything that is not a
-//! product, what candle multiplies itself, and every other type and device.
+//! product, what candle multiplies itself, and every other type.
 //!
 //! **Which CPUs**: x86-64 with AVX512-BF16 (Intel from Cooper Lake on, AMD from Zen 4 on); with AMX (Intel from Sapphire Rapids on)
 //! under Linux, its tiles. On any other, products stay f32 whatever the setting; [`available`] tells.
+//!
+//! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
+//! bits, and sum in f32.
 
 use crate::product::bf16;
 use std::fmt;
@@ -32,7 +35,7 @@ pub enum Precision {
     /// f32 throughout.
     #[default]
     Highest,
-    /// Both sides are rounded to bf16 and the sums are f32, on a CPU with instructions for that; f32 on any other.
+    /// Both sides are rounded to bf16 (on CUDA to TF32) and the sums are f32, on a CPU with instructions for that; f32 on any other.
     Medium,
 }
 
@@ -66,7 +69,10 @@ static MEDIUM: AtomicBool = AtomicBool::new(false);
 /// assert_eq!(float32_matmul_precision(), Precision::Medium);
 /// ```
 pub fn set_float32_matmul_precision(precision: Precision) {
-    MEDIUM.store(precision == Precision::Medium, Ordering::Relaxed);
+    let medium = precision == Precision::Medium;
+    MEDIUM.store(medium, Ordering::Relaxed);
+    #[cfg(feature = "cuda")]
+    candle_core::cuda::set_gemm_reduced_precision_f32(medium);
 }
 
 /// The precision that was set last.

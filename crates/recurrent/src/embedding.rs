@@ -36,6 +36,7 @@ impl Module for Embedding {
     /// Ids (..) of type u32 to vectors (.., E); an id of V or more is an error.
     fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let shape = [ids.dims(), &[self.weight.dim(1)?]].concat();
-        self.weight.index_select(&ids.flatten_all()?, 0)?.reshape(shape)
+        // candle's kernel for CUDA reads the ids as if they lay one after another, which a column of words does not.
+        self.weight.index_select(&ids.flatten_all()?.contiguous()?, 0)?.reshape(shape)
     }
 }

@@ -57,8 +57,8 @@ pub struct DeviceArguments {
     /// CPU threads; all cores by default.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// highest or medium: how precisely the CPU multiplies matrices. medium rounds the factors to bf16, which is faster where
-    /// the CPU has instructions for that (AVX512-BF16, AMX) and makes no difference on others.
+    /// highest or medium: how precisely matrices are multiplied. medium rounds the factors, on CPUs with instructions for that
+    /// (AVX512-BF16, AMX) to bf16, on CUDA to TF32, and makes no difference elsewhere.
     #[arg(long, default_value = "highest", value_name = "WORD")]
     pub precision: Precision,
 }

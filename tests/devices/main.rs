@@ -1,0 +1,232 @@
+//! What an accelerator computes is what the CPU computes: networks, cells, captioners and optimisers, value and gradient.
+//!
+//! There is something here only with the feature `cuda` or `metal`, and it needs the device:
+//! `cargo test --release --features cuda -p candlewick --test devices`.
+#![cfg(any(feature = "cuda", feature = "metal"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use candlewick::candle::{Device, Tensor, Var};
+use candlewick::captioning::{
+    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
+    ShowTellConfig, TopDownConfig, caption_loss,
+};
+use candlewick::encoders::{FractalConfig, NetworkConfig, network};
+use candlewick::kernels::node::backward;
+use candlewick::parameters::{Mode, Parameters, Rng};
+use candlewick::recurrent::decoding::{Decoder as _, GenerationConfig, generate};
+use candlewick::recurrent::{StackConfig, sequence_layer, sequence_layers};
+use candlewick::training::OptimizerConfig;
+use candlewick::training::optim::Optimizer;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+/// The one device, since streams of several would not see each other's work.
+fn accelerator() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| {
+        let device = if cfg!(feature = "cuda") { Device::new_cuda(0) } else { Device::new_metal(0) };
+        device.expect("this test needs the device that it was built for")
+    })
+}
+
+fn normal(name: &str, shape: &[usize], device: &Device) -> Tensor {
+    Rng::derive(3, name, 0).normal_tensor(0.0, 1.0, shape, &Device::Cpu).unwrap().to_device(device).unwrap()
+}
+
+/// Named tensors, on the CPU.
+type Found = Vec<(String, Tensor)>;
+
+/// The gradients of a loss for all parameters.
+fn gradients(loss: &Tensor, parameters: &Parameters) -> Found {
+    let store = backward(loss).unwrap();
+    let gradient = |(name, var): (String, Var)| {
+        let gradient = store.get(var.as_tensor())?.to_device(&Device::Cpu).unwrap();
+        Some((format!("gradient of {name}"), gradient))
+    };
+    parameters.trainable().into_iter().filter_map(gradient).collect()
+}
+
+/// A loss that every value of the tensor has its own part in.
+fn loss(of: &Tensor) -> Tensor {
+    let factor = normal("factor", of.dims(), of.device());
+    (of * factor).unwrap().sum_all().unwrap()
+}
+
+/// Runs on both devices and compares: the largest difference to the largest value of each tensor.
+fn compare(what: &str, tolerance: f32, run: impl Fn(&Device) -> Found) {
+    let (wanted, found) = (run(&Device::Cpu), run(accelerator()));
+    let names = |tensors: &Found| tensors.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&found), names(&wanted), "{what}");
+    for ((name, wanted), (_, found)) in wanted.iter().zip(&found) {
+        let flat = |tensor: &Tensor| {
+            let tensor = tensor.to_device(&Device::Cpu).unwrap();
+            tensor.to_dtype(candlewick::candle::DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(found.dims(), wanted.dims(), "{what}: {name}");
+        let (found, wanted) = (flat(found), flat(wanted));
+        let largest = |values: &[f32]| values.iter().fold(0f32, |most, value| most.max(value.abs()));
+        let apart: Vec<f32> = found.iter().zip(&wanted).map(|(found, wanted)| found - wanted).collect();
+        let (apart, scale) = (largest(&apart), largest(&wanted));
+        assert!(found.iter().all(|value| value.is_finite()), "{what}: {name} is not finite");
+        assert!(apart <= tolerance * scale.max(1e-3), "{what}: {name} is apart by {apart} where values reach {scale}");
+    }
+}
+
+/// Goes on after a fault, so that one run on the device tells of all.
+fn each<T>(cases: impl IntoIterator<Item = (&'static str, T)>, run: impl Fn(&str, T)) {
+    let fails = |(name, case)| catch_unwind(AssertUnwindSafe(|| run(name, case))).is_err().then_some(name);
+    let failed: Vec<&str> = cases.into_iter().filter_map(fails).collect();
+    assert!(failed.is_empty(), "{failed:?} failed, as said above");
+}
+
+#[test]
+fn networks_classify_and_learn() {
+    let networks = [
+        "alexnet",
+        "vgg11_bn",
+        "googlenet",
+        "resnet18",
+        "resnet50",
+        "densenet121",
+        "squeezenet1_1",
+        "fractalnet20",
+        "convnext_tiny",
+        "efficientnet_b0",
+        "efficientnet_v2_s",
+    ];
+    each(networks.map(|name| (name, ())), |name, ()| {
+        let config = NetworkConfig {
+            classes: Some(10),
+            auxiliary: false,
+            dropout: Some(0.0),
+            stochastic_depth: Some(0.0),
+            auxiliary_dropout: 0.0,
+            fractal: FractalConfig { drop_path: 0.0, global_drop_path: 0.0, column: None },
+            ..Default::default()
+        };
+        compare(name, 2e-3, |device| {
+            let parameters = Parameters::new(1);
+            let net = network(name, &config, parameters.builder(device)).unwrap();
+            let images = normal("images", &[4, 3, 96, 96], device);
+            let mut found = vec![("logits".to_owned(), net.logits(&images, &mut Mode::Eval).unwrap())];
+            let folded = net.for_inference().unwrap();
+            found.push(("folded logits".to_owned(), folded.logits(&images, &mut Mode::Eval).unwrap()));
+            // Batch norm over few values, many layers deep, enlarges rounding; its own layers are compared by their logits.
+            let mut rng = Rng::derive(1, "train", 0);
+            let trained = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap();
+            let last = gradients(&loss(&trained), &parameters);
+            assert_eq!(last.len(), parameters.trainable().len(), "{name}");
+            found.push(("logits in training".to_owned(), trained));
+            found.extend(last.into_iter().rev().take(2));
+            found
+        });
+    });
+}
+
+#[test]
+fn every_sequence_layer_reads_and_learns() {
+    each(sequence_layers().iter().map(|&name| (name, ())), |name, ()| {
+        for (num_layers, lengths) in [(1, None), (2, Some(vec![5, 2, 7]))] {
+            let config = StackConfig { num_layers, bidirectional: lengths.is_some(), ..Default::default() };
+            compare(name, 1e-4, |device| {
+                let parameters = Parameters::new(1);
+                let layer = sequence_layer(name, 6, 8, &config, parameters.builder(device)).unwrap();
+                let xs = normal("xs", &[3, 7, 6], device);
+                let (ys, _) = layer.forward(&xs, None, lengths.as_deref(), &mut Mode::Eval).unwrap();
+                let mut found = gradients(&loss(&ys), &parameters);
+                found.push(("outputs".to_owned(), ys));
+                found
+            });
+        }
+    });
+}
+
+fn decoders() -> Vec<(&'static str, DecoderConfig)> {
+    let show_tell = |cell: &str, picture| {
+        let (cell, stack) = (cell.to_owned(), StackConfig::default());
+        DecoderConfig::ShowTell(ShowTellConfig {
+            cell,
+            picture,
+            embedding_size: 6,
+            hidden_size: 8,
+            dropout: 0.0,
+            stack,
+        })
+    };
+    let attending = |attention| {
+        DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
+            embedding_size: 6,
+            hidden_size: 8,
+            attention_size: 8,
+            attention,
+            dropout: 0.0,
+            ..Default::default()
+        })
+    };
+    vec![
+        ("vanilla", show_tell("rnn", PictureInput::EachStep)),
+        ("the picture as first word", show_tell("lstm", PictureInput::FirstWord)),
+        ("the picture as first state", show_tell("gru", PictureInput::InitialState)),
+        (
+            "top-down",
+            DecoderConfig::TopDown(TopDownConfig {
+                embedding_size: 6,
+                hidden_size: 8,
+                attention_size: 8,
+                dropout: 0.0,
+            }),
+        ),
+        ("soft attention", attending(Attention::Soft)),
+        ("hard attention", attending(Attention::Hard)),
+    ]
+}
+
+#[test]
+fn captioners_learn_and_write_the_same_captions() {
+    each(decoders(), |name, config| {
+        let build = |device: &Device, parameters: &Parameters| -> AnyDecoder {
+            config.build(16, 11, parameters.builder(device)).unwrap()
+        };
+        compare(name, 1e-4, |device| {
+            let parameters = Parameters::new(1);
+            let decoder = build(device, &parameters);
+            // The first picture has fewer annotations than the others.
+            let seen = Seen::regions(normal("annotations", &[3, 9, 16], device)).unwrap();
+            let seen = seen.with_counts(vec![4, 9, 9]).unwrap();
+            let memory = decoder.memory(&seen, &mut Mode::Eval).unwrap();
+            let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], device).unwrap();
+            let targets = Tensor::new(&[[5u32, 7, 2, 2], [4, 4, 9, 2], [10, 3, 2, 0]], device).unwrap();
+            let forced = decoder.teacher_forced(&words, &[4, 4, 3], &memory, &mut Mode::Eval).unwrap();
+            let settings = LossConfig { doubly_stochastic: 0.7, label_smoothing: 0.1, ..Default::default() };
+            let total = caption_loss(&forced, &targets, &settings, 0).unwrap().total;
+            let mut found = gradients(&total, &parameters);
+            found.push(("loss".to_owned(), total.to_device(&Device::Cpu).unwrap()));
+            let beams = generate(&decoder, &memory, 3, &GenerationConfig::beam(3)).unwrap();
+            let words: Vec<u32> = beams.iter().flat_map(|row| row[0].words.clone()).collect();
+            found.push(("captions".to_owned(), Tensor::new(words, &Device::Cpu).unwrap()));
+            found
+        });
+    });
+}
+
+#[test]
+fn optimisers_step_alike() {
+    let configs = [
+        OptimizerConfig::adam(1e-2),
+        OptimizerConfig::adamw(1e-2),
+        OptimizerConfig::sgd(1e-2, 0.9),
+        OptimizerConfig::rmsprop(1e-2),
+    ];
+    for config in configs {
+        compare(&format!("{config:?}"), 1e-5, |device| {
+            let var = Var::from_tensor(&normal("weights", &[5, 3], device)).unwrap();
+            let named = vec![("weights".to_owned(), var.clone())];
+            let mut optimizer = Optimizer::new(&config, named, |_| 1.0).unwrap().averaged(0.9).unwrap();
+            for step in 0..3 {
+                let gradient = normal(&format!("gradient {step}"), &[5, 3], device);
+                optimizer.step(&[Some(gradient)], 1e-2, 0.5).unwrap();
+            }
+            vec![("weights".to_owned(), var.as_tensor().clone())]
+        });
+    }
+}
