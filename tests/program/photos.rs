@@ -211,7 +211,7 @@ fn faults_of_the_data_are_named_and_leave_no_run() {
     train("data", "encoder.safetensors", &["ghost.png"]);
 }
 
-/// Four regions of seven features of each picture, as bottom-up attention's files have them; one picture is left out.
+/// Two to four regions of seven features of each picture, as bottom-up attention's files have them; one picture is left out.
 fn regions(here: &Path, left_out: &str) {
     let code = |numbers: Vec<f32>| STANDARD.encode(numbers.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>());
     let mut text = String::new();
@@ -223,9 +223,10 @@ fn regions(here: &Path, left_out: &str) {
             continue;
         }
         let first: u32 = name.bytes().map(u32::from).sum();
-        let features = (0..28).map(|i| ((first + i) % 11) as f32 / 11.0).collect();
-        let boxes = (0..4).flat_map(|i| [i as f32 * 8.0, 0.0, i as f32 * 8.0 + 16.0, 32.0]).collect();
-        text += &format!("{name}\t64\t64\t4\t{}\t{}\n", code(boxes), code(features));
+        let count = 2 + first % 3;
+        let features = (0..7 * count).map(|i| ((first + i) % 11) as f32 / 11.0).collect();
+        let boxes = (0..count).flat_map(|i| [i as f32 * 8.0, 0.0, i as f32 * 8.0 + 16.0, 32.0]).collect();
+        text += &format!("{name}\t64\t64\t{count}\t{}\t{}\n", code(boxes), code(features));
     }
     fs::write(here.join("regions.tsv"), text).unwrap();
 }

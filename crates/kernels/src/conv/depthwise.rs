@@ -1,7 +1,6 @@
 //! Depthwise convolution, where each channel has one kernel of its own: sums over the kernel's elements, channels side by side.
 //!
-//! There is no product of matrices in it. A few positions that lie beside each other read each weight once, and their sums
-//! stay in registers.
+//! There is no product of matrices in it. Loops go over channels, so that compilers make vectors of them whatever the CPU's width.
 
 use super::Geometry;
 use super::cpu::After;
@@ -11,11 +10,21 @@ use crate::team::{Shared, SharedRows, filled};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Channels of a step.
-const LANES: usize = 16;
+/// Channels of a step: their weights, or the sums of their weights' gradients, stay in the first cache.
+const BLOCK: usize = 32;
 
-/// Positions of a step.
-const POSITIONS: usize = 4;
+/// Products that are added to sums at a time.
+const TERMS: usize = 4;
+
+/// What stands for products that are not there.
+static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
+
+/// What a function gives for the terms from one on.
+macro_rules! terms {
+    ($of:ident, $first:expr) => {
+        [$of($first), $of($first + 1), $of($first + 2), $of($first + 3)]
+    };
+}
 
 /// One pass over maps (N, h, w, C): y\[first + (i, j)·step\] = Σ w\[element\] ⊙ x\[(i, j)·stride + place\] over the taps, with 0 outside.
 struct Pass {
@@ -96,81 +105,62 @@ struct Read<'a> {
 vectorised! {
     /// The sums of `count` positions beside each other; what is added to them lies `stride` values apart.
     fn sums(read: Read, weights: &[f32], after: After, count: usize, ys: SharedRows, stride: usize) {
-        let (channels, mut ys, mut channel) = (ys.width(), ys, 0);
-        while channel + LANES <= channels {
-            of_channels::<FUSED, LANES>(read, weights, after, channel, count, &mut ys, stride);
-            channel += LANES;
-        }
-        while channel + 4 <= channels {
-            of_channels::<FUSED, 4>(read, weights, after, channel, count, &mut ys, stride);
-            channel += 4;
-        }
-        while channel < channels {
-            of_channels::<FUSED, 1>(read, weights, after, channel, count, &mut ys, stride);
-            channel += 1;
+        let (channels, mut ys) = (ys.width(), ys);
+        for first in (0..channels).step_by(BLOCK) {
+            let width = BLOCK.min(channels - first);
+            let block = first..first + width;
+            for position in 0..count {
+                let mut sums = [0f32; BLOCK];
+                let sums = &mut sums[..width];
+                if let Some(bias) = after.bias {
+                    sums.copy_from_slice(&bias[block.clone()]);
+                }
+                let weights = |tap: usize| match read.taps.get(tap) {
+                    Some((_, element)) => &weights[element + first..][..width],
+                    None => &ZEROS[..width],
+                };
+                let xs = |tap: usize| match read.taps.get(tap) {
+                    Some((start, _)) => &read.xs[start + position * read.step + first..][..width],
+                    None => &ZEROS[..width],
+                };
+                for tap in (0..read.taps.len()).step_by(TERMS) {
+                    add_products::<FUSED>(sums, terms!(weights, tap), terms!(xs, tap));
+                }
+                if let Some(add) = after.add {
+                    let add = &add[position * stride + first..][..width];
+                    sums.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+                }
+                for (y, &sum) in ys.row(position)[block.clone()].iter_mut().zip(&*sums) {
+                    // A NaN is not below 0 and stays.
+                    *y = if after.relu && sum <= 0.0 { 0.0 } else { sum };
+                }
+            }
         }
     }
 }
 
+/// sums += Σ a_k ⊙ b_k, of slices that are as long as the sums.
 #[inline(always)]
-fn of_channels<const FUSED: bool, const WIDTH: usize>(
-    read: Read,
-    weights: &[f32],
-    after: After,
-    channel: usize,
-    count: usize,
-    ys: &mut SharedRows,
-    stride: usize,
-) {
-    let mut position = 0;
-    while position + POSITIONS <= count {
-        tile::<FUSED, WIDTH, POSITIONS>(read, weights, after, (channel, position), ys, stride);
-        position += POSITIONS;
-    }
-    while position < count {
-        tile::<FUSED, WIDTH, 1>(read, weights, after, (channel, position), ys, stride);
-        position += 1;
+fn add_products<const FUSED: bool>(sums: &mut [f32], a: [&[f32]; TERMS], b: [&[f32]; TERMS]) {
+    // A length that the compiler knows spares it the parts of vectors.
+    match sums.len() {
+        BLOCK => add::<FUSED, BLOCK>(sums, a, b),
+        _ => add::<FUSED, 0>(sums, a, b),
     }
 }
 
+/// [`add_products`] of `COUNT` values, or of any number for 0.
 #[inline(always)]
-fn tile<const FUSED: bool, const WIDTH: usize, const COUNT: usize>(
-    read: Read,
-    weights: &[f32],
-    after: After,
-    (channel, position): (usize, usize),
-    ys: &mut SharedRows,
-    stride: usize,
-) {
-    let mut sums = [[0f32; WIDTH]; COUNT];
-    if let Some(bias) = after.bias {
-        let bias = &bias[channel..channel + WIDTH];
-        for sums in &mut sums {
-            sums.copy_from_slice(bias);
-        }
-    }
-    for &(start, element) in read.taps {
-        let weights = &weights[element + channel..element + channel + WIDTH];
-        let start = start + position * read.step + channel;
-        for (number, sums) in sums.iter_mut().enumerate() {
-            let xs = &read.xs[start + number * read.step..start + number * read.step + WIDTH];
-            for lane in 0..WIDTH {
-                sums[lane] = multiply_add::<FUSED>(weights[lane], xs[lane], sums[lane]);
-            }
-        }
-    }
-    for (number, sums) in sums.iter_mut().enumerate() {
-        if let Some(add) = after.add {
-            let add = &add[(position + number) * stride + channel..][..WIDTH];
-            for lane in 0..WIDTH {
-                sums[lane] += add[lane];
-            }
-        }
-        let ys = &mut ys.row(position + number)[channel..channel + WIDTH];
-        for lane in 0..WIDTH {
-            // A NaN is not below 0 and stays.
-            ys[lane] = if after.relu && sums[lane] <= 0.0 { 0.0 } else { sums[lane] };
-        }
+fn add<const FUSED: bool, const COUNT: usize>(sums: &mut [f32], a: [&[f32]; TERMS], b: [&[f32]; TERMS]) {
+    let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a, b);
+    let count = if COUNT > 0 { COUNT } else { sums.len() };
+    let (a0, a1, a2, a3) = (&a0[..count], &a1[..count], &a2[..count], &a3[..count]);
+    let (b0, b1, b2, b3) = (&b0[..count], &b1[..count], &b2[..count], &b3[..count]);
+    let sums = &mut sums[..count];
+    for i in 0..count {
+        // A sum waits for one addition only, not for four products.
+        let (first, last) = (a0[i] * b0[i], a2[i] * b2[i]);
+        sums[i] += multiply_add::<FUSED>(a1[i], b1[i], first) + multiply_add::<FUSED>(a3[i], b3[i], last);
     }
 }
 
@@ -233,46 +223,56 @@ impl Geometry {
 
     /// The gradient (C, taps) of the weight from maps (N, h, w, C).
     pub fn depthwise_gradient_of_weight(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
+        /// Tasks that keep all threads busy to the end.
+        const TASKS: usize = 16;
         let (channels, taps) = (self.groups, self.taps());
         let (from, into) = (self.area_in() * channels, self.area_out() * channels);
-        let blocks = channels.div_ceil(LANES);
-        let mut dweight = vec![0f32; channels * taps];
-        dweight.par_chunks_mut(LANES * taps).enumerate().take(blocks).for_each(|(block, dweight)| {
-            let (first, width) = (block * LANES, dweight.len() / taps);
-            let mut total = vec![[0f64; LANES]; taps];
-            for (xs, dys) in xs.chunks_exact(from).zip(dys.chunks_exact(into)) {
-                for ((u, v), total) in self.elements().zip(&mut total) {
-                    let sums = self.element(xs, dys, self.tap(u, v), first..first + width);
-                    total.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
-                }
+        let blocks = channels.div_ceil(BLOCK);
+        // A task takes a block of channels and, where there are few blocks, some of the pictures.
+        let pictures = self.batch.div_ceil(TASKS.div_ceil(blocks)).max(1);
+        let shares = self.batch.div_ceil(pictures);
+        let tasks = (0..blocks * shares).into_par_iter().map(|task| {
+            let first = task / shares * BLOCK;
+            let block = first..channels.min(first + BLOCK);
+            let mut total = vec![0f64; taps * block.len()];
+            for picture in (task % shares * pictures..self.batch).take(pictures) {
+                let sums = self.correlate(&xs[picture * from..][..from], &dys[picture * into..][..into], block.clone());
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
             }
-            for (channel, dweight) in dweight.chunks_exact_mut(taps).enumerate() {
-                dweight.iter_mut().zip(&total).for_each(|(into, total)| *into = total[channel] as f32);
-            }
+            total
         });
+        let mut dweight = vec![0f32; channels * taps];
+        for (block, shares) in tasks.collect::<Vec<_>>().chunks(shares.max(1)).enumerate() {
+            let into = &mut dweight[block * BLOCK * taps..];
+            let width = BLOCK.min(channels - block * BLOCK);
+            for (at, into) in into[..width * taps].iter_mut().enumerate() {
+                let (channel, element) = (at / taps, at % taps);
+                *into = shares.iter().map(|total| total[element * width + channel]).sum::<f64>() as f32;
+            }
+        }
         dweight
     }
 
-    /// Σ dy · x for one element of the kernel, some channels and one picture.
-    fn element(&self, xs: &[f32], dys: &[f32], tap: (isize, isize), channels: Range<usize>) -> [f32; LANES] {
-        // Positions of the result that read x within its edges.
-        let range = |place: isize, stride: usize, source: usize, size: usize| {
-            let from = |limit: isize| (limit - place).max(0).cast_unsigned().div_ceil(stride).min(size);
-            from(0)..from(source as isize)
-        };
-        let rows = range(tap.0, self.stride.0, self.input.0, self.output.0);
-        let columns = range(tap.1, self.stride.1, self.input.1, self.output.1);
-        let mut sums = [0f32; LANES];
-        let Some(start) = (columns.start * self.stride.1).checked_add_signed(tap.1).filter(|_| !columns.is_empty())
-        else {
-            return sums;
-        };
-        for i in rows {
-            let row = (i * self.stride.0).saturating_add_signed(tap.0);
-            let xs = &xs[(row * self.input.1 + start) * self.groups..];
-            let dys = &dys[(i * self.output.1 + columns.start) * self.groups..];
-            let steps = (self.stride.1 * self.groups, self.groups);
-            accumulate(xs, dys, steps, columns.len(), channels.clone(), &mut sums);
+    /// Σ dy · x of one picture for each element of the kernel and some channels, (taps, channels): a row of dy is in the cache for all
+    /// elements that it meets.
+    fn correlate(&self, xs: &[f32], dys: &[f32], channels: Range<usize>) -> Vec<f32> {
+        let (line_in, line_out, width) = (self.input.1 * self.groups, self.output.1 * self.groups, channels.len());
+        let mut sums = vec![0f32; self.taps() * width];
+        for (i, dys) in dys.chunks_exact(line_out).enumerate() {
+            for ((u, v), sums) in self.elements().zip(sums.chunks_exact_mut(width)) {
+                let (row, column) = self.tap(u, v);
+                let row = (i * self.stride.0).checked_add_signed(row).filter(|&row| row < self.input.0);
+                let Some(xs) = row.map(|row| &xs[row * line_in..][..line_in]) else { continue };
+                // Positions of the result that read x within its edges.
+                let reach =
+                    |limit: isize| (limit - column).max(0).cast_unsigned().div_ceil(self.stride.1).min(self.output.1);
+                let (start, end) = (reach(0), reach(self.input.1 as isize));
+                let Some(first) = (start * self.stride.1).checked_add_signed(column).filter(|_| start < end) else {
+                    continue;
+                };
+                let (xs, dys) = (&xs[first * self.groups..], &dys[start * self.groups..]);
+                meet(xs, dys, (self.stride.1 * self.groups, self.groups), end - start, channels.clone(), sums);
+            }
         }
         sums
     }
@@ -280,38 +280,21 @@ impl Geometry {
 
 vectorised! {
     /// Adds Σ x · dy over `count` positions, whose values lie `steps` apart, to a sum for each of the channels.
-    fn accumulate(xs: &[f32], dys: &[f32], steps: (usize, usize), count: usize, channels: Range<usize>, sums: &mut [f32; LANES]) {
+    fn meet(xs: &[f32], dys: &[f32], steps: (usize, usize), count: usize, channels: Range<usize>, into: &mut [f32]) {
         let (first, width) = (channels.start, channels.len());
-        if width < LANES {
-            for position in 0..count {
-                let xs = &xs[position * steps.0 + first..][..width];
-                let dys = &dys[position * steps.1 + first..][..width];
-                for lane in 0..width {
-                    sums[lane] = multiply_add::<FUSED>(xs[lane], dys[lane], sums[lane]);
-                }
-            }
-            return;
+        let mut sums = [0f32; BLOCK];
+        let sums = &mut sums[..width];
+        let x = |position: usize| match position < count {
+            true => &xs[position * steps.0 + first..][..width],
+            false => &ZEROS[..width],
+        };
+        let dy = |position: usize| match position < count {
+            true => &dys[position * steps.1 + first..][..width],
+            false => &ZEROS[..width],
+        };
+        for position in (0..count).step_by(TERMS) {
+            add_products::<FUSED>(sums, terms!(x, position), terms!(dy, position));
         }
-        // Two sums at a time, so that one does not wait for the other.
-        let (mut even, mut odd) = (*sums, [0f32; LANES]);
-        for pair in 0..count / 2 {
-            let (x, dy) = (2 * pair * steps.0 + first, 2 * pair * steps.1 + first);
-            let (x0, x1) = (&xs[x..x + LANES], &xs[x + steps.0..x + steps.0 + LANES]);
-            let (dy0, dy1) = (&dys[dy..dy + LANES], &dys[dy + steps.1..dy + steps.1 + LANES]);
-            for lane in 0..LANES {
-                even[lane] = multiply_add::<FUSED>(x0[lane], dy0[lane], even[lane]);
-                odd[lane] = multiply_add::<FUSED>(x1[lane], dy1[lane], odd[lane]);
-            }
-        }
-        if count % 2 == 1 {
-            let (x, dy) = ((count - 1) * steps.0 + first, (count - 1) * steps.1 + first);
-            let (xs, dys) = (&xs[x..x + LANES], &dys[dy..dy + LANES]);
-            for lane in 0..LANES {
-                even[lane] = multiply_add::<FUSED>(xs[lane], dys[lane], even[lane]);
-            }
-        }
-        for lane in 0..LANES {
-            sums[lane] = even[lane] + odd[lane];
-        }
+        into.iter_mut().zip(&*sums).for_each(|(into, sum)| *into += sum);
     }
 }
