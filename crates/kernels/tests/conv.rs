@@ -74,7 +74,7 @@ fn large_maps_and_many_channels_are_the_reference() {
     }
 }
 
-/// Channels in steps of sixteen, four and one, positions in steps of four and one, edges narrower than the kernel.
+/// Channels in blocks of 32 and what is left, taps and positions in fours and what is left, pictures in shares, edges narrower than the kernel.
 #[test]
 fn a_kernel_for_each_channel_is_the_reference() {
     for (n, channels, (h, w), kernel, stride, padding, dilation) in [
@@ -84,6 +84,8 @@ fn a_kernel_for_each_channel_is_the_reference() {
         (1, 33, (3, 2), 7, 1, 3, 1),
         (2, 20, (17, 16), 3, 3, 0, 2),
         (1, 4, (8, 8), 2, 2, 3, 1),
+        (3, 64, (5, 6), 3, 1, 1, 1),
+        (19, 3, (4, 5), 3, 2, 1, 1),
     ] {
         let pair = |n: usize| (n, n);
         let options =
