@@ -91,6 +91,11 @@ fn pair(mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
 
 fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, looks: Looks) -> Result<()> {
     let Looks { pictures, counts } = looks;
+    if let (Some(pictures), &[rows, _]) = (pictures, query.dims())
+        && pictures.len() != rows
+    {
+        candle_core::bail!("{NAME}: {rows} rows, but the pictures of {}", pictures.len())
+    }
     let fits = match (keys.dims(), query.dims(), v.dims(), annotations.dims()) {
         (&[m, p, a], &[qn, qa], &[va], &[am, ap, c]) => {
             let rows = pictures.map_or(m, <[u32]>::len);

@@ -143,7 +143,7 @@ fn rows_of_one_picture_share_its_annotations() {
     let fault =
         |pictures: &[u32]| looking(&inputs, Looks { pictures: Some(pictures), counts: None }).unwrap_err().to_string();
     assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("picture 3, but there are only 3"));
-    assert!(fault(&[0, 1]).contains("query (N, A)"));
+    assert!(fault(&[0, 1]).contains("6 rows, but the pictures of 2"));
 }
 
 fn looking(inputs: &[&Tensor], looks: Looks) -> Result<(Tensor, Tensor)> {
