@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 /// L = −mean log p(y_t | y_<t, a) + λ mean_{n,p} (1 − Σ_t α_ntp)²
 /// ```
 ///
-/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Xu et al. 2015, equation 14.
+/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Annotations that a picture does not have
+/// (α is 0 there) add 1 each before the mean, which changes the term's value and scale and no direction of its gradient. Xu et al. 2015,
+/// equation 14.
 ///
 /// # Errors
 /// When shapes do not fit.
