@@ -57,7 +57,7 @@ impl<'a> Left<'a> {
 
 /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`.
 fn multiply(left: Left, lines: &[Line], into: &mut [f32], stride: usize, add: bool) {
-    let tile = Tile { left: left.values, strides: left.strides, lines, stride, add };
+    let tile = Tile { left: left.values, strides: left.strides, lines, ahead: 0, stride, add };
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
         let multiply = |tile: Tile, rows: usize, into: &mut [f32]| x86::multiply(level, tile, rows, into);
@@ -72,9 +72,15 @@ struct Tile<'a> {
     left: &'a [f32],
     strides: (usize, usize),
     lines: &'a [Line],
+    /// Which lines to have brought near meanwhile, one for every [`AHEAD`] rows of the panel; those beyond `lines` are what
+    /// follows it in memory.
+    ahead: usize,
     stride: usize,
     add: bool,
 }
+
+/// Rows of a panel that are multiplied for each line that is brought near.
+const AHEAD: usize = 4;
 
 impl Tile<'_> {
     /// Whether so many rows of both sides lie within their slices.
@@ -103,7 +109,10 @@ impl Tile<'_> {
         for part in 0..parts {
             let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
             let left = &self.left[start * self.strides.0..];
-            multiply(Self { left, ..self }, end - start, &mut into[start * self.stride..]);
+            // Most often the lines after these are next, and would be waited for by the first rows that need them.
+            let asked = part * (self.lines.len() / 2 / AHEAD);
+            let ahead = if asked < self.lines.len() { self.lines.len() + asked } else { 0 };
+            multiply(Self { left, ahead, ..self }, end - start, &mut into[start * self.stride..]);
         }
     }
 }

@@ -75,7 +75,7 @@ proptest! {
                 let mut into = before.clone();
                 let mut room = Vec::new();
                 let lines = packed.panel(panel, 0..depth, &mut room);
-                let tile = Tile { left: &a, strides, lines, stride, add };
+                let tile = Tile { left: &a, strides, lines, ahead: 5, stride, add };
                 tile.in_parts(rows, most, &mut into, kernel);
                 for r in 0..rows {
                     for j in 0..width {

@@ -1,6 +1,6 @@
 //! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA.
 
-use super::{PANEL, Tile};
+use super::{AHEAD, PANEL, Tile};
 use std::arch::x86_64::*;
 
 /// What the machine offers.
@@ -100,7 +100,7 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm256_setzero_ps(); 4]; M];
     let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
     let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
-    for k in 0..tile.lines.len() / 2 {
+    let mut step = |k: usize| {
         // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
         unsafe {
             let mut values = [_mm256_setzero_ps(); M];
@@ -114,6 +114,17 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
                 }
             }
         }
+    };
+    let depth = tile.lines.len() / 2;
+    for group in 0..depth / AHEAD {
+        // What lies beyond the slice may be asked for: nothing is read.
+        _mm_prefetch::<_MM_HINT_T1>(lines.wrapping_add((tile.ahead + group) * 16).cast());
+        for k in group * AHEAD..(group + 1) * AHEAD {
+            step(k);
+        }
+    }
+    for k in depth / AHEAD * AHEAD..depth {
+        step(k);
     }
     for (r, row) in sums.into_iter().enumerate() {
         for (quarter, sum) in row.into_iter().enumerate() {
