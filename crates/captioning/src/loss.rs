@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 /// L = −mean log p(y_t | y_<t, a) + λ mean_{n,p} (1 − Σ_t α_ntp)²
 /// ```
 ///
-/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Annotations that a picture does not have
-/// (α is 0 there) add 1 each before the mean, which changes the term's value and scale and no direction of its gradient. Xu et al. 2015,
-/// equation 14.
+/// logits (N, T, V), alpha (N, T, P), targets (N, T) with `pad` beyond each caption's end. Where pictures have annotations of different
+/// number, the mean over p is over those that each has. Xu et al. 2015, equation 14.
 ///
 /// # Errors
 /// When shapes do not fit.
@@ -38,9 +37,21 @@ pub(crate) fn with_attention(
     let Some(alpha) = forced.alpha.as_ref().filter(|_| config.doubly_stochastic > 0.0) else { return Ok(loss) };
     let counted = targets.ne(pad)?.to_dtype(alpha.dtype())?.unsqueeze(D::Minus1)?;
     let seen = alpha.broadcast_mul(&counted)?.sum(1)?;
-    let attention = (1.0 - seen)?.sqr()?.mean_all()?;
+    let missed = (1.0 - seen)?.sqr()?;
+    let attention = match &forced.counts {
+        None => missed.mean_all()?,
+        Some(counts) => missed.mul(&shares(counts, &missed)?)?.sum_all()?,
+    };
     let total = (&loss.total + (&attention * config.doubly_stochastic)?)?;
     Ok(CaptionLoss { total, attention: Some(attention), ..loss })
+}
+
+/// What each annotation weighs in the mean over pictures and the annotations that each has, in the shape (N, P) of `like`.
+fn shares(counts: &[u32], like: &Tensor) -> Result<Tensor> {
+    let (n, p) = like.dims2()?;
+    let share = |place: usize, count: u32| if place < count as usize { 1.0 / (n as f32 * count as f32) } else { 0.0 };
+    let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();
+    Tensor::from_vec(shares, (n, p), like.device())?.to_dtype(like.dtype())
 }
 
 /// Adds what teaches α from positions s_t that were drawn from it, averaged over words:
@@ -146,6 +157,26 @@ mod tests {
     use candlewick_parameters::{Mode, Parameters, Rng};
     use candlewick_recurrent::decoding::{Decoder as _, Forced};
 
+    /// Each picture's annotations as it has them: those that fill its row change nothing.
+    #[test]
+    fn annotations_that_a_picture_lacks_have_no_part_in_the_doubly_stochastic_term() {
+        let device = &Device::Cpu;
+        let targets = Tensor::new(&[[1u32, 2]], device).unwrap();
+        let config = LossConfig { doubly_stochastic: 1.0, ..LossConfig::default() };
+        let attention = |alpha: Tensor, counts: Option<Vec<u32>>| {
+            let rows = alpha.dim(0).unwrap();
+            let logits = Tensor::zeros((rows, 2, 3), candle_core::DType::F32, device).unwrap();
+            let targets = targets.broadcast_as((rows, 2)).unwrap().contiguous().unwrap();
+            let loss = caption_loss(&Forced { logits, alpha: Some(alpha), counts }, &targets, &config, 0).unwrap();
+            loss.attention.unwrap().to_vec0::<f32>().unwrap()
+        };
+        let two = Tensor::new(&[[[0.75f32, 0.25], [0.5, 0.5]]], device).unwrap();
+        let three = Tensor::new(&[[[0.5f32, 0.25, 0.25], [0.25, 0.25, 0.5]]], device).unwrap();
+        let mean = (attention(two.clone(), None) + attention(three.clone(), None)) / 2.0;
+        let both = Tensor::cat(&[two.pad_with_zeros(2, 0, 1).unwrap(), three], 0).unwrap();
+        assert!((attention(both, Some(vec![2, 3])) - mean).abs() < 1e-6);
+    }
+
     #[test]
     fn positions_are_judged_by_the_words_that_come_after_them() {
         let device = &Device::Cpu;
@@ -155,7 +186,10 @@ mod tests {
         let log_probability = Tensor::new(&[[-1f32, -2.0], [-3.0, -4.0]], device).unwrap();
         let entropy = Tensor::new(&[[0.1f32, 0.2], [0.3, 0.4]], device).unwrap();
         let targets = Tensor::new(&[[0u32, 0], [0, 1]], device).unwrap();
-        let read = Read { forced: Forced { logits, alpha: None }, drawn: Some(Drawn { log_probability, entropy }) };
+        let read = Read {
+            forced: Forced { logits, alpha: None, counts: None },
+            drawn: Some(Drawn { log_probability, entropy }),
+        };
         let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
         let config = LossConfig { reinforce: 0.5, entropy: 0.1, ..LossConfig::default() };
         let (loss, mean) = with_positions(loss, &read, &targets, (&config, Some(-1.0)), 1).unwrap();

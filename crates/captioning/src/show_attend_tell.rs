@@ -256,7 +256,7 @@ impl ShowAttendTell {
         let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, options)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
-        Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha) }, drawn })
+        Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha), counts }, drawn })
     }
 }
 

@@ -215,7 +215,7 @@ impl Decoder for ShowTell {
         let inputs = self.inputs(words, memory, mode)?;
         let state = self.start(memory, mode)?;
         let (hidden, _) = self.layer.forward(&inputs, Some(&state), Some(lengths), mode)?;
-        Ok(Forced { logits: self.output(&hidden, mode)?, alpha: None })
+        Ok(Forced { logits: self.output(&hidden, mode)?, alpha: None, counts: None })
     }
 }
 

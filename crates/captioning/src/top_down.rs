@@ -165,7 +165,7 @@ impl Decoder for TopDown {
             state = next;
         }
         let logits = self.output(&Tensor::stack(&hidden, 1)?, mode)?;
-        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?) })
+        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?), counts: memory.annotations.counts()? })
     }
 }
 

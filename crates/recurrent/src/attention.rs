@@ -82,11 +82,18 @@ impl Annotations {
     /// # Errors
     /// When the device has no memory for them.
     pub fn apart(&self) -> Result<(Tensor, Tensor, Option<Vec<u32>>)> {
-        let counts = match (&self.counts, &self.pictures) {
-            (Some(counts), Some(pictures)) => Some(chosen(counts, pictures)?),
-            (counts, _) => counts.clone(),
-        };
-        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?, counts))
+        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?, self.counts()?))
+    }
+
+    /// How many annotations each sentence's picture has, where not all P.
+    ///
+    /// # Errors
+    /// When a sentence is of no picture.
+    pub fn counts(&self) -> Result<Option<Vec<u32>>> {
+        match (&self.counts, &self.pictures) {
+            (Some(counts), Some(pictures)) => Ok(Some(chosen(counts, pictures)?)),
+            (counts, _) => Ok(counts.clone()),
+        }
     }
 
     /// The annotation (N, C) at one position of each row.

@@ -29,6 +29,10 @@ pub struct FitConfig {
     /// The decay of a moving average of the weights (0.999, say), which is what is validated and kept as the model; see
     /// [`crate::optim::Optimizer::averaged`].
     pub average: Option<f64>,
+    /// Whether the weights that the run begins with stay in that average, as [`crate::optim::Optimizer::averaged_from_start`] says: for
+    /// runs that go on from a trained model.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub average_from_start: bool,
     /// What to do about parameters that the first step's gradient does not reach.
     pub unreached: Unreached,
     /// Epochs from one validation to the next; 0 for none. The last epoch always ends with one unless it is 0.
@@ -146,6 +150,7 @@ impl Default for FitConfig {
             clip_value: None,
             accumulate: 1,
             average: None,
+            average_from_start: false,
             unreached: Unreached::default(),
             validate_every: 1,
             metric: None,
@@ -192,6 +197,8 @@ impl FitConfig {
             "clip_value must be above 0; leave it out for none"
         } else if self.average.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
             "average must lie in [0, 1); leave it out for none"
+        } else if self.average_from_start && self.average.is_none() {
+            "average_from_start wants the decay of an average; set average too"
         } else if !positive(self.max_seconds) {
             "max_seconds must be above 0; leave it out for none"
         } else {

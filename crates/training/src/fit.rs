@@ -100,7 +100,8 @@ impl<'a> Run<'a> {
         }
         let mut optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
         if let Some(decay) = config.average {
-            optimizer = optimizer.averaged(decay)?;
+            let from_start = config.average_from_start;
+            optimizer = if from_start { optimizer.averaged_from_start(decay)? } else { optimizer.averaged(decay)? };
         }
         let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
         if let Some(found) = found {

@@ -22,6 +22,8 @@ pub struct Forced {
     pub logits: Tensor,
     /// Attention weights at each step, (N, T, P), where the decoder attends to something.
     pub alpha: Option<Tensor>,
+    /// How many of the P each row has, where not all; alpha is 0 at the others.
+    pub counts: Option<Vec<u32>>,
 }
 
 /// A network that writes a sentence word by word: p(y_t | y_1 … y_{t−1}, memory) = softmax(logits_t).
@@ -151,5 +153,5 @@ pub fn stepwise<D: Decoder + ?Sized>(
         state = step.state;
     }
     let alpha = if alphas.len() == steps { Some(Tensor::stack(&alphas, 1)?) } else { None };
-    Ok(Forced { logits: Tensor::stack(&logits, 1)?, alpha })
+    Ok(Forced { logits: Tensor::stack(&logits, 1)?, alpha, counts: None })
 }

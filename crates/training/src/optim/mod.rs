@@ -26,7 +26,7 @@ pub struct Optimizer {
     rule: Rule,
     slots: Vec<Slot>,
     /// The decay of the parameters' moving average, where one is kept.
-    decay: Option<f64>,
+    average: Option<Averaging>,
 }
 
 struct Slot {
@@ -37,6 +37,21 @@ struct Slot {
     state: Vec<Tensor>,
     /// The moving average of the parameter; after an odd number of exchanges the parameter that is trained.
     average: Option<Tensor>,
+}
+
+/// How the moving average of the parameters follows them.
+#[derive(Clone, Copy, Debug)]
+struct Averaging {
+    decay: f64,
+    /// Whether the values that training began with are forgotten no faster than others.
+    from_start: bool,
+}
+
+impl Averaging {
+    /// The share of the parameter in its average at its step.
+    fn share(self, step: f64) -> f64 {
+        1.0 - if self.from_start { self.decay } else { self.decay.min((1.0 + step) / (10.0 + step)) }
+    }
 }
 
 impl Optimizer {
@@ -50,7 +65,7 @@ impl Optimizer {
             let (factor, state) = (factor(&name), vec![]);
             Slot { factor, name, var, steps: 0, state, average: None }
         };
-        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect(), decay: None })
+        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect(), average: None })
     }
 
     /// Keeps a moving average of the parameters from here on: a ← d·a + (1 − d)·p after each step, with
@@ -60,11 +75,27 @@ impl Optimizer {
     ///
     /// # Errors
     /// When the decay lies outside [0, 1), or a parameter cannot be copied.
-    pub fn averaged(mut self, decay: f64) -> Result<Self> {
+    pub fn averaged(self, decay: f64) -> Result<Self> {
+        self.averaging(Averaging { decay, from_start: false })
+    }
+
+    /// The same with d = `decay` from the first step on: after t steps the values that training began with have a share of
+    /// d^t in the average, as a model wants that others trained and that a new objective must not carry far.
+    ///
+    /// Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", whose mean of both ends this is where training was brief.
+    ///
+    /// # Errors
+    /// As [`Self::averaged`].
+    pub fn averaged_from_start(self, decay: f64) -> Result<Self> {
+        self.averaging(Averaging { decay, from_start: true })
+    }
+
+    fn averaging(mut self, average: Averaging) -> Result<Self> {
+        let decay = average.decay;
         if !(0.0..1.0).contains(&decay) {
             return Err(Error::Config(format!("the decay of the weights' average is {decay}; it must lie in [0, 1)")));
         }
-        self.decay = Some(decay);
+        self.average = Some(average);
         for slot in &mut self.slots {
             slot.average = Some(slot.var.copy()?);
         }
@@ -106,12 +137,12 @@ impl Optimizer {
             let (found, wanted) = (gradients.len(), self.slots.len());
             return Err(Error::Config(format!("optimizer: {found} gradients for {wanted} parameters")));
         }
-        let (rule, decay) = (self.rule, self.decay);
+        let (rule, average) = (self.rule, self.average);
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
             let name = slot.name.clone();
             slot.step(&rule, gradient, learning_rate, scale)
-                .and_then(|()| decay.map_or(Ok(()), |decay| slot.follow(decay)))
+                .and_then(|()| average.map_or(Ok(()), |average| slot.follow(average)))
                 .map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?;
         }
         Ok(())
@@ -197,10 +228,9 @@ impl Slot {
     }
 
     /// Moves the average towards the parameter.
-    fn follow(&mut self, decay: f64) -> candle_core::Result<()> {
+    fn follow(&mut self, averaging: Averaging) -> candle_core::Result<()> {
         let Some(average) = &self.average else { return Ok(()) };
-        let steps = self.steps as f64;
-        let share = 1.0 - decay.min((1.0 + steps) / (10.0 + steps));
+        let share = averaging.share(self.steps as f64);
         if !is_plain(&self.var) {
             self.average = Some((average + ((self.var.as_detached_tensor() - average)? * share)?)?);
             return Ok(());
@@ -293,6 +323,20 @@ mod tests {
             let moved = (fast.var.as_tensor() - &start).unwrap().abs().unwrap().min(0).unwrap();
             assert!(moved.to_vec0::<f32>().unwrap() > 0.0, "{config:?}: nothing moved");
         }
+    }
+
+    #[test]
+    fn an_average_from_the_start_keeps_its_share_of_it() {
+        let var = Var::new(&[8f32], &Device::Cpu).unwrap();
+        let sgd = OptimizerConfig::sgd(1.0, 0.0);
+        let optimizer = Optimizer::new(&sgd, vec![("p".to_owned(), var.clone())], |_| 1.0).unwrap();
+        let mut optimizer = optimizer.averaged_from_start(0.5).unwrap();
+        for _ in 0..3 {
+            optimizer.step(&[Some(Tensor::new(&[8f32], &Device::Cpu).unwrap())], 1.0, 1.0).unwrap();
+        }
+        optimizer.exchange().unwrap();
+        // The parameter was 8, 0, −8 and −16: 8/8 + 0/8 − 8/4 − 16/2.
+        assert_eq!(var.to_vec1::<f32>().unwrap(), [-9.0]);
     }
 
     #[test]
