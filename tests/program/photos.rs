@@ -63,6 +63,15 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     let scores: Value = serde_json::from_str(succeed(here, &train).lines().last().unwrap()).unwrap();
     assert!(scores["Bleu_4"].is_f64() && scores["CIDEr"].is_f64(), "{scores}");
 
+    // What goes on from it looks through the same encoder.
+    let on = ["train", "train.toml", "--quiet", "--data", "data", "--start", "runs/photos", "--out", "runs/on"];
+    fail(here, &on, 1, &["model.safetensors", "encoder.safetensors", "--encoder-weights"]);
+    weights(here, "squeezenet1_1", "other.safetensors");
+    fail(here, &[&on[..], &["--encoder-weights", "other.safetensors"]].concat(), 1, &["other.safetensors", "SHA-256"]);
+    let right = [&on[..], &["--encoder-weights", "encoder.safetensors"]].concat();
+    fail(here, &[&right[..], &["--set", "encoder.coordinates=true"]].concat(), 1, &["coordinates"]);
+    succeed(here, &right);
+
     // A stranger has the test list only.
     fs::remove_file(here.join("data/Flickr_8k.trainImages.txt")).unwrap();
     fs::remove_file(here.join("data/Flickr_8k.devImages.txt")).unwrap();

@@ -211,8 +211,7 @@ impl Captioner {
     /// # Errors
     /// When the picture is too small for the encoder, or a setting makes no sense.
     pub fn caption(&self, picture: &RgbImage, generation: &GenerationConfig) -> Result<Caption> {
-        let mut captions = self.captions(std::slice::from_ref(picture), generation)?;
-        captions.pop().ok_or_else(|| Error::Config("no caption came out".into()))
+        best(self.captions(std::slice::from_ref(picture), generation)?)
     }
 
     /// The best caption of each of many pictures, as one batch.
@@ -220,8 +219,7 @@ impl Captioner {
     /// # Errors
     /// As [`Captioner::caption`] says, and when preprocessing leaves the pictures at different sizes.
     pub fn captions(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Caption>> {
-        let all = self.n_best(pictures, generation)?;
-        Ok(all.into_iter().filter_map(|captions| captions.into_iter().next()).collect())
+        self.n_best(pictures, generation)?.into_iter().map(best).collect()
     }
 
     /// The `num_return_sequences` best captions of each picture, best first.
@@ -416,4 +414,8 @@ fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usiz
         let known: Vec<&str> = layers.chain(encoder.vectors().iter().map(|info| info.name.as_str())).collect();
         Error::Config(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
     })
+}
+/// The first of a picture's captions; were one left out, those after it would be taken for other pictures'.
+pub(crate) fn best(captions: Vec<Caption>) -> Result<Caption> {
+    captions.into_iter().next().ok_or_else(|| Error::Config("no caption came out".into()))
 }

@@ -170,6 +170,14 @@ impl Set {
         (references, results)
     }
 
+    /// The names of [`Self::scores`], in their order.
+    pub fn score_names(&self) -> Vec<&'static str> {
+        match &self.pictures {
+            Pictures::Scenes(..) => vec!["exact_match", "pointing"],
+            _ => vec!["CIDEr", "Bleu_4", "Bleu_3", "Bleu_2", "Bleu_1", "METEOR", "ROUGE_L", "distinct"],
+        }
+    }
+
     /// The scores of captions of the first pictures: for scenes exact match and pointing, for photos the COCO scorer's.
     ///
     /// # Errors

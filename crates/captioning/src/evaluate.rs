@@ -1,6 +1,6 @@
 //! Decoding a split and scoring it as the COCO scorer does.
 
-use crate::captioner::{Caption, Captioner};
+use crate::captioner::{Caption, Captioner, best};
 use crate::dataset::{Input, Pictures, Set};
 use crate::ensemble::Describe;
 use crate::{Error, Result};
@@ -51,7 +51,9 @@ pub fn evaluate(
                 captioner.n_best(&photos, generation)?
             }
         };
-        captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));
+        for found in found {
+            captions.push(best(found)?);
+        }
         progress(captions.len());
     }
     let (references, results) = set.coco(&captions);
@@ -87,7 +89,9 @@ pub fn decode(
             Input::Images(images) => captioner.annotations(&images.to_device(captioner.device())?, &mut Mode::Eval)?,
         };
         let found = captioner.describe(&seen, generation)?;
-        captions.extend(found.into_iter().filter_map(|captions| captions.into_iter().next()));
+        for found in found {
+            captions.push(best(found)?);
+        }
         progress(captions.len());
     }
     Ok(captions)

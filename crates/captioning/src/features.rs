@@ -10,6 +10,7 @@ use candlewick_data::faults::Faults;
 use candlewick_data::features::{FeatureCache, Key, PhotoHash, PhotoHashes};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::picture::{self, Limits};
+use candlewick_encoders::NetworkConfig;
 use candlewick_parameters::Mode;
 use image::RgbImage;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,11 @@ fn key(captioner: &Captioner, view: View, weights: &str) -> Result<Key> {
     if view != View::WHOLE {
         preprocessing += &json(serde_json::to_string(&view))?;
     }
-    let layer = captioner.config.encoder.layer.clone().unwrap_or_else(|| "last".into());
+    let encoder = &captioner.config.encoder;
+    if encoder.config != NetworkConfig::default() {
+        preprocessing += &json(serde_json::to_string(&encoder.config))?;
+    }
+    let layer = encoder.layer.clone().unwrap_or_else(|| "last".into());
     Ok(Key { weights: weights.to_owned(), preprocessing, layer })
 }
 

@@ -1,7 +1,7 @@
 //! A captioner's model folder, laid out as on the Hugging Face hub.
 
 use crate::captioner::Captioner;
-use crate::config::{CaptionerConfig, WeightsFile};
+use crate::config::{CaptionerConfig, EncoderConfig, WeightsFile};
 use crate::{Error, Result};
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
@@ -104,6 +104,7 @@ pub(crate) struct Start {
     pub tokenizer: WordTokenizer,
     /// Its `model.safetensors`.
     pub model: PathBuf,
+    encoder: EncoderConfig,
     has_encoder: bool,
 }
 
@@ -113,10 +114,53 @@ impl Start {
         let folder = resolve(folder)?;
         let config = folder.join(CONFIG);
         let text = std::fs::read_to_string(&config).map_err(Error::io(&config))?;
-        CaptionerConfig::from_json(&config.display().to_string(), &text)?;
+        let encoder = CaptionerConfig::from_json(&config.display().to_string(), &text)?.encoder;
         let model = folder.join(MODEL);
         let has_encoder = SafetensorsFile::open(&model)?.under(ENCODER).names().next().is_some();
-        Ok(Self { tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?, model, has_encoder })
+        Ok(Self { tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?, model, encoder, has_encoder })
+    }
+
+    /// Refuses an encoder that gives other annotations than those that the start's decoder learned to read; `weights` are its
+    /// pretrained ones.
+    ///
+    /// # Errors
+    /// One line that names the model and what is another.
+    pub fn check_encoder(&self, encoder: &EncoderConfig, weights: Option<&Path>) -> Result<()> {
+        let fault = |what: String| Err(Error::Config(format!("{}: {what}", self.model.display())));
+        let own = &self.encoder;
+        if own.regions != encoder.regions {
+            let of = |regions: Option<usize>| {
+                regions.map_or("an encoder's map".into(), |c| format!("regions of {c} features"))
+            };
+            return fault(format!("its decoder reads {}, here are {}", of(own.regions), of(encoder.regions)));
+        }
+        let place = |of: &EncoderConfig| (of.network.clone(), of.layer.clone(), of.coordinates);
+        if own.regions.is_none() && place(own) != place(encoder) {
+            let named = |of: &EncoderConfig| {
+                let layer = of.layer.as_deref().unwrap_or("its last layer");
+                format!("{} ({layer}{})", of.network, if of.coordinates { ", coordinates" } else { "" })
+            };
+            return fault(format!(
+                "its decoder reads the map of {}, the recipe's encoder is {}",
+                named(own),
+                named(encoder)
+            ));
+        }
+        let Some(wanted) = &own.weights else { return Ok(()) };
+        let Some(weights) = weights else {
+            let file = wanted.file.display();
+            return fault(format!(
+                "its encoder's weights are not in it; name their file ({file} then) with --encoder-weights"
+            ));
+        };
+        let found = file_hash(weights)?;
+        if found != wanted.sha256 {
+            let (path, wanted) = (weights.display(), &wanted.sha256);
+            return fault(format!(
+                "{path} are not the encoder's weights that it was trained with (SHA-256 {found}, wanted {wanted}); name the right file"
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the encoder's weights are in the model, as they are where it was trained too.

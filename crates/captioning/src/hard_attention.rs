@@ -1,7 +1,7 @@
 //! Hard attention: one position at each word, drawn from α (Xu et al. 2015, section 4.1).
 //!
 //! z_t = a_{s_t} with s_t ~ α_t while the decoder learns, and the likeliest position when it tells. A position is no
-//! differentiable choice; α learns by REINFORCE (Williams 1992), as [`crate::caption_loss`] says.
+//! differentiable choice; α learns by REINFORCE (Williams 1992), as `loss::with_positions` says.
 
 use crate::decoder::Drawn;
 use candle_core::{D, Device, Result, Tensor};

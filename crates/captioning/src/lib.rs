@@ -51,5 +51,5 @@ pub use self_critical::{Baseline, SelfCritical};
 pub use show_attend_tell::{Attention, Memory, ShowAttendTell, ShowAttendTellConfig, State};
 pub use show_tell::{PictureInput, PictureVector, ShowTell, ShowTellConfig};
 pub use task::{CaptioningTask, TaskSettings};
-pub use top_down::{Regions, TopDown, TopDownConfig, TopDownState};
+pub use top_down::{TopDown, TopDownConfig, TopDownMemory, TopDownState};
 pub use views::{Part, View, Views};

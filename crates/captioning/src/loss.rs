@@ -1,7 +1,7 @@
 //! What captioners minimise.
 
 use crate::decoder::Read;
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Result, Tensor, bail};
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_kernels::softmax::log_softmax;
 use candlewick_recurrent::decoding::Forced;
@@ -128,6 +128,9 @@ impl CaptionLoss {
 }
 
 /// What can be chosen about the loss.
+///
+/// Hard attention adds mean_t [ −λ_r A_t log α_t(s_t) − λ_e H(α_t) ] with A_t = Σ_{t'≥t} (log p(y_t') − b), b the moving average of
+/// log p (Xu et al. 2015, section 4.1; Williams 1992).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {
@@ -144,6 +147,25 @@ pub struct LossConfig {
 impl Default for LossConfig {
     fn default() -> Self {
         Self { doubly_stochastic: 1.0, label_smoothing: 0.0, reinforce: 0.1, entropy: 0.002 }
+    }
+}
+
+impl LossConfig {
+    /// # Errors
+    /// When a weight makes no sense.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if !(self.doubly_stochastic.is_finite() && self.doubly_stochastic >= 0.0) {
+            bail!("loss: doubly_stochastic is {}; wanted at least 0", self.doubly_stochastic)
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            bail!("loss: label_smoothing is {}; wanted 0 or more, below 1", self.label_smoothing)
+        }
+        for (name, value) in [("reinforce", self.reinforce), ("entropy", self.entropy)] {
+            if !value.is_finite() {
+                bail!("loss: {name} is {value}; wanted a number")
+            }
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,7 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 /// When a file cannot be written; the message names it.
 pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    clear(folder)?;
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
         let Some(attention) = &word.attention else { continue };
@@ -49,6 +50,19 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
     let path = folder.join("caption.svg");
     std::fs::write(&path, sheet(&caption.text, &tiles, size)).map_err(Error::io(&path))?;
     Ok(path)
+}
+
+/// Removes the words of an earlier caption: `00-a.png`, `01-dog.png` and so on.
+fn clear(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let drawn = name.split_once('-').filter(|(number, word)| number.len() >= 2 && word.ends_with(".png"));
+        if drawn.is_some_and(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit())) {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Pictures in rows, each with its word below, and the sentence on top.

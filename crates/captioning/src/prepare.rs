@@ -62,6 +62,10 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         }
     };
     let start = recipe.start.as_deref().map(Start::open).transpose()?;
+    if recipe.self_critical.is_some() && start.is_none() {
+        let fault = "wants a captioner that learned from people's captions; name it with --start";
+        return Err(Error::Config(format!("self_critical: {fault}")));
+    }
     let tokenizer = match &start {
         Some(start) => start.tokenizer.clone(),
         None => WordTokenizer::train(train.references.iter().flatten(), min_count)?,
@@ -159,6 +163,9 @@ fn fresh(
         generation: recipe.generation.clone(),
         seed: recipe.training.seed,
     };
+    if let Some(start) = start {
+        start.check_encoder(&settings.encoder, encoder.pretrained.as_deref())?;
+    }
     let pretrained = match (&encoder.pretrained, start) {
         (Some(file), _) => Some(SafetensorsFile::open(file)?),
         (None, Some(start)) if start.has_encoder() => Some(start.encoder()?),

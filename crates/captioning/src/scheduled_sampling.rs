@@ -36,7 +36,7 @@ impl ScheduledSampling {
     }
 
     /// # Errors
-    /// When a probability is none.
+    /// When a number is no probability (0 to 1).
     pub(crate) fn validate(&self) -> Result<(), Error> {
         for (name, value) in [("increase", self.increase), ("most", self.most)] {
             if !(0.0..=1.0).contains(&value) {

@@ -24,7 +24,11 @@ use candlewick_recurrent::decoding::{Decoder, Forced, GenerationConfig, Hypothes
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What can be chosen about self-critical training.
+/// What can be chosen about self-critical training: L = − Σ_k (r(yᵏ) − bᵏ) Σ_t log p(yᵏ_t | yᵏ_<t, a) / Σ_k |yᵏ| over K drawn captions of
+/// each photo, r their CIDEr-D.
+///
+/// Rennie et al. 2017, "Self-critical sequence training for image captioning"; Luo 2020, "A better variant of self-critical sequence
+/// training".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfCritical {
@@ -32,7 +36,8 @@ pub struct SelfCritical {
     pub samples: usize,
     /// What a caption's reward is compared with.
     pub baseline: Baseline,
-    /// Whether the loss is that of the network with dropout, as in the training before; captions are drawn without it.
+    /// Whether the loss is that of the network with dropout, as in the training before; captions are drawn without dropout of words and
+    /// outputs, but from the channels that the loss sees (`channel_dropout`).
     pub dropout: bool,
     /// λ, the weight of the loss of people's captions, which keeps the network near their language; 0 leaves it out.
     pub likelihood: f64,
@@ -42,10 +47,10 @@ pub struct SelfCritical {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Baseline {
-    /// The mean reward of the photo's other captions; it needs at least two of them.
+    /// The mean reward of the photo's other captions (Luo 2020); it needs at least two of them.
     #[default]
     Samples,
-    /// The reward of the likeliest caption.
+    /// The reward of the likeliest caption (Rennie et al. 2017).
     Greedy,
 }
 

@@ -42,8 +42,8 @@ pub struct ShowAttendTellConfig {
     pub attention: Attention,
     /// With hard attention, the probability that a batch is read with soft attention instead, which teaches α directly.
     pub soft_share: f64,
-    /// How many positions of a square map a look takes in, across and down: z is made of the means of the annotations around each
-    /// position, as far as the map goes, while α is that of the annotations themselves.
+    /// g, the side of the window that a look takes in: z is the mean of the annotations of the g × g positions around the chosen one, as
+    /// far as the map goes, while α is that of the single annotations. Not the glimpses of Mnih et al. 2014.
     #[serde(skip_serializing_if = "is_one")]
     pub glimpse: usize,
     /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
@@ -147,7 +147,7 @@ pub struct State {
 
 impl Rows for State {
     fn select(&self, rows: &Tensor) -> Result<Self> {
-        Ok(Self { h: self.h.index_select(rows, 0)?, c: self.c.index_select(rows, 0)? })
+        Ok(Self { h: Rows::select(&self.h, rows)?, c: Rows::select(&self.c, rows)? })
     }
 }
 
@@ -168,6 +168,14 @@ impl ShowAttendTell {
         }
         if config.glimpse == 0 {
             candle_core::bail!("decoder: glimpse is 0; wanted at least 1 position")
+        }
+        let shares = [
+            ("soft_share", config.soft_share),
+            ("dropout", config.dropout),
+            ("channel_dropout", config.channel_dropout),
+        ];
+        if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+            candle_core::bail!("decoder: {name} is {value}; wanted 0 to 1")
         }
         let cell = vb.pp("decode_step");
         let initial = || Initial::fan_in(hidden_size);
@@ -328,7 +336,9 @@ impl Decoder for ShowAttendTell {
     fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
         match self.config.attention {
             Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
-            Attention::Hard => stepwise(self, words, lengths, memory, mode),
+            Attention::Hard => {
+                Ok(Forced { counts: memory.annotations.counts()?, ..stepwise(self, words, lengths, memory, mode)? })
+            }
         }
     }
 }

@@ -63,7 +63,14 @@ impl Default for ShowTellConfig {
     }
 }
 
-/// A decoder that sees the picture as one vector; the formula is at the top of its file.
+/// A decoder that sees the picture as one vector v.
+///
+/// ```text
+/// h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
+/// h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
+/// h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
+/// logits_t = W_o h_t                                        (N, T, V)
+/// ```
 ///
 /// v is the mean of the annotations a_p; with `encoder.layer` a fully connected layer such as fc7 it is that layer's output.
 /// Vinyals et al. 2015, "Show and tell: a neural image caption generator"; Karpathy and Fei-Fei 2015, "Deep visual-semantic

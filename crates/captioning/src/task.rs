@@ -12,6 +12,7 @@ use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
 use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::words::{END, PAD};
 use candlewick_parameters::{Mode, Parameters, Rng};
@@ -68,6 +69,11 @@ impl CaptioningTask {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
             return Err(Error::Config(fault.into()));
         }
+        if settings.batches.validated == Some(0) {
+            return Err(Error::Config("batches.validated is 0; leave it out to validate on all pictures".into()));
+        }
+        settings.loss.validate()?;
+        captioner.generation().validate()?;
         if let Some(schedule) = &settings.scheduled_sampling {
             schedule.validate()?;
         }
@@ -152,7 +158,16 @@ impl CaptioningTask {
         Ok(Loss { value, count: told.lengths.iter().sum(), parts: parts(loss, None) })
     }
 
-    /// The loss of captions that are drawn now, from the network as it tells, without dropout.
+    /// The words in their order, and what people said of the training pictures.
+    fn texts(&self) -> PhotoHash {
+        let tokenizer = &self.captioner.tokenizer;
+        let words = (0..tokenizer.vocab_size() as u32).filter_map(|id| tokenizer.word(id));
+        let mut all: Vec<String> = words.collect();
+        all.extend(self.train.references.iter().flatten().cloned());
+        PhotoHash::of(all.join("\n").as_bytes())
+    }
+
+    /// The loss of captions that are drawn now, from the network as it tells but for `channel_dropout`.
     fn critical(&self, seen: &Seen, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
@@ -256,25 +271,41 @@ impl Task for CaptioningTask {
         self.dev.scores(&captions).map_err(training)
     }
 
+    fn score_names(&self) -> Vec<&'static str> {
+        self.dev.score_names()
+    }
+
     fn save(&self, folder: &Path) -> candlewick_training::Result<()> {
         self.captioner.save(folder).map_err(training)
     }
 
     fn state(&self) -> serde_json::Value {
         let baseline = *self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::json!({ "baseline": baseline })
+        // As text: JSON's reader may miss the last bit of a number.
+        serde_json::json!({ "baseline": baseline.map(|baseline| baseline.to_string()) })
     }
 
     fn restore(&mut self, state: serde_json::Value) -> candlewick_training::Result<()> {
-        // Runs of older versions have none.
-        let baseline = state.get("baseline").and_then(serde_json::Value::as_f64);
+        // Runs of older versions have none, or a number.
+        let baseline = state.get("baseline");
+        let baseline = baseline.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
         *self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner) = baseline;
         Ok(())
     }
 
     fn config(&self) -> serde_json::Value {
+        let mut captioner = serde_json::json!(self.captioner.config());
+        // The same weights may lie elsewhere when the run goes on.
+        if let Some(weights) = captioner.pointer_mut("/encoder/weights").and_then(serde_json::Value::as_object_mut) {
+            weights.remove("file");
+        }
+        let drawn_words = self.reward.as_ref().map(|_| self.captioner.generation().max_new_tokens);
         serde_json::json!({
-            "captioner": self.captioner.config(),
+            "captioner": captioner,
+            "preprocessing": self.captioner.preprocessing(),
+            "texts": self.texts().to_string(),
+            "encoder_rate": self.settings.encoder_rate,
+            "drawn_words": drawn_words,
             "captions": self.captions.len(),
             "batch_size": self.settings.batches.size,
             "by_picture": matches!(self.grouping, Grouping::Pictures(_)),

@@ -39,8 +39,16 @@ impl Default for TopDownConfig {
     }
 }
 
-/// The two-layer decoder of top-down attention; the formula is at the top of its file.
+/// The two-layer decoder of top-down attention.
 ///
+/// ```text
+/// h¹_t, c¹_t = LSTM¹([h²_{t−1}; ā; E y_{t−1}], h¹_{t−1}, c¹_{t−1})               (looks)
+/// α_t = softmax_p(v · tanh(W_a a_p + U_a h¹_t)),  z_t = Σ_p α_tp a_p
+/// h²_t, c²_t = LSTM²([z_t; h¹_t], h²_{t−1}, c²_{t−1})                            (tells)
+/// logits_t = W_o h²_t
+/// ```
+///
+/// a_p (N, P, C) are regions or positions, ā is their mean, logits are (N, T, V).
 /// Anderson et al. 2018, "Bottom-up and top-down attention for image captioning and visual question answering".
 #[derive(Clone, Debug)]
 pub struct TopDown {
@@ -54,9 +62,9 @@ pub struct TopDown {
     device: Device,
 }
 
-/// What the decoder looks at.
+/// What [`TopDown`] looks at: annotations (N, P, C) with their keys, and their mean (N, C).
 #[derive(Clone, Debug)]
-pub struct Regions {
+pub struct TopDownMemory {
     annotations: Annotations,
     /// Their mean for each row, (N, C).
     mean: Tensor,
@@ -106,7 +114,12 @@ impl TopDown {
     }
 
     /// One step of both LSTMs from the words' vectors (N, E): the new state and α (N, P).
-    fn advance(&self, embedded: &Tensor, state: &TopDownState, memory: &Regions) -> Result<(TopDownState, Tensor)> {
+    fn advance(
+        &self,
+        embedded: &Tensor,
+        state: &TopDownState,
+        memory: &TopDownMemory,
+    ) -> Result<(TopDownState, Tensor)> {
         let seen = Tensor::cat(&[&state.telling.h, &memory.mean, embedded], 1)?;
         let looking = self.looking.step(&seen, &state.looking)?;
         let attended = self.attention.attend(&memory.annotations, &looking.h)?;
@@ -121,7 +134,7 @@ impl TopDown {
 }
 
 impl Decoder for TopDown {
-    type Memory = Regions;
+    type Memory = TopDownMemory;
     type State = TopDownState;
 
     fn vocab_size(&self) -> usize {
@@ -132,7 +145,7 @@ impl Decoder for TopDown {
         &self.device
     }
 
-    fn start(&self, memory: &Regions, _: &mut Mode) -> Result<TopDownState> {
+    fn start(&self, memory: &TopDownMemory, _: &mut Mode) -> Result<TopDownState> {
         let (n, dtype) = (memory.mean.dim(0)?, memory.mean.dtype());
         let zero = |cell: &LstmCell| cell.zero_state(n, dtype, &self.device);
         Ok(TopDownState { looking: zero(&self.looking)?, telling: zero(&self.telling)? })
@@ -142,19 +155,19 @@ impl Decoder for TopDown {
         &self,
         words: &Tensor,
         state: &TopDownState,
-        memory: &Regions,
+        memory: &TopDownMemory,
         mode: &mut Mode,
     ) -> Result<Step<TopDownState>> {
         let (state, alpha) = self.advance(&self.embed(words, mode)?, state, memory)?;
         Ok(Step { logits: self.output(&state.telling.h, mode)?, alpha: Some(alpha), state })
     }
 
-    fn expand(&self, memory: &Regions, rows: &Tensor) -> Result<Regions> {
-        Ok(Regions { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
+    fn expand(&self, memory: &TopDownMemory, rows: &Tensor) -> Result<TopDownMemory> {
+        Ok(TopDownMemory { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
     }
 
     /// The words are known in advance, so that their vectors are looked up at once and all logits are one product.
-    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &Regions, mode: &mut Mode) -> Result<Forced> {
+    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &TopDownMemory, mode: &mut Mode) -> Result<Forced> {
         let embedded = self.embed(words, mode)?;
         let mut state = self.start(memory, mode)?;
         let (mut hidden, mut alphas) = (Vec::new(), Vec::new());
@@ -170,9 +183,9 @@ impl Decoder for TopDown {
 }
 
 impl CaptionDecoder for TopDown {
-    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<Regions> {
+    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<TopDownMemory> {
         let annotations = self.attention.annotations(seen.annotations())?;
         let counts = seen.counts().map(<[u32]>::to_vec);
-        Ok(Regions { annotations: annotations.with_counts(counts), mean: seen.mean()? })
+        Ok(TopDownMemory { annotations: annotations.with_counts(counts), mean: seen.mean()? })
     }
 }

@@ -57,7 +57,7 @@ impl Views {
     /// All views, each part as it is before its mirror image.
     ///
     /// # Errors
-    /// When there is no part, or the share is none.
+    /// When there is no part, or the share is not above 0 and at most 1.
     pub fn all(&self) -> Result<Vec<View>> {
         if self.parts.is_empty() || !(self.share > 0.0 && self.share <= 1.0) {
             let (count, share) = (self.parts.len(), self.share);

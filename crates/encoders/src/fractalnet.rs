@@ -27,7 +27,9 @@ const TABLE: [(&str, usize); 2] = [("fractalnet20", 3), ("fractalnet40", 4)];
 /// The channels of each block.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// Which paths of a FractalNet a pass takes.
+/// Which paths of a FractalNet a pass takes: f₁(z) = conv(z), f_{C+1}(z) = (f_C ∘ f_C)(z) ⊕ conv(z), ⊕ the mean of what is not dropped.
+///
+/// Larsson et al. 2017, "FractalNet: ultra-deep neural networks without residuals".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FractalConfig {

@@ -1,4 +1,5 @@
-//! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers.
+//! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers where torchvision has
+//! the network.
 //!
 //! [`network`] builds any of [`networks`] by name and gives an [`Encoder`]: feature maps, pooled vectors, logits and named
 //! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the

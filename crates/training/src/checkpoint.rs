@@ -6,7 +6,7 @@
 
 use crate::durable::{self, TEMPORARY};
 use crate::optim::Optimizer;
-use crate::{Error, Patience, Result, Scores, StopReason, Task};
+use crate::{Error, Metric, Patience, Result, Scores, StopReason, Task};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
@@ -38,6 +38,9 @@ pub struct TrainerState {
     pub plateau: Patience,
     /// What early stopping remembers.
     pub stopping: Patience,
+    /// Of which score, where not of the run's metric.
+    #[serde(default)]
+    pub stopping_metric: Option<Metric>,
     /// The best score by the run's metric (its sign turned where lower is better).
     #[serde(with = "crate::exact::option")]
     pub best: Option<f64>,

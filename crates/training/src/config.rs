@@ -27,7 +27,8 @@ pub struct FitConfig {
     /// How many batches make one step.
     pub accumulate: usize,
     /// The decay of a moving average of the weights (0.999, say), which is what is validated and kept as the model; see
-    /// [`crate::optim::Optimizer::averaged`].
+    /// [`crate::optim::Optimizer::averaged`]. Running statistics of batch norm have no part in it: they stay those of the weights that are
+    /// trained.
     pub average: Option<f64>,
     /// Whether the weights that the run begins with stay in that average, as [`crate::optim::Optimizer::averaged_from_start`] says: for
     /// runs that go on from a trained model.
@@ -197,6 +198,12 @@ impl FitConfig {
             "clip_value must be above 0; leave it out for none"
         } else if self.average.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
             "average must lie in [0, 1); leave it out for none"
+        } else if self.validate_every == 0
+            && (self.early_stopping.is_some()
+                || self.target.is_some()
+                || matches!(self.schedule, Schedule::Plateau { .. }))
+        {
+            "validate_every is 0, and early_stopping, target and a plateau schedule want validations; leave them out or set it above 0"
         } else if self.average_from_start && self.average.is_none() {
             "average_from_start wants the decay of an average; set average too"
         } else if !positive(self.max_seconds) {
@@ -207,15 +214,39 @@ impl FitConfig {
         Err(Error::Config(fault.into()))
     }
 
+    /// Checks that the scores that are asked for are among those of these names, where any are known.
+    ///
+    /// # Errors
+    /// One line that names the setting and the scores that there are.
+    pub(crate) fn check_metrics(&self, known: &[&str]) -> Result<()> {
+        let plateau = if let Schedule::Plateau { metric, .. } = &self.schedule { metric.as_ref() } else { None };
+        let asked = [
+            ("metric", self.metric.as_ref()),
+            ("early_stopping.metric", self.early_stopping.as_ref().and_then(|stopping| stopping.metric.as_ref())),
+            ("target.metric", self.target.as_ref().and_then(|target| target.metric.as_ref())),
+            ("schedule.metric", plateau),
+        ];
+        let unknown =
+            asked.into_iter().find(|(_, metric)| metric.is_some_and(|metric| !known.contains(&metric.name())));
+        match unknown {
+            Some((key, Some(metric))) if !known.is_empty() => Err(Error::Config(format!(
+                "{key}: the task gives no score {}; it gives {}",
+                metric.name(),
+                known.join(", ")
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// What must be the same for a run to be resumed: all that moves a weight, and the task's own configuration.
     ///
     /// The number of epochs counts only where the schedule depends on it, so that a finished run can be taken further.
-    pub(crate) fn identity(&self, task: Value) -> Result<Value> {
+    pub(crate) fn identity(&self, task: Value, trained: usize) -> Result<Value> {
         let mut fit = serde_json::to_value(self).map_err(|error| Error::Config(error.to_string()))?;
         if let Value::Object(settings) = &mut fit {
             let whole = matches!(self.schedule, Schedule::Cosine { .. });
             settings.retain(|name, _| !FREE.contains(&name.as_str()) || (name == "epochs" && whole));
         }
-        Ok(serde_json::json!({ "fit": fit, "task": task }))
+        Ok(serde_json::json!({ "fit": fit, "task": task, "trained_parameters": trained }))
     }
 }

@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::gradients::Gradients;
 use crate::logs::{Logs, StepRecord};
 use crate::optim::Optimizer;
-use crate::{Error, Event, FitConfig, Metric, Observer, Position, Result, Schedule, Scores, Task, Unreached};
+use crate::{Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Task, Unreached};
 use crate::{clip, durable, same};
 use candlewick_parameters::{Mode, Rng};
 use serde::{Deserialize, Serialize};
@@ -86,11 +86,12 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
         config.check()?;
+        config.check_metrics(&task.score_names())?;
         fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
         let lock = durable::lock(out)?;
         durable::remove_leftovers(out)?;
         let found = Checkpoint::load(out)?;
-        let identity = config.identity(task.config())?;
+        let identity = config.identity(task.config(), task.parameters().trainable().len())?;
         if let Some(found) = &found {
             same::check_same(out, config, &found.state.config, &identity)?;
         }
@@ -315,6 +316,11 @@ impl<'a> Run<'a> {
             }
             if let Some(stopping) = &self.config.early_stopping {
                 let score = self.score(stopping.metric.as_ref(), &scores)?;
+                // Scores of two kinds cannot be compared.
+                if self.state.stopping_metric != stopping.metric {
+                    self.state.stopping = Patience::default();
+                    self.state.stopping_metric = stopping.metric.clone();
+                }
                 self.state.stopping.observe(score, stopping.min_delta);
             }
             self.state.last_scores = Some(scores);

@@ -43,6 +43,12 @@ pub trait Task {
     /// When an operation fails or the data cannot be read.
     fn validate(&mut self, epoch: usize) -> Result<Scores>;
 
+    /// The names of the scores that [`Task::validate`] gives, the main one first, where they are known: a run that asks for another
+    /// is then refused before its first step.
+    fn score_names(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Writes the model folder: by default the parameters as [`MODEL_FILE`]. The folder exists and is empty.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::path::PathBuf;
     after_help = "\
 Examples:
   candlewick train                         train on generated scenes and caption unseen ones
-  candlewick caption photo.jpg             caption a picture with the built-in model
+  candlewick caption scene.png             caption a generated scene with the built-in model
   candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
   candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k
@@ -79,7 +79,7 @@ pub struct TrainArguments {
     /// The folder or file of photos and captions.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The pretrained weights of the encoder, safetensors with torchvision's names.
+    /// The pretrained weights of the encoder, safetensors or a PyTorch checkpoint, under their published names.
     #[arg(long, value_name = "FILE")]
     pub encoder_weights: Option<PathBuf>,
     /// A file of regions that an object detector saw in the photos (bottom-up features), in the encoder's place.
@@ -123,7 +123,7 @@ pub struct SearchArguments {
     /// The longest caption in words.
     #[arg(long, value_name = "N")]
     pub max_words: Option<usize>,
-    /// The power of the length that scores are divided by: above 1 longer, below 1 shorter captions.
+    /// The power x in the score Σ log p / length^x, 1 in fresh models: the larger, the longer the captions; above 0 favours long ones.
     #[arg(long, value_name = "X")]
     pub length_penalty: Option<f64>,
     /// Look at each picture twice, as it is and mirrored, and tell from both as one.
@@ -135,11 +135,11 @@ pub struct SearchArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  candlewick caption photo.jpg
+  candlewick caption models/scenes/example.png --attention looked
   candlewick caption *.jpg --model runs/flickr8k --beam 5
   candlewick caption photo.jpg --model runs/flickr8k --beam 5 --include dog --exclude man
   candlewick caption photo.jpg --model runs/one --model runs/other
-  candlewick caption photo.jpg --attention looked-at --json")]
+  candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json")]
 pub struct CaptionArguments {
     /// The pictures: JPEG, PNG, WebP, BMP or GIF.
     #[arg(required = true)]
@@ -225,7 +225,7 @@ pub struct EvaluateArguments {
 #[command(after_help = "\
 Examples:
   candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k --beam 5
-  candlewick compare models/flickr8k/*.toml --data flickr8k --encoder-weights resnet50.safetensors")]
+  candlewick compare models/flickr8k/{vanilla,show_tell,train,top_down}.toml --data flickr8k --encoder-weights resnet50.safetensors")]
 pub struct CompareArguments {
     /// Recipes, which are trained into runs/NAME or gone on with there, and model folders or runs, which are taken as they are.
     #[arg(required = true, value_name = "RECIPE|DIR")]

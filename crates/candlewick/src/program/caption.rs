@@ -11,6 +11,8 @@ use candlewick::data::regions::Regions;
 use candlewick::data::words::WordTokenizer;
 use image::RgbImage;
 use rayon::prelude::*;
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,8 +24,16 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
     let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
     let mut generation = search(captioner, &arguments.search)?;
+    if let Some(beam) = arguments.search.beam.filter(|&beam| beam < arguments.n_best) {
+        let n = arguments.n_best;
+        return Err(Failure::usage(format!(
+            "--n-best {n} wants as many beams at least, and --beam is {beam}; set it to {n}"
+        )));
+    }
     generation.num_return_sequences = arguments.n_best;
     generation.num_beams = generation.num_beams.max(arguments.n_best);
+    generation.validate().map_err(Failure::usage)?;
+    apart(arguments)?;
     if let Some(regions) = regions(captioner, arguments.regions.as_deref())? {
         return of_regions(captioner, &regions, &generation, arguments);
     }
@@ -61,6 +71,25 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
         }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Refuses photos that would be drawn into one folder.
+fn apart(arguments: &CaptionArguments) -> Result<(), Failure> {
+    let Some(folder) = &arguments.attention else { return Ok(()) };
+    let mut drawn: HashMap<&OsStr, &Path> = HashMap::new();
+    for path in &arguments.photos {
+        if let Some(other) = drawn.insert(drawn_as(path), path) {
+            let (other, path, into) = (other.display(), path.display(), folder.join(drawn_as(path)));
+            let fault = format!("{other} and {path} would both be drawn into {}", into.display());
+            return Err(Failure::usage(format!("--attention: {fault}; caption them one after the other")));
+        }
+    }
+    Ok(())
+}
+
+/// The name of the folder that a photo's attention is drawn into.
+fn drawn_as(path: &Path) -> &OsStr {
+    path.file_stem().unwrap_or(path.as_os_str())
 }
 
 /// The file of regions, where the captioner looks at regions.
@@ -138,6 +167,12 @@ pub fn open(
     mirrored: bool,
     device: &Device,
 ) -> Result<Box<dyn Describe>, Failure> {
+    if let (Some(weights), []) = (encoder_weights, folders) {
+        let weights = weights.display();
+        let fault =
+            "the built-in model has an encoder of its own; name the model that these weights belong to with --model";
+        return Err(Failure::usage(format!("--encoder-weights {weights}: {fault}")));
+    }
     let captioner = |files| Captioner::from_files(files, device);
     let mut members: Vec<Captioner> = match folders {
         [] => vec![captioner(ModelFiles::embedded(embedded::MODEL)?)?],
@@ -215,8 +250,7 @@ fn print(path: &Path, captions: &[Caption], arguments: &CaptionArguments) {
 
 /// Draws where the network looked, into a folder of the photo's name.
 fn draw(folder: &Path, path: &Path, seen: &RgbImage, caption: &Caption) -> Result<(), Failure> {
-    let stem = path.file_stem().unwrap_or(path.as_os_str());
-    write_attention(&folder.join(stem), seen, caption)?;
+    write_attention(&folder.join(drawn_as(path)), seen, caption)?;
     Ok(())
 }
 

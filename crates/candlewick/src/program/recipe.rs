@@ -4,6 +4,7 @@ use super::{Failure, embedded};
 use anyhow::Context;
 use candlewick::captioning;
 use candlewick::tasks::classification;
+use serde::de::DeserializeOwned;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -17,15 +18,27 @@ pub enum Recipe {
 
 impl Recipe {
     /// The recipe of the task that the table names.
-    fn of(table: Table) -> Result<Self, toml::de::Error> {
-        use serde::de::Error as _;
+    fn of(table: Table) -> Result<Self, String> {
         let task = table.get("task").and_then(Value::as_str).unwrap_or("captioning").to_owned();
         match task.as_str() {
-            "captioning" => Ok(Self::Captioning(Value::Table(table).try_into()?)),
-            "classification" => Ok(Self::Classification(Value::Table(table).try_into()?)),
-            _ => Err(toml::de::Error::custom(format!("task is {task}; there are captioning and classification"))),
+            "captioning" => Ok(Self::Captioning(Box::new(whole(table)?))),
+            "classification" => Ok(Self::Classification(Box::new(whole(table)?))),
+            _ => Err(format!("task is {task}; there are captioning and classification")),
         }
     }
+}
+
+/// Reads all of a table: what is wrong is told with its key, and a key that nothing reads is wrong, also where the files of models may
+/// have others.
+fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
+    let mut unread = None;
+    let mut note = |path: serde_ignored::Path| unread = unread.take().or_else(|| Some(path.to_string()));
+    let found = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(Value::Table(table), &mut note));
+    let read = found.map_err(|error| {
+        let (path, fault) = (error.path().to_string(), one_line(error.inner().message()));
+        if path == "." { fault } else { format!("{path}: {fault}") }
+    })?;
+    unread.map_or(Ok(read), |key| Err(format!("{key}: no such setting")))
 }
 
 /// Reads a recipe, or the built-in one, and changes the settings that `--set` names.
@@ -40,9 +53,8 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         }
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
     };
-    let table: Table = text.parse().map_err(|error| Failure::Work(fault(&name, &error)))?;
-    let table = based(table, path)?;
-    Recipe::of(table.clone()).map_err(|error| Failure::Work(fault(&name, &error)))?;
+    let table = based(parsed(&name, &text)?, path)?;
+    Recipe::of(table.clone()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     let mut changed = table;
     for change in changes {
         let Some((key, value)) = change.split_once('=') else {
@@ -51,20 +63,21 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         set(&mut changed, key.trim(), parse(value.trim()))
             .map_err(|error| Failure::usage(format!("--set {change}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
-        Recipe::of(changed.clone()).map_err(|error| Failure::usage(fault(&format!("--set {change}"), &error)))?;
+        Recipe::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {change}: {fault}")))?;
     }
-    Ok(Recipe::of(changed)?)
+    Recipe::of(changed).map_err(Failure::Work)
 }
 
 /// The recipe on top of the one that its `base` names, a file beside it.
 fn based(mut table: Table, path: Option<&Path>) -> Result<Table, Failure> {
     let Some(base) = table.remove("base") else { return Ok(table) };
     let Some(base) = base.as_str() else {
-        return Err(Failure::Work(format!("base is {base}; wanted the name of a recipe beside this one")));
+        let name = path.unwrap_or(Path::new("the built-in recipe")).display();
+        return Err(Failure::Work(format!("{name}: base is {base}; wanted the name of a recipe beside this one")));
     };
     let beside = path.and_then(Path::parent).unwrap_or(Path::new("")).join(base);
     let text = std::fs::read_to_string(&beside).with_context(|| format!("{}", beside.display()))?;
-    let mut below: Table = text.parse().map_err(|error| Failure::Work(fault(&beside.display().to_string(), &error)))?;
+    let mut below = parsed(&beside.display().to_string(), &text)?;
     if below.contains_key("base") {
         let fault = "has a base itself; name the recipe at the bottom";
         return Err(Failure::Work(format!("{}: {fault}", beside.display())));
@@ -108,16 +121,53 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
     }
 }
 
-/// What TOML says, as one line: the last line of its message names the key and what would be right.
-fn fault(name: &str, error: &toml::de::Error) -> String {
-    let message: Vec<&str> = error.message().lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    format!("{name}: {}", message.join("; "))
+/// The table that a file's text is.
+fn parsed(name: &str, text: &str) -> Result<Table, Failure> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Failure::Work(format!("{name}: line {line}: {}", one_line(error.message())))
+    })
+}
+
+/// The lines of a message as one.
+fn one_line(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+
+    fn fault(text: &str) -> String {
+        Recipe::of(text.parse().unwrap()).err().unwrap()
+    }
+
+    #[test]
+    fn a_wrong_setting_is_told_with_its_key_wherever_it_stands() {
+        let kind = "task = 'captioning'\nname = 'a'\ndata = { kind = 'scenes', train = 1, dev = 1 }\n";
+        for (setting, wanted) in [
+            ("training = { epochs = 'many' }", "training.epochs: "),
+            ("training = { epoch = 3 }", "training.epoch: "),
+            ("generation = { num_beam = 5 }", "generation.num_beam: no such setting"),
+            (
+                "preprocessing = { do_resize = true, size = { shortest_edge = 9 }, crop = 3 }",
+                "preprocessing.crop: no such setting",
+            ),
+        ] {
+            let training = if setting.starts_with("training") { "" } else { "\ntraining = { epochs = 1 }" };
+            let found = fault(&format!("{kind}{setting}{training}"));
+            assert!(found.starts_with(wanted) && !found.contains('\n'), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_line() {
+        let Err(Failure::Work(found)) = parsed("a.toml", "a = 1\nb = = 2") else { panic!("accepted") };
+        assert!(found.starts_with("a.toml: line 2: "), "{found}");
+    }
 
     #[test]
     fn a_recipe_lies_on_its_base_table_by_table() {

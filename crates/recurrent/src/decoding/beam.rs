@@ -3,7 +3,7 @@
 use super::batch::{Batch, Logits, Next};
 use super::hypothesis::{ROOT, penalised};
 use super::logits::log_sum_exp;
-use super::{Decoder, EarlyStopping, GenerationConfig, Hypothesis};
+use super::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 
 /// A hypothesis that goes on.
@@ -98,7 +98,9 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
             }
             let candidates = candidates(group, &logits, &self.batch, &self.config, (length, &taken))?;
             group.take(&candidates, &mut self.batch, &self.config, length);
-            taken.extend(group.running.iter().map(|beam| self.batch.trace.word(beam.last)));
+            if group.open {
+                taken.extend(group.running.iter().map(|beam| self.batch.trace.word(beam.last)));
+            }
             group.close(&self.config, length);
             if group.open {
                 let photo = index / self.config.num_beam_groups;
@@ -148,7 +150,8 @@ fn candidates<D: Decoder>(
     config: &GenerationConfig,
     (length, taken): (usize, &[u32]),
 ) -> Result<Vec<Candidate>> {
-    let wanted = 2 * group.width;
+    let all = group.running.iter().map(|beam| logits.row(beam.row).len()).sum();
+    let wanted = group.width.saturating_mul(2).min(all);
     let mut best: Vec<Candidate> = Vec::with_capacity(wanted + 1);
     let mut threshold = f64::NEG_INFINITY;
     let (mut scores, mut history) = (Vec::new(), Vec::new());
@@ -170,7 +173,7 @@ fn candidates<D: Decoder>(
                 let at = best.partition_point(|candidate| candidate.sum >= sum);
                 best.insert(at, Candidate { sum, log_probability, beam: index, word });
                 best.truncate(wanted);
-                threshold = best.get(wanted - 1).map_or(f64::NEG_INFINITY, |worst| worst.sum);
+                threshold = best.get(wanted.saturating_sub(1)).map_or(f64::NEG_INFINITY, |worst| worst.sum);
             }
         }
     }
@@ -223,12 +226,7 @@ impl Group {
             return;
         }
         let (Some(best), Some(worst)) = (self.running.first(), self.ended.get(self.width - 1)) else { return };
-        let promise = match config.early_stopping {
-            EarlyStopping::Never if config.length_penalty > 0.0 => config.max_new_tokens,
-            _ => length,
-        };
-        let better = penalised(best.sum, promise, config.length_penalty) > worst.score;
-        if config.early_stopping == EarlyStopping::True || !better {
+        if config.stops(best.sum, worst.score, length) {
             self.open = false;
             self.running.clear();
         }

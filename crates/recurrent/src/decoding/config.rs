@@ -1,5 +1,6 @@
 //! How sentences are generated, under the names and in the file format of transformers.
 
+use super::hypothesis::penalised;
 use candle_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -194,6 +195,17 @@ impl GenerationConfig {
         self.check().map_err(Error::msg)
     }
 
+    /// Whether a search ends for which as many sentences ended as it has beams: with the sum of the best running one, the score of
+    /// the worst ended one, and after so many words.
+    pub(super) fn stops(&self, best: f64, worst: f64, length: usize) -> bool {
+        let promise = match self.early_stopping {
+            EarlyStopping::True => return true,
+            EarlyStopping::Never if self.length_penalty > 0.0 => self.max_new_tokens,
+            _ => length,
+        };
+        penalised(best, promise, self.length_penalty) <= worst
+    }
+
     fn check(&self) -> Check {
         let positive = |key: &str, value: f64| {
             if value.is_finite() && value > 0.0 { Ok(()) } else { wrong(key, "a number above 0", value) }
@@ -228,6 +240,18 @@ impl GenerationConfig {
         }
         if self.force_words_ids.iter().any(Vec::is_empty) {
             return wrong("force_words_ids", "lists of at least one word", "an empty list");
+        }
+        let banned = |word: &u32| *word == self.eos_token_id || self.suppress_tokens.contains(word);
+        let never = |phrase: &&Vec<u32>| {
+            let holds = |bad: &Vec<u32>| phrase.windows(bad.len()).any(|words| words == bad);
+            phrase.iter().any(banned) || self.bad_words_ids.iter().any(holds)
+        };
+        if let Some(phrase) = self.force_words_ids.iter().find(never) {
+            return wrong(
+                "force_words_ids",
+                "words that may come, none of which ends the sentence",
+                format!("{phrase:?}"),
+            );
         }
         if !self.force_words_ids.is_empty() && (self.num_beams == 1 || self.do_sample || self.num_beam_groups > 1) {
             return wrong(

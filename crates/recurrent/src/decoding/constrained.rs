@@ -63,7 +63,8 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
     /// # Errors
     /// When the configuration is not valid for this decoder, the phrases have too many states together, or the memory does not fit.
     pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        let states: usize = config.force_words_ids.iter().map(|phrase| phrase.len() + 1).product();
+        let states =
+            config.force_words_ids.iter().fold(1usize, |states, phrase| states.saturating_mul(phrase.len() + 1));
         if states > MOST_STATES {
             bail!(
                 "generation config: force_words_ids makes {states} states to search in; at most {MOST_STATES} are wanted: name fewer words"
@@ -119,6 +120,11 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
                     insert(banks.entry(state).or_default(), candidate, self.config.num_beams);
                 }
             }
+            if banks.is_empty() && of.ended.is_empty() {
+                // Nothing can follow: what was written stands as it is.
+                (of.running, of.done) = (running, true);
+                continue;
+            }
             of.running = banks
                 .into_iter()
                 .map(|(state, candidates)| {
@@ -136,7 +142,10 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
                 let rows: usize = of.running.values().map(Vec::len).sum();
                 next.truncate(next.len() - rows);
                 if !of.ended.is_empty() {
-                    of.running.clear();
+                    // At the last word those with all phrases are sentences too, if cut off.
+                    let whole =
+                        |state: &Progress| length == self.config.max_new_tokens && finished(state, &self.config);
+                    of.running.retain(|state, _| whole(state));
                 }
             }
         }
@@ -181,8 +190,7 @@ impl Photo {
         if length == config.max_new_tokens || best == f64::NEG_INFINITY {
             return true;
         }
-        let worst = self.ended.get(config.num_beams - 1);
-        worst.is_some_and(|worst| penalised(best, length, config.length_penalty) <= worst.score)
+        self.ended.get(config.num_beams - 1).is_some_and(|worst| config.stops(best, worst.score, length))
     }
 }
 
@@ -195,7 +203,7 @@ fn insert(bank: &mut Vec<Candidate>, candidate: Candidate, width: usize) {
 
 /// The words that a hypothesis is continued with: the likeliest, and the next of each phrase that it lacks.
 fn continuations(scores: &[f32], history: &[u32], config: &GenerationConfig) -> Vec<u32> {
-    let wanted = (2 * config.num_beams).min(scores.len());
+    let wanted = config.num_beams.saturating_mul(2).min(scores.len());
     let mut words: Vec<u32> = (0..scores.len() as u32).collect();
     let score = |word: u32| scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
     if wanted < words.len() {

@@ -1,7 +1,7 @@
 //! Sentences that must hold words, against a search through all sentences.
 
 use crate::small::{Small, all_sentences, check_alphas, check_probabilities, photos};
-use candlewick_recurrent::decoding::{GenerationConfig, generate};
+use candlewick_recurrent::decoding::{EarlyStopping, GenerationConfig, generate};
 use proptest::prelude::*;
 
 fn holds(words: &[u32], phrases: &[Vec<u32>]) -> bool {
@@ -54,6 +54,25 @@ fn few_beams_hold_the_phrases_too_and_do_not_end_before() {
     }
 }
 
+/// Of a search that ends at its last word both those that ended and those that were cut off are told.
+#[test]
+fn cut_off_sentences_with_all_phrases_follow_those_that_ended() {
+    let mut rows = vec![vec![0.0, f32::NEG_INFINITY, 1.0, 2.0, 0.5]; 5];
+    rows[2] = vec![f32::NEG_INFINITY; 5];
+    let config = GenerationConfig {
+        max_new_tokens: 2,
+        force_words_ids: vec![vec![3]],
+        num_return_sequences: 4,
+        ..GenerationConfig::beam(4)
+    };
+    let found = &generate(&Small::markov(&rows), &photos(1, 1, 5), 1, &config).unwrap()[0];
+    assert_eq!(found.len(), 4);
+    assert!(found[0].finished && !found[3].finished && found.iter().all(|found| found.words.contains(&3)));
+    let at_once = GenerationConfig { early_stopping: EarlyStopping::True, max_new_tokens: 9, ..config };
+    let found = &generate(&Small::markov(&rows), &photos(1, 1, 5), 1, &at_once).unwrap()[0];
+    assert!(found.len() == 4 && found.iter().all(|found| found.finished));
+}
+
 #[test]
 fn what_does_not_fit_is_told_as_far_as_it_came_and_what_makes_no_sense_is_refused() {
     let (decoder, photos) = (Small::random(1, 12), photos(1, 1, 12));
@@ -69,6 +88,10 @@ fn what_does_not_fit_is_told_as_far_as_it_came_and_what_makes_no_sense_is_refuse
         (config(9, &[&[]], 3), "lists of at least one word"),
         (config(9, &[&[70]], 3), "below the vocabulary's size 12; found 70"),
         (config(9, &[&[3], &[4], &[5], &[6], &[7], &[8], &[9]], 3), "name fewer words"),
+        (config(9, &[&[3][..]; 64], 3), "name fewer words"),
+        (config(9, &[&[7, 2]], 3), "none of which ends the sentence"),
+        (GenerationConfig { suppress_tokens: vec![7], ..config(9, &[&[7]], 3) }, "words that may come"),
+        (GenerationConfig { bad_words_ids: vec![vec![8, 7]], ..config(9, &[&[9, 8, 7]], 3) }, "words that may come"),
     ] {
         let error = generate(&decoder, &photos, 1, &config).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");

@@ -23,6 +23,12 @@ fn no_search_comes_back_empty() {
         assert!(found.iter().all(|photo| photo[0].words.is_empty() && !photo[0].finished));
         assert!(generate(&endless, &plain(0, 5), 0, &config).unwrap().is_empty());
     }
+    let forced = GenerationConfig { force_words_ids: vec![vec![3]], max_new_tokens: 20, ..GenerationConfig::beam(4) };
+    let found = generate(&stuck, &plain(2, 5), 2, &forced).unwrap();
+    assert!(found.iter().all(|photo| photo[0].words == [3] && !photo[0].finished));
+    // As many beams as a number can say.
+    let wide = GenerationConfig { max_new_tokens: 2, ..GenerationConfig::beam(usize::MAX) };
+    assert!(generate(&endless, &plain(2, 5), 2, &wide).unwrap().iter().all(|photo| photo[0].words.len() == 2));
     let broken = Small::markov(&vec![vec![f32::NAN, 0.0, 0.0]; 3]);
     for config in [GenerationConfig::greedy(), GenerationConfig::beam(2)] {
         let error = generate(&broken, &plain(1, 3), 1, &config).unwrap_err().to_string();

@@ -118,10 +118,10 @@ impl ClassificationTask {
             let images = batch.images.to_device(self.classifier.device())?;
             let logits = self.classifier.network.logits(&images, &mut Mode::Eval)?.to_vec2::<f32>()?;
             for (row, label) in logits.iter().zip(batch.labels.to_vec1::<u32>()?) {
-                let own = row.get(label as usize).copied().unwrap_or(f32::NEG_INFINITY);
-                let before = row.iter().filter(|&&logit| logit > own).count();
-                first += usize::from(before == 0);
-                five += usize::from(before < 5);
+                if let Some(rank) = rank(row, label as usize) {
+                    first += usize::from(rank == 0);
+                    five += usize::from(rank < 5);
+                }
             }
         }
         let share = |count: usize| count as f64 / rows.len().max(1) as f64;
@@ -132,6 +132,14 @@ impl ClassificationTask {
         }
         Ok(scores)
     }
+}
+
+/// How many classes are told before this one, of equally likely ones the first; nothing where a logit is NaN, which is no answer.
+fn rank(logits: &[f32], class: usize) -> Option<usize> {
+    let own = *logits.get(class)?;
+    let before = |(other, &logit): (usize, &f32)| logit > own || (logit == own && other < class);
+    let told = logits.iter().all(|logit| !logit.is_nan());
+    told.then(|| logits.iter().enumerate().filter(|&one| before(one)).count())
 }
 
 fn training(error: Error) -> candlewick_training::Error {
@@ -186,6 +194,10 @@ impl Task for ClassificationTask {
         self.scored(&self.dev).map_err(training)
     }
 
+    fn score_names(&self) -> Vec<&'static str> {
+        if self.classifier.config.id2label.len() > 10 { vec!["accuracy", "top_5"] } else { vec!["accuracy"] }
+    }
+
     fn save(&self, folder: &Path) -> candlewick_training::Result<()> {
         self.classifier.save(folder).map_err(training)
     }
@@ -197,7 +209,22 @@ impl Task for ClassificationTask {
             "batch_size": self.settings.size,
             "label_smoothing": self.settings.label_smoothing,
             "augmentation": self.train.augmentation,
+            "preprocessing": self.train.preprocessing,
             "seed": self.settings.seed,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+
+    #[test]
+    fn a_class_is_told_where_no_other_is_before_it() {
+        assert_eq!(rank(&[0.1, 0.7, 0.2], 1), Some(0));
+        assert_eq!(rank(&[0.1, 0.7, 0.2], 0), Some(2));
+        // A network that says the same of all classes tells the first.
+        assert_eq!([0, 1, 2].map(|class| rank(&[0.5; 3], class)), [Some(0), Some(1), Some(2)]);
+        assert_eq!([rank(&[f32::NAN; 3], 0), rank(&[0.0, f32::NAN, 1.0], 2), rank(&[0.0], 1)], [None; 3]);
     }
 }

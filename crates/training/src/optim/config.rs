@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum OptimizerConfig {
-    /// Adam, its weight decay added to the gradient.
+    /// Adam, its weight decay added to the gradient: g += λp; m = β₁m + (1−β₁)g; v = β₂v + (1−β₂)g²;
+    /// p −= η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε). Kingma and Ba 2015, "Adam: a method for stochastic optimization".
     Adam(AdamConfig),
-    /// Adam with decoupled weight decay.
+    /// Adam with decoupled weight decay: p −= ηλp in the place of g += λp. Loshchilov and Hutter 2019, "Decoupled weight decay
+    /// regularization".
     AdamW(AdamWConfig),
-    /// Stochastic gradient descent.
+    /// Stochastic gradient descent: g += λp; b = μb + g; p −= ηb, or with Nesterov's momentum p −= η(g + μb). Sutskever et al. 2013, "On
+    /// the importance of initialization and momentum in deep learning".
     Sgd(SgdConfig),
-    /// RMSprop.
+    /// RMSprop: g += λp; s = αs + (1−α)g²; b = μb + g/(√s + ε); p −= ηb. Tieleman and Hinton 2012, lecture 6.5.
     RmsProp(RmsPropConfig),
 }
 
