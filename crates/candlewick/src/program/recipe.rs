@@ -153,7 +153,7 @@ mod tests {
             ("training = { epoch = 3 }", "training.epoch: "),
             ("generation = { num_beam = 5 }", "generation.num_beam: no such setting"),
             (
-                "preprocessing = { do_resize = true, size = { shortest_edge = 9 }, crop = 3 }",
+                "preprocessing = { do_resize = true, size = { shortest_edge = 9 }, do_normalize = false, crop = 3 }",
                 "preprocessing.crop: no such setting",
             ),
         ] {
