@@ -16,6 +16,10 @@ fn wrong_calls_end_with_code_2_and_say_what_would_be_right() {
     fail(here, &["caption", "x.png", "--beam", "0"], 2, &["num_beams"]);
     fail(here, &["train", "--data", "."], 2, &["--data", "models/flickr8k/train.toml"]);
     fail(here, &["evaluate", "--model", "m", "--data", "d", "--split", "tset"], 2, &["tset", "dev"]);
+    fail(here, &["train", "--set", "generation.num_beam=5"], 2, &["generation.num_beam: no such setting"]);
+    fail(here, &["caption", "x.png", "--encoder-weights", "y"], 2, &["--encoder-weights y", "--model"]);
+    fail(here, &["caption", "x.png", "--beam", "2", "--n-best", "4"], 2, &["--n-best 4", "--beam is 2"]);
+    fail(here, &["caption", "a/1.jpg", "b/1.png", "--attention", "out"], 2, &["a/1.jpg and b/1.png", "out/1"]);
     assert!(!here.join("runs").exists(), "a wrong call leaves nothing behind");
 }
 
@@ -32,6 +36,25 @@ fn recipes_and_model_folders_that_cannot_be_used_are_named() {
     fs::create_dir(here.join("model")).unwrap();
     fs::write(here.join("model/config.json"), "{\"model_type\": \"bert\"}").unwrap();
     fail(here, &["caption", photo, "--model", "model"], 1, &["config.json"]);
+}
+
+/// Not after the first epoch, which would be lost.
+#[test]
+fn settings_that_cannot_be_are_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let small = ["--set", "data.train=8", "--set", "data.dev=4"];
+    for (setting, wanted) in [
+        ("training.metric=bleu", "metric: the task gives no score bleu; it gives exact_match, pointing"),
+        ("training.validate_every=0", "validate_every is 0"),
+        ("batches.validated=0", "batches.validated is 0"),
+        ("generation.num_beams=0", "num_beams must be at least 1"),
+        ("decoder.soft_share=50", "soft_share is 50"),
+        ("loss.doubly_stochastic=-1", "doubly_stochastic is -1"),
+        ("self_critical={}", "self_critical: wants a captioner"),
+    ] {
+        fail(here, &[&["train", "--set", setting][..], &small].concat(), 1, &[wanted]);
+    }
 }
 
 #[test]

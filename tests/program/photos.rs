@@ -63,6 +63,13 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     let scores: Value = serde_json::from_str(succeed(here, &train).lines().last().unwrap()).unwrap();
     assert!(scores["Bleu_4"].is_f64() && scores["CIDEr"].is_f64(), "{scores}");
 
+    // A finished run stays as it is, wherever the encoder's file lies; one with other pictures is another.
+    fs::copy(here.join("encoder.safetensors"), here.join("copied.safetensors")).unwrap();
+    let again = ["train", "train.toml", "--data", "data", "--encoder-weights", "copied.safetensors", "--quiet"];
+    succeed(here, &again);
+    let other = [&again[..], &["--set", "preprocessing.image_mean=[0.4, 0.5, 0.5]"]].concat();
+    fail(here, &other, 1, &["runs/photos", "preprocessing"]);
+
     // What goes on from it looks through the same encoder.
     let on = ["train", "train.toml", "--quiet", "--data", "data", "--start", "runs/photos", "--out", "runs/on"];
     fail(here, &on, 1, &["model.safetensors", "encoder.safetensors", "--encoder-weights"]);

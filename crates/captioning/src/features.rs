@@ -260,5 +260,10 @@ mod tests {
         let again = cached(&captioner, sets(), &views, place(), &faults, &mut |_| ()).unwrap();
         assert_eq!(again[0].pictures.len(), 1);
         drop(held);
+        // What the network does otherwise is kept otherwise.
+        let mut other = captioner;
+        let usual = key(&other, View::WHOLE, "weights").unwrap();
+        other.config.encoder.config.transform_input = true;
+        assert_ne!(key(&other, View::WHOLE, "weights").unwrap(), usual);
     }
 }

@@ -84,6 +84,13 @@ impl Parameters {
         trained.map(|(name, slot)| (name.clone(), slot.var.clone())).collect()
     }
 
+    /// What training changes without a gradient, such as the running statistics of batch norm, in the order of the network.
+    pub fn buffers(&self) -> Vec<(String, Var)> {
+        let store = self.store();
+        let kept = store.slots.iter().filter(|(_, slot)| slot.buffer && !slot.frozen && slot.var.dtype().is_float());
+        kept.map(|(name, slot)| (name.clone(), slot.var.clone())).collect()
+    }
+
     /// Everything that a checkpoint holds, in the order of the network.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         self.store().slots.iter().map(|(name, slot)| (name.clone(), slot.var.as_detached_tensor())).collect()

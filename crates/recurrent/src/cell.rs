@@ -96,8 +96,9 @@ impl CellState for Tensor {
 
 /// A recurrent cell: one formula, with its parameters and state.
 ///
-/// A new cell writes its parameters, its state and its formula in [`Cell::step`]; [`Cell::sequence`] then runs it as one node of the graph. Where much of a step
-/// depends on x alone, [`Cell::prepare`] and [`Cell::advance`] split it, and the first half is done for all steps at once.
+/// A new cell writes its parameters, its state and its formula in [`Cell::step`]; [`Cell::sequence`] then runs it as one node of the
+/// graph. Where much of a step depends on x alone, [`Cell::prepare`] and [`Cell::advance`] split it, and the first half is done for all
+/// steps at once.
 pub trait Cell: Clone + Send + Sync + 'static {
     /// What goes from step to step.
     type State: CellState;

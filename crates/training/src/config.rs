@@ -27,8 +27,7 @@ pub struct FitConfig {
     /// How many batches make one step.
     pub accumulate: usize,
     /// The decay of a moving average of the weights (0.999, say), which is what is validated and kept as the model; see
-    /// [`crate::optim::Optimizer::averaged`]. Running statistics of batch norm have no part in it: they stay those of the weights that are
-    /// trained.
+    /// [`crate::optim::Optimizer::averaged`]. Running statistics of batch norm are averaged with them.
     pub average: Option<f64>,
     /// Whether the weights that the run begins with stay in that average, as [`crate::optim::Optimizer::averaged_from_start`] says: for
     /// runs that go on from a trained model.

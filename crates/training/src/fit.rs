@@ -99,7 +99,8 @@ impl<'a> Run<'a> {
         if parameters.is_empty() {
             return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
         }
-        let mut optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
+        let optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
+        let mut optimizer = optimizer.with_buffers(task.parameters().buffers());
         if let Some(decay) = config.average {
             let from_start = config.average_from_start;
             optimizer = if from_start { optimizer.averaged_from_start(decay)? } else { optimizer.averaged(decay)? };

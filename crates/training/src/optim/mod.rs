@@ -25,6 +25,8 @@ const AVERAGE: &str = "average";
 pub struct Optimizer {
     rule: Rule,
     slots: Vec<Slot>,
+    /// Buffers, which no gradient changes and an average follows.
+    buffers: Vec<Slot>,
     /// The decay of the parameters' moving average, where one is kept.
     average: Option<Averaging>,
 }
@@ -61,11 +63,14 @@ impl Optimizer {
     /// When the configuration's numbers cannot be used.
     pub fn new(config: &OptimizerConfig, parameters: Vec<(String, Var)>, factor: impl Fn(&str) -> f64) -> Result<Self> {
         config.check()?;
-        let slot = |(name, var): (String, Var)| {
-            let (factor, state) = (factor(&name), vec![]);
-            Slot { factor, name, var, steps: 0, state, average: None }
-        };
-        Ok(Self { rule: Rule::from(config), slots: parameters.into_iter().map(slot).collect(), average: None })
+        let slots = parameters.into_iter().map(|(name, var)| Slot::new(factor(&name), name, var)).collect();
+        Ok(Self { rule: Rule::from(config), slots, buffers: vec![], average: None })
+    }
+
+    /// The same with buffers, such as the running statistics of batch norm: steps leave them alone, and an average that is kept from
+    /// here on is of them too.
+    pub fn with_buffers(self, buffers: Vec<(String, Var)>) -> Self {
+        Self { buffers: buffers.into_iter().map(|(name, var)| Slot::new(0.0, name, var)).collect(), ..self }
     }
 
     /// Keeps a moving average of the parameters from here on: a ← d·a + (1 − d)·p after each step, with
@@ -96,7 +101,7 @@ impl Optimizer {
             return Err(Error::Config(format!("the decay of the weights' average is {decay}; it must lie in [0, 1)")));
         }
         self.average = Some(average);
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().chain(&mut self.buffers) {
             slot.average = Some(slot.var.copy()?);
         }
         Ok(self)
@@ -107,7 +112,7 @@ impl Optimizer {
     /// # Errors
     /// When the device fails.
     pub fn exchange(&mut self) -> Result<()> {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().chain(&mut self.buffers) {
             if let Some(average) = slot.average.take() {
                 slot.average = Some(slot.var.copy()?);
                 slot.var.set(&average)?;
@@ -145,6 +150,10 @@ impl Optimizer {
                 .and_then(|()| average.map_or(Ok(()), |average| slot.follow(average)))
                 .map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?;
         }
+        for buffer in self.buffers.iter_mut().filter(|buffer| buffer.average.is_some()) {
+            buffer.steps += 1;
+            average.map_or(Ok(()), |average| buffer.follow(average))?;
+        }
         Ok(())
     }
 
@@ -153,10 +162,10 @@ impl Optimizer {
     /// # Errors
     /// When the file cannot be written; the message names it.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let averages =
-            self.slots.iter().filter_map(|slot| Some((format!("{}.{AVERAGE}", slot.name), slot.average.clone()?)));
+        let all = || self.slots.iter().chain(&self.buffers);
+        let averages = all().filter_map(|slot| Some((format!("{}.{AVERAGE}", slot.name), slot.average.clone()?)));
         let mut tensors: Vec<(String, Tensor)> = averages.collect();
-        for slot in self.slots.iter().filter(|slot| slot.steps > 0) {
+        for slot in all().filter(|slot| slot.steps > 0) {
             let steps = Tensor::new(slot.steps as i64, &candle_core::Device::Cpu)?;
             tensors.push((format!("{}.step", slot.name), steps));
             for (what, tensor) in self.rule.state_names().iter().zip(&slot.state) {
@@ -190,22 +199,31 @@ impl Optimizer {
             used.insert(name);
             Ok(tensor)
         };
-        let mut loaded = Vec::with_capacity(self.slots.len());
+        let steps = |slot: &Slot| -> Result<usize> {
+            let name = format!("{}.step", slot.name);
+            let Some(_) = file.shape(&name) else { return Ok(0) };
+            let steps = file.tensor(&name, &candle_core::Device::Cpu)?.to_vec0::<i64>()?;
+            Ok(usize::try_from(steps).unwrap_or_default())
+        };
+        let mut loaded = Vec::with_capacity(self.slots.len() + self.buffers.len());
         for slot in &self.slots {
             let average = slot.average.as_ref().map(|_| take(slot, AVERAGE)).transpose()?;
-            let count = format!("{}.step", slot.name);
-            let (mut steps, mut state) = (0, Vec::new());
-            if file.shape(&count).is_some() {
-                steps = file.tensor(&count, &candle_core::Device::Cpu)?.to_vec0::<i64>()?;
-                state = self.rule.state_names().iter().map(|what| take(slot, what)).collect::<Result<_>>()?;
-            }
-            loaded.push((usize::try_from(steps).unwrap_or_default(), state, average));
+            let steps = steps(slot)?;
+            let names = if steps > 0 { self.rule.state_names() } else { &[] };
+            loaded.push((steps, names.iter().map(|what| take(slot, what)).collect::<Result<Vec<_>>>()?, average));
         }
-        used.extend(self.slots.iter().map(|slot| format!("{}.step", slot.name)));
+        for buffer in &self.buffers {
+            // Files of before buffers were averaged have none of them: those averages begin anew.
+            let there = file.shape(&format!("{}.{AVERAGE}", buffer.name)).is_some();
+            let kept = buffer.average.clone();
+            let average = if there && kept.is_some() { Some(take(buffer, AVERAGE)?) } else { kept };
+            loaded.push((steps(buffer)?, vec![], average));
+        }
+        used.extend(self.slots.iter().chain(&self.buffers).map(|slot| format!("{}.step", slot.name)));
         if let Some(name) = file.names().find(|name| !used.contains(*name)) {
             return Err(other(format!("{name} belongs to no parameter")));
         }
-        for (slot, (steps, state, average)) in self.slots.iter_mut().zip(loaded) {
+        for (slot, (steps, state, average)) in self.slots.iter_mut().chain(&mut self.buffers).zip(loaded) {
             (slot.steps, slot.state, slot.average) = (steps, state, average);
         }
         Ok(())
@@ -213,6 +231,10 @@ impl Optimizer {
 }
 
 impl Slot {
+    fn new(factor: f64, name: String, var: Var) -> Self {
+        Self { factor, name, var, steps: 0, state: vec![], average: None }
+    }
+
     fn step(&mut self, rule: &Rule, gradient: &Tensor, learning_rate: f64, scale: f64) -> candle_core::Result<()> {
         if gradient.shape() != self.var.shape() {
             candle_core::bail!("its shape is {:?}, its gradient's {:?}", self.var.dims(), gradient.dims())
@@ -323,6 +345,29 @@ mod tests {
             let moved = (fast.var.as_tensor() - &start).unwrap().abs().unwrap().min(0).unwrap();
             assert!(moved.to_vec0::<f32>().unwrap() > 0.0, "{config:?}: nothing moved");
         }
+    }
+
+    #[test]
+    fn buffers_are_averaged_and_come_back() {
+        let (var, buffer) = (Var::new(&[1f32], &Device::Cpu).unwrap(), Var::new(&[8f32], &Device::Cpu).unwrap());
+        let optimizer = || {
+            let sgd = OptimizerConfig::sgd(1.0, 0.0);
+            let optimizer = Optimizer::new(&sgd, vec![("p".to_owned(), var.clone())], |_| 1.0).unwrap();
+            optimizer.with_buffers(vec![("b".to_owned(), buffer.clone())]).averaged_from_start(0.5).unwrap()
+        };
+        let mut first = optimizer();
+        buffer.set(&Tensor::new(&[0f32], &Device::Cpu).unwrap()).unwrap();
+        first.step(&[Some(Tensor::new(&[0f32], &Device::Cpu).unwrap())], 1.0, 1.0).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("optimizer.safetensors");
+        first.save(&path).unwrap();
+        first.exchange().unwrap();
+        assert_eq!(buffer.to_vec1::<f32>().unwrap(), [4.0]);
+        first.exchange().unwrap();
+        let mut other = optimizer();
+        other.load(&path).unwrap();
+        other.exchange().unwrap();
+        assert_eq!(buffer.to_vec1::<f32>().unwrap(), [4.0]);
     }
 
     #[test]
