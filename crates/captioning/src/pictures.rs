@@ -37,7 +37,10 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 /// When a file cannot be written; the message names it.
 pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    clear(folder)?;
+    // Only where an earlier caption was drawn: pictures of other names than ours are not ours to remove.
+    if folder.join("caption.svg").is_file() {
+        clear(folder)?;
+    }
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
         let Some(attention) = &word.attention else { continue };
@@ -126,4 +129,24 @@ fn file_name(word: &str) -> String {
 
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::clear;
+
+    #[test]
+    fn only_the_words_of_an_earlier_caption_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["00-a.png", "11-dog.png", "caption.svg", "dog.png", "1-dog.png", "00-a.txt"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        clear(folder.path()).unwrap();
+        let names =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<String> = names.collect();
+        left.sort();
+        assert_eq!(left, ["00-a.txt", "1-dog.png", "caption.svg", "dog.png"]);
+    }
 }
