@@ -188,9 +188,9 @@ impl Captioner {
         device: &Device,
     ) -> Result<Self> {
         if let (Some(_), DecoderConfig::ShowAttendTell(decoder)) = (config.encoder.regions, &config.decoder)
-            && decoder.glimpse != 1
+            && !decoder.takes_in_one()
         {
-            let fault = "decoder: regions have no neighbours on a map; leave glimpse out";
+            let fault = "decoder: regions have no neighbours on a map; leave glimpse and periphery out";
             return Err(Error::Config(fault.into()));
         }
         let vb = parameters.builder(device).pp(DECODER);

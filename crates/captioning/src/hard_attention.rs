@@ -21,16 +21,16 @@ pub(crate) fn drawn(alpha: &Tensor, positions: &Tensor) -> Result<Drawn> {
     Ok(Drawn { log_probability, entropy: (alpha * &log_alpha)?.sum(2)?.neg()? })
 }
 
-/// The matrix (P, P) that takes the annotations of a map of `height` × `width` = P positions to their means over the `size` × `size`
-/// positions around each, as far as the map goes.
-pub(crate) fn around((height, width): (usize, usize), size: usize, device: &Device) -> Result<Tensor> {
-    let (p, reach) = (height * width, size / 2);
-    let window = |at: usize, side: usize| at.saturating_sub(reach)..(at + size - reach).min(side);
-    let mut weights = vec![0f32; p * p];
+/// The matrix (P, P) that takes the annotations of a map of `height` × `width` = P positions to what a look at each takes in: the mean over the
+/// `glimpse` × `glimpse` positions around it, as far as the map goes, at 1 − `periphery`, and the mean over all of them at `periphery`.
+pub(crate) fn look((height, width): (usize, usize), glimpse: usize, periphery: f64, device: &Device) -> Result<Tensor> {
+    let (p, reach) = (height * width, glimpse / 2);
+    let window = |at: usize, side: usize| at.saturating_sub(reach)..(at + glimpse - reach).min(side);
+    let mut weights = vec![(periphery / p as f64) as f32; p * p];
     for (at, weights) in weights.chunks_exact_mut(p.max(1)).enumerate() {
         let (rows, columns) = (window(at / width, height), window(at % width, width));
-        let share = 1.0 / (rows.len() * columns.len()) as f32;
-        rows.for_each(|row| weights[row * width..][columns.clone()].fill(share));
+        let share = ((1.0 - periphery) / (rows.len() * columns.len()) as f64) as f32;
+        rows.for_each(|row| weights[row * width..][columns.clone()].iter_mut().for_each(|weight| *weight += share));
     }
     Tensor::from_vec(weights, (p, p), device)
 }
@@ -71,14 +71,22 @@ mod tests {
 
     #[test]
     fn a_glimpse_is_the_mean_of_what_lies_around() {
-        let found = around((3, 3), 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        let found = look((3, 3), 3, 0.0, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         let (third, quarter, sixth) = (1.0 / 9.0, 0.25, 1.0 / 6.0);
         assert_eq!(found[4], [third; 9]);
         assert_eq!(found[0], [quarter, quarter, 0., quarter, quarter, 0., 0., 0., 0.]);
         assert_eq!(found[5], [0., sixth, sixth, 0., sixth, sixth, 0., sixth, sixth]);
-        let wide = around((2, 3), 3, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        let wide = look((2, 3), 3, 0.0, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(wide[0], [quarter, quarter, 0., quarter, quarter, 0.]);
         assert_eq!(wide[4], [sixth; 6]);
+    }
+
+    #[test]
+    fn the_corner_of_the_eye_takes_in_the_whole_map() {
+        let found = look((1, 4), 1, 0.5, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(found[1], [0.125, 0.625, 0.125, 0.125]);
+        let all = look((2, 3), 3, 1.0, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(all, vec![vec![1.0 / 6.0; 6]; 6]);
     }
 
     #[test]

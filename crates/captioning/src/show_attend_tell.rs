@@ -46,6 +46,10 @@ pub struct ShowAttendTellConfig {
     /// far as the map goes, while α is that of the single annotations. Not the glimpses of Mnih et al. 2014.
     #[serde(skip_serializing_if = "is_one")]
     pub glimpse: usize,
+    /// π, how much of the whole photo a look takes in besides, as the corner of an eye does: z is (1 − π) times that mean plus π times the mean
+    /// of all annotations. 0 to 1.
+    #[serde(skip_serializing_if = "is_none")]
+    pub periphery: f64,
     /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
     #[serde(skip_serializing_if = "is_usual")]
     pub temperature: f64,
@@ -65,6 +69,10 @@ fn is_one(glimpse: &usize) -> bool {
     *glimpse == 1
 }
 
+fn is_none(periphery: &f64) -> bool {
+    *periphery == 0.0
+}
+
 fn is_usual(temperature: &f64) -> bool {
     *temperature == 1.0
 }
@@ -80,6 +88,13 @@ pub enum Attention {
     Hard,
 }
 
+impl ShowAttendTellConfig {
+    /// Whether a look takes in one annotation alone, which needs no map around it.
+    pub(crate) fn takes_in_one(&self) -> bool {
+        self.glimpse == 1 && self.periphery == 0.0
+    }
+}
+
 impl Default for ShowAttendTellConfig {
     fn default() -> Self {
         Self {
@@ -89,6 +104,7 @@ impl Default for ShowAttendTellConfig {
             attention: Attention::Soft,
             soft_share: 0.5,
             glimpse: 1,
+            periphery: 0.0,
             temperature: 1.0,
             gate: true,
             deep_output: true,
@@ -171,6 +187,7 @@ impl ShowAttendTell {
         }
         let shares = [
             ("soft_share", config.soft_share),
+            ("periphery", config.periphery),
             ("dropout", config.dropout),
             ("channel_dropout", config.channel_dropout),
         ];
@@ -283,12 +300,12 @@ impl CaptionDecoder for ShowAttendTell {
         };
         let (annotations, mean) = (seen.annotations(), seen.mean()?);
         let looked_at = self.attention.annotations(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
-        if self.config.glimpse == 1 {
+        if self.config.takes_in_one() {
             return Ok(Memory { annotations: looked_at, mean });
         }
-        let around = hard_attention::around(seen.map(), self.config.glimpse, annotations.device())?;
-        let means = around.to_dtype(annotations.dtype())?.broadcast_matmul(annotations)?;
-        Ok(Memory { annotations: looked_at.with_values(means)?, mean })
+        let look = hard_attention::look(seen.map(), self.config.glimpse, self.config.periphery, annotations.device())?;
+        let taken_in = look.to_dtype(annotations.dtype())?.broadcast_matmul(annotations)?;
+        Ok(Memory { annotations: looked_at.with_values(taken_in)?, mean })
     }
 
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
