@@ -2,7 +2,6 @@
 
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
 use super::{Left, PANEL, multiply};
-use crate::recurrence::smooth::vectorised;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -179,23 +178,11 @@ impl Packed {
         }
         let pack = |unit: usize, lines: &mut [MaybeUninit<Line>]| {
             let (panel, picture) = (unit / pictures, unit % pictures);
-            for half in 0..2 {
-                let start = panel * PANEL + half * 16;
-                let count = columns.saturating_sub(start).min(16);
-                let maps: [&[f32]; 16] = std::array::from_fn(|c| match c < count {
-                    true => &values[(picture * channels + first + start + c) * area..][..area],
-                    false => &[],
-                });
-                let lines = lines.iter_mut().skip(half).step_by(2).enumerate();
-                if count == 16 {
-                    lines.for_each(|(k, line)| _ = line.write(Line(std::array::from_fn(|c| maps[c][k]))));
-                } else {
-                    let value = |c: usize, k: usize| if c < count { maps[c][k] } else { 0.0 };
-                    lines.for_each(|(k, line)| _ = line.write(Line(std::array::from_fn(|c| value(c, k)))));
-                }
-            }
+            let start = panel * PANEL;
+            let maps = &values[(picture * channels + first + start) * area..];
+            pack_columns(maps, area, PANEL.min(columns - start), lines);
         };
-        // SAFETY: both halves of all rows are written.
+        // SAFETY: packing writes two lines for each row of a panel.
         let lines = unsafe { written(columns.div_ceil(PANEL) * pictures * area * 2, area * 2, pack) };
         Self { panels: Panels::Full(lines), depth: pictures * area, columns }
     }
@@ -294,29 +281,16 @@ fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUnin
     }
 }
 
-vectorised! {
-    /// Packs the transpose of `width` rows that start every `stride` values.
-    fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-        let depth = lines.len() / 2;
-        for first in (0..depth).step_by(16) {
-            let count = (depth - first).min(16);
-            for half in 0..2 {
-                let mut tile = [[0f32; 16]; 16];
-                for (j, row) in (half * 16..width).zip(tile.iter_mut()) {
-                    let values = &values[j * stride + first..];
-                    match values.first_chunk() {
-                        Some(whole) if count == 16 => *row = *whole,
-                        _ => row[..count].copy_from_slice(&values[..count]),
-                    }
-                }
-                for k in 0..count {
-                    let mut line = [0f32; 16];
-                    for j in 0..16 {
-                        line[j] = tile[j][k];
-                    }
-                    lines[(first + k) * 2 + half].write(Line(line));
-                }
-            }
+/// Packs the transpose of `width` rows that start every `stride` values.
+fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if width == PANEL { super::x86::pack_columns(values, stride, lines) } else { 0 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (k, row) in lines.chunks_exact_mut(2).enumerate().skip(done) {
+        let value = |j: usize| if j < width { values[j * stride + k] } else { 0.0 };
+        for (half, line) in row.iter_mut().enumerate() {
+            line.write(Line(std::array::from_fn(|j| value(half * 16 + j))));
         }
     }
 }
