@@ -4,7 +4,7 @@
 //! meeting of the team a step. Inside, all rows of a step lie together, step after step, the longest row first: rows that
 //! have ended cost nothing, and the products with W_ih and of the weights' gradients are each one for all steps.
 
-use super::gates::{Blocks, copied, four};
+use super::gates::{Blocks, copied};
 use super::packed::PackedSteps;
 use super::steps::Steps;
 use super::weights::{Projected, Weights};
@@ -32,6 +32,8 @@ pub trait Gates: Copy + Send + Sync + 'static {
     const GRADIENT: usize = Self::GATES;
     /// The gate whose gradient comes first; the others follow in their order, and those before it at the end.
     const FIRST: usize = 0;
+    /// Whether a step reads h where it writes it.
+    const UPDATES: bool = false;
 
     /// One step from the projected input and W_hh h (+ b_hh): `gates` get the activations, h and c become new.
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], c: &mut [f32], extra: &mut [f32]);
@@ -79,14 +81,49 @@ struct Sizes {
     h: usize,
 }
 
-/// What the steps leave for the backward pass, row after row of all steps.
+/// What the steps leave for the backward pass.
 pub struct Kept {
-    /// (R, GATES·H), where a gradient will be asked for.
+    /// Where a gradient will be asked for, the gates and what the cell needs beyond them: of a step, of a block of 32 units, of a row.
+    /// A chunk of work writes and reads one piece of memory, whose next line the machine fetches by itself.
     gates: Vec<f32>,
-    /// (R, H), where the cell needs it.
-    extra: Vec<f32>,
-    /// The state before each step (R, H).
+    /// The state before each step, row after row of all steps (R, H).
     previous: Vec<f32>,
+}
+
+/// How many values a step keeps of a row in a block of units.
+const fn kept_width<K: Gates>() -> usize {
+    (K::GATES + K::EXTRA as usize) * PANEL
+}
+
+/// The states of the batch's rows, sorted, in blocks of units: what one chunk of work reads and writes lies together.
+struct InBlocks<'a> {
+    order: &'a [usize],
+    h: usize,
+}
+
+impl InBlocks<'_> {
+    /// Where each row's piece of each block stands among the blocks and among the rows (N, H), and its width.
+    fn pieces(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (n, h) = (self.order.len(), self.h);
+        (0..h).step_by(PANEL).enumerate().flat_map(move |(block, start)| {
+            let pieces = self.order.iter().enumerate();
+            pieces.map(move |(sorted, of)| ((block * n + sorted) * PANEL, of * h + start, PANEL.min(h - start)))
+        })
+    }
+
+    /// Rows (N, H) in blocks.
+    fn of(&self, rows: &[f32]) -> Vec<f32> {
+        let mut blocks = vec![0f32; self.h.div_ceil(PANEL) * self.order.len() * PANEL];
+        self.pieces().for_each(|(at, row, width)| blocks[at..at + width].copy_from_slice(&rows[row..row + width]));
+        blocks
+    }
+
+    /// The rows (N, H) of such blocks.
+    fn rows(&self, blocks: &[f32]) -> Vec<f32> {
+        let mut rows = vec![0f32; self.order.len() * self.h];
+        self.pieces().for_each(|(at, row, width)| rows[row..row + width].copy_from_slice(&blocks[at..at + width]));
+        rows
+    }
 }
 
 /// Below this many multiplications a step, one thread is faster than a team.
@@ -139,7 +176,7 @@ struct Backward {
 
 /// A slice for each gate that the cell has.
 #[inline(always)]
-fn each_gate<'a, K: Gates>(gate: impl Fn(usize) -> &'a mut [f32]) -> [&'a mut [f32]; 4] {
+fn each_gate<'a, K: Gates>(mut gate: impl FnMut(usize) -> &'a mut [f32]) -> [&'a mut [f32]; 4] {
     std::array::from_fn(|i| if i < K::GATES { gate(i) } else { &mut [] })
 }
 
@@ -165,15 +202,16 @@ impl<K: Gates> Sequence<K> {
     fn steps_forward(&self, given: &Given, saved: bool) -> Forward {
         let Sizes { n, t, d, h } = given.sizes;
         let (wide, stride, blocks) = (K::GATES * h, K::GATES * PANEL, h.div_ceil(PANEL));
+        let kept = kept_width::<K>();
         let packed = PackedSteps::new(&self.steps, n, t);
         let rows = packed.rows();
         let projected = self.projected(given, &packed);
         let weights = Weights::new(given.w_hh, (h, h), rows);
-        let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, <[f32]>::to_vec));
-        let mut extra = vec![0.0; if K::EXTRA { if saved { rows * h } else { n * h } } else { 0 }];
+        let in_blocks = InBlocks { order: &packed.order, h };
+        let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, |c| in_blocks.of(c)));
         let together = if let Projected::Formed { steps, .. } = projected { steps * n } else { 0 };
-        // A block's products, W_ih x of some steps and W_hh h of one, and activations that nobody keeps.
-        let room = (together + n) * stride + 4 * PANEL;
+        // A block's products, W_ih x of some steps and W_hh h of one, and what nobody keeps of a row.
+        let room = (together + n) * stride + kept;
         let mut scratch = vec![0f32; blocks * room];
         let mut run = |gates: &Shared, previous: &Shared, out: &Shared| {
             if rows < n * t {
@@ -190,7 +228,7 @@ impl<K: Gates> Sequence<K> {
                 // SAFETY: as above.
                 states.iter().for_each(|states| unsafe { states.write(sorted, 0, &given.h[of * h..][..h]) });
             }
-            let (last, c, extra) = (Shared::new(&mut last), Shared::new(&mut c), Shared::new(&mut extra));
+            let (last, c) = (Shared::new(&mut last), Shared::new(&mut c));
             let scratch = Shared::new(&mut scratch);
             let chunk = |phase: usize, block: usize| {
                 let step = packed.step(phase);
@@ -202,6 +240,14 @@ impl<K: Gates> Sequence<K> {
                     let (formed, rest) = scratch.write(block * room, room).split_at_mut(together * stride);
                     let (hidden, unkept) = rest.split_at_mut(n * stride);
                     let hidden = &mut hidden[..count * stride];
+                    let c: &mut [f32] = if K::CELL { c.write(block * n * PANEL, n * PANEL) } else { &mut [] };
+                    let keeping: &mut [f32] = match saved {
+                        true => gates.write((step.rows.start * blocks + block * count) * kept, count * kept),
+                        false => &mut [],
+                    };
+                    if width < PANEL {
+                        keeping.fill(0.0);
+                    }
                     let left = Left::rows(previous.read(step.rows.start * h, count * h), count, h);
                     let left = left.with(states[phase % 2].read(count));
                     weights.multiply(left, (start, width), given.b_hh, hidden);
@@ -218,14 +264,15 @@ impl<K: Gates> Sequence<K> {
                     for (sorted, row) in step.rows.clone().enumerate() {
                         let of = packed.order[sorted];
                         let new = out.write((of * t + step.time) * h + start, width);
-                        copied(previous.read(row * h + start, width), new);
-                        let gates = match saved {
-                            true => each_gate::<K>(|gate| gates.write(row * wide + gate * h + start, width)),
-                            false => four(unkept, PANEL),
-                        };
-                        let c: &mut [f32] = if K::CELL { c.write(of * h + start, width) } else { &mut [] };
-                        let kept = if saved { row } else { sorted };
-                        let extra: &mut [f32] = if K::EXTRA { extra.write(kept * h + start, width) } else { &mut [] };
+                        if K::UPDATES {
+                            copied(previous.read(row * h + start, width), new);
+                        }
+                        let here = if saved { &mut keeping[sorted * kept..][..kept] } else { &mut *unkept };
+                        let (gates, extra) = here.split_at_mut(K::GATES * PANEL);
+                        let mut gates = gates.chunks_exact_mut(PANEL);
+                        let gates = each_gate::<K>(|_| gates.next().map_or(&mut [], |gate| &mut gate[..width]));
+                        let extra = if K::EXTRA { &mut extra[..width] } else { extra };
+                        let c = if K::CELL { &mut c[sorted * PANEL..][..width] } else { &mut *c };
                         let of_input = match &projected {
                             Projected::Given(rows) => Blocks { values: &rows[row * wide + start..], stride: h },
                             Projected::Formed { .. } => {
@@ -249,31 +296,23 @@ impl<K: Gates> Sequence<K> {
         let (mut previous, mut out) = (vec![], vec![]);
         // SAFETY: all rows of all steps have their gates, and a state before them; what no step writes of `out` is 0.
         let gates = unsafe {
-            filled(if saved { rows * wide } else { 0 }, |gates| {
+            filled(if saved { rows * blocks * kept } else { 0 }, |gates| {
                 previous = filled(rows * h, |previous| out = filled(n * t * h, |out| run(gates, previous, out)));
             })
         };
-        Forward { out, h: last, c, kept: Kept { gates, extra, previous } }
+        let c = if K::CELL { in_blocks.rows(&c) } else { c };
+        Forward { out, h: last, c, kept: Kept { gates, previous } }
     }
 
     fn steps_backward(&self, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
         let Sizes { n, t, h, .. } = given.sizes;
-        let (wide, full) = (K::GATES * h, K::GRADIENT * h);
+        let (wide, full, size) = (K::GATES * h, K::GRADIENT * h, kept_width::<K>());
         let packed = PackedSteps::new(&self.steps, n, t);
         let weights = Packed::rows(given.w_hh, wide, h);
         let blocks = h.div_ceil(PANEL);
-        let mut dc = if K::CELL { gradients[2].to_vec() } else { vec![] };
-        // The gradients of sorted rows' state, block after block.
-        let mut dh = vec![0f32; blocks * n * PANEL];
-        let pieces = |block: usize, sorted: usize| {
-            let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
-            ((block * n + sorted) * PANEL, packed.order[sorted] * h + start, width)
-        };
-        let everywhere = || (0..blocks).flat_map(|block| (0..n).map(move |sorted| (block, sorted)));
-        for (block, sorted) in everywhere() {
-            let (at, from, width) = pieces(block, sorted);
-            dh[at..at + width].copy_from_slice(&gradients[1][from..from + width]);
-        }
+        let in_blocks = InBlocks { order: &packed.order, h };
+        let mut dh = in_blocks.of(gradients[1]);
+        let mut dc = if K::CELL { in_blocks.of(gradients[2]) } else { vec![] };
         let count = packed.steps();
         // The gates' gradients of the step after and of the present one, where a block of each gate begins a tile.
         let path = weights.path().filter(|_| h.is_multiple_of(TERMS));
@@ -285,6 +324,7 @@ impl<K: Gates> Sequence<K> {
                 // everything that is written, this block's units belong to this chunk alone.
                 unsafe {
                     let dh = dh.write(block * n * PANEL, n * PANEL);
+                    let dc: &mut [f32] = if K::CELL { dc.write(block * n * PANEL, n * PANEL) } else { &mut [] };
                     if phase > 0 {
                         let after = packed.step(count - phase);
                         let rows = after.rows.len();
@@ -297,26 +337,25 @@ impl<K: Gates> Sequence<K> {
                         return;
                     }
                     let step = packed.step(count - 1 - phase);
-                    for (sorted, row) in step.rows.clone().enumerate() {
-                        let (_, of_row, width) = pieces(block, sorted);
-                        let start = block * PANEL;
+                    let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
+                    let rows = step.rows.len();
+                    let of_block = &kept.gates[(step.rows.start * blocks + block * rows) * size..][..rows * size];
+                    for ((sorted, row), of_row) in step.rows.clone().enumerate().zip(of_block.chunks_exact(size)) {
                         let dh = &mut dh[sorted * PANEL..][..width];
                         let d_out = &gradients[0][(packed.order[sorted] * t + step.time) * h + start..][..width];
                         dh.iter_mut().zip(d_out).for_each(|(dh, d_out)| *dh += d_out);
-                        let gate = |gate: usize| match gate < K::GATES {
-                            true => &kept.gates[row * wide + gate * h + start..][..width],
-                            false => &[],
-                        };
+                        let part = |i: usize, there: bool| if there { &of_row[i * PANEL..][..width] } else { &[] };
+                        let gate = |gate: usize| part(gate, gate < K::GATES);
                         let saved = Saved {
                             gates: [gate(0), gate(1), gate(2), gate(3)],
-                            extra: if K::EXTRA { &kept.extra[row * h + start..][..width] } else { &[] },
+                            extra: part(K::GATES, K::EXTRA),
                             previous: &kept.previous[row * h + start..][..width],
                         };
                         let into = |gate: usize| match gate < K::GRADIENT {
                             true => gradient.write(row * full + gate * h + start, width),
                             false => &mut [],
                         };
-                        let dc: &mut [f32] = if K::CELL { dc.write(of_row, width) } else { &mut [] };
+                        let dc = if K::CELL { &mut dc[sorted * PANEL..][..width] } else { &mut *dc };
                         self.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
                         if path.is_some() {
                             for gate in 0..K::GATES {
@@ -332,12 +371,8 @@ impl<K: Gates> Sequence<K> {
         };
         // SAFETY: the blocks of all steps cover all rows and units.
         let gradient = unsafe { filled(packed.rows() * full, work) };
-        let mut of_first = vec![0f32; n * h];
-        for (block, sorted) in everywhere() {
-            let (at, to, width) = pieces(block, sorted);
-            of_first[to..to + width].copy_from_slice(&dh[at..at + width]);
-        }
-        Backward { dh: of_first, dc, gradient }
+        let dc = if K::CELL { in_blocks.rows(&dc) } else { dc };
+        Backward { dh: in_blocks.rows(&dh), dc, gradient }
     }
 
     /// The gradients of all inputs, in their order.

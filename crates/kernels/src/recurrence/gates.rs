@@ -240,6 +240,7 @@ impl Gates for Gru {
     /// Those of p_n, of r, of z and of u_n, so that the triples of either product lie together.
     const GRADIENT: usize = 4;
     const FIRST: usize = 2;
+    const UPDATES: bool = true;
 
     #[inline(always)]
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], extra: &mut [f32]) {
