@@ -11,6 +11,7 @@ use crate::product::bf16::{self, Kept, TERMS};
 use crate::product::{Left, PANEL, Packed, Right, gemm};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::recurrence::smooth::{dot, vectorised};
+use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared};
 use candle_core::{Device, Result, Tensor};
 
@@ -250,11 +251,7 @@ fn weights(operation: &Attentive, call: &Call<Saved>, given: &Slices, steps: Ste
     if call.wanted[0] {
         gemm(&mut xs, &steps.all, (full, 1), given.input, (e + c, 1), (count, e, 4 * h), false);
     }
-    // Row after row, so that the order of the sums does not depend on threads.
-    let mut biases = vec![0f32; full];
-    steps.all.chunks_exact(full).for_each(|row| rows::add_scaled(row, 1.0, &mut biases));
-    let mut v = vec![0f32; a];
-    steps.v.chunks_exact(a).for_each(|row| rows::add_scaled(row, 1.0, &mut v));
+    let (biases, v) = (sums_of_columns(&steps.all, full, full), sums_of_columns(&steps.v, a, a));
     let Steps { keys, annotations, h0, c0, .. } = steps;
     Found { xs, keys, annotations, h0, c0, input, recurrent, biases, v }
 }

@@ -7,7 +7,7 @@ use super::{NAME, Sizes, backward, position};
 use crate::attend::rows;
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::bf16::{self, Kept};
-use crate::product::{Left, PANEL, Packed, Right, gemm};
+use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
 use crate::recurrence::smooth::{logistic, vectorised};
 use crate::recurrence::steps::Steps;
@@ -248,9 +248,7 @@ impl Attentive {
     /// The words' part of the LSTM's input, bias included, for all steps: (N·T, 4H).
     fn projected(&self, given: &Slices, inputs: &[f32]) -> Vec<f32> {
         let Sizes { n, t, e, c, h, .. } = self.sizes;
-        let mut projected: Vec<f32> = given.bias.iter().copied().cycle().take(n * t * 4 * h).collect();
-        gemm(&mut projected, inputs, (e + c, 1), given.input, (1, e + c), (n * t, 4 * h, e), true);
-        projected
+        gemm_into(inputs, (e + c, 1), given.input, (1, e + c), (n * t, 4 * h, e), Some(given.bias))
     }
 }
 
