@@ -60,6 +60,12 @@ pub fn silu(xs: &Tensor) -> Result<Tensor> {
     Ok(apply(Activation::Silu, &[xs])?.swap_remove(0))
 }
 
+/// The least value there can be after a ReLU, or without one; a NaN is not below it and stays. Written as max(y, this) a ReLU is one
+/// instruction, where the compiler else turns it into writing only some of the values, which is slow.
+pub(crate) fn floor(relu: bool) -> f32 {
+    if relu { 0.0 } else { f32::NEG_INFINITY }
+}
+
 /// The gradient of what ReLU was taken of, from what it gave and the gradient of that, f32 on the CPU both.
 pub(crate) fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(map2(ys, dys, relu_back)?, ys.shape(), &Device::Cpu)

@@ -10,7 +10,7 @@ use super::layout::{apart, together, transpose};
 use super::matrix::{Matrix, Transposed};
 use super::narrow::NARROW;
 use super::winograd::Winograd;
-use crate::activation::relu_gradient;
+use crate::activation::{floor, relu_gradient};
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
@@ -456,11 +456,13 @@ vectorised! {
     /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then ReLU or not.
     pub fn finish(sums: &[f32], bias: &[f32], add: Option<(&[f32], usize)>, relu: bool, into: SharedRows) {
         let mut into = into;
-        if let (Some(bias), None, false) = (bias.first_chunk::<PANEL>(), add, relu) {
+        let floor = floor(relu);
+        if let (Some(bias), None) = (bias.first_chunk::<PANEL>(), add) {
             for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
                 let into = into.row(row);
                 for j in 0..PANEL {
-                    into[j] = sums[j] + bias[j];
+                    let y = sums[j] + bias[j];
+                    into[j] = if y < floor { floor } else { y };
                 }
             }
             return;
@@ -473,19 +475,15 @@ vectorised! {
                 Some((add, stride)) => {
                     let add = &add[row * stride..][..width];
                     for j in 0..width {
-                        into[j] = sums[j] + bias[j] + add[j];
+                        let y = sums[j] + bias[j] + add[j];
+                        into[j] = if y < floor { floor } else { y };
                     }
                 }
                 None => {
                     for j in 0..width {
-                        into[j] = sums[j] + bias[j];
+                        let y = sums[j] + bias[j];
+                        into[j] = if y < floor { floor } else { y };
                     }
-                }
-            }
-            if relu {
-                // A NaN is not below 0 and stays.
-                for y in into {
-                    *y = if *y <= 0.0 { 0.0 } else { *y };
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Batch norm, an addition and ReLU in one go.
 
 use super::{from_apart, to_apart};
-use crate::activation::relu;
+use crate::activation::{floor, relu};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::norm::{batch_norm_eval, batch_norm_train};
 use crate::recurrence::smooth::vectorised;
@@ -286,18 +286,20 @@ vectorised! {
     ) {
         let width = ys.len();
         let (xs, mean, scale, bias) = (&xs[..width], &mean[..width], &scale[..width], &bias[..width]);
-        for j in 0..width {
-            ys[j] = (xs[j] - mean[j]) * scale[j] + bias[j];
-        }
-        if let Some(add) = add {
-            for (y, add) in ys.iter_mut().zip(add) {
-                *y += add;
+        let floor = floor(relu);
+        match add {
+            Some(add) => {
+                let add = &add[..width];
+                for j in 0..width {
+                    let y = (xs[j] - mean[j]) * scale[j] + bias[j] + add[j];
+                    ys[j] = if y < floor { floor } else { y };
+                }
             }
-        }
-        if relu {
-            // A NaN is not below 0 and stays.
-            for y in ys {
-                *y = if *y <= 0.0 { 0.0 } else { *y };
+            None => {
+                for j in 0..width {
+                    let y = (xs[j] - mean[j]) * scale[j] + bias[j];
+                    ys[j] = if y < floor { floor } else { y };
+                }
             }
         }
     }

@@ -83,15 +83,13 @@ impl Operation for Max {
                 let xs = &xs[picture * h * w * c..][..h * w * c];
                 // SAFETY: this line of the result belongs to this unit alone.
                 let ys = unsafe { ys.write(unit * line, line) };
+                let mut window = Vec::new();
                 for (j, (column, y)) in columns.iter().zip(ys.chunks_exact_mut(c.max(1))).enumerate() {
-                    let window = row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j));
-                    y.fill(f32::NEG_INFINITY);
+                    window.clear();
+                    window.extend(row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j)));
                     match places.get_mut(j * c..(j + 1) * c) {
-                        Some(places) => {
-                            places.fill((row.span.start * w + column.span.start) as u32);
-                            window.for_each(|at| larger_and_place(&xs[at * c..][..c], at as u32, y, places));
-                        }
-                        None => window.for_each(|at| larger(&xs[at * c..][..c], y)),
+                        Some(places) => largest_and_place(xs, &window, y, places),
+                        None => largest(xs, &window, y),
                     }
                 }
             };
@@ -122,18 +120,55 @@ impl Operation for Max {
     }
 }
 
+/// Channels whose largest values stay in registers.
+const LANES: usize = 16;
+
 vectorised! {
-    /// y = max(x, y); a NaN is the largest value.
-    fn larger(xs: &[f32], ys: &mut [f32]) {
-        xs.iter().zip(ys).for_each(|(&x, y)| *y = if *y >= x || y.is_nan() { *y } else { x });
+    /// The largest value of each channel at some positions of a map; a NaN is the largest value.
+    fn largest(xs: &[f32], window: &[usize], ys: &mut [f32]) {
+        let channels = ys.len();
+        for (i, ys) in ys.chunks_mut(LANES).enumerate() {
+            let mut largest = [f32::NEG_INFINITY; LANES];
+            for at in window {
+                let xs = lanes(&xs[at * channels + i * LANES..], ys.len());
+                for j in 0..LANES {
+                    let (x, y) = (xs[j], largest[j]);
+                    largest[j] = if (y >= x) | y.is_nan() { y } else { x };
+                }
+            }
+            ys.copy_from_slice(&largest[..ys.len()]);
+        }
     }
 }
 
 vectorised! {
-    fn larger_and_place(xs: &[f32], at: u32, ys: &mut [f32], places: &mut [u32]) {
-        for ((&x, y), place) in xs.iter().zip(ys).zip(places) {
-            let stays = *y >= x || y.is_nan();
-            (*y, *place) = if stays { (*y, *place) } else { (x, at) };
+    /// The same, and at which of the positions it stands: the first, where several have it.
+    fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut [f32], places: &mut [u32]) {
+        let channels = ys.len();
+        let first = window.first().map_or(0, |&at| at as u32);
+        for (i, (ys, places)) in ys.chunks_mut(LANES).zip(places.chunks_mut(LANES)).enumerate() {
+            // Places travel as the bits of floats: what is chosen by the same comparison is then of one type.
+            let (mut largest, mut place) = ([f32::NEG_INFINITY; LANES], [f32::from_bits(first); LANES]);
+            for &at in window {
+                let (xs, at) = (lanes(&xs[at * channels + i * LANES..], ys.len()), f32::from_bits(at as u32));
+                for j in 0..LANES {
+                    let (x, y) = (xs[j], largest[j]);
+                    let stays = (y >= x) | y.is_nan();
+                    largest[j] = if stays { y } else { x };
+                    place[j] = if stays { place[j] } else { at };
+                }
+            }
+            ys.copy_from_slice(&largest[..ys.len()]);
+            places.iter_mut().zip(place).for_each(|(to, place)| *to = place.to_bits());
         }
+    }
+}
+
+/// The first `count` values, up to [`LANES`], with whatever after them.
+#[inline(always)]
+fn lanes(xs: &[f32], count: usize) -> [f32; LANES] {
+    match xs.first_chunk() {
+        Some(whole) => *whole,
+        None => std::array::from_fn(|j| if j < count { xs[j] } else { 0.0 }),
     }
 }
