@@ -120,6 +120,9 @@ proptest! {
         let vars = [var(seed, &[n, c, h, w], DType::F32)];
         let wanted = pool::max_pool2d(&vars[0], &pool).unwrap();
         let found = to_apart(&max_pool2d(&from_apart(&vars[0]).unwrap(), &pool).unwrap()).unwrap();
+        // Where no gradient is asked for, nobody asks for the places either.
+        let alone = max_pool2d(&from_apart(&vars[0].detach()).unwrap(), &pool).unwrap();
+        assert_close(&[flat(&to_apart(&alone).unwrap())], &[flat(&wanted)]);
         assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
         let wanted = vars[0].flatten_from(2).unwrap().mean(2).unwrap();
         assert_close(&outcome(&vars, &mean(&from_apart(&vars[0]).unwrap()).unwrap()), &outcome(&vars, &wanted));
@@ -187,4 +190,28 @@ fn errors_name_the_operation_and_the_shapes() {
         );
     }
     assert!(message(beside(&[])).contains("there are no maps"));
+}
+
+#[test]
+fn a_nan_is_the_largest_value_and_stays_after_relu() {
+    let channels = 20;
+    let of =
+        |position: usize, c: usize| if (position + c).is_multiple_of(3) { f32::NAN } else { position as f32 - 9.0 };
+    let values: Vec<f32> = (0..2 * channels).map(|at| of(at / channels, at % channels)).collect();
+    let xs = Tensor::from_vec(values, (1, 1, 2, channels), &Device::Cpu).unwrap();
+    let pool = Pool2d::new((1, 2), (1, 2));
+    let tracked = Var::from_tensor(&xs).unwrap();
+    for found in [max_pool2d(&xs, &pool).unwrap(), max_pool2d(&tracked, &pool).unwrap()] {
+        for (c, found) in flat(&found).into_iter().enumerate() {
+            let wanted = if c % 3 == 1 { -8.0 } else { f64::NAN };
+            assert!(found == wanted || (found.is_nan() && wanted.is_nan()), "{found} in channel {c}");
+        }
+    }
+    let one = Tensor::ones(channels, DType::F32, &Device::Cpu).unwrap();
+    let zero = one.zeros_like().unwrap();
+    let norm = BatchNorm { weight: &one, bias: &zero, statistics: Some((&zero, &one)), eps: 0.0 };
+    let (ys, ..) = batch_norm(&xs, &norm, None, true).unwrap();
+    for (x, y) in flat(&xs).into_iter().zip(flat(&ys)) {
+        assert!(if x.is_nan() { y.is_nan() } else { y == 0.0 }, "{y} for {x}");
+    }
 }
