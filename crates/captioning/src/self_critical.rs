@@ -7,7 +7,7 @@
 //! L = − Σ_k (r(yᵏ) − bᵏ) · Σ_t log p(yᵏ_t | yᵏ_<t, a) / Σ_k |yᵏ|
 //! ```
 //!
-//! is a scalar whose gradient is REINFORCE's (Williams 1992). b is the reward of the likeliest caption (Rennie et al. 2017,
+//! is a scalar whose gradient is REINFORCE's (Williams 1992); p is the network's softmax(logits / τ), from which they were drawn. b is the reward of the likeliest caption (Rennie et al. 2017,
 //! "Self-critical Sequence Training for Image Captioning") or the mean reward of the photo's other drawn captions (Luo 2020,
 //! "A Better Variant of Self-Critical Sequence Training"). As in Luo's experiments the end of a caption counts as a word of it;
 //! otherwise captions learn to break off after words such as "with a".
@@ -41,6 +41,9 @@ pub struct SelfCritical {
     pub dropout: bool,
     /// λ, the weight of the loss of people's captions, which keeps the network near their language; 0 leaves it out.
     pub likelihood: f64,
+    /// τ: captions are drawn from softmax(logits / τ), and the loss is that distribution's. Below 1 they are nearer to the likeliest
+    /// one, which a network that was trained with label smoothing seldom draws.
+    pub temperature: f64,
 }
 
 /// What a caption's reward is compared with.
@@ -56,7 +59,7 @@ pub enum Baseline {
 
 impl Default for SelfCritical {
     fn default() -> Self {
-        Self { samples: 5, baseline: Baseline::default(), dropout: true, likelihood: 0.0 }
+        Self { samples: 5, baseline: Baseline::default(), dropout: true, likelihood: 0.0, temperature: 1.0 }
     }
 }
 
@@ -103,6 +106,8 @@ pub(crate) struct Drawn {
     words: Vec<Vec<u32>>,
     /// r − b.
     advantages: Vec<f64>,
+    /// τ, at which they were drawn.
+    temperature: f64,
     /// The mean of r.
     pub reward: f64,
 }
@@ -113,6 +118,12 @@ impl SelfCritical {
     pub(crate) fn validate(&self) -> Result<()> {
         if !(self.likelihood.is_finite() && self.likelihood >= 0.0) {
             return Err(Error::Config(format!("self_critical: likelihood is {}; wanted at least 0", self.likelihood)));
+        }
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return Err(Error::Config(format!(
+                "self_critical: temperature is {}; wanted more than 0",
+                self.temperature
+            )));
         }
         let least = if self.baseline == Baseline::Samples { 2 } else { 1 };
         if self.samples >= least {
@@ -135,7 +146,7 @@ impl SelfCritical {
             suppress_tokens: NEVER_SAID.to_vec(),
             num_return_sequences: self.samples,
             seed: rng.below(usize::MAX) as u64,
-            ..GenerationConfig::sample(1.0, 0, 1.0)
+            ..GenerationConfig::sample(self.temperature, 0, 1.0)
         };
         let drawn = generate(decoder, memory, rows.len(), &config)?;
         let value = |row: usize, hypothesis: &Hypothesis| -> Result<f64> {
@@ -165,7 +176,7 @@ impl SelfCritical {
         let values = values.concat();
         let advantages = values.iter().zip(baselines.concat()).map(|(value, baseline)| value - baseline).collect();
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        Ok(Drawn { photos, words, advantages, reward: mean })
+        Ok(Drawn { photos, words, advantages, temperature: self.temperature, reward: mean })
     }
 }
 
@@ -195,6 +206,7 @@ impl Drawn {
         let v = decoder.vocab_size() as u32;
         let said: Vec<f32> = (0..v).map(|word| if NEVER_SAID.contains(&word) { -1e4 } else { 0.0 }).collect();
         let logits = forced.logits.broadcast_add(&Tensor::new(said, device)?)?;
+        let logits = if self.temperature == 1.0 { logits } else { (logits / self.temperature)? };
         let value = cross_entropy(&logits, &targets, &settings, Some(&weights.contiguous()?))?;
         Ok(Judged { value, count, forced, targets })
     }
@@ -275,9 +287,15 @@ mod tests {
 
     #[test]
     fn the_loss_is_the_one_of_the_formula() {
+        for temperature in [1.0, 0.5] {
+            loss_is_the_one_of_the_formula(&SelfCritical { samples: 3, temperature, ..Default::default() });
+        }
+    }
+
+    fn loss_is_the_one_of_the_formula(drawing: &SelfCritical) {
         let small = small();
         let memory = small.decoder.memory(&small.seen, &mut Mode::Eval).unwrap();
-        let drawn = small.draw(&memory, &SelfCritical { samples: 3, ..Default::default() }, (1, 0));
+        let drawn = small.draw(&memory, drawing, (1, 0));
         let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
         let (mut sum, mut count) = (0.0, 0);
         for (row, (words, advantage)) in drawn.words.iter().zip(&drawn.advantages).enumerate() {
@@ -285,7 +303,7 @@ mod tests {
             // The words from the end on; those before it and the unknown one are never said.
             let (end, rest) =
                 (logits.narrow(1, 2, 1).unwrap(), logits.narrow(1, 4, logits.dim(1).unwrap() - 4).unwrap());
-            let said = Tensor::cat(&[end, rest], 1).unwrap();
+            let said = (Tensor::cat(&[end, rest], 1).unwrap() / drawing.temperature).unwrap();
             let log_p = log_softmax(&said, D::Minus1).unwrap().to_vec2::<f32>().unwrap();
             let place = |word: u32| if word == END { 0 } else { word as usize - 3 };
             let said: f32 = words[1..].iter().zip(&log_p).map(|(&word, log_p)| log_p[place(word)]).sum();
@@ -318,6 +336,19 @@ mod tests {
         let alone = SelfCritical { samples: 1, ..Default::default() };
         assert!(alone.validate().unwrap_err().to_string().contains("samples is 1"));
         assert!(SelfCritical { baseline: Baseline::Greedy, ..alone }.validate().is_ok());
+        let frozen = SelfCritical { temperature: 0.0, ..Default::default() };
+        assert!(frozen.validate().unwrap_err().to_string().contains("temperature is 0"));
+    }
+
+    #[test]
+    fn below_a_temperature_of_one_likely_captions_are_drawn_more_often() {
+        let small = small();
+        let memory = small.decoder.memory(&small.seen, &mut Mode::Eval).unwrap();
+        let kinds = |temperature| {
+            let drawing = SelfCritical { samples: 16, temperature, ..Default::default() };
+            small.draw(&memory, &drawing, (1, 0)).words.into_iter().collect::<std::collections::HashSet<_>>().len()
+        };
+        assert!(2 * kinds(0.02) < kinds(1.0), "{} of {}", kinds(0.02), kinds(1.0));
     }
 
     #[test]
