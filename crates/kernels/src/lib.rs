@@ -22,3 +22,4 @@ mod reduce;
 pub mod softmax;
 mod team;
 pub mod together;
+mod transpose;

@@ -6,7 +6,7 @@
 
 use super::Geometry;
 use super::gather::{Gather, Source};
-use super::layout::{apart, together, transpose};
+use super::layout::{apart, together};
 use super::matrix::{Matrix, Transposed};
 use super::narrow::NARROW;
 use super::winograd::Winograd;
@@ -17,6 +17,7 @@ use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::recurrence::smooth::vectorised;
 use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, SharedRows, filled};
+use crate::transpose::transpose;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -117,10 +118,10 @@ impl Geometry {
     }
 
     /// The weights (O, taps, C/groups) of (O, C/groups, taps).
-    fn taps_first(&self, weight: &[f32]) -> Vec<f32> {
+    fn taps_first<'a>(&self, weight: &'a [f32]) -> Cow<'a, [f32]> {
         let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
         if taps == 1 {
-            return weight.to_vec();
+            return Cow::Borrowed(weight);
         }
         let size = channels * taps;
         let turn = |turned: &Shared| {
@@ -130,7 +131,7 @@ impl Geometry {
             });
         };
         // SAFETY: the outputs cover all weights.
-        unsafe { filled(weight.len(), turn) }
+        Cow::Owned(unsafe { filled(weight.len(), turn) })
     }
 
     /// The weights, ready for products: of this call alone, or of many.
@@ -141,9 +142,14 @@ impl Geometry {
         if Winograd::suits(self) && bf16::path().is_none() && (many || self.batch * self.area_out() >= WORTH_TURNING) {
             return Weights::Winograd(Winograd::new(self, weight));
         }
-        let groups = self.taps_first(weight);
-        let groups = groups.chunks_exact(self.outputs * self.depth());
-        Weights::Direct(groups.map(|weight| Packed::transposed(weight, self.outputs, self.depth())).collect())
+        let (taps, size) = (self.kernel.0 * self.kernel.1, self.outputs * self.depth());
+        if bf16::path().is_none() {
+            let pack = |weight| Packed::kernels(weight, self.outputs, (self.channels, taps));
+            return Weights::Direct(weight.chunks_exact(size).map(pack).collect());
+        }
+        let turned = self.taps_first(weight);
+        let pack = |weight| Packed::transposed(weight, self.outputs, self.depth());
+        Weights::Direct(turned.chunks_exact(size).map(pack).collect())
     }
 
     /// Maps with the channels together, unless they lie apart and each position reads its own place alone.
@@ -299,6 +305,9 @@ impl Geometry {
     /// The weights (elements · O/groups, C/groups) of one group, ready for products, from (O, taps, C/groups).
     fn turned(&self, weight: &[f32], group: usize, elements: &[usize]) -> Packed {
         let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
+        if taps == 1 {
+            return Packed::rows(&weight[group * self.outputs * channels..], self.outputs, channels);
+        }
         let mut rows = Vec::with_capacity(elements.len() * self.outputs * channels);
         for &element in elements {
             for o in group * self.outputs..(group + 1) * self.outputs {

@@ -4,9 +4,9 @@
 
 use super::Geometry;
 use super::cpu::After;
-use super::layout::transpose;
 use crate::recurrence::smooth::{multiply_add, vectorised};
 use crate::team::{Shared, SharedRows, filled};
+use crate::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;
 

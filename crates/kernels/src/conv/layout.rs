@@ -1,6 +1,7 @@
 //! Maps with the channels apart, (N, C, P), and together, (N, P, C).
 
 use crate::team::{Shared, filled};
+use crate::transpose::transpose;
 use rayon::prelude::*;
 
 /// Positions that a thread takes at a time.
@@ -30,38 +31,6 @@ fn turned(values: &[f32], (rows, columns): (usize, usize), block: usize) -> Vec<
     };
     // SAFETY: the units cover all matrices.
     unsafe { filled(values.len(), work) }
-}
-
-/// `into[j, i] = from[i, j]` for (rows, columns) of `from`; rows of both start every so many values.
-pub fn transpose(
-    from: &[f32],
-    from_stride: usize,
-    (rows, columns): (usize, usize),
-    into: &mut [f32],
-    into_stride: usize,
-) {
-    const TILE: usize = 16;
-    for i in (0..rows).step_by(TILE) {
-        let height = TILE.min(rows - i);
-        for j in (0..columns).step_by(TILE) {
-            let width = TILE.min(columns - j);
-            let mut tile = [[0f32; TILE]; TILE];
-            for (r, tile) in tile.iter_mut().enumerate().take(height) {
-                let from = &from[(i + r) * from_stride + j..];
-                match from.first_chunk() {
-                    Some(whole) if width == TILE => *tile = *whole,
-                    _ => tile[..width].copy_from_slice(&from[..width]),
-                }
-            }
-            for c in 0..width {
-                let into = &mut into[(j + c) * into_stride + i..];
-                match into.first_chunk_mut() {
-                    Some(whole) if height == TILE => *whole = std::array::from_fn::<f32, TILE, _>(|r| tile[r][c]),
-                    _ => into[..height].iter_mut().zip(&tile).for_each(|(into, row)| *into = row[c]),
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

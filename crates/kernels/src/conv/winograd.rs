@@ -121,13 +121,19 @@ fn of_kernel(kernel: &[f32]) -> [f32; 16] {
 type Lanes = [f32; LANES];
 
 #[inline(always)]
-fn plus(a: Lanes, b: Lanes) -> Lanes {
-    std::array::from_fn(|k| a[k] + b[k])
+fn plus(mut a: Lanes, b: Lanes) -> Lanes {
+    for k in 0..LANES {
+        a[k] += b[k];
+    }
+    a
 }
 
 #[inline(always)]
-fn minus(a: Lanes, b: Lanes) -> Lanes {
-    std::array::from_fn(|k| a[k] - b[k])
+fn minus(mut a: Lanes, b: Lanes) -> Lanes {
+    for k in 0..LANES {
+        a[k] -= b[k];
+    }
+    a
 }
 
 /// Bᵀ x.
@@ -152,22 +158,25 @@ vectorised! {
         into: &mut [f32],
         stride: usize,
     ) {
-        let zeros = [0f32; LANES];
+        // What lies beyond the map is 0 for all channels.
+        let (mut tile, mut rows) = ([[[0f32; LANES]; 4]; 4], [[[0f32; LANES]; 4]; 4]);
         for channel in (0..c).step_by(LANES) {
-            let read = |i: usize, j: usize| {
+            for (i, row) in tile.iter_mut().enumerate() {
                 // The kernel begins one position before its output.
-                let (y, x) = ((at.0 + i).wrapping_sub(1), (at.1 + j).wrapping_sub(1));
-                if y >= size.0 || x >= size.1 {
-                    return zeros;
+                let y = (at.0 + i).wrapping_sub(1);
+                for (j, value) in row.iter_mut().enumerate() {
+                    let x = (at.1 + j).wrapping_sub(1);
+                    if y < size.0 && x < size.1 {
+                        value.copy_from_slice(&picture[(y * size.1 + x) * c + channel..][..LANES]);
+                    }
                 }
-                picture[(y * size.1 + x) * c + channel..].first_chunk().copied().unwrap_or(zeros)
-            };
-            let columns: [[Lanes; 4]; 4] =
-                std::array::from_fn(|j| inward([read(0, j), read(1, j), read(2, j), read(3, j)]));
-            for i in 0..4 {
-                let row = columns.map(|column| column[i]);
-                for (j, values) in inward(row).into_iter().enumerate() {
-                    into[(4 * i + j) * stride + channel..][..LANES].copy_from_slice(&values);
+            }
+            for (row, tile) in rows.iter_mut().zip(tile) {
+                *row = inward(tile);
+            }
+            for j in 0..4 {
+                for (i, value) in inward([rows[0][j], rows[1][j], rows[2][j], rows[3][j]]).iter().enumerate() {
+                    into[(4 * i + j) * stride + channel..][..LANES].copy_from_slice(value);
                 }
             }
         }
@@ -178,15 +187,17 @@ vectorised! {
     /// Aᵀ m A for the outputs of a panel; m's sixteen values stand every `stride`.
     fn turn_back(sums: &[f32], stride: usize, results: &mut [[f32; PANEL]; 4]) {
         for half in (0..PANEL).step_by(LANES) {
-            let read = |i: usize, j: usize| -> Lanes {
-                sums[(4 * i + j) * stride + half..].first_chunk().copied().unwrap_or([0.0; LANES])
-            };
-            let columns: [[Lanes; 2]; 4] =
-                std::array::from_fn(|j| outward([read(0, j), read(1, j), read(2, j), read(3, j)]));
+            let (mut columns, mut column) = ([[[0f32; LANES]; 2]; 4], [[0f32; LANES]; 4]);
+            for (j, turned) in columns.iter_mut().enumerate() {
+                for (i, value) in column.iter_mut().enumerate() {
+                    value.copy_from_slice(&sums[(4 * i + j) * stride + half..][..LANES]);
+                }
+                *turned = outward(column);
+            }
             for i in 0..2 {
-                let row = columns.map(|column| column[i]);
-                for (j, values) in outward(row).into_iter().enumerate() {
-                    results[2 * i + j][half..][..LANES].copy_from_slice(&values);
+                let row = outward([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);
+                for (j, values) in row.iter().enumerate() {
+                    results[2 * i + j][half..][..LANES].copy_from_slice(values);
                 }
             }
         }

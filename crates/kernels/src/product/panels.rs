@@ -2,6 +2,7 @@
 
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
 use super::{Left, PANEL, multiply};
+use crate::transpose::transpose_into;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -159,6 +160,18 @@ impl Packed {
         Self::new(bf16::path(), values, (1, depth), depth, columns)
     }
 
+    /// The matrix (taps · channels, outputs) of kernels (outputs, channels, taps), in f32.
+    pub fn kernels(values: &[f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
+        let depth = channels * taps;
+        let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
+            let (start, place) = (panel * PANEL, |k: usize| k % taps * channels + k / taps);
+            pack_permuted(&values[start * depth..], depth, (PANEL.min(outputs - start), depth), lines, place);
+        };
+        // SAFETY: each row of a panel comes to a place of its own.
+        let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
+        Self { panels: Panels::Full(lines), depth, columns: outputs }
+    }
+
     /// A row-major matrix (depth, columns), as weights (out, in) are used going back, in the precision that is set.
     pub fn rows(values: &[f32], depth: usize, columns: usize) -> Self {
         Self::new(bf16::path(), values, (columns, 1), depth, columns)
@@ -283,14 +296,23 @@ fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUnin
 
 /// Packs the transpose of `width` rows that start every `stride` values.
 fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if width == PANEL { super::x86::pack_columns(values, stride, lines) } else { 0 };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    for (k, row) in lines.chunks_exact_mut(2).enumerate().skip(done) {
-        let value = |j: usize| if j < width { values[j * stride + k] } else { 0.0 };
-        for (half, line) in row.iter_mut().enumerate() {
-            line.write(Line(std::array::from_fn(|j| value(half * 16 + j))));
-        }
+    let depth = lines.len() / 2;
+    pack_permuted(values, stride, (width, depth), lines, |k| k);
+}
+
+/// The same with row k of the panel at `place(k)`, each of which is taken once.
+fn pack_permuted(
+    values: &[f32],
+    stride: usize,
+    (width, depth): (usize, usize),
+    lines: &mut [MaybeUninit<Line>],
+    place: impl Fn(usize) -> usize,
+) {
+    let count = lines.len() * 16;
+    // SAFETY: a line is 16 floats and nothing between them.
+    let panel = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<MaybeUninit<f32>>(), count) };
+    transpose_into(values, stride, (width, depth), panel, |k| place(k) * PANEL);
+    if width < PANEL {
+        panel.chunks_exact_mut(PANEL).for_each(|row| row[width..].fill(MaybeUninit::new(0.0)));
     }
 }

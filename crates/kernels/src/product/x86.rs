@@ -1,8 +1,7 @@
-//! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA, and the packing of panels with AVX2.
+//! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA.
 
-use super::{AHEAD, Line, PANEL, Tile};
+use super::{AHEAD, PANEL, Tile};
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 
 /// What the machine offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,54 +60,6 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     match level {
         Level::Avx512 => rows!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
         Level::Avx2 => rows!(avx2: 1 2 3),
-    }
-}
-
-/// Packs the transpose of 32 rows that start every `stride` values, as far as whole groups of eight of its rows go, and gives how
-/// many rows of the panel were written: none without AVX2.
-pub fn pack_columns(values: &[f32], stride: usize, lines: &mut [MaybeUninit<Line>]) -> usize {
-    let depth = lines.len() / 16 * 8;
-    if depth == 0 || !is_x86_feature_detected!("avx2") {
-        return 0;
-    }
-    assert!(values.len() >= (PANEL - 1) * stride + depth);
-    // SAFETY: the machine has AVX2, and the assertion keeps every access within the slices: a row of a panel is two lines.
-    unsafe { transposed(values.as_ptr(), stride, depth, lines.as_mut_ptr().cast()) };
-    depth
-}
-
-/// # Safety
-/// There are 32 rows of `depth` values, a multiple of 8, and `into` has room for as many values.
-#[target_feature(enable = "avx2")]
-unsafe fn transposed(values: *const f32, stride: usize, depth: usize, into: *mut f32) {
-    // A line of each row at a time: rows a power of two apart push each other out of the cache.
-    for line in (0..depth).step_by(16) {
-        for (row, first) in (0..PANEL).step_by(8).flat_map(|row| [(row, line), (row, line + 8)]) {
-            if first >= depth {
-                continue;
-            }
-            // SAFETY: eight values of eight rows, and of eight rows of the panel.
-            unsafe {
-                for four in [first, first + 4] {
-                    let mut r = [_mm256_setzero_ps(); 4];
-                    for (i, r) in r.iter_mut().enumerate() {
-                        let at = values.add((row + i) * stride + four);
-                        *r = _mm256_set_m128(_mm_loadu_ps(at.add(4 * stride)), _mm_loadu_ps(at));
-                    }
-                    let (a, b) = (_mm256_unpacklo_ps(r[0], r[1]), _mm256_unpackhi_ps(r[0], r[1]));
-                    let (c, d) = (_mm256_unpacklo_ps(r[2], r[3]), _mm256_unpackhi_ps(r[2], r[3]));
-                    let columns = [
-                        _mm256_shuffle_ps::<0x44>(a, c),
-                        _mm256_shuffle_ps::<0xEE>(a, c),
-                        _mm256_shuffle_ps::<0x44>(b, d),
-                        _mm256_shuffle_ps::<0xEE>(b, d),
-                    ];
-                    for (k, column) in columns.into_iter().enumerate() {
-                        _mm256_storeu_ps(into.add((four + k) * PANEL + row), column);
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -115,12 +115,18 @@ vectorised! {
         let gate = &mut gate[..width];
         for span in spans(width) {
             let mut new = span.sum(sums, 0, width);
-            for new in &mut new {
-                *new = match nonlinearity {
-                    Nonlinearity::Tanh => tanh::<FUSED>(*new),
-                    Nonlinearity::Relu if *new <= 0.0 => 0.0,
-                    Nonlinearity::Relu => *new,
-                };
+            match nonlinearity {
+                Nonlinearity::Tanh => {
+                    for new in &mut new {
+                        *new = tanh::<FUSED>(*new);
+                    }
+                }
+                Nonlinearity::Relu => {
+                    for new in &mut new {
+                        // A NaN stays one.
+                        *new = if *new <= 0.0 { 0.0 } else { *new };
+                    }
+                }
             }
             span.store(new, h);
             span.store(new, gate);

@@ -1,0 +1,156 @@
+//! Transposes of matrices on the CPU, in squares of eight values: in registers with AVX2, as plain code on any other machine.
+
+use std::mem::MaybeUninit;
+
+/// The side of a square.
+const SIDE: usize = 8;
+
+/// `into[j, i] = from[i, j]` for (rows, columns) of `from`; rows of both start every so many values.
+pub fn transpose(from: &[f32], from_stride: usize, size: (usize, usize), into: &mut [f32], into_stride: usize) {
+    // SAFETY: floats may lie where something may lie that is none yet, and nothing else is written there.
+    let into = unsafe { std::slice::from_raw_parts_mut(into.as_mut_ptr().cast(), into.len()) };
+    transpose_into(from, from_stride, size, into, |j| j * into_stride);
+}
+
+/// The same where nothing was written yet: value (i, j) of `from` comes to `at(j)` + i.
+pub fn transpose_into(
+    from: &[f32],
+    stride: usize,
+    (rows, columns): (usize, usize),
+    into: &mut [MaybeUninit<f32>],
+    at: impl Fn(usize) -> usize,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(from.len() >= (rows - 1) * stride + columns);
+    assert!((0..columns).all(|j| at(j) + rows <= into.len()));
+    let squares = (rows / SIDE * SIDE, columns / SIDE * SIDE);
+    // SAFETY: the assertions keep every access within the slices.
+    unsafe { whole(from.as_ptr(), stride, squares, into.as_mut_ptr().cast(), &at) };
+    let mut values = |i: usize, columns: std::ops::Range<usize>| {
+        for j in columns {
+            into[at(j) + i].write(from[i * stride + j]);
+        }
+    };
+    (0..squares.0).for_each(|i| values(i, squares.1..columns));
+    (squares.0..rows).for_each(|i| values(i, 0..columns));
+}
+
+/// All squares.
+///
+/// # Safety
+/// There are as many rows and columns, multiples of [`SIDE`], and `into` has room for `rows` values at each column's place.
+unsafe fn whole(from: *const f32, stride: usize, size: (usize, usize), into: *mut f32, at: &impl Fn(usize) -> usize) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has AVX2; the rest is the caller's promise.
+        return unsafe { x86::squares(from, stride, size, into, at) };
+    }
+    for i in (0..size.0).step_by(SIDE) {
+        for j in (0..size.1).step_by(SIDE) {
+            for (r, c) in (0..SIDE).flat_map(|r| (0..SIDE).map(move |c| (r, c))) {
+                // SAFETY: the caller's promise.
+                unsafe { *into.add(at(j + c) + i + r) = *from.add((i + r) * stride + j + c) };
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::SIDE;
+    use std::arch::x86_64::*;
+
+    /// Those of 32 rows first: many rows have more pages than the machine remembers. Two squares beside each other, which share
+    /// cache lines, come one after the other, and then those below them: rows a power of two apart push each other out of the cache.
+    ///
+    /// # Safety
+    /// As of [`super::whole`].
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn squares(
+        from: *const f32,
+        stride: usize,
+        (rows, columns): (usize, usize),
+        into: *mut f32,
+        at: &impl Fn(usize) -> usize,
+    ) {
+        for top in (0..rows).step_by(4 * SIDE) {
+            for left in (0..columns).step_by(2 * SIDE) {
+                for i in (top..rows.min(top + 4 * SIDE)).step_by(SIDE) {
+                    for j in (left..columns.min(left + 2 * SIDE)).step_by(SIDE / 2) {
+                        // SAFETY: the caller's promise.
+                        unsafe { half(from.add(i * stride + j), stride, into.add(i), j, at) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Half a square: four values of eight rows, which become eight values at the places of four columns from `j` on.
+    ///
+    /// # Safety
+    /// They may be read and written.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn half(from: *const f32, stride: usize, into: *mut f32, j: usize, at: &impl Fn(usize) -> usize) {
+        let mut r = [_mm256_setzero_ps(); 4];
+        for (row, r) in r.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *r = unsafe {
+                let values = from.add(row * stride);
+                _mm256_set_m128(_mm_loadu_ps(values.add(4 * stride)), _mm_loadu_ps(values))
+            };
+        }
+        let (a, b) = (_mm256_unpacklo_ps(r[0], r[1]), _mm256_unpackhi_ps(r[0], r[1]));
+        let (c, d) = (_mm256_unpacklo_ps(r[2], r[3]), _mm256_unpackhi_ps(r[2], r[3]));
+        let columns = [
+            _mm256_shuffle_ps::<0x44>(a, c),
+            _mm256_shuffle_ps::<0xEE>(a, c),
+            _mm256_shuffle_ps::<0x44>(b, d),
+            _mm256_shuffle_ps::<0xEE>(b, d),
+        ];
+        for (k, column) in columns.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm256_storeu_ps(into.add(at(j + k)), column) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_comes_to_its_place_and_nothing_else_is_touched() {
+        for (rows, columns) in [(0, 3), (1, 1), (7, 9), (8, 8), (16, 24), (17, 33), (40, 19)] {
+            let (from_stride, into_stride) = (columns + 3, rows + 2);
+            let from: Vec<f32> = (0..rows * from_stride).map(|i| i as f32).collect();
+            let mut into = vec![-1.0; columns * into_stride];
+            transpose(&from, from_stride, (rows, columns), &mut into, into_stride);
+            for (at, value) in into.iter().enumerate() {
+                let (j, i) = (at / into_stride, at % into_stride);
+                assert_eq!(*value, if i < rows { from[i * from_stride + j] } else { -1.0 }, "{rows} {columns}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_go_where_they_are_sent() {
+        let (rows, columns) = (16, 24);
+        let from: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let mut into = vec![MaybeUninit::new(0.0); rows * columns];
+        let at = |j: usize| (j % 3 * 8 + j / 3) * rows;
+        transpose_into(&from, columns, (rows, columns), &mut into, at);
+        for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+            // SAFETY: all were written at the beginning.
+            assert_eq!(unsafe { into[at(j) + i].assume_init() }, from[i * columns + j]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn what_does_not_fit_is_refused() {
+        transpose(&[0.0; 15], 4, (4, 4), &mut [0.0; 16], 4);
+    }
+}
