@@ -11,6 +11,7 @@ use crate::network::{NetworkConfig, Row};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
+use candlewick_kernels::activation::Activation;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 
 /// A row of the paper's section 3.
@@ -112,7 +113,7 @@ struct Hidden {
 
 impl Hidden {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)?.gelu()
+        self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)
     }
 
     fn folded(&self) -> Result<Self> {
@@ -140,7 +141,8 @@ impl Block {
         let hidden = Hidden {
             depthwise: ConvNorm::new(Conv2d::new(channels, channels, &layer, vb.pp(0))?, None, false),
             norm: LayerNorm::new(channels, EPS, vb.pp(2))?,
-            wider: ConvNorm::new(Conv2d::linear((channels, 4 * channels), initial(), vb.pp(3))?, None, false),
+            wider: ConvNorm::new(Conv2d::linear((channels, 4 * channels), initial(), vb.pp(3))?, None, false)
+                .then(Activation::Gelu),
         };
         let narrower = Conv2d::linear((4 * channels, channels), initial(), vb.pp(5))?;
         Ok(Self { hidden, narrower, scale, stochastic_depth })

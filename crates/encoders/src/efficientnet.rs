@@ -13,7 +13,7 @@ use crate::network::{NetworkConfig, Row};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
-use candlewick_kernels::activation::{sigmoid, silu};
+use candlewick_kernels::activation::{Activation, sigmoid, silu};
 use candlewick_kernels::linear::linear;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 
@@ -158,8 +158,8 @@ pub(crate) fn rows() -> Vec<Row> {
 fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     let most = config.stochastic_depth.unwrap_or(0.2);
     let (mut layers, features) = (Layers::default(), vb.pp("features"));
-    let unit = |channels, shape, vb: VarBuilder| conv_norm(channels, shape, &plan.norm, vb);
-    layers.push("features.0", plan.first, 2, Silu(unit((3, plan.first), (3, 2, 1), features.pp(0))?));
+    let unit = |channels, shape, vb: VarBuilder| conv_norm_silu(channels, shape, &plan.norm, vb);
+    layers.push("features.0", plan.first, 2, unit((3, plan.first), (3, 2, 1), features.pp(0))?);
     let (mut inputs, mut stride, mut number) = (plan.first, 2, 0);
     let total: usize = plan.stages.iter().map(|stage| stage.depth).sum();
     for (index, stage) in plan.stages.iter().enumerate() {
@@ -178,7 +178,7 @@ fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network>
         format!("features.{last}"),
         plan.last,
         stride,
-        Silu(unit((inputs, plan.last), (1, 1, 1), features.pp(last))?),
+        unit((inputs, plan.last), (1, 1, 1), features.pp(last))?,
     );
     let initial = |_, outputs| (Initial::fan_in(outputs), Initial::Constant(0.0));
     let dropout = config.dropout.unwrap_or(plan.dropout);
@@ -198,18 +198,14 @@ fn conv_norm(
     Ok(ConvNorm::new(conv, Some(BatchNorm2d::new(outputs, norm, vb.pp(1))?), false))
 }
 
-/// A convolution with its norm, and SiLU.
-#[derive(Clone, Debug)]
-struct Silu(ConvNorm);
-
-impl Part for Silu {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.0.forward(xs, mode)?.silu()
-    }
-
-    fn folded(&self) -> Result<Box<dyn Part>> {
-        Ok(Box::new(Self(self.0.folded()?)))
-    }
+/// The same and then SiLU.
+fn conv_norm_silu(
+    channels: (usize, usize),
+    shape: (usize, usize, usize),
+    norm: &BatchNormConfig,
+    vb: VarBuilder,
+) -> Result<ConvNorm> {
+    Ok(conv_norm(channels, shape, norm, vb)?.then(Activation::Silu))
 }
 
 /// Squeeze-and-excitation: x ⊙ σ(W₂ silu(W₁ mean(x) + b₁) + b₂), one number a channel (Hu et al. 2018).
@@ -251,7 +247,7 @@ impl Excitation {
 #[derive(Clone, Debug)]
 struct Block {
     /// The convolutions with SiLU.
-    wide: Vec<Silu>,
+    wide: Vec<ConvNorm>,
     excitation: Option<Excitation>,
     /// The last convolution; a fused block that widens nothing has none.
     narrow: Option<ConvNorm>,
@@ -276,12 +272,12 @@ impl Block {
         };
         let outputs = if fused && width == inputs { channels } else { width };
         if fused {
-            wide.push(Silu(conv_norm((inputs, outputs), (kernel, stride, 1), norm, next())?));
+            wide.push(conv_norm_silu((inputs, outputs), (kernel, stride, 1), norm, next())?);
         } else {
             if width != inputs {
-                wide.push(Silu(conv_norm((inputs, width), (1, 1, 1), norm, next())?));
+                wide.push(conv_norm_silu((inputs, width), (1, 1, 1), norm, next())?);
             }
-            wide.push(Silu(conv_norm((width, width), (kernel, stride, width), norm, next())?));
+            wide.push(conv_norm_silu((width, width), (kernel, stride, width), norm, next())?);
         }
         let excitation = (!fused).then(|| Excitation::new(width, (inputs / 4).max(1), next())).transpose()?;
         let narrow =
@@ -312,7 +308,7 @@ impl Part for Block {
 
     fn folded(&self) -> Result<Box<dyn Part>> {
         Ok(Box::new(Self {
-            wide: self.wide.iter().map(|conv| Ok(Silu(conv.0.folded()?))).collect::<Result<_>>()?,
+            wide: self.wide.iter().map(ConvNorm::folded).collect::<Result<_>>()?,
             excitation: self.excitation.as_ref().map(Excitation::detached),
             narrow: self.narrow.as_ref().map(ConvNorm::folded).transpose()?,
             residual: self.residual,

@@ -2,7 +2,7 @@
 
 use crate::map::Map;
 use candle_core::{DType, Result, Tensor, Var};
-use candlewick_kernels::activation::relu;
+use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
 use candlewick_kernels::{conv, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
@@ -307,12 +307,12 @@ impl LayerNorm {
     }
 }
 
-/// A convolution, batch norm or none, and ReLU or none.
+/// A convolution, batch norm or none, and an activation or none.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
     conv: Conv2d,
     norm: Option<BatchNorm2d>,
-    relu: bool,
+    then: Option<Activation>,
     /// The probability of dropout between the convolution and what follows.
     dropout: f64,
     /// The convolution with its weights packed, for inference on the CPU.
@@ -320,9 +320,14 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// The three in a row.
+    /// The three in a row, with ReLU or none.
     pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>, relu: bool) -> Self {
-        Self { conv, norm, relu, dropout: 0.0, prepared: None }
+        Self { conv, norm, then: relu.then_some(Activation::Relu), dropout: 0.0, prepared: None }
+    }
+
+    /// The same with another activation.
+    pub(crate) fn then(self, activation: Activation) -> Self {
+        Self { then: Some(activation), ..self }
     }
 
     /// The same with dropout of what the convolution gives.
@@ -338,23 +343,29 @@ impl ConvNorm {
         self.forward_onto(xs, None, mode)
     }
 
-    /// The same with `add` added before ReLU, as a residual block ends.
+    /// The same with `add` added before the activation, as a residual block ends.
     ///
     /// # Errors
     /// As the layers say, and when `add` has another shape than the result.
     pub fn forward_onto(&self, xs: &Map, add: Option<&Map>, mode: &mut Mode) -> Result<Map> {
         if let Some(prepared) = &self.prepared {
-            return xs.convolve_prepared(prepared, add, self.relu);
+            return xs.convolve_prepared(prepared, add, self.then);
         }
-        if self.norm.is_none() && add.is_none() && self.relu && self.dropout == 0.0 {
+        let relu = self.then == Some(Activation::Relu);
+        if self.norm.is_none() && add.is_none() && relu && self.dropout == 0.0 {
             return xs.convolve_relu(&self.conv);
         }
         let ys = self.conv.forward(xs)?.dropout(self.dropout, mode)?;
-        if let Some(norm) = &self.norm {
-            return norm.forward(&ys, add, self.relu, mode);
+        let ys = match (&self.norm, add) {
+            (Some(norm), add) => norm.forward(&ys, add, relu, mode)?,
+            (None, Some(add)) => ys.add(add)?,
+            (None, None) => ys,
+        };
+        match self.then {
+            Some(_) if relu && self.norm.is_some() => Ok(ys),
+            Some(then) => ys.activated(then),
+            None => Ok(ys),
         }
-        let ys = add.map_or(Ok(ys.clone()), |add| ys.add(add))?;
-        if self.relu { ys.relu() } else { Ok(ys) }
     }
 
     /// The channels O of the output.
@@ -380,6 +391,6 @@ impl ConvNorm {
             true => Some(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
             false => None,
         };
-        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, relu: self.relu, dropout: 0.0, prepared })
+        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, then: self.then, dropout: 0.0, prepared })
     }
 }

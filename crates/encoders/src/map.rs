@@ -3,9 +3,10 @@
 use crate::cost;
 use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
+use candlewick_kernels::activation::Activation;
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
-use candlewick_kernels::{activation, together};
+use candlewick_kernels::together;
 use candlewick_parameters::Mode;
 
 /// Maps of N pictures. From the first layer to the last they lie as (N, h, w, C) for f32 on the CPU, where that is fastest,
@@ -49,7 +50,11 @@ impl Map {
 
     /// The same and then ReLU.
     pub(crate) fn convolve_relu(&self, layer: &Conv2d) -> Result<Self> {
-        if self.together { self.convolve_by(together::conv2d_relu, layer) } else { self.convolve(layer)?.relu() }
+        if self.together {
+            self.convolve_by(together::conv2d_relu, layer)
+        } else {
+            self.convolve(layer)?.activated(Activation::Relu)
+        }
     }
 
     fn convolve_by(&self, convolve: Convolve, layer: &Conv2d) -> Result<Self> {
@@ -63,9 +68,9 @@ impl Map {
         &self,
         layer: &together::PreparedConv2d,
         add: Option<&Self>,
-        relu: bool,
+        then: Option<Activation>,
     ) -> Result<Self> {
-        Ok(self.with(layer.forward(&self.tensor, add.map(|add| &add.tensor), relu)?))
+        Ok(self.with(layer.forward(&self.tensor, add.map(|add| &add.tensor), then)?))
     }
 
     /// Batch norm, then the sum with `add`, then ReLU or not.
@@ -83,16 +88,8 @@ impl Map {
         Ok(self.with((&self.tensor + &other.tensor)?))
     }
 
-    pub(crate) fn relu(&self) -> Result<Self> {
-        Ok(self.with(activation::relu(&self.tensor)?))
-    }
-
-    pub(crate) fn gelu(&self) -> Result<Self> {
-        Ok(self.with(activation::gelu(&self.tensor)?))
-    }
-
-    pub(crate) fn silu(&self) -> Result<Self> {
-        Ok(self.with(activation::silu(&self.tensor)?))
+    pub(crate) fn activated(&self, activation: Activation) -> Result<Self> {
+        Ok(self.with(activation.of(&self.tensor)?))
     }
 
     /// What a function of (N, h, w, C) makes of the maps.

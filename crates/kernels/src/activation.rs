@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// # Errors
 /// When `xs` is not of a floating-point type.
 pub fn relu(xs: &Tensor) -> Result<Tensor> {
-    Ok(apply(Activation::Relu, &[xs])?.swap_remove(0))
+    Activation::Relu.of(xs)
 }
 
 /// 1 / (1 + exp(−x)).
@@ -26,7 +26,7 @@ pub fn relu(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When `xs` is not of a floating-point type.
 pub fn sigmoid(xs: &Tensor) -> Result<Tensor> {
-    Ok(apply(Activation::Sigmoid, &[xs])?.swap_remove(0))
+    Activation::Sigmoid.of(xs)
 }
 
 /// The hyperbolic tangent.
@@ -36,7 +36,7 @@ pub fn sigmoid(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When `xs` is not of a floating-point type.
 pub fn tanh(xs: &Tensor) -> Result<Tensor> {
-    Ok(apply(Activation::Tanh, &[xs])?.swap_remove(0))
+    Activation::Tanh.of(xs)
 }
 
 /// x · Φ(x) with the normal distribution's Φ(x) = (1 + erf(x / √2)) / 2, not its tanh approximation (Hendrycks and Gimpel 2016,
@@ -47,7 +47,7 @@ pub fn tanh(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When `xs` is not of a floating-point type.
 pub fn gelu(xs: &Tensor) -> Result<Tensor> {
-    Ok(apply(Activation::Gelu, &[xs])?.swap_remove(0))
+    Activation::Gelu.of(xs)
 }
 
 /// x / (1 + exp(−x)), also called swish (Elfwing et al. 2017, "Sigmoid-weighted linear units").
@@ -57,7 +57,7 @@ pub fn gelu(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When `xs` is not of a floating-point type.
 pub fn silu(xs: &Tensor) -> Result<Tensor> {
-    Ok(apply(Activation::Silu, &[xs])?.swap_remove(0))
+    Activation::Silu.of(xs)
 }
 
 /// The least value there can be after a ReLU, or without one; a NaN is not below it and stays. Written as max(y, this) a ReLU is one
@@ -71,13 +71,61 @@ pub(crate) fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(map2(ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
 }
 
-#[derive(Clone, Copy)]
-enum Activation {
+/// An activation by its name, for operations that end with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// [`relu`].
     Relu,
+    /// [`sigmoid`].
     Sigmoid,
+    /// [`tanh`].
     Tanh,
+    /// [`gelu`].
     Gelu,
+    /// [`silu`].
     Silu,
+}
+
+impl Activation {
+    /// The activation of every element.
+    ///
+    /// # Errors
+    /// When `xs` is not of a floating-point type.
+    pub fn of(self, xs: &Tensor) -> Result<Tensor> {
+        Ok(apply(self, &[xs])?.swap_remove(0))
+    }
+
+    /// Makes these values those of the activation.
+    #[inline(always)]
+    pub(crate) fn each<const FUSED: bool>(self, values: &mut [f32]) {
+        match self {
+            Self::Relu => {
+                for x in values {
+                    *x = if *x < 0.0 { 0.0 } else { *x };
+                }
+            }
+            Self::Sigmoid => {
+                for x in values {
+                    *x = logistic::<FUSED>(*x);
+                }
+            }
+            Self::Tanh => {
+                for x in values {
+                    *x = smooth_tanh::<FUSED>(*x);
+                }
+            }
+            Self::Gelu => {
+                for x in values {
+                    *x *= share_below::<FUSED>(*x);
+                }
+            }
+            Self::Silu => {
+                for x in values {
+                    *x *= logistic::<FUSED>(*x);
+                }
+            }
+        }
+    }
 }
 
 impl Operation for Activation {
@@ -193,27 +241,19 @@ const DENSITY_AT_0: f64 = 0.398_942_280_401_432_7;
 
 /// Φ(x), the share of the normal distribution below x.
 ///
-/// From Φ(−z√2) = erfc(z) / 2 for z ≥ 0, where erfc(z) = t · exp(p(t) − z²) with t = 1 / (1 + z/2) and the polynomial p of Press et al.,
-/// "Numerical Recipes", whose relative error stays below 1.2·10⁻⁷.
+/// Φ(x) − ½ is odd, and x P(x²) / Q(x²) with the polynomials below, fitted over |x| ≤ 5.5, is within 8·10⁻⁹ of it; in f32 the sum is
+/// within 2·10⁻⁷. Beyond, nothing is left but 0 and 1.
 #[inline(always)]
 fn share_below<const FUSED: bool>(x: f32) -> f32 {
-    const TERMS: [f32; 9] = [
-        -0.822_152_23,
-        1.488_515_9,
-        -1.135_204,
-        0.278_868_07,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_96,
-        1.000_023_7,
-        -1.265_512_2,
-    ];
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.5 * z);
-    let mut p = 0.170_872_77;
-    for term in TERMS {
-        p = multiply_add::<FUSED>(t, p, term);
+    const P: [f32; 6] = [2.274_936_5e-8, 6.352_125_6e-6, 1.688_264_3e-4, 4.677_265_4e-3, 3.385_272e-2, 0.398_942_23];
+    const Q: [f32; 6] = [1.197_504_5e-6, 7.364_776e-5, 1.884_449_2e-3, 2.864_591_4e-2, 0.251_522_1, 1.0];
+    let square = x * x;
+    let (mut p, mut q) = (P[0], Q[0]);
+    for term in 1..P.len() {
+        p = multiply_add::<FUSED>(square, p, P[term]);
+        q = multiply_add::<FUSED>(square, q, Q[term]);
     }
-    let beyond = 0.5 * t * exp::<FUSED>(p - z * z);
-    if x < 0.0 { beyond } else { 1.0 - beyond }
+    let above_half = x * p / q;
+    let above_half = if x > 5.5 { 0.5 } else { above_half };
+    0.5 + if x < -5.5 { -0.5 } else { above_half }
 }

@@ -51,6 +51,10 @@ fn gelu_is_as_exact_as_its_page_says() {
     for ((found, exact), x) in values(&gelu(&xs).unwrap()).into_iter().zip(exact).zip(values(&xs)) {
         assert!((found - exact).abs() <= 3e-7 * x.abs(), "gelu({x}) is {found}, not {exact}");
     }
+    let ends = Tensor::new(&[-1e30f32, -9.0, 9.0, 1e30, f32::NAN], &Device::Cpu).unwrap();
+    let found = values(&gelu(&ends).unwrap());
+    assert_eq!(found[..4], [0.0, 0.0, 9.0, f64::from(1e30f32)]);
+    assert!(found[4].is_nan());
 }
 
 fn gradient_of_squares(xs: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> Option<Vec<f64>> {

@@ -10,10 +10,10 @@ use super::layout::{apart, together};
 use super::matrix::{Matrix, Transposed};
 use super::narrow::NARROW;
 use super::winograd::Winograd;
-use crate::activation::{floor, relu_gradient};
+use crate::activation::{Activation, floor, relu_gradient};
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
-use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
+use crate::product::{FEW, FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::recurrence::smooth::vectorised;
 use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, SharedRows, filled};
@@ -50,7 +50,8 @@ impl Operation for Convolution {
         let g = &self.geometry;
         let ys = with_all_f32("conv2d", inputs, |values| {
             let packed = g.packed(values[1], false);
-            let after = After { bias: values.get(2).copied(), add: None, relu: self.relu };
+            let then = self.relu.then_some(Activation::Relu);
+            let after = After { bias: values.get(2).copied(), add: None, then };
             g.forward(self.layout, values[0], &packed, after)
         })?;
         Ok((vec![Value::new(ys, g.output_shape(self.layout))], ()))
@@ -76,13 +77,13 @@ impl Operation for Convolution {
     }
 }
 
-/// What is done to each value of a product before it is written: y = x + bias\[channel\] + add, and then ReLU or not.
+/// What is done to each value of a product before it is written: y = x + bias\[channel\] + add, and then an activation or none.
 #[derive(Clone, Copy, Default)]
 pub struct After<'a> {
     pub bias: Option<&'a [f32]>,
     /// Maps of the result's shape with the channels together.
     pub add: Option<&'a [f32]>,
-    pub relu: bool,
+    pub then: Option<Activation>,
 }
 
 /// Positions from which on turning the weights for Winograd's products costs less than it saves.
@@ -204,7 +205,7 @@ impl Geometry {
                 let gather = self.gather(group);
                 let read = (group * self.channels, self.channels);
                 let matrix = Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read));
-                times(&matrix, weights, |sums| target.write(&gather, sums));
+                times(&matrix, weights, target.together(), |sums| target.write(&gather, sums));
             }
         };
         // SAFETY: the blocks of all groups cover all positions of all channels.
@@ -257,7 +258,7 @@ impl Geometry {
                     values: &Shared::new(&mut dxs),
                 };
                 let matrix = Matrix::of(&gather, rows.as_deref(), dys, (self.batch, outputs, read));
-                times(&matrix, &weights, |sums| target.write(&gather, sums));
+                times(&matrix, &weights, target.together(), |sums| target.write(&gather, sums));
             }
         }
         dxs
@@ -351,15 +352,25 @@ impl Geometry {
             match layout {
                 Layout::Apart => {
                     let maps = (self.batch, outputs, self.area_out());
-                    times(&matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), write);
+                    times(&matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), usize::MAX, write);
                 }
                 Layout::Together => {
                     let values = dys.get(first..).unwrap_or_default();
                     if depth <= FEW_BLOCKS {
-                        times(&matrix, &Lying { values, stride: outputs, columns: self.outputs, path }, write);
+                        times(
+                            &matrix,
+                            &Lying { values, stride: outputs, columns: self.outputs, path },
+                            usize::MAX,
+                            write,
+                        );
                     } else {
                         let positions = self.batch * self.area_out();
-                        times(&matrix, &Packed::new(path, values, (outputs, 1), positions, self.outputs), write);
+                        times(
+                            &matrix,
+                            &Packed::new(path, values, (outputs, 1), positions, self.outputs),
+                            usize::MAX,
+                            write,
+                        );
                     }
                 }
             }
@@ -401,6 +412,14 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// How many positions are written at a time.
+    fn together(&self) -> usize {
+        match self.layout {
+            Layout::Apart => usize::MAX,
+            Layout::Together => FEW,
+        }
+    }
+
     fn write(&self, gather: &Gather, sums: Sums) {
         match self.layout {
             Layout::Apart => self.write_apart(gather, sums),
@@ -434,7 +453,7 @@ impl Target<'_> {
             // SAFETY: these positions' columns belong to this block alone.
             let into = unsafe { self.values.rows(at, stride, width) };
             let sums = &sums.values[(position - sums.rows.start) * PANEL..][..count * PANEL];
-            finish(sums, bias, self.after.add.map(|add| (&add[at..], stride)), self.after.relu, into);
+            finish(sums, bias, self.after.add.map(|add| (&add[at..], stride)), self.after.then, into);
         });
     }
 
@@ -462,39 +481,54 @@ impl Target<'_> {
 }
 
 vectorised! {
-    /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then ReLU or not.
-    pub fn finish(sums: &[f32], bias: &[f32], add: Option<(&[f32], usize)>, relu: bool, into: SharedRows) {
+    /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then an activation or none.
+    pub fn finish(
+        sums: &[f32],
+        bias: &[f32],
+        add: Option<(&[f32], usize)>,
+        then: Option<Activation>,
+        into: SharedRows,
+    ) {
         let mut into = into;
-        let floor = floor(relu);
+        let floor = floor(then == Some(Activation::Relu));
+        let then = then.filter(|then| *then != Activation::Relu);
         if let (Some(bias), None) = (bias.first_chunk::<PANEL>(), add) {
             for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
-                let into = into.row(row);
+                let mut ys = [0f32; PANEL];
                 for j in 0..PANEL {
                     let y = sums[j] + bias[j];
-                    into[j] = if y < floor { floor } else { y };
+                    ys[j] = if y < floor { floor } else { y };
                 }
+                if let Some(then) = then {
+                    then.each::<FUSED>(&mut ys);
+                }
+                into.row(row).copy_from_slice(&ys);
             }
             return;
         }
-        for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
+        for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
             let into = into.row(row);
-            let width = into.len();
-            let (sums, bias) = (&sums[..width], &bias[..width]);
+            let (width, mut ys) = (into.len(), *sums);
+            let (sums, bias) = (&mut ys[..width], &bias[..width]);
             match add {
                 Some((add, stride)) => {
                     let add = &add[row * stride..][..width];
                     for j in 0..width {
                         let y = sums[j] + bias[j] + add[j];
-                        into[j] = if y < floor { floor } else { y };
+                        sums[j] = if y < floor { floor } else { y };
                     }
                 }
                 None => {
                     for j in 0..width {
                         let y = sums[j] + bias[j];
-                        into[j] = if y < floor { floor } else { y };
+                        sums[j] = if y < floor { floor } else { y };
                     }
                 }
             }
+            if let Some(then) = then {
+                then.each::<FUSED>(&mut ys);
+            }
+            into.copy_from_slice(&ys[..width]);
         }
     }
 }

@@ -130,10 +130,10 @@ vectorised! {
                     let add = &add[position * stride + first..][..width];
                     sums.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
                 }
-                for (y, &sum) in ys.row(position)[block.clone()].iter_mut().zip(&*sums) {
-                    // A NaN is not below 0 and stays.
-                    *y = if after.relu && sum <= 0.0 { 0.0 } else { sum };
+                if let Some(then) = after.then {
+                    then.each::<FUSED>(sums);
                 }
+                ys.row(position)[block.clone()].copy_from_slice(sums);
             }
         }
     }

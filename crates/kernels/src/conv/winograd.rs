@@ -95,7 +95,7 @@ impl Winograd {
                                 let at = ((picture * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
                                 // SAFETY: this tile's positions belong to this block alone.
                                 let into = unsafe { ys.rows(at, columns, columns) };
-                                finish(result, bias, after.add.map(|add| (&add[at..], columns)), after.relu, into);
+                                finish(result, bias, after.add.map(|add| (&add[at..], columns)), after.then, into);
                             }
                         }
                     }

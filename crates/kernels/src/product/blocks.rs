@@ -19,11 +19,6 @@ pub trait Rows: Sync {
     /// The terms of a sum, in the parts that are taken in one go.
     fn parts(&self, cut: Cut) -> Vec<Range<usize>>;
 
-    /// How many rows of sums are written at a time, panel after panel.
-    fn written(&self) -> usize {
-        usize::MAX
-    }
-
     /// Some rows and terms, which lie where they lay or in `room`.
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a>;
 
@@ -76,8 +71,8 @@ pub struct Sums<'a> {
     pub values: &'a [f32],
 }
 
-/// Hands all blocks of `left` · `right` to `write`, each once.
-pub fn times(left: &impl Rows, right: &impl Right, write: impl Fn(Sums) + Sync) {
+/// Hands all blocks of `left` · `right` to `write`, each once, `together` rows at a time, panel after panel.
+pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl Fn(Sums) + Sync) {
     let cut = Cut::of(right.path());
     let (blocks, parts, panels) = (left.blocks(cut), left.parts(cut), right.columns().div_ceil(PANEL));
     let wanted = (3 * rayon::current_num_threads()).div_ceil(blocks.len().max(1));
@@ -109,8 +104,8 @@ pub fn times(left: &impl Rows, right: &impl Right, write: impl Fn(Sums) + Sync) 
                     }
                 }
             }
-            for written in (rows.start..rows.end).step_by(left.written()) {
-                let written = written..rows.end.min(written.saturating_add(left.written()));
+            for written in rows.clone().step_by(together) {
+                let written = written..rows.end.min(written.saturating_add(together));
                 for (panel, values) in panels.clone().zip(sums.chunks_exact(size)) {
                     let columns = panel * PANEL..right.columns().min((panel + 1) * PANEL);
                     let values = &values[(written.start - rows.start) * PANEL..][..written.len() * PANEL];

@@ -197,13 +197,16 @@ fn many_rows(
         }
     };
     match b_strides {
-        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n, path }, write),
-        _ => times(&left, &Packed::new(path, b, b_strides, k, n), write),
+        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n, path }, FEW, write),
+        _ => times(&left, &Packed::new(path, b, b_strides, k, n), FEW, write),
     }
 }
 
 /// Up to so many rows, which are one block or two, the right side is packed a part at a time while it is in the cache.
 pub const FEW_BLOCKS: usize = 192;
+
+/// Rows of a result that are written at a time: so few that what is written next lies near what was written before.
+pub const FEW: usize = 8;
 
 /// Below this many rows, packing the right side costs more than it saves.
 const WORTH_PACKING: usize = 12;
@@ -327,11 +330,6 @@ impl blocks::Rows for Plain<'_> {
 
     fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
         blocks::parts(self.size.1, cut.terms, cut.step)
-    }
-
-    /// So few that what is written next lies near what was written before.
-    fn written(&self) -> usize {
-        8
     }
 
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {

@@ -1,12 +1,13 @@
 //! A convolution for inference, its weights packed once.
 
+use crate::activation::Activation;
 use crate::conv::cpu::{After, Layout, Weights};
 use crate::conv::{Conv2d, Geometry};
 use crate::node::{on_cpu_f32, with_f32};
 use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;
 
-/// y = relu(conv2d(x) + bias + add) on maps with their channels together, without gradients, in f32 on the CPU.
+/// y = f(conv2d(x) + bias + add), f an activation or none, on maps with their channels together, without gradients, in f32 on the CPU.
 ///
 /// The weights are packed when it is made, and what comes after the sums is done before they are written.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ impl PreparedConv2d {
     ///
     /// # Errors
     /// When the input is not f32 on the CPU, has another number of channels, or `add` has another shape.
-    pub fn forward(&self, xs: &Tensor, add: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+    pub fn forward(&self, xs: &Tensor, add: Option<&Tensor>, then: Option<Activation>) -> Result<Tensor> {
         if !on_cpu_f32(&[xs]) {
             bail!("conv2d: was prepared for f32 on the CPU, got {:?} on {:?}", xs.dtype(), xs.device().location());
         }
@@ -46,7 +47,7 @@ impl PreparedConv2d {
             bail!("conv2d: the result is {shape:?}, what is added to it {:?}", add.dims());
         }
         let run = |add: Option<&[f32]>| {
-            let after = After { bias: self.bias.as_deref(), add, relu };
+            let after = After { bias: self.bias.as_deref(), add, then };
             with_f32("conv2d", xs, |xs| geometry.forward(Layout::Together, xs, &self.packed, after))
         };
         let ys = match add {

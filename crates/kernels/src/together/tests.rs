@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::activation::Activation;
 use crate::norm::batch_norm_train;
 use crate::numbers::numbers;
 use crate::pool::{self, Pool2d};
@@ -34,6 +35,19 @@ fn assert_close(found: &[Vec<f64>], wanted: &[Vec<f64>]) {
     }
 }
 
+/// Whether a prepared convolution gives `ys` of `xs`, and what comes after it is what it would be by itself.
+fn assert_ends_well(prepared: &PreparedConv2d, xs: &Tensor, ys: &Tensor) {
+    let add = var(7, ys.dims(), DType::F32);
+    let ends = [Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Gelu, Activation::Silu];
+    for then in ends.map(Some).into_iter().chain([None]) {
+        for add in [None, Some(add.as_tensor())] {
+            let wanted = add.map_or(Ok(ys.clone()), |add| ys + add).unwrap();
+            let wanted = then.map_or(Ok(wanted.clone()), |then| then.of(&wanted)).unwrap();
+            assert_close(&[flat(&prepared.forward(xs, add, then).unwrap())], &[flat(&wanted)]);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 40, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
@@ -58,10 +72,7 @@ proptest! {
         let in_two = then_relu(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap());
         assert_close(&outcome(&vars, &with_relu), &outcome(&vars, &in_two));
         let prepared = PreparedConv2d::new(weight, bias, &options).unwrap();
-        let add = from_apart(&var(7, wanted.dims(), DType::F32)).unwrap();
-        let found = prepared.forward(&from_apart(xs).unwrap(), Some(&add), true).unwrap();
-        let wanted = (from_apart(&wanted).unwrap() + add).unwrap().relu().unwrap();
-        assert_close(&[flat(&found)], &[flat(&wanted)]);
+        assert_ends_well(&prepared, &from_apart(xs).unwrap(), &from_apart(&wanted).unwrap());
     }
 
     #[test]
@@ -104,10 +115,7 @@ proptest! {
         let found = to_apart(&conv2d(&from_apart(xs).unwrap(), weight, bias, &options).unwrap()).unwrap();
         assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
         let prepared = PreparedConv2d::new(weight, bias, &options).unwrap();
-        let add = from_apart(&var(7, wanted.dims(), DType::F32)).unwrap();
-        let found = prepared.forward(&from_apart(xs).unwrap(), Some(&add), true).unwrap();
-        let wanted = (from_apart(&wanted).unwrap() + add).unwrap().relu().unwrap();
-        assert_close(&[flat(&found)], &[flat(&wanted)]);
+        assert_ends_well(&prepared, &from_apart(xs).unwrap(), &from_apart(&wanted).unwrap());
     }
 
     #[test]
@@ -180,9 +188,9 @@ fn errors_name_the_operation_and_the_shapes() {
     assert!(norm(&zeros(&[1, 1, 1, 3]), 3, false).contains("at least two values"));
     let layer = PreparedConv2d::new(&zeros(&[4, 3, 3, 3]), None, &Conv2d::default()).unwrap();
     let message = |result: Result<Tensor>| result.unwrap_err().to_string();
-    assert!(message(layer.forward(&zeros(&[1, 5, 5, 2]), None, true)).contains("weight (O, 2"));
-    assert!(message(layer.forward(&zeros(&[1, 5, 5, 3]), Some(&zeros(&[1, 5, 5, 4])), true)).contains("[1, 5, 5, 4]"));
-    let wide = layer.forward(&zeros(&[1, 5, 5, 3]).to_dtype(DType::F64).unwrap(), None, true);
+    assert!(message(layer.forward(&zeros(&[1, 5, 5, 2]), None, None)).contains("weight (O, 2"));
+    assert!(message(layer.forward(&zeros(&[1, 5, 5, 3]), Some(&zeros(&[1, 5, 5, 4])), None)).contains("[1, 5, 5, 4]"));
+    let wide = layer.forward(&zeros(&[1, 5, 5, 3]).to_dtype(DType::F64).unwrap(), None, None);
     assert!(message(wide).contains("f32 on the CPU"));
     for other in [&[1, 5, 4, 2][..], &[1, 5, 5, 2, 1]] {
         assert!(
