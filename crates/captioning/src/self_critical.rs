@@ -7,7 +7,8 @@
 //! L = − Σ_k (r(yᵏ) − bᵏ) · Σ_t log p(yᵏ_t | yᵏ_<t, a) / Σ_k |yᵏ|
 //! ```
 //!
-//! is a scalar whose gradient is REINFORCE's (Williams 1992); p is the network's softmax(logits / τ), from which they were drawn. b is the reward of the likeliest caption (Rennie et al. 2017,
+//! is a scalar whose gradient is REINFORCE's (Williams 1992); p is the network's softmax(logits / τ), from which
+//! they were drawn. b is the reward of the likeliest caption (Rennie et al. 2017,
 //! "Self-critical Sequence Training for Image Captioning") or the mean reward of the photo's other drawn captions (Luo 2020,
 //! "A Better Variant of Self-Critical Sequence Training"). As in Luo's experiments the end of a caption counts as a word of it;
 //! otherwise captions learn to break off after words such as "with a".

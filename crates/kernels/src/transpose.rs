@@ -5,32 +5,51 @@ use std::mem::MaybeUninit;
 /// The side of a square.
 const SIDE: usize = 8;
 
+/// Where the columns of a matrix come to: a value, so that a place that was checked is the place that is written.
+#[derive(Clone, Copy)]
+pub enum Places<'a> {
+    /// One after the other, every so many values.
+    Every(usize),
+    /// Column j to this multiple of so many values.
+    Listed(&'a [usize], usize),
+}
+
+impl Places<'_> {
+    #[inline(always)]
+    fn at(self, j: usize) -> usize {
+        match self {
+            Places::Every(stride) => j * stride,
+            Places::Listed(places, stride) => places[j] * stride,
+        }
+    }
+}
+
 /// `into[j, i] = from[i, j]` for (rows, columns) of `from`; rows of both start every so many values.
 pub fn transpose(from: &[f32], from_stride: usize, size: (usize, usize), into: &mut [f32], into_stride: usize) {
     // SAFETY: floats may lie where something may lie that is none yet, and nothing else is written there.
     let into = unsafe { std::slice::from_raw_parts_mut(into.as_mut_ptr().cast(), into.len()) };
-    transpose_into(from, from_stride, size, into, |j| j * into_stride);
+    transpose_into(from, from_stride, size, into, Places::Every(into_stride));
 }
 
-/// The same where nothing was written yet: value (i, j) of `from` comes to `at(j)` + i.
+/// The same where nothing was written yet: value (i, j) of `from` comes to place j + i.
 pub fn transpose_into(
     from: &[f32],
     stride: usize,
     (rows, columns): (usize, usize),
     into: &mut [MaybeUninit<f32>],
-    at: impl Fn(usize) -> usize,
+    places: Places,
 ) {
     if rows == 0 || columns == 0 {
         return;
     }
     assert!(from.len() >= (rows - 1) * stride + columns);
-    assert!((0..columns).all(|j| at(j) + rows <= into.len()));
+    assert!((0..columns).all(|j| places.at(j) + rows <= into.len()));
     let squares = (rows / SIDE * SIDE, columns / SIDE * SIDE);
     // SAFETY: the assertions keep every access within the slices.
-    unsafe { whole(from.as_ptr(), stride, squares, into.as_mut_ptr().cast(), &at) };
+    unsafe { whole(from.as_ptr(), stride, squares, into.as_mut_ptr().cast(), places) };
     let mut values = |i: usize, columns: std::ops::Range<usize>| {
         for j in columns {
-            into[at(j) + i].write(from[i * stride + j]);
+            into[places.at(j) + i].write(from[i * stride + j]);
         }
     };
     (0..squares.0).for_each(|i| values(i, squares.1..columns));
@@ -41,17 +60,17 @@ pub fn transpose_into(
 ///
 /// # Safety
 /// There are as many rows and columns, multiples of [`SIDE`], and `into` has room for `rows` values at each column's place.
-unsafe fn whole(from: *const f32, stride: usize, size: (usize, usize), into: *mut f32, at: &impl Fn(usize) -> usize) {
+unsafe fn whole(from: *const f32, stride: usize, size: (usize, usize), into: *mut f32, places: Places) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has AVX2; the rest is the caller's promise.
-        return unsafe { x86::squares(from, stride, size, into, at) };
+        return unsafe { x86::squares(from, stride, size, into, places) };
     }
     for i in (0..size.0).step_by(SIDE) {
         for j in (0..size.1).step_by(SIDE) {
             for (r, c) in (0..SIDE).flat_map(|r| (0..SIDE).map(move |c| (r, c))) {
                 // SAFETY: the caller's promise.
-                unsafe { *into.add(at(j + c) + i + r) = *from.add((i + r) * stride + j + c) };
+                unsafe { *into.add(places.at(j + c) + i + r) = *from.add((i + r) * stride + j + c) };
             }
         }
     }
@@ -59,7 +78,7 @@ unsafe fn whole(from: *const f32, stride: usize, size: (usize, usize), into: *mu
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::SIDE;
+    use super::{Places, SIDE};
     use std::arch::x86_64::*;
 
     /// Those of 32 rows first: many rows have more pages than the machine remembers. Two squares beside each other, which share
@@ -73,14 +92,14 @@ mod x86 {
         stride: usize,
         (rows, columns): (usize, usize),
         into: *mut f32,
-        at: &impl Fn(usize) -> usize,
+        places: Places,
     ) {
         for top in (0..rows).step_by(4 * SIDE) {
             for left in (0..columns).step_by(2 * SIDE) {
                 for i in (top..rows.min(top + 4 * SIDE)).step_by(SIDE) {
                     for j in (left..columns.min(left + 2 * SIDE)).step_by(SIDE / 2) {
                         // SAFETY: the caller's promise.
-                        unsafe { half(from.add(i * stride + j), stride, into.add(i), j, at) };
+                        unsafe { half(from.add(i * stride + j), stride, into.add(i), j, places) };
                     }
                 }
             }
@@ -93,7 +112,7 @@ mod x86 {
     /// They may be read and written.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn half(from: *const f32, stride: usize, into: *mut f32, j: usize, at: &impl Fn(usize) -> usize) {
+    unsafe fn half(from: *const f32, stride: usize, into: *mut f32, j: usize, places: Places) {
         let mut r = [_mm256_setzero_ps(); 4];
         for (row, r) in r.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
@@ -112,7 +131,7 @@ mod x86 {
         ];
         for (k, column) in columns.into_iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { _mm256_storeu_ps(into.add(at(j + k)), column) };
+            unsafe { _mm256_storeu_ps(into.add(places.at(j + k)), column) };
         }
     }
 }
@@ -140,11 +159,11 @@ mod tests {
         let (rows, columns) = (16, 24);
         let from: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
         let mut into = vec![MaybeUninit::new(0.0); rows * columns];
-        let at = |j: usize| (j % 3 * 8 + j / 3) * rows;
-        transpose_into(&from, columns, (rows, columns), &mut into, at);
+        let order: Vec<usize> = (0..columns).map(|j| j % 3 * 8 + j / 3).collect();
+        transpose_into(&from, columns, (rows, columns), &mut into, Places::Listed(&order, rows));
         for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
             // SAFETY: all were written at the beginning.
-            assert_eq!(unsafe { into[at(j) + i].assume_init() }, from[i * columns + j]);
+            assert_eq!(unsafe { into[order[j] * rows + i].assume_init() }, from[i * columns + j]);
         }
     }
 

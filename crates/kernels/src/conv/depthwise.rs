@@ -3,7 +3,7 @@
 //! There is no product of matrices in it. Loops go over channels, so that compilers make vectors of them whatever the CPU's width.
 
 use super::Geometry;
-use super::cpu::After;
+use super::target::After;
 use crate::recurrence::smooth::{multiply_add, vectorised};
 use crate::team::{Shared, SharedRows, filled};
 use crate::transpose::transpose;

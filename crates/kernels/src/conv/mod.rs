@@ -11,6 +11,7 @@ pub(crate) mod layout;
 mod matrix;
 mod narrow;
 mod reference;
+pub(crate) mod target;
 mod winograd;
 
 use crate::node::{apply, on_cpu_f32};

@@ -7,7 +7,7 @@
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
 
 use super::Geometry;
-use super::cpu::{After, finish};
+use super::target::{After, finish};
 use crate::product::blocks::{Scratch, TILE, parts, with_scratch};
 use crate::product::{Left, PANEL, Packed};
 use crate::recurrence::smooth::vectorised;

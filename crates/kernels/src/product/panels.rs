@@ -2,7 +2,7 @@
 
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
 use super::{Left, PANEL, multiply};
-use crate::transpose::transpose_into;
+use crate::transpose::{Places, transpose_into};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -166,8 +166,8 @@ impl Packed {
         // Written down: to divide for each square takes longer than to turn it.
         let places: Vec<usize> = (0..depth).map(|k| k % taps * channels + k / taps).collect();
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
-            let (start, place) = (panel * PANEL, |k: usize| places[k]);
-            pack_permuted(&values[start * depth..], depth, (PANEL.min(outputs - start), depth), lines, place);
+            let (start, places) = (panel * PANEL, Places::Listed(&places, PANEL));
+            pack_permuted(&values[start * depth..], depth, (PANEL.min(outputs - start), depth), lines, places);
         };
         // SAFETY: each row of a panel comes to a place of its own.
         let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
@@ -299,21 +299,21 @@ fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUnin
 /// Packs the transpose of `width` rows that start every `stride` values.
 fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
     let depth = lines.len() / 2;
-    pack_permuted(values, stride, (width, depth), lines, |k| k);
+    pack_permuted(values, stride, (width, depth), lines, Places::Every(PANEL));
 }
 
-/// The same with row k of the panel at `place(k)`, each of which is taken once.
+/// The same with the rows of the panel at these places, each of which is taken once.
 fn pack_permuted(
     values: &[f32],
     stride: usize,
     (width, depth): (usize, usize),
     lines: &mut [MaybeUninit<Line>],
-    place: impl Fn(usize) -> usize,
+    places: Places,
 ) {
     let count = lines.len() * 16;
     // SAFETY: a line is 16 floats and nothing between them.
     let panel = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<MaybeUninit<f32>>(), count) };
-    transpose_into(values, stride, (width, depth), panel, |k| place(k) * PANEL);
+    transpose_into(values, stride, (width, depth), panel, places);
     if width < PANEL {
         panel.chunks_exact_mut(PANEL).for_each(|row| row[width..].fill(MaybeUninit::new(0.0)));
     }

@@ -1,0 +1,154 @@
+//! Where the sums of a convolution go, and what is done to them before they are written.
+
+use super::cpu::Layout;
+use super::gather::Gather;
+use crate::activation::{Activation, floor};
+use crate::product::blocks::Sums;
+use crate::product::{FEW, PANEL};
+use crate::recurrence::smooth::vectorised;
+use crate::team::{Shared, SharedRows};
+use crate::transpose::transpose;
+use std::ops::Range;
+
+/// What is done to each value of a product before it is written: y = x + bias\[channel\] + add, and then an activation or none.
+#[derive(Clone, Copy, Default)]
+pub struct After<'a> {
+    pub bias: Option<&'a [f32]>,
+    /// Maps of the result's shape with the channels together.
+    pub add: Option<&'a [f32]>,
+    pub then: Option<Activation>,
+}
+
+/// Maps that a product is written to: position (i, j) to `first` + (i, j)·`step`.
+pub struct Target<'a> {
+    pub layout: Layout,
+    pub channels: usize,
+    pub first_channel: usize,
+    pub after: After<'a>,
+    pub size: (usize, usize),
+    pub first: (usize, usize),
+    pub step: (usize, usize),
+    pub values: &'a Shared<'a>,
+}
+
+impl Target<'_> {
+    /// How many positions are written at a time.
+    pub fn together(&self) -> usize {
+        match self.layout {
+            Layout::Apart => usize::MAX,
+            Layout::Together => FEW,
+        }
+    }
+
+    pub fn write(&self, gather: &Gather, sums: Sums) {
+        match self.layout {
+            Layout::Apart => self.write_apart(gather, sums),
+            Layout::Together => self.write_together(gather, sums),
+        }
+    }
+
+    /// Calls `each` for what lies in one row of one picture, or in one picture where all positions are written side by side:
+    /// the first position, how many, the picture, and the place of the first one in its map.
+    fn pieces(&self, gather: &Gather, positions: Range<usize>, mut each: impl FnMut(usize, usize, usize, usize)) {
+        let (area, width) = (gather.area(), gather.size().1);
+        let whole = self.step == (1, 1) && self.size == gather.size();
+        let line = if whole { area } else { width };
+        let mut position = positions.start;
+        while position < positions.end {
+            let (picture, within) = (position / area, position % area);
+            let count = (positions.end - position).min(line - position % line);
+            let row = self.first.0 + within / width * self.step.0;
+            let column = self.first.1 + within % width * self.step.1;
+            each(position, count, picture, row * self.size.1 + column);
+            position += count;
+        }
+    }
+
+    fn write_together(&self, gather: &Gather, sums: Sums) {
+        let (width, column) = (sums.columns.len(), self.first_channel + sums.columns.start);
+        let bias = self.after.bias.map_or(&[0.0; PANEL][..width], |bias| &bias[column..][..width]);
+        self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
+            let row = picture * self.size.0 * self.size.1 + place;
+            let (at, stride) = (row * self.channels + column, self.step.1 * self.channels);
+            // SAFETY: these positions' columns belong to this block alone.
+            let into = unsafe { self.values.rows(at, stride, width) };
+            let sums = &sums.values[(position - sums.rows.start) * PANEL..][..count * PANEL];
+            finish(sums, bias, self.after.add.map(|add| (&add[at..], stride)), self.after.then, into);
+        });
+    }
+
+    fn write_apart(&self, gather: &Gather, sums: Sums) {
+        const ROWS: usize = 128;
+        let mut turned = [[0f32; ROWS]; PANEL];
+        transpose(sums.values, PANEL, (sums.rows.len(), PANEL), turned.as_flattened_mut(), ROWS);
+        for (channel, values) in sums.columns.clone().zip(&turned) {
+            let channel = self.first_channel + channel;
+            let bias = self.after.bias.map_or(0.0, |bias| bias[channel]);
+            self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
+                let map = (picture * self.channels + channel) * self.size.0 * self.size.1;
+                // SAFETY: these positions of this map belong to this block alone, and so does all between them as long as
+                // this product runs.
+                let into = unsafe { self.values.write(map + place, (count - 1) * self.step.1 + 1) };
+                let values = &values[position - sums.rows.start..][..count];
+                if self.step.1 == 1 {
+                    into.iter_mut().zip(values).for_each(|(into, sum)| *into = sum + bias);
+                } else {
+                    into.iter_mut().step_by(self.step.1).zip(values).for_each(|(into, sum)| *into = sum + bias);
+                }
+            });
+        }
+    }
+}
+
+vectorised! {
+    /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then an activation or none.
+    pub fn finish(
+        sums: &[f32],
+        bias: &[f32],
+        add: Option<(&[f32], usize)>,
+        then: Option<Activation>,
+        into: SharedRows,
+    ) {
+        let mut into = into;
+        let floor = floor(then == Some(Activation::Relu));
+        let then = then.filter(|then| *then != Activation::Relu);
+        if let (Some(bias), None) = (bias.first_chunk::<PANEL>(), add) {
+            for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
+                let mut ys = [0f32; PANEL];
+                for j in 0..PANEL {
+                    let y = sums[j] + bias[j];
+                    ys[j] = if y < floor { floor } else { y };
+                }
+                if let Some(then) = then {
+                    then.each::<FUSED>(&mut ys);
+                }
+                into.row(row).copy_from_slice(&ys);
+            }
+            return;
+        }
+        for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
+            let into = into.row(row);
+            let (width, mut ys) = (into.len(), *sums);
+            let (sums, bias) = (&mut ys[..width], &bias[..width]);
+            match add {
+                Some((add, stride)) => {
+                    let add = &add[row * stride..][..width];
+                    for j in 0..width {
+                        let y = sums[j] + bias[j] + add[j];
+                        sums[j] = if y < floor { floor } else { y };
+                    }
+                }
+                None => {
+                    for j in 0..width {
+                        let y = sums[j] + bias[j];
+                        sums[j] = if y < floor { floor } else { y };
+                    }
+                }
+            }
+            if let Some(then) = then {
+                then.each::<FUSED>(&mut ys);
+            }
+            into.copy_from_slice(&ys[..width]);
+        }
+    }
+}
