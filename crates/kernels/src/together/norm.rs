@@ -42,6 +42,13 @@ pub fn batch_norm(
         let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
         bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
     }
+    if let Some((mean, variance)) = statistics.filter(|(mean, variance)| mean.dims() != [c] || variance.dims() != [c]) {
+        let (mean, variance) = (mean.dims(), variance.dims());
+        bail!(
+            "batch_norm: input {:?} wants a mean and a variance of shape [{c}], got {mean:?} and {variance:?}",
+            xs.dims()
+        );
+    }
     if statistics.is_none() && n * h * w < 2 {
         bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
     }

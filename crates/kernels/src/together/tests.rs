@@ -186,6 +186,18 @@ fn errors_name_the_operation_and_the_shapes() {
     assert!(norm(&zeros(&[1, 2, 2, 3]), 4, true).contains("[1, 2, 2, 3], weight [4]"));
     assert!(norm(&zeros(&[1, 2, 2, 0]), 0, true).contains("batch_norm"));
     assert!(norm(&zeros(&[1, 1, 1, 3]), 3, false).contains("at least two values"));
+    for dtype in [DType::F32, DType::F64] {
+        let zeros = |shape: &[usize]| zeros(shape).to_dtype(dtype).unwrap();
+        let of_channels = zeros(&[4]);
+        for (mean, variance) in [(3, 3), (4, 2), (0, 4), (8, 8)] {
+            let statistics =
+                Some((&zeros(&[mean]), &zeros(&[variance]))).map(|(mean, variance)| (mean.clone(), variance.clone()));
+            let statistics = statistics.as_ref().map(|(mean, variance)| (mean, variance));
+            let norm = BatchNorm { weight: &of_channels, bias: &of_channels, statistics, eps: 1e-5 };
+            let message = batch_norm(&zeros(&[1, 2, 2, 4]), &norm, None, false).unwrap_err().to_string();
+            assert!(message.contains("batch_norm") && message.contains(&format!("[{mean}]")), "{message}");
+        }
+    }
     let layer = PreparedConv2d::new(&zeros(&[4, 3, 3, 3]), None, &Conv2d::default()).unwrap();
     let message = |result: Result<Tensor>| result.unwrap_err().to_string();
     assert!(message(layer.forward(&zeros(&[1, 5, 5, 2]), None, None)).contains("weight (O, 2"));
