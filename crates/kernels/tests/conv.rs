@@ -109,6 +109,21 @@ fn no_pictures_give_no_maps() {
 #[test]
 fn errors_name_the_operation_and_the_shapes() {
     let error = |xs: &[usize], weight: &[usize], bias: Option<usize>, options: Conv2d| {
+    // On the one thread that has just formed sums of something else.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        for groups in [1, 2, 4] {
+            let options = Conv2d { groups, ..Conv2d::default() };
+            let inputs = |n: usize| [random(&[n, 4, 4, 4], 1), random(&[4, 4 / groups, 3, 3], 2), random(&[4], 3)];
+            gradients(&inputs(2), None, |x| convolve(x, &options));
+            let (_, found) = gradients(&inputs(0), None, |x| convolve(x, &options));
+            assert_eq!(found[0].dims(), [0, 4, 4, 4]);
+            assert!(
+                found[1..].iter().all(|gradient| values(gradient).iter().all(|&value| value == 0.0)),
+                "{groups} groups"
+            );
+        }
+    });
         let bias = bias.map(|size| random(&[size], 3));
         conv2d(&random(xs, 1), &random(weight, 2), bias.as_ref(), &options).unwrap_err().to_string()
     };

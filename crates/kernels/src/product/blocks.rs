@@ -87,6 +87,9 @@ pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl 
             let before = scratch.sums.as_ptr().align_offset(64).min(15);
             let Scratch { room, lines, sums, left: rounded, pairs } = scratch;
             let sums = &mut sums[before..][..panels.len() * size];
+            if parts.is_empty() {
+                sums.fill(0.0);
+            }
             for (part, terms) in parts.iter().enumerate() {
                 let each = panels.clone().zip(sums.chunks_exact_mut(size));
                 match right.path() {
