@@ -158,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bias_of_many_rows_has_an_exact_gradient() {
+        let (rows, output) = (20_000, 3);
+        let xs = Tensor::zeros((rows, 1), DType::F32, &Device::Cpu).unwrap();
+        let weight = Tensor::zeros((output, 1), DType::F32, &Device::Cpu).unwrap();
+        let bias = Var::zeros(output, DType::F32, &Device::Cpu).unwrap();
+        let loss = (linear(&xs, &weight, Some(&bias)).unwrap() * 0.1).unwrap().sum_all().unwrap();
+        let found = backward(&loss).unwrap().get(&bias).unwrap().to_vec1::<f32>().unwrap();
+        let wanted = rows as f64 * f64::from(0.1f32);
+        found.iter().for_each(|&sum| assert!((f64::from(sum) / wanted - 1.0).abs() < 1e-5, "{sum}, not {wanted}"));
+    }
+
+    #[test]
     fn strided_inputs_serve_and_wrong_shapes_are_named() {
         let variables = variables(DType::F32);
         let (x, w) = (variables[0].as_tensor(), variables[1].as_tensor());

@@ -5,10 +5,10 @@ use crate::activation::{floor, relu};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::norm::{batch_norm_eval, batch_norm_train};
 use crate::recurrence::smooth::vectorised;
+use crate::reduce::{ROWS, in_blocks};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// What a batch norm has beside its input; all tensors are (C).
 #[derive(Clone, Copy)]
@@ -81,43 +81,19 @@ pub fn batch_norm(
 
 const NAME: &str = "batch_norm";
 
-/// Positions whose sums are formed in f32; sums over more are in f64.
-const ROWS: usize = 512;
-
 /// The mean and the biased variance of each channel of rows (R, C).
 fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
     let count = (xs.len() / c) as f64;
     // Around the first value squares stay small, however far the mean is from zero.
     let shift = &xs[..c];
-    let (sums, squares) = in_blocks(xs.len(), c, |block, sums, squares| {
-        xs[block].chunks_exact(c).for_each(|xs| moments(xs, shift, sums, squares));
+    let [sums, squares] = in_blocks(xs.len() / c, c, |rows, [sums, squares]| {
+        xs[rows.start * c..rows.end * c].chunks_exact(c).for_each(|xs| moments(xs, shift, sums, squares));
     });
     let mean = sums.iter().zip(shift).map(|(sum, &shift)| (f64::from(shift) + sum / count) as f32);
     let variance =
         sums.iter().zip(&squares).map(|(sum, square)| (square / count - (sum / count).powi(2)).max(0.0) as f32);
     let mean = Tensor::from_vec(mean.collect::<Vec<f32>>(), c, &Device::Cpu)?;
     Ok((mean, Tensor::from_vec(variance.collect::<Vec<f32>>(), c, &Device::Cpu)?))
-}
-
-/// Two sums for each channel of rows (R, C), over blocks of rows whose number does not depend on the number of threads.
-fn in_blocks(
-    count: usize,
-    c: usize,
-    add: impl Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync,
-) -> (Vec<f64>, Vec<f64>) {
-    let blocks = (0..count.div_ceil(ROWS * c)).into_par_iter().map(|block| {
-        let (mut a, mut b) = (vec![0f32; c], vec![0f32; c]);
-        let start = block * ROWS * c;
-        add(start..count.min(start + ROWS * c), &mut a, &mut b);
-        (a, b)
-    });
-    let blocks: Vec<_> = blocks.collect();
-    let total = |part: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| {
-        let mut total = vec![0f64; c];
-        blocks.iter().for_each(|block| total.iter_mut().zip(part(block)).for_each(|(t, &v)| *t += f64::from(v)));
-        total
-    };
-    (total(|block| &block.0), total(|block| &block.1))
 }
 
 struct Normalise {
@@ -182,12 +158,13 @@ impl Operation for Normalise {
                 passed = Some(unsafe { filled(dys.len(), run) });
             }
             let dys = passed.as_deref().unwrap_or(dys);
-            let (dbias, dweight) = match self.own || wanted[1] || wanted[2] {
-                true => in_blocks(xs.len(), c, |block, plain, scaled| {
+            let [dbias, dweight] = match self.own || wanted[1] || wanted[2] {
+                true => in_blocks(xs.len() / c, c, |rows, [plain, scaled]| {
+                    let block = rows.start * c..rows.end * c;
                     let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
                     rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
                 }),
-                false => (vec![0.0; c], vec![0.0; c]),
+                false => [vec![0.0; c], vec![0.0; c]],
             };
             let dbias: Vec<f32> = dbias.iter().map(|&sum| sum as f32).collect();
             let dweight: Vec<f32> =
