@@ -25,6 +25,7 @@
 //! bits, and sum in f32.
 
 use crate::product::bf16;
+use candle_core::{DType, Result, Tensor};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +52,7 @@ impl fmt::Display for Precision {
 impl FromStr for Precision {
     type Err = String;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> std::result::Result<Self, String> {
         let all = [Precision::Highest, Precision::Medium];
         let found = all.into_iter().find(|precision| precision.to_string() == word);
         found.ok_or_else(|| format!("a precision is `highest` or `medium`, not `{word}`"))
@@ -85,4 +86,12 @@ pub fn float32_matmul_precision() -> Precision {
 /// Where there is AMX, asking has the operating system permit it to this process.
 pub fn available() -> bool {
     bf16::best().is_some()
+}
+
+/// Half precision as f32, in which sums and means of it are to be formed: candle adds bf16 in bf16, where 256 + 1 is 256.
+pub(crate) fn wide(xs: &Tensor) -> Result<Tensor> {
+    match xs.dtype() {
+        DType::F16 | DType::BF16 => xs.to_dtype(DType::F32),
+        _ => Ok(xs.clone()),
+    }
 }

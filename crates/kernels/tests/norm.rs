@@ -72,6 +72,21 @@ fn a_mean_far_from_zero_keeps_the_variance() {
 }
 
 #[test]
+fn half_precision_is_widened_within() {
+    for dtype in [DType::BF16, DType::F16] {
+        let of = |shape: &[usize], seed: u64| random(shape, seed).to_dtype(dtype).unwrap();
+        let (xs, weight, bias, mean) = (of(&[4, 3, 5, 5], 1), of(&[3], 2), of(&[3], 3), of(&[3], 4));
+        let variance = (random(&[3], 5) + 1.3).unwrap().to_dtype(dtype).unwrap();
+        let found = batch_norm_eval(&xs, &weight, &bias, &mean, &variance, 0.01).unwrap();
+        let [a, b, c, d, e] = [&xs, &weight, &bias, &mean, &variance].map(|x| x.to_dtype(DType::F32).unwrap());
+        let wanted = batch_norm_eval(&a, &b, &c, &d, &e, 0.01).unwrap().to_dtype(dtype).unwrap();
+        // Only the last bit, and that rarely: f32's own rounding may decide it.
+        let differ = values(&found).iter().zip(values(&wanted)).filter(|(found, wanted)| **found != *wanted).count();
+        assert!(differ <= 3, "{dtype:?}: {differ} of {} differ", xs.elem_count());
+    }
+}
+
+#[test]
 fn errors_name_the_operation_and_the_shapes() {
     let (xs, two, three) = (random(&[1, 3], 1), random(&[2], 2), random(&[3], 3));
     for (result, parts) in [

@@ -90,7 +90,7 @@ impl<S> Call<'_, S> {
 /// Runs an operation as one node of the graph, or without a node where no input tracks a gradient.
 ///
 /// # Errors
-/// As the operation says, and when inputs that want gradients, or several outputs, differ in type.
+/// As the operation says.
 pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
     let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
@@ -135,6 +135,14 @@ pub fn with_all_f32<R>(operation: &str, tensors: &[Tensor], f: impl FnOnce(&[&[f
         slices.push(&values[layout.start_offset()..][..layout.shape().elem_count()]);
     }
     Ok(f(&slices))
+}
+
+/// candle panics where some of its operations meet integers.
+pub(crate) fn check_float(operation: &str, xs: &Tensor) -> Result<()> {
+    if !xs.dtype().is_float() {
+        candle_core::bail!("{operation}: wants a floating-point type, got {:?}", xs.dtype())
+    }
+    Ok(())
 }
 
 /// Whether all of these tensors are f32 on the CPU, where this crate's own CPU kernels run.

@@ -1,13 +1,7 @@
 //! Normalisations composed of candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
 
-use candle_core::{DType, Result, Tensor};
-
-fn wide(xs: &Tensor) -> Result<Tensor> {
-    match xs.dtype() {
-        DType::F16 | DType::BF16 => xs.to_dtype(DType::F32),
-        _ => Ok(xs.clone()),
-    }
-}
+use crate::precision::wide;
+use candle_core::{Result, Tensor};
 
 /// (x − mean) / √(variance + eps) of each row of (rows, size).
 fn standardized(xs: &Tensor, eps: f64) -> Result<Tensor> {
@@ -71,7 +65,7 @@ pub(super) fn batch_norm_eval(
     variance: &Tensor,
     eps: f64,
 ) -> Result<Tensor> {
-    let scale = (variance.detach() + eps)?.sqrt()?.recip()?;
+    let scale = (wide(&variance.detach())? + eps)?.sqrt()?.recip()?;
     let centered = affine(&wide(xs)?, None, Some(&mean.detach().neg()?), 1)?;
     let ys = affine(&centered, Some(&scale), None, 1)?;
     affine(&ys, Some(weight), Some(bias), 1)?.to_dtype(xs.dtype())
