@@ -127,3 +127,73 @@ fn a_mean_over_nothing_is_nan() {
     let logits = Var::from_tensor(&random(&[2, 5], 1)).unwrap();
     assert!(values(&cross_entropy(&logits, &targets(&[1, 1]), &options, None).unwrap())[0].is_nan());
 }
+
+/// The loss and its gradient, of logits in a type.
+fn loss_and_gradient(
+    logits: &Tensor,
+    dtype: DType,
+    f: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+) -> (Vec<f64>, Vec<f64>) {
+    let (loss, gradient) = gradients(&[logits.to_dtype(dtype).unwrap()], None, |x| f(&x[0]));
+    assert_eq!(loss.dtype(), dtype);
+    (values(&loss), values(&gradient[0]))
+}
+
+#[test]
+fn impossible_classes_and_rows_that_do_not_count_spoil_nothing() {
+    let (never, nan) = (f32::NEG_INFINITY, f32::NAN);
+    let logits = Tensor::new(&[[never, 0f32], [never, never], [nan, f32::INFINITY]], &Device::Cpu).unwrap();
+    let mask = Tensor::new(&[2f32, 0.0, 1.0], &Device::Cpu).unwrap();
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        for reduction in REDUCTIONS {
+            let options = CrossEntropy { ignore_index: Some(0), reduction, ..CrossEntropy::default() };
+            let f = |x: &Tensor| cross_entropy(x, &targets(&[1, 1, 0]), &options, Some(&mask));
+            let (loss, gradient) = loss_and_gradient(&logits, dtype, f);
+            assert!(loss.iter().all(|&loss| loss == 0.0), "{dtype:?}: {loss:?}");
+            assert!(gradient.iter().all(|&slope| slope.abs() < 1e-30), "{dtype:?}: {gradient:?}");
+        }
+    }
+}
+
+#[test]
+fn many_classes_and_rows_in_half_precision_are_those_of_f32() {
+    let logits = Tensor::zeros((600, 1000), DType::F32, &Device::Cpu).unwrap();
+    for dtype in [DType::BF16, DType::F16] {
+        let options = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+        let f = |x: &Tensor| cross_entropy(x, &targets(&[7; 600]), &options, None);
+        let (loss, _) = loss_and_gradient(&logits, dtype, f);
+        assert!((loss[0] / 1000f64.ln() - 1.0).abs() < 0.004, "{dtype:?}: {loss:?}");
+    }
+}
+
+#[test]
+fn no_rows_have_a_mean_that_is_nan_and_a_sum_of_nothing() {
+    for dtype in [DType::F32, DType::F64] {
+        for reduction in REDUCTIONS {
+            let options = CrossEntropy { reduction, label_smoothing: 0.1, ..CrossEntropy::default() };
+            let (loss, gradient) =
+                loss_and_gradient(&random(&[0, 5], 1), dtype, |x| cross_entropy(x, &targets(&[]), &options, None));
+            assert!(gradient.is_empty());
+            match reduction {
+                Reduction::Mean => assert!(loss[0].is_nan(), "{dtype:?}: {loss:?}"),
+                Reduction::Sum => assert_eq!(loss, [0.0]),
+                Reduction::None => assert!(loss.is_empty()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mean_of_f64_divides_in_f64() {
+    let logits = random(&[3, 5], 1).to_dtype(DType::F64).unwrap();
+    let loss = |reduction, mask: Option<&Tensor>| {
+        values(
+            &cross_entropy(&logits, &targets(&[0, 3, 1]), &CrossEntropy { reduction, ..CrossEntropy::default() }, mask)
+                .unwrap(),
+        )
+    };
+    let each = loss(Reduction::None, None);
+    assert!((loss(Reduction::Mean, None)[0] - each.iter().sum::<f64>() / 3.0).abs() < 1e-14);
+    let mask = Tensor::new(&[0.1f64, 0.2, 0.3], &Device::Cpu).unwrap();
+    assert!((loss(Reduction::Sum, Some(&mask))[0] - (0.1 * each[0] + 0.2 * each[1] + 0.3 * each[2])).abs() < 1e-14);
+}

@@ -24,7 +24,10 @@ impl Operation for Loss {
         })?;
         let (losses, normalizers): (Vec<f32>, Self::Saved) = found.into_iter().unzip();
         let result = match rows.reduced {
-            true => Tensor::new(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() as f32, &Device::Cpu)?,
+            true => {
+                let sum = losses.iter().fold(rows.start, |sum, &loss| sum + f64::from(loss));
+                Tensor::new(sum as f32, &Device::Cpu)?
+            }
             false => Tensor::from_vec(losses, &rows.shape[..], &Device::Cpu)?,
         };
         Ok((vec![result.into()], normalizers))
@@ -48,7 +51,7 @@ impl Operation for Loss {
 impl Rows {
     /// The weighted loss of one row, and what its gradient needs.
     fn loss(&self, i: usize, logits: &[f32]) -> (f32, (f32, f32)) {
-        let weight = self.weights[i];
+        let weight = self.weights[i] as f32;
         if weight == 0.0 {
             return (0.0, (0.0, 0.0));
         }
@@ -64,10 +67,11 @@ impl Rows {
 
     /// weight · (softmax − (1 − s)·one-hot − s/V), times the gradient of the row's loss.
     fn gradient(&self, i: usize, logits: &[f32], (largest, log_sum): (f32, f32), outer: f32, found: &mut [f32]) {
-        let scale = self.weights[i] * outer;
-        if self.weights[i] == 0.0 {
+        let weight = self.weights[i] as f32;
+        if weight == 0.0 {
             return;
         }
+        let scale = weight * outer;
         let even = (self.smoothing / self.classes as f64) as f32;
         soft_gradient(logits, (largest, log_sum), even, scale, found);
         found[self.targets[i] as usize] -= scale * (1.0 - self.smoothing) as f32;

@@ -1,6 +1,6 @@
 //! Cross-entropy of logits and target words, fused: no table of probabilities is kept.
 //!
-//! Which path runs: f32 logits on the CPU take `cpu` (one graph node that remembers one number a row and makes the softmax
+//! Which path runs: f32 logits on the CPU take `cpu` (one graph node that remembers two numbers a row and makes the softmax
 //! again for the gradient); all else takes `reference`, composed of candle's tensor operations. Targets and mask are read
 //! on the host in either case, so that a wrong target is an error and not a wrong memory access.
 
@@ -8,7 +8,7 @@ mod cpu;
 mod reference;
 
 use crate::node::{apply, on_cpu_f32};
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// How the losses of all targets become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +62,9 @@ struct Rows {
     /// 0 where a target is not counted.
     targets: Vec<u32>,
     /// What each row's loss is multiplied with; a mean's divisor is in it.
-    weights: Vec<f32>,
+    weights: Vec<f64>,
+    /// What a sum begins with: NaN for a mean over no rows.
+    start: f64,
     smoothing: f64,
     /// The shape of the result: none for a scalar.
     shape: Vec<usize>,
@@ -92,7 +94,7 @@ impl Rows {
         }
         let mut targets = targets.flatten_all()?.to_vec1::<u32>()?;
         let mut weights = match mask {
-            Some(mask) => mask.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?,
+            Some(mask) => mask.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?,
             None => vec![1.0; targets.len()],
         };
         for (i, (target, weight)) in targets.iter_mut().zip(&mut weights).enumerate() {
@@ -103,11 +105,12 @@ impl Rows {
             }
         }
         if options.reduction == Reduction::Mean {
-            let total = weights.iter().map(|&weight| f64::from(weight)).sum::<f64>();
-            weights.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / total) as f32);
+            let total = weights.iter().sum::<f64>();
+            weights.iter_mut().for_each(|weight| *weight /= total);
         }
+        let start = if options.reduction == Reduction::Mean && weights.is_empty() { f64::NAN } else { 0.0 };
         let reduced = options.reduction != Reduction::None;
         let shape = if reduced { vec![] } else { shape.to_vec() };
-        Ok(Self { classes, targets, weights, smoothing, shape, reduced })
+        Ok(Self { classes, targets, weights, start, smoothing, shape, reduced })
     }
 }
