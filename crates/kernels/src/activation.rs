@@ -3,7 +3,7 @@
 //! Which path runs: f32 on the CPU takes loops over chunks shared out among rayon's threads; all else takes candle's
 //! operations, with the gradients written here.
 
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
 use crate::recurrence::smooth::{exp, logistic, multiply_add, tanh as smooth_tanh, vectorised};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
@@ -68,7 +68,17 @@ pub(crate) fn floor(relu: bool) -> f32 {
 
 /// The gradient of what ReLU was taken of, from what it gave and the gradient of that, f32 on the CPU both.
 pub(crate) fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(map2(ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
+    Tensor::from_vec(map2("relu", ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
+}
+
+/// ReLU on any device and in any type of float: an ELU with α = 0, since candle's `relu` makes a NaN 0.
+pub(crate) fn relu_by_candle(xs: &Tensor) -> Result<Tensor> {
+    xs.elu(0.0)
+}
+
+/// As [`relu_gradient`], on any device and in any type of float.
+pub(crate) fn relu_gradient_by_candle(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
+    ys.le(0.0)?.where_cond(&dys.zeros_like()?, dys)
 }
 
 /// An activation by its name, for operations that end with one.
@@ -92,6 +102,7 @@ impl Activation {
     /// # Errors
     /// When `xs` is not of a floating-point type.
     pub fn of(self, xs: &Tensor) -> Result<Tensor> {
+        check_float(self.name(), xs)?;
         Ok(apply(self, &[xs])?.swap_remove(0))
     }
 
@@ -101,7 +112,7 @@ impl Activation {
         match self {
             Self::Relu => {
                 for x in values {
-                    *x = if *x < 0.0 { 0.0 } else { *x };
+                    *x = clipped(*x);
                 }
             }
             Self::Sigmoid => {
@@ -116,12 +127,12 @@ impl Activation {
             }
             Self::Gelu => {
                 for x in values {
-                    *x *= share_below::<FUSED>(*x);
+                    *x = times_share_below::<FUSED>(*x);
                 }
             }
             Self::Silu => {
                 for x in values {
-                    *x *= logistic::<FUSED>(*x);
+                    *x = times_opening::<FUSED>(*x);
                 }
             }
         }
@@ -144,12 +155,12 @@ impl Operation for Activation {
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let xs = &inputs[0];
         let ys = match (self, on_cpu_f32(&[xs])) {
-            (Self::Relu, true) => map(xs, relu_of)?,
-            (Self::Sigmoid, true) => map(xs, sigmoid_of)?,
-            (Self::Tanh, true) => map(xs, tanh_of)?,
-            (Self::Gelu, true) => map(xs, gelu_of)?,
-            (Self::Silu, true) => map(xs, silu_of)?,
-            (Self::Relu, false) => xs.relu()?.into(),
+            (Self::Relu, true) => map(self.name(), xs, relu_of)?,
+            (Self::Sigmoid, true) => map(self.name(), xs, sigmoid_of)?,
+            (Self::Tanh, true) => map(self.name(), xs, tanh_of)?,
+            (Self::Gelu, true) => map(self.name(), xs, gelu_of)?,
+            (Self::Silu, true) => map(self.name(), xs, silu_of)?,
+            (Self::Relu, false) => relu_by_candle(xs)?.into(),
             (Self::Sigmoid, false) => candle_nn::ops::sigmoid(xs)?.into(),
             (Self::Tanh, false) => xs.tanh()?.into(),
             (Self::Gelu, false) => xs.gelu_erf()?.into(),
@@ -163,11 +174,11 @@ impl Operation for Activation {
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, ys.shape(), &Device::Cpu);
         let dxs = match (self, on_cpu_f32(&[ys, dys])) {
             (Self::Relu, true) => relu_gradient(ys, dys)?,
-            (Self::Sigmoid, true) => tensor(map2(ys, dys, sigmoid_back)?)?,
-            (Self::Tanh, true) => tensor(map2(ys, dys, tanh_back)?)?,
-            (Self::Gelu, true) => tensor(map2(xs, dys, gelu_back)?)?,
-            (Self::Silu, true) => tensor(map2(xs, dys, silu_back)?)?,
-            (Self::Relu, false) => ys.gt(0.0)?.where_cond(dys, &dys.zeros_like()?)?,
+            (Self::Sigmoid, true) => tensor(map2(self.name(), ys, dys, sigmoid_back)?)?,
+            (Self::Tanh, true) => tensor(map2(self.name(), ys, dys, tanh_back)?)?,
+            (Self::Gelu, true) => tensor(map2(self.name(), xs, dys, gelu_back)?)?,
+            (Self::Silu, true) => tensor(map2(self.name(), xs, dys, silu_back)?)?,
+            (Self::Relu, false) => relu_gradient_by_candle(ys, dys)?,
             (Self::Sigmoid, false) => (dys * (ys - ys.sqr()?)?)?,
             (Self::Tanh, false) => (dys * ys.sqr()?.affine(-1.0, 1.0)?)?,
             (Self::Gelu, false) => {
@@ -188,12 +199,12 @@ impl Operation for Activation {
 /// Elements that one thread works through at a time.
 const CHUNK: usize = 1 << 14;
 
-fn map(xs: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Value> {
-    Ok(Value::new(map2(xs, xs, |xs, _, ys| f(xs, ys))?, xs.shape()))
+fn map(operation: &str, xs: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Value> {
+    Ok(Value::new(map2(operation, xs, xs, |xs, _, ys| f(xs, ys))?, xs.shape()))
 }
 
-fn map2(xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Result<Vec<f32>> {
-    with_all_f32("activation", &[xs.clone(), ys.clone()], |values| {
+fn map2(operation: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Result<Vec<f32>> {
+    with_all_f32(operation, &[xs.clone(), ys.clone()], |values| {
         let run = |into: &Shared| {
             let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK)).enumerate();
             chunks.for_each(|(chunk, (xs, ys))| {
@@ -223,17 +234,48 @@ macro_rules! elementwise {
 }
 
 elementwise! {
-    // A NaN is not below 0 and stays.
-    relu_of(x) = if x <= 0.0 { 0.0 } else { x };
+    relu_of(x) = clipped(x);
     sigmoid_of(x) = logistic::<FUSED>(x);
     tanh_of(x) = smooth_tanh::<FUSED>(x);
-    relu_back(y, dy) = if y > 0.0 { dy } else { 0.0 };
+    relu_back(y, dy) = if y <= 0.0 { 0.0 } else { dy };
     sigmoid_back(y, dy) = dy * y * (1.0 - y);
     tanh_back(y, dy) = dy * (1.0 - y * y);
-    gelu_of(x) = x * share_below::<FUSED>(x);
-    gelu_back(x, dy) = dy * (share_below::<FUSED>(x) + x * DENSITY_AT_0 as f32 * exp::<FUSED>(-0.5 * x * x));
-    silu_of(x) = x * logistic::<FUSED>(x);
-    silu_back(x, dy) = dy * logistic::<FUSED>(x) * (1.0 + x * (1.0 - logistic::<FUSED>(x)));
+    gelu_of(x) = times_share_below::<FUSED>(x);
+    gelu_back(x, dy) = dy * (share_below::<FUSED>(x) + x * density::<FUSED>(x));
+    silu_of(x) = times_opening::<FUSED>(x);
+    silu_back(x, dy) = dy * opening::<FUSED>(x) * (1.0 + x * (1.0 - opening::<FUSED>(x)));
+}
+
+/// ReLU: a NaN is not below 0 and stays.
+#[inline(always)]
+fn clipped(x: f32) -> f32 {
+    if x <= 0.0 { 0.0 } else { x }
+}
+
+/// GELU.
+#[inline(always)]
+fn times_share_below<const FUSED: bool>(x: f32) -> f32 {
+    x * share_below::<FUSED>(x)
+}
+
+/// SiLU.
+#[inline(always)]
+fn times_opening<const FUSED: bool>(x: f32) -> f32 {
+    x * opening::<FUSED>(x)
+}
+
+/// The logistic function, 0 where its exponential ends: what is left there would not be little times a large x.
+#[inline(always)]
+fn opening<const FUSED: bool>(x: f32) -> f32 {
+    let share = logistic::<FUSED>(x);
+    if x < -88.0 { 0.0 } else { share }
+}
+
+/// The normal distribution's density at x, 0 where its exponential ends.
+#[inline(always)]
+fn density<const FUSED: bool>(x: f32) -> f32 {
+    let density = DENSITY_AT_0 as f32 * exp::<FUSED>(-0.5 * x * x);
+    if x.abs() > 13.0 { 0.0 } else { density }
 }
 
 /// The normal distribution's density at 0, 1 / √(2π).

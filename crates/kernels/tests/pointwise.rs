@@ -89,4 +89,70 @@ fn errors_name_the_operation() {
     let xs = random(&[2, 5], 1);
     assert!(softmax(&xs, 2).unwrap_err().to_string().contains("softmax"));
     assert!(log_softmax(&xs, 2).unwrap_err().to_string().contains("log_softmax"));
+    let whole = Tensor::zeros((2, 5), DType::U32, &Device::Cpu).unwrap();
+    let functions: [(&str, &dyn Fn(&Tensor) -> Result<Tensor>); 7] = [
+        ("relu", &relu),
+        ("sigmoid", &sigmoid),
+        ("tanh", &tanh),
+        ("gelu", &gelu),
+        ("silu", &silu),
+        ("softmax", &|x| softmax(x, 1)),
+        ("log_softmax", &|x| log_softmax(x, 1)),
+    ];
+    for (name, f) in functions {
+        let message = f(&whole).unwrap_err().to_string();
+        assert!(message.contains(&format!("{name}: ")) && message.contains("U32"), "{message}");
+    }
+}
+
+#[test]
+fn a_nan_stays_and_its_gradient_passes() {
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        let xs = Tensor::new(&[f32::NAN, -f32::NAN, -2.0, 0.0, 3.0], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        for f in [relu, sigmoid, tanh, gelu, silu] {
+            let ys = values(&f(&xs).unwrap());
+            assert!(ys[0].is_nan() && ys[1].is_nan() && ys[2..].iter().all(|y| y.is_finite()), "{dtype:?}: {ys:?}");
+        }
+        assert_eq!(values(&relu(&xs).unwrap())[2..], [0.0, 0.0, 3.0]);
+        let (_, found) = gradients(&[xs.clone()], Some(&xs.ones_like().unwrap()), |x| relu(&x[0]));
+        assert_eq!(values(&found[0]), [1.0, 1.0, 0.0, 0.0, 1.0], "{dtype:?}");
+    }
+}
+
+#[test]
+fn ends_of_the_line_are_exact() {
+    let xs = Tensor::new(&[-3e38f32, -1e38, -1e4, -100.0, 100.0, 1e4, 1e38, 3e38], &Device::Cpu).unwrap();
+    for f in [sigmoid, tanh, gelu, silu] {
+        let (ys, found) = gradients(&[xs.clone()], Some(&xs.ones_like().unwrap()), |x| f(&x[0]));
+        let (wanted, slopes) =
+            gradients(&[xs.to_dtype(DType::F64).unwrap()], Some(&xs.ones_like().unwrap()), |x| f(&x[0]));
+        for (found, wanted) in [(&ys, &wanted), (&found[0], &slopes[0])] {
+            for (found, wanted) in values(found).into_iter().zip(values(wanted)) {
+                assert!((found - wanted).abs() <= 1e-6 * wanted.abs() + 1e-30, "{found} instead of {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_equal_values_share_one_in_half_precision() {
+    for dtype in [DType::BF16, DType::F16] {
+        let xs = Tensor::zeros((2, 1000), dtype, &Device::Cpu).unwrap();
+        let (shares, logs) = (softmax(&xs, 1).unwrap(), log_softmax(&xs, 1).unwrap());
+        assert_eq!((shares.dtype(), logs.dtype()), (dtype, dtype));
+        values(&shares).into_iter().for_each(|share| assert!((share * 1000.0 - 1.0).abs() < 0.004, "{share}"));
+        values(&logs).into_iter().for_each(|log| assert!((log / 1000f64.ln() + 1.0).abs() < 0.004, "{log}"));
+        let (_, found) = gradients(&[xs], None, |x| log_softmax(&x[0], 1));
+        assert_eq!(found[0].dtype(), dtype);
+    }
+}
+
+#[test]
+fn nothing_has_a_softmax_of_nothing() {
+    for (shape, dtype) in [([0, 5], DType::F32), ([0, 5], DType::F64), ([3, 0], DType::F32)] {
+        let xs = random(&shape, 1).to_dtype(dtype).unwrap();
+        for found in [softmax(&xs, 1).unwrap(), log_softmax(&xs, 1).unwrap()] {
+            assert_eq!(found.dims(), shape);
+        }
+    }
 }

@@ -53,13 +53,32 @@ fn gradients_are_finite_differences() {
 
 #[test]
 fn nan_is_the_largest_value_with_and_without_a_gradient() {
-    let xs = Tensor::new(&[[[[1f32, f32::NAN, 3.0, 2.0], [0.0, 5.0, f32::NEG_INFINITY, -1.0]]]], &Device::Cpu).unwrap();
+    let row = [[1f32, f32::NAN, 3.0, 2.0, f32::INFINITY, 1.0], [0.0, 5.0, f32::NEG_INFINITY, -1.0, f32::NAN, f32::NAN]];
     let pool = Pool2d::new((2, 2), (2, 2));
-    let plain = max_pool2d(&xs, &pool).unwrap();
-    let tracked = max_pool2d(Var::from_tensor(&xs).unwrap().as_tensor(), &pool).unwrap();
-    for ys in [plain, tracked] {
-        let ys = ys.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(ys[0].is_nan() && ys[1] == 3.0, "{ys:?}");
+    for dtype in [DType::F32, DType::F64] {
+        let xs = Tensor::new(&[[row]], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let plain = max_pool2d(&xs, &pool).unwrap();
+        let (tracked, found) = gradients(&[xs], None, |x| max_pool2d(&x[0], &pool));
+        for ys in [plain, tracked] {
+            let ys = values(&ys);
+            assert!(ys[0].is_nan() && ys[1] == 3.0 && ys[2].is_nan(), "{ys:?}");
+        }
+        let places: Vec<usize> = (0..12).filter(|&at| values(&found[0])[at] != 0.0).collect();
+        assert_eq!(places, [1, 2, 10], "{dtype:?}");
+    }
+}
+
+#[test]
+fn no_pictures_give_no_maps() {
+    for dtype in [DType::F32, DType::F64] {
+        let xs = random(&[0, 2, 4, 6], 1).to_dtype(dtype).unwrap();
+        let pool = Pool2d::new((2, 2), (2, 2));
+        let functions: [&dyn Fn(&[Tensor]) -> Result<Tensor>; 3] =
+            [&|x| max_pool2d(&x[0], &pool), &|x| avg_pool2d(&x[0], &pool), &|x| adaptive_avg_pool2d(&x[0], (2, 3))];
+        for f in functions {
+            let (ys, found) = gradients(std::slice::from_ref(&xs), None, f);
+            assert_eq!((ys.dims(), found[0].dims()), (&[0, 2, 2, 3][..], &[0, 2, 4, 6][..]));
+        }
     }
 }
 
@@ -72,6 +91,11 @@ fn errors_name_the_operation() {
         (max_pool2d(&xs, &Pool2d { stride: (0, 1), ..plain }), ["max_pool2d", "stride: (0, 1)"]),
         (avg_pool2d(&xs, &Pool2d { padding: (2, 0), ..plain }), ["avg_pool2d", "padding: (2, 0)"]),
         (avg_pool2d(&xs, &Pool2d::new((5, 5), (1, 1))), ["avg_pool2d", "window of 5"]),
+        (max_pool2d(&xs, &Pool2d { padding: (1 << 63, 0), ..plain }), ["max_pool2d", "padding: (9223372036854775808"]),
+        (
+            max_pool2d(&xs, &Pool2d { padding: (usize::MAX / 2, 0), ..Pool2d::new((usize::MAX, 2), (1, 1)) }),
+            ["max_pool2d", "does not fit"],
+        ),
         (adaptive_avg_pool2d(&xs, (0, 2)), ["adaptive_avg_pool2d", "0×2"]),
     ] {
         let message = result.unwrap_err().to_string();

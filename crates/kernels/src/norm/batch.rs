@@ -104,8 +104,10 @@ impl Operation for BatchNorm {
                 maps.with_min_len(CHUNK / area).enumerate().for_each(|(i, ((dxs, xs), dys))| {
                     let i = i % c;
                     let (mean, scale) = (self.mean[i], self.inverse[i] * weight[i]);
-                    let share = if self.own { 1.0 / (n * area) as f32 } else { 0.0 };
-                    let (constant, slope) = (dbias[i] * share, dweight[i] * share * self.inverse[i]);
+                    // Given statistics take no part, not even times 0: a sum may be NaN.
+                    let share = 1.0 / (n * area) as f32;
+                    let through = (dbias[i] * share, dweight[i] * share * self.inverse[i]);
+                    let (constant, slope) = if self.own { through } else { (0.0, 0.0) };
                     let values = dxs.iter_mut().zip(xs).zip(dys);
                     values.for_each(|((dx, x), dy)| *dx = scale * (dy - constant - (x - mean) * slope));
                 });

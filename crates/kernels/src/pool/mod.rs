@@ -105,21 +105,22 @@ impl Windows {
     pub fn fixed(operation: &str, xs: &Tensor, pool: &Pool2d) -> Result<Self> {
         let input = map_size(operation, xs)?;
         let axis = |size: usize, kernel: usize, stride: usize, padding: usize| {
-            if kernel == 0 || stride == 0 || 2 * padding > kernel {
+            if kernel == 0 || stride == 0 || padding > kernel / 2 {
                 bail!(
                     "{operation}: wants kernel and stride of at least 1 and a padding of at most kernel / 2, got {pool:?}"
                 );
             }
-            if size + 2 * padding < kernel {
+            let padded = size.checked_add(2 * padding).filter(|&padded| padded >= kernel);
+            let Some(padded) = padded else {
                 bail!("{operation}: a window of {kernel} does not fit into a map of {size} with padding {padding}");
-            }
-            let room = size + 2 * padding - kernel;
+            };
+            let room = padded - kernel;
             let mut count = if pool.ceil_mode { room.div_ceil(stride) } else { room / stride } + 1;
             if pool.ceil_mode && (count - 1) * stride >= size + padding {
                 count -= 1;
             }
             let window = |i: usize| {
-                let (start, end) = (i * stride, (i * stride + kernel).min(size + 2 * padding));
+                let (start, end) = (i * stride, (i * stride).saturating_add(kernel).min(padded));
                 let span = start.saturating_sub(padding)..(end - padding).min(size);
                 let divisor = if pool.count_include_pad { end - start } else { span.len() };
                 Window { span, divisor }

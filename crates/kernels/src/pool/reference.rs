@@ -7,6 +7,10 @@ use candle_core::{Result, Tensor};
 /// to one element only, that of candle's `max` to every one of equal values.
 pub(super) fn max(xs: &Tensor, windows: &Windows) -> Result<Tensor> {
     let (n, c, ..) = xs.dims4()?;
+    // candle has no maximum of nothing.
+    if xs.elem_count() == 0 {
+        return xs.reshape(windows.output_shape(xs)?);
+    }
     let longest = |axis: &[Window]| axis.iter().map(|window| window.span.len()).max().unwrap_or(0);
     let (kh, kw) = (longest(&windows.rows), longest(&windows.columns));
     let mut positions = Vec::with_capacity(kh * kw * windows.area_out());
@@ -21,7 +25,11 @@ pub(super) fn max(xs: &Tensor, windows: &Windows) -> Result<Tensor> {
     let positions = Tensor::new(positions, xs.device())?;
     let columns = xs.reshape((n, c, windows.area_in()))?.contiguous()?.index_select(&positions, 2)?;
     let columns = columns.reshape((n, c, kh * kw, windows.area_out()))?;
-    let largest = columns.detach().argmax_keepdim(2)?;
+    let values = columns.detach();
+    // candle's argmax passes over a NaN that does not come first.
+    let nan = values.ne(&values)?;
+    let first_nan = nan.argmax_keepdim(2)?;
+    let largest = nan.gather(&first_nan, 2)?.where_cond(&first_nan, &values.argmax_keepdim(2)?)?;
     columns.gather(&largest, 2)?.reshape(windows.output_shape(xs)?)
 }
 

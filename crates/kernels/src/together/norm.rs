@@ -169,10 +169,14 @@ impl Operation for Normalise {
             let dbias: Vec<f32> = dbias.iter().map(|&sum| sum as f32).collect();
             let dweight: Vec<f32> =
                 dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32).collect();
-            let share = if self.own { 1.0 / (xs.len() / c) as f32 } else { 0.0 };
-            let constant: Vec<f32> = dbias.iter().map(|sum| sum * share).collect();
-            let slope: Vec<f32> =
-                dweight.iter().zip(&self.inverse).map(|(sum, inverse)| sum * share * inverse).collect();
+            // Given statistics take no part, not even times 0: a sum may be NaN.
+            let (mut constant, mut slope) = (vec![0f32; c], vec![0f32; c]);
+            if self.own {
+                let share = 1.0 / (xs.len() / c) as f32;
+                constant.iter_mut().zip(&dbias).for_each(|(constant, sum)| *constant = sum * share);
+                let sums = dweight.iter().zip(&self.inverse);
+                slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
+            }
             let run = |into: &Shared| {
                 let chunks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c)).enumerate();
                 chunks.for_each(|(block, (dys, xs))| {
@@ -221,7 +225,8 @@ vectorised! {
     /// The gradient where ReLU let its input through, and 0 elsewhere.
     fn open(dys: &[f32], ys: &[f32], into: &mut [f32]) {
         for ((into, dy), y) in into.iter_mut().zip(dys).zip(ys) {
-            *into = if *y > 0.0 { *dy } else { 0.0 };
+            // A NaN is not below 0 either, and its gradient passes.
+            *into = if *y <= 0.0 { 0.0 } else { *dy };
         }
     }
 }
@@ -249,7 +254,7 @@ vectorised! {
                 let (scale, bias) = (&scale[..width], &bias[..width]);
                 for j in 0..width {
                     let x = xs[j] - mean[j];
-                    let dy = if x * scale[j] + bias[j] > 0.0 { dys[j] } else { 0.0 };
+                    let dy = if x * scale[j] + bias[j] <= 0.0 { 0.0 } else { dys[j] };
                     whole[j] += dy;
                     scaled[j] += dy * x;
                 }
@@ -313,7 +318,7 @@ vectorised! {
                 let bias = &bias[..width];
                 for j in 0..width {
                     let x = xs[j] - mean[j];
-                    let dy = if x * scale[j] + bias[j] > 0.0 { dys[j] } else { 0.0 };
+                    let dy = if x * scale[j] + bias[j] <= 0.0 { 0.0 } else { dys[j] };
                     dxs[j] = scale[j] * (dy - constant[j] - x * slope[j]);
                 }
             }

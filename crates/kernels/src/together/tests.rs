@@ -235,3 +235,48 @@ fn a_nan_is_the_largest_value_and_stays_after_relu() {
         assert!(if x.is_nan() { y.is_nan() } else { y == 0.0 }, "{y} for {x}");
     }
 }
+
+#[test]
+fn a_gradient_passes_a_relu_where_it_gave_nan() {
+    for dtype in [DType::F32, DType::F64] {
+        let of = |values: &[f32], shape: &[usize]| {
+            let tensor = Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            Var::from_tensor(&tensor).unwrap()
+        };
+        let (xs, add) = (of(&[f32::NAN, -1.0, 2.0], &[1, 3, 1, 1]), of(&[0.0; 3], &[1, 3, 1, 1]));
+        let (one, zero) = (of(&[1.0], &[1]), of(&[0.0], &[1]));
+        let norm = BatchNorm { weight: &one, bias: &zero, statistics: Some((&zero, &one)), eps: 0.0 };
+        for add in [None, Some(add.as_tensor())] {
+            let (ys, ..) = batch_norm(&xs, &norm, add, true).unwrap();
+            let store = ys.sum_all().unwrap().backward().unwrap();
+            assert_eq!(flat(store.get(&xs).unwrap())[1..], [0.0, 1.0]);
+            assert_eq!(flat(store.get(&zero).unwrap()), [2.0]);
+            if let Some(add) = add {
+                assert_eq!(flat(store.get(add).unwrap()), [1.0, 0.0, 1.0]);
+            }
+        }
+    }
+}
+
+/// Four outputs at a time, with what comes after them.
+#[test]
+fn a_prepared_convolution_of_many_channels_ends_well() {
+    let options = Conv2d { padding: (1, 1), ..Conv2d::default() };
+    let (xs, weight) = (var(1, &[2, 9, 7, 32], DType::F32), var(2, &[36, 32, 3, 3], DType::F32));
+    let bias = var(3, &[36], DType::F32);
+    let prepared = PreparedConv2d::new(&weight, Some(bias.as_tensor()), &options).unwrap();
+    let wide = |var: &Var| var.to_dtype(DType::F64).unwrap();
+    let ys = conv2d(&wide(&xs), &wide(&weight), Some(&wide(&bias)), &options).unwrap();
+    assert_ends_well(&prepared, &xs, &ys.to_dtype(DType::F32).unwrap());
+}
+
+/// Positions so far apart in memory that they are copied together first.
+#[test]
+fn a_thousand_channels_are_those_of_f64() {
+    let both = |dtype| {
+        let vars = [var(1, &[2, 9, 11, 1024], dtype), var(2, &[40, 1024, 1, 1], dtype), var(3, &[40], dtype)];
+        let ys = conv2d(&vars[0], &vars[1], Some(vars[2].as_tensor()), &Conv2d::default()).unwrap();
+        outcome(&vars, &ys)
+    };
+    assert_close(&both(DType::F32), &both(DType::F64));
+}
