@@ -2,7 +2,7 @@
 
 use super::NAME;
 use super::rows::{add_scaled, key_gradient, mean, weights};
-use crate::node::{Call, Operation, Value, with_f32};
+use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::recurrence::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -47,7 +47,8 @@ impl Operation for Additive {
         let (_, p, a) = inputs[0].dims3()?;
         let (n, c) = (inputs[1].dim(0)?, inputs[3].dim(2)?);
         let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
-        with_inputs(inputs, |keys, query, v, annotations| {
+        with_all_f32(NAME, inputs, |values| {
+            let [keys, query, v, annotations] = [values[0], values[1], values[2], values[3]];
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
                 let picture = self.picture(row);
@@ -70,11 +71,15 @@ impl Operation for Additive {
         let n = call.inputs[1].dim(0)?;
         let d_energies = self.energy_gradient(call, gradients)?;
         let (mut d_keys, mut d_query, mut d_v) = (vec![0f32; n * p * a], vec![0f32; n * a], vec![0f32; n * a]);
-        with_inputs(call.inputs, |keys, query, v, _| {
+        with_all_f32(NAME, &call.inputs[..3], |values| {
+            let [keys, query, v] = [values[0], values[1], values[2]];
             let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
             rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
-                let positions = keys[self.picture(row) * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
-                for ((keys, d_keys), &d_energy) in positions.zip(&d_energies[row * p..][..p]) {
+                let picture = self.picture(row);
+                let positions = keys[picture * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
+                // What the picture does not have is not looked at: it may be NaN.
+                let d_energies = &d_energies[row * p..][..self.count(picture, p)];
+                for ((keys, d_keys), &d_energy) in positions.zip(d_energies) {
                     key_gradient(keys, &query[row * a..][..a], v, d_energy, d_keys, d_query, d_v);
                 }
             });
@@ -89,41 +94,27 @@ impl Operation for Additive {
     }
 }
 
-fn with_inputs<R>(inputs: &[Tensor], f: impl FnOnce(&[f32], &[f32], &[f32], &[f32]) -> R) -> Result<R> {
-    with_f32(NAME, &inputs[0], |keys| {
-        with_f32(NAME, &inputs[1], |query| {
-            with_f32(NAME, &inputs[2], |v| with_f32(NAME, &inputs[3], |annotations| f(keys, query, v, annotations)))
-        })
-    })???
-}
-
 impl Additive {
     /// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
     fn energy_gradient(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
         let (_, p, c) = call.inputs[3].dims3()?;
         let mut d_energies = vec![0f32; call.inputs[1].dim(0)? * p];
-        with_f32(NAME, &call.inputs[3], |annotations| {
-            with_f32(NAME, &call.outputs[1], |alpha| {
-                with_f32(NAME, &gradients[0], |d_context| {
-                    with_f32(NAME, &gradients[1], |d_alpha| {
-                        d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
-                            let (alpha, d_alpha) = (&alpha[row * p..][..p], &d_alpha[row * p..][..p]);
-                            let d_context = &d_context[row * c..][..c];
-                            let annotations = annotations[self.picture(row) * p * c..].chunks_exact(c);
-                            for ((d_energy, annotation), d_alpha) in d_energies.iter_mut().zip(annotations).zip(d_alpha)
-                            {
-                                *d_energy = d_alpha + dot(d_context, annotation);
-                            }
-                            let mean = dot(alpha, d_energies);
-                            d_energies
-                                .iter_mut()
-                                .zip(alpha)
-                                .for_each(|(value, alpha)| *value = alpha * (*value - mean));
-                        });
-                    })
-                })
-            })
-        })????;
+        let all = [&call.inputs[3], &call.outputs[1], &gradients[0], &gradients[1]].map(Tensor::clone);
+        with_all_f32(NAME, &all, |values| {
+            let [annotations, alpha, d_context, d_alpha] = [values[0], values[1], values[2], values[3]];
+            d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
+                let picture = self.picture(row);
+                let count = self.count(picture, p);
+                let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
+                let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
+                let annotations = annotations[picture * p * c..].chunks_exact(c);
+                for ((d_energy, annotation), d_alpha) in d_energies.iter_mut().zip(annotations).zip(d_alpha) {
+                    *d_energy = d_alpha + dot(d_context, annotation);
+                }
+                let mean = dot(alpha, d_energies);
+                d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
+            });
+        })?;
         Ok(d_energies)
     }
 
@@ -131,14 +122,13 @@ impl Additive {
     fn annotation_gradient(&self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
         let (m, p, c) = call.inputs[3].dims3()?;
         let mut found = vec![0f32; call.inputs[1].dim(0)? * p * c];
-        with_f32(NAME, &call.outputs[1], |alpha| {
-            with_f32(NAME, d_context, |d_context| {
-                found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
-                    let d_context = &d_context[position / p * c..][..c];
-                    found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
-                });
-            })
-        })??;
+        with_all_f32(NAME, &[call.outputs[1].clone(), d_context.clone()], |values| {
+            let [alpha, d_context] = [values[0], values[1]];
+            found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
+                let d_context = &d_context[position / p * c..][..c];
+                found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
+            });
+        })?;
         Tensor::from_vec(self.by_picture(found, m), (m, p, c), d_context.device())
     }
 }

@@ -65,18 +65,26 @@ pub fn additive_of(
     pair(apply(reference::Additive { counts }, &[&keys, query, v, &annotations])?)
 }
 
-/// One annotation a row, (N, C): row n sees position `positions[n]` of picture n of the annotations (M, P, C), or of picture
-/// `pictures[n]`.
+/// One annotation a row, (N, C): row n sees position `positions[n]`, of u32, of picture n of the annotations (M, P, C), or of
+/// picture `pictures[n]`.
 ///
 /// # Errors
-/// When there is no such picture or position.
+/// When there is no such picture or position, or not one position for each of the rows.
 pub fn at(annotations: &Tensor, positions: &Tensor, pictures: Option<&[u32]>) -> Result<Tensor> {
-    let ((m, p, c), device) = (annotations.dims3()?, annotations.device());
-    let first = match pictures {
-        Some(pictures) => (Tensor::new(pictures, device)? * p as f64)?,
-        None => Tensor::arange_step(0, (m * p) as u32, p as u32, device)?,
+    let ((m, p, c), positions) = (annotations.dims3()?, positions.to_vec1::<u32>()?);
+    let rows = pictures.map_or(m, <[u32]>::len);
+    if positions.len() != rows {
+        candle_core::bail!("{NAME}: {} positions, wanted one for each of {rows} rows", positions.len())
+    }
+    let row = |(row, &position): (usize, &u32)| {
+        let picture = pictures.map_or(row, |pictures| pictures[row] as usize);
+        if picture >= m || position as usize >= p {
+            candle_core::bail!("{NAME}: row {row} looks at position {position} of picture {picture}, of {p} and {m}")
+        }
+        Ok((picture * p) as u32 + position)
     };
-    annotations.reshape((m * p, c))?.index_select(&(first + positions)?, 0)
+    let rows = positions.iter().enumerate().map(row).collect::<Result<Vec<u32>>>()?;
+    annotations.reshape((m * p, c))?.index_select(&Tensor::new(rows, annotations.device())?, 0)
 }
 
 const NAME: &str = "additive attention";

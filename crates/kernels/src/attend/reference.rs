@@ -1,8 +1,8 @@
 //! Additive attention by candle's operations, on any device and in any type of float.
 
 use crate::node::{Call, Operation, Value};
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax;
+use crate::softmax::softmax;
+use candle_core::{D, Device, Result, Tensor};
 
 /// [`super::additive_of`] on keys, query, v and annotations, a picture a row.
 pub struct Additive {
@@ -10,19 +10,25 @@ pub struct Additive {
 }
 
 impl Additive {
-    /// 0 at the annotations that each row has and −∞ at the others, (N, P).
-    fn mask(&self, energies: &Tensor) -> Result<Option<Tensor>> {
+    /// Which of P annotations each row has, (N, P).
+    fn mask(&self, p: usize, device: &Device) -> Result<Option<Tensor>> {
         let Some(counts) = &self.counts else { return Ok(None) };
-        let p = energies.dim(1)? as u32;
-        let place = |count: u32| (0..p).map(move |place| if place < count { 0f32 } else { f32::NEG_INFINITY });
-        let mask = counts.iter().flat_map(|&count| place(count)).collect();
-        Ok(Some(Tensor::from_vec(mask, energies.shape(), energies.device())?.to_dtype(energies.dtype())?))
+        let places = |&count: &u32| (0..p).map(move |place| u8::from(place < count as usize));
+        let mask: Vec<u8> = counts.iter().flat_map(places).collect();
+        Ok(Some(Tensor::from_vec(mask, (counts.len(), p), device)?))
     }
 }
 
+/// `tensor` (N, P) or (N, P, ·) with `value` at the annotations that a row does not have: whatever stands there may be NaN.
+fn with(value: f64, mask: Option<&Tensor>, tensor: &Tensor) -> Result<Tensor> {
+    let Some(mask) = mask else { return Ok(tensor.clone()) };
+    let mask = if tensor.rank() > 2 { mask.unsqueeze(2)? } else { mask.clone() };
+    mask.broadcast_as(tensor.shape())?.where_cond(tensor, &(tensor.zeros_like()? + value)?)
+}
+
 /// tanh(keys + query) of shape (N, P, A).
-fn hidden(inputs: &[Tensor]) -> Result<Tensor> {
-    inputs[0].broadcast_add(&inputs[1].unsqueeze(1)?)?.tanh()
+fn hidden(inputs: &[Tensor], mask: Option<&Tensor>) -> Result<Tensor> {
+    with(0.0, mask, &inputs[0])?.broadcast_add(&inputs[1].unsqueeze(1)?)?.tanh()
 }
 
 impl Operation for Additive {
@@ -33,23 +39,23 @@ impl Operation for Additive {
     }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let mut energies = hidden(inputs)?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
-        if let Some(mask) = self.mask(&energies)? {
-            energies = (energies + mask)?;
-        }
-        let alpha = softmax(&energies, D::Minus1)?;
-        let context = alpha.unsqueeze(1)?.matmul(&inputs[3].contiguous()?)?.squeeze(1)?;
+        let mask = self.mask(inputs[0].dim(1)?, inputs[0].device())?;
+        let energies = hidden(inputs, mask.as_ref())?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
+        let alpha = softmax(&with(f64::NEG_INFINITY, mask.as_ref(), &energies)?, D::Minus1)?;
+        let annotations = with(0.0, mask.as_ref(), &inputs[3])?.contiguous()?;
+        let context = alpha.unsqueeze(1)?.matmul(&annotations)?.squeeze(1)?;
         Ok((vec![context.into(), alpha.into()], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (v, annotations, alpha) = (&call.inputs[2], &call.inputs[3], &call.outputs[1]);
-        let (d_context, d_alpha) = (&gradients[0], &gradients[1]);
-        let from_context = annotations.contiguous()?.matmul(&d_context.unsqueeze(2)?)?.squeeze(2)?;
-        let d_alpha = (d_alpha + from_context)?;
+        let (v, alpha, d_context) = (&call.inputs[2], &call.outputs[1], &gradients[0]);
+        let mask = self.mask(alpha.dim(1)?, alpha.device())?;
+        let annotations = with(0.0, mask.as_ref(), &call.inputs[3])?.contiguous()?;
+        let from_context = annotations.matmul(&d_context.unsqueeze(2)?)?.squeeze(2)?;
+        let d_alpha = (with(0.0, mask.as_ref(), &gradients[1])? + from_context)?;
         let mean = (alpha * &d_alpha)?.sum_keepdim(1)?;
         let d_energies = (alpha * d_alpha.broadcast_sub(&mean)?)?.unsqueeze(2)?;
-        let hidden = hidden(call.inputs)?;
+        let hidden = hidden(call.inputs, mask.as_ref())?;
         let d_v = hidden.broadcast_mul(&d_energies)?.sum((0, 1))?;
         let slope = hidden.sqr()?.affine(-1.0, 1.0)?;
         let d_keys = slope.broadcast_mul(v)?.broadcast_mul(&d_energies)?;

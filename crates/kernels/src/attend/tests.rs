@@ -187,3 +187,52 @@ fn annotations_that_a_picture_does_not_have_change_nothing() {
         assert!(fault(&[1, 0, 1]).is_err() && fault(&[1, 1]).is_err());
     }
 }
+
+#[test]
+fn one_position_of_each_row_is_there_or_named() {
+    let annotations = Tensor::from_vec(values(1, 2 * 3 * 4, 1.0), (2, 3, 4), &Device::Cpu).unwrap();
+    let positions = |positions: &[u32]| Tensor::new(positions, &Device::Cpu).unwrap();
+    let found = at(&annotations, &positions(&[2, 0]), None).unwrap();
+    let row = |picture: usize, position: usize| annotations.get(picture).unwrap().get(position).unwrap();
+    assert_eq!(flat(&found), [flat(&row(0, 2)), flat(&row(1, 0))].concat());
+    let found = at(&annotations, &positions(&[2, 0, 1]), Some(&[1, 1, 0])).unwrap();
+    assert_eq!(flat(&found), [flat(&row(1, 2)), flat(&row(1, 0)), flat(&row(0, 1))].concat());
+    let fault =
+        |all: &[u32], pictures: Option<&[u32]>| at(&annotations, &positions(all), pictures).unwrap_err().to_string();
+    assert!(fault(&[5, 0], None).contains("position 5"));
+    assert!(fault(&[0, 3], None).contains("position 3"));
+    assert!(fault(&[0, 0], Some(&[0, 2])).contains("picture 2"));
+    assert!(fault(&[0, 0, 0], None).contains("3 positions"));
+    assert!(fault(&[0], Some(&[0, 1])).contains("1 positions"));
+}
+
+#[test]
+fn nan_beyond_a_pictures_annotations_spoils_nothing() {
+    let (n, p, a, c, counts) = (3, 5, 18, 7, [2u32, 5, 1]);
+    for dtype in [DType::F32, DType::F64] {
+        let all: Vec<Tensor> = variables(3, (n, p, a, c)).iter().map(|var| var.to_dtype(dtype).unwrap()).collect();
+        let run = |beyond: f64| {
+            let fill = |tensor: &Tensor| {
+                let (_, _, width) = tensor.dims3().unwrap();
+                let there = |at: usize| (at / width % p) < counts[at / width / p] as usize;
+                let values = flat(tensor).into_iter().enumerate().map(|(at, x)| if there(at) { x } else { beyond });
+                Tensor::from_iter(values, &Device::Cpu)
+                    .unwrap()
+                    .reshape(tensor.shape())
+                    .unwrap()
+                    .to_dtype(dtype)
+                    .unwrap()
+            };
+            let inputs = [fill(&all[0]), all[1].clone(), all[2].clone(), fill(&all[3])];
+            let inputs: Vec<Var> = inputs.iter().map(|tensor| Var::from_tensor(tensor).unwrap()).collect();
+            let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
+            let (context, alpha) = looking(&tensors, Looks { pictures: None, counts: Some(&counts) }).unwrap();
+            let (_, found) = gradients(&inputs, &context, &alpha);
+            [context, alpha].iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
+        };
+        let wanted = run(0.0);
+        for beyond in [f64::NAN, f64::INFINITY] {
+            assert_eq!(run(beyond), wanted, "{dtype:?} {beyond}");
+        }
+    }
+}

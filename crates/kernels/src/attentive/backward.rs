@@ -185,8 +185,10 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let row = order[sorted];
             let at = row * t + step;
             let d_looked = unsafe { d_looked.read(sorted * c, c) };
-            let alpha = &alpha[at * p..][..p];
-            let mut d_energies: Vec<f32> = d_alpha[at * p..][..p].to_vec();
+            // What the row does not have is not looked at: it may be NaN.
+            let count = operation.count(row);
+            let alpha = &alpha[at * p..][..count];
+            let mut d_energies: Vec<f32> = d_alpha[at * p..][..count].to_vec();
             let chosen = operation.chosen(at, alpha);
             if chosen.is_none() {
                 let annotations = given.annotations[row * p * c..].chunks_exact(c);

@@ -111,8 +111,10 @@ impl Attentive {
             gate: vec![0.0; if given.gate.is_some() { n * t * c } else { 0 }],
         };
         let of_inputs = e + c;
-        let words = saved.inputs.par_chunks_mut(of_inputs).zip(given.xs.par_chunks(e.max(1)));
-        words.for_each(|(row, x)| row[..e].copy_from_slice(x));
+        let words = saved.inputs.par_chunks_mut(of_inputs).zip(given.xs.par_chunks(e.max(1))).enumerate();
+        // What padding holds may be NaN, which a gradient of 0 does not make 0.
+        let words = words.filter(|(at, _)| at % t < self.steps.length(at / t));
+        words.for_each(|(_, (row, x))| row[..e].copy_from_slice(x));
         let projected = self.projected(given, &saved.inputs);
         let mut outputs = [vec![0f32; n * t * h], vec![0f32; n * t * c], vec![0f32; n * t * p]];
         let mut cells = given.c.to_vec();
@@ -164,7 +166,7 @@ impl Attentive {
                 let row = order[sorted];
                 let at = row * t + step;
                 // α stays 0 at the annotations that the row does not have, and with it all their gradients.
-                let count = self.counts.as_ref().map_or(p, |counts| counts[row] as usize);
+                let count = self.count(row);
                 let (query, alpha) = unsafe { (query.write(at * a, a), alpha.write(at * p, count)) };
                 for (panel, (query, bias)) in query.chunks_mut(PANEL).zip(given.query.1.chunks(PANEL)).enumerate() {
                     let product = unsafe { queries.read((panel * n + sorted) * PANEL, query.len()) };
@@ -238,6 +240,11 @@ impl Attentive {
             team::run(rayon::current_num_threads(), 3 * active.len(), chunks, work);
         }
         (outputs, saved)
+    }
+
+    /// How many annotations a row has.
+    pub fn count(&self, row: usize) -> usize {
+        self.counts.as_ref().map_or(self.sizes.p, |counts| counts[row] as usize)
     }
 
     /// The position that the step at `at` of the N·T looks at, where it looks at one.

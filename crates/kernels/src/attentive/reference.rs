@@ -2,7 +2,7 @@
 
 use super::{Options, Sequence, Weights, positions};
 use crate::activation::sigmoid;
-use crate::recurrence::steps::{Steps, in_place};
+use crate::recurrence::steps::{Steps, at, in_place};
 use crate::{attend, recurrence};
 use candle_core::{Result, Tensor};
 
@@ -15,6 +15,7 @@ pub fn attentive_lstm(
     weights: Weights,
     (given, Options { counts, draws, .. }): (&Steps, Options),
 ) -> Result<Sequence> {
+    let xs = given.present(xs)?;
     let (e, (n, p, c_size)) = (xs.dim(2)?, annotations.dims3()?);
     let linear =
         |x: &Tensor, (weight, bias): (&Tensor, &Tensor)| x.contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias);
@@ -35,12 +36,12 @@ pub fn attentive_lstm(
         if let Some(gate) = weights.gate {
             context = (context * sigmoid(&linear(&h, gate)?)?)?;
         }
-        let x = xs.narrow(1, t, 1)?.squeeze(1)?;
+        let x = at(&xs, t)?;
         let projected = (linear(&x, (&of_words, weights.bias))? + context.matmul(&of_context.t()?)?)?;
         (_, h, c) = recurrence::lstm(&projected.unsqueeze(1)?, weights.hidden, &h, &c, None, false)?;
-        let mask = given.mask(t, xs.dtype(), xs.device())?;
+        let mask = given.mask(t, xs.device())?;
         for (all, value) in [(&mut hidden, &h), (&mut contexts, &context), (&mut alphas, &alpha)] {
-            all.push(mask.as_ref().map_or(Ok(value.clone()), |mask| value.broadcast_mul(mask))?);
+            all.push(mask.as_ref().map_or(Ok(value.clone()), |mask| mask.kept(value))?);
         }
     }
     let place = |values: &[Tensor], width: usize| {

@@ -204,3 +204,35 @@ fn a_number_chooses_the_position_whose_share_it_falls_into() {
     // Where the weights come out below the number, the last that has any.
     assert_eq!(position(&[0.5, 0.499, 0.0], 0.9999), 1);
 }
+
+#[test]
+fn nan_in_padding_spoils_nothing() {
+    let (lengths, counts) = ([3, 0, 2], [2u32, 4, 1]);
+    let sizes = Sizes { n: 3, t: 4, p: 4, e: 3, c: 6, a: 4, h: 5 };
+    for (dtype, hard) in [(DType::F32, false), (DType::F64, false), (DType::F32, true), (DType::F64, true)] {
+        let draws = hard.then(|| draws(5, 12));
+        let result = |beyond: f64| {
+            let mut variables = variables(3, sizes, true, dtype);
+            let lacks = |i: usize, row: usize, place: usize| match i {
+                0 => place >= lengths[row],
+                _ => place >= counts[row] as usize,
+            };
+            for (i, var) in variables.iter_mut().enumerate().take(3) {
+                let (_, places, width) = var.dims3().unwrap();
+                let value =
+                    |(at, x): (usize, f64)| if lacks(i, at / width / places, at / width % places) { beyond } else { x };
+                let values: Vec<f64> = flat(var).into_iter().enumerate().map(value).collect();
+                let tensor = Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap();
+                *var = Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap();
+            }
+            let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+            let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+            outcome(&variables, &looking(&inputs, options)).iter().flat_map(flat).collect::<Vec<f64>>()
+        };
+        let wanted = result(0.0);
+        assert!(wanted.iter().all(|value| value.is_finite()));
+        for beyond in [f64::NAN, f64::INFINITY] {
+            assert_eq!(result(beyond), wanted, "{dtype:?} {beyond} {hard}");
+        }
+    }
+}

@@ -170,10 +170,10 @@ impl Recurrence<'_> {
             return apply(cpu::Sequence { kernel, steps, bias_hh, weight_ih }, &inputs);
         }
         let projected = match self.input {
-            Input::Projected(projected) => projected.clone(),
+            Input::Projected(projected) => steps.present(projected)?,
             Input::Sequence { xs, weight, bias } => {
                 let (n, t, d) = xs.dims3()?;
-                linear(&xs.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
+                linear(&steps.present(xs)?.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
             }
         };
         apply(reference::Sequence { kernel, steps }, &[&[&projected][..], &recurrent].concat())
@@ -184,6 +184,9 @@ impl Recurrence<'_> {
             Input::Projected(projected) => (projected, projected.dims().last().copied().unwrap_or(0)),
             Input::Sequence { xs, weight, bias } => {
                 let (width, d) = weight.dims2()?;
+                if d == 0 {
+                    candle_core::bail!("{name}: wants a weight (.., D) with D of at least 1, got {:?}", weight.dims())
+                }
                 if xs.dims().last() != Some(&d) || bias.is_some_and(|bias| bias.dims() != [width]) {
                     candle_core::bail!(
                         "{name}: wants inputs (.., {d}) and a bias ({width}) or none, got {:?} and {:?}",

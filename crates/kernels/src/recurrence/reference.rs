@@ -1,7 +1,8 @@
 //! The recurrence by candle's operations, on any device and in any type of float, with its backward pass by hand.
 
-use super::steps::{Steps, in_place};
+use super::steps::{Mask, Steps, at, in_place};
 use super::{Gru, Lstm, Nonlinearity, Rnn};
+use crate::activation::{relu_by_candle, relu_gradient_by_candle};
 use crate::node::{Call, Operation, Value};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
@@ -48,15 +49,15 @@ impl<K: Formula> Operation for Sequence<K> {
         for t in self.steps.order() {
             let hidden = state[0].matmul(&w)?;
             let hidden = bias.map_or(Ok(hidden.clone()), |bias| hidden.broadcast_add(bias))?;
-            let (new, left) = self.kernel.forward(&projected.narrow(1, t, 1)?.squeeze(1)?, &hidden, &state)?;
-            let mask = self.steps.mask(t, projected.dtype(), projected.device())?;
+            let (new, left) = self.kernel.forward(&at(projected, t)?, &hidden, &state)?;
+            let mask = self.steps.mask(t, projected.device())?;
             let blended: Vec<Tensor> = match &mask {
                 None => new,
-                Some(mask) => new.iter().zip(&state).map(|(new, old)| blend(mask, new, old)).collect::<Result<_>>()?,
+                Some(mask) => new.iter().zip(&state).map(|(new, old)| mask.choose(new, old)).collect::<Result<_>>()?,
             };
             out.push(match &mask {
                 None => blended[0].clone(),
-                Some(mask) => blended[0].broadcast_mul(mask)?,
+                Some(mask) => mask.kept(&blended[0])?,
             });
             let state = std::mem::replace(&mut state, blended);
             if saved {
@@ -72,12 +73,8 @@ impl<K: Formula> Operation for Sequence<K> {
         let mut d_state = gradients[1..].to_vec();
         let (mut d_projected, mut d_hidden, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (t, step) in self.steps.order().zip(call.saved).rev() {
-            let d_out = gradients[0].narrow(1, t, 1)?.squeeze(1)?;
-            let mask = self.steps.mask(t, projected.dtype(), projected.device())?;
-            let (d_new, kept) = match &mask {
-                None => (with_first(&d_state, &d_out)?, None),
-                Some(mask) => (masked(mask, &with_first(&d_state, &d_out)?)?, Some(masked(&flip(mask)?, &d_state)?)),
-            };
+            let mask = self.steps.mask(t, projected.device())?;
+            let (d_new, kept) = shares(mask.as_ref(), &d_state, &at(&gradients[0], t)?)?;
             let (from_projected, from_hidden, d_old) = self.kernel.backward(&step.saved, &step.state, &d_new)?;
             d_state = with_first(&d_old, &from_hidden.matmul(w)?)?;
             if let Some(kept) = kept {
@@ -123,17 +120,12 @@ impl<K: Formula> Sequence<K> {
     }
 }
 
-/// `new` where the mask is 1, `old` where it is 0.
-fn blend(mask: &Tensor, new: &Tensor, old: &Tensor) -> Result<Tensor> {
-    new.broadcast_mul(mask)? + old.broadcast_mul(&flip(mask)?)?
-}
-
-fn flip(mask: &Tensor) -> Result<Tensor> {
-    mask.affine(-1.0, 1.0)
-}
-
-fn masked(mask: &Tensor, tensors: &[Tensor]) -> Result<Vec<Tensor>> {
-    tensors.iter().map(|tensor| tensor.broadcast_mul(mask)).collect()
+/// The gradients of a step's new state, and of the state of the rows that do not have the step.
+pub fn shares(mask: Option<&Mask>, d_state: &[Tensor], d_out: &Tensor) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
+    let d_new = with_first(d_state, d_out)?;
+    let Some(mask) = mask else { return Ok((d_new, None)) };
+    let kept = d_new.iter().map(|gradient| mask.kept(gradient)).collect::<Result<_>>()?;
+    Ok((kept, Some(d_state.iter().map(|gradient| mask.left(gradient)).collect::<Result<_>>()?)))
 }
 
 /// The tensors, with `more` added to the first.
@@ -161,7 +153,7 @@ impl Formula for Rnn {
         let sum = (projected + hidden)?;
         let h = match self.0 {
             Nonlinearity::Tanh => sum.tanh()?,
-            Nonlinearity::Relu => sum.relu()?,
+            Nonlinearity::Relu => relu_by_candle(&sum)?,
         };
         Ok((vec![h.clone()], vec![h]))
     }
@@ -169,7 +161,7 @@ impl Formula for Rnn {
     fn backward(&self, saved: &[Tensor], _: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
         let d = match self.0 {
             Nonlinearity::Tanh => (&d_new[0] * slope(&saved[0])?)?,
-            Nonlinearity::Relu => (&d_new[0] * saved[0].gt(0.0)?.to_dtype(saved[0].dtype())?)?,
+            Nonlinearity::Relu => relu_gradient_by_candle(&saved[0], &d_new[0])?,
         };
         Ok((d.clone(), d.clone(), vec![d.zeros_like()?]))
     }

@@ -1,6 +1,6 @@
 //! Which rows are active at which step, and in which order steps go.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 /// The steps of a batch of sequences.
 pub struct Steps {
@@ -36,21 +36,63 @@ impl Steps {
 
     /// The rows from the longest to the shortest, and for each step how many of them have it.
     pub fn sorted(&self, n: usize) -> (Vec<usize>, Vec<usize>) {
-        let length = |row: usize| self.lengths.as_ref().map_or(self.longest, |lengths| lengths[row]);
         let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by_key(|&row| std::cmp::Reverse(length(row)));
-        let active = (0..self.longest).map(|t| order.partition_point(|&row| length(row) > t)).collect();
+        order.sort_by_key(|&row| std::cmp::Reverse(self.length(row)));
+        let active = (0..self.longest).map(|t| order.partition_point(|&row| self.length(row) > t)).collect();
         (order, active)
     }
 
-    /// 1 for each row that has this step and 0 for the others (N, 1); nothing where all have it.
-    pub fn mask(&self, t: usize, dtype: DType, device: &Device) -> Result<Option<Tensor>> {
+    /// How many steps a row has.
+    pub fn length(&self, row: usize) -> usize {
+        self.lengths.as_ref().map_or(self.longest, |lengths| lengths[row])
+    }
+
+    /// `xs` (N, T, ·) with 0 at the steps that a row does not have: a gradient of 0 times what stands there may be NaN.
+    pub fn present(&self, xs: &Tensor) -> Result<Tensor> {
+        let (n, t, _) = xs.dims3()?;
+        if (0..n).all(|row| self.length(row) == t) {
+            return Ok(xs.clone());
+        }
+        let has = |row: usize| (0..t).map(move |step| u8::from(step < self.length(row)));
+        let mask = Tensor::from_vec((0..n).flat_map(has).collect::<Vec<u8>>(), (n, t, 1), xs.device())?;
+        mask.broadcast_as(xs.shape())?.where_cond(xs, &xs.zeros_like()?)
+    }
+
+    /// Which rows have this step; nothing where all have it.
+    pub fn mask(&self, t: usize, device: &Device) -> Result<Option<Mask>> {
         let Some(lengths) = self.lengths.as_ref().filter(|lengths| lengths.iter().any(|&length| length <= t)) else {
             return Ok(None);
         };
-        let mask: Vec<f32> = lengths.iter().map(|&length| if t < length { 1.0 } else { 0.0 }).collect();
-        Ok(Some(Tensor::from_vec(mask, (lengths.len(), 1), device)?.to_dtype(dtype)?))
+        let mask: Vec<u8> = lengths.iter().map(|&length| u8::from(t < length)).collect();
+        Ok(Some(Mask(Tensor::from_vec(mask, lengths.len(), device)?)))
     }
+}
+
+/// The rows that have a step. It chooses and does not multiply: what it leaves out may be NaN.
+pub struct Mask(Tensor);
+
+impl Mask {
+    /// Of the rows that have the step the first's, of the others the second's.
+    pub fn choose(&self, those: &Tensor, others: &Tensor) -> Result<Tensor> {
+        let mut shape = vec![1; those.rank()];
+        shape[0] = self.0.elem_count();
+        self.0.reshape(shape)?.broadcast_as(those.shape())?.where_cond(those, others)
+    }
+
+    /// With 0 in the rows that do not have the step.
+    pub fn kept(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.choose(tensor, &tensor.zeros_like()?)
+    }
+
+    /// With 0 in the rows that have it.
+    pub fn left(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.choose(&tensor.zeros_like()?, tensor)
+    }
+}
+
+/// Step t of (N, T, D), as (N, D).
+pub fn at(xs: &Tensor, t: usize) -> Result<Tensor> {
+    xs.narrow(1, t, 1)?.squeeze(1)
 }
 
 /// Per-step tensors (N, D), given in the order of `order`, as one (N, T, D) with zeros at the steps that no row has.

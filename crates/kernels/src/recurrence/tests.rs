@@ -284,6 +284,8 @@ fn wrong_arguments_are_named() {
     assert!(message(lstm(&x, &w, &h, &zeros(&[3, 2]), None, false)).contains("[3, 2]"));
     assert!(message(lstm(&x, &w, &h, &h, Some(&[1]), false)).contains("2 rows"));
     assert!(message(lstm(&x, &w, &h, &h, Some(&[1, 4]), false)).contains("row 1 has length 4"));
+    let nothing = Input::Sequence { xs: &zeros(&[2, 3, 0]), weight: &zeros(&[8, 0]), bias: None };
+    assert!(message(lstm(nothing, &w, &h, &h, None, false)).contains("D of at least 1"));
     let (out, last, _) = lstm(&x.narrow(1, 0, 0).unwrap(), &w, &h, &h, None, true).unwrap();
     assert_eq!((out.dims(), last.dims()), (&[2, 0, 2][..], &[2, 2][..]));
 }
@@ -313,5 +315,73 @@ fn steps_one_by_one_have_the_sequences_gradients() {
     let (whole, steps) = (gradients(&whole), gradients(&Tensor::cat(&out, 1).unwrap()));
     for (i, (steps, whole)) in steps.iter().zip(&whole).enumerate() {
         assert_close(steps, whole, &format!("gradient of input {i}"));
+    }
+}
+
+#[test]
+fn nan_in_padding_spoils_nothing() {
+    let lengths = [1, 3, 0, 2];
+    let paths = [(Path::Chosen, DType::F32), (Path::Chosen, DType::F64), (Path::Unrolled, DType::F64)];
+    for (kind, (path, dtype)) in KINDS.iter().flat_map(|&kind| paths.map(|path| (kind, path))) {
+        for reverse in [false, true] {
+            let result = |beyond: f64| {
+                let mut vars = variables(kind, (4, 4, 3), 5, dtype);
+                let wide = vars[0].dim(2).unwrap();
+                let value = |(at, x): (usize, f64)| if at / wide % 4 < lengths[at / wide / 4] { x } else { beyond };
+                let values: Vec<f64> = flat(&vars[0]).into_iter().enumerate().map(value).collect();
+                let xs = Tensor::from_vec(values, vars[0].shape(), &Device::Cpu).unwrap();
+                vars[0] = Var::from_tensor(&xs.to_dtype(dtype).unwrap()).unwrap();
+                let outputs = outputs(kind, path, &vars, Some(&lengths), reverse);
+                let (_, found) = gradients(&vars, &outputs);
+                outputs.iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
+            };
+            let wanted = result(0.0);
+            assert!(wanted.iter().all(|value| value.is_finite()));
+            for beyond in [f64::NAN, f64::INFINITY] {
+                assert_eq!(result(beyond), wanted, "{kind:?} {path:?} {dtype:?} {beyond} {reverse}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_nan_passes_the_relu_of_a_recurrence_both_ways() {
+    for (path, dtype) in [(Path::Chosen, DType::F32), (Path::Reference, DType::F64)] {
+        let var = |values: &[f32], shape: &[usize]| {
+            let tensor = Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            Var::from_tensor(&tensor).unwrap()
+        };
+        let vars = [var(&[f32::NAN, -1.0, 2.0], &[3, 1, 1]), var(&[0.0], &[1, 1]), var(&[0.0; 3], &[3, 1])];
+        let outputs = outputs(Kind::Relu, path, &vars, None, false);
+        let h = flat(&outputs[1]);
+        assert!(h[0].is_nan() && h[1..] == [0.0, 2.0], "{path:?}: {h:?}");
+        let store = outputs[1].sum_all().unwrap().backward().unwrap();
+        assert_eq!(flat(store.get(&vars[0]).unwrap()), [1.0, 0.0, 1.0], "{path:?}");
+    }
+}
+
+#[test]
+fn nan_in_the_padding_of_what_is_projected_spoils_nothing() {
+    let (n, t, d, h) = (3, 4, 2, 3);
+    for (dtype, lengths) in [DType::F32, DType::F64].into_iter().flat_map(|dtype| [(dtype, [1, 3, 0]), (dtype, [2; 3])])
+    {
+        let result = |beyond: f64| {
+            let value = |(at, x): (usize, f64)| if at / d % t < lengths[at / d / t] { x } else { beyond };
+            let values: Vec<f64> = flat(&tensor(1, &[n, t, d], dtype)).into_iter().enumerate().map(value).collect();
+            let xs = Tensor::from_vec(values, (n, t, d), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            let rest = [
+                tensor(2, &[3 * h, d], dtype),
+                tensor(3, &[3 * h], dtype),
+                tensor(4, &[3 * h, h], dtype),
+                tensor(5, &[n, h], dtype),
+            ];
+            let vars: Vec<Var> =
+                std::iter::once(&xs).chain(&rest).map(|tensor| Var::from_tensor(tensor).unwrap()).collect();
+            let input = Input::Sequence { xs: &vars[0], weight: &vars[1], bias: Some(vars[2].as_tensor()) };
+            let (out, last) = gru(input, &vars[3], None, &vars[4], Some(&lengths), false).unwrap();
+            let (_, found) = gradients(&vars, &[out.clone(), last.clone()]);
+            [out, last].iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
+        };
+        assert_eq!(result(f64::NAN), result(0.0), "{dtype:?} {lengths:?}");
     }
 }

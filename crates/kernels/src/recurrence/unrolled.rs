@@ -1,6 +1,7 @@
 //! Any cell over a whole sequence as one node of the graph.
 
-use super::steps::{Steps, in_place};
+use super::reference::shares;
+use super::steps::{Steps, at, in_place};
 use crate::node::{Call, Gradients, Operation, Value, apply};
 use candle_core::{Result, Tensor, Var};
 
@@ -32,7 +33,8 @@ where
         candle_core::bail!("unrolled: wants states of {n} rows, got {:?}", tensor.dims())
     }
     let steps = Steps::new("unrolled", n, t, lengths, reverse)?;
-    let inputs: Vec<&Tensor> = std::iter::once(xs).chain(state).chain(parameters).collect();
+    let xs = steps.present(xs)?;
+    let inputs: Vec<&Tensor> = std::iter::once(&xs).chain(state).chain(parameters).collect();
     let mut outputs = apply(Unrolled { step, steps, states: state.len() }, &inputs)?.into_iter();
     match outputs.next() {
         Some(out) => Ok((out, outputs.collect())),
@@ -64,13 +66,13 @@ where
         let (mut out, mut kept) = (Vec::new(), Vec::new());
         for t in self.steps.order() {
             let mut new = self.call(&at(xs, t)?, &state, parameters)?;
-            match self.mask(t, xs)? {
+            match self.steps.mask(t, xs.device())? {
                 None => out.push(new[0].clone()),
                 Some(mask) => {
                     for (new, old) in new.iter_mut().zip(&state) {
-                        *new = spread(&mask, new)?.where_cond(new, old)?;
+                        *new = mask.choose(new, old)?;
                     }
-                    out.push(spread(&mask, &new[0])?.where_cond(&new[0], &zero)?);
+                    out.push(mask.kept(&new[0])?);
                 }
             }
             let before = std::mem::replace(&mut state, new);
@@ -96,7 +98,8 @@ where
             let x = if call.wanted[0] { variable(&at(xs, t)?)? } else { at(xs, t)? };
             let state: Vec<Tensor> = before.iter().map(variable).collect::<Result<_>>()?;
             let new = self.call(&x, &state, &parameters)?;
-            let (inner, kept) = self.shares(t, xs, &d_state, &at(&gradients[0], t)?)?;
+            let mask = self.steps.mask(t, xs.device())?;
+            let (inner, kept) = shares(mask.as_ref(), &d_state, &at(&gradients[0], t)?)?;
             let mut loss: Option<Tensor> = None;
             for (new, gradient) in new.iter().zip(&inner) {
                 let part = (new * gradient)?.sum_all()?;
@@ -136,45 +139,8 @@ where
         }
         Ok(new)
     }
-
-    /// Whether each row has this step, as u8 (N, 1); nothing where all have it.
-    fn mask(&self, t: usize, xs: &Tensor) -> Result<Option<Tensor>> {
-        self.steps.mask(t, candle_core::DType::U8, xs.device())
-    }
-
-    /// The gradients of the step's outputs, and of the state of the rows that do not have this step.
-    fn shares(
-        &self,
-        t: usize,
-        xs: &Tensor,
-        d_state: &[Tensor],
-        d_out: &Tensor,
-    ) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
-        let mut inner = d_state.to_vec();
-        inner[0] = (&inner[0] + d_out)?;
-        let Some(mask) = self.mask(t, xs)? else { return Ok((inner, None)) };
-        let mut kept = Vec::new();
-        for (inner, gradient) in inner.iter_mut().zip(d_state) {
-            let (mask, zero) = (spread(&mask, gradient)?, gradient.zeros_like()?);
-            *inner = mask.where_cond(inner, &zero)?;
-            kept.push(mask.where_cond(&zero, gradient)?);
-        }
-        Ok((inner, Some(kept)))
-    }
-}
-
-/// Step t of (N, T, D), as (N, D).
-fn at(xs: &Tensor, t: usize) -> Result<Tensor> {
-    xs.narrow(1, t, 1)?.squeeze(1)
 }
 
 fn variable(tensor: &Tensor) -> Result<Tensor> {
     Ok(Var::from_tensor(tensor)?.into_inner())
-}
-
-/// A mask (N, 1) in the shape of a tensor of N rows.
-fn spread(mask: &Tensor, tensor: &Tensor) -> Result<Tensor> {
-    let mut shape = vec![1; tensor.rank()];
-    shape[0] = mask.dim(0)?;
-    mask.reshape(shape)?.broadcast_as(tensor.shape())
 }
