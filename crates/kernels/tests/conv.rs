@@ -146,6 +146,18 @@ fn errors_name_the_operation_and_the_shapes() {
     }
 }
 
+        (
+            error(&[2, 3, 4, 4], &[2, 3, 1, 1], None, Conv2d { padding: (0, 1 << 63), ..plain }),
+            ["conv2d", "too large", "9223372036854775808"],
+        ),
+        (
+            error(&[2, 3, 4, 4], &[2, 3, 3, 3], None, Conv2d { dilation: (1 << 63, 1), ..plain }),
+            ["conv2d", "too large", "9223372036854775808"],
+        ),
+        (
+            error(&[2, 4, 4, 4], &[2, 2, 1, 1], None, Conv2d { groups: (1 << 63) + 2, ..plain }),
+            ["conv2d", "groups 9223372036854775810", "[2, 2, 1, 1]"],
+        ),
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 

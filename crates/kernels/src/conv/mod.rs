@@ -115,7 +115,7 @@ impl Geometry {
         if sizes.contains(&0) || steps.contains(&0) {
             bail!("conv2d: nothing but N may be 0, got xs {:?}, weight {:?} and {options:?}", xs, weight.dims());
         }
-        if channels != per_group * groups || outputs % groups != 0 {
+        if per_group.checked_mul(groups) != Some(channels) || outputs % groups != 0 {
             bail!(
                 "conv2d: with groups {groups}, xs {:?} wants a weight (O, {}, kh, kw) with O a multiple of {groups}, got {:?}",
                 xs,
@@ -127,7 +127,11 @@ impl Geometry {
             bail!("conv2d: wants a bias of shape [{outputs}], got {:?}", bias.dims());
         }
         let out = |size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize| {
-            let (padded, extent) = (size + 2 * padding, dilation * (kernel - 1) + 1);
+            let padded = padding.checked_mul(2).and_then(|both| both.checked_add(size));
+            let extent = dilation.checked_mul(kernel - 1).and_then(|steps| steps.checked_add(1));
+            let (Some(padded), Some(extent)) = (padded, extent) else {
+                bail!("conv2d: padding {padding} or dilation {dilation} is too large");
+            };
             if padded < extent {
                 bail!("conv2d: a kernel that spans {extent} does not fit into a map of {size} with padding {padding}");
             }

@@ -26,8 +26,14 @@ impl PreparedConv2d {
     /// When they are not f32 on the CPU, or their shapes do not fit each other.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
         let (_, per_group, kh, kw) = weight.dims4()?;
-        let extent = |kernel: usize, dilation: usize| dilation * kernel.saturating_sub(1) + 1;
-        let smallest = [1, per_group * options.groups, extent(kh, options.dilation.0), extent(kw, options.dilation.1)];
+        let extent =
+            |kernel: usize, dilation: usize| dilation.saturating_mul(kernel.saturating_sub(1)).saturating_add(1);
+        let smallest = [
+            1,
+            per_group.saturating_mul(options.groups),
+            extent(kh, options.dilation.0),
+            extent(kw, options.dilation.1),
+        ];
         let geometry = Geometry::new(&smallest, weight, bias, options)?;
         let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.packed(weight, true))?);
         let bias = bias.map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
