@@ -119,3 +119,18 @@ fn deep_panels_are_plain_sums() {
         }
     }
 }
+
+/// Rows, or columns, that lie such a distance apart that they are copied together first.
+#[test]
+fn products_of_rows_that_would_collide_are_plain_sums() {
+    for (m, n, k, turned) in [(200, 256, 1024, false), (1024, 260, 50, true)] {
+        let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+        let strides = if turned { (1, m) } else { (k, 1) };
+        let found = gemm_into(&a, strides, &b, (n, 1), (m, n, k), None);
+        for (at, found) in found.into_iter().enumerate() {
+            let term = |t: usize| f64::from(a[at / n * strides.0 + t * strides.1]) * f64::from(b[t * n + at % n]);
+            let wanted: f64 = (0..k).map(term).sum();
+            assert!((f64::from(found) - wanted).abs() < 1e-4, "{found} instead of {wanted}");
+        }
+    }
+}
