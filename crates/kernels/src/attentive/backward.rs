@@ -8,7 +8,7 @@ use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
 use crate::product::bf16::{self, Kept, TERMS};
-use crate::product::{Left, PANEL, Packed, Right, gemm};
+use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::recurrence::smooth::{dot, vectorised};
 use crate::reduce::sums_of_columns;
@@ -246,13 +246,10 @@ fn weights(operation: &Attentive, call: &Call<Saved>, given: &Slices, steps: Ste
     let Sizes { n, t, e, c, a, h, .. } = operation.sizes;
     let (count, full) = (n * t, 4 * h + c + a);
     let Saved { inputs, previous, .. } = call.saved;
-    let (mut input, mut recurrent) = (vec![0f32; 4 * h * (e + c)], vec![0f32; full * h]);
-    let mut xs = vec![0f32; count * e];
-    gemm(&mut input, &steps.all, (1, full), inputs, (e + c, 1), (4 * h, e + c, count), false);
-    gemm(&mut recurrent, &steps.all, (1, full), previous, (h, 1), (full, h, count), false);
-    if call.wanted[0] {
-        gemm(&mut xs, &steps.all, (full, 1), given.input, (e + c, 1), (count, e, 4 * h), false);
-    }
+    let input = gemm_into(&steps.all, (1, full), inputs, (e + c, 1), (4 * h, e + c, count), None);
+    let recurrent = gemm_into(&steps.all, (1, full), previous, (h, 1), (full, h, count), None);
+    let of_words = || gemm_into(&steps.all, (full, 1), given.input, (e + c, 1), (count, e, 4 * h), None);
+    let xs = if call.wanted[0] { of_words() } else { vec![0.0; count * e] };
     let (biases, v) = (sums_of_columns(&steps.all, full, full), sums_of_columns(&steps.v, a, a));
     let Steps { keys, annotations, h0, c0, .. } = steps;
     Found { xs, keys, annotations, h0, c0, input, recurrent, biases, v }

@@ -2,8 +2,8 @@
 //!
 //! [`Packed`] lays the right side out in panels of 32 columns, once for all products that it serves;
 //! [`Packed::multiply`] then forms 32 columns of a product with everything in registers. The code for AVX-512, AVX2 with FMA or
-//! any other machine is chosen at run time. [`gemm`] and [`gemm_into`] are whole products on top of it, shared out among the
-//! threads in blocks.
+//! any other machine is chosen at run time. [`gemm_into`] is a whole product on top of it, shared out among the threads in
+//! blocks.
 
 pub mod bf16;
 pub mod blocks;
@@ -117,32 +117,7 @@ impl Tile<'_> {
     }
 }
 
-/// `into` (m, n) = a (m, k) b (k, n), or plus what it holds; strides are (row, column), and one of a's is 1.
-pub fn gemm(
-    into: &mut [f32],
-    a: &[f32],
-    a_strides: (usize, usize),
-    b: &[f32],
-    b_strides: (usize, usize),
-    (m, n, k): (usize, usize, usize),
-    add: bool,
-) {
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    assert!(into.len() >= m * n);
-    assert!(a.len() > (m - 1) * a_strides.0 + (k - 1) * a_strides.1);
-    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
-    if m < WORTH_PACKING {
-        return few_rows(into, a, a_strides, b, b_strides, (m, n, k), add);
-    }
-    many_rows(bf16::path(), &Shared::new(into), a, a_strides, b, b_strides, (m, n, k), |into, sums, _| match add {
-        true => into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum),
-        false => into.copy_from_slice(sums),
-    });
-}
-
-/// The product that [`gemm`] forms, plus `bias` (n) in each row.
+/// a (m, k) b (k, n), plus `bias` (n) in each row; strides are (row, column), and one of a's is 1.
 pub fn gemm_into(
     a: &[f32],
     a_strides: (usize, usize),
@@ -153,7 +128,9 @@ pub fn gemm_into(
 ) -> Vec<f32> {
     if m < WORTH_PACKING || n == 0 || k == 0 {
         let mut product = bias.map_or_else(|| vec![0.0; m * n], |bias| bias.repeat(m));
-        gemm(&mut product, a, a_strides, b, b_strides, (m, n, k), true);
+        if !product.is_empty() && k > 0 {
+            few_rows(&mut product, a, a_strides, b, b_strides, (m, n, k));
+        }
         return product;
     }
     let work = |into: &Shared| {
@@ -211,16 +188,8 @@ pub const FEW: usize = 8;
 /// Below this many rows, packing the right side costs more than it saves.
 const WORTH_PACKING: usize = 12;
 
-/// A few rows times weights whose rows lie as they are multiplied: each weight is read once, for four rows at a time.
-fn rows_by_rows(
-    into: &mut [f32],
-    a: &[f32],
-    a_row: usize,
-    b: &[f32],
-    b_row: usize,
-    (m, n, k): (usize, usize, usize),
-    add: bool,
-) {
+/// Adds a few rows times weights whose rows lie as they are multiplied: each weight is read once, for four rows at a time.
+fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usize, (m, n, k): (usize, usize, usize)) {
     let shared = Shared::new(into);
     let columns = |columns: Range<usize>| {
         for j in columns {
@@ -234,8 +203,7 @@ fn rows_by_rows(
                 };
                 for (i, sum) in (first..m).zip(sums) {
                     // SAFETY: this column belongs to this unit alone.
-                    let into = unsafe { &mut shared.write(i * n + j, 1)[0] };
-                    *into = if add { *into + sum } else { sum };
+                    unsafe { shared.write(i * n + j, 1)[0] += sum };
                 }
             }
         }
@@ -270,7 +238,7 @@ vectorised! {
     }
 }
 
-/// [`gemm`] on both sides as they lie.
+/// Adds the product that [`gemm_into`] gives, on both sides as they lie.
 fn few_rows(
     into: &mut [f32],
     a: &[f32],
@@ -278,14 +246,16 @@ fn few_rows(
     b: &[f32],
     (b_row, b_column): (usize, usize),
     (m, n, k): (usize, usize, usize),
-    add: bool,
 ) {
+    assert!(into.len() >= m * n);
+    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
+    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
     if a_column == 1 && b_row == 1 {
-        return rows_by_rows(into, a, a_row, b, b_column, (m, n, k), add);
+        return rows_by_rows(into, a, a_row, b, b_column, (m, n, k));
     }
     let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
     let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
-    // SAFETY: the caller has asserted that every index lies within its slice, and `into` is borrowed by nobody else.
+    // SAFETY: every index lies within its slice, as was asserted above, and `into` is borrowed by nobody else.
     unsafe {
         gemm::gemm(
             m,
@@ -294,7 +264,7 @@ fn few_rows(
             into.as_mut_ptr(),
             1,
             n as isize,
-            add,
+            true,
             a.as_ptr(),
             a_column as isize,
             a_row as isize,
