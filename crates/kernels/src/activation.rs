@@ -4,7 +4,7 @@
 //! operations, with the gradients written here.
 
 use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
-use crate::recurrence::smooth::{exp, logistic, multiply_add, tanh as smooth_tanh, vectorised};
+use crate::smooth::{exp, logistic, multiply_add, tanh as smooth_tanh, vectorised};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

@@ -19,6 +19,7 @@ pub mod precision;
 mod product;
 pub mod recurrence;
 mod reduce;
+mod smooth;
 pub mod softmax;
 mod team;
 pub mod together;

@@ -1,6 +1,6 @@
 //! Sums in a fixed order, written so that the compiler uses vectors.
 
-use crate::recurrence::smooth::vectorised;
+use crate::smooth::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -3,7 +3,7 @@
 use super::NAME;
 use super::rows::{add_scaled, key_gradient, mean, weights};
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::recurrence::smooth::dot;
+use crate::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Additive attention of one row: what every CPU kernel that looks at annotations is made of.
 
-use crate::recurrence::smooth::{exp, tanh, vectorised};
+use crate::smooth::{exp, tanh, vectorised};
 
 /// α of one row from its keys.
 pub fn weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {

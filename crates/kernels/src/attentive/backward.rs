@@ -7,11 +7,11 @@ use super::cpu::{Attentive, Saved, Slices};
 use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
-use crate::product::bf16::{self, Kept, TERMS};
+use crate::product::bf16::{self, RoundedRows, TERMS};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{four, lstm_backward};
-use crate::recurrence::smooth::{dot, vectorised};
 use crate::reduce::sums_of_columns;
+use crate::smooth::{dot, vectorised};
 use crate::team::{self, Shared};
 use candle_core::{Device, Result, Tensor};
 
@@ -108,8 +108,8 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
     let mut scratch = vec![0f32; panels * n * PANEL];
     // The same where they are rounded; the gates' where a block of each begins a tile.
     let path = of_hidden.path();
-    let gates_rounded = [(); 2].map(|()| Kept::new(path.filter(|_| h.is_multiple_of(TERMS)), n, 4 * h));
-    let (gate_rounded, query_rounded) = (Kept::new(path, n, c), Kept::new(path, n, a));
+    let gates_rounded = [(); 2].map(|()| RoundedRows::new(path.filter(|_| h.is_multiple_of(TERMS)), n, 4 * h));
+    let (gate_rounded, query_rounded) = (RoundedRows::new(path, n, c), RoundedRows::new(path, n, a));
     {
         let (dh, gates, scratch) = (Shared::new(&mut dh), Shared::new(&mut gates), Shared::new(&mut scratch));
         let (d_looked, d_gate, d_query) =
@@ -124,11 +124,12 @@ fn steps(operation: &Attentive, call: &Call<Saved>, given: &Slices, alpha: &[f32
             let dh = unsafe { dh.write(block * n * PANEL, n * PANEL) };
             if i > 0 {
                 let rows = active[count - i];
-                let mut left = |(shared, start): (&'_ Shared, usize), kept: &Kept, stride: usize, packed: &Packed| {
-                    let values = unsafe { shared.read(start, rows * stride) };
-                    let left = Left::rows(values, rows, stride).with(unsafe { kept.read(rows) });
-                    packed.multiply(left, block, dh, PANEL, true);
-                };
+                let mut left =
+                    |(shared, start): (&'_ Shared, usize), kept: &RoundedRows, stride: usize, packed: &Packed| {
+                        let values = unsafe { shared.read(start, rows * stride) };
+                        let left = Left::rows(values, rows, stride).with(unsafe { kept.read(rows) });
+                        packed.multiply(left, block, dh, PANEL, true);
+                    };
                 left((&gates, from), &gates_rounded[i % 2], 4 * h, &of_hidden);
                 left((&d_query, 0), &query_rounded, a, &of_query);
                 of_gate.iter().for_each(|packed| left((&d_gate, 0), &gate_rounded, c, packed));

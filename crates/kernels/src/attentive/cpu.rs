@@ -6,11 +6,11 @@
 use super::{NAME, Sizes, backward, position};
 use crate::attend::rows;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::bf16::{self, Kept};
+use crate::product::bf16::{self, RoundedRows};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
-use crate::recurrence::smooth::{logistic, vectorised};
 use crate::recurrence::steps::Steps;
+use crate::smooth::{logistic, vectorised};
 use crate::team::{self, Shared};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -122,7 +122,7 @@ impl Attentive {
         state.extend_from_within(..);
         // Both halves of the state and the contexts, where they are rounded.
         let path = weights.query.path();
-        let (states, of_contexts) = ([(); 2].map(|()| Kept::new(path, n, h)), Kept::new(path, n, c));
+        let (states, of_contexts) = ([(); 2].map(|()| RoundedRows::new(path, n, h)), RoundedRows::new(path, n, c));
         for (sorted, state) in state[..n * h].chunks_exact(h.max(1)).enumerate() {
             // SAFETY: nobody else is here yet.
             unsafe { states[0].write(sorted, 0, state) };

@@ -3,7 +3,7 @@
 use super::Geometry;
 use super::cpu::Layout;
 use super::gather::Gather;
-use crate::recurrence::smooth::{multiply_add, vectorised};
+use crate::smooth::{multiply_add, vectorised};
 use crate::team::Shared;
 use rayon::prelude::*;
 

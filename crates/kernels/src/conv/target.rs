@@ -5,7 +5,7 @@ use super::gather::Gather;
 use crate::activation::{Activation, floor};
 use crate::product::blocks::Sums;
 use crate::product::{FEW, PANEL};
-use crate::recurrence::smooth::vectorised;
+use crate::smooth::vectorised;
 use crate::team::{Shared, SharedRows};
 use crate::transpose::transpose;
 use std::ops::Range;

@@ -10,7 +10,7 @@ use super::Geometry;
 use super::target::{After, finish};
 use crate::product::blocks::{Scratch, TILE, parts, with_scratch};
 use crate::product::{Left, PANEL, Packed};
-use crate::recurrence::smooth::vectorised;
+use crate::smooth::vectorised;
 use crate::team::{Shared, filled};
 use rayon::prelude::*;
 

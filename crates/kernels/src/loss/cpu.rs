@@ -2,8 +2,8 @@
 
 use super::Rows;
 use crate::node::{Call, Operation, Value, with_f32};
-use crate::recurrence::smooth::{exp, vectorised};
 use crate::reduce::sum1;
+use crate::smooth::{exp, vectorised};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

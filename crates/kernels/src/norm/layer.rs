@@ -1,7 +1,7 @@
 //! Layer norm of f32 on the CPU: rows are shared out among rayon's threads.
 
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::recurrence::smooth::vectorised;
+use crate::smooth::vectorised;
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

@@ -12,7 +12,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::recurrence::smooth::{dot, vectorised};
+use crate::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
 use bf16::{Pairs, Path, Rounded, Whole};
 use blocks::{Cut, Sums, times};

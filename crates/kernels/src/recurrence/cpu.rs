@@ -9,7 +9,7 @@ use super::packed::PackedSteps;
 use super::steps::Steps;
 use super::weights::{Projected, Weights};
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::bf16::{Kept as Rounds, TERMS};
+use crate::product::bf16::{RoundedRows, TERMS};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared, filled};
@@ -203,7 +203,7 @@ impl<K: Gates> Sequence<K> {
         let Sizes { n, t, d, h } = given.sizes;
         let (wide, stride, blocks) = (K::GATES * h, K::GATES * PANEL, h.div_ceil(PANEL));
         let kept = kept_width::<K>();
-        let packed = PackedSteps::new(&self.steps, n, t);
+        let packed = PackedSteps::new(&self.steps, n);
         let rows = packed.rows();
         let projected = self.projected(given, &packed);
         let weights = Weights::new(given.w_hh, (h, h), rows);
@@ -223,7 +223,7 @@ impl<K: Gates> Sequence<K> {
                 unsafe { previous.write(row * h, h) }.copy_from_slice(&given.h[of * h..][..h]);
             });
             // The states before an even step and before an odd one. Those of rows that begin later wait there.
-            let states = [(); 2].map(|()| Rounds::new(weights.path(), n, h));
+            let states = [(); 2].map(|()| RoundedRows::new(weights.path(), n, h));
             for (sorted, of) in packed.order.iter().enumerate() {
                 // SAFETY: as above.
                 states.iter().for_each(|states| unsafe { states.write(sorted, 0, &given.h[of * h..][..h]) });
@@ -307,7 +307,7 @@ impl<K: Gates> Sequence<K> {
     fn steps_backward(&self, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
         let Sizes { n, t, h, .. } = given.sizes;
         let (wide, full, size) = (K::GATES * h, K::GRADIENT * h, kept_width::<K>());
-        let packed = PackedSteps::new(&self.steps, n, t);
+        let packed = PackedSteps::new(&self.steps, n);
         let weights = Packed::rows(given.w_hh, wide, h);
         let blocks = h.div_ceil(PANEL);
         let in_blocks = InBlocks { order: &packed.order, h };
@@ -316,7 +316,7 @@ impl<K: Gates> Sequence<K> {
         let count = packed.steps();
         // The gates' gradients of the step after and of the present one, where a block of each gate begins a tile.
         let path = weights.path().filter(|_| h.is_multiple_of(TERMS));
-        let rounds = [(); 2].map(|()| Rounds::new(path, n, wide));
+        let rounds = [(); 2].map(|()| RoundedRows::new(path, n, wide));
         let work = |gradient: &Shared| {
             let (dh, dc) = (Shared::new(&mut dh), Shared::new(&mut dc));
             let chunk = |phase: usize, block: usize| {
@@ -379,7 +379,7 @@ impl<K: Gates> Sequence<K> {
     fn gradients(&self, given: &Given, call: &Call<Kept>, back: Backward) -> Result<Vec<Option<Tensor>>> {
         let Sizes { n, t, d, h } = given.sizes;
         let (wide, full) = (K::GATES * h, K::GRADIENT * h);
-        let packed = PackedSteps::new(&self.steps, n, t);
+        let packed = PackedSteps::new(&self.steps, n);
         let (rows, gradient) = (packed.rows(), &back.gradient[..]);
         let of_hidden = gradient.get(full - wide..).unwrap_or_default();
         let tensor =

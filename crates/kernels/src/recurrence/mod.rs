@@ -13,7 +13,6 @@ mod cpu;
 pub(crate) mod gates;
 mod packed;
 mod reference;
-pub(crate) mod smooth;
 pub(crate) mod steps;
 mod unrolled;
 mod weights;

@@ -35,12 +35,12 @@ impl Step {
 }
 
 impl PackedSteps {
-    pub fn new(steps: &Steps, n: usize, t: usize) -> Self {
+    pub fn new(steps: &Steps, n: usize) -> Self {
         let (order, active) = steps.sorted(n);
         let times: Vec<usize> = steps.order().collect();
         let mut starts = vec![0];
         times.iter().for_each(|&time| starts.push(starts[starts.len() - 1] + active[time]));
-        Self { order, times, starts, batch: (n, t) }
+        Self { order, times, starts, batch: (n, steps.count) }
     }
 
     /// R, the rows of all steps.

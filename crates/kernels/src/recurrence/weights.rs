@@ -1,9 +1,9 @@
 //! The weights of a recurrence, ready for products of a few rows, and the inputs that they project.
 
 use super::packed::PackedSteps;
-use super::smooth::dot;
 use crate::product::bf16::{Path, Whole};
 use crate::product::{Left, PANEL, Packed, Right};
+use crate::smooth::dot;
 
 /// Rows whose input is projected in one go.
 const TOGETHER: usize = 128;

@@ -1,7 +1,7 @@
 //! The product of maps and one number for each channel of each picture.
 
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use crate::recurrence::smooth::{multiply_add, vectorised};
+use crate::smooth::{multiply_add, vectorised};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;

@@ -3,7 +3,7 @@
 use super::{from_apart, to_apart};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
 use crate::pool::{self, Pool2d, Windows};
-use crate::recurrence::smooth::vectorised;
+use crate::smooth::vectorised;
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

@@ -6,16 +6,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-mod kept;
 #[cfg(test)]
 mod portable;
+mod rounded_rows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use super::{Left, PANEL};
 use crate::precision::{Precision, float32_matmul_precision};
-pub use kept::Kept;
 use rayon::prelude::*;
+pub use rounded_rows::RoundedRows;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::OnceLock;

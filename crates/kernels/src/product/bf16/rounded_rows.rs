@@ -4,16 +4,16 @@ use super::{LINES, Pairs, Path, Rounded, TERMS, tiles};
 use std::cell::UnsafeCell;
 
 /// Some rows of so many terms, rounded as they are written; nothing where products are f32.
-pub struct Kept {
+pub struct RoundedRows {
     path: Option<Path>,
     lines: Vec<UnsafeCell<Pairs>>,
     terms: usize,
 }
 
 // SAFETY: all access goes through `write` and `read`, whose callers keep the members apart.
-unsafe impl Sync for Kept {}
+unsafe impl Sync for RoundedRows {}
 
-impl Kept {
+impl RoundedRows {
     /// Room for rows that are to be multiplied with what is packed on this path.
     pub fn new(path: Option<Path>, rows: usize, terms: usize) -> Self {
         let count = path.map_or(0, |_| rows.div_ceil(LINES) * tiles(terms) * LINES);
