@@ -4,7 +4,7 @@
 //! operations, with the gradients written here.
 
 use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
-use crate::smooth::{exp, logistic, multiply_add, tanh as smooth_tanh, vectorised};
+use crate::smooth::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -132,7 +132,7 @@ impl Activation {
             }
             Self::Silu => {
                 for x in values {
-                    *x = times_opening::<FUSED>(*x);
+                    *x = times_logistic::<FUSED>(*x);
                 }
             }
         }
@@ -241,9 +241,12 @@ elementwise! {
     sigmoid_back(y, dy) = dy * y * (1.0 - y);
     tanh_back(y, dy) = dy * (1.0 - y * y);
     gelu_of(x) = times_share_below::<FUSED>(x);
-    gelu_back(x, dy) = dy * (share_below::<FUSED>(x) + x * density::<FUSED>(x));
-    silu_of(x) = times_opening::<FUSED>(x);
-    silu_back(x, dy) = dy * opening::<FUSED>(x) * (1.0 + x * (1.0 - opening::<FUSED>(x)));
+    gelu_back(x, dy) = dy * (share_below::<FUSED>(x) + times_density::<FUSED>(x));
+    silu_of(x) = times_logistic::<FUSED>(x);
+    silu_back(x, dy) = {
+        let (x, share) = with_logistic::<FUSED>(x);
+        dy * share * (1.0 + x * (1.0 - share))
+    };
 }
 
 /// ReLU: a NaN is not below 0 and stays.
@@ -260,22 +263,17 @@ fn times_share_below<const FUSED: bool>(x: f32) -> f32 {
 
 /// SiLU.
 #[inline(always)]
-fn times_opening<const FUSED: bool>(x: f32) -> f32 {
-    x * opening::<FUSED>(x)
+fn times_logistic<const FUSED: bool>(x: f32) -> f32 {
+    let (x, share) = with_logistic::<FUSED>(x);
+    x * share
 }
 
-/// The logistic function, 0 where its exponential ends: what is left there would not be little times a large x.
+/// x times the normal distribution's density there; beyond ±13, where the exponential soon ends, the 10⁻³⁶ of ±13.
 #[inline(always)]
-fn opening<const FUSED: bool>(x: f32) -> f32 {
-    let share = logistic::<FUSED>(x);
-    if x < -88.0 { 0.0 } else { share }
-}
-
-/// The normal distribution's density at x, 0 where its exponential ends.
-#[inline(always)]
-fn density<const FUSED: bool>(x: f32) -> f32 {
-    let density = DENSITY_AT_0 as f32 * exp::<FUSED>(-0.5 * x * x);
-    if x.abs() > 13.0 { 0.0 } else { density }
+fn times_density<const FUSED: bool>(x: f32) -> f32 {
+    let x = if x < -13.0 { -13.0 } else { x };
+    let x = if x > 13.0 { 13.0 } else { x };
+    x * DENSITY_AT_0 as f32 * exp_within::<FUSED>(-0.5 * x * x)
 }
 
 /// The normal distribution's density at 0, 1 / √(2π).

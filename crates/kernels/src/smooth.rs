@@ -57,7 +57,12 @@ pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 fn exp_parts<const FUSED: bool>(x: f32) -> (f32, f32) {
     // Comparisons rather than min and max, which would lose a NaN.
     let x = if x < -87.0 { -87.0 } else { x };
-    let x = if x > 88.0 { 88.0 } else { x };
+    exp_parts_within::<FUSED>(if x > 88.0 { 88.0 } else { x })
+}
+
+/// [`exp_parts`] for x in [−87, 88] alone.
+#[inline(always)]
+fn exp_parts_within<const FUSED: bool>(x: f32) -> (f32, f32) {
     // Adding 1.5·2²³ rounds to an integer n, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
@@ -70,6 +75,13 @@ fn exp_parts<const FUSED: bool>(x: f32) -> (f32, f32) {
     }
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (power, multiply_add::<FUSED>(r * r, tail, r))
+}
+
+/// eˣ for x in [−87, 88] alone.
+#[inline(always)]
+pub(crate) fn exp_within<const FUSED: bool>(x: f32) -> f32 {
+    let (power, tail) = exp_parts_within::<FUSED>(x);
+    (1.0 + tail) * power
 }
 
 /// eˣ for x in [−87, 88]; below and above, the value at the end of that range.
@@ -86,6 +98,14 @@ pub(crate) fn tanh<const FUSED: bool>(x: f32) -> f32 {
     // Near 0 the power is 1, so that nothing cancels.
     let d = multiply_add::<FUSED>(power, tail, power - 1.0);
     (-d / (2.0 + d)).copysign(x)
+}
+
+/// x and its logistic function, for their product: below −88, where the exponential ends, those of −88, since what is left there
+/// would not be little times a larger x.
+#[inline(always)]
+pub(crate) fn with_logistic<const FUSED: bool>(x: f32) -> (f32, f32) {
+    let x = if x < -88.0 { -88.0 } else { x };
+    (x, 1.0 / (1.0 + exp_within::<FUSED>(if x > 87.0 { -87.0 } else { -x })))
 }
 
 /// The logistic function 1 / (1 + e^(−x)).

@@ -137,7 +137,7 @@ pub fn with_all_f32<R>(operation: &str, tensors: &[Tensor], f: impl FnOnce(&[&[f
     Ok(f(&slices))
 }
 
-/// candle panics where some of its operations meet integers.
+/// An error unless `xs` is of a floating-point type: some of candle's operations panic where they meet integers.
 pub(crate) fn check_float(operation: &str, xs: &Tensor) -> Result<()> {
     if !xs.dtype().is_float() {
         candle_core::bail!("{operation}: wants a floating-point type, got {:?}", xs.dtype())
