@@ -1,6 +1,6 @@
 //! Safetensors files: opened, taken apart and written.
 
-use crate::pytorch;
+use crate::pytorch::{self, DATA_PARALLEL};
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use memmap2::Mmap;
 use std::collections::HashMap;
@@ -27,6 +27,17 @@ pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()
         let _ = std::fs::remove_file(&unfinished);
         failed(&error)
     })
+}
+
+/// A file's content, mapped into memory.
+pub(crate) fn mapped(path: &Path) -> Result<Mmap> {
+    let failed = |error: std::io::Error| Error::Msg(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        candle_core::bail!("{}: not a file; name a safetensors file", path.display())
+    }
+    // SAFETY: the file is only read here, and must not change while it is open, as the docs say.
+    unsafe { Mmap::map(&file) }.map_err(failed)
 }
 
 /// A safetensors file, its tensors read and converted when asked for.
@@ -69,15 +80,9 @@ impl SafetensorsFile {
     /// When the file cannot be read, is cut short, or is neither of the two; the message names it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let failed = |error: std::io::Error| Error::Msg(format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            candle_core::bail!("{}: not a file; name a safetensors file", path.display())
-        }
-        // SAFETY: the file is only read here, and must not change while it is open, as the doc says.
-        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        let map = mapped(path)?;
         match pytorch::is_pytorch(&map) {
-            true => Self::from_bytes(path, pytorch::as_safetensors(path)?),
+            true => Self::from_bytes(path, pytorch::as_safetensors(path, &map)?),
             false => Self::of(path, Content::Map(map)),
         }
     }
@@ -116,6 +121,21 @@ impl SafetensorsFile {
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(String::as_str)
+    }
+
+    /// Refuses a file all whose names begin with `module.`, which `torch.nn.DataParallel` puts there and no network has.
+    ///
+    /// # Errors
+    /// One line that names the file and how to come by one without it.
+    pub fn refuse_data_parallel(&self) -> Result<()> {
+        if self.order.is_empty() || !self.order.iter().all(|name| name.starts_with(DATA_PARALLEL)) {
+            return Ok(());
+        }
+        candle_core::bail!(
+            "{}: all names begin with {DATA_PARALLEL}, as torch.nn.DataParallel saves them; \
+             candlewick convert takes it away from a PyTorch checkpoint",
+            self.path.display()
+        )
     }
 
     /// The file without the tensors whose names begin with `prefix`, such as a head that is not wanted.

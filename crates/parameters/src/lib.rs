@@ -23,6 +23,7 @@
 
 mod file;
 mod initial;
+mod legacy;
 mod mode;
 mod pytorch;
 mod rng;
@@ -32,6 +33,6 @@ pub use candle_nn::VarBuilder;
 pub use file::{SafetensorsFile, write_safetensors};
 pub use initial::{Initial, ParameterBuilder};
 pub use mode::Mode;
-pub use pytorch::read_pytorch;
+pub use pytorch::{read_pytorch, strip_data_parallel};
 pub use rng::Rng;
 pub use store::Parameters;

@@ -1,11 +1,16 @@
-//! PyTorch's own checkpoints: a zip file with a pickle of the state dict and the tensors' bytes.
+//! PyTorch's own checkpoints: a zip file with a pickle of the state dict and the tensors' bytes, or the form before 1.6.
 
+use crate::file::mapped;
+use crate::legacy;
 use candle_core::{DType, Error, Result, Tensor, pickle};
 use std::path::Path;
 
-/// Whether a file's content is a checkpoint as `torch.save` writes it: a zip file.
-pub(crate) fn is_pytorch(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PK\x03\x04")
+/// What `torch.nn.DataParallel` puts before every name.
+pub(crate) const DATA_PARALLEL: &str = "module.";
+
+/// Whether a file's content is a checkpoint as `torch.save` writes it: a zip file, or pickles before PyTorch 1.6.
+pub(crate) fn is_pytorch(content: &[u8]) -> bool {
+    content.starts_with(b"PK\x03\x04") || legacy::is_legacy(content)
 }
 
 /// The tensors of a checkpoint that `torch.save` wrote, sorted by name; `key` is where it keeps its state dict, if it is not one
@@ -14,18 +19,37 @@ pub(crate) fn is_pytorch(bytes: &[u8]) -> bool {
 /// Only tensors are read; code that a pickle names is never run.
 ///
 /// # Errors
-/// When the file cannot be read, is of the form before PyTorch 1.6, or holds no tensors (under the key); the message names it.
+/// When the file cannot be read, is no checkpoint, or holds no tensors (under the key); the message names it.
 pub fn read_pytorch(path: impl AsRef<Path>, key: Option<&str>) -> Result<Vec<(String, Tensor)>> {
     let path = path.as_ref();
-    let name = path.display();
-    let fault = |fault: String| Error::Msg(format!("{name}: {fault}"));
     if !path.is_file() {
-        return Err(fault("no such file".into()));
+        return Err(Error::Msg(format!("{}: no such file", path.display())));
     }
-    let mut tensors = pickle::read_all_with_key(path, key).map_err(|error| {
-        let line = error.to_string().lines().next().unwrap_or_default().to_owned();
-        fault(format!("not a checkpoint that torch.save wrote since PyTorch 1.6 ({line}); save it anew with PyTorch"))
-    })?;
+    read(path, &mapped(path)?, key)
+}
+
+/// Takes `module.`, which `torch.nn.DataParallel` puts before every name, from all names; `false` where one lacks it.
+pub fn strip_data_parallel(tensors: &mut [(String, Tensor)]) -> bool {
+    let parallel = tensors.iter().all(|(name, _)| name.starts_with(DATA_PARALLEL));
+    if parallel {
+        tensors.iter_mut().for_each(|(name, _)| drop(name.drain(..DATA_PARALLEL.len())));
+    }
+    parallel
+}
+
+fn read(path: &Path, content: &[u8], key: Option<&str>) -> Result<Vec<(String, Tensor)>> {
+    let fault = |fault: String| Error::Msg(format!("{}: {fault}", path.display()));
+    let mut tensors = if legacy::is_legacy(content) {
+        legacy::read(content, key).map_err(|error| {
+            let advice = "take another copy of it, or save its state dict anew with PyTorch";
+            fault(format!("not a checkpoint that torch.save wrote before PyTorch 1.6 ({error}); {advice}"))
+        })?
+    } else {
+        pickle::read_all_with_key(path, key).map_err(|error| {
+            let line = error.to_string().lines().next().unwrap_or_default().to_owned();
+            fault(format!("not a checkpoint that torch.save wrote ({line}); save it anew with PyTorch"))
+        })?
+    };
     if tensors.is_empty() {
         let advice = match key {
             Some(key) => format!("holds no tensors under {key:?}"),
@@ -39,8 +63,8 @@ pub fn read_pytorch(path: impl AsRef<Path>, key: Option<&str>) -> Result<Vec<(St
 }
 
 /// A checkpoint in the form of a safetensors file.
-pub(crate) fn as_safetensors(path: &Path) -> Result<Vec<u8>> {
-    let tensors = read_pytorch(path, None)?;
+pub(crate) fn as_safetensors(path: &Path, content: &[u8]) -> Result<Vec<u8>> {
+    let tensors = read(path, content, None)?;
     let float = |tensor: Tensor| match tensor.dtype() {
         DType::F16 | DType::BF16 => tensor.to_dtype(DType::F32),
         _ => Ok(tensor),

@@ -192,6 +192,9 @@ fn strict(file: &SafetensorsFile, missing: &[String], misshapen: &[String], unus
     if faults.is_empty() {
         return Ok(());
     }
+    if !missing.is_empty() {
+        file.refuse_data_parallel()?;
+    }
     let path = file.path().display();
     candle_core::bail!(
         "{path}: these are not the weights of this network; {}; name the file that belongs to it",

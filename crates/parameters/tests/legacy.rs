@@ -1,0 +1,341 @@
+//! Checkpoints of before PyTorch 1.6, made by `scripts/fixtures/legacy_checkpoints.py`, and damaged ones.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use candlewick_parameters::{
+    Initial, ParameterBuilder, Parameters, SafetensorsFile, read_pytorch, strip_data_parallel,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Notes the largest piece of memory that a thread asks for.
+struct Noting;
+
+thread_local!(static LARGEST: Cell<usize> = const { Cell::new(0) });
+
+unsafe impl GlobalAlloc for Noting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Noting = Noting;
+
+/// Far more than a file of a few KB needs.
+const MUCH: usize = 1 << 20;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn tensor(tensors: &[(String, Tensor)], name: &str) -> Tensor {
+    tensors.iter().find(|(found, _)| found == name).unwrap().1.clone()
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A file in a folder of its own.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join("file.pth");
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The message about a file that is refused.
+    fn fault(&self, content: &[u8]) -> String {
+        fault(&self.write(content))
+    }
+}
+
+/// The message about a file that is refused without much memory.
+fn fault(path: &Path) -> String {
+    LARGEST.set(0);
+    let fault = read_pytorch(path, None).unwrap_err().to_string();
+    assert!(LARGEST.get() < MUCH, "{} bytes in one piece: {fault}", LARGEST.get());
+    let whole = fault.starts_with(&path.display().to_string()) && fault.lines().count() == 1;
+    assert!(whole && fault.contains("with PyTorch"), "{fault}");
+    fault
+}
+
+#[test]
+fn every_type_and_layout_is_read() {
+    let tensors = read_pytorch(fixture("legacy.pth"), None).unwrap();
+    let expected: [(&str, DType, &[usize], &[f64]); 16] = [
+        ("bfloat", DType::BF16, &[2], &[0.5, -2.0]),
+        ("double", DType::F64, &[1], &[0.1]),
+        ("empty", DType::F32, &[0, 3], &[]),
+        ("expanded", DType::F32, &[2, 3], &[7.0, 7.0, 7.0, 8.0, 8.0, 8.0]),
+        ("features.denseblock1.denselayer1.norm.1.weight", DType::F32, &[2], &[1.0, 2.0]),
+        ("half", DType::F16, &[2], &[0.5, 1.5]),
+        ("int", DType::I32, &[1], &[-5.0]),
+        ("mask", DType::U8, &[2], &[1.0, 0.0]),
+        ("norm.num_batches_tracked", DType::I64, &[], &[1_099_511_627_776.0]),
+        ("parameter", DType::F32, &[1], &[3.0]),
+        (
+            "permuted",
+            DType::F32,
+            &[3, 4, 2],
+            &[
+                0.0, 12.0, 1.0, 13.0, 2.0, 14.0, 3.0, 15.0, 4.0, 16.0, 5.0, 17.0, 6.0, 18.0, 7.0, 19.0, 8.0, 20.0, 9.0,
+                21.0, 10.0, 22.0, 11.0, 23.0,
+            ],
+        ),
+        ("row", DType::F32, &[3], &[3.0, 4.0, 5.0]),
+        ("short", DType::I16, &[1], &[-6.0]),
+        ("strided", DType::F32, &[2, 2, 2], &[4.0, 6.0, 8.0, 10.0, 16.0, 18.0, 20.0, 22.0]),
+        ("transposed", DType::F32, &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
+        ("weight", DType::F32, &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+    ];
+    let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, expected.map(|(name, ..)| name));
+    for ((name, tensor), (_, dtype, shape, wanted)) in tensors.iter().zip(expected) {
+        assert_eq!((tensor.dtype(), tensor.dims()), (dtype, shape), "{name}");
+        assert_eq!(values(tensor), wanted, "{name}");
+    }
+}
+
+#[test]
+fn what_the_first_pytorchs_wrote_is_read() {
+    let tensors = read_pytorch(fixture("legacy_oldest.pth"), None).unwrap();
+    assert_eq!(tensors.len(), 5);
+    assert_eq!(values(&tensor(&tensors, "whole")), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    assert_eq!(values(&tensor(&tensors, "front")), [2.0, 3.0, 4.0]);
+    assert_eq!(tensor(&tensors, "built").to_vec2::<f32>().unwrap(), [[5.0, 7.0], [6.0, 8.0]]);
+    assert_eq!(values(&tensor(&tensors, "parameter")), [0.5, 1.5]);
+    assert_eq!(values(&tensor(&tensors, &"n".repeat(120))), [3.0, 4.0]);
+}
+
+#[test]
+fn a_state_dict_under_a_key_is_found_by_it() {
+    let path = fixture("legacy_under_a_key.pth");
+    assert_eq!(values(&read_pytorch(&path, Some("state_dict")).unwrap()[0].1), [1.0]);
+    for (key, advice) in [(None, "such as state_dict"), (Some("model"), "no tensors under \"model\"")] {
+        let fault = read_pytorch(&path, key).unwrap_err().to_string();
+        assert!(fault.contains("legacy_under_a_key.pth: holds no tensors") && fault.contains(advice), "{fault}");
+    }
+}
+
+#[test]
+fn the_content_counts_and_not_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        let path = folder.path().join(name);
+        std::fs::copy(fixture("legacy.pth"), &path).unwrap();
+        let file = SafetensorsFile::open(&path).unwrap();
+        assert_eq!(file.names().count(), 16);
+        let half = file.tensor("half", &Device::Cpu).unwrap();
+        assert_eq!(half.to_vec1::<f32>().unwrap(), [0.5, 1.5]);
+        let strided = file.tensor("strided", &Device::Cpu).unwrap();
+        assert_eq!(values(&strided), [4.0, 6.0, 8.0, 10.0, 16.0, 18.0, 20.0, 22.0]);
+    }
+}
+
+#[test]
+fn the_prefix_of_data_parallel_is_named_and_taken_away() {
+    let path = fixture("legacy_data_parallel.pth");
+    let loaded = Parameters::from_safetensors(&path).unwrap();
+    loaded.builder(&Device::Cpu).parameter(2, "fc.weight", Initial::Constant(0.0)).unwrap();
+    let fresh = Parameters::new(1);
+    fresh.builder(&Device::Cpu).parameter(2, "fc.weight", Initial::Constant(0.0)).unwrap();
+    for fault in [loaded.verify(), fresh.load(&path)].map(|result| result.unwrap_err().to_string()) {
+        let named = fault.contains("legacy_data_parallel.pth: all names begin with module.");
+        assert!(named && fault.contains("candlewick convert"), "{fault}");
+    }
+    let mut tensors = read_pytorch(&path, None).unwrap();
+    assert!(strip_data_parallel(&mut tensors));
+    assert_eq!([tensors[0].0.as_str(), tensors[1].0.as_str()], ["fc.bias", "fc.weight"]);
+    // One name without it, and it is part of the names.
+    tensors[1].0 = "module.fc.weight".into();
+    assert!(!strip_data_parallel(&mut tensors));
+    assert_eq!([tensors[0].0.as_str(), tensors[1].0.as_str()], ["fc.bias", "module.fc.weight"]);
+    SafetensorsFile::open(fixture("legacy.pth")).unwrap().refuse_data_parallel().unwrap();
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_refused() {
+    let scratch = Scratch::new();
+    for name in ["legacy.pth", "legacy_oldest.pth", "legacy_under_a_key.pth"] {
+        let path = scratch.write(&std::fs::read(fixture(name)).unwrap());
+        // Cut in place: a disk takes its time to write a file anew.
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for len in (0..file.metadata().unwrap().len()).rev() {
+            file.set_len(len).unwrap();
+            let fault = fault(&path);
+            assert!(len < 15 || fault.contains("cut short"), "{name}, {len} bytes: {fault}");
+        }
+    }
+    let path = scratch.write(&std::fs::read(fixture("legacy.pth")).unwrap()[..900]);
+    assert!(SafetensorsFile::open(path).err().unwrap().to_string().contains("take another copy of it"));
+}
+
+#[test]
+fn no_damaged_byte_does_harm() {
+    let scratch = Scratch::new();
+    let mut refused = 0;
+    for name in ["legacy.pth", "legacy_oldest.pth"] {
+        let content = std::fs::read(fixture(name)).unwrap();
+        let path = scratch.write(&content);
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let mut put = |place: usize, byte: u8| {
+            file.seek(SeekFrom::Start(place as u64)).unwrap();
+            file.write_all(&[byte]).unwrap();
+        };
+        for (place, &byte) in content.iter().enumerate() {
+            for damage in [0x01, 0x80, 0xff] {
+                put(place, byte ^ damage);
+                LARGEST.set(0);
+                refused += usize::from(read_pytorch(&path, None).is_err());
+                assert!(LARGEST.get() < MUCH, "{name}, byte {place}: {} bytes in one piece", LARGEST.get());
+            }
+            put(place, byte);
+        }
+    }
+    assert!(refused > 1000, "{refused}");
+}
+
+const HEAD: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02";
+
+/// A file without storages whose object is this pickle.
+fn file(object: &[u8]) -> Vec<u8> {
+    [HEAD, object, b".\x80\x02]."].concat()
+}
+
+/// A file whose object is this pickle, with one storage `k` of two floats.
+fn stored(object: &[u8]) -> Vec<u8> {
+    [HEAD, object, b".\x80\x02]U\x01ka.\x02\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40"].concat()
+}
+
+/// The pickle of a tensor of a part of the storage `k`, with this offset, size and stride.
+fn pickled(part: &[u8], offset: &[u8], size: &[u8], stride: &[u8]) -> Vec<u8> {
+    let storage: &[u8] = b"ctorch._utils\n_rebuild_tensor\n((U\x07storagectorch\nFloatStorage\nU\x01kNK\x02";
+    [storage, part, b"tQ", offset, size, stride, b"tR"].concat()
+}
+
+/// A file that holds this tensor as `a`.
+fn view(part: &[u8], offset: &[u8], size: &[u8], stride: &[u8]) -> Vec<u8> {
+    stored(&[b"}U\x01a", pickled(part, offset, size, stride).as_slice(), b"s"].concat())
+}
+
+#[test]
+fn what_the_hand_made_files_are_damaged_from_is_whole() {
+    let scratch = Scratch::new();
+    let path = scratch.write(&view(b"(U\x01vK\x01K\x01t", b"K\0", b"K\x02\x85", b"K\0\x85"));
+    assert_eq!(values(&read_pytorch(path, None).unwrap()[0].1), [2.0, 2.0]);
+}
+
+#[test]
+fn other_classes_and_opcodes_are_refused_by_name() {
+    let scratch = Scratch::new();
+    let fault = scratch.fault(&std::fs::read(fixture("legacy_other_class.pth")).unwrap());
+    assert!(fault.contains("collections.Counter"), "{fault}");
+    let created = scratch.0.path().join("created");
+    let command = format!("touch {}", created.display());
+    let call = [b"cos\nsystem\nU", [command.len() as u8].as_slice(), command.as_bytes(), b"\x85R"].concat();
+    let fault = scratch.fault(&file(&call));
+    assert!(fault.contains("\"os.system\"") && fault.contains("not run") && !created.exists(), "{fault}");
+    for (object, word) in [
+        (b"ctorch\nQInt8Storage\n".as_slice(), "torch.QInt8Storage"),
+        (b"c\x1b[31m\n\x0d\n", "\\u{1b}"),
+        (b"ios\nsystem\n", "opcode 0x69"),
+        (b"V1\n", "opcode 0x56"),
+        (b"\x95\0\0\0\0\0\0\0\0", "opcode 0x95"),
+    ] {
+        let fault = scratch.fault(&file(object));
+        assert!(fault.contains(word), "{fault}");
+    }
+    let mut other_version = file(b"}");
+    other_version[18] = 0xea;
+    assert!(scratch.fault(&other_version).contains("protocol version"));
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let scratch = Scratch::new();
+    let (two, one) = (b"K\x02\x85".as_slice(), b"K\x01\x85".as_slice());
+    let past = "past the end of its storage";
+    for (part, offset, size, stride, word) in [
+        (b"N".as_slice(), b"K\x01".as_slice(), two, one, past),
+        (b"N", b"K\0", two, b"K\x02\x85", past),
+        (b"N", b"K\x02", one, one, past),
+        (b"N", b"K\x03", b"K\0\x85", one, past),
+        (b"(U\x01vK\x01K\x01t", b"K\0", two, one, past),
+        (b"(U\x01vK\x01K\x02t", b"K\0", one, one, "as long as its parts"),
+        (
+            b"(U\x01v\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7ft",
+            b"K\0",
+            one,
+            one,
+            "parts",
+        ),
+        (b"N", b"J\xff\xff\xff\xff", one, one, "damaged"),
+        (b"N", b"\x8a\x01\xff", one, one, "damaged"),
+        (b"N", b"K\0", b"J\xff\xff\xff\xff\x85", one, "damaged"),
+        (b"N", b"K\0", two, b")", past),
+        // 2³⁹ times one value, and products that no number holds.
+        (b"N", b"K\0", b"\x8a\x06\0\0\0\0\x80\0\x85", b"K\0\x85", "far larger than the file"),
+        (b"N", b"K\0", b"\x8a\x08\0\0\0\0\0\0\0\x40\x85", b"K\0\x85", "far larger than the file"),
+        (b"N", b"K\0", b"K\0\x8a\x05\0\0\0\0\x01\x8a\x05\0\0\0\0\x01\x87", b"K\0K\0K\0\x87", past),
+    ] {
+        let fault = scratch.fault(&view(part, offset, size, stride));
+        assert!(fault.contains(word), "{word}: {fault}");
+    }
+    let huge = scratch.fault(&file(b"X\xff\xff\xff\xffa"));
+    assert!(huge.contains("cut short"), "{huge}");
+    let dimensions = [b"(".as_slice(), &b"K\x01".repeat(65), b"t"].concat();
+    assert!(scratch.fault(&view(b"N", b"K\0", &dimensions, &dimensions)).contains("damaged"));
+    let short = pickled(b"N", b"K\0", one, one);
+    let mut long = short.clone();
+    let at = long.windows(3).position(|bytes| bytes == b"kNK").unwrap() + 3;
+    long[at] = 3;
+    let both = [b"}U\x01a", short.as_slice(), b"sU\x01b", &long, b"s"].concat();
+    assert!(scratch.fault(&stored(&both)).contains("as long as its parts"));
+    let mut longer = view(b"N", b"K\0", two, one);
+    let at = longer.len() - 16;
+    longer[at] = 3;
+    assert!(scratch.fault(&longer).contains("another length"));
+    longer[at + 7] = 0x80;
+    assert!(scratch.fault(&longer).contains("another length"));
+}
+
+#[test]
+fn a_pickle_that_nests_and_doubles_itself_is_read_without_harm() {
+    let scratch = Scratch::new();
+    let read = |object: &[u8]| read_pytorch(scratch.write(&file(object)), None).unwrap_err().to_string();
+    // A tuple in a tuple in a tuple …, which would overflow the stack of a reader that goes into it.
+    let nested = [b")".as_slice(), &[0x85; 300_000]].concat();
+    assert!(read(&nested).contains("holds no tensors"));
+    // Twice itself, 5,000 times: copied, it would not fit into the universe.
+    assert!(read(&[b")".as_slice(), &b"q\0h\0\x86".repeat(5_000)].concat()).contains("holds no tensors"));
+    assert!(read(&[b')'; 1 << 22]).contains("more than a state dict"));
+    // A dict in itself.
+    assert!(read(b"}q\0U\x01ah\0s").contains("holds no tensors"));
+    // A list of which a dict is made again and again: the second is empty.
+    let list = [b"]](U\x01a", pickled(b"N", b"K\0", b"K\x02\x85", b"K\x01\x85").as_slice(), b"eaq\0"].concat();
+    let dict = b"ccollections\nOrderedDict\nh\0\x85R";
+    let once = scratch.write(&stored(&[list.as_slice(), dict].concat()));
+    assert_eq!(values(&read_pytorch(once, None).unwrap()[0].1), [1.0, 2.0]);
+    let twice = scratch.write(&stored(&[list.as_slice(), dict, dict].concat()));
+    assert!(read_pytorch(twice, None).unwrap_err().to_string().contains("holds no tensors"));
+    for odd in
+        [b"".as_slice(), b"\x87", b"t", b"u", b"NR", b"))R", b")b", b"Q", b"h\0", b"(K\x01s", b"NNa", b"NN(\x86t"]
+    {
+        scratch.fault(&file(odd));
+    }
+}
