@@ -163,6 +163,20 @@ pub trait Cell: Clone + Send + Sync + 'static {
         self.step(prepared, state)
     }
 
+    /// [`Self::advance`] with h ⊙ `mask` (N, H) where the matrices from state to state read h, as [`crate::recurrent_dropout()`] wants.
+    ///
+    /// By default the whole step reads h ⊙ `mask`; a cell that carries h past its matrices must write its own.
+    ///
+    /// # Errors
+    /// When shapes do not fit together.
+    fn advance_masked(&self, prepared: &Tensor, state: &Self::State, mask: &Tensor) -> Result<Self::State> {
+        let mut tensors = state.tensors();
+        if let Some(h) = tensors.first_mut() {
+            *h = (&*h * mask)?;
+        }
+        self.advance(prepared, &Self::State::from_tensors(&tensors)?)
+    }
+
     /// All the parameters that [`Self::step`] uses.
     fn parameters(&self) -> Vec<Tensor>;
 
@@ -174,7 +188,7 @@ pub trait Cell: Clone + Send + Sync + 'static {
 
     /// Which of [`Self::parameters`] are matrices from state to state, such as W_hh, by their places.
     ///
-    /// DropConnect drops from these, and [`crate::flow`] measures them; a cell that names none has neither.
+    /// DropConnect drops from these and [`crate::flow`] measures them; a cell that names none has neither, nor recurrent dropout.
     fn recurrent_weights(&self) -> Vec<usize> {
         vec![]
     }

@@ -4,8 +4,13 @@
 //! ∂h_{t+1}/∂h_t = diag(φ') W_hh, so the norm cannot grow faster, and for small h does shrink or grow about as fast, as powers of W_hh's
 //! singular values.
 //!
+//! Clipped at a norm X, the gradient is cut at each step as it is carried back: g_T = clip(∂L/∂s_T) and
+//! g_t = clip((∂s_{t+1}/∂s_t)ᵀ g_{t+1}) with clip(g) = g · min(1, X / ‖g‖), where ‖g‖ is over all tensors of the state together, all
+//! rows and all units. So it keeps its direction and never exceeds X, however many steps it goes; where it vanishes, nothing changes.
+//!
 //! Bengio et al. 1994, "Learning long-term dependencies with gradient descent is difficult"; Pascanu et al. 2013, "On the difficulty of
-//! training recurrent neural networks".
+//! training recurrent neural networks", which clips the norm of the parameters' gradient; Graves 2013, "Generating sequences with
+//! recurrent neural networks", which clips at each step, unit by unit.
 
 use crate::cell::{Cell, CellState};
 use crate::stack::Stack;
@@ -16,7 +21,8 @@ use candlewick_parameters::Rng;
 /// What [`gradient_flow`] measured of one cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientFlow {
-    /// For each tensor of the state, h first and then c where there is one: ‖∂L/∂s_t‖ after step t = 1 to T.
+    /// For each tensor of the state, h first and then c where there is one: ‖∂L/∂s_t‖ after step t = 1 to T, or that of g_t where it
+    /// was clipped.
     ///
     /// Each is the derivative with the rest of s_t held still, so that of c_T is 0: L reads h_T alone.
     pub norms: Vec<Vec<f64>>,
@@ -27,16 +33,21 @@ pub struct GradientFlow {
 
 /// Follows the gradient of L = Σ h_T ⊙ `d_last`, or of Σ h_T, from the last step of xs (N, T, D) to the first.
 ///
-/// `d_last` is (N, H). Norms are over all rows and units. Memory is linear in T.
+/// `d_last` is (N, H). Norms are over all rows and units. `clip` is X, the norm at which the [gradient is clipped](self) at each step.
+/// Memory is linear in T.
 ///
 /// # Errors
-/// When shapes do not fit together, or there is no step.
+/// When shapes do not fit together, there is no step, or `clip` is not above 0.
 pub fn gradient_flow<C: Cell>(
     cell: &C,
     xs: &Tensor,
     state: &C::State,
     d_last: Option<&Tensor>,
+    clip: Option<f64>,
 ) -> Result<GradientFlow> {
+    if let Some(clip) = clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
+        candle_core::bail!("gradient_flow: clip is {clip}, wants a norm above 0")
+    }
     let (_, steps, _) = xs.dims3()?;
     let parameters: Vec<Tensor> = cell.parameters().iter().map(Tensor::detach).collect();
     let (cell, xs) = (cell.with_parameters(&parameters)?, xs.detach());
@@ -56,6 +67,7 @@ pub fn gradient_flow<C: Cell>(
     }
     let mut norms = vec![vec![0.0; steps]; last.len()];
     for (t, before) in states.iter().enumerate().rev() {
+        gradients = clipped(gradients, clip)?;
         for (norms, gradient) in norms.iter_mut().zip(&gradients) {
             norms[t] = norm(gradient)?;
         }
@@ -78,6 +90,13 @@ fn back<C: Cell>(cell: &C, x: &Tensor, before: &[Tensor], gradients: &[Tensor]) 
     let store = backward(&loss)?;
     let found = |state: &Tensor| store.get(state).map_or_else(|| state.zeros_like(), |gradient| Ok(gradient.detach()));
     state.iter().map(found).collect()
+}
+
+/// The gradient of a state with a norm of at most X.
+fn clipped(gradients: Vec<Tensor>, clip: Option<f64>) -> Result<Vec<Tensor>> {
+    let Some(most) = clip else { return Ok(gradients) };
+    let found = gradients.iter().map(|gradient| Ok(norm(gradient)?.powi(2))).sum::<Result<f64>>()?.sqrt();
+    if found <= most { Ok(gradients) } else { gradients.iter().map(|gradient| gradient * (most / found)).collect() }
 }
 
 fn norm(tensor: &Tensor) -> Result<f64> {
@@ -137,14 +156,14 @@ impl<C: Cell> Stack<C> {
     ///
     /// # Errors
     /// As [`gradient_flow`].
-    pub fn gradient_flow(&self, xs: &Tensor) -> Result<Vec<GradientFlow>> {
+    pub fn gradient_flow(&self, xs: &Tensor, clip: Option<f64>) -> Result<Vec<GradientFlow>> {
         let (mut ys, mut flows) = (xs.detach(), Vec::new());
         for cells in self.cells().chunks(self.directions()) {
             let mut outputs = Vec::new();
             for (direction, cell) in cells.iter().enumerate() {
                 let zero = cell.zero_state(ys.dim(0)?, ys.dtype(), ys.device())?;
                 let read = if direction == 1 { backwards(&ys)? } else { ys.clone() };
-                flows.push(gradient_flow(cell, &read, &zero, None)?);
+                flows.push(gradient_flow(cell, &read, &zero, None, clip)?);
                 outputs.push(cell.sequence(&ys, &zero, None, direction == 1)?.0.detach());
             }
             ys = Tensor::cat(&outputs, 2)?;

@@ -6,8 +6,10 @@
 //! Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder for statistical machine translation", with
 //! the reset gate behind the product as PyTorch and cuDNN have it.
 
-use crate::cell::{Cell, CellConfig, Weights};
+use crate::cell::{Cell, CellConfig, Weights, block};
+use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::ops::sigmoid;
 use candlewick_kernels::recurrence::{self, Input};
 use candlewick_parameters::VarBuilder;
 
@@ -15,6 +17,13 @@ use candlewick_parameters::VarBuilder;
 #[derive(Clone, Debug)]
 pub struct GruCell {
     weights: Weights,
+}
+
+impl GruCell {
+    /// b_ih and b_hh: b_hn stands within r ⊙ (…), so that they cannot be added beforehand.
+    fn biases(&self) -> (Option<&Tensor>, Option<&Tensor>) {
+        self.weights.biases.as_ref().map(|(ih, hh)| (ih, hh)).unzip()
+    }
 }
 
 impl Cell for GruCell {
@@ -42,6 +51,25 @@ impl Cell for GruCell {
         Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
     }
 
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        project(xs, &self.weights.weight_ih, self.biases().0)
+    }
+
+    fn advance(&self, prepared: &Tensor, state: &Tensor) -> Result<Tensor> {
+        let input = &prepared.unsqueeze(1)?;
+        Ok(recurrence::gru(input, &self.weights.weight_hh, self.biases().1, state, None, false)?.1)
+    }
+
+    /// The formula without the kernels, for which what the products read and what z keeps are the same h.
+    fn advance_masked(&self, prepared: &Tensor, h: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        let products = project(&(h * mask)?, &self.weights.weight_hh, self.biases().1)?;
+        let x = |k| block(prepared, k, self.hidden_size());
+        let u = |k| block(&products, k, self.hidden_size());
+        let (r, z) = (sigmoid(&(x(0)? + u(0)?)?)?, sigmoid(&(x(1)? + u(1)?)?)?);
+        let n = (x(2)? + (r * u(2)?)?)?.tanh()?;
+        &n + (z * (h - &n)?)?
+    }
+
     fn recurrent_weights(&self) -> Vec<usize> {
         vec![1]
     }
@@ -61,8 +89,7 @@ impl Cell for GruCell {
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<(Tensor, Tensor)> {
-        // b_hn stands within r ⊙ (…), so the two biases cannot be added beforehand.
-        let (b_ih, b_hh) = self.weights.biases.as_ref().map(|(ih, hh)| (ih, hh)).unzip();
+        let (b_ih, b_hh) = self.biases();
         let input = Input::Sequence { xs, weight: &self.weights.weight_ih, bias: b_ih };
         recurrence::gru(input, &self.weights.weight_hh, b_hh, state, lengths, reverse)
     }

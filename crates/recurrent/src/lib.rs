@@ -2,6 +2,7 @@
 //!
 //! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
+pub mod any_cell;
 pub mod attention;
 pub mod cell;
 pub mod decoding;
@@ -15,15 +16,18 @@ pub mod lstm;
 pub mod lstm_variants;
 pub mod mutants;
 pub mod nas;
+pub mod recurrent_dropout;
 pub mod rnn;
 pub mod self_attention;
 pub mod sequence;
+mod settings;
 pub mod stack;
 pub mod temporal_convolution;
 pub mod truncated;
 pub mod variational;
 pub mod zoneout;
 
+pub use any_cell::AnyCell;
 pub use attention::{AdditiveAttention, Attended};
 pub use cell::{Cell, CellConfig, CellState};
 pub use drop_connect::drop_connect;
@@ -36,6 +40,7 @@ pub use lstm::{LstmCell, LstmState};
 pub use lstm_variants::{LstmVariant, LstmVariantCell, LstmVariantState};
 pub use mutants::{Mutant, MutantCell};
 pub use nas::NasCell;
+pub use recurrent_dropout::{MaskedCell, recurrent_dropout};
 pub use rnn::RnnCell;
 pub use self_attention::{SelfAttention, sinusoidal_positions};
 pub use sequence::{SequenceLayer, SequenceState, sequence_layer, sequence_layers};

@@ -91,15 +91,15 @@ impl Cell for LstmCell {
     }
 
     fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
-        match self.projection {
-            Some(_) => project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref()),
-            None => Ok(xs.clone()),
-        }
+        project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref())
     }
 
     fn advance(&self, prepared: &Tensor, state: &LstmState) -> Result<LstmState> {
-        // Without a projection the kernels do both halves.
-        let Some(projection) = &self.projection else { return self.step(prepared, state) };
+        let Some(projection) = &self.projection else {
+            let (input, LstmState { h, c }) = (&prepared.unsqueeze(1)?, state);
+            let (_, h, c) = recurrence::lstm(input, &self.weights.weight_hh, h, c, None, false)?;
+            return Ok(LstmState { h, c });
+        };
         let gates = (prepared + project(&state.h, &self.weights.weight_hh, None)?)?;
         let size = self.hidden_size();
         let gate = |k| block(&gates, k, size);

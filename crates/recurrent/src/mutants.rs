@@ -58,10 +58,19 @@ pub struct MutantCell {
 }
 
 impl MutantCell {
-    /// Block k of W_hh times a state.
-    fn recur(&self, h: &Tensor, k: usize) -> Result<Tensor> {
+    /// The formula, with what W_hh's blocks read of each of their inputs.
+    fn unit(&self, sums: &Tensor, h: &Tensor, seen: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let size = self.hidden_size();
-        project(h, &self.weight_hh.narrow(0, k * size, size)?, None)
+        let sum = |k| block(sums, k, size);
+        let recur = |h: &Tensor, k| project(&seen(h)?, &self.weight_hh.narrow(0, k * size, size)?, None);
+        let (z, reset, candidate) = match self.mutant {
+            Mutant::Mut1 => (sum(0)?, 0, 1),
+            Mutant::Mut2 => ((sum(0)? + recur(h, 0)?)?, 1, 2),
+            Mutant::Mut3 => ((sum(0)? + recur(&h.tanh()?, 0)?)?, 1, 2),
+        };
+        let (z, r) = (sigmoid(&z)?, sigmoid(&(sum(1)? + recur(h, reset)?)?)?);
+        let new = (sum(2)? + recur(&(r * h)?, candidate)?)?.tanh()?;
+        h + (z * (new - h)?)?
     }
 }
 
@@ -119,15 +128,11 @@ impl Cell for MutantCell {
     }
 
     fn advance(&self, sums: &Tensor, h: &Tensor) -> Result<Tensor> {
-        let sum = |k| block(sums, k, self.hidden_size());
-        let (z, reset, candidate) = match self.mutant {
-            Mutant::Mut1 => (sum(0)?, 0, 1),
-            Mutant::Mut2 => ((sum(0)? + self.recur(h, 0)?)?, 1, 2),
-            Mutant::Mut3 => ((sum(0)? + self.recur(&h.tanh()?, 0)?)?, 1, 2),
-        };
-        let (z, r) = (sigmoid(&z)?, sigmoid(&(sum(1)? + self.recur(h, reset)?)?)?);
-        let new = (sum(2)? + self.recur(&(r * h)?, candidate)?)?.tanh()?;
-        h + (z * (new - h)?)?
+        self.unit(sums, h, |h| Ok(h.clone()))
+    }
+
+    fn advance_masked(&self, sums: &Tensor, h: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        self.unit(sums, h, |h| h * mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

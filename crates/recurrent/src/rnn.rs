@@ -5,6 +5,7 @@
 //! Elman 1990, "Finding structure in time".
 
 use crate::cell::{Cell, CellConfig, Weights};
+use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_kernels::recurrence::{self, Input, Nonlinearity};
 use candlewick_parameters::VarBuilder;
@@ -40,6 +41,15 @@ impl Cell for RnnCell {
 
     fn step(&self, x: &Tensor, state: &Tensor) -> Result<Tensor> {
         Ok(self.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
+    }
+
+    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+        project(xs, &self.weights.weight_ih, self.weights.bias()?.as_ref())
+    }
+
+    fn advance(&self, prepared: &Tensor, state: &Tensor) -> Result<Tensor> {
+        let input = &prepared.unsqueeze(1)?;
+        Ok(recurrence::rnn(input, &self.weights.weight_hh, state, self.nonlinearity, None, false)?.1)
     }
 
     fn recurrent_weights(&self) -> Vec<usize> {

@@ -162,7 +162,7 @@ impl SequenceLayer for SelfAttention {
         Ok((masked(&ys, mask.as_ref())?, SequenceState::default()))
     }
 
-    fn gradient_flow(&self, _: &Tensor) -> Result<Vec<GradientFlow>> {
+    fn gradient_flow(&self, _: &Tensor, _: Option<f64>) -> Result<Vec<GradientFlow>> {
         Ok(vec![])
     }
 }

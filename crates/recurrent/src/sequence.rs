@@ -6,6 +6,7 @@ use crate::cell::{Cell, CellState};
 use crate::decoding::Rows;
 use crate::flow::GradientFlow;
 use crate::self_attention::SelfAttention;
+use crate::settings::check;
 use crate::temporal_convolution::TemporalConvolution;
 use crate::{GruCell, LayerNormLstmCell, LstmCell, LstmVariant, LstmVariantCell, Mutant, MutantCell, NasCell, RnnCell};
 use crate::{Stack, StackConfig};
@@ -31,13 +32,14 @@ pub trait SequenceLayer: Send + Sync {
         mode: &mut Mode,
     ) -> Result<(Tensor, SequenceState)>;
 
-    /// How the gradient of a loss at the last step of xs (N, T, D) goes back through each cell, in the order of the states.
+    /// How the gradient of a loss at the last step of xs (N, T, D) goes back through each cell, in the order of the states; with
+    /// `clip`, [clipped](crate::flow) at that norm at each step.
     ///
     /// Each cell is measured alone, on the inputs it has in the layer; a layer that is not recurrent has no cells.
     ///
     /// # Errors
-    /// When shapes do not fit together, or there is no step.
-    fn gradient_flow(&self, xs: &Tensor) -> Result<Vec<GradientFlow>>;
+    /// When shapes do not fit together, there is no step, or `clip` is not above 0.
+    fn gradient_flow(&self, xs: &Tensor, clip: Option<f64>) -> Result<Vec<GradientFlow>>;
 }
 
 /// The state of a layer of any cell: a list of tensors (N, ·) for each cell, the output first; empty where nothing is carried.
@@ -80,14 +82,14 @@ impl<C: Cell> SequenceLayer for Stack<C> {
         Ok((ys, SequenceState(last.iter().map(CellState::tensors).collect())))
     }
 
-    fn gradient_flow(&self, xs: &Tensor) -> Result<Vec<GradientFlow>> {
-        Stack::gradient_flow(self, xs)
+    fn gradient_flow(&self, xs: &Tensor, clip: Option<f64>) -> Result<Vec<GradientFlow>> {
+        Stack::gradient_flow(self, xs, clip)
     }
 }
 
 /// What a name stands for.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Rnn,
     Lstm,
     Gru,
@@ -121,6 +123,14 @@ const TABLE: [(&str, Kind); 18] = [
     ("self_attention", Kind::Attention),
 ];
 
+/// What the name stands for.
+pub(crate) fn kind(name: &str) -> Result<Kind> {
+    match TABLE.iter().find(|row| row.0 == name) {
+        Some(&(_, kind)) => Ok(kind),
+        None => candle_core::bail!("no sequence layer is called {name}; there are {}", sequence_layers().join(", ")),
+    }
+}
+
 /// The names that [`sequence_layer`] takes.
 pub fn sequence_layers() -> &'static [&'static str] {
     const NAMES: [&str; TABLE.len()] = {
@@ -135,7 +145,7 @@ pub fn sequence_layers() -> &'static [&'static str] {
     &NAMES
 }
 
-/// Builds the layer of this name from inputs of size D to H; the name overrides `variant` and `mutant` of the configuration.
+/// Builds the layer of this name from inputs of size D to H; the name says `variant` and `mutant` of the configuration.
 ///
 /// `"convolution"` and `"self_attention"` carry no state; they see what comes after a step only where `bidirectional` is set.
 ///
@@ -151,7 +161,8 @@ pub fn sequence_layers() -> &'static [&'static str] {
 /// ```
 ///
 /// # Errors
-/// When no layer has this name, the configuration does not fit it, or the builder has no such parameters.
+/// When no layer has this name, the configuration sets what does not concern it ([`StackConfig::concerns`]) or does not fit it, or the
+/// builder has no such parameters.
 pub fn sequence_layer(
     name: &str,
     input_size: usize,
@@ -159,12 +170,8 @@ pub fn sequence_layer(
     config: &StackConfig,
     vb: VarBuilder,
 ) -> Result<Box<dyn SequenceLayer>> {
-    let Some(&(_, kind)) = TABLE.iter().find(|row| row.0 == name) else {
-        candle_core::bail!("no sequence layer is called {name}; there are {}", sequence_layers().join(", "))
-    };
-    if config.proj_size.is_some() && !matches!(kind, Kind::Lstm) {
-        candle_core::bail!("{name}: has no projection; leave proj_size out, or take lstm")
-    }
+    let kind = kind(name)?;
+    check(name, kind, config)?;
     fn stack<C: Cell>(d: usize, h: usize, config: &StackConfig, vb: VarBuilder) -> Result<Box<dyn SequenceLayer>> {
         Ok(Box::new(Stack::<C>::new(d, h, config, vb)?))
     }

@@ -4,6 +4,7 @@ use crate::cell::{Cell, CellConfig, nonlinearity};
 use crate::drop_connect::drop_connect;
 use crate::lstm_variants::LstmVariant;
 use crate::mutants::Mutant;
+use crate::recurrent_dropout::recurrent_dropout;
 use crate::variational::variational_dropout;
 use crate::zoneout::zoneout;
 use crate::{GruCell, LstmCell, RnnCell};
@@ -21,7 +22,7 @@ pub type Gru = Stack<GruCell>;
 /// A stack of plain recurrent layers, as torch.nn.RNN with `batch_first=True`.
 pub type Rnn = Stack<RnnCell>;
 
-/// How a stack is built; each cell takes what concerns it.
+/// How a stack is built; each cell takes what concerns it, and [`crate::sequence_layer`] refuses the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StackConfig {
@@ -58,6 +59,8 @@ pub struct StackConfig {
     pub variational: bool,
     /// The probability of [`drop_connect`] on the matrices from state to state.
     pub weight_dropout: f64,
+    /// The probability of [`recurrent_dropout`] on the state h where the matrices from state to state read it.
+    pub recurrent_dropout: f64,
     /// The probability of [`zoneout`] for the outputs h.
     pub zoneout_hidden: f64,
     /// The probability of [`zoneout`] for the rest of the state, such as c.
@@ -85,6 +88,7 @@ impl Default for StackConfig {
             input_dropout: 0.0,
             variational: false,
             weight_dropout: 0.0,
+            recurrent_dropout: 0.0,
             zoneout_hidden: 0.0,
             zoneout_cell: 0.0,
         }
@@ -110,6 +114,7 @@ impl StackConfig {
             ("dropout", self.dropout),
             ("input_dropout", self.input_dropout),
             ("weight_dropout", self.weight_dropout),
+            ("recurrent_dropout", self.recurrent_dropout),
             ("zoneout_hidden", self.zoneout_hidden),
             ("zoneout_cell", self.zoneout_cell),
         ];
@@ -235,7 +240,7 @@ impl<C: Cell> Stack<C> {
         reverse: bool,
         mode: &mut Mode,
     ) -> Result<(Tensor, C::State)> {
-        let StackConfig { weight_dropout, zoneout_hidden, zoneout_cell, .. } = self.config;
+        let StackConfig { weight_dropout, recurrent_dropout: p, zoneout_hidden, zoneout_cell, .. } = self.config;
         let dropped;
         let cell = if weight_dropout > 0.0 && mode.is_training() {
             dropped = drop_connect(cell, weight_dropout, mode)?;
@@ -243,8 +248,9 @@ impl<C: Cell> Stack<C> {
         } else {
             cell
         };
+        let cell = recurrent_dropout(cell, p, state, mode)?;
         match zoneout_hidden > 0.0 || zoneout_cell > 0.0 {
-            true => zoneout(cell, (zoneout_hidden, zoneout_cell), xs, state, lengths, reverse, mode),
+            true => zoneout(&cell, (zoneout_hidden, zoneout_cell), xs, state, lengths, reverse, mode),
             false => cell.sequence(xs, state, lengths, reverse),
         }
     }

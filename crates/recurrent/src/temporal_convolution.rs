@@ -81,7 +81,7 @@ impl SequenceLayer for TemporalConvolution {
         Ok((ys, SequenceState::default()))
     }
 
-    fn gradient_flow(&self, _: &Tensor) -> Result<Vec<GradientFlow>> {
+    fn gradient_flow(&self, _: &Tensor, _: Option<f64>) -> Result<Vec<GradientFlow>> {
         Ok(vec![])
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! y_t = x_t ⊙ m / (1 − p) with one m ~ Bernoulli(1 − p) (D) for each row, drawn once for all steps.
 //!
-//! Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks".
+//! Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks"; their dropout of the
+//! recurrent state is [`mod@crate::recurrent_dropout`], that of whole words [`crate::Embedding::word_dropout`].
 
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;

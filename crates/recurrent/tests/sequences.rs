@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoding::Rows;
 use candlewick_recurrent::{
-    Carried, Cell, CellConfig, Chunks, GruCell, Lstm, LstmCell, Rnn, RnnCell, SelfAttention, SequenceLayer,
+    AnyCell, Carried, Cell, CellConfig, Chunks, GruCell, Lstm, LstmCell, Rnn, RnnCell, SelfAttention, SequenceLayer,
     SequenceState, StackConfig, TemporalConvolution, Truncated, gradient_flow, largest_singular_value, sequence_layer,
     sequence_layers, sinusoidal_positions,
 };
@@ -111,7 +111,8 @@ fn every_layer_by_name_reads_each_row_as_if_it_were_alone_and_learns() {
     for name in sequence_layers() {
         for bidirectional in [false, true] {
             let parameters = Parameters::new(1);
-            let config = StackConfig { num_layers: 2, bidirectional, num_heads: 2, ..StackConfig::default() };
+            let num_heads = if StackConfig::concerns("num_heads", name) { 2 } else { 1 };
+            let config = StackConfig { num_layers: 2, bidirectional, num_heads, ..StackConfig::default() };
             let layer = build(name, &config, &parameters);
             let (out, _) = layer.forward(&x, None, Some(&lengths), &mut Mode::Eval).unwrap();
             assert_eq!(out.dims(), [3, 5, layer.output_size()], "{name}");
@@ -176,8 +177,6 @@ fn a_layer_by_name_is_the_stack_and_wrong_words_are_named() {
         found.starts_with("no sequence layer is called lstn; there are rnn, lstm, gru,")
             && found.contains("self_attention")
     );
-    let projected = StackConfig { proj_size: Some(2), ..config.clone() };
-    assert!(message("gru", &projected).contains("gru: has no projection"));
     for name in ["gru", "convolution", "self_attention"] {
         let wrong = build(name, &config, &Parameters::new(1)).forward(&x, Some(&state), None, &mut Mode::Eval);
         assert!(wrong.is_err(), "{name} took the state of an lstm");
@@ -185,6 +184,74 @@ fn a_layer_by_name_is_the_stack_and_wrong_words_are_named() {
     let text = "{\"variant\": \"coupled_gates\", \"mutant\": \"mut2\", \"proj_size\": 3, \"zoneout_cell\": 0.5}";
     let read: StackConfig = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::from_str::<StackConfig>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+}
+
+/// Each setting with a value that is not the default, and the layers that it concerns, or that it does not after a `!`.
+const SETTINGS: [(&str, &str, &str); 19] = [
+    ("num_layers", "3", "!"),
+    ("bidirectional", "true", "!"),
+    ("bias", "false", "!convolution self_attention"),
+    ("nonlinearity", "\"relu\"", "rnn"),
+    ("forget_bias", "4.0", "lstm lstm_v lstm_nig lstm_nog lstm_niaf lstm_noaf lstm_fgr lstm_layer_norm"),
+    ("orthogonal", "true", "!convolution self_attention"),
+    ("proj_size", "2", "lstm"),
+    ("variant", "\"coupled_gates\"", "lstm_cifg"),
+    ("peepholes", "false", "lstm_v lstm_nig lstm_nfg lstm_nog lstm_niaf lstm_noaf lstm_cifg lstm_fgr"),
+    ("mutant", "\"mut2\"", "mut2"),
+    ("kernel_size", "2", "convolution"),
+    ("num_heads", "2", "self_attention"),
+    ("dropout", "0.5", "!"),
+    ("input_dropout", "0.5", "!"),
+    ("variational", "true", "!"),
+    ("weight_dropout", "0.5", "!convolution self_attention"),
+    ("recurrent_dropout", "0.5", "!convolution self_attention"),
+    ("zoneout_hidden", "0.5", "!convolution self_attention"),
+    ("zoneout_cell", "0.5", "!rnn gru mut1 mut2 mut3 convolution self_attention"),
+];
+
+#[test]
+fn a_setting_changes_the_layer_or_is_refused_by_name() {
+    let x = normal("x", &[2, 4, D]);
+    let base: StackConfig = serde_json::from_str("{\"num_layers\": 2, \"input_dropout\": 0.25}").unwrap();
+    let settings = serde_json::to_value(&base).unwrap();
+    let known: Vec<&str> = SETTINGS.iter().map(|row| row.0).collect();
+    for setting in settings.as_object().unwrap().keys() {
+        assert!(known.contains(&setting.as_str()), "{setting} is new: which layers does it concern?");
+    }
+    let read = |name: &str, config: &StackConfig| {
+        let parameters = Parameters::new(1);
+        let layer = sequence_layer(name, D, H, config, parameters.builder(&Device::Cpu))?;
+        let mut rng = Rng::derive(1, "train", 0);
+        let out = layer.forward(&x, None, None, &mut Mode::Train(&mut rng))?.0;
+        candle_core::Result::Ok(flat(&out))
+    };
+    for (setting, value, layers) in SETTINGS {
+        let mut changed = settings.clone();
+        changed[setting] = serde_json::from_str(value).unwrap();
+        let config: StackConfig = serde_json::from_value(changed).unwrap();
+        let listed = |name: &str| layers.trim_start_matches('!').split_whitespace().any(|layer| layer == name);
+        for name in sequence_layers() {
+            let found = read(name, &config);
+            if listed(name) != layers.starts_with('!') {
+                let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+                // A name that is said twice changes nothing.
+                let changes = !["variant", "mutant"].contains(&setting);
+                assert_eq!(found != read(name, &base).unwrap(), changes, "{name}: {setting}");
+                assert_eq!(StackConfig::concerns(setting, name), changes, "{name}: {setting}");
+            } else {
+                let message = found.expect_err(&format!("{name}: {setting}")).to_string();
+                // A backtrace may follow.
+                let message = message.lines().next().unwrap();
+                let start = format!("{name}: {setting} is {value}, but it is for ");
+                assert!(message.starts_with(&start) && message.ends_with("; leave it out"), "{message}");
+                assert!(!StackConfig::concerns(setting, name), "{name}: {setting}");
+            }
+        }
+    }
+    let config = CellConfig { forget_bias: Some(4.0), ..CellConfig::default() };
+    let cell = |name| AnyCell::named(name, D, H, &config, Parameters::new(1).builder(&Device::Cpu));
+    assert!(cell("lstm").is_ok() && cell("gru").unwrap_err().to_string().starts_with("gru: forget_bias is 4.0, but"));
+    assert!(!StackConfig::concerns("dropout", "lstn") && !StackConfig::concerns("drop", "lstm"));
 }
 
 #[test]
@@ -311,7 +378,8 @@ fn the_plain_networks_gradient_vanishes_or_explodes_while_the_lstm_carries_on() 
     let xs = (normal("x", &[2, STEPS, D]) * 1e-4).unwrap();
     for factor in [0.8, 1.0, 1.1] {
         let cell: RnnCell = scaled(factor, None);
-        let flow = gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None).unwrap();
+        let flow =
+            gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, None).unwrap();
         assert_eq!((flow.norms.len(), flow.norms[0].len(), flow.singular_values.len()), (1, STEPS, 1));
         assert!((flow.singular_values[0] - factor).abs() < 1e-5, "{flow:?}");
         let last = flow.norms[0][STEPS - 1];
@@ -324,7 +392,7 @@ fn the_plain_networks_gradient_vanishes_or_explodes_while_the_lstm_carries_on() 
     // Without W_hh the memory is the whole way back: each step costs the forget gate's σ(6) and nothing else.
     let lstm = |factor: f64| {
         let cell: LstmCell = scaled(factor, Some(6.0));
-        gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None).unwrap()
+        gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, None).unwrap()
     };
     let flow = lstm(0.0);
     assert_eq!((flow.norms.len(), flow.singular_values.len()), (2, 4));
@@ -347,7 +415,7 @@ fn the_flow_is_the_gradient_of_candles_own_graph() {
         let cell = C::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
         let (xs, d_last) = (normal("x", &[2, 5, D]), normal("d", &[2, H]));
         let zero = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
-        let flow = gradient_flow(&cell, &xs, &zero, Some(&d_last)).unwrap();
+        let flow = gradient_flow(&cell, &xs, &zero, Some(&d_last), None).unwrap();
         for t in 1..=5 {
             use candlewick_recurrent::CellState;
             let state = cell.sequence(&xs.narrow(1, 0, t).unwrap(), &zero, None, false).unwrap().1.tensors();
@@ -373,11 +441,54 @@ fn the_flow_is_the_gradient_of_candles_own_graph() {
 }
 
 #[test]
+fn a_clipped_gradient_neither_explodes_nor_loses_its_way() {
+    const STEPS: usize = 60;
+    let xs = (normal("x", &[2, STEPS, D]) * 1e-4).unwrap();
+    fn follow<C: Cell>(cell: &C, xs: &Tensor, clip: Option<f64>) -> candle_core::Result<Vec<Vec<f64>>> {
+        let zero = cell.zero_state(2, DType::F32, &Device::Cpu)?;
+        Ok(gradient_flow(cell, xs, &zero, None, clip)?.norms)
+    }
+    // It grows by a tenth a step from √32 until it meets X, and stays there.
+    let rnn: RnnCell = scaled(1.1, None);
+    let norms = &follow(&rnn, &xs, Some(8.0)).unwrap()[0];
+    for (back, norm) in norms.iter().rev().enumerate() {
+        let wanted = (32f64.sqrt() * 1.1f64.powi(back as i32)).min(8.0);
+        assert!((norm / wanted - 1.0).abs() < 1e-2, "{back} back: {norm} instead of {wanted}");
+        assert!(*norm <= 8.0 * (1.0 + 1e-6) && (back < 5 || *norm >= 8.0 * (1.0 - 1e-6)), "{back} back: {norm}");
+    }
+    assert!(follow(&rnn, &xs, None).unwrap()[0][0] > 1e3);
+    // Below X nothing is touched.
+    let lstm: LstmCell = scaled(0.8, Some(6.0));
+    let free = follow(&lstm, &xs, None).unwrap();
+    let whole = |norms: &[Vec<f64>], t: usize| norms.iter().map(|norms| norms[t].powi(2)).sum::<f64>().sqrt();
+    let most = (0..STEPS).map(|t| whole(&free, t)).fold(0.0, f64::max);
+    assert_eq!(follow(&lstm, &xs, Some(most * 1.001)).unwrap(), free);
+    // X is that of h and c together, which both grow towards the first steps here.
+    let wild: LstmCell = scaled(3.0, Some(6.0));
+    let held = follow(&wild, &xs, Some(1.0)).unwrap();
+    for t in 0..STEPS {
+        assert!(whole(&held, t) < 1.0 + 1e-6, "step {t}: {held:?}");
+    }
+    assert!(whole(&held, 0) > 1.0 - 1e-6 && held[0][0] > 0.1 && held[1][0] > 0.1, "{held:?}");
+    // A step back is linear: what is cut once, at the last step, is the same gradient all the way, only shorter.
+    let gru: GruCell = scaled(1.1, None);
+    let (free, held) = (follow(&gru, &xs, None).unwrap(), follow(&gru, &xs, Some(0.5)).unwrap());
+    for (t, (held, free)) in held[0].iter().zip(&free[0]).enumerate() {
+        let wanted = free * 0.5 / 32f64.sqrt();
+        assert!((held / wanted - 1.0).abs() < 1e-4, "step {t}: {held} instead of {wanted}");
+    }
+    for wrong in [0.0, -1.0, f64::NAN] {
+        let message = follow(&rnn, &xs, Some(wrong)).unwrap_err().to_string();
+        assert!(message.contains("clip is"), "{message}");
+    }
+}
+
+#[test]
 fn every_layer_by_name_tells_its_flow() {
     let x = normal("x", &[2, 4, D]);
     let config = StackConfig { num_layers: 2, bidirectional: true, ..StackConfig::default() };
     for name in sequence_layers() {
-        let flows = build(name, &config, &Parameters::new(1)).gradient_flow(&x).unwrap();
+        let flows = build(name, &config, &Parameters::new(1)).gradient_flow(&x, None).unwrap();
         let recurrent = !["convolution", "self_attention"].contains(name);
         assert_eq!(flows.len(), if recurrent { 4 } else { 0 }, "{name}");
         for flow in flows {
@@ -391,16 +502,17 @@ fn every_layer_by_name_tells_its_flow() {
     // A layer that reads backwards is measured in its own order: with x reversed it is what reads forwards.
     let layer = build("gru", &StackConfig { bidirectional: true, ..StackConfig::default() }, &Parameters::new(1));
     let order = Tensor::new(&[3u32, 2, 1, 0], &Device::Cpu).unwrap();
-    let turned = layer.gradient_flow(&x.index_select(&order, 1).unwrap()).unwrap();
-    assert_ne!(turned[1], layer.gradient_flow(&x).unwrap()[1]);
-    assert!(layer.gradient_flow(&x.narrow(1, 0, 0).unwrap()).is_err());
+    let turned = layer.gradient_flow(&x.index_select(&order, 1).unwrap(), None).unwrap();
+    assert_ne!(turned[1], layer.gradient_flow(&x, None).unwrap()[1]);
+    assert!(layer.gradient_flow(&x.narrow(1, 0, 0).unwrap(), None).is_err());
 }
 
 #[test]
 fn a_sequence_without_steps_gives_none() {
     let x = normal("x", &[2, 4, D]).narrow(1, 0, 0).unwrap();
     for name in sequence_layers() {
-        let config = StackConfig { num_layers: 2, zoneout_hidden: 0.1, ..StackConfig::default() };
+        let p = if StackConfig::concerns("zoneout_hidden", name) { 0.1 } else { 0.0 };
+        let config = StackConfig { num_layers: 2, zoneout_hidden: p, recurrent_dropout: p, ..StackConfig::default() };
         let layer = build(name, &config, &Parameters::new(1));
         let mut rng = Rng::derive(1, "empty", 0);
         for mut mode in [Mode::Eval, Mode::Train(&mut rng)] {

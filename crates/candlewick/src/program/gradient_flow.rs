@@ -4,7 +4,7 @@ use super::Failure;
 use super::arguments::GradientFlowArguments;
 use candlewick::candle::{Device, Tensor};
 use candlewick::parameters::{Parameters, Rng};
-use candlewick::recurrent::{StackConfig, largest_singular_value, sequence_layer, sequence_layers};
+use candlewick::recurrent::{GradientFlow, StackConfig, largest_singular_value, sequence_layer, sequence_layers};
 use plotters::prelude::*;
 use std::path::Path;
 
@@ -15,12 +15,26 @@ const ROWS: usize = 4;
 /// The smallest norm that is drawn: f32 is about to underflow there.
 const FLOOR: f64 = 1e-30;
 
+/// What each tensor of a state is called in the table.
+const STATES: [&str; 2] = ["‖∂L/∂h‖", "‖∂L/∂c‖"];
+
 /// What was measured of a cell.
 struct Flow {
     name: String,
     /// The norms of the gradients of h and, where there is one, c after each step.
     norms: Vec<Vec<f64>>,
+    /// X, and the norms of the gradients that were clipped at it at each step.
+    clipped: Option<(f64, Vec<Vec<f64>>)>,
     singular_values: Vec<f64>,
+}
+
+impl Flow {
+    /// Whether it was clipped, the place of the tensor in the state, and the norms of its gradient.
+    fn curves(&self) -> impl Iterator<Item = (bool, usize, &Vec<f64>)> {
+        let all = |clipped| move |(state, norms)| (clipped, state, norms);
+        let clipped = self.clipped.iter().flat_map(|(_, norms)| norms.iter().enumerate());
+        self.norms.iter().enumerate().map(all(false)).chain(clipped.map(all(true)))
+    }
 }
 
 /// Measures the cells, prints the norms at some steps, and draws all of them.
@@ -28,6 +42,14 @@ struct Flow {
 /// # Errors
 /// A wrong call where no cell has a name; otherwise when the drawing cannot be written.
 pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
+    follow(arguments, None)
+}
+
+/// With `clip` also what becomes of a gradient that is clipped at this norm.
+fn follow(arguments: &GradientFlowArguments, clip: Option<f64>) -> Result<(), Failure> {
+    if let Some(clip) = clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
+        return Err(Failure::usage(format!("--clip is {clip}; wanted a norm above 0")));
+    }
     if arguments.steps == 0 || arguments.hidden_size == 0 {
         return Err(Failure::usage("--steps and --hidden-size must be above 0"));
     }
@@ -39,12 +61,12 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
                 sequence_layers().join(", ")
             )));
         }
-        flows.push(measure(name, arguments)?);
+        flows.push(measure(name, arguments, clip)?);
     }
     for flow in &flows {
         match arguments.json {
             true => println!("{}", json(flow)),
-            false => print(flow),
+            false => print!("{}", table(flow)),
         }
     }
     if let Some(path) = &arguments.plot {
@@ -56,9 +78,10 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(name: &str, arguments: &GradientFlowArguments) -> Result<Flow, Failure> {
+fn measure(name: &str, arguments: &GradientFlowArguments, clip: Option<f64>) -> Result<Flow, Failure> {
     let (parameters, device) = (Parameters::new(arguments.seed), Device::Cpu);
-    let config = StackConfig { forget_bias: Some(arguments.forget_bias), ..StackConfig::default() };
+    let forget_bias = StackConfig::concerns("forget_bias", name).then_some(arguments.forget_bias);
+    let config = StackConfig { forget_bias, ..StackConfig::default() };
     let hidden = arguments.hidden_size;
     let layer = sequence_layer(name, INPUT_SIZE, hidden, &config, parameters.builder(&device))?;
     if let Some(wanted) = arguments.singular_value {
@@ -77,32 +100,52 @@ fn measure(name: &str, arguments: &GradientFlowArguments) -> Result<Flow, Failur
     }
     let mut rng = Rng::derive(arguments.seed, "inputs", 0);
     let xs = rng.normal_tensor(0.0, arguments.input_scale, (ROWS, arguments.steps, INPUT_SIZE), &device)?;
-    let flow = layer.gradient_flow(&xs)?.into_iter().next().ok_or_else(|| {
-        Failure::usage(format!("cell {name}: is not recurrent, so that no gradient flows back through its states"))
-    })?;
-    Ok(Flow { name: name.to_owned(), norms: flow.norms, singular_values: flow.singular_values })
+    let flow = |clip| {
+        layer.gradient_flow(&xs, clip)?.into_iter().next().ok_or_else(|| {
+            Failure::usage(format!("cell {name}: is not recurrent, so that no gradient flows back through its states"))
+        })
+    };
+    let GradientFlow { norms, singular_values } = flow(None)?;
+    let clipped = clip.map(|clip| Ok::<_, Failure>((clip, flow(Some(clip))?.norms))).transpose()?;
+    Ok(Flow { name: name.to_owned(), norms, clipped, singular_values })
 }
 
-/// Some steps from the last one back, and the norms there.
-fn print(flow: &Flow) {
+/// Some steps from the last one back to the first, and the norms there.
+fn table(flow: &Flow) -> String {
     let values: Vec<String> = flow.singular_values.iter().map(|value| format!("{value:.3}")).collect();
-    println!("{}: largest singular value of W_hh {}", flow.name, values.join(", "));
+    let clip = flow.clipped.as_ref().map_or_else(String::new, |(clip, _)| format!("; gradient clipped at {clip}"));
+    let mut text = format!("{}: largest singular value of W_hh {}{clip}\n", flow.name, values.join(", "));
     let steps = flow.norms.first().map_or(0, Vec::len);
-    let backs: Vec<usize> = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].into_iter().filter(|&b| b < steps).collect();
-    let line = |what: &str, cells: Vec<String>| println!("  {what:<12}{}", cells.concat());
+    let few = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].into_iter().filter(|back| back + 1 < steps);
+    let backs: Vec<usize> = few.chain(steps.checked_sub(1)).collect();
+    let mut line = |what: &str, cells: String| text += &format!("  {what:<16}{cells}\n");
     line("steps back", backs.iter().map(|back| format!("{back:>10}")).collect());
-    for (norms, what) in flow.norms.iter().zip(["‖∂L/∂h‖", "‖∂L/∂c‖"]) {
-        line(what, backs.iter().map(|back| format!("{:>10.1e}", norms[steps - 1 - back])).collect());
+    let mut norms = |all: &[Vec<f64>], more: &str| {
+        for (norms, what) in all.iter().zip(STATES) {
+            let cells = backs.iter().map(|back| format!("{:>10.1e}", norms[steps - 1 - back])).collect();
+            line(&format!("{what}{more}"), cells);
+        }
+    };
+    norms(&flow.norms, "");
+    if let Some((_, clipped)) = &flow.clipped {
+        norms(clipped, " clipped");
     }
+    text
 }
 
 fn json(flow: &Flow) -> serde_json::Value {
-    serde_json::json!({ "cell": flow.name, "norms": flow.norms, "singular_values": flow.singular_values })
+    let mut found =
+        serde_json::json!({ "cell": flow.name, "norms": flow.norms, "singular_values": flow.singular_values });
+    if let Some((clip, norms)) = &flow.clipped {
+        found["clip"] = serde_json::json!(clip);
+        found["clipped_norms"] = serde_json::json!(norms);
+    }
+    found
 }
 
-/// Steps across, the norms up on a logarithmic scale; c is drawn thinner than h.
+/// Steps across, the norms up on a logarithmic scale; c is drawn thinner than h, and what was clipped is dashed.
 fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let all = || flows.iter().flat_map(|flow| flow.norms.iter().flatten()).filter(|norm| norm.is_finite());
+    let all = || flows.iter().flat_map(Flow::curves).flat_map(|(.., norms)| norms).filter(|norm| norm.is_finite());
     let most = all().fold(1.0f64, |most, &norm| most.max(norm));
     let least = all().filter(|norm| **norm > 0.0).fold(1.0f64, |least, &norm| least.min(norm)).max(FLOOR);
     let steps = flows.iter().map(|flow| flow.norms.first().map_or(0, Vec::len)).max().unwrap_or(1);
@@ -122,14 +165,18 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .draw()?;
     for (index, flow) in flows.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
-        for (state, norms) in flow.norms.iter().enumerate() {
+        for (dashed, state, norms) in flow.curves() {
             let style = colour.stroke_width(if state == 0 { 2 } else { 1 });
             let points = norms.iter().enumerate().filter(|(_, norm)| norm.is_finite() && **norm >= least);
-            let drawn = chart.draw_series(LineSeries::new(points.map(|(t, &norm)| (t + 1, norm.log10())), style))?;
-            let letter = if state == 0 { "h" } else { "c" };
+            let points = points.map(|(t, &norm)| (t + 1, norm.log10()));
+            let drawn = match dashed {
+                true => chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?,
+                false => chart.draw_series(LineSeries::new(points, style))?,
+            };
+            let (letter, clipped) = (if state == 0 { "h" } else { "c" }, if dashed { " clipped" } else { "" });
             drawn
-                .label(format!("{} {letter}", flow.name))
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
+                .label(format!("{} {letter}{clipped}", flow.name))
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + if dashed { 8 } else { 20 }, y)], style));
         }
     }
     chart
@@ -139,4 +186,58 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .draw()?;
     area.present()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::program::arguments::{Arguments, Command};
+    use clap::Parser;
+
+    fn flow(words: &str, clip: Option<f64>) -> Flow {
+        let words =
+            ["candlewick", "gradient-flow", "--input-scale", "1e-4"].into_iter().chain(words.split_whitespace());
+        let Command::GradientFlow(arguments) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        measure(&arguments.cell[0], &arguments, clip).unwrap_or_else(|failure| panic!("{failure:?}"))
+    }
+
+    #[test]
+    fn the_table_goes_back_to_the_first_step() {
+        for (steps, wanted) in [("1", "0"), ("2", "0 1"), ("11", "0 1 2 5 10"), ("200", "0 1 2 5 10 20 50 100 199")] {
+            let said = table(&flow(&format!("--cell rnn --hidden-size 4 --steps {steps}"), None));
+            let backs: Vec<&str> = said.lines().nth(1).unwrap().split_whitespace().skip(2).collect();
+            assert_eq!(backs.join(" "), wanted, "{said}");
+            assert_eq!((said.lines().count(), said.contains("clipped")), (3, false), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_table_the_drawing_and_the_numbers_tell_both_gradients() {
+        let rnn = flow("--cell rnn --steps 80 --singular-value 4", Some(8.0));
+        let (clip, clipped) = rnn.clipped.as_ref().unwrap();
+        assert!(*clip == 8.0 && (clipped[0][0] - 8.0).abs() < 1e-4 && rnn.norms[0][0] > 1e4, "{clipped:?}");
+        let said = table(&rnn);
+        assert!(said.contains("rnn: largest singular value of W_hh 4.000; gradient clipped at 8\n"), "{said}");
+        let last = |what: &str| {
+            let line = said.lines().find(|line| line.trim_start().starts_with(&format!("{what} "))).unwrap();
+            line.split_whitespace().last().unwrap().to_owned()
+        };
+        assert_eq!(last("‖∂L/∂h‖ clipped"), "8.0e0", "{said}");
+        assert_ne!(said.lines().nth(2).unwrap().split_whitespace().last(), Some("8.0e0"), "{said}");
+        let found = json(&rnn);
+        assert!(found["clip"] == 8.0 && found["clipped_norms"][0][0] == clipped[0][0] && found["norms"][0].is_array());
+        let lstm = flow("--cell lstm --hidden-size 8 --steps 40", None);
+        assert!(json(&lstm).get("clip").is_none());
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flow.svg");
+        plot(&[rnn, lstm], &path).unwrap();
+        let drawn = std::fs::read_to_string(path).unwrap();
+        for (label, count) in [("rnn h", 1), ("rnn h clipped", 1), ("lstm c", 1), ("lstm h clipped", 0)] {
+            assert_eq!(drawn.lines().filter(|line| line.trim() == label).count(), count, "{label}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! How sentences are generated, under the names and in the file format of transformers.
 
+use super::constrained::{MOST_STATES, states};
 use super::hypothesis::penalised;
 use candle_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -81,9 +82,10 @@ pub struct GenerationConfig {
     /// Sequences of words that never come; the end alone is not banned by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bad_words_ids: Vec<Vec<u32>>,
-    /// Sequences of words that all come, searched for by [`super::ConstrainedBeamSearch`]; it wants more than one beam.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub force_words_ids: Vec<Vec<u32>>,
+    /// Sets of sequences of words, of each of which one comes; they are searched for by [`super::ConstrainedBeamSearch`], which wants more
+    /// than one beam. In the file a set of one may be written as its sequence.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "forced")]
+    pub force_words_ids: Vec<Vec<Vec<u32>>>,
     /// Words that never come, such as the one for unknown words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppress_tokens: Vec<u32>,
@@ -238,29 +240,44 @@ impl GenerationConfig {
         if self.bad_words_ids.iter().any(Vec::is_empty) {
             return wrong("bad_words_ids", "lists of at least one word", "an empty list");
         }
-        if self.force_words_ids.iter().any(Vec::is_empty) {
+        if !self.force_words_ids.is_empty() {
+            self.check_forced()?;
+        }
+        self.check_search()
+    }
+
+    fn check_forced(&self) -> Check {
+        if self.force_words_ids.iter().any(|set| set.is_empty() || set.iter().any(Vec::is_empty)) {
             return wrong("force_words_ids", "lists of at least one word", "an empty list");
         }
         let banned = |word: &u32| *word == self.eos_token_id || self.suppress_tokens.contains(word);
-        let never = |phrase: &&Vec<u32>| {
+        let never = |phrase: &Vec<u32>| {
             let holds = |bad: &Vec<u32>| phrase.windows(bad.len()).any(|words| words == bad);
             phrase.iter().any(banned) || self.bad_words_ids.iter().any(holds)
         };
-        if let Some(phrase) = self.force_words_ids.iter().find(never) {
+        if let Some(set) = self.force_words_ids.iter().find(|set| set.iter().all(never)) {
             return wrong(
                 "force_words_ids",
                 "words that may come, none of which ends the sentence",
-                format!("{phrase:?}"),
+                format!("{set:?}"),
             );
         }
-        if !self.force_words_ids.is_empty() && (self.num_beams == 1 || self.do_sample || self.num_beam_groups > 1) {
-            return wrong(
-                "force_words_ids",
-                "left out, or num_beams above 1 without do_sample and groups",
-                "them together",
-            );
+        let states = states(&self.force_words_ids);
+        if states > MOST_STATES {
+            return Err(format!(
+                "generation config: force_words_ids makes {states} states to search in; at most {MOST_STATES} are wanted: name fewer words"
+            ));
         }
-        self.check_search()
+        if self.do_sample {
+            return wrong("do_sample", "false with force_words_ids", true);
+        }
+        if self.num_beams == 1 {
+            return wrong("num_beams", "above 1 with force_words_ids", 1);
+        }
+        if self.num_beam_groups > 1 {
+            return wrong("num_beam_groups", "1 with force_words_ids", self.num_beam_groups);
+        }
+        Ok(())
     }
 
     fn check_search(&self) -> Check {
@@ -293,13 +310,41 @@ impl GenerationConfig {
         let single = [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)];
         let suppressed = self.suppress_tokens.iter().map(|&word| ("suppress_tokens", word));
         let banned = self.bad_words_ids.iter().flatten().map(|&word| ("bad_words_ids", word));
-        let forced = self.force_words_ids.iter().flatten().map(|&word| ("force_words_ids", word));
+        let forced = self.force_words_ids.iter().flatten().flatten().map(|&word| ("force_words_ids", word));
         for (key, word) in single.into_iter().chain(suppressed).chain(banned).chain(forced) {
             if word as usize >= vocab_size {
                 return wrong(key, format!("below the vocabulary's size {vocab_size}"), word).map_err(Error::msg);
             }
         }
         Ok(())
+    }
+}
+
+/// `force_words_ids` as transformers has it: sequences of words that come, and lists of sequences of which one comes.
+mod forced {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged, expecting = "wanted a list of words' ids, or a list of such lists of which one comes")]
+    enum Forced {
+        Phrase(Vec<u32>),
+        OneOf(Vec<Vec<u32>>),
+    }
+
+    pub fn serialize<S: Serializer>(sets: &[Vec<Vec<u32>>], serializer: S) -> Result<S::Ok, S::Error> {
+        let form = |set: &Vec<Vec<u32>>| match set.as_slice() {
+            [phrase] => Forced::Phrase(phrase.clone()),
+            several => Forced::OneOf(several.to_vec()),
+        };
+        serializer.collect_seq(sets.iter().map(form))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<Vec<u32>>>, D::Error> {
+        let set = |form| match form {
+            Forced::Phrase(phrase) => vec![phrase],
+            Forced::OneOf(several) => several,
+        };
+        Ok(Vec::<Forced>::deserialize(deserializer)?.into_iter().map(set).collect())
     }
 }
 
@@ -341,6 +386,16 @@ mod tests {
     }
 
     #[test]
+    fn forced_words_are_read_and_written_in_the_forms_of_transformers() {
+        let text = r#"{"num_beams": 2, "force_words_ids": [[3, 4], [[5]], [[6], [7, 8]]]}"#;
+        let config = GenerationConfig::from_json(text).unwrap();
+        assert_eq!(config.force_words_ids, [vec![vec![3, 4]], vec![vec![5]], vec![vec![6], vec![7, 8]]]);
+        let written = serde_json::to_value(&config).unwrap();
+        assert_eq!(written["force_words_ids"], serde_json::json!([[3, 4], [5], [[6], [7, 8]]]));
+        assert_eq!(GenerationConfig::from_json(&written.to_string()).unwrap(), config);
+    }
+
+    #[test]
     fn a_wrong_value_is_one_line_that_names_the_key() {
         for (text, wanted) in [
             (r#"{"num_beams": 0}"#, "num_beams must be at least 1; found 0"),
@@ -352,6 +407,11 @@ mod tests {
             (r#"{"repetition_penalty": -1}"#, "repetition_penalty"),
             (r#"{"min_new_tokens": 30}"#, "min_new_tokens must be at most max_new_tokens = 20; found 30"),
             (r#"{"bad_words_ids": [[]]}"#, "bad_words_ids"),
+            (r#"{"num_beams": 2, "force_words_ids": [[[3]], [[]]]}"#, "force_words_ids must be lists of at least one"),
+            (r#"{"force_words_ids": [3]}"#, "force_words_ids: wanted a list of words' ids"),
+            (r#"{"force_words_ids": [[3]]}"#, "num_beams must be above 1 with force_words_ids; found 1"),
+            (r#"{"num_beams": 4, "num_beam_groups": 2, "force_words_ids": [[3]]}"#, "num_beam_groups must be 1 with"),
+            (r#"{"do_sample": true, "force_words_ids": [[3]]}"#, "do_sample must be false with force_words_ids"),
             (r#"{"early_stopping": "always"}"#, "early_stopping is \"always\"; wanted true, false or \"never\""),
             (r#"{"num_beams": 2, "num_return_sequences": 3}"#, "num_return_sequences must be at most num_beams = 2"),
             (r#"{"num_return_sequences": 2}"#, "num_return_sequences must be 1 for a greedy search"),

@@ -4,14 +4,24 @@ use super::batch::{Batch, Next};
 use super::hypothesis::{ROOT, penalised};
 use super::logits::log_sum_exp;
 use super::{Decoder, GenerationConfig, Hypothesis};
-use candle_core::{Result, bail};
-use std::collections::BTreeMap;
+use candle_core::Result;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How far each phrase has come: the number of its words that stand at the end of the sentence, or all where it stands anywhere.
-type Progress = Vec<usize>;
+/// How far a sentence has come with a set of phrases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    /// It ends with the first `count` words of this phrase, the first such one, and with no more words of any.
+    Begun { count: usize, phrase: usize },
+    /// One of them stands in it.
+    Whole,
+}
+
+/// How far it has come with each set.
+type Progress = Vec<Reached>;
 
 /// The most states of progress that a search may have: beams are kept for each.
-const MOST_STATES: usize = 64;
+pub(super) const MOST_STATES: usize = 64;
 
 struct Beam {
     last: usize,
@@ -38,17 +48,17 @@ struct Ended {
 struct Photo {
     /// The beams of each state of progress, the best first.
     running: BTreeMap<Progress, Vec<Beam>>,
-    /// Sentences that ended with all phrases in them, the best first.
+    /// Sentences that ended with a phrase of each set in them, the best first.
     ended: Vec<Ended>,
     done: bool,
 }
 
-/// Beam search for sentences that hold every phrase of `force_words_ids`.
+/// Beam search for sentences that hold a phrase of each set of `force_words_ids`.
 ///
-/// The phrases are a finite-state machine whose state is how far each of them has come; `num_beams` hypotheses are kept in
+/// The sets are a finite-state machine whose state is how far the sentence has come with each of them; `num_beams` hypotheses are kept in
 /// each state, so that one with more of the phrases never competes with one with fewer. Beside the likeliest words each hypothesis
-/// is continued with the next word of each phrase that it lacks, and only those with all phrases may end. With no phrase it is beam search with
-/// one state. A photo whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
+/// is continued with the next word of each phrase of the sets that it lacks, and only those that lack none may end. With no set it is beam search
+/// with one state. A photo whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
 ///
 /// Anderson et al. 2017, "Guided open vocabulary image captioning with constrained beam search".
 pub struct ConstrainedBeamSearch<'a, D: Decoder> {
@@ -61,18 +71,11 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
     /// A search before its first word, about the `count` rows of `memory`.
     ///
     /// # Errors
-    /// When the configuration is not valid for this decoder, the phrases have too many states together, or the memory does not fit.
+    /// When the configuration is not valid for this decoder, or the memory does not fit.
     pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        let states =
-            config.force_words_ids.iter().fold(1usize, |states, phrase| states.saturating_mul(phrase.len() + 1));
-        if states > MOST_STATES {
-            bail!(
-                "generation config: force_words_ids makes {states} states to search in; at most {MOST_STATES} are wanted: name fewer words"
-            )
-        }
         let batch = Batch::new(decoder, memory, count, config)?;
         let photo = |row: usize| {
-            let start = vec![0; config.force_words_ids.len()];
+            let start = progress(&[], &config.force_words_ids);
             Photo { running: [(start, vec![Beam { last: ROOT, sum: 0.0, row }])].into(), ..Photo::default() }
         };
         Ok(Self { batch, config: config.clone(), photos: (0..count).map(photo).collect() })
@@ -107,7 +110,7 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
                     }
                     let sum = beam.sum + f64::from(log_probability);
                     if word == self.config.eos_token_id {
-                        if finished(&progress(&history, &self.config.force_words_ids), &self.config) {
+                        if finished(&progress(&history, &self.config.force_words_ids)) {
                             let score = penalised(sum, length, self.config.length_penalty);
                             of.end(Ended { last: beam.last, end: log_probability, score }, self.config.num_beams);
                         }
@@ -143,9 +146,8 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
                 next.truncate(next.len() - rows);
                 if !of.ended.is_empty() {
                     // At the last word those with all phrases are sentences too, if cut off.
-                    let whole =
-                        |state: &Progress| length == self.config.max_new_tokens && finished(state, &self.config);
-                    of.running.retain(|state, _| whole(state));
+                    let last = length == self.config.max_new_tokens;
+                    of.running.retain(|state, _| last && finished(state));
                 }
             }
         }
@@ -155,7 +157,7 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
 
     /// For each photo its `num_return_sequences` best hypotheses as far as they are written, the best first.
     ///
-    /// Those that ended come first; of the others those in which more of the phrases stand.
+    /// Those that ended come first; of the others those that have come further with the phrases.
     ///
     /// # Errors
     /// When attention weights cannot be brought to the host.
@@ -166,7 +168,7 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
             let mut found: Vec<Hypothesis> =
                 photo.ended.iter().map(|ended| tell(ended.last, Some(ended.end))).collect();
             let mut states: Vec<&Progress> = photo.running.keys().collect();
-            states.sort_by_key(|state| std::cmp::Reverse(state.iter().sum::<usize>()));
+            states.sort_by_key(|state| Reverse(rank(state)));
             let unfinished = states.into_iter().filter_map(|state| photo.running.get(state)).flatten();
             found.extend(unfinished.map(|beam| tell(beam.last, None)));
             found.truncate(self.config.num_return_sequences);
@@ -201,7 +203,7 @@ fn insert(bank: &mut Vec<Candidate>, candidate: Candidate, width: usize) {
     bank.truncate(width);
 }
 
-/// The words that a hypothesis is continued with: the likeliest, and the next of each phrase that it lacks.
+/// The words that a hypothesis is continued with: the likeliest, and the next of each phrase of the sets that it lacks.
 fn continuations(scores: &[f32], history: &[u32], config: &GenerationConfig) -> Vec<u32> {
     let wanted = config.num_beams.saturating_mul(2).min(scores.len());
     let mut words: Vec<u32> = (0..scores.len() as u32).collect();
@@ -210,43 +212,99 @@ fn continuations(scores: &[f32], history: &[u32], config: &GenerationConfig) -> 
         words.select_nth_unstable_by(wanted, |&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
         words.truncate(wanted);
     }
-    for (phrase, at) in config.force_words_ids.iter().zip(progress(history, &config.force_words_ids)) {
-        words.extend(phrase.get(at).into_iter().chain(phrase.first()).filter(|_| at < phrase.len()));
+    let next = |phrase: &Vec<u32>| [begun(history, phrase), 0].map(|at| phrase.get(at).copied());
+    let sets = config.force_words_ids.iter().zip(progress(history, &config.force_words_ids));
+    for (set, _) in sets.filter(|(_, reached)| *reached != Reached::Whole) {
+        words.extend(set.iter().flat_map(next).flatten());
     }
     words.sort_unstable();
     words.dedup();
     words
 }
 
-fn progress(history: &[u32], phrases: &[Vec<u32>]) -> Progress {
-    let of = |phrase: &Vec<u32>| {
-        if history.windows(phrase.len()).any(|words| words == phrase) {
-            return phrase.len();
+/// How far a sentence has come with each set of phrases.
+fn progress(history: &[u32], sets: &[Vec<Vec<u32>>]) -> Progress {
+    let of = |set: &Vec<Vec<u32>>| {
+        let stands = |phrase: &Vec<u32>| history.windows(phrase.len()).any(|words| words == phrase);
+        if set.iter().any(stands) {
+            return Reached::Whole;
         }
-        (0..phrase.len()).rev().find(|&count| history.ends_with(&phrase[..count])).unwrap_or(0)
+        // Of phrases that begin alike the first stands for all.
+        let parts = set.iter().enumerate().map(|(at, phrase)| (begun(history, phrase), Reverse(at)));
+        let (count, Reverse(phrase)) = parts.max().unwrap_or_default();
+        Reached::Begun { count, phrase }
     };
-    phrases.iter().map(of).collect()
+    sets.iter().map(of).collect()
 }
 
-fn finished(progress: &Progress, config: &GenerationConfig) -> bool {
-    progress.iter().zip(&config.force_words_ids).all(|(&count, phrase)| count == phrase.len())
+/// How many of a phrase's first words, less than all, the sentence ends with.
+fn begun(history: &[u32], phrase: &[u32]) -> usize {
+    (0..phrase.len()).rev().find(|&count| history.ends_with(&phrase[..count])).unwrap_or(0)
+}
+
+fn finished(progress: &Progress) -> bool {
+    progress.iter().all(|reached| *reached == Reached::Whole)
+}
+
+/// The sets that a sentence lacks nothing of, and the words of others.
+fn rank(progress: &Progress) -> (usize, usize) {
+    progress.iter().fold((0, 0), |(whole, words), reached| match reached {
+        Reached::Whole => (whole + 1, words),
+        Reached::Begun { count, .. } => (whole, words + count),
+    })
+}
+
+/// How many states of progress there are: of each set the different beginnings of its phrases, and one for all that is whole.
+pub(super) fn states(sets: &[Vec<Vec<u32>>]) -> usize {
+    let of = |set: &Vec<Vec<u32>>| {
+        // More than that are too many already.
+        let counts = |phrase: &[u32]| 0..phrase.len().min(MOST_STATES);
+        let beginnings = set.iter().flat_map(|phrase| counts(phrase).filter_map(|count| phrase.get(..count)));
+        beginnings.collect::<BTreeSet<&[u32]>>().len() + 1
+    };
+    sets.iter().map(of).fold(1, usize::saturating_mul)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn part(count: usize, phrase: usize) -> Reached {
+        Reached::Begun { count, phrase }
+    }
+
     #[test]
     fn a_phrase_comes_word_by_word_and_stays_once_it_is_there() {
-        let phrases = vec![vec![5, 6], vec![7]];
+        let sets = vec![vec![vec![5, 6]], vec![vec![7]]];
         for (history, wanted) in [
-            (&[1u32, 5][..], [1, 0]),
-            (&[1, 5, 6], [2, 0]),
-            (&[1, 5, 6, 7, 5], [2, 1]),
-            (&[1, 5, 5], [1, 0]),
-            (&[1, 6], [0, 0]),
+            (&[1u32, 5][..], [part(1, 0), part(0, 0)]),
+            (&[1, 5, 6], [Reached::Whole, part(0, 0)]),
+            (&[1, 5, 6, 7, 5], [Reached::Whole, Reached::Whole]),
+            (&[1, 5, 5], [part(1, 0), part(0, 0)]),
+            (&[1, 6], [part(0, 0), part(0, 0)]),
         ] {
-            assert_eq!(progress(history, &phrases), wanted, "{history:?}");
+            assert_eq!(progress(history, &sets), wanted, "{history:?}");
         }
+    }
+
+    #[test]
+    fn of_several_phrases_the_one_that_came_furthest_counts() {
+        let set = vec![vec![5, 6, 7], vec![5, 8], vec![6, 6], vec![9]];
+        for (history, wanted) in [
+            (&[1u32][..], part(0, 0)),
+            (&[1, 5], part(1, 0)),
+            (&[1, 5, 6], part(2, 0)),
+            (&[1, 8, 6], part(1, 2)),
+            (&[1, 5, 8], Reached::Whole),
+            (&[1, 5, 6, 6], Reached::Whole),
+            (&[9, 5], Reached::Whole),
+        ] {
+            assert_eq!(progress(history, std::slice::from_ref(&set)), [wanted], "{history:?}");
+        }
+        // Nothing, 5, 5 6, 6, and whole.
+        assert_eq!(states(std::slice::from_ref(&set)), 5);
+        assert_eq!(states(&[set, vec![vec![3]]]), 10);
+        assert_eq!(states(&[]), 1);
+        assert!(states(&[vec![vec![3; 1_000_000]]]) > MOST_STATES && states(&vec![vec![vec![3]]; 99]) > MOST_STATES);
     }
 }

@@ -1,10 +1,11 @@
 //! Zoneout, variational dropout and DropConnect, alone and in a stack.
 
 use super::{D, H, assert_close, assign, case, check, fixture, flat, given, named, normal, tensors};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Module, Tensor, Var};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::{
-    Cell, CellConfig, CellState, GruCell, Lstm, LstmCell, RnnCell, StackConfig, drop_connect, variational_dropout,
+    Cell, CellConfig, CellState, Embedding, Gru, GruCell, LayerNormLstmCell, Lstm, LstmCell, LstmVariantCell,
+    MaskedCell, MutantCell, NasCell, RnnCell, StackConfig, drop_connect, recurrent_dropout, variational_dropout,
     zoneout,
 };
 
@@ -96,6 +97,169 @@ fn drop_connect_drops_from_the_recurrent_matrix_alone_and_trains_what_stayed() {
     assert_eq!(flat(&drop_connect(&cell, 0.5, &mut Mode::Eval).unwrap().parameters()[1]), flat(&before[1]));
 }
 
+/// A masked cell over a sequence is, row by row, the cell without a mask whose W_hh has the columns of the row's mask: W (m ⊙ h) is
+/// (W diag m) h at every step, whatever else the cell does with h.
+fn check_masked<C: Cell>(config: &CellConfig) {
+    const LENGTHS: [usize; 3] = [2, 4, 3];
+    let parameters = Parameters::new(3);
+    let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
+    let x = Var::from_tensor(&normal("x", &[3, 4, D])).unwrap();
+    let first: Vec<Var> = (cell.zero_state(3, DType::F32, &Device::Cpu).unwrap().tensors().iter().enumerate())
+        .map(|(k, zero)| Var::from_tensor(&normal(&format!("state {k}"), zero.dims())).unwrap())
+        .collect();
+    let width = first[0].dim(1).unwrap();
+    let mask: Vec<f32> = [0.0, 2.0, 2.0, 0.0, 2.0, 2.0, 0.0].into_iter().cycle().take(3 * width).collect();
+    let mask = Tensor::from_vec(mask, (3, width), &Device::Cpu).unwrap();
+    let masked = MaskedCell::with_mask(cell.clone(), mask.clone());
+    let state = C::State::from_tensors(&tensors(&first)).unwrap();
+    for reverse in [false, true] {
+        let (out, last) = masked.sequence(&x, &state, Some(&LENGTHS), reverse).unwrap();
+        let squares = |tensor: &Tensor| tensor.sqr().unwrap().sum_all().unwrap();
+        let loss = last.tensors().iter().fold(squares(&out), |loss, last| (loss + squares(last)).unwrap());
+        let mut by_hand = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
+        for (row, &length) in LENGTHS.iter().enumerate() {
+            let at = |tensor: &Tensor| tensor.narrow(0, row, 1).unwrap();
+            let mut weights = cell.parameters();
+            weights[1] = weights[1].broadcast_mul(&at(&mask)).unwrap();
+            let alone = cell.with_parameters(&weights).unwrap();
+            let start = C::State::from_tensors(&first.iter().map(|state| at(state)).collect::<Vec<_>>()).unwrap();
+            let xs = at(&x).narrow(1, 0, length).unwrap();
+            let (wanted, end) = alone.sequence(&xs, &start, None, reverse).unwrap();
+            assert_close(&at(&out).narrow(1, 0, length).unwrap(), &wanted, "outputs");
+            by_hand = (by_hand + squares(&wanted)).unwrap();
+            for (found, wanted) in last.tensors().iter().zip(end.tensors()) {
+                assert_close(&at(found), &wanted, "last state");
+                by_hand = (by_hand + squares(&wanted)).unwrap();
+            }
+        }
+        let (found, wanted) = (loss.backward().unwrap(), by_hand.backward().unwrap());
+        for (name, var) in named(x.clone(), first.clone(), &parameters) {
+            assert_close(found.get(var.as_tensor()).unwrap(), wanted.get(var.as_tensor()).unwrap(), &name);
+        }
+    }
+    // The step, and a mask over a mask.
+    let x = x.narrow(1, 0, 1).unwrap();
+    let (_, wanted) = masked.sequence(&x, &state, None, false).unwrap();
+    let stepped = masked.step(&x.squeeze(1).unwrap(), &state).unwrap();
+    let others = mask.affine(-1.0, 2.0).unwrap();
+    let twice = MaskedCell::with_mask(masked, others).step(&x.squeeze(1).unwrap(), &state).unwrap();
+    let none = MaskedCell::with_mask(cell, (&mask * 0.0).unwrap()).step(&x.squeeze(1).unwrap(), &state).unwrap();
+    for (found, wanted) in [(stepped, wanted), (twice, none)] {
+        assert_close(&found.tensors()[0], &wanted.tensors()[0], "step");
+    }
+}
+
+#[test]
+fn a_mask_on_the_recurrent_state_is_the_same_at_all_steps_of_every_cell() {
+    let config = CellConfig::default();
+    check_masked::<RnnCell>(&config);
+    check_masked::<LstmCell>(&config);
+    check_masked::<LstmCell>(&CellConfig { proj_size: Some(2), ..config.clone() });
+    check_masked::<GruCell>(&config);
+    check_masked::<GruCell>(&CellConfig { bias: false, ..config.clone() });
+    for (_, variant) in super::VARIANTS {
+        check_masked::<LstmVariantCell>(&super::variant(variant));
+    }
+    for mutant in super::MUTANTS {
+        check_masked::<MutantCell>(&super::mutant(mutant));
+    }
+    check_masked::<NasCell>(&config);
+    check_masked::<LayerNormLstmCell>(&config);
+}
+
+#[test]
+fn recurrent_dropout_has_its_formulas_values_and_gradients() {
+    fn check_case<C: Cell>(name: &str, config: &CellConfig) {
+        let mut wanted = case(&fixture("recurrent_dropout"), name);
+        let mask = wanted.remove("mask").unwrap();
+        let parameters = Parameters::new(1);
+        let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
+        assign(&parameters, &wanted);
+        let (x, states) = given(&wanted);
+        let state = C::State::from_tensors(&tensors(&states)).unwrap();
+        let (out, last) = MaskedCell::with_mask(cell, mask).sequence(&x, &state, None, false).unwrap();
+        let outputs: Vec<Tensor> = std::iter::once(out).chain(last.tensors()).collect();
+        check(&outputs, &named(x, states, &parameters), &wanted, name);
+    }
+    check_case::<LstmCell>("lstm", &CellConfig::default());
+    check_case::<GruCell>("gru", &CellConfig::default());
+}
+
+#[test]
+fn recurrent_dropout_draws_one_mask_for_each_row_and_none_in_evaluation() {
+    let parameters = Parameters::new(1);
+    let cell = GruCell::new(D, 30, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let state = normal("h", &[40, 30]);
+    let mut rng = Rng::derive(1, "dropout", 0);
+    let masked = recurrent_dropout(&cell, 0.25, &state, &mut Mode::Train(&mut rng)).unwrap();
+    assert_eq!(masked.mask().unwrap().dims(), [40, 30]);
+    let mask = flat(masked.mask().unwrap());
+    assert!(mask.iter().all(|&m| m == 0.0 || m == 1.0 / 0.75), "{mask:?}");
+    assert_ne!(mask[..30], mask[30..60], "each row has a mask of its own");
+    // Its mean is 1, so that what the matrices read is h on average.
+    let mean = mask.iter().sum::<f32>() / 1200.0;
+    assert!((mean - 1.0).abs() < 0.05, "{mean}");
+    for (p, mode) in [(0.25, &mut Mode::Eval), (0.0, &mut Mode::Train(&mut rng))] {
+        assert!(recurrent_dropout(&cell, p, &state, mode).unwrap().mask().is_none());
+    }
+    assert!(recurrent_dropout(&cell, 1.5, &state, &mut Mode::Eval).is_err());
+
+    // A stack draws it once a layer, from the generator that it is given; zoneout that keeps nothing changes nothing.
+    let x = normal("x", &[2, 5, D]);
+    let run = |zoneout_hidden, mode: &mut Mode| {
+        let config = StackConfig { recurrent_dropout: 0.5, zoneout_hidden, ..StackConfig::default() };
+        let stack = Gru::new(D, H, &config, Parameters::new(2).builder(&Device::Cpu)).unwrap();
+        let cell = stack.cells()[0].clone();
+        (stack.forward(&x, None, Some(&[5, 3]), mode).unwrap().0, cell)
+    };
+    let (found, cell) = run(0.0, &mut Mode::Train(&mut Rng::derive(3, "stack", 0)));
+    let zero = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
+    let masked = recurrent_dropout(&cell, 0.5, &zero, &mut Mode::Train(&mut Rng::derive(3, "stack", 0))).unwrap();
+    let wanted = masked.sequence(&x, &zero, Some(&[5, 3]), false).unwrap().0;
+    assert_eq!(flat(&found), flat(&wanted));
+    let mode = &mut Mode::Train(&mut rng);
+    let beside = zoneout(&masked, (0.0, 0.0), &x, &zero, Some(&[5, 3]), false, mode).unwrap().0;
+    assert_close(&beside, &wanted, "beside zoneout");
+    let (both, _) = run(0.5, &mut Mode::Train(&mut Rng::derive(3, "stack", 0)));
+    assert_ne!(flat(&both), flat(&wanted));
+    let plain = cell.sequence(&x, &zero, Some(&[5, 3]), false).unwrap().0;
+    assert_eq!(flat(&run(0.0, &mut Mode::Eval).0), flat(&plain));
+    assert_ne!(flat(&found), flat(&plain));
+}
+
+#[test]
+fn word_dropout_takes_whole_words_wherever_they_stand() {
+    const V: u32 = 400;
+    let parameters = Parameters::new(1);
+    let embedding = Embedding::new(V as usize, 5, parameters.builder(&Device::Cpu)).unwrap();
+    // Every word twice: once in each row, in another order.
+    let ids: Vec<u32> = (0..V).chain((0..V).rev()).collect();
+    let ids = Tensor::from_vec(ids, (2, V as usize), &Device::Cpu).unwrap();
+    let whole = embedding.forward(&ids).unwrap();
+    let mut rng = Rng::derive(1, "words", 0);
+    let found = embedding.word_dropout(&ids, 0.2, &mut Mode::Train(&mut rng)).unwrap();
+    assert_eq!(found.dims(), [2, V as usize, 5]);
+    let (values, all) = (flat(&found), flat(&whole));
+    let dropped: Vec<bool> = values.chunks(5).map(|vector| vector.iter().all(|&value| value == 0.0)).collect();
+    for (at, (values, all)) in values.chunks(5).zip(all.chunks(5)).enumerate() {
+        let kept = values.iter().zip(all).all(|(value, all)| (value - all * 1.25).abs() < 1e-6);
+        assert!(kept != dropped[at], "{at}: {values:?} of {all:?}");
+    }
+    let backwards: Vec<bool> = dropped[V as usize..].iter().rev().copied().collect();
+    assert_eq!(dropped[..V as usize], backwards, "the same words in both rows");
+    let share = backwards.iter().filter(|&&dropped| dropped).count() as f64 / f64::from(V);
+    assert!((share - 0.2).abs() < 0.06, "{share}");
+    let gradient = found.sum_all().unwrap().backward().unwrap();
+    let gradient = flat(gradient.get(embedding.weight()).unwrap());
+    for (word, slopes) in gradient.chunks(5).enumerate() {
+        assert!(slopes.iter().all(|&slope| slope == if dropped[word] { 0.0 } else { 2.5 }), "{word}: {slopes:?}");
+    }
+    let other = embedding.word_dropout(&ids, 0.2, &mut Mode::Train(&mut rng)).unwrap();
+    assert_ne!(flat(&other), values, "each call draws anew");
+    assert_eq!(flat(&embedding.word_dropout(&ids, 0.2, &mut Mode::Eval).unwrap()), all);
+    assert!(embedding.word_dropout(&ids, 1.2, &mut Mode::Eval).is_err());
+}
+
 #[test]
 fn a_stack_regularises_in_training_as_it_is_told() {
     let x = normal("x", &[2, 4, D]);
@@ -112,6 +276,7 @@ fn a_stack_regularises_in_training_as_it_is_told() {
         StackConfig { input_dropout: 0.5, ..plain.clone() },
         StackConfig { input_dropout: 0.5, variational: true, ..plain.clone() },
         StackConfig { weight_dropout: 0.5, ..plain.clone() },
+        StackConfig { recurrent_dropout: 0.5, ..plain.clone() },
         StackConfig { zoneout_hidden: 0.5, ..plain.clone() },
         StackConfig { zoneout_cell: 0.5, ..plain.clone() },
     ];

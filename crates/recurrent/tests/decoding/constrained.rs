@@ -4,8 +4,29 @@ use crate::small::{Small, all_sentences, check_alphas, check_probabilities, phot
 use candlewick_recurrent::decoding::{EarlyStopping, GenerationConfig, generate};
 use proptest::prelude::*;
 
-fn holds(words: &[u32], phrases: &[Vec<u32>]) -> bool {
-    phrases.iter().all(|phrase| words.windows(phrase.len()).any(|window| window == phrase))
+/// Sets of phrases, of each of which one must come.
+type Sets = Vec<Vec<Vec<u32>>>;
+
+fn holds(words: &[u32], sets: &Sets) -> bool {
+    let stands = |phrase: &Vec<u32>| words.windows(phrase.len()).any(|window| window == phrase);
+    sets.iter().all(|set| set.iter().any(stands))
+}
+
+/// What a search must find, a phrase a set.
+fn all_of(phrases: &[&[u32]]) -> Sets {
+    phrases.iter().map(|phrase| vec![phrase.to_vec()]).collect()
+}
+
+fn sets() -> impl Strategy<Value = Sets> {
+    prop_oneof![
+        Just(all_of(&[&[3]])),
+        Just(all_of(&[&[4, 3]])),
+        Just(all_of(&[&[3], &[5, 4]])),
+        Just(vec![vec![vec![3], vec![5]]]),
+        Just(vec![vec![vec![4, 3], vec![4, 5], vec![0, 0, 1]]]),
+        Just(vec![vec![vec![3], vec![3, 4]], vec![vec![4], vec![5, 3]]]),
+        Just(vec![]),
+    ]
 }
 
 proptest! {
@@ -15,23 +36,23 @@ proptest! {
     fn with_enough_beams_the_best_sentence_with_all_phrases_is_found(
         seed in 0u64..1_000_000,
         penalty in 0.0f64..1.5,
-        phrases in prop_oneof![Just(vec![vec![3u32]]), Just(vec![vec![4, 3]]), Just(vec![vec![3], vec![5, 4]]), Just(vec![])],
+        sets in sets(),
     ) {
         let (decoder, photos) = (Small::random(seed, 6), photos(seed, 2, 6));
         let config = GenerationConfig {
             max_new_tokens: 4,
             length_penalty: penalty,
-            force_words_ids: phrases.clone(),
+            force_words_ids: sets.clone(),
             ..GenerationConfig::beam(216)
         };
         for (n, found) in generate(&decoder, &photos, 2, &config).unwrap().iter().enumerate() {
             let photo = photos.get(n).unwrap();
             let all = all_sentences(&decoder, &photo, 4, penalty);
             // Sentences of four words were cut off: one that ended with all phrases goes before them.
-            let wanted = all.iter().find(|(_, words)| words.len() < 4 && holds(words, &phrases));
+            let wanted = all.iter().find(|(_, words)| words.len() < 4 && holds(words, &sets));
             let best = &found[0];
             if let Some((score, words)) = wanted
-                && !phrases.is_empty()
+                && !sets.is_empty()
             {
                 prop_assert!(best.finished && (f64::from(best.score) - score).abs() < 1e-4, "{:?} {words:?}", best.words);
             }
@@ -45,11 +66,12 @@ proptest! {
 fn few_beams_hold_the_phrases_too_and_do_not_end_before() {
     for seed in 0..20 {
         let (decoder, photos) = (Small::random(seed, 12), photos(seed, 3, 12));
-        let phrases = vec![vec![7u32], vec![9, 4]];
-        let config =
-            GenerationConfig { max_new_tokens: 12, force_words_ids: phrases.clone(), ..GenerationConfig::beam(3) };
-        for found in generate(&decoder, &photos, 3, &config).unwrap() {
-            assert!(holds(&found[0].words, &phrases), "{:?}", found[0].words);
+        for sets in [all_of(&[&[7], &[9, 4]]), vec![vec![vec![7], vec![8, 8, 3]], vec![vec![9, 4], vec![9, 5]]]] {
+            let config =
+                GenerationConfig { max_new_tokens: 12, force_words_ids: sets.clone(), ..GenerationConfig::beam(3) };
+            for found in generate(&decoder, &photos, 3, &config).unwrap() {
+                assert!(holds(&found[0].words, &sets), "{:?}", found[0].words);
+            }
         }
     }
 }
@@ -61,7 +83,7 @@ fn cut_off_sentences_with_all_phrases_follow_those_that_ended() {
     rows[2] = vec![f32::NEG_INFINITY; 5];
     let config = GenerationConfig {
         max_new_tokens: 2,
-        force_words_ids: vec![vec![3]],
+        force_words_ids: all_of(&[&[3]]),
         num_return_sequences: 4,
         ..GenerationConfig::beam(4)
     };
@@ -78,13 +100,24 @@ fn what_does_not_fit_is_told_as_far_as_it_came_and_what_makes_no_sense_is_refuse
     let (decoder, photos) = (Small::random(1, 12), photos(1, 1, 12));
     let config = |max_new_tokens, phrases: &[&[u32]], beams| GenerationConfig {
         max_new_tokens,
-        force_words_ids: phrases.iter().map(|phrase| phrase.to_vec()).collect(),
+        force_words_ids: all_of(phrases),
         ..GenerationConfig::beam(beams)
     };
     let found = generate(&decoder, &photos, 1, &config(2, &[&[7, 8, 9]], 3)).unwrap();
     assert!(!found[0][0].finished && found[0][0].words == [7, 8]);
+    // Of two sets one comes whole before the other comes half.
+    let found = generate(&decoder, &photos, 1, &config(2, &[&[7, 8, 9], &[5]], 3)).unwrap();
+    assert!(!found[0][0].finished && found[0][0].words.contains(&5), "{:?}", found[0][0].words);
+    // A phrase that cannot come does no harm beside one that can.
+    let one = GenerationConfig {
+        force_words_ids: vec![vec![vec![7], vec![8]]],
+        bad_words_ids: vec![vec![7]],
+        ..config(9, &[], 3)
+    };
+    let found = generate(&decoder, &photos, 1, &one).unwrap();
+    assert!(found[0][0].words.contains(&8) && !found[0][0].words.contains(&7), "{:?}", found[0][0].words);
     for (config, wanted) in [
-        (config(9, &[&[7]], 1), "num_beams above 1"),
+        (config(9, &[&[7]], 1), "num_beams must be above 1 with force_words_ids"),
         (config(9, &[&[]], 3), "lists of at least one word"),
         (config(9, &[&[70]], 3), "below the vocabulary's size 12; found 70"),
         (config(9, &[&[3], &[4], &[5], &[6], &[7], &[8], &[9]], 3), "name fewer words"),

@@ -23,7 +23,8 @@ fn no_search_comes_back_empty() {
         assert!(found.iter().all(|photo| photo[0].words.is_empty() && !photo[0].finished));
         assert!(generate(&endless, &plain(0, 5), 0, &config).unwrap().is_empty());
     }
-    let forced = GenerationConfig { force_words_ids: vec![vec![3]], max_new_tokens: 20, ..GenerationConfig::beam(4) };
+    let forced =
+        GenerationConfig { force_words_ids: vec![vec![vec![3]]], max_new_tokens: 20, ..GenerationConfig::beam(4) };
     let found = generate(&stuck, &plain(2, 5), 2, &forced).unwrap();
     assert!(found.iter().all(|photo| photo[0].words == [3] && !photo[0].finished));
     // As many beams as a number can say.
