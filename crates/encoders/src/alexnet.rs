@@ -7,7 +7,7 @@
 
 use crate::fully_connected::as_pytorch;
 use crate::layers::ConvInitial;
-use crate::network::Row;
+use crate::network::NetworkRow;
 use crate::plain::{Layer, Plain};
 
 /// Channels, kernel, stride and padding of a convolution.
@@ -26,7 +26,7 @@ const TABLE: [Layer; 8] = [
     Layer::Pool(3),
 ];
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<NetworkRow> {
     let plan = Plain {
         name: "alexnet",
         layers: TABLE.to_vec(),

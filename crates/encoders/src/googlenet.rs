@@ -9,8 +9,9 @@ use crate::fully_connected::{FullyConnected, Hidden, Plan};
 use crate::head::{Head, keep};
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, Row};
+use crate::network::{NetworkConfig, NetworkRow};
 use crate::parts::{Layers, Network, Part, Sequence};
+use crate::preprocessing::Preprocessing;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
@@ -63,13 +64,15 @@ const AUXILIARY_PARAMETERS: [&str; 9] = [
     "fc2.bias",
 ];
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<NetworkRow> {
     let stage = |layer: &Layer| match layer {
         Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
         Layer::Pool(..) => None,
     };
-    let row = Row::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
-    vec![row.with_auxiliary(&["aux1.fc2", "aux2.fc2"])]
+    let row = NetworkRow::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
+    // torchvision's weights came from TensorFlow, where pictures have values from −1 to 1.
+    let preprocessing = Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet() };
+    vec![row.with_auxiliary(&["aux1", "aux2"], &["aux1.fc2", "aux2.fc2"]).with_preprocessing(preprocessing)]
 }
 
 fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {

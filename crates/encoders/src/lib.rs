@@ -5,7 +5,8 @@
 //! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the
 //! weights were trained on.
 //!
-//! With the feature `transformers`, the vision transformers of candle-transformers are among them.
+//! With the feature `transformers`, the vision transformers of candle-transformers are among them. [`add_network`] puts one of your own
+//! beside them, for which [`Backbone`] makes an encoder of any model that gives tokens or a map.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -23,6 +24,7 @@
 //! ```
 
 mod alexnet;
+mod backbone;
 mod convnet;
 mod convnext;
 mod cost;
@@ -46,6 +48,7 @@ mod squeezenet;
 pub mod transformers;
 mod vgg;
 
+pub use backbone::Backbone;
 pub use convnet::ConvBlock;
 pub use cost::{Cost, cost};
 pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
@@ -54,7 +57,7 @@ pub use fractalnet::FractalConfig;
 pub use head::{classes_in, without_head};
 pub use map::Map;
 pub use network::{
-    NetworkConfig, frozen_prefixes, head_prefix, head_prefixes, logit_prefixes, network, networks, own_weights,
-    preprocessing, stages,
+    NetworkConfig, NetworkRow, add_network, auxiliary_prefixes, frozen_prefixes, head_prefix, head_prefixes,
+    logit_prefixes, network, networks, own_weights, preprocessing, stages,
 };
 pub use preprocessing::{Interpolation, Preprocessing, Resize};

@@ -8,7 +8,7 @@ use crate::{alexnet, convnet, convnext, densenet, efficientnet, fractalnet, goog
 use candle_core::Result;
 use candlewick_parameters::{SafetensorsFile, VarBuilder};
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 /// What can be chosen about a network; a network reads what concerns it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub struct NetworkConfig {
     pub fully_connected: bool,
     /// Whether the auxiliary heads are built with the head (GoogLeNet).
     pub auxiliary: bool,
-    /// Whether the network takes pictures normalised as for ImageNet and turns them into the range from −1 to 1 that it
-    /// was trained on (GoogLeNet): torchvision's weights want it.
+    /// Whether the network takes pictures normalised as for ImageNet and turns them into the range from −1 to 1 that
+    /// torchvision's weights want (GoogLeNet): only for pictures that do not come in it already, as [`preprocessing`] has it.
     pub transform_input: bool,
     /// Whether the last batch norm of each residual block begins at 0 (ResNets; Goyal et al. 2017).
     pub zero_init_residual: bool,
@@ -82,12 +82,14 @@ type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Box<dyn Encoder + Send
 /// The name that a tensor of a file has in the network; none for what is not of the network.
 type OwnName = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// A network that [`network`] can build.
-pub(crate) struct Row {
+/// A network that [`network`] can build, as [`add_network`] takes it: a row of the table.
+pub struct NetworkRow {
     name: &'static str,
     /// All its parts in order, those of the head at the end.
     stages: Vec<String>,
     head: &'static [&'static str],
+    /// The heads that help training alone.
+    auxiliary: &'static [&'static str],
     /// The layers of the heads that make logits, the main head's last.
     logits: Vec<&'static str>,
     preprocessing: Preprocessing,
@@ -98,10 +100,12 @@ pub(crate) struct Row {
     build: Box<Build>,
 }
 
-impl Row {
+impl NetworkRow {
+    /// A network of this name with torchvision's ImageNet preprocessing, its names as files have them, and gradients.
+    ///
     /// `stages` are the parts of the body in order and `head` those that follow the map, the one that makes the logits last: as
     /// prefixes of parameter names.
-    pub(crate) fn new<E: Encoder + 'static>(
+    pub fn new<E: Encoder + 'static>(
         name: &'static str,
         mut stages: Vec<String>,
         head: &'static [&'static str],
@@ -112,6 +116,7 @@ impl Row {
             name,
             stages,
             head,
+            auxiliary: &[],
             logits: head.last().copied().into_iter().collect(),
             preprocessing: Preprocessing::imagenet(),
             own_name: Box::new(|name| Some(name.to_owned())),
@@ -121,32 +126,29 @@ impl Row {
         }
     }
 
-    /// The layers of auxiliary heads that make logits.
-    pub(crate) fn with_auxiliary(mut self, logits: &[&'static str]) -> Self {
+    /// The same with these among the parts of its head as auxiliary ones, and the layers of them that make logits.
+    pub(crate) fn with_auxiliary(mut self, heads: &'static [&'static str], logits: &[&'static str]) -> Self {
         self.logits.splice(0..0, logits.iter().copied());
-        self
+        Self { auxiliary: heads, ..self }
     }
 
     /// The same for weights that were trained on other pictures than most.
-    pub(crate) fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
+    pub fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
         Self { preprocessing, ..self }
     }
 
-    /// The same for published files whose names are not the network's.
-    pub(crate) fn with_own_names(self, own_name: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+    /// The same for published files whose names are not the network's; `own_name` gives none for what is not of the network.
+    pub fn with_own_names(self, own_name: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { own_name: Box::new(own_name), ..self }
     }
-}
 
-#[cfg(feature = "transformers")]
-impl Row {
     /// The same for a network whose head alone can be trained; `parameters` are the stages that are one themselves.
-    pub(crate) fn without_gradients(self, parameters: &'static [&'static str]) -> Self {
+    pub fn without_gradients(self, parameters: &'static [&'static str]) -> Self {
         Self { parameters, has_gradients: false, ..self }
     }
 }
 
-static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<NetworkRow>> = LazyLock::new(|| {
     let families = [
         alexnet::rows(),
         vgg::rows(),
@@ -164,25 +166,48 @@ static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
     families.into_iter().flatten().collect()
 });
 
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| TABLE.iter().map(|row| row.name).collect());
+/// What [`add_network`] added; a row is never taken out.
+static ADDED: RwLock<Vec<&'static NetworkRow>> = RwLock::new(Vec::new());
 
-fn row(name: &str) -> Result<&'static Row> {
-    TABLE.iter().find(|row| row.name == name).ok_or_else(|| {
+fn rows() -> Vec<&'static NetworkRow> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    TABLE.iter().chain(added.iter().copied()).collect()
+}
+
+fn row(name: &str) -> Result<&'static NetworkRow> {
+    rows().into_iter().find(|row| row.name == name).ok_or_else(|| {
         let more = match cfg!(feature = "transformers") {
             true => "",
-            false => "; built with the feature transformers, ViT, DINOv2, CLIP and SigLIP too",
+            false => "; built with the feature transformers, ViT, DINOv2, CLIP, SigLIP, BEiT and EVA-02 too",
         };
         candle_core::Error::Msg(format!("no network is called {name}; there are {}{more}", networks().join(", ")))
     })
 }
 
-/// The names that [`network`] takes.
-pub fn networks() -> &'static [&'static str] {
-    &NAMES
+/// Makes a network of the caller's own known by its name: recipes, captioners and classifiers then build it as they build the
+/// others, and open again the models that it is in.
+///
+/// It stays known as long as the program runs. [`crate::Backbone`] makes an encoder of a model that is no [`Encoder`] yet, and shows how
+/// the two go together.
+///
+/// # Errors
+/// When a network has this name already.
+pub fn add_network(row: NetworkRow) -> Result<()> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    if TABLE.iter().chain(added.iter().copied()).any(|known| known.name == row.name) {
+        candle_core::bail!("{}: there is a network of this name already; take another name", row.name)
+    }
+    added.push(Box::leak(Box::new(row)));
+    Ok(())
 }
 
-/// What the published weights of a network want of pictures: torchvision's for ImageNet, or what a vision transformer was
-/// trained on.
+/// The names that [`network`] takes, those of [`add_network`] last.
+pub fn networks() -> Vec<&'static str> {
+    rows().into_iter().map(|row| row.name).collect()
+}
+
+/// What the published weights of a network want of pictures: torchvision's first ones for ImageNet (`IMAGENET1K_V1`), or what a
+/// vision transformer was trained on.
 ///
 /// # Errors
 /// When no network has this name.
@@ -196,9 +221,12 @@ pub fn preprocessing(name: &str) -> Result<Preprocessing> {
 /// network's own names stays as it is.
 ///
 /// # Errors
-/// When no network has this name, or the file holds a tensor under its older and its present name.
+/// When no network has this name, the file holds a tensor under its older and its present name, or all its names begin with
+/// `module.`, as PyTorch's DataParallel leaves them.
 pub fn own_weights(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
-    file.renamed(&row(network)?.own_name)
+    let row = row(network)?;
+    file.refuse_data_parallel()?;
+    file.renamed(&row.own_name)
 }
 
 /// Builds the network of this name; a file's parameters are checked by `Parameters::verify` afterwards.
@@ -248,6 +276,14 @@ pub fn head_prefixes(name: &str) -> Result<&'static [&'static str]> {
 /// When no network has this name.
 pub fn head_prefix(name: &str) -> Result<&'static str> {
     Ok(head_prefixes(name)?.last().copied().unwrap_or_default())
+}
+
+/// The names of the auxiliary heads, which help training alone: a published file may hold them or not.
+///
+/// # Errors
+/// When no network has this name.
+pub fn auxiliary_prefixes(name: &str) -> Result<&'static [&'static str]> {
+    Ok(row(name)?.auxiliary)
 }
 
 /// The names of the layers that make logits, of the auxiliary heads and last of the head: those that have another shape for

@@ -9,8 +9,9 @@ use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, Row};
+use crate::network::{NetworkConfig, NetworkRow};
 use crate::parts::{Layers, Network, Part, Sequence};
+use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
@@ -57,16 +58,18 @@ struct Plan {
     groups: usize,
     /// The channels of each group in the first stage.
     group_width: usize,
+    /// The shortest side that pictures are resized to, in pixels.
+    resize: usize,
 }
 
 /// A ResNet.
 const fn plain(name: &'static str, block: Block, depths: [usize; 4]) -> Plan {
-    Plan { name, block, depths, groups: 1, group_width: 64 }
+    Plan { name, block, depths, groups: 1, group_width: 64, resize: 256 }
 }
 
 /// A network of bottlenecks whose 3×3 convolutions have other groups or widths.
 const fn bottlenecks(name: &'static str, depths: [usize; 4], groups: usize, group_width: usize) -> Plan {
-    Plan { name, block: Block::Bottleneck, depths, groups, group_width }
+    Plan { name, block: Block::Bottleneck, depths, groups, group_width, resize: 256 }
 }
 
 const TABLE: [Plan; 10] = [
@@ -77,7 +80,7 @@ const TABLE: [Plan; 10] = [
     plain("resnet152", Block::Bottleneck, [3, 8, 36, 3]),
     bottlenecks("resnext50_32x4d", [3, 4, 6, 3], 32, 4),
     bottlenecks("resnext101_32x8d", [3, 4, 23, 3], 32, 8),
-    bottlenecks("resnext101_64x4d", [3, 4, 23, 3], 64, 4),
+    Plan { resize: 232, ..bottlenecks("resnext101_64x4d", [3, 4, 23, 3], 64, 4) },
     bottlenecks("wide_resnet50_2", [3, 4, 6, 3], 1, 128),
     bottlenecks("wide_resnet101_2", [3, 4, 23, 3], 1, 128),
 ];
@@ -85,10 +88,11 @@ const TABLE: [Plan; 10] = [
 /// The parts of any ResNet before its head.
 const STAGES: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<NetworkRow> {
     let row = |plan: Plan| {
         let stages = STAGES.map(str::to_owned).to_vec();
-        Row::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))
+        NetworkRow::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))
+            .with_preprocessing(Preprocessing::imagenet_of(plan.resize, 224, Interpolation::Bilinear))
     };
     TABLE.map(row).into()
 }

@@ -6,7 +6,7 @@
 use crate::head::Head;
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, Row};
+use crate::network::{NetworkConfig, NetworkRow};
 use crate::parts::{Layers, Network, Part};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -55,13 +55,13 @@ const VERSION_1_1: [Layer; 12] = [
 
 const TABLE: [(&str, [Layer; 12]); 2] = [("squeezenet1_0", VERSION_1_0), ("squeezenet1_1", VERSION_1_1)];
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<NetworkRow> {
     let row = |(name, plan): (&'static str, [Layer; 12])| {
         // The first convolution's ReLU is a member too, so that all others come one later.
         let members = plan.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
         let with_parameters = members.filter(|(_, layer)| !matches!(layer, Layer::Pool));
         let stages = with_parameters.map(|(index, _)| format!("features.{index}")).collect();
-        Row::new(name, stages, &["classifier.1"], move |config, vb| build(name, &plan, config, vb))
+        NetworkRow::new(name, stages, &["classifier.1"], move |config, vb| build(name, &plan, config, vb))
     };
     TABLE.map(row).into()
 }

@@ -172,7 +172,7 @@ fn frozen_prefixes_end_with_a_dot_and_unknown_names_are_told() {
     assert!(fault.contains("layer9") && fault.contains("layer4"), "{fault}");
     let Err(fault) = network("resnet19", &config(None), Parameters::new(1).builder(&CPU)) else { panic!("built") };
     assert!(fault.to_string().contains("resnet19") && fault.to_string().contains("squeezenet1_1"), "{fault}");
-    let mut names = networks().to_vec();
+    let mut names = networks();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), networks().len());

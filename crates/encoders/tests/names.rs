@@ -81,7 +81,7 @@ fn names_and_shapes_are_torchvisions() {
         checked += 1;
     }
     // All but the convnet and the vision transformers, which torchvision does not have or names otherwise.
-    let others = ["convnet", "vit_", "dinov2_", "clip_", "siglip_"];
-    let own = networks().iter().filter(|name| !others.iter().any(|other| name.starts_with(other)));
+    let others = ["convnet", "vit_", "dinov2_", "clip_", "siglip_", "beit_", "eva02_"];
+    let own = networks().into_iter().filter(|name| !others.iter().any(|other| name.starts_with(other)));
     assert_eq!(checked, own.count());
 }

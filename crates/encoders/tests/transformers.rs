@@ -7,27 +7,60 @@ mod hashed;
 use candle_core::{Device, Tensor};
 use candlewick_encoders::transformers::{Family, VisionConfig, VisionTransformer};
 use candlewick_encoders::{
-    Encoder, NetworkConfig, cost, frozen_prefixes, head_prefix, network, networks, own_weights, preprocessing, stages,
+    Encoder, NetworkConfig, cost, frozen_prefixes, head_prefix, head_prefixes, network, networks, own_weights,
+    preprocessing, stages,
 };
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
 use hashed::{Hashed, assert_close, digest, fixture, images};
 
 const CPU: Device = Device::Cpu;
 
-const FAMILIES: [(&str, Family); 4] =
-    [("vit", Family::Vit), ("dinov2", Family::Dinov2), ("clip", Family::Clip), ("siglip", Family::Siglip)];
+const FAMILIES: [(&str, Family); 7] = [
+    ("vit", Family::Vit),
+    ("dinov2", Family::Dinov2),
+    ("dinov2_registers", Family::Dinov2Registers),
+    ("clip", Family::Clip),
+    ("siglip", Family::Siglip),
+    ("beit", Family::Beit),
+    ("eva02", Family::Eva02),
+];
 
 fn sizes(family: Family) -> VisionConfig {
-    let dinov2 = family == Family::Dinov2;
+    let (hidden_size, num_attention_heads) = if family == Family::Eva02 { (64, 1) } else { (16, 2) };
+    let (image_size, patch_size, intermediate_size) = match family {
+        Family::Dinov2 | Family::Dinov2Registers => (518, 14, 64),
+        Family::Beit => (384, 16, 64),
+        Family::Eva02 => (448, 14, 170),
+        Family::Vit | Family::Clip | Family::Siglip => (32, 8, 32),
+    };
+    let num_hidden_layers = 2;
     VisionConfig {
         family,
-        hidden_size: 16,
-        num_hidden_layers: 2,
-        num_attention_heads: 2,
-        intermediate_size: if dinov2 { 64 } else { 32 },
-        image_size: if dinov2 { 518 } else { 32 },
-        patch_size: if dinov2 { 14 } else { 8 },
+        hidden_size,
+        num_hidden_layers,
+        num_attention_heads,
+        intermediate_size,
+        image_size,
+        patch_size,
     }
+}
+
+/// Whether it takes pictures of its own size alone.
+fn of_one_size(family: Family) -> bool {
+    matches!(family, Family::Beit | Family::Eva02)
+}
+
+/// A side that it takes.
+fn side(family: Family) -> usize {
+    if of_one_size(family) { sizes(family).image_size } else { 56 }
+}
+
+/// The networks of this family that are known by name.
+fn of_family(family: Family) -> impl Iterator<Item = &'static str> {
+    let registers = family == Family::Dinov2Registers;
+    let (name, _) = FAMILIES.into_iter().find(|(_, other)| *other == family).unwrap();
+    let prefix = format!("{}_", name.trim_end_matches("_registers"));
+    names().filter(move |name| name.starts_with(&prefix) && name.ends_with("_reg") == registers)
 }
 
 fn config(classes: Option<usize>) -> NetworkConfig {
@@ -39,19 +72,27 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    networks().iter().copied().filter(|name| FAMILIES.iter().any(|(family, _)| name.starts_with(&format!("{family}_"))))
+    networks().into_iter().filter(|name| FAMILIES.iter().any(|(family, _)| name.starts_with(&format!("{family}_"))))
 }
 
 #[test]
 fn values_are_those_of_the_libraries() {
-    let file = SafetensorsFile::open(fixture("vision_transformers.safetensors")).unwrap();
+    let open = |name: &str| SafetensorsFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
+    let files = [open("vision_transformers"), open("transformers_of_timm")];
     for (name, family) in FAMILIES {
         let net = VisionTransformer::new(name, &sizes(family), &config(Some(5)), Hashed::default().builder()).unwrap();
         let fast = net.for_inference().unwrap();
-        for side in if family == Family::Dinov2 { [56, 518] } else { [32, 48] } {
+        let sides: &[usize] = match family {
+            Family::Dinov2 | Family::Dinov2Registers => &[56, 518],
+            Family::Beit => &[384],
+            Family::Eva02 => &[448],
+            Family::Vit | Family::Clip | Family::Siglip => &[32, 48],
+        };
+        for &side in sides {
             let (images, mode) = (images(side, side), &mut Mode::Eval);
             let compare = |key: &str, found: &[f32]| {
                 let key = format!("{name}.{side}.{key}");
+                let file = files.iter().find(|file| file.shape(&key).is_some()).unwrap();
                 assert_close(&key, found, &flat(&file.tensor(&key, &CPU).unwrap()), 2e-5);
             };
             compare("map", &digest(&net.map(&images, mode).unwrap()));
@@ -77,17 +118,18 @@ fn a_patch_is_seen_at_its_own_position() {
                 variable.set(&variable.zeros_like().unwrap()).unwrap();
             }
         }
-        let (patch, images) = (sizes.patch_size, images(4 * sizes.patch_size, 4 * sizes.patch_size));
-        let (row, column) = (1, 3);
+        let patch = sizes.patch_size;
+        let grid = if of_one_size(family) { sizes.image_size / patch } else { 4 };
+        let (images, row, column) = (images(grid * patch, grid * patch), 1, 3);
         let window = Tensor::ones((1, 1, patch, patch), images.dtype(), &CPU).unwrap();
-        let window = window.pad_with_zeros(2, row * patch, (3 - row) * patch).unwrap();
-        let window = window.pad_with_zeros(3, column * patch, (3 - column) * patch).unwrap();
+        let window = window.pad_with_zeros(2, row * patch, (grid - 1 - row) * patch).unwrap();
+        let window = window.pad_with_zeros(3, column * patch, (grid - 1 - column) * patch).unwrap();
         let changed = images.broadcast_add(&window).unwrap();
         let map = |images: &Tensor| net.map(images, &mut Mode::Eval).unwrap();
         let difference = (map(&images) - map(&changed)).unwrap().abs().unwrap().sum(1).unwrap();
         for of_picture in difference.to_vec3::<f32>().unwrap() {
             for (at, value) in of_picture.concat().into_iter().enumerate() {
-                assert_eq!(value > 1e-3, at == 4 * row + column, "{name}: position {at} changed by {value}");
+                assert_eq!(value > 1e-3, at == grid * row + column, "{name}: position {at} changed by {value}");
             }
         }
     }
@@ -95,8 +137,9 @@ fn a_patch_is_seen_at_its_own_position() {
 
 #[test]
 fn every_network_has_its_stages_and_a_map_of_the_right_shape() {
-    assert_eq!(names().count(), 13);
-    for name in names() {
+    assert_eq!(names().count(), 20);
+    for (name, family) in FAMILIES.into_iter().flat_map(|(_, family)| of_family(family).map(move |name| (name, family)))
+    {
         let builder = Hashed { empty: true, ..Default::default() };
         let net = network(name, &config(Some(7)), builder.builder()).unwrap();
         for parameter in builder.shapes.lock().unwrap().keys() {
@@ -113,14 +156,34 @@ fn every_network_has_its_stages_and_a_map_of_the_right_shape() {
             _ => panic!("{name}"),
         });
         assert!(size.0 == size.1 && size.0.is_multiple_of(net.stride()), "{name}: {size:?}");
-        let side = 2 * net.stride();
-        let map = net.map(&images(side, side), &mut Mode::Eval).unwrap();
-        assert_eq!(map.dims(), [2, net.channels(), 2, 2], "{name}");
+        // Of those that take large pictures alone the first layer is run.
+        let (layer, side) = match of_one_size(family) {
+            true => (net.layers().first(), size.0),
+            false => (net.layers().last(), 2 * net.stride()),
+        };
+        let map = net.layer(&layer.unwrap().name, &images(side, side), &mut Mode::Eval).unwrap();
+        let positions = side / net.stride();
+        assert_eq!(map.dims(), [2, net.channels(), positions, positions], "{name}");
     }
 }
 
 #[test]
 fn costs_are_those_that_are_published() {
+    // As timm has them; what DINOv2's authors publish has a position of the class token more.
+    for (name, classes, wanted) in [
+        ("beit_base_patch16_384", Some(1000), 86_744_104),
+        ("beit_large_patch16_384", Some(1000), 304_998_888),
+        ("eva02_base_patch14_448", Some(1000), 87_117_544),
+        ("eva02_large_patch14_448", Some(1000), 305_080_232),
+        ("dinov2_vits14_reg", None, 22_057_344 + 384),
+        ("dinov2_vitb14_reg", None, 86_582_016 + 768),
+        ("dinov2_vitl14_reg", None, 304_370_688 + 1024),
+    ] {
+        let builder = Hashed { empty: true, ..Default::default() };
+        network(name, &config(classes), builder.builder()).unwrap();
+        let shapes = builder.shapes.lock().unwrap();
+        assert_eq!(shapes.values().map(|shape| shape.iter().product::<usize>()).sum::<usize>(), wanted, "{name}");
+    }
     // As torchvision has them for vit_b_16.
     let builder = Hashed { empty: true, ..Default::default() };
     let net = network("vit_base_patch16_224", &config(Some(1000)), builder.builder()).unwrap();
@@ -134,12 +197,12 @@ fn costs_are_those_that_are_published() {
 fn only_the_head_trains() {
     let mut rng = Rng::derive(1, "train", 0);
     for (name, family) in FAMILIES {
-        let (parameters, images) = (Parameters::new(1), images(56, 56));
+        let (parameters, images) = (Parameters::new(1), images(side(family), side(family)));
         let net = VisionTransformer::new(name, &sizes(family), &config(Some(3)), parameters.builder(&CPU)).unwrap();
         let fault = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap_err().to_string();
         assert!(fault.contains("cannot be trained") && fault.contains("fine_tune"), "{fault}");
 
-        let network = names().find(|network| network.starts_with(name)).unwrap();
+        let network = of_family(family).next().unwrap();
         let head = head_prefix(network).unwrap();
         let parameters = Parameters::new(1);
         for prefix in frozen_prefixes(network, Some(head)).unwrap() {
@@ -159,7 +222,8 @@ fn only_the_head_trains() {
         }
         let stage = &stages(network).unwrap()[3];
         let fault = frozen_prefixes(network, Some(stage)).unwrap_err().to_string();
-        assert!(fault.contains(stage.as_str()) && fault.contains(&format!("only its head can, {head}")), "{fault}");
+        let heads = head_prefixes(network).unwrap().join(", ");
+        assert!(fault.contains(stage.as_str()) && fault.contains(&format!("only its head can, {heads}")), "{fault}");
     }
 }
 
@@ -167,7 +231,7 @@ fn only_the_head_trains() {
 fn they_are_saved_and_loaded_and_values_assigned_later_are_seen() {
     let folder = tempfile::tempdir().unwrap();
     for (name, family) in FAMILIES {
-        let (path, images) = (folder.path().join(name), images(56, 56));
+        let (path, images) = (folder.path().join(name), images(side(family), side(family)));
         let build = |parameters: &Parameters, classes| {
             VisionTransformer::new(name, &sizes(family), &config(classes), parameters.builder(&CPU)).unwrap()
         };
@@ -212,7 +276,12 @@ fn published_files_are_taken_for_what_is_of_the_network() {
     let tower = ["vision_model.post_layernorm.bias", "visual_projection.weight", "text_model.x.weight", "logit_scale"];
     assert_eq!(own("clip_vit_base_patch32", &tower), ["vision_model.post_layernorm.bias"]);
     assert_eq!(own("siglip_base_patch16_224", &tower), ["vision_model.post_layernorm.bias"]);
-    assert_eq!(own("dinov2_vits14", &["mask_token", "pos_embed"]), ["pos_embed"]);
+    for dinov2 in ["dinov2_vits14", "dinov2_vits14_reg"] {
+        assert_eq!(own(dinov2, &["mask_token", "pos_embed"]), ["pos_embed"]);
+    }
+    let block = ["blocks.0.gamma_1", "blocks.0.gamma_2", "blocks.0.attn.relative_position_index", "fc_norm.bias"];
+    let renamed = ["blocks.0.ls1.gamma", "blocks.0.ls2.gamma", "fc_norm.bias"];
+    assert_eq!(own("beit_base_patch16_384", &block), renamed);
     assert_eq!(own("vit_base_patch16_224", &["layernorm.bias", "pooler.dense.bias"]), ["vit.layernorm.bias"]);
     assert_eq!(own("vit_base_patch16_224", &["vit.layernorm.bias", "classifier.bias"]).len(), 2);
 }
@@ -223,9 +292,14 @@ fn what_cannot_be_is_told_in_one_line() {
     for (name, family) in FAMILIES {
         let net = VisionTransformer::new(name, &sizes(family), &config(None), Hashed::default().builder()).unwrap();
         let squares = images(56, 56);
+        let (no_square, no_multiple) = match family {
+            Family::Beit => ("384×384 pixels", "384×384 pixels"),
+            Family::Eva02 => ("448×448 pixels", "448×448 pixels"),
+            _ => ("squares", "multiple"),
+        };
         for (fault, parts) in [
-            (net.map(&images(56, 28), mode), ["56×28", "squares"]),
-            (net.pooled(&images(50, 50), mode), ["50×50", "multiple"]),
+            (net.map(&images(56, 28), mode), ["56×28", no_square]),
+            (net.pooled(&images(50, 50), mode), ["50×50", no_multiple]),
             (net.map(&squares.narrow(1, 0, 1).unwrap(), mode), ["(N, 3, height, width)", "56"]),
             (net.layer("layer1", &squares, mode), ["has no layer layer1", &net.layers().last().unwrap().name]),
             (net.logits(&squares, mode), ["without a classification head", "classes"]),
@@ -242,7 +316,12 @@ fn what_cannot_be_is_told_in_one_line() {
     let odd = VisionConfig { num_attention_heads: 3, ..sizes(Family::Vit) };
     let Err(fault) = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()) else { panic!() };
     assert!(fault.to_string().contains("no multiple of num_attention_heads 3"), "{fault}");
-    let odd = VisionConfig { patch_size: 16, ..sizes(Family::Dinov2) };
-    let Err(fault) = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()) else { panic!() };
-    assert!(fault.to_string().contains("patch_size 14"), "{fault}");
+    for (odd, part) in [
+        (VisionConfig { patch_size: 16, ..sizes(Family::Dinov2) }, "(518, 14, 64), not (518, 16, 64)"),
+        (VisionConfig { image_size: 224, ..sizes(Family::Beit) }, "(384, 16, 64), not (224, 16, 64)"),
+        (VisionConfig { num_attention_heads: 2, ..sizes(Family::Eva02) }, "64 channels a head, not 32"),
+    ] {
+        let fault = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()).unwrap_err();
+        assert!(fault.to_string().contains(part), "{fault}");
+    }
 }

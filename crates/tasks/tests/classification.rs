@@ -3,11 +3,11 @@
 
 use candle_core::Device;
 use candlewick_encoders::{ConvBlock, NetworkConfig, Preprocessing, Resize};
-use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
+use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
 use candlewick_tasks::classification::{ClassificationTask, Classifier, DataConfig, NetworkRecipe, Recipe, prepare};
 use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, Task, fit};
 use image::{Rgb, RgbImage};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Pictures with a bar across or down, somewhere, in some colour.
 fn bars(folder: &Path) {
@@ -26,15 +26,20 @@ fn bars(folder: &Path) {
     }
 }
 
+/// Pictures that are large enough for GoogLeNet.
+fn small() -> Preprocessing {
+    Preprocessing { size: Some(Resize::Exact(32, 32)), ..Preprocessing::unresized() }
+}
+
 fn recipe(data: &Path, epochs: usize) -> Recipe {
     let block = |channels| ConvBlock { channels, kernel_size: 3, stride: 2 };
     let config = NetworkConfig { blocks: vec![block(8), block(16)], ..NetworkConfig::default() };
     Recipe {
         task: "classification".into(),
         name: "bars".into(),
-        data: DataConfig { path: Some(data.into()), dev_share: 0.3 },
+        data: DataConfig { path: Some(data.into()), dev_share: 0.3, ..DataConfig::default() },
         network: NetworkRecipe { name: "convnet".into(), config, pretrained: None, fine_tune: None },
-        preprocessing: Preprocessing::unresized(),
+        preprocessing: Some(Preprocessing::unresized()),
         augmentation: Default::default(),
         label_smoothing: 0.0,
         batches: candlewick_tasks::classification::BatchConfig { size: 8, workers: 1 },
@@ -115,7 +120,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
     let before = SafetensorsFile::open(&file).unwrap();
     let mut recipe = recipe(&data, 1);
     recipe.network.name = "googlenet".into();
-    recipe.preprocessing.size = Some(Resize::Exact(32, 32));
+    recipe.preprocessing = Some(small());
     recipe.network.pretrained = Some(file);
     for auxiliary in [true, false] {
         recipe.network.config = NetworkConfig { auxiliary, ..NetworkConfig::default() };
@@ -132,4 +137,118 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
         let mut rng = Rng::derive(1, "train", 0);
         assert!(task.loss(&batch, &mut Mode::Train(&mut rng)).unwrap().value.to_scalar::<f32>().unwrap().is_finite());
     }
+}
+
+/// A GoogLeNet for so many classes with all that a file may hold, and the same file without auxiliary heads.
+fn googlenets(folder: &Path, classes: usize) -> [PathBuf; 2] {
+    let config = NetworkConfig { classes: Some(classes), ..NetworkConfig::default() };
+    let (files, parameters) = (["with", "without"].map(|name| folder.join(name)), Parameters::new(9));
+    candlewick_encoders::network("googlenet", &config, parameters.builder(&Device::Cpu)).unwrap();
+    parameters.save(&files[0]).unwrap();
+    let mut tensors = parameters.tensors();
+    tensors.retain(|(name, _)| !name.starts_with("aux"));
+    write_safetensors(&tensors, &files[1]).unwrap();
+    files
+}
+
+#[test]
+fn a_classifier_takes_published_weights_with_auxiliary_heads_and_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = RgbImage::from_fn(48, 40, |x, y| Rgb([x as u8 * 5, y as u8 * 6, 77]));
+    let [with, without] = googlenets(folder.path(), 3).map(|path| {
+        let file = SafetensorsFile::open(path).unwrap();
+        let classifier = Classifier::from_weights("googlenet", file, None, small(), &Device::Cpu).unwrap();
+        let found = classifier.classify(std::slice::from_ref(&picture), 3).unwrap().remove(0);
+        // What was opened can be saved and opened again.
+        let again = folder.path().join("again");
+        std::fs::create_dir_all(&again).unwrap();
+        classifier.save(&again).unwrap();
+        let again = Classifier::from_pretrained(&again, &Device::Cpu).unwrap();
+        assert_eq!(again.classify(std::slice::from_ref(&picture), 3).unwrap().remove(0), found);
+        found
+    });
+    assert_eq!(with, without);
+    // Other numbers of classes than ImageNet's have no names that could be known.
+    assert!(with.iter().all(|guess| guess.label == guess.class.to_string()));
+}
+
+#[test]
+fn auxiliary_heads_that_the_pretrained_file_lacks_begin_fresh() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    let mut recipe = recipe(&data, 1);
+    recipe.network.name = "googlenet".into();
+    recipe.network.config = NetworkConfig::default();
+    recipe.preprocessing = Some(small());
+    // For other classes and for as many.
+    for classes in [3, 2] {
+        let [_, without] = googlenets(folder.path(), classes);
+        let wanted = SafetensorsFile::open(&without).unwrap();
+        recipe.network.pretrained = Some(without);
+        let (task, _) = prepare(&recipe, &Device::Cpu).unwrap();
+        let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
+        let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let same = |name: &str| flat(&parameters[name]) == flat(&wanted.tensor(name, &Device::Cpu).unwrap());
+        assert!(same("inception5b.branch1.conv.weight") && parameters.contains_key("aux1.fc1.weight"));
+        assert_eq!(parameters["fc.bias"].elem_count(), 2);
+        assert!(classes != 2 || same("fc.weight"));
+    }
+}
+
+#[test]
+fn pictures_are_made_as_the_network_wants_them_unless_the_recipe_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(folder.path(), 1);
+    assert_eq!(recipe.preprocessing().unwrap(), Preprocessing::unresized());
+    recipe.preprocessing = None;
+    for name in ["googlenet", "efficientnet_b3"] {
+        recipe.network.name = name.into();
+        assert_eq!(recipe.preprocessing().unwrap(), candlewick_encoders::preprocessing(name).unwrap());
+    }
+    recipe.network.name = "googlenet".into();
+    assert_eq!(recipe.preprocessing().unwrap().mean, [0.5; 3]);
+    recipe.network.config.transform_input = true;
+    assert_eq!(recipe.preprocessing().unwrap(), Preprocessing::imagenet());
+    recipe.network = NetworkRecipe { name: "resnet7".into(), config: Default::default(), ..recipe.network };
+    assert!(recipe.preprocessing().unwrap_err().to_string().contains("no network is called resnet7"));
+}
+
+#[test]
+fn broken_pictures_are_skipped_until_they_are_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    std::fs::write(data.join("down/broken.png"), "no picture").unwrap();
+    let mut recipe = recipe(&data, 1);
+    let (mut task, set) = prepare(&recipe, &Device::Cpu).unwrap();
+    let all = set.train.len() + set.dev.len();
+    assert_eq!(all, 121);
+    let line = task.skipped().unwrap();
+    assert!(
+        line.starts_with("skipped 1 of 121 pictures: ") && line.contains("down/broken.png: is not a pict"),
+        "{line}"
+    );
+    assert_eq!(task.skipped(), None);
+    // Epochs, validation and scores go over the others.
+    let pictures = |task: &ClassificationTask| task.config()["pictures"].as_u64().unwrap() as usize;
+    let broken = data.join("down/broken.png");
+    let of_train = (0..set.train.len()).filter(|&row| set.train.path(row) == Some(&broken)).count();
+    assert_eq!(pictures(&task), set.train.len() - of_train);
+    for epoch in 0..2 {
+        assert!(task.batches(epoch, 0).unwrap().all(|batch| batch.is_ok()));
+    }
+    task.validate(0).unwrap();
+    task.scores(&set.train).unwrap();
+    task.scores(&set.dev).unwrap();
+
+    recipe.data.max_share = 0.0;
+    let fault = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    assert!(fault.contains("1 of 121 pictures are broken") && fault.contains("broken.png"), "{fault}");
+    // A strip that resizing would make enormous cannot be an input either.
+    recipe.data.max_share = 0.01;
+    recipe.preprocessing = Some(Preprocessing::imagenet());
+    RgbImage::new(60_000, 1).save(data.join("across/strip.png")).unwrap();
+    let fault = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    assert!(fault.contains("2 of 122 pictures are broken") && fault.contains("strip.png"), "{fault}");
 }

@@ -4,7 +4,7 @@ use super::arguments::ClassifyArguments;
 use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
-use candlewick::encoders::{networks, preprocessing};
+use candlewick::encoders::preprocessing;
 use candlewick::parameters::SafetensorsFile;
 use candlewick::tasks::classification::{Classifier, Guess};
 use std::path::{Path, PathBuf};
@@ -68,13 +68,8 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
         }
         return Ok(Classifier::from_pretrained(folder, device)?);
     }
-    if !networks().contains(&arguments.model.as_str()) {
-        let known = networks().join(", ");
-        return Err(Failure::usage(format!(
-            "model {}: no such folder and no such network; there are {known}",
-            arguments.model
-        )));
-    }
+    let preprocessing = preprocessing(&arguments.model)
+        .map_err(|error| Failure::usage(format!("model {}: no such folder; {error}", arguments.model)))?;
     let Some(weights) = &arguments.weights else {
         return Err(Failure::usage(format!(
             "{}: name its weights with --weights FILE or --weights hub:REPO",
@@ -87,7 +82,6 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
     };
     let classes = arguments.classes.as_deref().map(classes).transpose()?;
     let file = SafetensorsFile::open(file)?;
-    let preprocessing = preprocessing(&arguments.model)?;
     Ok(Classifier::from_weights(&arguments.model, file, classes.as_deref(), preprocessing, device)?)
 }
 

@@ -4,7 +4,7 @@ use super::arguments::NetworksArguments;
 use super::bubbles::{self, Bubble};
 use super::{Failure, device};
 use candlewick::candle::{DType, Device, Tensor};
-use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks};
+use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks, stages};
 use candlewick::parameters::{Mode, Parameters};
 use std::path::Path;
 use std::time::Instant;
@@ -29,12 +29,10 @@ struct Row {
 /// When there is no such network, the picture is too small for one, or the plot cannot be written.
 pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
     let names: Vec<&str> = match arguments.names.is_empty() {
-        true => networks().to_vec(),
+        true => networks(),
         false => arguments.names.iter().map(String::as_str).collect(),
     };
-    if let Some(name) = names.iter().find(|name| !networks().contains(name)) {
-        return Err(Failure::usage(format!("{name}: no such network; there are {}", networks().join(", "))));
-    }
+    names.iter().try_for_each(|name| stages(name).map(|_| ())).map_err(Failure::usage)?;
     let (device, device_name) = device::open(&arguments.device)?;
     if !arguments.json {
         let size = arguments.size;

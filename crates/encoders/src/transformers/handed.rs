@@ -21,29 +21,31 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Asks `vb` for all that `build` asks its builder for, in that order, but for what is in the head.
+    /// Asks `vb` for all that `build` asks its builder for, in that order; `own` says what stands for a parameter of the model, by name
+    /// and shape.
     pub fn new(
         vb: &VarBuilder,
         build: impl FnOnce(VarBuilder) -> Result<()>,
-        is_of_head: impl Fn(&str) -> bool,
+        own: impl Fn(&str, Shape) -> Vec<(String, Shape)>,
     ) -> Result<Self> {
         let list = List::default();
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         build(VarBuilder::from_backend(Box::new(list.clone()), dtype, device.clone()))?;
         let (mut tensors, mut trained) = (HashMap::new(), false);
         let asked = std::mem::take(&mut *list.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for (name, shape, init) in asked.into_iter().filter(|(name, ..)| !is_of_head(name)) {
-            let tensor = vb.get_with_hints(shape, &name, init)?;
-            trained |= tensor.is_variable();
-            // It shares the variable's memory, so that values assigned later are seen.
-            tensors.insert(name, tensor.detach());
+        for (name, shape, init) in asked {
+            for (name, shape) in own(&name, shape) {
+                let tensor = vb.get_with_hints(shape, &name, init)?;
+                trained |= tensor.is_variable();
+                // It shares the variable's memory, so that values assigned later are seen.
+                tensors.insert(name, tensor.detach());
+            }
         }
         Ok(Self { tensors: Arc::new(tensors), dtype, device, trained })
     }
 
     /// A builder that hands out `instead` where it names a parameter, and the parameters themselves elsewhere.
-    pub fn builder(&self, instead: Vec<(&str, Tensor)>) -> VarBuilder<'static> {
-        let instead = instead.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    pub fn builder(&self, instead: HashMap<String, Tensor>) -> VarBuilder<'static> {
         let handed = Handed { given: Arc::clone(&self.tensors), instead };
         VarBuilder::from_backend(Box::new(handed), self.dtype, self.device.clone())
     }

@@ -1,22 +1,27 @@
-//! The vision transformers of candle-transformers as encoders: ViT, DINOv2, CLIP's image tower and SigLIP's.
+//! The vision transformers of candle-transformers as encoders: ViT, DINOv2 with registers and without, CLIP's image tower, SigLIP's,
+//! BEiT and EVA-02.
 //!
 //! A picture is cut into patches; the tokens of the P = h·w patches (N, P, C), in rows from the top left, are the
-//! annotations, and as (N, C, h, w) the map. The class token is in no map:
+//! annotations, and as (N, C, h, w) the map. The class token and the registers are in no map:
 //!
 //! | [`Family`] | the map | [`Encoder::pooled`] | the head, and what it reads |
 //! |---|---|---|---|
 //! | `Vit` | tokens after the last layer norm | class token after it | `classifier` on the class token |
-//! | `Dinov2` | tokens after the last layer norm | class token after it | `head` on class token and mean of the map, (N, 2C) |
+//! | `Dinov2`, `Dinov2Registers` | tokens after the last layer norm | class token after it | `head` on class token and mean of the map, (N, 2C) |
 //! | `Clip` | tokens after the last layer | class token after the last layer norm | `classifier` on the mean of the map |
 //! | `Siglip` | tokens after the last layer norm | attention's pooling | `classifier` on the mean of the map |
+//! | `Beit`, `Eva02` | tokens after the last layer | mean of the map | layer norm `fc_norm` and `head` on the mean of the map |
 //!
-//! Parameter names are those that candle-transformers reads: DINOv2's own, Hugging Face's for the others. Load a published file
-//! through [`crate::own_weights`], which leaves out what is not of the network, such as CLIP's text tower;
-//! [`crate::preprocessing`] says what the published weights want; a recipe whose encoder they are has to say the same.
+//! Parameter names are DINOv2's own, timm's for BEiT and EVA-02, and Hugging Face's for the others. Load a published file
+//! through [`crate::own_weights`], which leaves out what is not of the network, such as CLIP's text tower, and renames BEiT's `gamma_1`;
+//! [`crate::preprocessing`] says what the published weights want; a captioner's recipe whose encoder they are has to say the same.
 //!
 //! Pictures are squares whose side is a multiple of the patch's. Position embeddings are resized to them bicubically,
-//! as PyTorch does it. Where candle-transformers differs from the original it stays so: DINOv2 has the tanh approximation of
-//! GELU, and layer norms with ε = 10⁻⁵ in place of 10⁻⁶.
+//! as PyTorch does it; BEiT and EVA-02 take pictures of their own size alone, and BEiT one after the other. Where candle-transformers
+//! differs from the original it stays so: the DINOv2s and BEiT have the tanh approximation of GELU, the DINOv2s layer norms with
+//! ε = 10⁻⁵ in place of 10⁻⁶.
+//!
+//! [`crate::Backbone`] makes an encoder of any other model.
 //!
 //! **They cannot be trained:** candle's fused layer norm and softmax hand no gradients back, so that those of the layers would
 //! be wrong. A head on frozen layers can: name the head in a recipe's `fine_tune`. [`Encoder::map`] in
@@ -31,7 +36,6 @@ mod positions;
 mod table;
 
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
-use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::map::Map;
 use crate::network::NetworkConfig;
@@ -49,11 +53,31 @@ pub enum Family {
     /// Oquab et al. 2023, "DINOv2: learning robust visual features without supervision", with its authors' names. Its position
     /// embeddings are for 518×518 pixels, its patches have 14×14, its hidden layers 4C.
     Dinov2,
+    /// Darcet et al. 2024, "Vision transformers need registers": DINOv2 with four tokens more, with its authors' names.
+    Dinov2Registers,
     /// Radford et al. 2021, "Learning transferable visual models from natural language supervision", with Hugging
     /// Face's names.
     Clip,
     /// Zhai et al. 2023, "Sigmoid loss for language image pre-training", with Hugging Face's names.
     Siglip,
+    /// Bao et al. 2022, "BEiT: BERT pre-training of image transformers", with timm's names. It takes 384×384 pixels, its patches have
+    /// 16×16, its hidden layers 4C.
+    Beit,
+    /// Fang et al. 2023, "EVA-02: a visual representation for neon genesis", with timm's names. It takes 448×448 pixels, its patches have
+    /// 14×14, its heads 64 channels, its hidden layers 8C/3.
+    Eva02,
+}
+
+impl Family {
+    /// The side of pictures, the side of patches and the size of the hidden layers for C channels, where candle-transformers fixes them.
+    fn fixed(self, c: usize) -> Option<(usize, usize, usize)> {
+        match self {
+            Self::Dinov2 | Self::Dinov2Registers => Some((518, 14, 4 * c)),
+            Self::Beit => Some((384, 16, 4 * c)),
+            Self::Eva02 => Some((448, 14, 8 * c / 3)),
+            Self::Vit | Self::Clip | Self::Siglip => None,
+        }
+    }
 }
 
 /// The sizes of a vision transformer.
@@ -81,6 +105,11 @@ impl VisionConfig {
         self.image_size / self.patch_size
     }
 
+    /// Whether no other pictures than those of `image_size` can be seen.
+    fn is_of_one_size(&self) -> bool {
+        matches!(self.family, Family::Beit | Family::Eva02)
+    }
+
     /// One line about what makes no sense.
     fn check(&self, name: &str) -> Result<()> {
         let Self { family, hidden_size, num_attention_heads: heads, .. } = *self;
@@ -91,14 +120,16 @@ impl VisionConfig {
         if hidden_size % heads != 0 {
             candle_core::bail!("{name}: hidden_size {hidden_size} is no multiple of num_attention_heads {heads}")
         }
-        let fixed = (self.image_size, self.patch_size, self.intermediate_size) == (518, 14, 4 * hidden_size);
-        if family == Family::Dinov2 && !fixed {
+        let found = (self.image_size, self.patch_size, self.intermediate_size);
+        if let Some(wanted) = family.fixed(hidden_size)
+            && wanted != found
+        {
             candle_core::bail!(
-                "{name}: DINOv2 has image_size 518, patch_size 14 and intermediate_size 4·hidden_size, not {}, {} and {}",
-                self.image_size,
-                self.patch_size,
-                self.intermediate_size
+                "{name}: {family:?} has image_size, patch_size and intermediate_size {wanted:?}, not {found:?}"
             )
+        }
+        if family == Family::Eva02 && hidden_size != 64 * heads {
+            candle_core::bail!("{name}: EVA-02 has 64 channels a head, not {}", hidden_size / heads)
         }
         Ok(())
     }
@@ -147,17 +178,16 @@ impl VisionTransformer {
     /// When the sizes do not fit each other, or the builder has no such parameters.
     pub fn new(name: &str, sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
         sizes.check(name)?;
-        let given = Given::new(&vb, |vb| models::every_parameter(sizes, vb), models::is_of_head)?;
-        let dropout = config.dropout.unwrap_or(0.0);
-        let (part, inputs) = models::head(sizes);
-        let head = Head::linear(inputs, (part, dropout), as_pytorch, config, vb)?;
+        let own = |name: &str, shape| models::own_parameters(sizes, name, shape);
+        let given = Given::new(&vb, |vb| models::every_parameter(sizes, vb), own)?;
+        let head = models::head(sizes, config, vb)?;
         Ok(Self { name: name.to_owned(), config: *sizes, infos: models::layers(sizes), given, head })
     }
 
     /// What is wanted of these pictures, whose shape was looked at.
     fn run(&self, wanted: Wanted, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         if mode.is_training() && self.given.trained {
-            let head = models::head(&self.config).0;
+            let head = models::head_parts(self.config.family).join(" and ");
             candle_core::bail!(
                 "{}: its layers cannot be trained, candle-transformers hands no gradients back; freeze them: train \
                  {head} alone with fine_tune, or use it as a frozen encoder",
@@ -165,7 +195,10 @@ impl VisionTransformer {
             )
         }
         let (_, _, height, width) = images.dims4()?;
-        let patch = self.config.patch_size;
+        let (patch, native) = (self.config.patch_size, self.config.image_size);
+        if self.config.is_of_one_size() && (height, width) != (native, native) {
+            candle_core::bail!("{}: wants pictures of {native}×{native} pixels, got {height}×{width}", self.name)
+        }
         if height != width || height % patch != 0 || height == 0 {
             candle_core::bail!("{}: wants squares of a multiple of {patch} pixels, got {height}×{width}", self.name)
         }
@@ -174,6 +207,11 @@ impl VisionTransformer {
 
     fn head(&self) -> Result<&Head> {
         self.head.as_ref().ok_or_else(|| no_head(&self.name))
+    }
+
+    /// Whether the head reads the class token.
+    fn reads_class(&self) -> bool {
+        matches!(self.config.family, Family::Vit | Family::Dinov2 | Family::Dinov2Registers)
     }
 
     /// The name of the layer that the map is of.
@@ -208,15 +246,13 @@ impl Encoder for VisionTransformer {
         self.head.as_ref().and_then(Head::classes)
     }
 
-    /// As the trait says; ViT and DINOv2 read the class token, which is not in the map, and have [`Encoder::logits`] only.
+    /// As the trait says; ViT and the DINOv2s read the class token, which is not in the map, and have [`Encoder::logits`] only.
     fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let head = self.head()?;
-        match self.config.family {
-            Family::Clip | Family::Siglip => head.forward(&Map::new(map)?, mode),
-            Family::Vit | Family::Dinov2 => {
-                candle_core::bail!("{}: its head reads the class token, which is in no map; ask for logits", self.name)
-            }
+        if self.reads_class() {
+            candle_core::bail!("{}: its head reads the class token, which is in no map; ask for logits", self.name)
         }
+        head.forward(&Map::new(map)?, mode)
     }
 
     fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
@@ -233,7 +269,7 @@ impl Encoder for VisionTransformer {
 
     fn logits(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let head = self.head()?;
-        if matches!(self.config.family, Family::Clip | Family::Siglip) {
+        if !self.reads_class() {
             return self.classify(&self.map(images, mode)?, mode);
         }
         position(&self.name, &self.infos, self.last(), images)?;

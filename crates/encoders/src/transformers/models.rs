@@ -1,17 +1,26 @@
 //! What each family's model is asked for, through candle-transformers' public pieces.
 
 use super::handed::Given;
-use super::positions::resized;
+use super::positions::{Bicubic, resized, rotary};
 use super::{Family, VisionConfig};
 use crate::cost::count;
 use crate::encoder::LayerInfo;
-use candle_core::{Result, Tensor};
+use crate::fully_connected::as_pytorch;
+use crate::head::Head;
+use crate::network::NetworkConfig;
+use candle_core::{Result, Shape, Tensor};
 use candle_nn::{Activation, LayerNorm, Module, layer_norm};
+use candle_transformers::models::beit::BeitVisionTransformer;
 use candle_transformers::models::clip::text_model::Activation as ClipActivation;
 use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
 use candle_transformers::models::dinov2::DinoVisionTransformer;
+use candle_transformers::models::eva2::EVA2VisionTransformer;
 use candle_transformers::models::{siglip, vit};
 use candlewick_parameters::VarBuilder;
+use std::collections::HashMap;
+
+/// The registers of a DINOv2 that has them.
+const REGISTERS: usize = 4;
 
 /// What is wanted of pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,15 +29,28 @@ pub(super) enum Wanted {
     Layer(usize),
     /// The tokens (N, P, C) of the map.
     Map,
-    /// The vector (N, C) of the whole picture; DINOv2's has the mean of the map behind it, (N, 2C).
+    /// The vector (N, C) of the whole picture; that of the two DINOv2s has the mean of the map behind it, (N, 2C).
     Pooled,
 }
 
-/// The name of the head, and the size of what it reads.
-pub(super) fn head(config: &VisionConfig) -> (&'static str, usize) {
-    match config.family {
-        Family::Dinov2 => ("head", 2 * config.hidden_size),
-        _ => ("classifier", config.hidden_size),
+/// The names of the head's parts.
+pub(super) fn head_parts(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Dinov2 | Family::Dinov2Registers => &["head"],
+        Family::Beit | Family::Eva02 => &["fc_norm", "head"],
+        Family::Vit | Family::Clip | Family::Siglip => &["classifier"],
+    }
+}
+
+/// The head, where one is wanted or in the file.
+pub(super) fn head(sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Head>> {
+    let (size, dropout) = (sizes.hidden_size, config.dropout.unwrap_or(0.0));
+    match sizes.family {
+        Family::Dinov2 | Family::Dinov2Registers => Head::linear(2 * size, ("head", dropout), as_pytorch, config, vb),
+        Family::Beit | Family::Eva02 => Head::after_norm(size, ("fc_norm", 1e-6), "head", as_pytorch, config, vb),
+        Family::Vit | Family::Clip | Family::Siglip => {
+            Head::linear(size, ("classifier", dropout), as_pytorch, config, vb)
+        }
     }
 }
 
@@ -36,7 +58,8 @@ pub(super) fn head(config: &VisionConfig) -> (&'static str, usize) {
 pub(super) fn layer_names(family: Family) -> (&'static str, Option<&'static str>) {
     match family {
         Family::Vit => ("vit.encoder.layer", Some("vit.layernorm")),
-        Family::Dinov2 => ("blocks", Some("norm")),
+        Family::Dinov2 | Family::Dinov2Registers => ("blocks", Some("norm")),
+        Family::Beit | Family::Eva02 => ("blocks", None),
         Family::Clip => ("vision_model.encoder.layers", None),
         Family::Siglip => ("vision_model.encoder.layers", Some("vision_model.post_layernorm")),
     }
@@ -56,14 +79,28 @@ pub(super) fn every_parameter(config: &VisionConfig, vb: VarBuilder) -> Result<(
     match config.family {
         Family::Vit => Vit::new(config, depth, vb).map(|_| ()),
         Family::Dinov2 => dinov2(config, depth, vb).map(|_| ()),
+        Family::Dinov2Registers => {
+            vb.get((1, REGISTERS, config.hidden_size), "register_tokens")?;
+            dinov2(config, depth, vb).map(|_| ())
+        }
+        Family::Beit => beit(config, depth, vb).map(|_| ()),
+        Family::Eva02 => eva02(config, depth, vb).map(|_| ()),
         Family::Clip => clip(config, depth, vb).map(|_| ()),
         Family::Siglip => siglip(config, true, vb).map(|_| ()),
     }
 }
 
-/// Whether candle-transformers reads a parameter of the head, which is ours and there only where it is wanted.
-pub(super) fn is_of_head(name: &str) -> bool {
-    name.starts_with("head.")
+/// What stands for a parameter that candle-transformers reads: nothing where it is of the head, which is ours and there only where it
+/// is wanted, or is computed.
+pub(super) fn own_parameters(config: &VisionConfig, name: &str, shape: Shape) -> Vec<(String, Shape)> {
+    let (family, c) = (config.family, config.hidden_size);
+    let of_head = name.starts_with("head.") || (config.is_of_one_size() && name.starts_with("norm."));
+    match name.strip_suffix("qkv.bias").filter(|_| family == Family::Beit) {
+        // The keys have none.
+        Some(attention) => ["q_bias", "v_bias"].map(|bias| (format!("{attention}{bias}"), c.into())).into(),
+        None if of_head || name == "rot_pos_embed" => Vec::new(),
+        None => vec![(name.to_owned(), shape)],
+    }
 }
 
 /// Runs the model on square pictures.
@@ -80,55 +117,122 @@ pub(super) fn run(config: &VisionConfig, given: &Given, wanted: Wanted, images: 
     match config.family {
         Family::Vit => Vit::new(config, depth, vb)?.run(wanted, images),
         Family::Dinov2 => run_dinov2(&dinov2(config, depth, vb)?, depth, wanted, images),
+        Family::Dinov2Registers => run_with_registers(&dinov2(config, depth, vb)?, depth, wanted, images),
+        Family::Beit => run_beit(&beit(config, depth, vb)?, depth, wanted, images),
+        Family::Eva02 => {
+            let tokens =
+                eva02(config, depth, vb)?.get_intermediate_layers(images, &[depth - 1], false, false, false)?;
+            mean_or_map(tokens.squeeze(0)?, wanted)
+        }
         Family::Clip => run_clip(&clip(config, depth, vb)?, wanted, images),
         Family::Siglip => siglip(config, wanted == Wanted::Pooled, vb)?.forward(images),
     }
 }
 
 /// The parameters that are other ones for n pictures with side × side positions.
-fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Result<Vec<(&'static str, Tensor)>> {
+fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Result<HashMap<String, Tensor>> {
     const IN_CLIP: &str = "vision_model.embeddings.position_embedding.weight";
     let c = config.hidden_size;
-    Ok(match config.family {
+    // The models of DINOv2 and EVA-02 add and join what goes before the patches without widening it to the pictures.
+    let widened = |tensor: &Tensor| tensor.broadcast_as((n, tensor.dim(1)?, c));
+    let tensors = match config.family {
         Family::Vit => {
             let name = "vit.embeddings.position_embeddings";
-            let positions = after_class(&given.tensor(name)?.squeeze(0)?, config, side, 0.0)?;
+            let positions = after_class(&given.tensor(name)?.squeeze(0)?, config, side, Bicubic::Plain(0.0))?;
             vec![(name, positions.unsqueeze(0)?)]
         }
-        Family::Clip => vec![(IN_CLIP, after_class(given.tensor(IN_CLIP)?, config, side, 0.0)?)],
-        Family::Siglip => vec![(IN_CLIP, resized(given.tensor(IN_CLIP)?, config.native(), side, 0.0)?)],
+        Family::Clip => vec![(IN_CLIP, after_class(given.tensor(IN_CLIP)?, config, side, Bicubic::Plain(0.0))?)],
+        Family::Siglip => {
+            vec![(IN_CLIP, resized(given.tensor(IN_CLIP)?, config.native(), side, Bicubic::Plain(0.0))?)]
+        }
         Family::Dinov2 => {
             // Its authors add a tenth to the number of positions before they divide.
-            let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, 0.1)?;
+            let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Plain(0.1))?;
             let class = given.tensor("cls_token")?;
-            // The model adds and joins the two without widening them to the pictures. Its head, as one that changes
-            // nothing, lets out what the head reads.
+            // The model's head, as one that changes nothing, lets out what the head reads.
             vec![
-                ("pos_embed", positions.unsqueeze(0)?.broadcast_as((n, side * side + 1, c))?),
-                ("cls_token", class.broadcast_as((n, 1, c))?),
+                ("pos_embed", widened(&positions.unsqueeze(0)?)?),
+                ("cls_token", widened(class)?),
                 ("head.weight", Tensor::eye(2 * c, class.dtype(), class.device())?),
                 ("head.bias", Tensor::zeros(2 * c, class.dtype(), class.device())?),
             ]
         }
-    })
+        Family::Dinov2Registers => {
+            let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
+            let (class, registers) = (given.tensor("cls_token")?, given.tensor("register_tokens")?);
+            let (first, others) = (registers.narrow(1, 0, 1)?, registers.narrow(1, 1, REGISTERS - 1)?);
+            let nowhere = |count: usize| Tensor::zeros((count, c), class.dtype(), class.device());
+            // The model knows of no registers and lets out all tokens but the first. Their order is all the same to attention, so that a
+            // register stands there.
+            let (at_class, at_patches) = (positions.narrow(0, 0, 1)?, positions.narrow(0, 1, side * side)?);
+            let positions = Tensor::cat(&[&nowhere(1)?, &at_class, &nowhere(REGISTERS - 1)?, &at_patches], 0)?;
+            let mut tensors = unread(config, class)?;
+            tensors.push(("pos_embed", widened(&positions.unsqueeze(0)?)?));
+            tensors.push(("cls_token", widened(&Tensor::cat(&[&first, class, &others], 1)?)?));
+            tensors
+        }
+        Family::Eva02 => {
+            let (class, head_size) = (given.tensor("cls_token")?, c / config.num_attention_heads);
+            let mut tensors = unread(config, class)?;
+            tensors.push(("pos_embed", widened(given.tensor("pos_embed")?)?));
+            tensors.push(("cls_token", widened(class)?));
+            // Its authors count positions as in pictures of 224 pixels.
+            let rotary = rotary(side, 224 / config.patch_size, head_size, class.device())?;
+            tensors.push(("rot_pos_embed", rotary.to_dtype(class.dtype())?));
+            tensors
+        }
+        Family::Beit => unread(config, given.tensor("cls_token")?)?,
+    };
+    let mut tensors: HashMap<String, Tensor> =
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    if config.family == Family::Beit {
+        tensors.extend(attention_biases(config, given)?);
+    }
+    Ok(tensors)
+}
+
+/// The parameters of the model's head, which is never run.
+fn unread(config: &VisionConfig, like: &Tensor) -> Result<Vec<(&'static str, Tensor)>> {
+    let zero = Tensor::zeros(1, like.dtype(), like.device())?;
+    let names = ["head.weight", "head.bias", "norm.weight", "norm.bias"];
+    let count = if config.is_of_one_size() { 4 } else { 2 };
+    Ok(names.into_iter().take(count).map(|name| (name, zero.clone())).collect())
+}
+
+/// The biases of queries, keys and values in one, as BEiT's model has them.
+fn attention_biases(config: &VisionConfig, given: &Given) -> Result<Vec<(String, Tensor)>> {
+    let bias = |number: usize| {
+        let part = |name: &str| given.tensor(&format!("blocks.{number}.attn.{name}"));
+        let (queries, values) = (part("q_bias")?, part("v_bias")?);
+        let bias = Tensor::cat(&[queries, &queries.zeros_like()?, values], 0)?;
+        Ok((format!("blocks.{number}.attn.qkv.bias"), bias))
+    };
+    (0..config.num_hidden_layers).map(bias).collect()
 }
 
 /// Resizes position embeddings (1 + positions, C), of which the class token's is the first and stays.
-fn after_class(embeddings: &Tensor, config: &VisionConfig, side: usize, offset: f64) -> Result<Tensor> {
+fn after_class(embeddings: &Tensor, config: &VisionConfig, side: usize, bicubic: Bicubic) -> Result<Tensor> {
     let patches = embeddings.narrow(0, 1, embeddings.dim(0)? - 1)?;
-    Tensor::cat(&[&embeddings.narrow(0, 0, 1)?, &resized(&patches, config.native(), side, offset)?], 0)
+    Tensor::cat(&[&embeddings.narrow(0, 0, 1)?, &resized(&patches, config.native(), side, bicubic)?], 0)
 }
 
 /// Counts the convolution, the linear layers and attention's two products as [`crate::cost`] wants them.
 fn count_costs(config: &VisionConfig, depth: usize, n: usize, side: usize) {
     let (c, hidden, heads) = (config.hidden_size, config.intermediate_size, config.num_attention_heads);
     count(n * side * side * c, 3 * config.patch_size * config.patch_size);
-    let tokens = side * side + usize::from(config.family != Family::Siglip);
+    let tokens = side * side
+        + match config.family {
+            Family::Siglip => 0,
+            Family::Dinov2Registers => 1 + REGISTERS,
+            _ => 1,
+        };
+    // EVA-02 gates the hidden layer by another.
+    let wider = if config.family == Family::Eva02 { 2 } else { 1 };
     for _ in 0..depth {
         count(n * tokens * 4 * c, c);
         count(n * heads * tokens * tokens, c / heads);
         count(n * tokens * c, tokens);
-        count(n * tokens * hidden, c);
+        count(n * tokens * wider * hidden, c);
         count(n * tokens * c, hidden);
     }
 }
@@ -191,6 +295,39 @@ fn run_dinov2(model: &DinoVisionTransformer, depth: usize, wanted: Wanted, image
         Wanted::Pooled => model.forward(images),
         _ => model.get_intermediate_layers(images, &[depth - 1], false, false, wanted == Wanted::Map)?.squeeze(0),
     }
+}
+
+fn run_with_registers(model: &DinoVisionTransformer, depth: usize, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
+    let normalised = !matches!(wanted, Wanted::Layer(_));
+    let tokens = model.get_intermediate_layers(images, &[depth - 1], false, false, normalised)?.squeeze(0)?;
+    let patches = tokens.narrow(1, REGISTERS, tokens.dim(1)? - REGISTERS)?;
+    match wanted {
+        Wanted::Pooled => Tensor::cat(&[class_token(&tokens)?, patches.mean(1)?], 1),
+        _ => Ok(patches),
+    }
+}
+
+fn beit(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<BeitVisionTransformer> {
+    BeitVisionTransformer::new(vb, depth, config.hidden_size, config.num_attention_heads)
+}
+
+fn run_beit(model: &BeitVisionTransformer, depth: usize, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
+    // The model takes one picture at a time: it adds what attention knows of positions without widening it.
+    let one = |number| {
+        let image = images.narrow(0, number, 1)?;
+        model.get_intermediate_layers(&image, &[depth - 1], false, false, false)?.squeeze(0)
+    };
+    let tokens = (0..images.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
+    mean_or_map(Tensor::cat(&tokens, 0)?, wanted)
+}
+
+fn eva02(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<EVA2VisionTransformer> {
+    EVA2VisionTransformer::new(vb, depth, config.hidden_size, config.num_attention_heads)
+}
+
+/// The patches' tokens, or their mean for the whole picture.
+fn mean_or_map(patches: Tensor, wanted: Wanted) -> Result<Tensor> {
+    if wanted == Wanted::Pooled { patches.mean(1) } else { Ok(patches) }
 }
 
 fn clip(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<ClipVisionTransformer> {

@@ -1,8 +1,8 @@
 //! The vision transformers whose weights are published.
 
-use super::models::{head, layer_names};
+use super::models::{head_parts, layer_names};
 use super::{Family, VisionConfig, VisionTransformer};
-use crate::network::Row;
+use crate::network::NetworkRow;
 use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 
 /// A row of the papers' tables.
@@ -10,7 +10,7 @@ use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 struct Plan {
     name: &'static str,
     family: Family,
-    /// C, layers and heads; the hidden layers are 4C.
+    /// C, layers and heads; the hidden layers are 4C where the family says nothing else.
     sizes: (usize, usize, usize),
     image_size: usize,
     patch_size: usize,
@@ -30,7 +30,7 @@ const SMALL: (usize, usize, usize) = (384, 12, 6);
 const BASE: (usize, usize, usize) = (768, 12, 12);
 const LARGE: (usize, usize, usize) = (1024, 24, 16);
 
-const TABLE: [Plan; 13] = [
+const TABLE: [Plan; 20] = [
     plan("vit_tiny_patch16_224", Family::Vit, TINY, (224, 16)),
     plan("vit_small_patch16_224", Family::Vit, SMALL, (224, 16)),
     plan("vit_base_patch16_224", Family::Vit, BASE, (224, 16)),
@@ -38,12 +38,19 @@ const TABLE: [Plan; 13] = [
     plan("dinov2_vits14", Family::Dinov2, SMALL, (518, 14)),
     plan("dinov2_vitb14", Family::Dinov2, BASE, (518, 14)),
     plan("dinov2_vitl14", Family::Dinov2, LARGE, (518, 14)),
+    plan("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, (518, 14)),
+    plan("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, (518, 14)),
+    plan("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, (518, 14)),
     plan("clip_vit_base_patch32", Family::Clip, BASE, (224, 32)),
     plan("clip_vit_base_patch16", Family::Clip, BASE, (224, 16)),
     plan("clip_vit_large_patch14", Family::Clip, LARGE, (224, 14)),
     plan("clip_vit_large_patch14_336", Family::Clip, LARGE, (336, 14)),
     plan("siglip_base_patch16_224", Family::Siglip, BASE, (224, 16)),
     plan("siglip_large_patch16_256", Family::Siglip, LARGE, (256, 16)),
+    plan("beit_base_patch16_384", Family::Beit, BASE, (384, 16)),
+    plan("beit_large_patch16_384", Family::Beit, LARGE, (384, 16)),
+    plan("eva02_base_patch14_448", Family::Eva02, BASE, (448, 14)),
+    plan("eva02_large_patch14_448", Family::Eva02, LARGE, (448, 14)),
 ];
 
 impl Plan {
@@ -54,7 +61,7 @@ impl Plan {
             hidden_size,
             num_hidden_layers,
             num_attention_heads,
-            intermediate_size: 4 * hidden_size,
+            intermediate_size: self.family.fixed(hidden_size).map_or(4 * hidden_size, |fixed| fixed.2),
             image_size: self.image_size,
             patch_size: self.patch_size,
         }
@@ -64,12 +71,14 @@ impl Plan {
         let (prefix, norm) = layer_names(self.family);
         let first: &[&str] = match self.family {
             Family::Vit => &["vit.embeddings"],
-            Family::Dinov2 => &["cls_token", "pos_embed", "patch_embed"],
+            Family::Dinov2 | Family::Eva02 => &["cls_token", "pos_embed", "patch_embed"],
+            Family::Dinov2Registers => &["cls_token", "register_tokens", "pos_embed", "patch_embed"],
+            Family::Beit => &["cls_token", "patch_embed"],
             Family::Clip => &["vision_model.embeddings", "vision_model.pre_layrnorm"],
             Family::Siglip => &["vision_model.embeddings"],
         };
         let last: &[&str] = match self.family {
-            Family::Vit | Family::Dinov2 => &[],
+            Family::Vit | Family::Dinov2 | Family::Dinov2Registers | Family::Beit | Family::Eva02 => &[],
             Family::Clip => &["vision_model.post_layernorm"],
             Family::Siglip => &["vision_model.head"],
         };
@@ -81,21 +90,25 @@ impl Plan {
     /// What the published weights were trained on.
     fn preprocessing(&self) -> Preprocessing {
         let side = (self.image_size, self.image_size);
-        let size = Some(Resize::Exact(side.0, side.1));
+        let squashed = Preprocessing { size: Some(Resize::Exact(side.0, side.1)), ..Preprocessing::unresized() };
+        let bicubic = |preprocessing| Preprocessing { interpolation: Interpolation::Bicubic, ..preprocessing };
+        let as_clip = |preprocessing| Preprocessing {
+            mean: [0.48145466, 0.4578275, 0.40821073],
+            std: [0.26862954, 0.261_302_6, 0.275_777_1],
+            ..bicubic(preprocessing)
+        };
+        let cut = Preprocessing {
+            size: Some(Resize::Shortest(self.image_size)),
+            crop: Some(side),
+            ..Preprocessing::unresized()
+        };
         match self.family {
-            Family::Vit => Preprocessing { size, ..Preprocessing::unresized() },
-            Family::Siglip => {
-                Preprocessing { size, interpolation: Interpolation::Bicubic, ..Preprocessing::unresized() }
-            }
-            Family::Dinov2 => Preprocessing { interpolation: Interpolation::Bicubic, ..Preprocessing::imagenet() },
-            Family::Clip => Preprocessing {
-                size: Some(Resize::Shortest(self.image_size)),
-                crop: Some(side),
-                interpolation: Interpolation::Bicubic,
-                mean: [0.48145466, 0.4578275, 0.40821073],
-                std: [0.26862954, 0.261_302_6, 0.275_777_1],
-                ..Preprocessing::unresized()
-            },
+            Family::Vit => squashed,
+            Family::Siglip => bicubic(squashed),
+            Family::Dinov2 | Family::Dinov2Registers => bicubic(Preprocessing::imagenet()),
+            Family::Clip => as_clip(cut),
+            Family::Beit => bicubic(cut),
+            Family::Eva02 => as_clip(squashed),
         }
     }
 }
@@ -107,7 +120,12 @@ fn own_name(family: Family, name: &str) -> Option<String> {
         // A file of the model without its head leaves the prefix out.
         Family::Vit if begins(&["embeddings.", "encoder.", "layernorm."]) => return Some(format!("vit.{name}")),
         Family::Vit => &["pooler.", "vit.pooler."],
-        Family::Dinov2 => &["mask_token"],
+        Family::Dinov2 | Family::Dinov2Registers => &["mask_token"],
+        Family::Beit if name.ends_with(".relative_position_index") => return None,
+        Family::Beit if begins(&["blocks."]) => {
+            return Some(name.replace(".gamma_1", ".ls1.gamma").replace(".gamma_2", ".ls2.gamma"));
+        }
+        Family::Beit | Family::Eva02 => &[],
         Family::Clip | Family::Siglip => &[
             "text_model.",
             "text_projection.",
@@ -120,17 +138,16 @@ fn own_name(family: Family, name: &str) -> Option<String> {
     (!begins(others)).then(|| name.to_owned())
 }
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<NetworkRow> {
     let row = |plan: Plan| {
         let config = plan.config();
-        let head: &[&str] = match head(&config).0 {
-            "head" => &["head"],
-            _ => &["classifier"],
-        };
-        Row::new(plan.name, plan.stages(), head, move |own, vb| VisionTransformer::new(plan.name, &config, own, vb))
-            .with_preprocessing(plan.preprocessing())
-            .with_own_names(move |name| own_name(plan.family, name))
-            .without_gradients(&["cls_token", "pos_embed"])
+        let head = head_parts(plan.family);
+        NetworkRow::new(plan.name, plan.stages(), head, move |own, vb| {
+            VisionTransformer::new(plan.name, &config, own, vb)
+        })
+        .with_preprocessing(plan.preprocessing())
+        .with_own_names(move |name| own_name(plan.family, name))
+        .without_gradients(&["cls_token", "pos_embed", "register_tokens"])
     };
     TABLE.map(row).into()
 }

@@ -60,6 +60,11 @@ impl Hashed {
         VarBuilder::from_backend(Box::new(self.clone()), DType::F32, Device::Cpu)
     }
 
+    /// The same values with twice the digits.
+    pub fn wide_builder(&self) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), DType::F64, Device::Cpu)
+    }
+
     pub fn variable(&self, name: &str) -> Var {
         self.variables.lock().unwrap()[name].clone()
     }
@@ -69,16 +74,17 @@ impl SimpleBackend for Hashed {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         self.shapes.lock().unwrap().insert(name.to_owned(), shape.dims().to_vec());
         if self.empty {
-            // One value seen everywhere, so that the largest network takes no memory; candle wants norms' own whole.
+            // One value seen everywhere, so that the largest network takes no memory; candle wants norms' own whole, and tables.
             let zeros = Tensor::zeros(1, dtype, device)?.broadcast_as(shape)?;
-            return if zeros.rank() == 1 { zeros.contiguous() } else { Ok(zeros) };
+            let whole = zeros.rank() == 1 || name.ends_with("_table");
+            return if whole { zeros.contiguous() } else { Ok(zeros) };
         }
         // Networks of one builder share what has the same name and shape, running statistics included.
         let known = self.variables.lock().unwrap().get(name).cloned();
         if let Some(variable) = known.filter(|variable| variable.shape() == &shape) {
             return Ok(variable.as_tensor().clone());
         }
-        let variable = Var::from_tensor(&weights(name, &shape))?;
+        let variable = Var::from_tensor(&weights(name, &shape).to_dtype(dtype)?)?;
         self.variables.lock().unwrap().insert(name.to_owned(), variable.clone());
         Ok(variable.as_tensor().clone())
     }
@@ -98,7 +104,7 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// 64 values spread over the tensor, and its norm.
 pub fn digest(tensor: &Tensor) -> Vec<f32> {
-    let flat = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let flat = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let norm = flat.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt() as f32;
     (0..64).map(|k| flat[k * 7919 % flat.len()]).chain([norm]).collect()
 }

@@ -15,6 +15,9 @@ const CONFIG: &str = "config.json";
 const PREPROCESSING: &str = "preprocessor_config.json";
 const MODEL: &str = candlewick_training::MODEL_FILE;
 
+/// The classes of ImageNet-1k in order, as torchvision calls them.
+const IMAGENET: &str = include_str!("imagenet.txt");
+
 /// The name of this model in `config.json`.
 const MODEL_TYPE: &str = "image-classifier";
 
@@ -83,7 +86,10 @@ impl Classifier {
         Self::assemble(name, config, classes, preprocessing, parameters, device)
     }
 
-    /// A network with published weights from a file, torchvision's mostly, whose classes are called `classes`, or by their numbers.
+    /// A network with published weights from a file, torchvision's mostly, whose classes are called `classes`; without names, a
+    /// thousand classes are taken for ImageNet's and others are called by their numbers.
+    ///
+    /// Auxiliary heads serve training alone: the file may hold them or not.
     ///
     /// # Errors
     /// When no network has this name, the file holds weights of another, or the number of names is not that of the classes.
@@ -99,16 +105,19 @@ impl Classifier {
         let count = classes_in(name, &file)?.ok_or_else(|| {
             Error::Config(format!("{path}: holds no classification head of {name}; take another file"))
         })?;
-        let numbers: Vec<String> = (0..count).map(|class| class.to_string()).collect();
-        let classes = classes.unwrap_or(&numbers);
+        let usual: Vec<String> = match count {
+            1000 => IMAGENET.lines().map(str::to_owned).collect(),
+            _ => (0..count).map(|class| class.to_string()).collect(),
+        };
+        let classes = classes.unwrap_or(&usual);
         if classes.len() != count {
             let fault = format!("{path}: tells {count} classes apart, but {} names were given", classes.len());
             return Err(Error::Config(fault));
         }
         let parameters = Parameters::from_file(file);
         parameters.freeze("");
-        let mut classifier =
-            Self::assemble(name, &NetworkConfig::default(), classes, preprocessing, parameters, device)?;
+        let config = NetworkConfig { auxiliary: false, ..NetworkConfig::default() };
+        let mut classifier = Self::assemble(name, &config, classes, preprocessing, parameters, device)?;
         classifier.parameters.verify()?;
         classifier.network = classifier.network.for_inference()?;
         Ok(classifier)

@@ -5,14 +5,21 @@ use super::task::{ClassificationTask, Source};
 use super::{Augmentation, Recipe};
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::labelled::{self, Labelled};
-use candlewick_encoders::{classes_in, frozen_prefixes, head_prefixes, logit_prefixes, network, own_weights};
+use candlewick_data::faults::Faults;
+use candlewick_data::labelled::{self, Examples, Labelled};
+use candlewick_encoders::{
+    Preprocessing, auxiliary_prefixes, classes_in, frozen_prefixes, head_prefixes, logit_prefixes, network, own_weights,
+};
 use candlewick_parameters::{Parameters, SafetensorsFile};
+use rayon::prelude::*;
 
 /// Reads the pictures and builds the network as the recipe says; gives the task and the set.
 ///
+/// Every picture that is a file of its own is tried once; the task skips those that cannot be read.
+///
 /// # Errors
-/// One line that names the file or the setting and the fault.
+/// One line that names the file or the setting and the fault; also when more than the share `data.max_share` of the pictures cannot be
+/// read.
 pub fn prepare(recipe: &Recipe, device: &Device) -> Result<(ClassificationTask, Labelled)> {
     if recipe.task != "classification" {
         return Err(Error::Config(format!("task is {}; this is the task classification", recipe.task)));
@@ -20,22 +27,44 @@ pub fn prepare(recipe: &Recipe, device: &Device) -> Result<(ClassificationTask, 
     let path = recipe.data.path.as_deref();
     let path = path.ok_or_else(|| Error::Config("no data: say where the pictures are with --data DIR".into()))?;
     let set = labelled::load(path, recipe.data.dev_share)?;
-    let classifier = classifier(recipe, &set.classes, device)?;
-    let source = |examples: &labelled::Examples, augmentation: Augmentation| Source {
-        examples: examples.clone(),
-        preprocessing: recipe.preprocessing.clone(),
-        augmentation,
+    let preprocessing = recipe.preprocessing()?;
+    let classifier = classifier(recipe, &set.classes, &preprocessing, device)?;
+    let faults = tried(&set, &preprocessing, recipe.data.max_share)?;
+    let source = |examples: &Examples, augmentation: Augmentation| {
+        Source::new(examples, &faults, preprocessing.clone(), augmentation)
     };
-    let train = source(&set.train, recipe.augmentation.clone());
-    let dev = source(&set.dev, Augmentation::default());
-    let task = ClassificationTask::new(classifier, train, dev, ClassificationTask::settings(recipe))?;
+    let sources = (source(&set.train, recipe.augmentation.clone()), source(&set.dev, Augmentation::default()));
+    let task = ClassificationTask::new(classifier, sources, faults, ClassificationTask::settings(recipe))?;
     Ok((task, set))
 }
 
+/// The pictures that cannot be read, or not be made an input; those in memory are whole.
+fn tried(set: &Labelled, preprocessing: &Preprocessing, max_share: f64) -> Result<Faults> {
+    let parts = [&set.train, &set.dev, &set.test];
+    let faults = Faults::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
+    for part in parts {
+        let fault = |row: usize| {
+            let path = part.path(row)?;
+            let tried = part.picture(row).map_err(Error::from);
+            let tried = tried.and_then(|picture| Ok(preprocessing.original(&picture)?));
+            Some((path.display().to_string(), tried.err()?))
+        };
+        // They are recorded in order, so that the message is always the same.
+        let found: Vec<(String, Error)> = (0..part.len()).into_par_iter().filter_map(fault).collect();
+        found.into_iter().try_for_each(|(name, fault)| faults.record(&name, fault))?;
+    }
+    Ok(faults)
+}
+
 /// The network, fresh or with pretrained weights up to the head.
-fn classifier(recipe: &Recipe, classes: &[String], device: &Device) -> Result<Classifier> {
+fn classifier(
+    recipe: &Recipe,
+    classes: &[String],
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Classifier> {
     let (name, config, seed) = (&recipe.network.name, &recipe.network.config, recipe.training.seed);
-    let classifier = Classifier::fresh(name, config, classes, recipe.preprocessing.clone(), seed, device)?;
+    let classifier = Classifier::fresh(name, config, classes, preprocessing.clone(), seed, device)?;
     let Some(file) = &recipe.network.pretrained else {
         if recipe.network.fine_tune.is_some() {
             let fault =
@@ -52,11 +81,19 @@ fn classifier(recipe: &Recipe, classes: &[String], device: &Device) -> Result<Cl
     let network = network(name, &classifier.config.config, parameters.builder(device))?;
     // Heads that were not wanted, such as auxiliary ones, may be in the file all the same.
     let built = parameters.names();
-    let absent = |part: &&&str| !built.iter().any(|name| name.starts_with(&format!("{part}.")));
+    let absent = |part: &&&str| !built.iter().any(|name| is_under(name, part));
     let file = head_prefixes(name)?.iter().filter(absent).fold(file, |file, part| file.without(&format!("{part}.")));
-    match classes_in(name, &file)? == Some(classes.len()) {
-        true => parameters.assign(&file, "")?,
-        false => parameters.assign_without(&file, logit_prefixes(name)?)?,
+    // Auxiliary heads that were wanted and are not in the file begin fresh.
+    let lacking = |part: &&&str| !file.names().any(|name| is_under(name, part));
+    let mut fresh: Vec<&str> = auxiliary_prefixes(name)?.iter().filter(lacking).copied().collect();
+    if classes_in(name, &file)? != Some(classes.len()) {
+        fresh.extend(logit_prefixes(name)?);
     }
+    parameters.assign_without(&file, &fresh)?;
     Ok(classifier.with(network, parameters))
+}
+
+/// Whether a parameter is one of this part of the network.
+fn is_under(name: &str, part: &str) -> bool {
+    name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'))
 }

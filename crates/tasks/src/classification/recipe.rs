@@ -1,6 +1,8 @@
 //! A recipe: everything about training a classifier that a person chooses, as `train.toml` says it.
 
 use super::Augmentation;
+use crate::Result;
+use candlewick_data::faults::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_training::FitConfig;
 use serde::{Deserialize, Serialize};
@@ -19,9 +21,9 @@ pub struct Recipe {
     pub data: DataConfig,
     /// The network.
     pub network: NetworkRecipe,
-    /// What is done to pictures.
+    /// What is done to pictures; what the network's published weights want by default.
     #[serde(default)]
-    pub preprocessing: Preprocessing,
+    pub preprocessing: Option<Preprocessing>,
     /// What is done to training pictures beside.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -35,6 +37,21 @@ pub struct Recipe {
     pub training: FitConfig,
 }
 
+impl Recipe {
+    /// What is done to pictures: what the recipe says, or else what the network's published weights want.
+    ///
+    /// # Errors
+    /// When no network has this name.
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
+        Ok(match &self.preprocessing {
+            Some(preprocessing) => preprocessing.clone(),
+            // The network does the rest itself.
+            None if self.network.config.transform_input => Preprocessing::imagenet(),
+            None => candlewick_encoders::preprocessing(&self.network.name)?,
+        })
+    }
+}
+
 /// Where the pictures come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,11 +60,13 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// The share of the training pictures that is held out where the set brings no dev part.
     pub dev_share: f64,
+    /// The share of the pictures that may be broken and are skipped.
+    pub max_share: f64,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { path: None, dev_share: 0.1 }
+        Self { path: None, dev_share: 0.1, max_share: DEFAULT_MAX_SHARE }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Augmentation, Recipe};
 use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
 use candlewick_data::buckets;
+use candlewick_data::faults::Faults;
 use candlewick_data::labelled::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_encoders::{Classified, Preprocessing};
@@ -22,6 +23,7 @@ pub struct ClassificationTask {
     classifier: Classifier,
     train: Arc<Source>,
     dev: Arc<Source>,
+    faults: Faults,
     settings: Settings,
 }
 
@@ -38,9 +40,11 @@ pub(crate) struct Settings {
 
 /// Pictures, and what is done to them.
 pub(crate) struct Source {
-    pub examples: Examples,
-    pub preprocessing: Preprocessing,
-    pub augmentation: Augmentation,
+    examples: Examples,
+    /// Those of the pictures that can be read.
+    rows: Vec<usize>,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
 }
 
 /// Pictures and their classes, on the CPU.
@@ -52,6 +56,13 @@ pub struct Batch {
 }
 
 impl Source {
+    /// The pictures but for those that are recorded as broken.
+    pub fn new(examples: &Examples, faults: &Faults, preprocessing: Preprocessing, augmentation: Augmentation) -> Self {
+        let broken = |row: usize| examples.path(row).is_some_and(|path| faults.contains(&path.display().to_string()));
+        let rows = (0..examples.len()).filter(|&row| !broken(row)).collect();
+        Self { examples: examples.clone(), rows, preprocessing, augmentation }
+    }
+
     /// The pictures in these rows; `seed` and `epoch` decide how each is changed.
     fn batch(&self, rows: &[usize], (seed, epoch): (u64, usize)) -> Result<Batch> {
         let image = |&row: &usize| -> Result<Tensor> {
@@ -68,13 +79,18 @@ impl Source {
 }
 
 impl ClassificationTask {
-    pub(crate) fn new(classifier: Classifier, train: Source, dev: Source, settings: Settings) -> Result<Self> {
-        if train.examples.is_empty() || dev.examples.is_empty() || settings.size == 0 {
-            let (train, dev) = (train.examples.len(), dev.examples.len());
+    pub(crate) fn new(
+        classifier: Classifier,
+        (train, dev): (Source, Source),
+        faults: Faults,
+        settings: Settings,
+    ) -> Result<Self> {
+        if train.rows.is_empty() || dev.rows.is_empty() || settings.size == 0 {
+            let (train, dev) = (train.rows.len(), dev.rows.len());
             let fault = format!("{train} pictures to train on and {dev} to validate on, {} a batch", settings.size);
             return Err(Error::Config(format!("{fault}; there must be some of each")));
         }
-        Ok(Self { classifier, train: train.into(), dev: dev.into(), settings })
+        Ok(Self { classifier, train: train.into(), dev: dev.into(), faults, settings })
     }
 
     /// The settings that a recipe has for the task.
@@ -93,23 +109,24 @@ impl ClassificationTask {
         &self.classifier
     }
 
+    /// One line that names the pictures which were found broken before training and are skipped; told once.
+    pub fn skipped(&self) -> Option<String> {
+        self.faults.report()
+    }
+
     /// The scores of the classifier as it is now on other pictures: accuracy, and with more than ten classes whether the right
-    /// one is among the likeliest five.
+    /// one is among the likeliest five. Pictures that were found broken before training are left out.
     ///
     /// # Errors
     /// When a picture cannot be read.
     pub fn scores(&self, examples: &Examples) -> Result<Scores> {
-        let source = Source {
-            examples: examples.clone(),
-            preprocessing: self.classifier.preprocessing.clone(),
-            augmentation: Augmentation::default(),
-        };
+        let preprocessing = self.classifier.preprocessing.clone();
+        let source = Source::new(examples, &self.faults, preprocessing, Augmentation::default());
         self.scored(&Arc::new(source))
     }
 
     fn scored(&self, source: &Arc<Source>) -> Result<Scores> {
-        let rows: Vec<usize> = (0..source.examples.len()).collect();
-        let jobs: Vec<Vec<usize>> = rows.chunks(self.settings.size).map(<[usize]>::to_vec).collect();
+        let jobs: Vec<Vec<usize>> = source.rows.chunks(self.settings.size).map(<[usize]>::to_vec).collect();
         let config = LoaderConfig { workers: self.settings.workers, ..LoaderConfig::default() };
         let own = Arc::clone(source);
         let (mut first, mut five) = (0, 0);
@@ -124,7 +141,7 @@ impl ClassificationTask {
                 }
             }
         }
-        let share = |count: usize| count as f64 / rows.len().max(1) as f64;
+        let share = |count: usize| count as f64 / source.rows.len().max(1) as f64;
         let mut scores = Scores::new();
         scores.insert("accuracy", share(first));
         if self.classifier.config.id2label.len() > 10 {
@@ -157,7 +174,7 @@ impl Task for ClassificationTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.examples.len().div_ceil(self.settings.size)
+        self.train.rows.len().div_ceil(self.settings.size)
     }
 
     fn batches<'a>(
@@ -166,10 +183,12 @@ impl Task for ClassificationTask {
         skip: usize,
     ) -> candlewick_training::Result<Box<dyn Iterator<Item = candlewick_training::Result<Batch>> + 'a>> {
         let Settings { size, workers, seed, .. } = self.settings;
-        let order = buckets::batches(&vec![0; self.train.examples.len()], size, seed, epoch);
+        let order = buckets::batches(&vec![0; self.train.rows.len()], size, seed, epoch);
+        let rows =
+            |places: Vec<usize>| places.iter().filter_map(|&place| self.train.rows.get(place).copied()).collect();
         let config = LoaderConfig { workers, ..LoaderConfig::default() };
         let source = Arc::clone(&self.train);
-        let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).collect();
+        let jobs: Vec<Vec<usize>> = order.into_iter().skip(skip).map(rows).collect();
         let loader = Loader::new(jobs, config, move |rows: Vec<usize>| source.batch(&rows, (seed, epoch)));
         Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
     }
@@ -205,7 +224,7 @@ impl Task for ClassificationTask {
     fn config(&self) -> serde_json::Value {
         serde_json::json!({
             "classifier": self.classifier.config,
-            "pictures": self.train.examples.len(),
+            "pictures": self.train.rows.len(),
             "batch_size": self.settings.size,
             "label_smoothing": self.settings.label_smoothing,
             "augmentation": self.train.augmentation,
