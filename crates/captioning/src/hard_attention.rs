@@ -1,16 +1,35 @@
 //! Hard attention: one position at each word, drawn from α (Xu et al. 2015, section 4.1).
 //!
 //! z_t = a_{s_t} with s_t ~ α_t while the decoder learns, and the likeliest position when it tells. A position is no
-//! differentiable choice; α learns by REINFORCE (Williams 1992), as `loss::with_positions` says.
+//! differentiable choice; α learns by REINFORCE (Williams 1992), as `loss::with_positions` says. The words that a decoder tells may be
+//! those of several positions, p(y) = Σ_k α_k p(y | a_k) over the likeliest (Deng et al. 2018, "Latent alignment and variational
+//! attention"), while its state goes on from the likeliest alone.
 
 use crate::decoder::Drawn;
 use candle_core::{D, Device, Result, Tensor};
+use candle_nn::ops::log_softmax;
 use candlewick_recurrent::attention::{Annotations, Attended};
 
-/// Looks at the likeliest position alone: alpha becomes 1 there and 0 elsewhere.
-pub(crate) fn likeliest(attended: &Attended, annotations: &Annotations) -> Result<Attended> {
-    let positions = attended.alpha.argmax(D::Minus1)?;
-    Ok(Attended { context: annotations.at(&positions)?, alpha: one_hot(&attended.alpha, &positions)? })
+/// Looks at one position of each row alone: alpha becomes 1 there and 0 elsewhere.
+pub(crate) fn alone(positions: &Tensor, attended: &Attended, annotations: &Annotations) -> Result<Attended> {
+    Ok(Attended { context: annotations.at(positions)?, alpha: one_hot(&attended.alpha, positions)? })
+}
+
+/// The `count` likeliest positions of each row, the likeliest first: (N, count), or (N, P) where there are fewer.
+pub(crate) fn likeliest(alpha: &Tensor, count: usize) -> Result<Tensor> {
+    match count {
+        1 => alpha.argmax_keepdim(D::Minus1),
+        _ => alpha.contiguous()?.arg_sort_last_dim(false)?.narrow(1, 0, count.min(alpha.dim(1)?))?.contiguous(),
+    }
+}
+
+/// log Σ_k α_k p(y | a_k) (N, V), but for a constant of each row, from the `logits` (N, V) after a look at each of K positions and the `weights` α_k (N, K).
+pub(crate) fn expected(logits: &[Tensor], weights: &Tensor) -> Result<Tensor> {
+    let log_weights = (weights + 1e-20)?.log()?;
+    let joint: Vec<Tensor> = (logits.iter().enumerate())
+        .map(|(k, logits)| log_softmax(logits, D::Minus1)?.broadcast_add(&log_weights.narrow(1, k, 1)?))
+        .collect::<Result<_>>()?;
+    Tensor::stack(&joint, 0)?.log_sum_exp(0)
 }
 
 /// What is said of the positions (N, T) that were drawn from alpha (N, T, P).
@@ -60,13 +79,26 @@ mod tests {
         let (attended, annotations) = attended();
         let attention = AdditiveAttention::new(2, 1, 1, Parameters::new(1).builder(&Device::Cpu)).unwrap();
         let annotations = attention.annotations(&annotations).unwrap();
-        let found = likeliest(&attended, &annotations).unwrap();
+        let likeliest = |attended: &Attended| likeliest(&attended.alpha, 1).unwrap().squeeze(1).unwrap();
+        let found = alone(&likeliest(&attended), &attended, &annotations).unwrap();
         assert_eq!(found.alpha.to_vec2::<f32>().unwrap(), [[0., 1., 0.], [1., 0., 0.]]);
         assert_eq!(found.context.to_vec2::<f32>().unwrap(), [[2., 3.], [6., 7.]]);
         // Rows of another order, both of the second picture.
         let both = annotations.select(&Tensor::new(&[1u32, 1], &Device::Cpu).unwrap()).unwrap();
-        let found = likeliest(&attended, &both).unwrap();
+        let found = alone(&likeliest(&attended), &attended, &both).unwrap();
         assert_eq!(found.context.to_vec2::<f32>().unwrap(), [[8., 9.], [6., 7.]]);
+    }
+
+    #[test]
+    fn the_likeliest_come_first_and_tell_by_their_weights() {
+        let alpha = attended().0.alpha;
+        assert_eq!(likeliest(&alpha, 2).unwrap().to_vec2::<u32>().unwrap(), [[1, 2], [0, 2]]);
+        assert_eq!(likeliest(&alpha, 9).unwrap().to_vec2::<u32>().unwrap(), [[1, 2, 0], [0, 2, 1]]);
+        // p(y | a) of two words is 1/2, 1/2 after one look and 1/4, 3/4 after the other, which weigh 0.2 and 0.6.
+        let logits = [[0f32, 0.0], [5.0, 5.0 + 3f32.ln()]].map(|row| Tensor::new(&[row], &Device::Cpu).unwrap());
+        let weights = Tensor::new(&[[0.2f32, 0.6]], &Device::Cpu).unwrap();
+        let p = expected(&logits, &weights).unwrap().exp().unwrap().to_vec2::<f32>().unwrap();
+        assert!((p[0][0] - (0.1 + 0.15)).abs() < 1e-6 && (p[0][1] - (0.1 + 0.45)).abs() < 1e-6, "{p:?}");
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         let fault = "wants a captioner that learned from people's captions; name it with --start";
         return Err(Error::Config(format!("self_critical: {fault}")));
     }
+    if recipe.self_critical.is_some() && recipe.decoder.draws_positions() {
+        let fault = "does not teach hard attention where to look; take a captioner with soft attention";
+        return Err(Error::Config(format!("self_critical: {fault}")));
+    }
     let tokenizer = match &start {
         Some(start) => start.tokenizer.clone(),
         None => WordTokenizer::train(train.references.iter().flatten(), min_count)?,

@@ -10,28 +10,31 @@
 //! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
 //! ```
 //!
-//! With hard attention z_t is the annotation of one position alone ([`crate::hard_attention`]).
+//! Any other cell can stand in for the LSTM; each tensor of its state starts as h and c do. With hard attention z_t is the annotation of one position alone ([`crate::hard_attention`]).
 //!
 //! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
-use crate::decoder::{CaptionDecoder, Read};
+use crate::decoder::{CaptionDecoder, Read, is_lstm};
 use crate::hard_attention;
 use crate::seen::Seen;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::attentive;
-use candlewick_kernels::recurrence::{self, Input};
-use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
+use candlewick_kernels::attentive::{self, Sequence};
+use candlewick_parameters::{Initial, Mode, VarBuilder};
+use candlewick_recurrent::attention::{AdditiveAttention, Annotations, Attended};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
-use candlewick_recurrent::{Embedding, Linear};
+use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowAttendTell`] decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShowAttendTellConfig {
+    /// The cell that writes, by a name of [`candlewick_recurrent::sequence_layers`]. The LSTM has kernels for whole sentences; every other goes
+    /// a word at a time.
+    #[serde(skip_serializing_if = "is_lstm")]
+    pub cell: String,
     /// E, the size of a word's vector.
     pub embedding_size: usize,
     /// H, the size of the hidden state.
@@ -50,6 +53,10 @@ pub struct ShowAttendTellConfig {
     /// of all annotations. 0 to 1.
     #[serde(skip_serializing_if = "is_none")]
     pub periphery: f64,
+    /// K, how many positions a decoder with hard attention tells each word from: p(y) = Σ_k α_k p(y | a_k) over the K likeliest, while its
+    /// state goes on from the likeliest. Each costs a step.
+    #[serde(skip_serializing_if = "is_one")]
+    pub looks: usize,
     /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
     #[serde(skip_serializing_if = "is_usual")]
     pub temperature: f64,
@@ -65,8 +72,8 @@ pub struct ShowAttendTellConfig {
 }
 
 // Runs of before these settings existed have none, and go on.
-fn is_one(glimpse: &usize) -> bool {
-    *glimpse == 1
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 fn is_none(periphery: &f64) -> bool {
@@ -98,6 +105,7 @@ impl ShowAttendTellConfig {
 impl Default for ShowAttendTellConfig {
     fn default() -> Self {
         Self {
+            cell: "lstm".into(),
             embedding_size: 512,
             hidden_size: 512,
             attention_size: 512,
@@ -105,6 +113,7 @@ impl Default for ShowAttendTellConfig {
             soft_share: 0.5,
             glimpse: 1,
             periphery: 0.0,
+            looks: 1,
             temperature: 1.0,
             gate: true,
             deep_output: true,
@@ -132,14 +141,10 @@ pub struct ShowAttendTell {
     vocab_size: usize,
     embedding: Embedding,
     attention: AdditiveAttention,
-    init_h: Linear,
-    init_c: Linear,
+    /// A layer for each tensor of the cell's state: `init_h`, `init_c` ….
+    initial: Vec<Linear>,
     f_beta: Option<Linear>,
-    /// The LSTM's weights: (4H, E + C) for the word and the context, (4H, H) for the hidden state, and two biases.
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor,
-    bias_hh: Tensor,
+    cell: AnyCell,
     deep_output: Option<(Linear, Linear)>,
     fc: Linear,
 }
@@ -152,18 +157,28 @@ pub struct Memory {
     mean: Tensor,
 }
 
-/// The hidden state, a sentence a row: h and c are (N, H).
+/// The cell's state, a sentence a row.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// What the LSTM shows, (N, H).
+    /// The hidden state h, (N, H).
     pub h: Tensor,
-    /// What the LSTM keeps, (N, H).
-    pub c: Tensor,
+    /// What the cell keeps besides, such as the LSTM's c, (N, H) each.
+    pub kept: Vec<Tensor>,
+}
+
+impl State {
+    fn tensors(&self) -> Vec<Tensor> {
+        [std::slice::from_ref(&self.h), &self.kept].concat()
+    }
+
+    fn of(mut tensors: Vec<Tensor>) -> Self {
+        Self { h: tensors.remove(0), kept: tensors }
+    }
 }
 
 impl Rows for State {
     fn select(&self, rows: &Tensor) -> Result<Self> {
-        Ok(Self { h: Rows::select(&self.h, rows)?, c: Rows::select(&self.c, rows)? })
+        Ok(Self { h: Rows::select(&self.h, rows)?, kept: self.kept.select(rows)? })
     }
 }
 
@@ -182,8 +197,10 @@ impl ShowAttendTell {
         if !(config.temperature.is_finite() && config.temperature > 0.0) {
             candle_core::bail!("decoder: temperature is {}; wanted more than 0", config.temperature)
         }
-        if config.glimpse == 0 {
-            candle_core::bail!("decoder: glimpse is 0; wanted at least 1 position")
+        if let Some((name, _)) =
+            [("glimpse", config.glimpse), ("looks", config.looks)].into_iter().find(|(_, number)| *number == 0)
+        {
+            candle_core::bail!("decoder: {name} is 0; wanted at least 1 position")
         }
         let shares = [
             ("soft_share", config.soft_share),
@@ -194,12 +211,19 @@ impl ShowAttendTell {
         if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
             candle_core::bail!("decoder: {name} is {value}; wanted 0 to 1")
         }
-        let cell = vb.pp("decode_step");
-        let initial = || Initial::fan_in(hidden_size);
-        let weight_ih = cell.parameter((4 * hidden_size, embedding_size + annotation_size), "weight_ih", initial())?;
-        let weight_hh = cell.parameter((4 * hidden_size, hidden_size), "weight_hh", initial())?;
-        let bias_ih = cell.parameter(4 * hidden_size, "bias_ih", initial())?;
-        let bias_hh = cell.parameter(4 * hidden_size, "bias_hh", initial())?;
+        let cell = AnyCell::named(
+            &config.cell,
+            embedding_size + annotation_size,
+            hidden_size,
+            &CellConfig::default(),
+            vb.pp("decode_step"),
+        )?;
+        let initial = (cell.zero_state(1, DType::F32, &Device::Cpu)?.iter().enumerate())
+            .map(|(at, tensor)| {
+                let name = ["init_h", "init_c"].get(at).map_or_else(|| format!("init_{at}"), ToString::to_string);
+                Linear::new(annotation_size, tensor.dim(1)?, vb.pp(name))
+            })
+            .collect::<Result<_>>()?;
         let f_beta = config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
         let deep_output = config
             .deep_output
@@ -215,13 +239,9 @@ impl ShowAttendTell {
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
             attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?
                 .with_temperature(config.temperature),
-            init_h: Linear::new(annotation_size, hidden_size, vb.pp("init_h"))?,
-            init_c: Linear::new(annotation_size, hidden_size, vb.pp("init_c"))?,
+            initial,
             f_beta,
-            weight_ih,
-            weight_hh,
-            bias_ih,
-            bias_hh,
+            cell,
             deep_output,
             fc: Linear::new(output_size, vocab_size, vb.pp("fc"))?,
         })
@@ -232,16 +252,14 @@ impl ShowAttendTell {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// One step of the LSTM from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
+    /// One step of the cell from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
     fn advance(&self, embedded: &Tensor, context: Tensor, state: &State) -> Result<(State, Tensor)> {
         let context = match &self.f_beta {
             Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * context)?,
             None => context,
         };
-        let (xs, bias) = (Tensor::cat(&[embedded, &context], 1)?.unsqueeze(1)?, (&self.bias_ih + &self.bias_hh)?);
-        let input = Input::Sequence { xs: &xs, weight: &self.weight_ih, bias: Some(&bias) };
-        let (_, h, c) = recurrence::lstm(input, &self.weight_hh, &state.h, &state.c, None, false)?;
-        Ok((State { h, c }, context))
+        let state = self.cell.step(&Tensor::cat(&[embedded, &context], 1)?, &state.tensors())?;
+        Ok((State::of(state), context))
     }
 
     /// The logits (…, V) from the words' vectors (…, E), h (…, H) and ẑ (…, C).
@@ -255,8 +273,15 @@ impl ShowAttendTell {
         self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
     }
 
-    /// The words are known in advance, so that all steps are one node of the graph and all logits one product. With `draws`, a
-    /// number for each word, each step looks at the position that its number chooses from α.
+    /// The step from the words' vectors (N, E) and what a look gave.
+    fn tell(&self, embedded: &Tensor, attended: Attended, state: &State, mode: &mut Mode) -> Result<Step<State>> {
+        let (state, context) = self.advance(embedded, attended.context, state)?;
+        let logits = self.output(embedded, &state.h, &context, mode)?;
+        Ok(Step { logits, alpha: Some(attended.alpha), state })
+    }
+
+    /// The words are known in advance, so that all logits are one product. With `draws`, a number for each word, each step looks at the
+    /// position that its number chooses from α.
     fn reading(
         &self,
         words: &Tensor,
@@ -266,22 +291,50 @@ impl ShowAttendTell {
         mode: &mut Mode,
     ) -> Result<Read> {
         let embedded = self.embed(words, mode)?;
-        let State { h, c } = self.start(memory, mode)?;
-        let (bias, v) = ((&self.bias_ih + &self.bias_hh)?, self.attention.v()?);
-        let weights = attentive::Weights {
-            input: &self.weight_ih,
-            hidden: &self.weight_hh,
-            bias: &bias,
-            query: self.attention.query().with_bias()?,
-            v: &v,
-            gate: self.f_beta.as_ref().map(Linear::with_bias).transpose()?,
+        let state = self.start(memory, mode)?;
+        let counts = memory.annotations.counts()?;
+        let seen = match (is_lstm(&self.config.cell), &self.cell.parameters()[..], &state.kept[..]) {
+            (true, [input, hidden, bias_ih, bias_hh], [c]) => {
+                let (bias, v) = ((bias_ih + bias_hh)?, self.attention.v()?);
+                let query = self.attention.query().with_bias()?;
+                let gate = self.f_beta.as_ref().map(Linear::with_bias).transpose()?;
+                let weights = attentive::Weights { input, hidden, bias: &bias, query, v: &v, gate };
+                let (annotations, keys, counts) = memory.annotations.apart()?;
+                let options = attentive::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
+                attentive::attentive_lstm(&embedded, &keys, &annotations, (&state.h, c), weights, options)?
+            }
+            _ => self.word_by_word(&embedded, state, memory, draws)?,
         };
-        let (annotations, keys, counts) = memory.annotations.apart()?;
-        let options = attentive::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
-        let seen = attentive::attentive_lstm(&embedded, &keys, &annotations, (&h, &c), weights, options)?;
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
         Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha), counts }, drawn })
+    }
+
+    /// What [`attentive::attentive_lstm`] gives, for any cell.
+    fn word_by_word(
+        &self,
+        embedded: &Tensor,
+        mut state: State,
+        memory: &Memory,
+        draws: Option<&[f32]>,
+    ) -> Result<Sequence> {
+        let steps = embedded.dim(1)?;
+        let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
+        for t in 0..steps {
+            let Attended { mut context, alpha } = self.attention.attend(&memory.annotations, &state.h)?;
+            if let Some(draws) = draws {
+                let draws: Vec<f32> = draws.iter().skip(t).step_by(steps).copied().collect();
+                context = memory.annotations.at(&attentive::positions(&alpha, &draws)?)?;
+            }
+            (state, context) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, context, &state)?;
+            hidden.push(state.h.clone());
+            contexts.push(context);
+            alphas.push(alpha);
+        }
+        let [hidden, context, alpha] =
+            [Tensor::stack(&hidden, 1)?, Tensor::stack(&contexts, 1)?, Tensor::stack(&alphas, 1)?];
+        let positions = draws.map(|draws| attentive::positions(&alpha, draws)).transpose()?;
+        Ok(Sequence { hidden, context, alpha, positions })
     }
 }
 
@@ -327,23 +380,32 @@ impl Decoder for ShowAttendTell {
     }
 
     fn device(&self) -> &Device {
-        self.weight_hh.device()
+        self.embedding.weight().device()
     }
 
     fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        let mean = &memory.mean;
-        Ok(State { h: tanh(&self.init_h.forward(mean)?)?, c: tanh(&self.init_c.forward(mean)?)? })
+        Ok(State::of(self.initial.iter().map(|layer| tanh(&layer.forward(&memory.mean)?)).collect::<Result<_>>()?))
     }
 
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
-        let mut attended = self.attention.attend(&memory.annotations, &state.h)?;
-        if self.config.attention == Attention::Hard {
-            attended = hard_attention::likeliest(&attended, &memory.annotations)?;
+        let attended = self.attention.attend(&memory.annotations, &state.h)?;
+        if self.config.attention == Attention::Soft {
+            return self.tell(&embedded, attended, state, mode);
         }
-        let (state, context) = self.advance(&embedded, attended.context, state)?;
-        let logits = self.output(&embedded, &state.h, &context, mode)?;
-        Ok(Step { logits, alpha: Some(attended.alpha), state })
+        let positions = hard_attention::likeliest(&attended.alpha, self.config.looks)?;
+        let mut steps = (0..positions.dim(1)?)
+            .map(|k| {
+                let position = positions.narrow(1, k, 1)?.squeeze(1)?;
+                let alone = hard_attention::alone(&position, &attended, &memory.annotations)?;
+                self.tell(&embedded, alone, state, mode)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if steps.len() > 1 {
+            let logits: Vec<Tensor> = steps.iter().map(|step| step.logits.clone()).collect();
+            steps[0].logits = hard_attention::expected(&logits, &attended.alpha.gather(&positions, 1)?)?;
+        }
+        Ok(steps.swap_remove(0))
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
@@ -355,6 +417,55 @@ impl Decoder for ShowAttendTell {
             Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
             Attention::Hard => {
                 Ok(Forced { counts: memory.annotations.counts()?, ..stepwise(self, words, lengths, memory, mode)? })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candlewick_parameters::{Parameters, Rng};
+
+    /// The LSTM goes through whole sentences by kernels of its own, and a word at a time as every other cell does: both are one.
+    #[test]
+    fn any_cell_goes_word_by_word_as_the_lstm_goes_through_a_sentence() {
+        let device = &Device::Cpu;
+        let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9]], device).unwrap();
+        let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 6, 7), device).unwrap();
+        for draws in [None, Some([0.1f32, 0.9, 0.5, 0.3, 0.7, 0.2, 0.99, 0.0])] {
+            let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
+            let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
+            let parameters = Parameters::new(1);
+            let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device)).unwrap();
+            let memory = decoder.memory(&Seen::regions(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
+            let draws = draws.as_ref().map(<[f32; 8]>::as_slice);
+            let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
+            let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
+            let slow = decoder.word_by_word(&embedded, state, &memory, draws).unwrap();
+            let logits = decoder.output(&embedded, &slow.hidden, &slow.context, &mut Mode::Eval).unwrap();
+            let fast = decoder.reading(&words, &[4; 2], &memory, draws, &mut Mode::Eval).unwrap();
+            assert_eq!(fast.drawn.is_some(), slow.positions.is_some());
+            let gradients = |logits: &Tensor, alpha: &Tensor| {
+                let loss =
+                    (logits.sqr().unwrap().mean_all().unwrap() + alpha.sqr().unwrap().sum_all().unwrap()).unwrap();
+                let gradients = loss.backward().unwrap();
+                let of = |(name, var): (String, candle_core::Var)| {
+                    let gradient = gradients
+                        .get(var.as_tensor())
+                        .map(|found| found.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                    (name, gradient)
+                };
+                parameters.trainable().into_iter().map(of).collect::<Vec<_>>()
+            };
+            let (fast, slow) =
+                (gradients(&fast.forced.logits, &fast.forced.alpha.unwrap()), gradients(&logits, &slow.alpha));
+            for ((name, fast), (_, slow)) in fast.into_iter().zip(slow) {
+                assert_eq!(fast.is_some(), slow.is_some(), "{name}");
+                let far =
+                    fast.iter().flatten().zip(slow.iter().flatten()).any(|(fast, slow)| (fast - slow).abs() > 1e-5);
+                assert!(!far, "{name}: {fast:?} {slow:?}");
             }
         }
     }

@@ -16,7 +16,9 @@ use candle_nn::Module;
 use candlewick_kernels::activation::tanh;
 use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
 use candlewick_recurrent::decoding::{Decoder, Forced, Step};
-use candlewick_recurrent::{Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer};
+use candlewick_recurrent::{
+    Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer, variational_dropout,
+};
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowTell`] decoder.
@@ -140,7 +142,7 @@ impl ShowTell {
 
     /// The cells' inputs (N, T, ·) for words (N, T).
     fn inputs(&self, words: &Tensor, memory: &PictureVector, mode: &mut Mode) -> Result<Tensor> {
-        let embedded = mode.dropout(&self.embedding.forward(words)?, self.config.dropout)?;
+        let embedded = self.drop(&self.embedding.forward(words)?, mode)?;
         let Picture::EachStep = self.picture else { return Ok(embedded) };
         let (n, t) = words.dims2()?;
         let c = memory.0.dim(1)?;
@@ -148,7 +150,15 @@ impl ShowTell {
     }
 
     fn output(&self, hidden: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.fc.forward(&mode.dropout(hidden, self.config.dropout)?)
+        self.fc.forward(&self.drop(hidden, mode)?)
+    }
+
+    /// Dropout of (…, T, ·), of the same units at all steps where the cells' is.
+    fn drop(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        match self.config.stack.variational && xs.rank() == 3 {
+            true => variational_dropout(xs, self.config.dropout, mode),
+            false => mode.dropout(xs, self.config.dropout),
+        }
     }
 }
 

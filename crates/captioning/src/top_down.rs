@@ -8,21 +8,26 @@
 //! h²_t, c²_t = LSTM²([z_t; h¹_t], h²_{t−1}, c²_{t−1})                            (tells)
 //! logits_t = W_o h²_t
 //! ```
+//!
+//! Any other cell can stand in for both LSTMs.
 
-use crate::decoder::CaptionDecoder;
+use crate::decoder::{CaptionDecoder, is_lstm};
 use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
-use candlewick_recurrent::{Cell, CellConfig, Embedding, Linear, LstmCell, LstmState};
+use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`TopDown`] decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopDownConfig {
+    /// The cell that looks and the cell that tells, by a name of [`candlewick_recurrent::sequence_layers`].
+    #[serde(skip_serializing_if = "is_lstm")]
+    pub cell: String,
     /// E, the size of a word's vector.
     pub embedding_size: usize,
     /// H, the size of both hidden states.
@@ -35,7 +40,7 @@ pub struct TopDownConfig {
 
 impl Default for TopDownConfig {
     fn default() -> Self {
-        Self { embedding_size: 512, hidden_size: 512, attention_size: 512, dropout: 0.5 }
+        Self { cell: "lstm".into(), embedding_size: 512, hidden_size: 512, attention_size: 512, dropout: 0.5 }
     }
 }
 
@@ -55,9 +60,9 @@ pub struct TopDown {
     config: TopDownConfig,
     vocab_size: usize,
     embedding: Embedding,
-    looking: LstmCell,
+    looking: AnyCell,
     attention: AdditiveAttention,
-    telling: LstmCell,
+    telling: AnyCell,
     fc: Linear,
     device: Device,
 }
@@ -70,21 +75,18 @@ pub struct TopDownMemory {
     mean: Tensor,
 }
 
-/// The states of both LSTMs, a sentence a row.
+/// The states of both cells, a sentence a row; h comes first.
 #[derive(Clone, Debug)]
 pub struct TopDownState {
     /// Of the one that looks.
-    pub looking: LstmState,
+    pub looking: Vec<Tensor>,
     /// Of the one that tells.
-    pub telling: LstmState,
+    pub telling: Vec<Tensor>,
 }
 
 impl Rows for TopDownState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
-        let select = |state: &LstmState| -> Result<LstmState> {
-            Ok(LstmState { h: Rows::select(&state.h, rows)?, c: Rows::select(&state.c, rows)? })
-        };
-        Ok(Self { looking: select(&self.looking)?, telling: select(&self.telling)? })
+        Ok(Self { looking: self.looking.select(rows)?, telling: self.telling.select(rows)? })
     }
 }
 
@@ -95,7 +97,9 @@ impl TopDown {
     /// When the builder has no such parameters.
     pub fn new(annotation_size: usize, vocab_size: usize, config: &TopDownConfig, vb: VarBuilder) -> Result<Self> {
         let &TopDownConfig { embedding_size, hidden_size, attention_size, .. } = config;
-        let cell = |input_size, name| LstmCell::new(input_size, hidden_size, &CellConfig::default(), vb.pp(name));
+        let cell = |input_size, name| {
+            AnyCell::named(&config.cell, input_size, hidden_size, &CellConfig::default(), vb.pp(name))
+        };
         Ok(Self {
             config: config.clone(),
             vocab_size,
@@ -113,17 +117,17 @@ impl TopDown {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// One step of both LSTMs from the words' vectors (N, E): the new state and α (N, P).
+    /// One step of both cells from the words' vectors (N, E): the new state and α (N, P).
     fn advance(
         &self,
         embedded: &Tensor,
         state: &TopDownState,
         memory: &TopDownMemory,
     ) -> Result<(TopDownState, Tensor)> {
-        let seen = Tensor::cat(&[&state.telling.h, &memory.mean, embedded], 1)?;
+        let seen = Tensor::cat(&[&state.telling[0], &memory.mean, embedded], 1)?;
         let looking = self.looking.step(&seen, &state.looking)?;
-        let attended = self.attention.attend(&memory.annotations, &looking.h)?;
-        let told = Tensor::cat(&[&attended.context, &looking.h], 1)?;
+        let attended = self.attention.attend(&memory.annotations, &looking[0])?;
+        let told = Tensor::cat(&[&attended.context, &looking[0]], 1)?;
         let telling = self.telling.step(&told, &state.telling)?;
         Ok((TopDownState { looking, telling }, attended.alpha))
     }
@@ -147,7 +151,7 @@ impl Decoder for TopDown {
 
     fn start(&self, memory: &TopDownMemory, _: &mut Mode) -> Result<TopDownState> {
         let (n, dtype) = (memory.mean.dim(0)?, memory.mean.dtype());
-        let zero = |cell: &LstmCell| cell.zero_state(n, dtype, &self.device);
+        let zero = |cell: &AnyCell| cell.zero_state(n, dtype, &self.device);
         Ok(TopDownState { looking: zero(&self.looking)?, telling: zero(&self.telling)? })
     }
 
@@ -159,7 +163,7 @@ impl Decoder for TopDown {
         mode: &mut Mode,
     ) -> Result<Step<TopDownState>> {
         let (state, alpha) = self.advance(&self.embed(words, mode)?, state, memory)?;
-        Ok(Step { logits: self.output(&state.telling.h, mode)?, alpha: Some(alpha), state })
+        Ok(Step { logits: self.output(&state.telling[0], mode)?, alpha: Some(alpha), state })
     }
 
     fn expand(&self, memory: &TopDownMemory, rows: &Tensor) -> Result<TopDownMemory> {
@@ -173,7 +177,7 @@ impl Decoder for TopDown {
         let (mut hidden, mut alphas) = (Vec::new(), Vec::new());
         for t in 0..words.dim(1)? {
             let (next, alpha) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, &state, memory)?;
-            hidden.push(next.telling.h.clone());
+            hidden.push(next.telling[0].clone());
             alphas.push(alpha);
             state = next;
         }

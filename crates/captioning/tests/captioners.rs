@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
+use candle_nn::ops::softmax;
 use candlewick_captioning::{
     AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
     ShowTellConfig, TopDownConfig, caption_loss,
@@ -27,16 +28,34 @@ fn show_tell(cell: &str, picture: PictureInput, num_layers: usize) -> DecoderCon
     })
 }
 
-fn top_down() -> DecoderConfig {
-    DecoderConfig::TopDown(TopDownConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0 })
+fn top_down(cell: &str) -> DecoderConfig {
+    let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
+    DecoderConfig::TopDown(TopDownConfig {
+        cell: cell.into(),
+        embedding_size,
+        hidden_size,
+        attention_size,
+        dropout: 0.0,
+    })
 }
 
 fn attending(attention: Attention) -> DecoderConfig {
+    attending_with("lstm", attention, 1)
+}
+
+/// Hard attention that tells each word from so many positions.
+fn looking(looks: usize) -> DecoderConfig {
+    attending_with("lstm", Attention::Hard, looks)
+}
+
+fn attending_with(cell: &str, attention: Attention, looks: usize) -> DecoderConfig {
     DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
+        cell: cell.into(),
         embedding_size: 6,
         hidden_size: 5,
         attention_size: 4,
         attention,
+        looks,
         soft_share: 0.0,
         dropout: 0.0,
         ..Default::default()
@@ -61,7 +80,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
         ("each_step", show_tell("rnn", PictureInput::EachStep, 1)),
         ("first_word", show_tell("lstm", PictureInput::FirstWord, 2)),
         ("initial_state", show_tell("gru", PictureInput::InitialState, 1)),
-        ("top_down", top_down()),
+        ("top_down", top_down("lstm")),
     ] {
         let fixture = read(name);
         let (decoder, parameters) = decoder(&config, &fixture);
@@ -92,9 +111,13 @@ fn every_kind() -> Vec<DecoderConfig> {
         show_tell("lstm", PictureInput::FirstWord, 2),
         show_tell("mut1", PictureInput::InitialState, 1),
         show_tell("nas", PictureInput::FirstWord, 1),
-        top_down(),
+        top_down("lstm"),
+        top_down("mut2"),
         attending(Attention::Soft),
-        attending(Attention::Hard),
+        attending_with("gru", Attention::Soft, 1),
+        attending_with("lstm_fgr", Attention::Hard, 2),
+        looking(1),
+        looking(3),
     ]
 }
 
@@ -131,7 +154,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
 fn a_state_of_another_decoder_is_refused() {
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let annotations = Tensor::ones((1, 2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let memory = build(top_down()).memory(&seen(&annotations), &mut Mode::Eval).unwrap();
+    let memory = build(top_down("lstm")).memory(&seen(&annotations), &mut Mode::Eval).unwrap();
     let error = build(attending(Attention::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
     assert!(error.to_string().contains("the memory of another decoder"), "{error}");
 }
@@ -170,6 +193,31 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     for tensor in [drawn.log_probability, drawn.entropy] {
         assert!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|x| x.abs() < 1e-6));
     }
+}
+
+#[test]
+fn looks_at_all_positions_tell_what_is_expected_of_one() {
+    let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (1, 6, 7), &Device::Cpu).unwrap();
+    let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
+    let soft = build(attending(Attention::Soft));
+    let memory =
+        |decoder: &AnyDecoder, annotations: &Tensor| decoder.memory(&seen(annotations), &mut Mode::Eval).unwrap();
+    let whole = memory(&soft, &annotations);
+    let (state, word) = (soft.start(&whole, &mut Mode::Eval).unwrap(), Tensor::new(&[4u32], &Device::Cpu).unwrap());
+    let step = |decoder: &AnyDecoder, memory: &_| decoder.step(&word, &state, memory, &mut Mode::Eval).unwrap();
+    let alpha = step(&soft, &whole).alpha.unwrap().to_vec2::<f32>().unwrap().swap_remove(0);
+    // One position alone is what both kinds of attention see when the picture has no other.
+    let told =
+        |position: usize| softmax(&step(&soft, &memory(&soft, &annotations.narrow(1, position, 1).unwrap())).logits, 1);
+    let each = (0..6).map(|position| told(position).unwrap() * f64::from(alpha[position]));
+    let expected = each.reduce(|sum, one| sum? + one?).unwrap().unwrap();
+    let found = step(&build(looking(6)), &whole);
+    assert_close("p(y)", &softmax(&found.logits, 1).unwrap(), &expected, 1e-6);
+    // What is shown, and where the state goes on from, is the likeliest position.
+    let one = step(&build(looking(1)), &whole);
+    assert_close("alpha", &found.alpha.unwrap(), &one.alpha.unwrap(), 0.0);
+    let after = |state| build(looking(1)).step(&word, state, &whole, &mut Mode::Eval).unwrap().logits;
+    assert_close("next", &after(&found.state), &after(&one.state), 1e-6);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod any;
 pub use any::{AnyDecoder, AnyMemory, AnyState};
 
 use crate::seen::Seen;
-use crate::show_attend_tell::{ShowAttendTell, ShowAttendTellConfig};
+use crate::show_attend_tell::{Attention, ShowAttendTell, ShowAttendTellConfig};
 use crate::show_tell::{ShowTell, ShowTellConfig};
 use crate::top_down::{TopDown, TopDownConfig};
 use candle_core::{Result, Tensor};
@@ -67,6 +67,11 @@ pub enum DecoderConfig {
     TopDown(TopDownConfig),
 }
 
+/// Whether this is the cell that decoders have where nothing is said; runs of before there was a choice go on.
+pub(crate) fn is_lstm(cell: &str) -> bool {
+    cell == "lstm"
+}
+
 impl Default for DecoderConfig {
     fn default() -> Self {
         Self::ShowAttendTell(ShowAttendTellConfig::default())
@@ -95,6 +100,11 @@ impl<'de> Deserialize<'de> for DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// Whether the decoder draws what it looks at while it learns.
+    pub(crate) fn draws_positions(&self) -> bool {
+        matches!(self, Self::ShowAttendTell(ShowAttendTellConfig { attention: Attention::Hard, .. }))
+    }
+
     /// The decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
     ///
     /// # Errors

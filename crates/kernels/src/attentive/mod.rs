@@ -118,8 +118,11 @@ pub fn attentive_lstm(
     Ok(Sequence { hidden, context, alpha, positions })
 }
 
-/// The position that each row's number chooses from its weights: (…, P) → (…) of u32.
-fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
+/// The position that each row's number, uniform in [0, 1), chooses from its weights: (…, P) → (…) of u32.
+///
+/// # Errors
+/// When there is not a number for each row.
+pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
     let (shape, p) = (&alpha.dims()[..alpha.rank() - 1], alpha.dim(D::Minus1)?);
     let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?.to_vec2::<f32>()?;
     let chosen = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
