@@ -13,12 +13,13 @@ fn wrong_calls_end_with_code_2_and_say_what_would_be_right() {
     fail(here, &["train", "--set", "training.epochs"], 2, &["KEY=VALUE"]);
     fail(here, &["train", "--device", "abacus"], 2, &["abacus", "cuda"]);
     fail(here, &["caption", "x.png", "--device", "cuda"], 2, &["--features cuda", "--device cpu"]);
-    fail(here, &["caption", "x.png", "--beam", "0"], 2, &["num_beams"]);
+    fail(here, &["caption", "x.png", "--beam", "0"], 2, &["--beam must be at least 1; found 0"]);
     fail(here, &["train", "--data", "."], 2, &["--data", "models/flickr8k/train.toml"]);
     fail(here, &["evaluate", "--model", "m", "--data", "d", "--split", "tset"], 2, &["tset", "dev"]);
     fail(here, &["train", "--set", "generation.num_beam=5"], 2, &["generation.num_beam: no such setting"]);
     fail(here, &["caption", "x.png", "--encoder-weights", "y"], 2, &["--encoder-weights y", "--model"]);
-    fail(here, &["caption", "x.png", "--beam", "2", "--n-best", "4"], 2, &["--n-best 4", "--beam is 2"]);
+    let few = ["caption", "x.png", "--beam", "2", "--n-best", "4"];
+    fail(here, &few, 2, &["--n-best must be at most --beam = 2; found 4"]);
     fail(here, &["caption", "a/1.jpg", "b/1.png", "--attention", "out"], 2, &["a/1.jpg and b/1.png", "out/1"]);
     assert!(!here.join("runs").exists(), "a wrong call leaves nothing behind");
 }

@@ -5,10 +5,12 @@ use serde_json::Value;
 fn help_shows_the_commands_with_examples() {
     let folder = tempfile::tempdir().unwrap();
     let help = succeed(folder.path(), &["--help"]);
-    for part in ["train", "caption", "evaluate", "classify", "convert", "networks", "gradient-flow", "Examples:"] {
+    for part in
+        ["train", "caption", "evaluate", "compare", "classify", "convert", "networks", "gradient-flow", "Examples:"]
+    {
         assert!(help.contains(part), "{help}");
     }
-    for command in ["train", "caption", "evaluate", "classify", "convert", "networks", "gradient-flow"] {
+    for command in ["train", "caption", "evaluate", "compare", "classify", "convert", "networks", "gradient-flow"] {
         assert!(succeed(folder.path(), &[command, "--help"]).contains("Example"));
     }
     assert_eq!(run(folder.path(), &[]).status.code(), Some(2));
@@ -43,6 +45,10 @@ fn a_run_leaves_a_model_curves_logs_and_attention_and_the_model_captions() {
         &["caption", photo.to_str().unwrap(), "--model", model.to_str().unwrap(), "--beam", "2"],
     );
     assert_eq!(caption, again);
+    // Its encoder is in the model.
+    let photo = photo.to_str().unwrap();
+    let weights = ["caption", photo, "--model", "out", "--encoder-weights", "none.safetensors"];
+    fail(folder.path(), &weights, 2, &["--encoder-weights none.safetensors", "leave it out"]);
 }
 
 #[test]
@@ -68,17 +74,6 @@ fn the_built_in_model_captions_scenes_and_draws_where_it_looked() {
 }
 
 #[test]
-fn n_best_captions_come_in_order_of_their_scores() {
-    let folder = tempfile::tempdir().unwrap();
-    let (photo, _) = scene(folder.path(), 2);
-    let said = succeed(folder.path(), &["caption", photo.to_str().unwrap(), "--n-best", "3", "--json"]);
-    let scores: Vec<f64> =
-        said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["score"].as_f64().unwrap()).collect();
-    assert_eq!(scores.len(), 3);
-    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]), "{scores:?}");
-}
-
-#[test]
 fn a_broken_photo_is_named_and_the_others_are_captioned() {
     let folder = tempfile::tempdir().unwrap();
     let (photo, _) = scene(folder.path(), 3);
@@ -88,16 +83,4 @@ fn a_broken_photo_is_named_and_the_others_are_captioned() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     assert!(text(&output.stderr).contains("broken.png"));
     fail(folder.path(), &["caption", "missing.png"], 1, &["missing.png"]);
-}
-
-#[test]
-fn groups_of_beams_give_other_captions() {
-    let folder = tempfile::tempdir().unwrap();
-    let (photo, _) = scene(folder.path(), 2);
-    let words = ["caption", photo.to_str().unwrap(), "--n-best", "4", "--beam", "4"];
-    let captions = |more: &[&str]| succeed(folder.path(), &[&words[..], more].concat());
-    let (plain, diverse) = (captions(&[]), captions(&["--beam-groups", "4", "--diversity", "3"]));
-    assert!(plain != diverse && diverse.lines().count() >= 2, "{plain}{diverse}");
-    let uneven = [&words[..], &["--beam-groups", "3"]].concat();
-    fail(folder.path(), &uneven, 2, &["num_beam_groups must be a divisor of num_beams = 4"]);
 }

@@ -1,4 +1,7 @@
 use crate::{candlewick, fail, succeed, text};
+use candlewick::candle::{DType, Device, Tensor};
+use candlewick::encoders::{NetworkConfig, network};
+use candlewick::parameters::{Parameters, write_safetensors};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 use std::path::Path;
@@ -35,6 +38,9 @@ seed = 1
 name = "adam"
 learning_rate = 0.01
 "#;
+
+/// What is said of networks that are not in this build.
+const HINT: &str = if cfg!(feature = "transformers") { "dinov2" } else { "built with the feature transformers" };
 
 /// Pictures with a bar across or down.
 fn bars(folder: &Path) {
@@ -87,7 +93,8 @@ fn what_classify_cannot_open_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let classify =
         |model: &'static str, more: &[&'static str]| [&["classify", "a.jpg", "--model", model], more].concat();
-    fail(folder.path(), &classify("resnet7", &[]), 2, &["resnet7", "no such network", "resnet18"]);
+    let unknown = ["resnet7: no such folder; no network is called resnet7", "resnet18", HINT];
+    fail(folder.path(), &classify("resnet7", &[]), 2, &unknown);
     fail(folder.path(), &classify("resnet18", &[]), 2, &["resnet18", "--weights FILE"]);
     fail(folder.path(), &classify("resnet18", &["--weights", "a.pth"]), 1, &["a.pth"]);
     // A cache without the repository, and a hub that does not answer.
@@ -97,6 +104,60 @@ fn what_classify_cannot_open_is_named() {
     let said = text(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     assert!(said.contains("hub:some/one: not in the cache") && said.contains("--weights FILE"), "{said}");
+}
+
+#[test]
+fn classify_says_what_is_wrong_with_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = NetworkConfig { classes: Some(1000), ..NetworkConfig::default() };
+    let parameters = Parameters::new(4);
+    network("squeezenet1_1", &config, parameters.builder(&Device::Cpu)).unwrap();
+    RgbImage::from_fn(90, 70, |x, y| Rgb([x as u8, y as u8, 128])).save(folder.path().join("a.png")).unwrap();
+    let classify = ["classify", "a.png", "--model", "squeezenet1_1", "--weights", "weights"];
+    let change = |change: &dyn Fn(&mut Vec<(String, Tensor)>)| {
+        let mut tensors = parameters.tensors();
+        change(&mut tensors);
+        write_safetensors(&tensors, &folder.path().join("weights")).unwrap();
+    };
+    let at =
+        |tensors: &[(String, Tensor)]| tensors.iter().position(|(name, _)| name == "features.3.squeeze.bias").unwrap();
+
+    // A thousand classes are ImageNet's.
+    change(&|_| ());
+    let said = succeed(folder.path(), &[&classify[..], &["--json", "--top", "1000"]].concat());
+    let found: Value = serde_json::from_str(&said).unwrap();
+    let label = |class: u64| {
+        let classes = found["classes"].as_array().unwrap();
+        classes.iter().find(|one| one["class"] == class).unwrap()["label"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([0, 134, 860, 999].map(label), ["tench", "crane bird", "tobacco shop", "toilet tissue"]);
+
+    change(&|tensors| drop(tensors.remove(at(tensors))));
+    fail(folder.path(), &classify, 1, &["weights", "1 missing: features.3.squeeze.bias"]);
+    change(&|tensors| {
+        let at = at(tensors);
+        tensors[at].1 = Tensor::zeros(7, DType::F32, &Device::Cpu).unwrap();
+    });
+    let parts = ["weights", "1 of another shape: features.3.squeeze.bias (the network has [16], the file [7])"];
+    fail(folder.path(), &classify, 1, &parts);
+    change(&|tensors| tensors.iter_mut().for_each(|(name, _)| *name = format!("module.{name}")));
+    fail(folder.path(), &classify, 1, &["weights", "begin with module.", "DataParallel", "candlewick convert"]);
+}
+
+#[test]
+fn a_broken_picture_is_skipped_or_stops_training_before_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    bars(folder.path());
+    std::fs::write(folder.path().join("bars/down/broken.png"), "no picture").unwrap();
+    let train = |more: &[&'static str]| [&["train", "bars.toml", "--data", "bars", "--quiet"], more].concat();
+    fail(
+        folder.path(),
+        &train(&["--set", "data.max_share=0"]),
+        1,
+        &["1 of 121 pictures are broken", "broken.png: is not a picture", "max_share"],
+    );
+    assert!(!folder.path().join("runs").exists());
+    succeed(folder.path(), &train(&["--set", "training.epochs=1"]));
 }
 
 #[test]
@@ -123,7 +184,7 @@ fn networks_are_compared_by_what_they_cost() {
     assert!(rows.iter().all(|row| row["milliseconds"].as_f64().unwrap() > 0.0));
     let drawn = std::fs::read_to_string(folder.path().join("networks.svg")).unwrap();
     assert!(drawn.contains("resnet18") && drawn.contains("<circle"));
-    fail(folder.path(), &["networks", "resnet7"], 2, &["resnet7", "resnet18"]);
+    fail(folder.path(), &["networks", "resnet18", "resnet7"], 2, &["no network is called resnet7", "alexnet", HINT]);
     fail(folder.path(), &["networks", "alexnet", "--size", "8"], 1, &["alexnet at 8×8"]);
 }
 

@@ -1,18 +1,26 @@
 //! Tests of the whole program: each runs the real binary in a folder of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// A backbone of the caller's own as the encoder of a captioner.
+mod backbone;
 /// Wrong files, wrong arguments: one line that says what to do, and nothing lost.
 mod bad_input;
 /// The commands as a user calls them.
 mod command_line;
+/// Captioners side by side: trained in order, and refused before training.
+mod compare;
 /// A crate outside the workspace that uses the public API only.
 mod downstream;
+/// Weights from the Hugging Face hub.
+mod hub;
 /// Classifiers, checkpoints, and what the lecture compares.
 mod lecture;
 /// Photos: the caption formats, pretrained weights, evaluation.
 mod photos;
 /// Killed and resumed runs.
 mod resume;
+/// How captions are searched for, and by several models as one.
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

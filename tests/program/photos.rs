@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// Pictures with captions laid out as Flickr8k: 16 to train on, 4 for dev, 4 for test.
-fn flickr(here: &Path) {
+pub fn flickr(here: &Path) {
     let data = here.join("data");
     fs::create_dir_all(data.join("images")).unwrap();
     let mut tokens = String::new();
@@ -30,14 +30,14 @@ fn flickr(here: &Path) {
 }
 
 /// Weights of a small network as a stranger would bring them.
-fn weights(here: &Path, name: &str, file: &str) {
+pub fn weights(here: &Path, name: &str, file: &str) {
     let parameters = Parameters::new(5);
     let config = NetworkConfig { classes: Some(10), ..NetworkConfig::default() };
     network(name, &config, parameters.builder(&candlewick::candle::Device::Cpu)).unwrap();
     parameters.save(here.join(file)).unwrap();
 }
 
-const RECIPE: &str = r#"
+pub const RECIPE: &str = r#"
 task = "captioning"
 name = "photos"
 data = { kind = "photos", min_count = 1 }

@@ -79,8 +79,9 @@ pub struct TrainArguments {
     /// The folder or file of photos and captions.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The pretrained weights of the encoder, safetensors or a PyTorch checkpoint, under their published names.
-    #[arg(long, value_name = "FILE")]
+    /// The pretrained weights of the encoder under their published names: safetensors, a PyTorch checkpoint, or hub:REPO on the Hugging
+    /// Face hub.
+    #[arg(long, value_name = "FILE|hub:REPO")]
     pub encoder_weights: Option<PathBuf>,
     /// A file of regions that an object detector saw in the photos (bottom-up features), in the encoder's place.
     #[arg(long, value_name = "FILE", conflicts_with = "encoder_weights")]
@@ -114,10 +115,11 @@ pub struct SearchArguments {
     /// How strongly groups avoid each other's words: what a word that another took costs, in nats.
     #[arg(long, value_name = "X", requires = "beam_groups")]
     pub diversity: Option<f64>,
-    /// Words that come in every caption, in this order; may be repeated. It wants beams.
+    /// Words that come in every caption, in this order, or one of several: 'dog|dogs|two puppies'; may be repeated. Without --beam it takes
+    /// the beams of --n-best, 5 at least.
     #[arg(long, value_name = "WORDS")]
     pub include: Vec<String>,
-    /// Words that come in no caption, in this order; may be repeated.
+    /// Words that come in no caption, in this order, or none of several: 'man|men'; may be repeated.
     #[arg(long, value_name = "WORDS")]
     pub exclude: Vec<String>,
     /// The longest caption in words.
@@ -137,7 +139,7 @@ pub struct SearchArguments {
 Examples:
   candlewick caption models/scenes/example.png --attention looked
   candlewick caption *.jpg --model runs/flickr8k --beam 5
-  candlewick caption photo.jpg --model runs/flickr8k --beam 5 --include dog --exclude man
+  candlewick caption photo.jpg --model runs/flickr8k --include 'dog|dogs' --exclude man
   candlewick caption photo.jpg --model runs/one --model runs/other
   candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json")]
 pub struct CaptionArguments {
@@ -149,7 +151,7 @@ pub struct CaptionArguments {
     #[arg(long, value_name = "DIR")]
     pub model: Vec<PathBuf>,
     /// The pretrained weights of the encoder, where they are not where training had them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|hub:REPO")]
     pub encoder_weights: Option<PathBuf>,
     /// How captions are searched for.
     #[command(flatten)]
@@ -201,7 +203,7 @@ pub struct EvaluateArguments {
     #[command(flatten)]
     pub set: SetArguments,
     /// The pretrained weights of the encoder, where they are not where training had them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|hub:REPO")]
     pub encoder_weights: Option<PathBuf>,
     /// How captions are searched for.
     #[command(flatten)]
@@ -227,7 +229,8 @@ Examples:
   candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k --beam 5
   candlewick compare models/flickr8k/{vanilla,show_tell,train,top_down}.toml --data flickr8k --encoder-weights resnet50.safetensors")]
 pub struct CompareArguments {
-    /// Recipes, which are trained into runs/NAME or gone on with there, and model folders or runs, which are taken as they are.
+    /// Recipes, which are trained into runs/NAME or gone on with there, one after the other as they are given here, and model folders or
+    /// runs, which are taken as they are. A recipe may start from the run of one before it.
     #[arg(required = true, value_name = "RECIPE|DIR")]
     pub captioners: Vec<PathBuf>,
     /// Change a setting of every recipe, for instance training.epochs=3; may be repeated.
@@ -237,7 +240,7 @@ pub struct CompareArguments {
     #[command(flatten)]
     pub set: SetArguments,
     /// The pretrained weights of the encoder.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|hub:REPO")]
     pub encoder_weights: Option<PathBuf>,
     /// How captions are searched for.
     #[command(flatten)]
@@ -248,6 +251,9 @@ pub struct CompareArguments {
     /// Pictures on the page.
     #[arg(long, default_value_t = 40, value_name = "N")]
     pub shown: usize,
+    /// Print one JSON object with each captioner's scores and the path of the page.
+    #[arg(long)]
+    pub json: bool,
     /// Print nothing but the table and faults.
     #[arg(long)]
     pub quiet: bool,

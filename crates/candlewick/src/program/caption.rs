@@ -1,14 +1,13 @@
 //! `candlewick caption`: pictures in, sentences out.
 
-use super::arguments::{CaptionArguments, SearchArguments};
-use super::{Failure, device, embedded};
+use super::arguments::CaptionArguments;
+use super::{Failure, device, embedded, hub, search};
 use candlewick::candle::Device;
 use candlewick::captioning::{
     Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, RegionSet, open_regions, write_attention,
 };
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::regions::Regions;
-use candlewick::data::words::WordTokenizer;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -22,17 +21,9 @@ use std::sync::Arc;
 /// When the model cannot be opened, or any photo failed.
 pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let captioner = &*open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
-    let mut generation = search(captioner, &arguments.search)?;
-    if let Some(beam) = arguments.search.beam.filter(|&beam| beam < arguments.n_best) {
-        let n = arguments.n_best;
-        return Err(Failure::usage(format!(
-            "--n-best {n} wants as many beams at least, and --beam is {beam}; set it to {n}"
-        )));
-    }
-    generation.num_return_sequences = arguments.n_best;
-    generation.num_beams = generation.num_beams.max(arguments.n_best);
-    generation.validate().map_err(Failure::usage)?;
+    let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
+    let captioner = &*open(&arguments.model, weights.as_deref(), arguments.search.mirrored, &device)?;
+    let generation = search::settings(captioner, &arguments.search, Some(arguments.n_best))?;
     apart(arguments)?;
     if let Some(regions) = regions(captioner, arguments.regions.as_deref())? {
         return of_regions(captioner, &regions, &generation, arguments);
@@ -143,16 +134,10 @@ fn of_regions(
 
 /// Says what is wrong with a photo.
 fn complain(path: &Path, failure: Failure) {
-    if let Failure::Work(message) | Failure::Usage(message) = failure {
-        let path = path.display().to_string();
-        // Errors of the picture begin with its name already.
-        let line = if message.contains(&path) { message } else { format!("{path}: {message}") };
-        eprintln!("candlewick: {line}");
+    if let Failure::Work(message) | Failure::Usage(message) = failure.of(path) {
+        eprintln!("candlewick: {message}");
     }
 }
-
-/// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
-const DIVERSITY: f64 = 0.5;
 
 /// Photos that are captioned together.
 const BATCH: usize = 8;
@@ -160,27 +145,41 @@ const BATCH: usize = 8;
 /// The models in these folders as one, or the built-in one where there are none; `mirrored`, they look twice.
 ///
 /// # Errors
-/// As [`ModelFiles::open`] and [`Ensemble::new`] say.
+/// A wrong call where there are weights that no model wants; and as [`ModelFiles::open`] and [`Ensemble::new`] say.
 pub fn open(
     folders: &[PathBuf],
     encoder_weights: Option<&Path>,
     mirrored: bool,
     device: &Device,
 ) -> Result<Box<dyn Describe>, Failure> {
-    if let (Some(weights), []) = (encoder_weights, folders) {
-        let weights = weights.display();
-        let fault =
-            "the built-in model has an encoder of its own; name the model that these weights belong to with --model";
-        return Err(Failure::usage(format!("--encoder-weights {weights}: {fault}")));
-    }
-    let captioner = |files| Captioner::from_files(files, device);
-    let mut members: Vec<Captioner> = match folders {
-        [] => vec![captioner(ModelFiles::embedded(embedded::MODEL)?)?],
+    let members: Vec<Captioner> = match folders {
+        [] => vec![Captioner::from_files(ModelFiles::embedded(embedded::MODEL)?, device)?],
         several => {
-            let open = |folder: &PathBuf| captioner(ModelFiles::open(folder, encoder_weights)?);
+            let open = |folder| Captioner::open(folder, encoder_weights, device);
             several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?
         }
     };
+    match encoder_weights {
+        Some(weights) if members.iter().all(|member| member.config().encoder.weights.is_none()) => {
+            Err(unwanted(weights, "name the model that they belong to with --model"))
+        }
+        _ => together(members, mirrored),
+    }
+}
+
+/// A wrong call: weights of an encoder that nobody wants.
+pub fn unwanted(weights: &Path, advice: &str) -> Failure {
+    let weights = weights.display();
+    Failure::usage(format!(
+        "--encoder-weights {weights}: no model here wants an encoder's weights; leave it out, or {advice}"
+    ))
+}
+
+/// Captioners as one; `mirrored`, they look twice.
+///
+/// # Errors
+/// As [`Ensemble::new`] and [`Ensemble::mirrored`] say.
+pub fn together(mut members: Vec<Captioner>, mirrored: bool) -> Result<Box<dyn Describe>, Failure> {
     Ok(match members.pop() {
         Some(only) if members.is_empty() && !mirrored => Box::new(only),
         last => {
@@ -189,36 +188,6 @@ pub fn open(
             Box::new(if mirrored { together.mirrored()? } else { together })
         }
     })
-}
-
-/// The model's own settings with what the command line says.
-///
-/// # Errors
-/// A wrong call where a setting makes no sense.
-pub fn search(captioner: &dyn Describe, arguments: &SearchArguments) -> Result<GenerationConfig, Failure> {
-    let mut generation = captioner.generation().clone();
-    let ids = |words: &String| phrase(captioner.tokenizer(), words);
-    generation.force_words_ids.extend(arguments.include.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
-    generation.bad_words_ids.extend(arguments.exclude.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
-    generation.num_beams = arguments.beam.unwrap_or(generation.num_beams);
-    generation.num_beam_groups = arguments.beam_groups.unwrap_or(generation.num_beam_groups);
-    if arguments.beam_groups.is_some() {
-        generation.diversity_penalty = arguments.diversity.unwrap_or(DIVERSITY);
-    }
-    generation.max_new_tokens = arguments.max_words.unwrap_or(generation.max_new_tokens);
-    generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
-    generation.validate().map_err(Failure::usage)?;
-    Ok(generation)
-}
-
-/// The words' ids; a word that the model does not know can be neither wanted nor refused.
-fn phrase(tokenizer: &WordTokenizer, words: &str) -> Result<Vec<u32>, Failure> {
-    let unknown =
-        |word: &str| Failure::usage(format!("the model does not know the word {word:?}; it says other words"));
-    let ids: Vec<u32> = (tokenizer.split(words)?.iter())
-        .map(|word| tokenizer.id(word).ok_or_else(|| unknown(word)))
-        .collect::<Result<_, _>>()?;
-    if ids.is_empty() { Err(Failure::usage(format!("{words:?}: holds no word"))) } else { Ok(ids) }
 }
 
 /// Prints a photo's captions, and writes where the best one looked.

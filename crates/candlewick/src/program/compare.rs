@@ -2,72 +2,271 @@
 
 use super::arguments::CompareArguments;
 use super::recipe::{self, Recipe};
-use super::{Failure, caption, device, evaluate, train};
+use super::{Failure, caption, device, evaluate, hub, search, train};
+use anyhow::Context;
 use candlewick::candle::Device;
-use candlewick::captioning::{self, Compared, comparison_table, write_comparison};
+use candlewick::captioning::{
+    self, Captioner, Compared, DataConfig, Describe, Evaluation, GenerationConfig, Set, Views, comparison_table,
+    write_comparison,
+};
+use candlewick::data::captions::CaptionSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// Trains the captioners that are recipes, evaluates all, and prints the table.
+/// Where recipes are trained.
+const RUNS: &str = "runs";
+
+/// A captioner that is compared.
+struct Entry<'a> {
+    /// The recipe or the folder that the command line names.
+    given: &'a Path,
+    name: String,
+    /// Where its model lies, or will lie once it is trained.
+    folder: PathBuf,
+    recipe: Option<Box<captioning::Recipe>>,
+    /// The name of the recipe before it whose run it starts from.
+    after: Option<String>,
+}
+
+impl Entry<'_> {
+    fn trains_into(&self, folder: &Path) -> bool {
+        let same = |a: &Path, b: &Path| std::path::absolute(a).ok() == std::path::absolute(b).ok();
+        self.recipe.is_some() && same(&self.folder, folder)
+    }
+
+    /// Whether it looks through the encoder of a captioner that is still to be trained.
+    fn awaits_an_encoder(&self) -> bool {
+        let own = |recipe: &captioning::Recipe| {
+            let regions = matches!(&recipe.data, DataConfig::Photos { regions: Some(_), .. });
+            regions || recipe.encoder.pretrained.is_some() || recipe.encoder.fine_tune.is_some()
+        };
+        self.after.is_some() && !self.recipe.as_deref().is_some_and(own)
+    }
+}
+
+/// Checks all captioners, trains those that are recipes, in the order given, evaluates all, and prints the table.
 ///
 /// # Errors
 /// When a recipe, a model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let encoder_weights = arguments.encoder_weights.as_deref();
-    if !arguments.set_recipes.is_empty() && !arguments.captioners.iter().any(|path| is_recipe(path)) {
-        return Err(Failure::usage("--set: none of these is a recipe whose settings could be changed"));
-    }
-    let mut compared: Vec<Compared> = Vec::new();
-    let mut shown = None;
-    for path in &arguments.captioners {
-        let folder = if is_recipe(path) { &trained(path, arguments, &device)? } else { path };
-        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-        if compared.iter().any(|other| other.name == name) {
-            let fault = format!(
-                "{}: another captioner is called {name} too; give their folders different names",
-                folder.display()
-            );
-            return Err(Failure::usage(fault));
+    let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
+    let weights = weights.as_deref();
+    let entries = entries(arguments, weights)?;
+    let split = evaluate::parse_split(&arguments.set.split)?;
+    let images = evaluate::images(&arguments.set, arguments.quiet)?;
+    check(&entries, &images, arguments, weights, &device)?;
+    let (mut compared, mut told, mut shown) = (Vec::new(), Vec::new(), None);
+    for entry in &entries {
+        if let Some(recipe) = &entry.recipe {
+            trained(recipe, entry, arguments.quiet, &device).map_err(|failure| failure.of(entry.given))?;
         }
-        let captioner =
-            caption::open(std::slice::from_ref(folder), encoder_weights, arguments.search.mirrored, &device)?;
-        let generation = caption::search(&*captioner, &arguments.search)?;
-        let quiet = arguments.quiet || !compared.is_empty();
-        let set = evaluate::read(&arguments.set, &*captioner, quiet)?;
-        let bar = train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
-        let out = arguments.out.join(&name);
-        let progress = &mut |done| bar.set_position(done as u64);
-        let evaluation = captioning::evaluate(&*captioner, &set, &generation, &out, progress)?;
-        bar.finish_and_clear();
-        compared.push(Compared { name, evaluation, training_seconds: training_seconds(folder) });
+        let begun = Instant::now();
+        let captioner = opened(&entry.folder, weights, arguments.search.mirrored, &device)?;
+        // What cannot be read was told when it was checked.
+        let set = evaluate::read(&images, &arguments.set, &*captioner, true)?;
+        let generation = search::settings(&*captioner, &arguments.search, None)?;
+        let evaluation = evaluated(&*captioner, &set, &generation, entry, arguments)?;
+        let (count, seconds) = (set.pictures.len(), begun.elapsed().as_secs_f64());
+        let training_seconds = training_seconds(&entry.folder);
+        let mut object = evaluate::json(&evaluation, count, generation.num_beams, split, seconds)?;
+        object["name"] = entry.name.as_str().into();
+        object["model"] = entry.folder.display().to_string().into();
+        object["training_seconds"] = training_seconds.into();
+        told.push(object);
+        compared.push(Compared { name: entry.name.clone(), evaluation, training_seconds });
         shown = Some(set);
     }
-    print!("{}", comparison_table(&compared));
-    if let Some(set) = shown {
-        println!("{}", write_comparison(&arguments.out, &set, &compared, arguments.shown)?.display());
+    let Some(set) = shown else { return Ok(()) };
+    let page = write_comparison(&arguments.out, &set, &compared, arguments.shown)?;
+    if arguments.json {
+        println!("{}", serde_json::json!({ "captioners": told, "page": page.display().to_string() }));
+    } else {
+        println!("{}{}", comparison_table(&compared), page.display());
     }
     Ok(())
 }
 
-fn is_recipe(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "toml")
+/// The captioners that the command line names, with their recipes read.
+fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Result<Vec<Entry<'a>>, Failure> {
+    let is_recipe = |path: &Path| path.extension().is_some_and(|end| end == "toml");
+    if !arguments.set_recipes.is_empty() && !arguments.captioners.iter().any(|path| is_recipe(path)) {
+        return Err(Failure::usage("--set: none of these is a recipe whose settings could be changed"));
+    }
+    let mut entries: Vec<Entry> = Vec::new();
+    for given in &arguments.captioners {
+        let recipe = is_recipe(given).then(|| recipe(given, arguments, weights)).transpose();
+        let recipe = recipe.map_err(|failure| failure.of(given))?;
+        let folder = recipe.as_ref().map_or(given.clone(), |recipe| Path::new(RUNS).join(&recipe.name));
+        let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+        if let Some(other) = entries.iter().find(|other| other.name == name) {
+            let (given, other) = (given.display(), other.given.display());
+            let fault = format!("{other} and {given} would both be called {name}; give them different names");
+            return Err(Failure::usage(fault));
+        }
+        entries.push(Entry { given, name, folder, recipe, after: None });
+    }
+    for at in 0..entries.len() {
+        let (before, rest) = entries.split_at_mut(at);
+        if let Some((entry, later)) = rest.split_first_mut() {
+            entry.after = start(before, entry, later)?;
+        }
+    }
+    Ok(entries)
 }
 
-/// Trains a recipe into `runs/NAME`, or goes on there; a run that has come to its end is taken as it is.
-fn trained(path: &Path, arguments: &CompareArguments, device: &Device) -> Result<PathBuf, Failure> {
+/// Reads a recipe that this comparison can train.
+fn recipe(
+    path: &Path,
+    arguments: &CompareArguments,
+    weights: Option<&Path>,
+) -> Result<Box<captioning::Recipe>, Failure> {
     let Recipe::Captioning(mut recipe) = recipe::read(Some(path), &arguments.set_recipes)? else {
-        let fault = "not a captioning recipe; captioners are compared with captioners";
-        return Err(Failure::Work(format!("{}: {fault}", path.display())));
+        return Err(Failure::Work("not a captioning recipe; captioners are compared with captioners".into()));
     };
     let regions = arguments.set.regions.as_deref();
-    train::take(&mut recipe, (Some(&arguments.set.data), arguments.encoder_weights.as_deref(), None, regions))?;
-    let out = PathBuf::from("runs").join(&recipe.name);
-    if !arguments.quiet {
-        eprintln!("training {} into {}", recipe.name, out.display());
+    train::take(&mut recipe, (Some(&arguments.set.data), weights, None, regions))?;
+    recipe.training.check()?;
+    if recipe.self_critical.is_some() && recipe.start.is_none() {
+        let fault = "self_critical wants a captioner that learned from people's captions; name its run in the recipe, for instance start = \"runs/flickr8k\"";
+        return Err(Failure::Work(fault.into()));
     }
-    let mut task = train::prepared(&recipe, &out, device, arguments.quiet)?;
-    train::trained(&mut task, &recipe.training, &out, arguments.quiet)?;
-    Ok(out)
+    Ok(recipe)
+}
+
+/// The name of the recipe before this one that makes the run that it starts from, where it is not there already.
+fn start(before: &[Entry], entry: &Entry, later: &[Entry]) -> Result<Option<String>, Failure> {
+    let Some(start) = entry.recipe.as_ref().and_then(|recipe| recipe.start.as_deref()) else { return Ok(None) };
+    if let Some(earlier) = before.iter().find(|earlier| earlier.trains_into(start)) {
+        return Ok(Some(earlier.name.clone()));
+    }
+    if start.is_dir() {
+        return Ok(None);
+    }
+    let what = match later.iter().find(|later| later.trains_into(start)) {
+        Some(later) => format!("{}, which makes it, comes later; name it first", later.given.display()),
+        None => "no such run; train it first, or name the recipe that makes it before this one".into(),
+    };
+    Err(Failure::Work(format!("{}: start is {}: {what}", entry.given.display(), start.display())))
+}
+
+/// Opens every model and prepares every recipe, so that what is wrong is found before anything is trained.
+fn check(
+    entries: &[Entry],
+    images: &CaptionSet,
+    arguments: &CompareArguments,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<(), Failure> {
+    let stand_ins = StandIns::default();
+    // Models take no time, and the annotations of a recipe's photos some.
+    let (models, recipes): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.recipe.is_none());
+    let (mut wanted, mut read) = (!recipes.is_empty(), false);
+    for entry in models.into_iter().chain(recipes) {
+        let start = entry.after.as_ref().map(|name| stand_ins.folder(name));
+        let checked = || -> Result<(), Failure> {
+            let captioner = untrained(entry, start, arguments, weights, device)?;
+            if entries.iter().any(|later| later.after.as_ref() == Some(&entry.name)) {
+                captioner.save(made(&stand_ins.folder(&entry.name))?)?;
+            }
+            wanted |= captioner.config().encoder.weights.is_some();
+            let captioner = caption::together(vec![captioner], arguments.search.mirrored)?;
+            search::settings(&*captioner, &arguments.search, None)?;
+            caption::regions(&*captioner, arguments.set.regions.as_deref())?;
+            // The photos are the same for all.
+            if !std::mem::replace(&mut read, true) {
+                evaluate::read(images, &arguments.set, &*captioner, arguments.quiet)?;
+            }
+            Ok(())
+        };
+        checked().map_err(|failure| failure.of(entry.given))?;
+    }
+    match weights {
+        Some(weights) if !wanted => Err(caption::unwanted(weights, "name the model or the recipe that they belong to")),
+        _ => made(&arguments.out).map(|_| ()),
+    }
+}
+
+/// A model, or the captioner of a recipe as it is before training; `start` stands for the run that it starts from.
+fn untrained(
+    entry: &Entry,
+    start: Option<PathBuf>,
+    arguments: &CompareArguments,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<Captioner, Failure> {
+    let Some(recipe) = &entry.recipe else { return Ok(Captioner::open(&entry.folder, weights, device)?) };
+    let mut recipe = recipe.clone();
+    recipe.start = start.or(recipe.start);
+    if entry.awaits_an_encoder() {
+        // Annotations by an encoder as it is before training would be for nothing: scenes have none.
+        (recipe.data, recipe.views) = (DataConfig::Scenes { train: 1, dev: 1, seed: 0 }, Views::default());
+    }
+    Ok(train::prepared(&recipe, &entry.folder, device, arguments.quiet)?.into_captioner())
+}
+
+/// The folder, which is made where it is not there.
+fn made(folder: &Path) -> Result<&Path, Failure> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Captioners as they are before their training, in the place of the runs that recipes after them start from.
+struct StandIns(PathBuf);
+
+impl Default for StandIns {
+    fn default() -> Self {
+        Self(Path::new(RUNS).join(format!(".before-training-{}", std::process::id())))
+    }
+}
+
+impl StandIns {
+    fn folder(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for StandIns {
+    fn drop(&mut self) {
+        // Most often there is nothing to remove.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Captions a set with a bar, into a folder of the captioner's name.
+fn evaluated(
+    captioner: &dyn Describe,
+    set: &Set,
+    generation: &GenerationConfig,
+    entry: &Entry,
+    arguments: &CompareArguments,
+) -> Result<Evaluation, Failure> {
+    let bar = train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
+    let progress = &mut |done| bar.set_position(done as u64);
+    let evaluation = captioning::evaluate(captioner, set, generation, &arguments.out.join(&entry.name), progress)?;
+    bar.finish_and_clear();
+    Ok(evaluation)
+}
+
+/// A captioner that may want the encoder's weights or not.
+fn opened(
+    folder: &Path,
+    weights: Option<&Path>,
+    mirrored: bool,
+    device: &Device,
+) -> Result<Box<dyn Describe>, Failure> {
+    caption::together(vec![Captioner::open(folder, weights, device)?], mirrored)
+}
+
+/// Trains a recipe into its folder, or goes on there; a run that has come to its end is taken as it is.
+fn trained(recipe: &captioning::Recipe, entry: &Entry, quiet: bool, device: &Device) -> Result<(), Failure> {
+    if !quiet {
+        eprintln!("training {} into {}", entry.name, entry.folder.display());
+    }
+    // What was told when it was checked is not told again.
+    let mut task = train::prepared(recipe, &entry.folder, device, quiet || !entry.awaits_an_encoder())?;
+    train::trained(&mut task, &recipe.training, &entry.folder, quiet)?;
+    Ok(())
 }
 
 /// How long a run took, by the last line of its log.

@@ -1,9 +1,9 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
 use super::arguments::{EvaluateArguments, SetArguments};
-use super::{Failure, caption, device};
+use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{Describe, Evaluation, Set, evaluate};
-use candlewick::data::captions::{self, LoadOptions, Split};
+use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::metrics::coco::Overall;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,10 +16,11 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
-    let captioner =
-        &*caption::open(&arguments.model, arguments.encoder_weights.as_deref(), arguments.search.mirrored, &device)?;
-    let generation = caption::search(captioner, &arguments.search)?;
-    let set = read(&arguments.set, captioner, arguments.quiet)?;
+    let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
+    let captioner = &*caption::open(&arguments.model, weights.as_deref(), arguments.search.mirrored, &device)?;
+    let generation = search::settings(captioner, &arguments.search, None)?;
+    let images = images(&arguments.set, arguments.quiet)?;
+    let set = read(&images, &arguments.set, captioner, arguments.quiet)?;
     let folder = arguments
         .out
         .clone()
@@ -37,30 +38,53 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
 }
 
 /// The split of this name.
-fn parse_split(name: &str) -> Result<Split, Failure> {
+///
+/// # Errors
+/// A wrong call where there is none.
+pub fn parse_split(name: &str) -> Result<Split, Failure> {
     let fault = || Failure::usage(format!("split {name}: no such split; there are train, dev and test"));
     Split::parse(name).ok_or_else(fault)
+}
+
+/// The photos and captions that the command line names.
+///
+/// # Errors
+/// When they cannot be read, or the split has none.
+pub fn images(arguments: &SetArguments, quiet: bool) -> Result<CaptionSet, Failure> {
+    let SetArguments { data, split, max_share, .. } = arguments;
+    let all = captions::load(data, &LoadOptions { max_share: *max_share, ..LoadOptions::default() })?;
+    if !quiet {
+        all.faults.report().into_iter().for_each(|line| eprintln!("{line}"));
+    }
+    let split = parse_split(split)?;
+    if all.split(split).next().is_none() {
+        return Err(no_photos(arguments));
+    }
+    Ok(all)
+}
+
+fn no_photos(SetArguments { data, split, .. }: &SetArguments) -> Failure {
+    let data = data.display();
+    Failure::Work(format!("{data}: the {split} split has no photos; choose another with --split"))
 }
 
 /// The photos of a split that can be read.
 ///
 /// # Errors
-/// When too large a share of them cannot be read, or the split has none.
-pub fn read(arguments: &SetArguments, captioner: &dyn Describe, quiet: bool) -> Result<Set, Failure> {
-    let SetArguments { data, split, max_share, regions } = arguments;
+/// When too large a share of them cannot be read, or none can.
+pub fn read(all: &CaptionSet, arguments: &SetArguments, captioner: &dyn Describe, quiet: bool) -> Result<Set, Failure> {
+    let SetArguments { split, max_share, regions, .. } = arguments;
     let (split, max_share) = (parse_split(split)?, *max_share);
-    let all = captions::load(data, &LoadOptions { max_share, ..LoadOptions::default() })?;
     let set = Set::photos(all.split(split), captioner.preprocessing().clone());
     let (set, skipped) = match caption::regions(captioner, regions.as_deref())? {
         Some(regions) => set.seen_in(&regions, max_share)?,
         None => set.readable(max_share)?,
     };
     if !quiet {
-        all.faults.report().into_iter().chain(skipped).for_each(|line| eprintln!("{line}"));
+        skipped.into_iter().for_each(|line| eprintln!("{line}"));
     }
     if set.pictures.is_empty() {
-        let data = data.display();
-        return Err(Failure::Work(format!("{data}: the {split} split has no photos; choose another with --split")));
+        return Err(no_photos(arguments));
     }
     Ok(set)
 }
@@ -89,7 +113,11 @@ fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) {
     println!("{} and {}", found.results_file.display(), found.scores_file.display());
 }
 
-fn json(
+/// What came out, for machines.
+///
+/// # Errors
+/// When the scores are no JSON.
+pub fn json(
     found: &Evaluation,
     pictures: usize,
     beams: usize,

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use hf_hub::{Cache, api::sync::ApiBuilder};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a repository may keep its weights, the better first.
 const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -12,6 +12,22 @@ const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// # Errors
 /// When they are neither in the cache nor to be had; one line that says so.
 pub fn weights(repository: &str) -> Result<PathBuf, Failure> {
+    find(repository, "--weights")
+}
+
+/// The file that `--encoder-weights` names, itself or as `hub:REPO`.
+///
+/// # Errors
+/// As [`weights`] says.
+pub fn encoder_weights(named: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let repository = named.and_then(Path::to_str).and_then(|named| named.strip_prefix("hub:"));
+    match repository {
+        Some(repository) => find(repository, "--encoder-weights").map(Some),
+        None => Ok(named.map(Path::to_owned)),
+    }
+}
+
+fn find(repository: &str, flag: &str) -> Result<PathBuf, Failure> {
     let cache = Cache::from_env();
     let cached = cache.model(repository.to_owned());
     if let Some(path) = FILES.iter().find_map(|file| cached.get(file)) {
@@ -19,9 +35,8 @@ pub fn weights(repository: &str) -> Result<PathBuf, Failure> {
     }
     let unavailable = |reason: String| {
         let (folder, reason) = (cache.path().display(), reason.lines().next().unwrap_or_default().to_owned());
-        let advice = "download it where there is a network, or name a file with --weights FILE";
         Failure::Work(format!(
-            "hub:{repository}: not in the cache {folder}, and the hub gave nothing ({reason}); {advice}"
+            "hub:{repository}: not in the cache {folder}, and the hub gave nothing ({reason}); download it where there is a network, or name a file with {flag} FILE"
         ))
     };
     let api = ApiBuilder::from_env().with_progress(false).build().map_err(|error| unavailable(error.to_string()))?;

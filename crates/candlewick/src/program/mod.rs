@@ -12,14 +12,15 @@ mod evaluate;
 mod gradient_flow;
 mod hub;
 mod networks;
-
 mod recipe;
+mod search;
 mod train;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Why a command ended early: the message is one line.
@@ -48,6 +49,17 @@ impl Failure {
     /// A wrong call.
     pub fn usage(message: impl Display) -> Self {
         Failure::Usage(message.to_string())
+    }
+
+    /// The failure with the file's name, where the message does not tell it already.
+    pub fn of(self, path: &Path) -> Self {
+        let path = path.display().to_string();
+        let named = |message: String| if message.contains(&path) { message } else { format!("{path}: {message}") };
+        match self {
+            Failure::Usage(message) => Failure::Usage(named(message)),
+            Failure::Work(message) => Failure::Work(named(message)),
+            Failure::Said => Failure::Said,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::arguments::TrainArguments;
 use super::recipe::{self, Recipe};
-use super::{Failure, device};
+use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::captioning::{self, Captioner, CaptioningTask, DataConfig, Note, Pictures, write_attention};
 use candlewick::tasks::classification;
@@ -47,7 +47,7 @@ fn captioner(
     take(&mut recipe, (data.as_deref(), encoder_weights.as_deref(), start.as_deref(), regions.as_deref()))?;
     let mut task = prepared(&recipe, out, device, arguments.quiet)?;
     let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
-    let captioner = Captioner::open(&report.best, arguments.encoder_weights.as_deref(), device)?;
+    let captioner = Captioner::open(&report.best, recipe.encoder.pretrained.as_deref(), device)?;
     let shown = show(&task, &captioner, out)?;
     let scores = final_scores(&task, &captioner)?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -80,7 +80,8 @@ fn classifier(
         return Err(Failure::usage("--regions: a classifier looks at pictures; leave the file of regions out"));
     }
     recipe.data.path = arguments.data.clone().or(recipe.data.path);
-    recipe.network.pretrained = arguments.encoder_weights.clone().or(recipe.network.pretrained);
+    let weights = arguments.encoder_weights.as_deref().or(recipe.network.pretrained.as_deref());
+    recipe.network.pretrained = hub::encoder_weights(weights)?;
     let (mut task, set) = classification::prepare(&recipe, device)?;
     if !arguments.quiet {
         let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
@@ -107,9 +108,7 @@ pub fn take(
     recipe: &mut captioning::Recipe,
     (data, encoder_weights, start, seen): (Option<&Path>, Option<&Path>, Option<&Path>, Option<&Path>),
 ) -> Result<(), Failure> {
-    if let Some(file) = encoder_weights {
-        recipe.encoder.pretrained = Some(file.to_owned());
-    }
+    recipe.encoder.pretrained = hub::encoder_weights(encoder_weights.or(recipe.encoder.pretrained.as_deref()))?;
     if let Some(folder) = start {
         recipe.start = Some(folder.to_owned());
     }

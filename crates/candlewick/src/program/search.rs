@@ -1,0 +1,95 @@
+//! How captions are searched for: from the options of the command line to the settings of a search.
+
+use super::Failure;
+use super::arguments::SearchArguments;
+use candlewick::captioning::{Describe, GenerationConfig};
+use candlewick::data::words::WordTokenizer;
+
+/// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
+const DIVERSITY: f64 = 0.5;
+
+/// The fewest beams that look for wanted words, where nothing else is said.
+const BEAMS: usize = 5;
+
+/// The model's own settings with what the command line says; `n_best` captions, where that is said.
+///
+/// # Errors
+/// A wrong call where a setting makes no sense.
+pub fn settings(
+    captioner: &dyn Describe,
+    arguments: &SearchArguments,
+    n_best: Option<usize>,
+) -> Result<GenerationConfig, Failure> {
+    let mut generation = captioner.generation().clone();
+    let ids = |words: &String| phrases(captioner.tokenizer(), words);
+    let include = arguments.include.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+    let exclude = arguments.exclude.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+    let said = arguments.exclude.iter().map(|words| format!("--exclude {words}")).zip(&exclude);
+    let said = said.flat_map(|(who, all)| all.iter().map(move |bad| (who.clone(), bad.clone())));
+    let own = generation.suppress_tokens.iter().map(|&word| vec![word]).chain(generation.bad_words_ids.clone());
+    let own = own.map(|bad| ("the model's generation_config.json".to_owned(), bad));
+    let refused: Vec<(String, Vec<u32>)> = said.chain(own).collect();
+    for (words, phrases) in arguments.include.iter().zip(&include) {
+        may_come(words, phrases, &refused)?;
+    }
+    generation.num_return_sequences = n_best.unwrap_or(generation.num_return_sequences);
+    generation.num_beams = arguments.beam.unwrap_or_else(|| {
+        let told = if generation.do_sample { 1 } else { generation.num_return_sequences };
+        let wanted = if include.is_empty() { 1 } else { BEAMS };
+        generation.num_beams.max(told).max(wanted)
+    });
+    generation.force_words_ids.extend(include);
+    generation.bad_words_ids.extend(exclude.into_iter().flatten());
+    generation.num_beam_groups = arguments.beam_groups.unwrap_or(generation.num_beam_groups);
+    if arguments.beam_groups.is_some() {
+        generation.diversity_penalty = arguments.diversity.unwrap_or(DIVERSITY);
+    }
+    generation.max_new_tokens = arguments.max_words.unwrap_or(generation.max_new_tokens);
+    generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
+    generation.validate().map_err(|error| Failure::usage(in_flags(error.to_string())))?;
+    Ok(generation)
+}
+
+/// What the settings are called on the command line.
+const FLAGS: [(&str, &str); 8] = [
+    ("num_beam_groups", "--beam-groups"),
+    ("num_beams", "--beam"),
+    ("num_return_sequences", "--n-best"),
+    ("diversity_penalty", "--diversity"),
+    ("force_words_ids", "--include"),
+    ("bad_words_ids", "--exclude"),
+    ("max_new_tokens", "--max-words"),
+    ("length_penalty", "--length-penalty"),
+];
+
+/// A fault of the settings in the words of the command line.
+fn in_flags(fault: String) -> String {
+    let fault = fault.strip_prefix("generation config: ").unwrap_or(&fault).to_owned();
+    FLAGS.iter().fold(fault, |fault, (key, flag)| fault.replace(key, flag))
+}
+
+/// The ids of words and of their alternatives; a word that the model does not know can be neither wanted nor refused.
+fn phrases(tokenizer: &WordTokenizer, words: &str) -> Result<Vec<Vec<u32>>, Failure> {
+    let unknown =
+        |word: &str| Failure::usage(format!("the model does not know the word {word:?}; it says other words"));
+    let phrase = |alternative: &str| -> Result<Vec<u32>, Failure> {
+        let found = tokenizer.split(alternative)?;
+        if found.is_empty() {
+            return Err(Failure::usage(format!("{words:?}: {alternative:?} holds no word")));
+        }
+        found.iter().map(|word| tokenizer.id(word).ok_or_else(|| unknown(word))).collect()
+    };
+    words.split('|').map(phrase).collect()
+}
+
+/// Refuses wanted words that all hold refused ones; `refused` says by whom.
+fn may_come(words: &str, phrases: &[Vec<u32>], refused: &[(String, Vec<u32>)]) -> Result<(), Failure> {
+    let holds = |phrase: &[u32], bad: &[u32]| phrase.windows(bad.len()).any(|part| part == bad);
+    let mut refusals = phrases.iter().map(|phrase| refused.iter().find(|(_, bad)| holds(phrase, bad)));
+    match refusals.next().flatten() {
+        Some((who, _)) if refusals.all(|other| other.is_some()) => {
+            Err(Failure::usage(format!("--include {words}: {who} refuses it; leave one of the two out")))
+        }
+        _ => Ok(()),
+    }
+}
