@@ -84,7 +84,12 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     fail(here, &backwards, 1, &["second.toml: start is runs/first: first.toml, which makes it, comes later"]);
     fail(here, &["compare", "first.toml", "--data", "none", "--quiet"], 1, &["none"]);
     let weights = ["--data", "data", "--encoder-weights", "none.safetensors", "--quiet"];
-    fail(here, &[&["compare", "first.toml"][..], &weights].concat(), 1, &["first.toml: ", "none.safetensors: cannot be read"]);
+    fail(
+        here,
+        &[&["compare", "first.toml"][..], &weights].concat(),
+        1,
+        &["first.toml: ", "none.safetensors: cannot be read"],
+    );
     fail(here, &["compare", "models/scenes", "--set", "name=x", "--data", "data"], 2, &["--set", "none of these"]);
     assert!(!here.join("runs/first").exists() && !here.join("runs/second").exists());
 }

@@ -216,6 +216,15 @@ fn the_plain_networks_gradient_vanishes_or_explodes_with_the_singular_value() {
     let said = succeed(folder.path(), &words);
     assert!(said.contains("rnn: largest singular value") && said.contains("‖∂L/∂c‖"), "{said}");
     assert!(std::fs::read_to_string(folder.path().join("flow.svg")).unwrap().contains("lstm c"));
+    // Clipped at each step, what would explode stays at the norm.
+    let words =
+        ["gradient-flow", "--cell", "rnn", "--steps", "80", "--singular-value", "4", "--input-scale", "1e-4", "--json"];
+    let flow: Value =
+        serde_json::from_str(succeed(folder.path(), &[&words[..], &["--clip", "3"]].concat()).trim()).unwrap();
+    let largest =
+        |key: &str| flow[key][0].as_array().unwrap().iter().map(|norm| norm.as_f64().unwrap()).fold(0.0, f64::max);
+    assert!(largest("norms") > 1e4 && (largest("clipped_norms") - 3.0).abs() < 1e-3, "{flow}");
+    fail(folder.path(), &["gradient-flow", "--clip", "0"], 2, &["--clip is 0", "above 0"]);
     fail(folder.path(), &["gradient-flow", "--cell", "gnu"], 2, &["gnu", "gru"]);
     fail(folder.path(), &["gradient-flow", "--cell", "convolution"], 2, &["not recurrent"]);
 }

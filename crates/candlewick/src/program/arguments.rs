@@ -356,6 +356,9 @@ pub struct GradientFlowArguments {
     /// The standard deviation of the random inputs; small ones keep tanh near its linear part.
     #[arg(long, default_value_t = 0.1, value_name = "X")]
     pub input_scale: f64,
+    /// Show the gradient clipped at this norm too, cut at each step as it is carried back.
+    #[arg(long, value_name = "X")]
+    pub clip: Option<f64>,
     /// What weights and inputs are drawn from.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,

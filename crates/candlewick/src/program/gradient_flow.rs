@@ -42,11 +42,7 @@ impl Flow {
 /// # Errors
 /// A wrong call where no cell has a name; otherwise when the drawing cannot be written.
 pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
-    follow(arguments, None)
-}
-
-/// With `clip` also what becomes of a gradient that is clipped at this norm.
-fn follow(arguments: &GradientFlowArguments, clip: Option<f64>) -> Result<(), Failure> {
+    let clip = arguments.clip;
     if let Some(clip) = clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
         return Err(Failure::usage(format!("--clip is {clip}; wanted a norm above 0")));
     }
