@@ -78,6 +78,8 @@ fn a_classifier_is_trained_and_classifies() {
     fail(folder.path(), &["train", "bars.toml", "--quiet"], 1, &["--data DIR"]);
     let change = ["train", "bars.toml", "--set", "network.name=resnet7", "--data", "bars", "--quiet", "--out", "other"];
     fail(folder.path(), &change, 1, &["no network is called resnet7", "resnet50"]);
+    let change = ["train", "bars.toml", "--set", "preprocessing.crop=3", "--data", "bars", "--quiet", "--out", "other"];
+    fail(folder.path(), &change, 2, &["preprocessing.crop: no such setting"]);
     fail(
         folder.path(),
         &["train", "--quiet", "--start", "runs/bars", "--out", "other"],

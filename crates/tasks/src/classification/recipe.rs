@@ -5,7 +5,7 @@ use crate::Result;
 use candlewick_data::faults::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_training::FitConfig;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
 /// How a classifier is trained: the content of a `train.toml` whose task is `classification`.
@@ -22,7 +22,7 @@ pub struct Recipe {
     /// The network.
     pub network: NetworkRecipe,
     /// What is done to pictures; what the network's published weights want by default.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
     /// What is done to training pictures beside.
     #[serde(default)]
@@ -35,6 +35,11 @@ pub struct Recipe {
     pub batches: BatchConfig,
     /// Everything that is the same for every task.
     pub training: FitConfig,
+}
+
+/// What is given, read as it is: as an option it would be told of as `preprocessing.?`.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Preprocessing>, D::Error> {
+    Preprocessing::deserialize(deserializer).map(Some)
 }
 
 impl Recipe {
