@@ -266,7 +266,7 @@ pub struct CompareArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors --classes imagenet.txt
+  candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
   candlewick classify digit.png --model runs/mnist")]
 pub struct ClassifyArguments {
@@ -279,7 +279,7 @@ pub struct ClassifyArguments {
     /// The network's weights: safetensors, a PyTorch checkpoint (.pth, .pt, .bin), or hub:REPO on the Hugging Face hub.
     #[arg(long, value_name = "FILE|hub:REPO")]
     pub weights: Option<String>,
-    /// The classes' names in order, a line each; numbers without it.
+    /// The classes' names in order, a line each; without it ImageNet's for a thousand classes, else numbers.
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// How many classes to tell of each picture.

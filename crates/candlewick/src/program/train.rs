@@ -83,6 +83,9 @@ fn classifier(
     let weights = arguments.encoder_weights.as_deref().or(recipe.network.pretrained.as_deref());
     recipe.network.pretrained = hub::encoder_weights(weights)?;
     let (mut task, set) = classification::prepare(&recipe, device)?;
+    if let Some(line) = task.skipped() {
+        eprintln!("{line}");
+    }
     if !arguments.quiet {
         let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
         eprintln!("{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes");
