@@ -57,7 +57,6 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     recipe("critical", "base = 'first.toml'\nname = 'critical'\n[self_critical]");
     recipe("other", "base = 'second.toml'");
     recipe("bars", "task = 'classification'\nname = 'bars'\n[network]\nname = 'convnet'\n[training]\nepochs = 1");
-    recipe("unlike", "base = 'first.toml'\nname = 'unlike'\nstart = 'runs/first'\n[decoder]\nkind = 'show_tell'");
     recipe("wide", "base = 'first.toml'\nname = 'wide'\n[decoder]\nhidden_size = 0");
     let refused = |words: &[&str], code: i32, parts: &[&str]| {
         fail(here, &compare(&[&["first.toml"], words].concat()), code, parts);
@@ -70,16 +69,12 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     refused(&["other.toml"], 1, &["second.toml: has a base itself"]);
     refused(&["critical.toml"], 1, &["critical.toml: self_critical wants", "start = \"runs/flickr8k\""]);
     refused(&["critical.toml", "--set", "start=runs/none"], 1, &["start is runs/none: no such run", "train it first"]);
-    refused(&["unlike.toml"], 1, &["unlike.toml: ", "model.safetensors", "missing"]);
     refused(&["wide.toml", "--set", "training.clip_norm=-1"], 1, &["clip_norm must be above 0"]);
     refused(&["wide.toml", "--set", "batches.size=0"], 1, &["first.toml: ", "the batch size is 0"]);
     refused(&["nowhere"], 1, &["nowhere: holds no config.json"]);
     refused(&["second.toml", "--split", "tset"], 2, &["tset"]);
     refused(&["second.toml", "--include", "zebra"], 2, &["first.toml: ", "does not know the word \"zebra\""]);
     refused(&["second.toml", "--mirrored", "--set", "encoder.coordinates=true"], 1, &["first.toml: mirrored"]);
-    // An encoder that is still to be trained sees nothing before that.
-    let scratch = ["compare", "first.toml", "unlike.toml", "--data", "data", "--quiet"];
-    fail(here, &scratch, 1, &["unlike.toml: ", "model.safetensors", "missing"]);
     let backwards = ["compare", "second.toml", "first.toml", "--data", "data", "--quiet"];
     fail(here, &backwards, 1, &["second.toml: start is runs/first: first.toml, which makes it, comes later"]);
     fail(here, &["compare", "first.toml", "--data", "none", "--quiet"], 1, &["none"]);

@@ -42,6 +42,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     if recipe.task != "captioning" {
         return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
     }
+    let preprocessing = recipe.preprocessing()?;
     let (train, dev, min_count, longest) = match &recipe.data {
         DataConfig::Scenes { .. } if recipe.views != Views::default() => {
             let fault = "views: scenes say where things are, which is true of the whole scene only; leave views out";
@@ -49,15 +50,15 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         }
         DataConfig::Scenes { train, dev, seed } => {
             let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
-            let train = Set::scenes(scenes(Split::Train, *train), recipe.preprocessing.clone());
-            let dev = Set::scenes(scenes(Split::Dev, *dev), recipe.preprocessing.clone());
+            let train = Set::scenes(scenes(Split::Train, *train), preprocessing.clone());
+            let dev = Set::scenes(scenes(Split::Dev, *dev), preprocessing.clone());
             (train, dev, 1, usize::MAX)
         }
         DataConfig::Photos { path, min_count, longest, max_share, .. } => {
             let path = path
                 .as_deref()
                 .ok_or_else(|| Error::Config("no data: say where photos and captions are with --data DIR".into()))?;
-            let (train, dev) = photos(path, *max_share, &recipe.preprocessing, note)?;
+            let (train, dev) = photos(path, *max_share, &preprocessing, note)?;
             (train, dev, *min_count, *longest)
         }
     };
@@ -101,7 +102,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
     let channels = regions.as_ref().map(|regions| regions.features());
-    let captioner = fresh(recipe, (frozen, channels), tokenizer, start.as_ref(), device)?;
+    let captioner = fresh(recipe, (frozen, channels), preprocessing, tokenizer, start.as_ref(), device)?;
     let (train, dev) = match (&recipe.data, &regions) {
         (DataConfig::Photos { max_share, .. }, Some(regions)) => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
@@ -140,6 +141,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
 fn fresh(
     recipe: &Recipe,
     (frozen, regions): (bool, Option<usize>),
+    preprocessing: Preprocessing,
     tokenizer: WordTokenizer,
     start: Option<&Start>,
     device: &Device,
@@ -163,7 +165,7 @@ fn fresh(
         },
         fine_tune: encoder.fine_tune.clone(),
         decoder: recipe.decoder.clone(),
-        preprocessing: recipe.preprocessing.clone(),
+        preprocessing,
         generation: recipe.generation.clone(),
         seed: recipe.training.seed,
     };

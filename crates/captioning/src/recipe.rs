@@ -1,5 +1,6 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
+use crate::Result;
 use crate::decoder::DecoderConfig;
 use crate::loss::LossConfig;
 use crate::scheduled_sampling::ScheduledSampling;
@@ -27,9 +28,9 @@ pub struct Recipe {
     /// The encoder.
     #[serde(default)]
     pub encoder: EncoderRecipe,
-    /// What is done to pictures.
-    #[serde(default)]
-    pub preprocessing: Preprocessing,
+    /// What is done to pictures; what the encoder's published weights want by default.
+    #[serde(default, deserialize_with = "Preprocessing::deserialize_given", skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
     /// Which views training pictures are seen through.
     #[serde(default)]
     pub views: Views,
@@ -53,6 +54,19 @@ pub struct Recipe {
     pub batches: BatchConfig,
     /// Everything that is the same for every task.
     pub training: FitConfig,
+}
+
+impl Recipe {
+    /// What is done to pictures: what the recipe says, or else what the encoder's published weights want.
+    ///
+    /// # Errors
+    /// When no network has the encoder's name.
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
+        match &self.preprocessing {
+            Some(preprocessing) => Ok(preprocessing.clone()),
+            None => Ok(self.encoder.config.preprocessing(&self.encoder.network)?),
+        }
+    }
 }
 
 /// Where pictures and captions come from.

@@ -10,7 +10,8 @@
 //! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
 //! ```
 //!
-//! Any other cell can stand in for the LSTM; each tensor of its state starts as h and c do. With hard attention z_t is the annotation of one position alone ([`crate::hard_attention`]).
+//! Any other cell can stand in for the LSTM; each tensor of its state starts as h and c do. With hard attention z_t is the annotation of
+//! one position alone ([`crate::hard_attention`]).
 //!
 //! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
@@ -394,18 +395,19 @@ impl Decoder for ShowAttendTell {
             return self.tell(&embedded, attended, state, mode);
         }
         let positions = hard_attention::likeliest(&attended.alpha, self.config.looks)?;
-        let mut steps = (0..positions.dim(1)?)
-            .map(|k| {
-                let position = positions.narrow(1, k, 1)?.squeeze(1)?;
-                let alone = hard_attention::alone(&position, &attended, &memory.annotations)?;
-                self.tell(&embedded, alone, state, mode)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if steps.len() > 1 {
-            let logits: Vec<Tensor> = steps.iter().map(|step| step.logits.clone()).collect();
-            steps[0].logits = hard_attention::expected(&logits, &attended.alpha.gather(&positions, 1)?)?;
+        let mut look = |k: usize| {
+            let position = positions.narrow(1, k, 1)?.squeeze(1)?;
+            let alone = hard_attention::alone(&position, &attended, &memory.annotations)?;
+            self.tell(&embedded, alone, state, mode)
+        };
+        let step = look(0)?;
+        let others: Vec<Tensor> = (1..positions.dim(1)?).map(|k| Ok(look(k)?.logits)).collect::<Result<_>>()?;
+        if others.is_empty() {
+            return Ok(step);
         }
-        Ok(steps.swap_remove(0))
+        let logits = [std::slice::from_ref(&step.logits), &others].concat();
+        let logits = hard_attention::expected(&logits, &attended.alpha.gather(&positions, 1)?)?;
+        Ok(Step { logits, ..step })
     }
 
     fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {

@@ -192,6 +192,21 @@ fn what_a_captioner_drew_does_not_teach_it_where_to_look() {
     assert!(error.contains("self_critical: does not teach hard attention where to look"), "{error}");
 }
 
+#[test]
+fn pictures_are_what_the_encoders_weights_want_unless_the_recipe_says_otherwise() {
+    let of = |network: &str, transform: bool| {
+        let mut recipe = recipe(&json!({}));
+        recipe.preprocessing = None;
+        recipe.encoder.network = network.into();
+        recipe.encoder.config.transform_input = transform;
+        recipe.preprocessing().unwrap().mean
+    };
+    assert_eq!((of("googlenet", false), of("resnet50", false)), ([0.5; 3], [0.485, 0.456, 0.406]));
+    assert_eq!(of("googlenet", true), [0.485, 0.456, 0.406]);
+    let said = recipe(&json!({ "encoder": { "network": "googlenet" } }));
+    assert_eq!(said.preprocessing().unwrap(), said.preprocessing.unwrap());
+}
+
 /// The lecture's captioner: h = tanh(W_xh x + W_hh h + W_ih v), v of fc7, here AlexNet's.
 #[test]
 fn a_vector_of_a_fully_connected_layer_is_seen_at_every_word() {

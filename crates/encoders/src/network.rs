@@ -215,6 +215,16 @@ pub fn preprocessing(name: &str) -> Result<Preprocessing> {
     Ok(row(name)?.preprocessing.clone())
 }
 
+impl NetworkConfig {
+    /// What a network of this configuration wants of pictures: [`preprocessing`], or ImageNet's where the network does the rest itself.
+    ///
+    /// # Errors
+    /// When no network has this name.
+    pub fn preprocessing(&self, name: &str) -> Result<Preprocessing> {
+        if self.transform_input { Ok(Preprocessing::imagenet()) } else { preprocessing(name) }
+    }
+}
+
 /// What a published file holds of a network, under the names that the network has.
 ///
 /// torchvision's DenseNets have older names in their files, and a file of CLIP holds a text tower too. A file with the

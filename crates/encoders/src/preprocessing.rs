@@ -4,7 +4,7 @@ use candle_core::{Device, Error, Result, Tensor};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The most pixels that a resized picture may have: a strip one pixel high would otherwise fill the memory.
 const MOST_PIXELS: usize = 1 << 26;
@@ -109,6 +109,17 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
+    /// For a recipe that may leave it out, `#[serde(default, deserialize_with = "…")]`: a fault within is told of as `preprocessing.crop` and not
+    /// as `preprocessing.?`.
+    ///
+    /// # Errors
+    /// As reading a [`Preprocessing`] has them.
+    pub fn deserialize_given<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Option<Self>, D::Error> {
+        Self::deserialize(deserializer).map(Some)
+    }
+
     /// What torchvision's ImageNet weights want: shortest side 256, centre 224×224, ImageNet's mean and deviation.
     pub fn imagenet() -> Self {
         Self {

@@ -6,8 +6,7 @@ use super::{Failure, caption, device, evaluate, hub, search, train};
 use anyhow::Context;
 use candlewick::candle::Device;
 use candlewick::captioning::{
-    self, Captioner, Compared, DataConfig, Describe, Evaluation, GenerationConfig, Set, Views, comparison_table,
-    write_comparison,
+    self, Captioner, Compared, Describe, Evaluation, GenerationConfig, Set, comparison_table, write_comparison,
 };
 use candlewick::data::captions::CaptionSet;
 use std::path::{Path, PathBuf};
@@ -24,23 +23,14 @@ struct Entry<'a> {
     /// Where its model lies, or will lie once it is trained.
     folder: PathBuf,
     recipe: Option<Box<captioning::Recipe>>,
-    /// The name of the recipe before it whose run it starts from.
-    after: Option<String>,
+    /// Whether it starts from the run of a recipe before it, which is still to be made.
+    follows: bool,
 }
 
 impl Entry<'_> {
     fn trains_into(&self, folder: &Path) -> bool {
         let same = |a: &Path, b: &Path| std::path::absolute(a).ok() == std::path::absolute(b).ok();
         self.recipe.is_some() && same(&self.folder, folder)
-    }
-
-    /// Whether it looks through the encoder of a captioner that is still to be trained.
-    fn awaits_an_encoder(&self) -> bool {
-        let own = |recipe: &captioning::Recipe| {
-            let regions = matches!(&recipe.data, DataConfig::Photos { regions: Some(_), .. });
-            regions || recipe.encoder.pretrained.is_some() || recipe.encoder.fine_tune.is_some()
-        };
-        self.after.is_some() && !self.recipe.as_deref().is_some_and(own)
     }
 }
 
@@ -104,12 +94,12 @@ fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Resul
             let fault = format!("{other} and {given} would both be called {name}; give them different names");
             return Err(Failure::usage(fault));
         }
-        entries.push(Entry { given, name, folder, recipe, after: None });
+        entries.push(Entry { given, name, folder, recipe, follows: false });
     }
     for at in 0..entries.len() {
         let (before, rest) = entries.split_at_mut(at);
         if let Some((entry, later)) = rest.split_first_mut() {
-            entry.after = start(before, entry, later)?;
+            entry.follows = follows(before, entry, later)?;
         }
     }
     Ok(entries)
@@ -134,14 +124,14 @@ fn recipe(
     Ok(recipe)
 }
 
-/// The name of the recipe before this one that makes the run that it starts from, where it is not there already.
-fn start(before: &[Entry], entry: &Entry, later: &[Entry]) -> Result<Option<String>, Failure> {
-    let Some(start) = entry.recipe.as_ref().and_then(|recipe| recipe.start.as_deref()) else { return Ok(None) };
-    if let Some(earlier) = before.iter().find(|earlier| earlier.trains_into(start)) {
-        return Ok(Some(earlier.name.clone()));
+/// Whether a recipe before this one makes the run that it starts from.
+fn follows(before: &[Entry], entry: &Entry, later: &[Entry]) -> Result<bool, Failure> {
+    let Some(start) = entry.recipe.as_ref().and_then(|recipe| recipe.start.as_deref()) else { return Ok(false) };
+    if before.iter().any(|earlier| earlier.trains_into(start)) {
+        return Ok(true);
     }
     if start.is_dir() {
-        return Ok(None);
+        return Ok(false);
     }
     let what = match later.iter().find(|later| later.trains_into(start)) {
         Some(later) => format!("{}, which makes it, comes later; name it first", later.given.display()),
@@ -150,7 +140,8 @@ fn start(before: &[Entry], entry: &Entry, later: &[Entry]) -> Result<Option<Stri
     Err(Failure::Work(format!("{}: start is {}: {what}", entry.given.display(), start.display())))
 }
 
-/// Opens every model and prepares every recipe, so that what is wrong is found before anything is trained.
+/// Opens every model and prepares every recipe, so that what is wrong is found before anything is trained; a recipe that starts from a run
+/// which is still to be made has to wait for it.
 fn check(
     entries: &[Entry],
     images: &CaptionSet,
@@ -158,17 +149,15 @@ fn check(
     weights: Option<&Path>,
     device: &Device,
 ) -> Result<(), Failure> {
-    let stand_ins = StandIns::default();
     // Models take no time, and the annotations of a recipe's photos some.
     let (models, recipes): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.recipe.is_none());
     let (mut wanted, mut read) = (!recipes.is_empty(), false);
-    for entry in models.into_iter().chain(recipes) {
-        let start = entry.after.as_ref().map(|name| stand_ins.folder(name));
-        let checked = || -> Result<(), Failure> {
-            let captioner = untrained(entry, start, arguments, weights, device)?;
-            if entries.iter().any(|later| later.after.as_ref() == Some(&entry.name)) {
-                captioner.save(made(&stand_ins.folder(&entry.name))?)?;
-            }
+    for entry in models.into_iter().chain(recipes).filter(|entry| !entry.follows) {
+        let mut checked = || -> Result<(), Failure> {
+            let captioner = match &entry.recipe {
+                Some(recipe) => train::prepared(recipe, &entry.folder, device, arguments.quiet)?.into_captioner(),
+                None => Captioner::open(&entry.folder, weights, device)?,
+            };
             wanted |= captioner.config().encoder.weights.is_some();
             let captioner = caption::together(vec![captioner], arguments.search.mirrored)?;
             search::settings(&*captioner, &arguments.search, None)?;
@@ -183,53 +172,7 @@ fn check(
     }
     match weights {
         Some(weights) if !wanted => Err(caption::unwanted(weights, "name the model or the recipe that they belong to")),
-        _ => made(&arguments.out).map(|_| ()),
-    }
-}
-
-/// A model, or the captioner of a recipe as it is before training; `start` stands for the run that it starts from.
-fn untrained(
-    entry: &Entry,
-    start: Option<PathBuf>,
-    arguments: &CompareArguments,
-    weights: Option<&Path>,
-    device: &Device,
-) -> Result<Captioner, Failure> {
-    let Some(recipe) = &entry.recipe else { return Ok(Captioner::open(&entry.folder, weights, device)?) };
-    let mut recipe = recipe.clone();
-    recipe.start = start.or(recipe.start);
-    if entry.awaits_an_encoder() {
-        // Annotations by an encoder as it is before training would be for nothing: scenes have none.
-        (recipe.data, recipe.views) = (DataConfig::Scenes { train: 1, dev: 1, seed: 0 }, Views::default());
-    }
-    Ok(train::prepared(&recipe, &entry.folder, device, arguments.quiet)?.into_captioner())
-}
-
-/// The folder, which is made where it is not there.
-fn made(folder: &Path) -> Result<&Path, Failure> {
-    std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    Ok(folder)
-}
-
-/// Captioners as they are before their training, in the place of the runs that recipes after them start from.
-struct StandIns(PathBuf);
-
-impl Default for StandIns {
-    fn default() -> Self {
-        Self(Path::new(RUNS).join(format!(".before-training-{}", std::process::id())))
-    }
-}
-
-impl StandIns {
-    fn folder(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for StandIns {
-    fn drop(&mut self) {
-        // Most often there is nothing to remove.
-        let _ = std::fs::remove_dir_all(&self.0);
+        _ => Ok(std::fs::create_dir_all(&arguments.out).with_context(|| format!("{}", arguments.out.display()))?),
     }
 }
 
@@ -264,7 +207,7 @@ fn trained(recipe: &captioning::Recipe, entry: &Entry, quiet: bool, device: &Dev
         eprintln!("training {} into {}", entry.name, entry.folder.display());
     }
     // What was told when it was checked is not told again.
-    let mut task = train::prepared(recipe, &entry.folder, device, quiet || !entry.awaits_an_encoder())?;
+    let mut task = train::prepared(recipe, &entry.folder, device, quiet || !entry.follows)?;
     train::trained(&mut task, &recipe.training, &entry.folder, quiet)?;
     Ok(())
 }

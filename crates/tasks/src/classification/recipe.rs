@@ -5,7 +5,7 @@ use crate::Result;
 use candlewick_data::faults::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_training::FitConfig;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How a classifier is trained: the content of a `train.toml` whose task is `classification`.
@@ -22,7 +22,7 @@ pub struct Recipe {
     /// The network.
     pub network: NetworkRecipe,
     /// What is done to pictures; what the network's published weights want by default.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "Preprocessing::deserialize_given", skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
     /// What is done to training pictures beside.
     #[serde(default)]
@@ -37,23 +37,16 @@ pub struct Recipe {
     pub training: FitConfig,
 }
 
-/// What is given, read as it is: as an option it would be told of as `preprocessing.?`.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Preprocessing>, D::Error> {
-    Preprocessing::deserialize(deserializer).map(Some)
-}
-
 impl Recipe {
     /// What is done to pictures: what the recipe says, or else what the network's published weights want.
     ///
     /// # Errors
     /// When no network has this name.
     pub fn preprocessing(&self) -> Result<Preprocessing> {
-        Ok(match &self.preprocessing {
-            Some(preprocessing) => preprocessing.clone(),
-            // The network does the rest itself.
-            None if self.network.config.transform_input => Preprocessing::imagenet(),
-            None => candlewick_encoders::preprocessing(&self.network.name)?,
-        })
+        match &self.preprocessing {
+            Some(preprocessing) => Ok(preprocessing.clone()),
+            None => Ok(self.network.config.preprocessing(&self.network.name)?),
+        }
     }
 }
 
