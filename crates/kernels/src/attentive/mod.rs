@@ -21,6 +21,7 @@ mod tests;
 
 mod backward;
 mod cpu;
+mod forward;
 mod reference;
 
 use crate::attend::check_counts;

@@ -91,9 +91,7 @@ vectorised! {
 }
 
 impl Gates for Rnn {
-    const NAME: &'static str = "rnn";
     const GATES: usize = 1;
-    const CELL: bool = false;
     const EXTRA: bool = false;
 
     #[inline(always)]
@@ -150,9 +148,7 @@ vectorised! {
 }
 
 impl Gates for Lstm {
-    const NAME: &'static str = "lstm";
     const GATES: usize = 4;
-    const CELL: bool = true;
     /// c_{t−1}.
     const EXTRA: bool = true;
 
@@ -238,9 +234,7 @@ vectorised! {
 }
 
 impl Gates for Gru {
-    const NAME: &'static str = "gru";
     const GATES: usize = 3;
-    const CELL: bool = false;
     /// u_n.
     const EXTRA: bool = true;
     /// Those of p_n, of r, of z and of u_n, so that the triples of either product lie together.

@@ -9,7 +9,9 @@
 //! each row starts at its own last step and goes back to step 0, and each output stands at its input's place. Both are
 //! what PyTorch's packed sequences give.
 
+mod backward;
 mod cpu;
+mod forward;
 pub(crate) mod gates;
 mod packed;
 mod reference;
@@ -34,14 +36,37 @@ pub enum Nonlinearity {
     Relu,
 }
 
+/// What every path needs to know of a cell.
+trait Cell: Copy + Send + Sync + 'static {
+    /// The name that errors use.
+    const NAME: &'static str;
+    /// Whether there is a second state tensor c, after h.
+    const CELL: bool = false;
+    /// How many state tensors there are.
+    const STATES: usize = 1 + Self::CELL as usize;
+}
+
 #[derive(Clone, Copy)]
 struct Rnn(Nonlinearity);
+
+impl Cell for Rnn {
+    const NAME: &'static str = "rnn";
+}
 
 #[derive(Clone, Copy)]
 struct Lstm;
 
+impl Cell for Lstm {
+    const NAME: &'static str = "lstm";
+    const CELL: bool = true;
+}
+
 #[derive(Clone, Copy)]
 struct Gru;
+
+impl Cell for Gru {
+    const NAME: &'static str = "gru";
+}
 
 /// What a recurrence reads: p_t = x_t W_ihᵀ + bias for each step, (N, T, G·H) with the G blocks of the cell's gates.
 #[derive(Clone, Copy)]

@@ -1,19 +1,14 @@
 //! The recurrence by candle's operations, on any device and in any type of float, with its backward pass by hand.
 
 use super::steps::{Mask, Steps, at, in_place};
-use super::{Gru, Lstm, Nonlinearity, Rnn};
+use super::{Cell, Gru, Lstm, Nonlinearity, Rnn};
 use crate::activation::{relu_by_candle, relu_gradient_by_candle};
 use crate::node::{Call, Operation, Value};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
 /// One step of one cell for the whole batch.
-pub trait Formula: Copy + Send + Sync + 'static {
-    /// The name that errors use.
-    const LABEL: &'static str;
-    /// State tensors (N, H), the output first.
-    const STATES: usize;
-
+pub trait Formula: Cell {
     /// The new state from the projected input, W_hh h (+ b_hh) and the state; and what backward needs.
     fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)>;
 
@@ -38,7 +33,7 @@ impl<K: Formula> Operation for Sequence<K> {
     type Saved = Vec<Step>;
 
     fn name(&self) -> &'static str {
-        K::LABEL
+        K::NAME
     }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<Step>)> {
@@ -146,9 +141,6 @@ fn slope(x: &Tensor) -> Result<Tensor> {
 }
 
 impl Formula for Rnn {
-    const LABEL: &'static str = "rnn";
-    const STATES: usize = 1;
-
     fn forward(&self, projected: &Tensor, hidden: &Tensor, _: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let sum = (projected + hidden)?;
         let h = match self.0 {
@@ -168,9 +160,6 @@ impl Formula for Rnn {
 }
 
 impl Formula for Lstm {
-    const LABEL: &'static str = "lstm";
-    const STATES: usize = 2;
-
     fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let gates = (projected + hidden)?.chunk(4, D::Minus1)?;
         let (i, f) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?);
@@ -194,9 +183,6 @@ impl Formula for Lstm {
 }
 
 impl Formula for Gru {
-    const LABEL: &'static str = "gru";
-    const STATES: usize = 1;
-
     fn forward(&self, projected: &Tensor, hidden: &Tensor, state: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let (p, u) = (projected.chunk(3, D::Minus1)?, hidden.chunk(3, D::Minus1)?);
         let r = sigmoid(&(&p[0] + &u[0])?)?;

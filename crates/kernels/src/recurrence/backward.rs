@@ -1,0 +1,199 @@
+//! The recurrence in f32 on the CPU, going back.
+
+use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, TEAMWORK, kept_width};
+use super::packed::{PackedSteps, Step};
+use crate::node::Call;
+use crate::product::bf16::{RoundedRows, TERMS};
+use crate::product::{Left, PANEL, Packed, Right, gemm_into};
+use crate::reduce::sums_of_columns;
+use crate::team::{self, Shared, filled};
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// What going back gives: the gradients of the first state, and of all gates (R, GRADIENT·H).
+pub struct Backward {
+    dh: Vec<f32>,
+    dc: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// All steps back, from the gradients of the outputs.
+pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
+    let Sizes { n, h, .. } = given.sizes;
+    let packed = PackedSteps::new(&of.steps, n);
+    let weights = Packed::rows(given.w_hh, K::GATES * h, h);
+    let in_blocks = InBlocks { order: &packed.order, h };
+    let mut dh = in_blocks.of(gradients[1]);
+    let mut dc = if K::CELL { in_blocks.of(gradients[2]) } else { vec![] };
+    let path = weights.path().filter(|_| h.is_multiple_of(TERMS));
+    let work = |gradient: &Shared| {
+        Walk {
+            kernel: of.kernel,
+            sizes: given.sizes,
+            kept,
+            d_out: gradients[0],
+            packed: &packed,
+            weights: &weights,
+            gradient,
+            dh: Shared::new(&mut dh),
+            dc: Shared::new(&mut dc),
+            rounds: path.map(|path| [(); 2].map(|()| RoundedRows::new(Some(path), n, K::GATES * h))),
+        }
+        .run();
+    };
+    // SAFETY: the blocks of all steps cover all rows and units.
+    let gradient = unsafe { filled(packed.rows() * K::GRADIENT * h, work) };
+    let dc = if K::CELL { in_blocks.rows(&dc) } else { dc };
+    Backward { dh: in_blocks.rows(&dh), dc, gradient }
+}
+
+/// One walk back through all steps.
+struct Walk<'a, K> {
+    kernel: K,
+    sizes: Sizes,
+    kept: &'a Kept,
+    /// The gradient of h of all steps (N, T, H).
+    d_out: &'a [f32],
+    packed: &'a PackedSteps,
+    weights: &'a Packed,
+    /// Of all gates (R, GRADIENT·H).
+    gradient: &'a Shared<'a>,
+    /// Of the state, in blocks of units.
+    dh: Shared<'a>,
+    dc: Shared<'a>,
+    /// The gates' gradients of the step after and of the present one, where products round them and a block of each gate begins a tile.
+    rounds: Option<[RoundedRows; 2]>,
+}
+
+// SAFETY: in a phase all members read the gates' gradients of the step after and write those of this one; of everything that is
+// written, a block's units belong to its chunk alone.
+impl<K: Gates> Walk<'_, K> {
+    fn run(&self) {
+        let Sizes { n, h, .. } = self.sizes;
+        let (blocks, count) = (h.div_ceil(PANEL), self.packed.steps());
+        let chunk = |phase: usize, block: usize| {
+            let dh = unsafe { self.dh.write(block * n * PANEL, n * PANEL) };
+            if phase > 0 {
+                self.through_product(phase, block, dh);
+            }
+            if phase < count {
+                self.gates(phase, block, dh);
+            }
+        };
+        // The phase after the last step only takes the gradient through W_hh to the first state.
+        team::run(team::members(n * K::GATES * h * h, TEAMWORK), count + 1, |_| blocks, chunk);
+    }
+
+    /// The step that a phase goes back through.
+    fn step(&self, phase: usize) -> Step {
+        self.packed.step(self.packed.steps() - 1 - phase)
+    }
+
+    /// Adds what W_hh h of the step after brings back.
+    fn through_product(&self, phase: usize, block: usize, dh: &mut [f32]) {
+        let (after, h) = (self.step(phase - 1).rows, self.sizes.h);
+        let (wide, full, rows) = (K::GATES * h, K::GRADIENT * h, after.len());
+        let values = unsafe { self.gradient.read(after.start * full, rows * full) };
+        let left = Left::rows(values.get(full - wide..).unwrap_or_default(), rows, full);
+        let left = left.with(self.rounds.as_ref().and_then(|rounds| unsafe { rounds[phase % 2].read(rows) }));
+        self.weights.multiply(left, block, dh, PANEL, true);
+    }
+
+    /// A block's gates, row after row.
+    fn gates(&self, phase: usize, block: usize, dh: &mut [f32]) {
+        let (Sizes { n, t, h, .. }, step, size) = (self.sizes, self.step(phase), kept_width::<K>());
+        let (start, width, full) = (block * PANEL, PANEL.min(h - block * PANEL), K::GRADIENT * h);
+        let dc: &mut [f32] = if K::CELL { unsafe { self.dc.write(block * n * PANEL, n * PANEL) } } else { &mut [] };
+        let rows = step.rows.len();
+        let of_block = &self.kept.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
+        for ((sorted, row), of_row) in step.rows.clone().enumerate().zip(of_block.chunks_exact(size)) {
+            let dh = &mut dh[sorted * PANEL..][..width];
+            let d_out = &self.d_out[(self.packed.order[sorted] * t + step.time) * h + start..][..width];
+            dh.iter_mut().zip(d_out).for_each(|(dh, d_out)| *dh += d_out);
+            let part = |i: usize, there: bool| if there { &of_row[i * PANEL..][..width] } else { &[] };
+            let gate = |gate: usize| part(gate, gate < K::GATES);
+            let saved = Saved {
+                gates: [gate(0), gate(1), gate(2), gate(3)],
+                extra: part(K::GATES, K::EXTRA),
+                previous: &self.kept.previous[row * h + start..][..width],
+            };
+            let into = |gate: usize| match gate < K::GRADIENT {
+                true => unsafe { self.gradient.write(row * full + gate * h + start, width) },
+                false => &mut [],
+            };
+            let dc = if K::CELL { &mut dc[sorted * PANEL..][..width] } else { &mut *dc };
+            self.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
+            for (gate, rounds) in
+                self.rounds.iter().flat_map(|rounds| (0..K::GATES).map(|gate| (gate, &rounds[(phase + 1) % 2])))
+            {
+                let of = row * full + (K::GRADIENT - K::GATES + gate) * h + start;
+                unsafe { rounds.write(sorted, gate * h + start, self.gradient.read(of, width)) };
+            }
+        }
+    }
+}
+
+/// The gradients of all inputs, in their order: each weight's is one product over all steps.
+pub fn of_inputs<K: Gates>(
+    of: &Sequence<K>,
+    given: &Given,
+    call: &Call<Kept>,
+    back: Backward,
+) -> Result<Vec<Option<Tensor>>> {
+    let Sizes { n, t, d, h } = given.sizes;
+    let (wide, full, packed) = (K::GATES * h, K::GRADIENT * h, PackedSteps::new(&of.steps, n));
+    let (rows, gradient) = (packed.rows(), &back.gradient[..]);
+    let of_hidden = gradient.get(full - wide..).unwrap_or_default();
+    // Where the first gate's rows of W_ih go, in whose order the gates' gradients do not stand.
+    let first = K::FIRST * h % wide.max(1);
+    // One step by itself is likely one of many, whose weights' gradients are best formed together.
+    let alone = t == 1 && rows == n && full == wide && first == 0;
+    let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu).map(Some);
+    let weight = |i: usize, gates: &[f32], (xs, width): (&[f32], usize), first: usize| {
+        if alone {
+            let dys = Tensor::from_slice(gates, (rows, wide), &Device::Cpu)?;
+            call.product(i, dys, Tensor::from_slice(xs, (rows, width), &Device::Cpu)?);
+            return Ok(None);
+        }
+        let mut product = gemm_into(gates, (1, full), xs, (width, 1), (wide, width, rows), None);
+        product.rotate_right(first * width);
+        tensor(product, i)
+    };
+    let of_xs = || packed.scattered(&of_rows::<K>(given, gradient), d);
+    let mut found = vec![
+        if call.wanted[0] { tensor(of_xs(), 0)? } else { None },
+        if call.wanted[1] { weight(1, of_hidden, (&call.saved.previous, h), 0)? } else { None },
+        tensor(back.dh, 2)?,
+    ];
+    if K::CELL {
+        found.push(tensor(back.dc, found.len())?);
+    }
+    if of.bias_hh {
+        found.push(tensor(sums_of_columns(of_hidden, full, wide), found.len())?);
+    }
+    if of.weight_ih {
+        let of_weight = || weight(found.len(), gradient, (&packed.gathered(given.xs, d), d), first);
+        found.push(if call.wanted[found.len()] { of_weight()? } else { None });
+    }
+    if given.b_ih.is_some() {
+        let mut sums = sums_of_columns(gradient, full, wide);
+        sums.rotate_right(first);
+        found.push(tensor(sums, found.len())?);
+    }
+    Ok(found)
+}
+
+/// The gradients of the rows of xs (R, D).
+fn of_rows<K: Gates>(given: &Given, gradient: &[f32]) -> Vec<f32> {
+    let Sizes { d, h, .. } = given.sizes;
+    let (wide, full) = (K::GATES * h, K::GRADIENT * h);
+    let Some(w_ih) = given.w_ih else {
+        let row = |row: &[f32]| (0..wide).map(|j| row[(j + wide - K::FIRST * h) % wide]).collect::<Vec<_>>();
+        return gradient.par_chunks_exact(full.max(1)).flat_map_iter(row).collect();
+    };
+    // The rows of W_ih in the order in which the gates' gradients stand.
+    let (last, first) = w_ih.split_at(K::FIRST * h * d);
+    let turned = if last.is_empty() { Cow::Borrowed(first) } else { Cow::Owned([first, last].concat()) };
+    gemm_into(gradient, (full, 1), &turned, (d, 1), (gradient.len() / full.max(1), d, wide), None)
+}
