@@ -71,10 +71,16 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     refused(&["critical.toml", "--set", "start=runs/none"], 1, &["start is runs/none: no such run", "train it first"]);
     refused(&["wide.toml", "--set", "training.clip_norm=-1"], 1, &["clip_norm must be above 0"]);
     refused(&["wide.toml", "--set", "batches.size=0"], 1, &["first.toml: ", "the batch size is 0"]);
+    refused(&["wide.toml", "--set", "training.metric=Blue"], 1, &["first.toml: metric: the task gives no score Blue"]);
     refused(&["nowhere"], 1, &["nowhere: holds no config.json"]);
     refused(&["second.toml", "--split", "tset"], 2, &["tset"]);
     refused(&["second.toml", "--include", "zebra"], 2, &["first.toml: ", "does not know the word \"zebra\""]);
     refused(&["second.toml", "--mirrored", "--set", "encoder.coordinates=true"], 1, &["first.toml: mirrored"]);
+    recipe("taken", "base = 'first.toml'\nname = 'taken'");
+    let given = ["--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet"];
+    succeed(here, &[&["train", "taken.toml", "--out", "runs/taken"][..], &given].concat());
+    let other = ["taken.toml", "--set", "training.clip_norm=0.5"];
+    refused(&other, 1, &["taken.toml: ", "runs/taken", "clip_norm"]);
     let backwards = ["compare", "second.toml", "first.toml", "--data", "data", "--quiet"];
     fail(here, &backwards, 1, &["second.toml: start is runs/first: first.toml, which makes it, comes later"]);
     fail(here, &["compare", "first.toml", "--data", "none", "--quiet"], 1, &["none"]);

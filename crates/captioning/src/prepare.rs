@@ -14,11 +14,13 @@ use candlewick_data::captions::{self, LoadOptions, Split};
 use candlewick_data::faults::Faults;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::picture::{self, Limits};
+use candlewick_data::regions::Regions;
 use candlewick_data::scenes::Scene;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_parameters::SafetensorsFile;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is told while a task is prepared.
 #[derive(Clone, Debug)]
@@ -43,34 +45,13 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
     }
     let preprocessing = recipe.preprocessing()?;
-    let (train, dev, min_count, longest) = match &recipe.data {
-        DataConfig::Scenes { .. } if recipe.views != Views::default() => {
-            let fault = "views: scenes say where things are, which is true of the whole scene only; leave views out";
-            return Err(Error::Config(fault.into()));
-        }
-        DataConfig::Scenes { train, dev, seed } => {
-            let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
-            let train = Set::scenes(scenes(Split::Train, *train), preprocessing.clone());
-            let dev = Set::scenes(scenes(Split::Dev, *dev), preprocessing.clone());
-            (train, dev, 1, usize::MAX)
-        }
-        DataConfig::Photos { path, min_count, longest, max_share, .. } => {
-            let path = path
-                .as_deref()
-                .ok_or_else(|| Error::Config("no data: say where photos and captions are with --data DIR".into()))?;
-            let (train, dev) = photos(path, *max_share, &preprocessing, note)?;
-            (train, dev, *min_count, *longest)
-        }
-    };
+    let (train, dev) = pictures(recipe, &preprocessing, note)?;
     let start = recipe.start.as_deref().map(Start::open).transpose()?;
-    if recipe.self_critical.is_some() && start.is_none() {
-        let fault = "wants a captioner that learned from people's captions; name it with --start";
-        return Err(Error::Config(format!("self_critical: {fault}")));
-    }
-    if recipe.self_critical.is_some() && recipe.decoder.draws_positions() {
-        let fault = "does not teach hard attention where to look; take a captioner with soft attention";
-        return Err(Error::Config(format!("self_critical: {fault}")));
-    }
+    check_self_critical(recipe, start.as_ref())?;
+    let (min_count, longest) = match &recipe.data {
+        DataConfig::Scenes { .. } => (1, usize::MAX),
+        DataConfig::Photos { min_count, longest, .. } => (*min_count, *longest),
+    };
     let tokenizer = match &start {
         Some(start) => start.tokenizer.clone(),
         None => WordTokenizer::train(train.references.iter().flatten(), min_count)?,
@@ -81,24 +62,7 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         dev.pictures.len(),
         tokenizer.vocab_size()
     )));
-    let regions = match &recipe.data {
-        DataConfig::Photos { regions: Some(path), .. } => Some(open_regions(path, None)?),
-        _ => None,
-    };
-    if regions.is_some() {
-        let encoder = &recipe.encoder;
-        let unfit = [
-            ("the encoder's weights (--encoder-weights)", encoder.pretrained.is_some()),
-            ("encoder.layer", encoder.layer.is_some()),
-            ("encoder.coordinates", encoder.coordinates),
-            ("encoder.fine_tune", encoder.fine_tune.is_some()),
-            ("views (--set 'views={}')", recipe.views != Views::default()),
-            ("a start that has an encoder of its own", start.as_ref().is_some_and(Start::has_encoder)),
-        ];
-        if let Some((setting, _)) = unfit.iter().find(|(_, given)| *given) {
-            return Err(Error::Config(format!("data.regions: no encoder sees the photos; leave out {setting}")));
-        }
-    }
+    let regions = regions(recipe, start.as_ref())?;
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
     let channels = regions.as_ref().map(|regions| regions.features());
@@ -113,14 +77,9 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         (DataConfig::Photos { features: folder, max_share, .. }, None) => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
-            let features = frozen.then_some(folder.as_path());
-            let weights = match (&captioner.config.encoder.weights, &start) {
-                (Some(file), _) => file.sha256.clone(),
-                (None, Some(start)) if frozen => file_hash(&start.model)?,
-                _ => String::new(),
-            };
-            let views = recipe.views.all()?;
-            checked(&captioner, (train, dev), &views, features.map(|folder| (folder, weights)), &faults, note)?
+            let weights = if frozen { encoder_hash(&captioner, start.as_ref())? } else { String::new() };
+            let features = frozen.then_some((folder.as_path(), weights));
+            checked(&captioner, (train, dev), &recipe.views.all()?, features, &faults, note)?
         }
         (DataConfig::Scenes { .. }, _) => (train, dev),
     };
@@ -136,6 +95,66 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         encoder_rate: recipe.encoder.learning_rate_factor.unwrap_or(1.0),
     };
     CaptioningTask::new(captioner, train, dev, settings)
+}
+
+/// The pictures to train on and to validate on.
+fn pictures(recipe: &Recipe, preprocessing: &Preprocessing, note: &mut dyn FnMut(Note)) -> Result<(Set, Set)> {
+    match &recipe.data {
+        DataConfig::Scenes { .. } if recipe.views != Views::default() => {
+            let fault = "views: scenes say where things are, which is true of the whole scene only; leave views out";
+            Err(Error::Config(fault.into()))
+        }
+        DataConfig::Scenes { train, dev, seed } => {
+            let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
+            let set = |split, count| Set::scenes(scenes(split, count), preprocessing.clone());
+            Ok((set(Split::Train, *train), set(Split::Dev, *dev)))
+        }
+        DataConfig::Photos { path: Some(path), max_share, .. } => photos(path, *max_share, preprocessing, note),
+        DataConfig::Photos { path: None, .. } => {
+            Err(Error::Config("no data: say where photos and captions are with --data DIR".into()))
+        }
+    }
+}
+
+fn check_self_critical(recipe: &Recipe, start: Option<&Start>) -> Result<()> {
+    let fault = match &recipe.self_critical {
+        Some(_) if start.is_none() => "wants a captioner that learned from people's captions; name it with --start",
+        Some(_) if recipe.decoder.draws_positions() => {
+            "does not teach hard attention where to look; take a captioner with soft attention"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Config(format!("self_critical: {fault}")))
+}
+
+/// The file of regions, where a recipe reads one in an encoder's place.
+fn regions(recipe: &Recipe, start: Option<&Start>) -> Result<Option<Arc<Regions>>> {
+    let DataConfig::Photos { regions: Some(path), .. } = &recipe.data else { return Ok(None) };
+    let regions = open_regions(path, None)?;
+    let encoder = &recipe.encoder;
+    let unfit = [
+        ("the encoder's weights (--encoder-weights)", encoder.pretrained.is_some()),
+        ("encoder.layer", encoder.layer.is_some()),
+        ("encoder.coordinates", encoder.coordinates),
+        ("encoder.fine_tune", encoder.fine_tune.is_some()),
+        ("views (--set 'views={}')", recipe.views != Views::default()),
+        ("a start that has an encoder of its own", start.is_some_and(Start::has_encoder)),
+    ];
+    match unfit.iter().find(|(_, given)| *given) {
+        Some((setting, _)) => {
+            Err(Error::Config(format!("data.regions: no encoder sees the photos; leave out {setting}")))
+        }
+        None => Ok(Some(regions)),
+    }
+}
+
+/// The hash of the weights of an encoder that does not learn.
+fn encoder_hash(captioner: &Captioner, start: Option<&Start>) -> Result<String> {
+    Ok(match (&captioner.config.encoder.weights, start) {
+        (Some(file), _) => file.sha256.clone(),
+        (None, Some(start)) => file_hash(&start.model)?,
+        (None, None) => String::new(),
+    })
 }
 
 fn fresh(

@@ -183,6 +183,29 @@ impl Rows for State {
     }
 }
 
+impl ShowAttendTellConfig {
+    fn check(&self) -> Result<()> {
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            candle_core::bail!("decoder: temperature is {}; wanted more than 0", self.temperature)
+        }
+        if let Some((name, _)) =
+            [("glimpse", self.glimpse), ("looks", self.looks)].into_iter().find(|(_, number)| *number == 0)
+        {
+            candle_core::bail!("decoder: {name} is 0; wanted at least 1 position")
+        }
+        let shares = [
+            ("soft_share", self.soft_share),
+            ("periphery", self.periphery),
+            ("dropout", self.dropout),
+            ("channel_dropout", self.channel_dropout),
+        ];
+        if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+            candle_core::bail!("decoder: {name} is {value}; wanted 0 to 1")
+        }
+        Ok(())
+    }
+}
+
 impl ShowAttendTell {
     /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
     ///
@@ -195,23 +218,7 @@ impl ShowAttendTell {
         vb: VarBuilder,
     ) -> Result<Self> {
         let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
-        if !(config.temperature.is_finite() && config.temperature > 0.0) {
-            candle_core::bail!("decoder: temperature is {}; wanted more than 0", config.temperature)
-        }
-        if let Some((name, _)) =
-            [("glimpse", config.glimpse), ("looks", config.looks)].into_iter().find(|(_, number)| *number == 0)
-        {
-            candle_core::bail!("decoder: {name} is 0; wanted at least 1 position")
-        }
-        let shares = [
-            ("soft_share", config.soft_share),
-            ("periphery", config.periphery),
-            ("dropout", config.dropout),
-            ("channel_dropout", config.channel_dropout),
-        ];
-        if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
-            candle_core::bail!("decoder: {name} is {value}; wanted 0 to 1")
-        }
+        config.check()?;
         let cell = AnyCell::named(
             &config.cell,
             embedding_size + annotation_size,

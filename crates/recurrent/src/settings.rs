@@ -80,6 +80,12 @@ pub(crate) fn check<C: Serialize + Default>(name: &str, kind: Kind, config: &C) 
     let given = serde_json::to_value(config).map_err(Error::wrap)?;
     let usual = serde_json::to_value(C::default()).map_err(Error::wrap)?;
     let named = serde_json::to_value(named).map_err(Error::wrap)?;
+    if given["bias"] == false && !given["forget_bias"].is_null() {
+        let value = &given["forget_bias"];
+        candle_core::bail!(
+            "{name}: forget_bias is {value}, but with bias = false no gate has one; leave one of them out"
+        )
+    }
     let differs = |setting| given[setting] != usual[setting] && given[setting] != named[setting];
     match SETTINGS.iter().find(|(setting, _, concerns)| !concerns(kind) && differs(*setting)) {
         Some((setting, purpose, _)) => {

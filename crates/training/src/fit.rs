@@ -64,6 +64,30 @@ pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut
     run.train(task, observer)
 }
 
+/// Finds out, before anything is trained or written, whether [`fit`] can begin in the run folder `out` or go on there.
+///
+/// # Errors
+/// When the configuration cannot be used, nothing in the task can learn, or the folder holds another run.
+pub fn check<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<()> {
+    found(task, config, out).map(|_| ())
+}
+
+/// The checkpoint with which a run goes on, and what the run is told by.
+fn found<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<(Option<Checkpoint>, serde_json::Value)> {
+    config.check()?;
+    config.check_metrics(&task.score_names())?;
+    let trainable = task.parameters().trainable().len();
+    if trainable == 0 {
+        return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
+    }
+    let identity = config.identity(task.config(), trainable)?;
+    let found = if out.is_dir() { Checkpoint::load(out)? } else { None };
+    if let Some(found) = &found {
+        same::check_same(out, config, &found.state.config, &identity)?;
+    }
+    Ok((found, identity))
+}
+
 struct Run<'a> {
     config: &'a FitConfig,
     out: &'a Path,
@@ -85,20 +109,11 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
-        config.check()?;
-        config.check_metrics(&task.score_names())?;
         fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
         let lock = durable::lock(out)?;
         durable::remove_leftovers(out)?;
-        let found = Checkpoint::load(out)?;
-        let identity = config.identity(task.config(), task.parameters().trainable().len())?;
-        if let Some(found) = &found {
-            same::check_same(out, config, &found.state.config, &identity)?;
-        }
+        let (found, identity) = found(task, config, out)?;
         let parameters = task.parameters().trainable();
-        if parameters.is_empty() {
-            return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
-        }
         let optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
         let mut optimizer = optimizer.with_buffers(task.parameters().buffers());
         if let Some(decay) = config.average {

@@ -23,7 +23,7 @@ mod tensorboard;
 pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint};
 pub use config::{EarlyStopping, FitConfig, Metric, Resume, Target, Unreached};
 pub use error::{Error, Result};
-pub use fit::{Report, StopReason, fit};
+pub use fit::{Report, StopReason, check, fit};
 pub use logs::LOG_FILE;
 pub use optim::OptimizerConfig;
 pub use progress::{Bar, Event, Observer, Silent};

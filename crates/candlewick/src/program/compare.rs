@@ -9,6 +9,7 @@ use candlewick::captioning::{
     self, Captioner, Compared, Describe, Evaluation, GenerationConfig, Set, comparison_table, write_comparison,
 };
 use candlewick::data::captions::CaptionSet;
+use candlewick::training;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -155,7 +156,11 @@ fn check(
     for entry in models.into_iter().chain(recipes).filter(|entry| !entry.follows) {
         let mut checked = || -> Result<(), Failure> {
             let captioner = match &entry.recipe {
-                Some(recipe) => train::prepared(recipe, &entry.folder, device, arguments.quiet)?.into_captioner(),
+                Some(recipe) => {
+                    let task = train::prepared(recipe, &entry.folder, device, arguments.quiet)?;
+                    training::check(&task, &recipe.training, &entry.folder)?;
+                    task.into_captioner()
+                }
                 None => Captioner::open(&entry.folder, weights, device)?,
             };
             wanted |= captioner.config().encoder.weights.is_some();

@@ -139,18 +139,25 @@ fn json(flow: &Flow) -> serde_json::Value {
     found
 }
 
+/// The picture's width, and of it what surrounds the curves and what the legend beside them takes.
+const WIDTH: u32 = 1020;
+const MARGIN: u32 = 20;
+const LABELS: u32 = 80;
+const LEGEND: u32 = 160;
+
 /// Steps across, the norms up on a logarithmic scale; c is drawn thinner than h, and what was clipped is dashed.
 fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let all = || flows.iter().flat_map(Flow::curves).flat_map(|(.., norms)| norms).filter(|norm| norm.is_finite());
     let most = all().fold(1.0f64, |most, &norm| most.max(norm));
     let least = all().filter(|norm| **norm > 0.0).fold(1.0f64, |least, &norm| least.min(norm)).max(FLOOR);
     let steps = flows.iter().map(|flow| flow.norms.first().map_or(0, Vec::len)).max().unwrap_or(1);
-    let area = SVGBackend::new(path, (900, 500)).into_drawing_area();
+    let area = SVGBackend::new(path, (WIDTH, 500)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .margin(20)
+        .margin(MARGIN)
+        .margin_right(LEGEND)
         .x_label_area_size(40)
-        .y_label_area_size(80)
+        .y_label_area_size(LABELS)
         .build_cartesian_2d(1..steps.max(2), least.log10().floor()..most.log10().ceil())?;
     chart
         .configure_mesh()
@@ -177,8 +184,7 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.8))
+        .position(SeriesLabelPosition::Coordinate((WIDTH - MARGIN - LABELS - LEGEND) as i32 + 10, 0))
         .draw()?;
     area.present()?;
     Ok(())

@@ -158,17 +158,9 @@ fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Resul
             ]
         }
         Family::Dinov2Registers => {
-            let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
-            let (class, registers) = (given.tensor("cls_token")?, given.tensor("register_tokens")?);
-            let (first, others) = (registers.narrow(1, 0, 1)?, registers.narrow(1, 1, REGISTERS - 1)?);
-            let nowhere = |count: usize| Tensor::zeros((count, c), class.dtype(), class.device());
-            // The model knows of no registers and lets out all tokens but the first. Their order is all the same to attention, so that a
-            // register stands there.
-            let (at_class, at_patches) = (positions.narrow(0, 0, 1)?, positions.narrow(0, 1, side * side)?);
-            let positions = Tensor::cat(&[&nowhere(1)?, &at_class, &nowhere(REGISTERS - 1)?, &at_patches], 0)?;
-            let mut tensors = unread(config, class)?;
-            tensors.push(("pos_embed", widened(&positions.unsqueeze(0)?)?));
-            tensors.push(("cls_token", widened(&Tensor::cat(&[&first, class, &others], 1)?)?));
+            let (positions, tokens) = with_registers(config, given, side)?;
+            let mut tensors = unread(config, given.tensor("cls_token")?)?;
+            tensors.extend([("pos_embed", widened(&positions)?), ("cls_token", widened(&tokens)?)]);
             tensors
         }
         Family::Eva02 => {
@@ -189,6 +181,20 @@ fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Resul
         tensors.extend(attention_biases(config, given)?);
     }
     Ok(tensors)
+}
+
+/// DINOv2's positions (1, P, C) with registers, and the tokens that go before the patches (1, 1 + R, C).
+///
+/// The model knows of no registers and lets out all tokens but the first. Their order is all the same to attention, so that a
+/// register stands there.
+fn with_registers(config: &VisionConfig, given: &Given, side: usize) -> Result<(Tensor, Tensor)> {
+    let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
+    let (class, registers) = (given.tensor("cls_token")?, given.tensor("register_tokens")?);
+    let (first, others) = (registers.narrow(1, 0, 1)?, registers.narrow(1, 1, REGISTERS - 1)?);
+    let nowhere = |count: usize| Tensor::zeros((count, config.hidden_size), class.dtype(), class.device());
+    let (at_class, at_patches) = (positions.narrow(0, 0, 1)?, positions.narrow(0, 1, side * side)?);
+    let positions = Tensor::cat(&[&nowhere(1)?, &at_class, &nowhere(REGISTERS - 1)?, &at_patches], 0)?;
+    Ok((positions.unsqueeze(0)?, Tensor::cat(&[&first, class, &others], 1)?))
 }
 
 /// The parameters of the model's head, which is never run.

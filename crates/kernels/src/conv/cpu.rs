@@ -317,63 +317,61 @@ impl Geometry {
         }
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         // Rounded maps begin a tile with each picture, as blocks of positions do only where nothing is gathered.
-        let path = bf16::path();
-        let turned = (layout == Layout::Apart && rows.is_some() && path.is_some())
+        let turned = (layout == Layout::Apart && rows.is_some() && bf16::path().is_some())
             .then(|| together(dys, outputs, self.area_out()));
         let (layout, dys) = turned.as_deref().map_or((layout, dys), |dys| (Layout::Together, dys));
-        let depth = self.depth();
-        let mut dweight = vec![0f32; outputs * depth];
-        let shared = Shared::new(&mut dweight);
-        for group in 0..self.groups {
-            let first = group * self.outputs;
+        let mut dweight = vec![0f32; outputs * self.depth()];
+        for (group, into) in dweight.chunks_exact_mut((self.outputs * self.depth()).max(1)).enumerate() {
             let gather = self.gather(group);
             let read = (group * self.channels, self.channels);
             let matrix = Transposed(Matrix::of(&gather, rows.as_deref(), xs, (self.batch, channels, read)));
-            let write = |sums: Sums| {
-                let mut turned = [[0f32; 256]; PANEL];
-                let count = sums.rows.len();
-                transpose(sums.values, PANEL, (count, PANEL), turned.as_flattened_mut(), 256);
-                for (o, values) in sums.columns.zip(&turned) {
-                    // SAFETY: these outputs and columns of the matrix belong to this block alone.
-                    let into = unsafe { shared.write((first + o) * depth + sums.rows.start, count) };
-                    into.copy_from_slice(&values[..count]);
-                }
-            };
-            match layout {
-                Layout::Apart => {
-                    let maps = (self.batch, outputs, self.area_out());
-                    times(&matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), usize::MAX, write);
-                }
-                Layout::Together => {
-                    let values = dys.get(first..).unwrap_or_default();
-                    if depth <= FEW_BLOCKS {
-                        times(
-                            &matrix,
-                            &Lying { values, stride: outputs, columns: self.outputs, path },
-                            usize::MAX,
-                            write,
-                        );
-                    } else {
-                        let positions = self.batch * self.area_out();
-                        times(
-                            &matrix,
-                            &Packed::new(path, values, (outputs, 1), positions, self.outputs),
-                            usize::MAX,
-                            write,
-                        );
-                    }
-                }
+            self.of_group(&matrix, layout, (dys, group * self.outputs), &Shared::new(into));
+        }
+        self.taps_last(&mut dweight);
+        dweight
+    }
+
+    /// The gradient (O/groups, taps · C/groups) of one group's weights, whose outputs begin at `first`.
+    fn of_group(&self, matrix: &Transposed, layout: Layout, (dys, first): (&[f32], usize), into: &Shared) {
+        let (path, outputs, depth) = (bf16::path(), self.groups * self.outputs, self.depth());
+        let write = |sums: Sums| {
+            let mut turned = [[0f32; 256]; PANEL];
+            let count = sums.rows.len();
+            transpose(sums.values, PANEL, (count, PANEL), turned.as_flattened_mut(), 256);
+            for (o, values) in sums.columns.zip(&turned) {
+                // SAFETY: these outputs and columns of the matrix belong to this block alone.
+                let into = unsafe { into.write(o * depth + sums.rows.start, count) };
+                into.copy_from_slice(&values[..count]);
+            }
+        };
+        let values = dys.get(first..).unwrap_or_default();
+        match layout {
+            Layout::Apart => {
+                let maps = (self.batch, outputs, self.area_out());
+                times(matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), usize::MAX, write);
+            }
+            Layout::Together if depth <= FEW_BLOCKS => {
+                let lying = Lying { values, stride: outputs, columns: self.outputs, path };
+                times(matrix, &lying, usize::MAX, write);
+            }
+            Layout::Together => {
+                let positions = self.batch * self.area_out();
+                let packed = Packed::new(path, values, (outputs, 1), positions, self.outputs);
+                times(matrix, &packed, usize::MAX, write);
             }
         }
+    }
+
+    /// From (O, taps, C/groups) to PyTorch's (O, C/groups, taps).
+    fn taps_last(&self, weight: &mut [f32]) {
         let (channels, taps) = (self.channels, self.kernel.0 * self.kernel.1);
         if taps > 1 {
-            dweight.par_chunks_exact_mut(depth).for_each_init(Vec::new, |scratch, kernel| {
+            weight.par_chunks_exact_mut(channels * taps).for_each_init(Vec::new, |scratch, kernel| {
                 scratch.clear();
                 scratch.extend_from_slice(kernel);
                 transpose(scratch, channels, (taps, channels), kernel, taps);
             });
         }
-        dweight
     }
 
     fn gradient_of_bias(&self, layout: Layout, dys: &[f32]) -> Vec<f32> {

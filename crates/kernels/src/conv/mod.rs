@@ -99,6 +99,19 @@ pub(crate) struct Geometry {
     dilation: (usize, usize),
 }
 
+/// How many positions a kernel has along one side of a map.
+fn positions(size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Result<usize> {
+    let padded = padding.checked_mul(2).and_then(|both| both.checked_add(size));
+    let extent = dilation.checked_mul(kernel - 1).and_then(|steps| steps.checked_add(1));
+    let (Some(padded), Some(extent)) = (padded, extent) else {
+        bail!("conv2d: padding {padding} or dilation {dilation} is too large");
+    };
+    if padded < extent {
+        bail!("conv2d: a kernel that spans {extent} does not fit into a map of {size} with padding {padding}");
+    }
+    Ok((padded - extent) / stride + 1)
+}
+
 impl Geometry {
     /// From the input's (N, C, h, w).
     pub fn new(xs: &[usize], weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
@@ -126,20 +139,9 @@ impl Geometry {
         if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
             bail!("conv2d: wants a bias of shape [{outputs}], got {:?}", bias.dims());
         }
-        let out = |size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize| {
-            let padded = padding.checked_mul(2).and_then(|both| both.checked_add(size));
-            let extent = dilation.checked_mul(kernel - 1).and_then(|steps| steps.checked_add(1));
-            let (Some(padded), Some(extent)) = (padded, extent) else {
-                bail!("conv2d: padding {padding} or dilation {dilation} is too large");
-            };
-            if padded < extent {
-                bail!("conv2d: a kernel that spans {extent} does not fit into a map of {size} with padding {padding}");
-            }
-            Ok((padded - extent) / stride + 1)
-        };
         let output = (
-            out(*h, *kh, options.stride.0, options.padding.0, options.dilation.0)?,
-            out(*w, *kw, options.stride.1, options.padding.1, options.dilation.1)?,
+            positions(*h, *kh, options.stride.0, options.padding.0, options.dilation.0)?,
+            positions(*w, *kw, options.stride.1, options.padding.1, options.dilation.1)?,
         );
         Ok(Self {
             batch,

@@ -136,7 +136,7 @@ impl Operation for Normalise {
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (c, wanted) = (self.mean.len(), call.wanted);
+        let wanted = call.wanted;
         let [xs, weight, bias] = [0, 1, 2].map(|i| &call.inputs[i]);
         let all = [xs, weight, &call.outputs[0], &gradients[0], bias].map(Tensor::clone);
         with_all_f32(NAME, &all, |values| {
@@ -145,52 +145,13 @@ impl Operation for Normalise {
             // What ReLU lets through is the gradient of a summand; without one it is told from x again, which is faster than
             // to keep it.
             let gate = (self.relu && call.inputs.len() == 3).then_some((&scale[..], values[4]));
-            let mut passed = None;
-            if self.relu && call.inputs.len() > 3 {
-                let run = |into: &Shared| {
-                    let chunks = dys.par_chunks(ROWS * c).zip(ys.par_chunks(ROWS * c)).enumerate();
-                    chunks.for_each(|(block, (dys, ys))| {
-                        // SAFETY: these rows belong to this block alone.
-                        open(dys, ys, unsafe { into.write(block * ROWS * c, dys.len()) });
-                    });
-                };
-                // SAFETY: the blocks cover all rows.
-                passed = Some(unsafe { filled(dys.len(), run) });
-            }
+            let passed = (self.relu && call.inputs.len() > 3).then(|| self.passed(dys, ys));
             let dys = passed.as_deref().unwrap_or(dys);
-            let [dbias, dweight] = match self.own || wanted[1] || wanted[2] {
-                true => in_blocks(xs.len() / c, c, |rows, [plain, scaled]| {
-                    let block = rows.start * c..rows.end * c;
-                    let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
-                    rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
-                }),
-                false => [vec![0.0; c], vec![0.0; c]],
+            let [dweight, dbias] = match self.own || wanted[1] || wanted[2] {
+                true => self.of_parameters(xs, dys, gate),
+                false => [vec![], vec![]],
             };
-            let dbias: Vec<f32> = dbias.iter().map(|&sum| sum as f32).collect();
-            let dweight: Vec<f32> =
-                dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32).collect();
-            // Given statistics take no part, not even times 0: a sum may be NaN.
-            let (mut constant, mut slope) = (vec![0f32; c], vec![0f32; c]);
-            if self.own {
-                let share = 1.0 / (xs.len() / c) as f32;
-                constant.iter_mut().zip(&dbias).for_each(|(constant, sum)| *constant = sum * share);
-                let sums = dweight.iter().zip(&self.inverse);
-                slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
-            }
-            let run = |into: &Shared| {
-                let chunks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c)).enumerate();
-                chunks.for_each(|(block, (dys, xs))| {
-                    // SAFETY: these rows belong to this block alone.
-                    let into = unsafe { into.write(block * ROWS * c, dys.len()) };
-                    let rows = into.chunks_exact_mut(c).zip(dys.chunks_exact(c)).zip(xs.chunks_exact(c));
-                    let bias = gate.map(|(_, bias)| bias);
-                    rows.for_each(|((into, dys), xs)| {
-                        back(xs, dys, &self.mean, &scale, (&constant, &slope), bias, into);
-                    });
-                });
-            };
-            // SAFETY: the blocks cover all rows.
-            let dxs = wanted[0].then(|| unsafe { filled(xs.len(), run) });
+            let dxs = wanted[0].then(|| self.of_xs((xs, dys), &scale, [&dweight, &dbias], gate.map(|(_, bias)| bias)));
             let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu);
             let mut found = vec![
                 dxs.map(|dxs| tensor(dxs, 0)).transpose()?,
@@ -206,6 +167,62 @@ impl Operation for Normalise {
             }
             Ok(found)
         })?
+    }
+}
+
+impl Normalise {
+    /// The gradient where ReLU let the sum through.
+    fn passed(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
+        let block = ROWS * self.mean.len();
+        let run = |into: &Shared| {
+            let chunks = dys.par_chunks(block).zip(ys.par_chunks(block)).enumerate();
+            // SAFETY: these rows belong to this chunk alone.
+            chunks.for_each(|(at, (dys, ys))| open(dys, ys, unsafe { into.write(at * block, dys.len()) }));
+        };
+        // SAFETY: the blocks cover all rows.
+        unsafe { filled(dys.len(), run) }
+    }
+
+    /// The gradients of weight and bias.
+    fn of_parameters(&self, xs: &[f32], dys: &[f32], gate: Option<(&[f32], &[f32])>) -> [Vec<f32>; 2] {
+        let c = self.mean.len();
+        let [dbias, dweight] = in_blocks(xs.len() / c, c, |rows, [plain, scaled]| {
+            let block = rows.start * c..rows.end * c;
+            let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
+            rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
+        });
+        let dweight = dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32);
+        [dweight.collect(), dbias.iter().map(|&sum| sum as f32).collect()]
+    }
+
+    /// The gradient of x, from those of weight and bias where the statistics are the batch's own.
+    fn of_xs(
+        &self,
+        (xs, dys): (&[f32], &[f32]),
+        scale: &[f32],
+        [dweight, dbias]: [&[f32]; 2],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let c = self.mean.len();
+        // Given statistics take no part, not even times 0: a sum may be NaN.
+        let (mut constant, mut slope) = (vec![0f32; c], vec![0f32; c]);
+        if self.own {
+            let share = 1.0 / (xs.len() / c) as f32;
+            constant.iter_mut().zip(dbias).for_each(|(constant, sum)| *constant = sum * share);
+            let sums = dweight.iter().zip(&self.inverse);
+            slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
+        }
+        let run = |into: &Shared| {
+            let chunks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c)).enumerate();
+            chunks.for_each(|(block, (dys, xs))| {
+                // SAFETY: these rows belong to this block alone.
+                let into = unsafe { into.write(block * ROWS * c, dys.len()) };
+                let rows = into.chunks_exact_mut(c).zip(dys.chunks_exact(c)).zip(xs.chunks_exact(c));
+                rows.for_each(|((into, dys), xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
+            });
+        };
+        // SAFETY: the blocks cover all rows.
+        unsafe { filled(xs.len(), run) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Constrained beam search: sentences in which wanted words come.
 
-use super::batch::{Batch, Next};
+use super::batch::{Batch, Logits, Next};
 use super::hypothesis::{ROOT, penalised};
 use super::logits::log_sum_exp;
 use super::{Decoder, GenerationConfig, Hypothesis};
@@ -23,6 +23,7 @@ type Progress = Vec<Reached>;
 /// The most states of progress that a search may have: beams are kept for each.
 pub(super) const MOST_STATES: usize = 64;
 
+#[derive(Clone, Copy)]
 struct Beam {
     last: usize,
     sum: f64,
@@ -92,67 +93,28 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         }
         let logits = self.batch.step()?;
         let mut next = Vec::new();
-        for (photo, of) in self.photos.iter_mut().enumerate().filter(|(_, of)| !of.done) {
-            let mut banks: BTreeMap<Progress, Vec<Candidate>> = BTreeMap::new();
-            let (mut scores, mut history) = (Vec::new(), Vec::new());
-            let running = std::mem::take(&mut of.running);
-            for beam in running.values().flatten() {
-                let row = logits.row(beam.row);
-                let normaliser = log_sum_exp(row)?;
-                scores.clear();
-                scores.extend(row.iter().map(|&x| if x > f32::NEG_INFINITY { x - normaliser } else { x }));
-                self.batch.trace.read(beam.last, &mut history);
-                self.config.constrain(&mut scores, &history, length - 1);
-                for word in continuations(&scores, &history, &self.config) {
-                    let log_probability = scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
-                    if log_probability == f32::NEG_INFINITY {
-                        continue;
-                    }
-                    let sum = beam.sum + f64::from(log_probability);
-                    if word == self.config.eos_token_id {
-                        if finished(&progress(&history, &self.config.force_words_ids)) {
-                            let score = penalised(sum, length, self.config.length_penalty);
-                            of.end(Ended { last: beam.last, end: log_probability, score }, self.config.num_beams);
-                        }
-                        continue;
-                    }
-                    history.push(word);
-                    let state = progress(&history, &self.config.force_words_ids);
-                    history.pop();
-                    let candidate = Candidate { parent: beam.last, parent_row: beam.row, sum, log_probability, word };
-                    insert(banks.entry(state).or_default(), candidate, self.config.num_beams);
-                }
-            }
+        let Self { batch, config, photos } = self;
+        for (photo, of) in photos.iter_mut().enumerate().filter(|(_, of)| !of.done) {
+            let banks = banks(batch, config, of, &logits)?;
             if banks.is_empty() && of.ended.is_empty() {
                 // Nothing can follow: what was written stands as it is.
-                (of.running, of.done) = (running, true);
+                of.done = true;
                 continue;
             }
-            of.running = banks
-                .into_iter()
-                .map(|(state, candidates)| {
-                    let go_on = |found: Candidate| {
-                        let Candidate { parent, parent_row, sum, log_probability, word } = found;
-                        let last = self.batch.trace.push(parent, word, log_probability, parent_row);
-                        next.push(Next { parent: parent_row, photo, word });
-                        Beam { last, sum, row: next.len() - 1 }
-                    };
-                    (state, candidates.into_iter().map(go_on).collect())
-                })
-                .collect();
-            if of.is_done(&self.config, length) {
+            let before = next.len();
+            of.running = go_on(batch, banks, photo, &mut next);
+            if of.is_done(config, length) {
                 of.done = true;
-                let rows: usize = of.running.values().map(Vec::len).sum();
-                next.truncate(next.len() - rows);
+                next.truncate(before);
                 if !of.ended.is_empty() {
                     // At the last word those with all phrases are sentences too, if cut off.
-                    let last = length == self.config.max_new_tokens;
+                    let last = length == config.max_new_tokens;
                     of.running.retain(|state, _| last && finished(state));
                 }
             }
         }
-        self.batch.select(&next)?;
-        Ok(!self.batch.is_empty())
+        batch.select(&next)?;
+        Ok(!batch.is_empty())
     }
 
     /// For each photo its `num_return_sequences` best hypotheses as far as they are written, the best first.
@@ -176,6 +138,63 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         };
         Ok(self.photos.iter().map(best).collect())
     }
+}
+
+/// The best continuations of a photo's hypotheses, in the bank of how far each has come with the phrases; those that end as
+/// sentences are put aside.
+fn banks<D: Decoder>(
+    batch: &Batch<D>,
+    config: &GenerationConfig,
+    of: &mut Photo,
+    logits: &Logits,
+) -> Result<BTreeMap<Progress, Vec<Candidate>>> {
+    let mut banks: BTreeMap<Progress, Vec<Candidate>> = BTreeMap::new();
+    let (mut scores, mut history) = (Vec::new(), Vec::new());
+    let beams: Vec<Beam> = of.running.values().flatten().copied().collect();
+    for beam in beams {
+        let row = logits.row(beam.row);
+        let normaliser = log_sum_exp(row)?;
+        scores.clear();
+        scores.extend(row.iter().map(|&x| if x > f32::NEG_INFINITY { x - normaliser } else { x }));
+        batch.trace.read(beam.last, &mut history);
+        config.constrain(&mut scores, &history, batch.trace.steps() - 1);
+        for word in continuations(&scores, &history, config) {
+            let log_probability = scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
+            if log_probability == f32::NEG_INFINITY {
+                continue;
+            }
+            let sum = beam.sum + f64::from(log_probability);
+            if word == config.eos_token_id {
+                if finished(&progress(&history, &config.force_words_ids)) {
+                    let score = penalised(sum, batch.trace.steps(), config.length_penalty);
+                    of.end(Ended { last: beam.last, end: log_probability, score }, config.num_beams);
+                }
+                continue;
+            }
+            history.push(word);
+            let state = progress(&history, &config.force_words_ids);
+            history.pop();
+            let candidate = Candidate { parent: beam.last, parent_row: beam.row, sum, log_probability, word };
+            insert(banks.entry(state).or_default(), candidate, config.num_beams);
+        }
+    }
+    Ok(banks)
+}
+
+/// The hypotheses that a photo goes on with.
+fn go_on<D: Decoder>(
+    batch: &mut Batch<D>,
+    banks: BTreeMap<Progress, Vec<Candidate>>,
+    photo: usize,
+    next: &mut Vec<Next>,
+) -> BTreeMap<Progress, Vec<Beam>> {
+    let mut beam = |found: Candidate| {
+        let Candidate { parent, parent_row, sum, log_probability, word } = found;
+        let last = batch.trace.push(parent, word, log_probability, parent_row);
+        next.push(Next { parent: parent_row, photo, word });
+        Beam { last, sum, row: next.len() - 1 }
+    };
+    banks.into_iter().map(|(state, candidates)| (state, candidates.into_iter().map(&mut beam).collect())).collect()
 }
 
 impl Photo {

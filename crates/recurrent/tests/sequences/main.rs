@@ -252,6 +252,10 @@ fn a_setting_changes_the_layer_or_is_refused_by_name() {
     let config = CellConfig { forget_bias: Some(4.0), ..CellConfig::default() };
     let cell = |name| AnyCell::named(name, D, H, &config, Parameters::new(1).builder(&Device::Cpu));
     assert!(cell("lstm").is_ok() && cell("gru").unwrap_err().to_string().starts_with("gru: forget_bias is 4.0, but"));
+    let config = CellConfig { bias: false, ..config };
+    let fault =
+        AnyCell::named("lstm", D, H, &config, Parameters::new(1).builder(&Device::Cpu)).unwrap_err().to_string();
+    assert!(fault.starts_with("lstm: forget_bias is 4.0, but with bias = false no gate has one"), "{fault}");
     assert!(!StackConfig::concerns("dropout", "lstn") && !StackConfig::concerns("drop", "lstm"));
 }
 
