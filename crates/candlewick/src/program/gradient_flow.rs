@@ -139,11 +139,9 @@ fn json(flow: &Flow) -> serde_json::Value {
     found
 }
 
-/// The picture's width, and of it what surrounds the curves and what the legend beside them takes.
+/// The picture's width, and what the legend beside the curves takes of it.
 const WIDTH: u32 = 1020;
-const MARGIN: u32 = 20;
-const LABELS: u32 = 80;
-const LEGEND: u32 = 160;
+const LEGEND: u32 = 140;
 
 /// Steps across, the norms up on a logarithmic scale; c is drawn thinner than h, and what was clipped is dashed.
 fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -153,11 +151,13 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let steps = flows.iter().map(|flow| flow.norms.first().map_or(0, Vec::len)).max().unwrap_or(1);
     let area = SVGBackend::new(path, (WIDTH, 500)).into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .margin(MARGIN)
-        .margin_right(LEGEND)
+    // A chart draws its legend over its curves.
+    let (left, legend) = area.split_horizontally(WIDTH - LEGEND);
+    let mut entries = 0;
+    let mut chart = ChartBuilder::on(&left)
+        .margin(20)
         .x_label_area_size(40)
-        .y_label_area_size(LABELS)
+        .y_label_area_size(80)
         .build_cartesian_2d(1..steps.max(2), least.log10().floor()..most.log10().ceil())?;
     chart
         .configure_mesh()
@@ -172,20 +172,18 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
             let style = colour.stroke_width(if state == 0 { 2 } else { 1 });
             let points = norms.iter().enumerate().filter(|(_, norm)| norm.is_finite() && **norm >= least);
             let points = points.map(|(t, &norm)| (t + 1, norm.log10()));
-            let drawn = match dashed {
+            match dashed {
                 true => chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?,
                 false => chart.draw_series(LineSeries::new(points, style))?,
             };
             let (letter, clipped) = (if state == 0 { "h" } else { "c" }, if dashed { " clipped" } else { "" });
-            drawn
-                .label(format!("{} {letter}{clipped}", flow.name))
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + if dashed { 8 } else { 20 }, y)], style));
+            let y = 30 + 18 * entries;
+            legend.draw(&PathElement::new([(0, y), (if dashed { 8 } else { 20 }, y)], style))?;
+            let label = format!("{} {letter}{clipped}", flow.name);
+            legend.draw(&Text::new(label, (28, y - 6), ("sans-serif", 12)))?;
+            entries += 1;
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate((WIDTH - MARGIN - LABELS - LEGEND) as i32 + 10, 0))
-        .draw()?;
     area.present()?;
     Ok(())
 }
