@@ -141,6 +141,18 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// `shared` of a struct of vectors `Struct<S = Vec<f32>>`: the same struct of [`Shared`], for as long as it is borrowed.
+macro_rules! share {
+    ($name:ident { $($field:ident),+ }) => {
+        impl $name {
+            fn shared(&mut self) -> $name<$crate::team::Shared<'_>> {
+                $name { $($field: $crate::team::Shared::new(&mut self.$field)),+ }
+            }
+        }
+    };
+}
+pub(crate) use share;
+
 /// Some rows of a [`Shared`].
 pub struct SharedRows<'a> {
     shared: &'a Shared<'a>,

@@ -69,23 +69,30 @@ pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut
 /// # Errors
 /// When the configuration cannot be used, nothing in the task can learn, or the folder holds another run.
 pub fn check<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<()> {
-    found(task, config, out).map(|_| ())
+    let identity = identity(task, config)?;
+    if out.is_dir() {
+        found(config, out, &identity)?;
+    }
+    Ok(())
 }
 
-/// The checkpoint with which a run goes on, and what the run is told by.
-fn found<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<(Option<Checkpoint>, serde_json::Value)> {
+/// What a run is told by, of a task and a configuration that can be trained.
+fn identity<T: Task>(task: &T, config: &FitConfig) -> Result<serde_json::Value> {
     config.check()?;
     config.check_metrics(&task.score_names())?;
-    let trainable = task.parameters().trainable().len();
-    if trainable == 0 {
-        return Err(Error::Config("there is no parameter to train: all are frozen or none was built".into()));
+    match task.parameters().trainable().len() {
+        0 => Err(Error::Config("there is no parameter to train: all are frozen or none was built".into())),
+        trained => config.identity(task.config(), trained),
     }
-    let identity = config.identity(task.config(), trainable)?;
-    let found = if out.is_dir() { Checkpoint::load(out)? } else { None };
+}
+
+/// The checkpoint with which the run in a folder goes on.
+fn found(config: &FitConfig, out: &Path, identity: &serde_json::Value) -> Result<Option<Checkpoint>> {
+    let found = Checkpoint::load(out)?;
     if let Some(found) = &found {
-        same::check_same(out, config, &found.state.config, &identity)?;
+        same::check_same(out, config, &found.state.config, identity)?;
     }
-    Ok((found, identity))
+    Ok(found)
 }
 
 struct Run<'a> {
@@ -109,10 +116,11 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
+        let identity = identity(task, config)?;
         fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
         let lock = durable::lock(out)?;
         durable::remove_leftovers(out)?;
-        let (found, identity) = found(task, config, out)?;
+        let found = found(config, out, &identity)?;
         let parameters = task.parameters().trainable();
         let optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
         let mut optimizer = optimizer.with_buffers(task.parameters().buffers());

@@ -12,7 +12,7 @@ use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::reduce::sums_of_columns;
 use crate::smooth::{dot, vectorised};
-use crate::team::{self, Shared};
+use crate::team::{self, Shared, share};
 use candle_core::{Device, Result, Tensor};
 
 /// The gradients of all inputs, in their order.
@@ -86,18 +86,9 @@ impl Steps {
             v: vec![0.0; n * a],
         }
     }
-
-    fn shared(&mut self) -> Steps<Shared<'_>> {
-        Steps {
-            all: Shared::new(&mut self.all),
-            keys: Shared::new(&mut self.keys),
-            annotations: Shared::new(&mut self.annotations),
-            h0: Shared::new(&mut self.h0),
-            c0: Shared::new(&mut self.c0),
-            v: Shared::new(&mut self.v),
-        }
-    }
 }
+
+share!(Steps { all, keys, annotations, h0, c0, v });
 
 /// What the phases of a step hand on to each other, by sorted rows.
 struct Work<S = Vec<f32>> {
@@ -124,18 +115,9 @@ impl Work {
             contexts: vec![0.0; c.div_ceil(PANEL) * n * PANEL],
         }
     }
-
-    fn shared(&mut self) -> Work<Shared<'_>> {
-        Work {
-            dh: Shared::new(&mut self.dh),
-            gates: Shared::new(&mut self.gates),
-            looked: Shared::new(&mut self.looked),
-            gate: Shared::new(&mut self.gate),
-            query: Shared::new(&mut self.query),
-            contexts: Shared::new(&mut self.contexts),
-        }
-    }
 }
+
+share!(Work { dh, gates, looked, gate, query, contexts });
 
 /// The same where products round it; of the gates where a block of each begins a tile.
 struct Rounded {
@@ -184,21 +166,8 @@ fn steps(
     let (mut found, mut work) = (Steps::new(of.sizes, annotations), Work::new(of.sizes));
     let (all, shared) = (found.shared(), work.shared());
     let (order, active) = (&order[..], &active[..]);
-    Backward {
-        of,
-        given,
-        saved,
-        alpha,
-        gradients,
-        annotations,
-        weights,
-        order,
-        active,
-        found: all,
-        work: shared,
-        rounded,
-    }
-    .run();
+    Walk { of, given, saved, alpha, gradients, annotations, weights, order, active, found: all, work: shared, rounded }
+        .run();
     for (sorted, &row) in order.iter().enumerate() {
         for (block, into) in found.h0[row * h..][..h].chunks_mut(PANEL).enumerate() {
             into.copy_from_slice(&work.dh[(block * n + sorted) * PANEL..][..into.len()]);
@@ -208,7 +177,7 @@ fn steps(
 }
 
 /// One walk back through all steps.
-struct Backward<'a> {
+struct Walk<'a> {
     of: &'a Attentive,
     given: &'a Slices<'a>,
     saved: &'a Saved,
@@ -228,7 +197,7 @@ struct Backward<'a> {
 
 // SAFETY of the three phases: what a phase writes is its chunk's own (units, panels or rows, and of the gates' gradients the
 // half that is not read), and what it reads was written in phases before.
-impl Backward<'_> {
+impl Walk<'_> {
     fn run(&self) {
         let Sizes { c, h, .. } = self.of.sizes;
         let (count, blocks, panels) = (self.active.len(), h.div_ceil(PANEL), c.div_ceil(PANEL));

@@ -41,7 +41,7 @@ impl Operation for Attentive {
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Saved)> {
         let Sizes { n, t, p, c, h, .. } = self.sizes;
-        let run = |values: &[&[f32]]| forward::sequence(self, &Slices::of(values), saved);
+        let run = |values: &[&[f32]]| forward::steps(self, &Slices::of(values), saved);
         let (Outputs { hidden, context, alpha }, saved) = with_all_f32(NAME, inputs, run)?;
         let outputs = [Value::new(hidden, (n, t, h)), Value::new(context, (n, t, c)), Value::new(alpha, (n, t, p))];
         Ok((outputs.into(), saved))

@@ -10,14 +10,14 @@ use crate::product::bf16::{self, RoundedRows};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
 use crate::smooth::{logistic, vectorised};
-use crate::team::{self, Shared};
+use crate::team::{self, Shared, share};
 use rayon::prelude::*;
 
 /// Hidden units of a block, times four gates.
 const WIDE: usize = 4 * PANEL;
 
 /// The outputs, and, where it is to be `kept`, what the backward pass needs.
-pub fn sequence(of: &Attentive, given: &Slices, kept: bool) -> (Outputs, Saved) {
+pub fn steps(of: &Attentive, given: &Slices, kept: bool) -> (Outputs, Saved) {
     let Sizes { n, t, e, c, h, .. } = of.sizes;
     let (order, active) = of.steps.sorted(n);
     let weights = Weights::new(given, of.sizes);
@@ -27,7 +27,7 @@ pub fn sequence(of: &Attentive, given: &Slices, kept: bool) -> (Outputs, Saved) 
     let mut work = Work::new(of.sizes, given, &weights, &order);
     let rounded = Rounded::new(of.sizes, &weights, &work.state);
     let (all, saving, work) = (outputs.shared(), saved.shared(), work.shared());
-    Forward { of, given, weights, projected, order, active, kept, outputs: all, saved: saving, work, rounded }.run();
+    Walk { of, given, weights, projected, order, active, kept, outputs: all, saved: saving, work, rounded }.run();
     (outputs, saved)
 }
 
@@ -42,15 +42,9 @@ impl Outputs {
     fn new(Sizes { n, t, p, c, h, .. }: Sizes) -> Self {
         Self { hidden: vec![0.0; n * t * h], context: vec![0.0; n * t * c], alpha: vec![0.0; n * t * p] }
     }
-
-    fn shared(&mut self) -> Outputs<Shared<'_>> {
-        Outputs {
-            hidden: Shared::new(&mut self.hidden),
-            context: Shared::new(&mut self.context),
-            alpha: Shared::new(&mut self.alpha),
-        }
-    }
 }
+
+share!(Outputs { hidden, context, alpha });
 
 impl Saved {
     /// Room for all steps, and the words in it; where they are not kept, for the present step of each row.
@@ -71,18 +65,9 @@ impl Saved {
             gate: vec![0.0; if given.gate.is_some() { rows * c } else { 0 }],
         }
     }
-
-    fn shared(&mut self) -> Saved<Shared<'_>> {
-        Saved {
-            inputs: Shared::new(&mut self.inputs),
-            previous: Shared::new(&mut self.previous),
-            gates: Shared::new(&mut self.gates),
-            query: Shared::new(&mut self.query),
-            looked: Shared::new(&mut self.looked),
-            gate: Shared::new(&mut self.gate),
-        }
-    }
 }
+
+share!(Saved { inputs, previous, gates, query, looked, gate });
 
 /// What the phases of a step hand on to each other.
 struct Work<S = Vec<f32>> {
@@ -111,18 +96,9 @@ impl Work {
             units: vec![0.0; h.div_ceil(PANEL) * n * WIDE],
         }
     }
-
-    fn shared(&mut self) -> Work<Shared<'_>> {
-        Work {
-            state: Shared::new(&mut self.state),
-            cells: Shared::new(&mut self.cells),
-            contexts: Shared::new(&mut self.contexts),
-            queries: Shared::new(&mut self.queries),
-            openings: Shared::new(&mut self.openings),
-            units: Shared::new(&mut self.units),
-        }
-    }
 }
+
+share!(Work { state, cells, contexts, queries, openings, units });
 
 /// Both halves of the state and the contexts, where products round them.
 struct Rounded {
@@ -143,7 +119,7 @@ impl Rounded {
 }
 
 /// One walk through all steps.
-struct Forward<'a> {
+struct Walk<'a> {
     of: &'a Attentive,
     given: &'a Slices<'a>,
     weights: Weights,
@@ -160,7 +136,7 @@ struct Forward<'a> {
 
 // SAFETY of the three phases: what a phase writes is its chunk's own (panels, rows, or units of the other half of the
 // state), and what it reads was written in phases before.
-impl Forward<'_> {
+impl Walk<'_> {
     fn run(&self) {
         let blocks = self.of.sizes.h.div_ceil(PANEL);
         let products = self.weights.query.panels() + self.weights.gate_panels() + blocks;

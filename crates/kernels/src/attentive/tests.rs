@@ -146,19 +146,42 @@ fn gradients_meet_finite_differences() {
 }
 
 #[test]
-fn frozen_annotations_change_no_other_gradient() {
+fn a_frozen_input_changes_no_other_gradient() {
     let lengths = [4, 1, 3];
     let sizes = Sizes { n: 3, t: 4, p: 5, e: 3, c: 6, a: 4, h: 5 };
     let variables = variables(3, sizes, true, DType::F32);
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let all = outcome(&variables, &run(&inputs, &lengths));
-    let frozen = variables[2].as_detached_tensor();
-    let some: Vec<&Tensor> = inputs.iter().enumerate().map(|(i, x)| if i == 2 { &frozen } else { *x }).collect();
-    let some = outcome(&variables, &run(&some, &lengths));
-    for i in (0..all.len()).filter(|&i| i != 5) {
-        assert_eq!(flat(&some[i]), flat(&all[i]), "tensor {i}");
+    let without = |frozen: &dyn Fn(usize) -> bool| {
+        let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+        let some = (0..inputs.len()).map(|i| if frozen(i) { &detached[i] } else { inputs[i] }).collect::<Vec<_>>();
+        let some = outcome(&variables, &run(&some, &lengths));
+        for (i, (some, all)) in some.iter().zip(&all).enumerate() {
+            let wanted = if i >= 3 && frozen(i - 3) { vec![0.0; all.elem_count()] } else { flat(all) };
+            assert_eq!(flat(some), wanted, "tensor {i}");
+        }
+    };
+    for input in 0..inputs.len() {
+        without(&|i| i == input);
+        without(&|i| i != input);
     }
-    assert!(flat(&some[5]).iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn what_is_not_kept_for_a_gradient_changes_no_output() {
+    let (lengths, counts) = ([4, 1, 3], [5, 2, 4]);
+    for (gate, hard) in [(true, false), (false, true)] {
+        let variables = variables(3, Sizes { n: 3, t: 4, p: 5, e: 3, c: 70, a: 4, h: 40 }, gate, DType::F32);
+        let tracked: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+        let draws = hard.then(|| draws(5, 12));
+        let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+        let outputs = |inputs: &[&Tensor]| {
+            let Sequence { hidden, context, alpha, .. } = looking(inputs, options);
+            [hidden, context, alpha].iter().flat_map(flat).collect::<Vec<f64>>()
+        };
+        assert_eq!(outputs(&detached.iter().collect::<Vec<_>>()), outputs(&tracked));
+    }
 }
 
 #[test]
