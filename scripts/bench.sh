@@ -3,8 +3,8 @@
 #
 #   scripts/bench.sh [GROUP…]      groups: recurrent attend conv network language growth end; or the beginning of GROUP/CASE
 #
-# A ratio over 1 means that we are faster. The same lines go to target/bench.jsonl. PyTorch is installed into
-# target/bench-venv. Only ratios of one run on a quiet machine mean something.
+# A ratio over 1 means that we are faster. The same lines go to target/bench.jsonl, of which scripts/bench/table.py makes tables.
+# PyTorch is installed into target/bench-venv. Only ratios of one run on a quiet machine mean something.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
