@@ -18,8 +18,8 @@
 //! of a convolution's input where that has up to four channels, the scores and means of attention, everything that is not a
 //! product, what candle multiplies itself, and every other type.
 //!
-//! **Which CPUs**: x86-64 with AVX512-BF16 (Intel from Cooper Lake on, AMD from Zen 4 on); with AMX (Intel from Sapphire Rapids on)
-//! under Linux, its tiles. On any other, products stay f32 whatever the setting; [`available`] tells.
+//! **Which CPUs**: AMD's with AVX512-BF16 (from Zen 4 on), and Intel's with AMX (from Sapphire Rapids on) under Linux, where the machine
+//! offers it; Intel's AVX512-BF16 is slower than f32. On any other, products stay f32 whatever the setting; [`available`] tells.
 //!
 //! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
 //! bits, and sum in f32.
@@ -36,7 +36,7 @@ pub enum Precision {
     /// f32 throughout.
     #[default]
     Highest,
-    /// Both sides are rounded to bf16 (on CUDA to TF32) and the sums are f32, on a CPU with instructions for that; f32 on any other.
+    /// Both sides are rounded to bf16 (on CUDA to TF32) and the sums are f32, on a CPU where that is faster; f32 on any other.
     Medium,
 }
 
@@ -81,7 +81,7 @@ pub fn float32_matmul_precision() -> Precision {
     if MEDIUM.load(Ordering::Relaxed) { Precision::Medium } else { Precision::Highest }
 }
 
-/// Whether this CPU has the instructions that [`Precision::Medium`] needs; where it does not, products stay f32.
+/// Whether this CPU has instructions by which [`Precision::Medium`] is faster; where it has not, products stay f32.
 ///
 /// Where there is AMX, asking has the operating system permit it to this process.
 pub fn available() -> bool {

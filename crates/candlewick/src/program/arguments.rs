@@ -57,8 +57,8 @@ pub struct DeviceArguments {
     /// CPU threads; all cores by default.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// highest or medium: how precisely matrices are multiplied. medium rounds the factors, on CPUs with instructions for that
-    /// (AVX512-BF16, AMX) to bf16, on CUDA to TF32, and makes no difference elsewhere.
+    /// highest or medium: how precisely matrices are multiplied. medium rounds the factors, on CPUs where that is faster
+    /// (Intel's AMX, AMD's AVX512-BF16) to bf16, on CUDA to TF32, and makes no difference elsewhere.
     #[arg(long, default_value = "highest", value_name = "WORD")]
     pub precision: Precision,
 }

@@ -54,10 +54,10 @@ fn paths() -> impl Iterator<Item = Path> {
     paths.into_iter().filter(|(_, is_there)| is_there()).map(|(path, _)| path)
 }
 
-/// The best path that this machine has.
+/// The best path that this machine has, where it is faster than f32.
 pub fn best() -> Option<Path> {
     static BEST: OnceLock<Option<Path>> = OnceLock::new();
-    *BEST.get_or_init(|| paths().next())
+    *BEST.get_or_init(|| paths().find(|path| path.pays()))
 }
 
 /// The path of products that begin now; without one they are f32.
@@ -124,6 +124,18 @@ impl Strip<'_> {
 }
 
 impl Path {
+    /// Whether it multiplies faster than f32's instructions do here.
+    fn pays(self) -> bool {
+        match self {
+            #[cfg(test)]
+            Path::Portable => false,
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => x86::is_fast(),
+            #[cfg(target_arch = "x86_64")]
+            Path::Amx => true,
+        }
+    }
+
     /// Rounds a strip into tiles, of which one begins each `step` lines; what is missing in a tile becomes 0.
     pub fn round(self, strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
         match self {

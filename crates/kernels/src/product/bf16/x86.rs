@@ -11,6 +11,15 @@ pub fn is_there() -> bool {
         && is_x86_feature_detected!("avx512bf16")
 }
 
+/// Whether its products are faster than f32's. Intel's processors begin one every second cycle where they begin four
+/// fused multiply-adds of f32: half the terms in the same time (measured on an Emerald Rapids: 86 GFLOP/s a core for 175).
+pub fn is_fast() -> bool {
+    // SAFETY: every x86-64 processor has this instruction.
+    #[allow(unused_unsafe)]
+    let maker = unsafe { __cpuid(0) };
+    [maker.ebx, maker.edx, maker.ecx] != [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes)
+}
+
 /// As [`super::Path::round`].
 pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
     assert!(strip.fits(into, step) && is_there());
