@@ -7,8 +7,9 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets -- -D warnings
-step cargo build -p candlewick --no-default-features
+step cargo clippy -p candlewick --no-default-features -- -D warnings
 step cargo test
-step cargo clippy -p candlewick-encoders --features transformers --all-targets -- -D warnings
-step cargo test -p candlewick-encoders --features transformers --test transformers
+# Of the whole workspace, so that what the feature does not concern is not built once more.
+step cargo clippy --workspace --features candlewick/transformers --all-targets -- -D warnings
+step cargo test --workspace --features candlewick/transformers --test transformers
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
