@@ -172,15 +172,20 @@ fn words(seed: usize, n: usize, t: usize, v: usize) -> Result<Tensor> {
     Tensor::from_vec(ids, (n, t), &Device::Cpu)
 }
 
+/// Parameters of which no gradient is asked, as those of a model that was loaded: PyTorch's side runs in its inference mode.
+fn frozen() -> Parameters {
+    let parameters = Parameters::new(1);
+    parameters.freeze("");
+    parameters
+}
+
 fn recurrent<C: Cell>(case: &str) -> Result<Case>
 where
     C::State: 'static,
 {
-    let parameters = Parameters::new(1);
-    let vb = parameters.builder(&Device::Cpu);
     if case.ends_with("-step") {
         let config = StackConfig { num_layers: 2, ..Default::default() };
-        let stack = Stack::<C>::new(512, 512, &config, vb)?;
+        let stack = Stack::<C>::new(512, 512, &config, frozen().builder(&Device::Cpu))?;
         let xs = random(1, &[1, 1, 512])?;
         let mut state = Some(stack.zero_state(1, &xs)?);
         return Ok(Box::new(move || {
@@ -206,7 +211,7 @@ fn sequences<C: Cell>(
 where
     C::State: 'static,
 {
-    let parameters = Parameters::new(1);
+    let parameters = if train { Parameters::new(1) } else { frozen() };
     let config = StackConfig { num_layers, bidirectional, ..Default::default() };
     let stack = Stack::<C>::new(d, h, &config, parameters.builder(&Device::Cpu))?;
     let xs = Var::from_tensor(&random(1, &[n, t, d])?)?;
@@ -240,8 +245,7 @@ fn attend(positions: usize) -> Result<Case> {
 
 /// Beam search with five beams and twenty words, all photos in one batch.
 fn beams(photos: usize) -> Result<Case> {
-    let parameters = Parameters::new(1);
-    let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
+    let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), frozen().builder(&Device::Cpu))?;
     let seen = Seen::regions(random(1, &[photos, 49, 2048])?)?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
@@ -287,9 +291,8 @@ fn convolution(case: &str) -> Result<Case> {
 fn inference(case: &str) -> Result<Case> {
     let (name, rest) = case.split_once('-').expect("NETWORK-nN-inference");
     let n = if rest.starts_with("n8") { 8 } else { 1 };
-    let parameters = Parameters::new(1);
     let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-    let network = network(name, &config, parameters.builder(&Device::Cpu))?.for_inference()?;
+    let network = network(name, &config, frozen().builder(&Device::Cpu))?.for_inference()?;
     let images = random(1, &[n, 3, 224, 224])?;
     Ok(Box::new(move || network.logits(&images, &mut Mode::Eval).map(|_| ())))
 }

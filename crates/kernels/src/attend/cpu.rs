@@ -3,6 +3,7 @@
 use super::NAME;
 use super::rows::{add_scaled, key_gradient, mean, weights};
 use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::product::dots::{self, Lines};
 use crate::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -107,10 +108,9 @@ impl Additive {
                 let count = self.count(picture, p);
                 let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
                 let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
-                let annotations = annotations[picture * p * c..].chunks_exact(c);
-                for ((d_energy, annotation), d_alpha) in d_energies.iter_mut().zip(annotations).zip(d_alpha) {
-                    *d_energy = d_alpha + dot(d_context, annotation);
-                }
+                let annotations = Lines { values: &annotations[picture * p * c..], stride: c, count };
+                d_energies.copy_from_slice(d_alpha);
+                dots::add(d_energies, count, Lines::one(d_context), annotations, c);
                 let mean = dot(alpha, d_energies);
                 d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
             });

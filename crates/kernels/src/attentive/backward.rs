@@ -8,6 +8,7 @@ use super::{NAME, Sizes};
 use crate::attend::rows;
 use crate::node::{Call, with_all_f32};
 use crate::product::bf16::{self, RoundedRows, TERMS};
+use crate::product::dots::{self, Lines};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{four, lstm_backward};
 use crate::reduce::sums_of_columns;
@@ -333,8 +334,8 @@ impl Walk<'_> {
         let Sizes { p, c, .. } = self.of.sizes;
         let mut gradients = self.gradients[2][at * p..][..alpha.len()].to_vec();
         if mean {
-            let annotations = self.given.annotations[row * p * c..].chunks_exact(c);
-            gradients.iter_mut().zip(annotations).for_each(|(d, annotation)| *d += dot(d_looked, annotation));
+            let (values, count) = (&self.given.annotations[row * p * c..], alpha.len());
+            dots::add(&mut gradients, count, Lines::one(d_looked), Lines { values, stride: c, count }, c);
         }
         let whole = dot(alpha, &gradients);
         gradients.iter_mut().zip(alpha).for_each(|(d, alpha)| *d = alpha * (*d - whole));

@@ -7,15 +7,16 @@
 
 pub mod bf16;
 pub mod blocks;
+pub mod dots;
 mod panels;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
 use bf16::{Pairs, Path, Rounded, Whole};
 use blocks::{Cut, Sums, times};
+use dots::Lines;
 pub use panels::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -188,53 +189,25 @@ pub const FEW: usize = 8;
 /// Below this many rows, packing the right side costs more than it saves.
 const WORTH_PACKING: usize = 12;
 
-/// Adds a few rows times weights whose rows lie as they are multiplied: each weight is read once, for four rows at a time.
+/// Adds a few rows times weights whose rows lie as they are multiplied.
 fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usize, (m, n, k): (usize, usize, usize)) {
+    const COLUMNS: usize = 32;
+    let rows = Lines { values: a, stride: a_row, count: m };
     let shared = Shared::new(into);
     let columns = |columns: Range<usize>| {
-        for j in columns {
-            let weights = &b[j * b_row..][..k];
-            for first in (0..m).step_by(4) {
-                // Rows that are missing are the last one again.
-                let row = |i: usize| &a[(first + i).min(m - 1) * a_row..][..k];
-                let sums = match m - first {
-                    1 => [dot(weights, row(0)), 0.0, 0.0, 0.0],
-                    _ => dots(weights, row(0), row(1), row(2), row(3)),
-                };
-                for (i, sum) in (first..m).zip(sums) {
-                    // SAFETY: this column belongs to this unit alone.
-                    unsafe { shared.write(i * n + j, 1)[0] += sum };
-                }
-            }
+        let weights = Lines { values: &b[columns.start * b_row..], stride: b_row, count: columns.len() };
+        let mut sums = [0f32; WORTH_PACKING * COLUMNS];
+        dots::add(&mut sums, COLUMNS, rows, weights, k);
+        for (i, sums) in sums.chunks_exact(COLUMNS).take(m).enumerate() {
+            // SAFETY: these columns belong to this part alone.
+            let into = unsafe { shared.write(i * n + columns.start, columns.len()) };
+            into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
         }
     };
-    if m * n * k < 1 << 16 {
-        return columns(0..n);
-    }
-    blocks::parts(n, 32, 1).into_par_iter().for_each(columns);
-}
-
-vectorised! {
-    /// The products of one row with four others, always summed in the same order.
-    fn dots(x: &[f32], a: &[f32], b: &[f32], c: &[f32], d: &[f32]) -> [f32; 4] {
-        const LANES: usize = 16;
-        let mut sums = [[0f32; LANES]; 4];
-        let whole = x.len() / LANES * LANES;
-        for k in (0..whole).step_by(LANES) {
-            let x = &x[k..][..LANES];
-            for (sums, row) in sums.iter_mut().zip([a, b, c, d]) {
-                let row = &row[k..][..LANES];
-                for lane in 0..LANES {
-                    sums[lane] += x[lane] * row[lane];
-                }
-            }
-        }
-        let mut found = [0f32; 4];
-        for ((found, sums), row) in found.iter_mut().zip(&sums).zip([a, b, c, d]) {
-            let rest: f32 = x[whole..].iter().zip(&row[whole..]).map(|(x, y)| x * y).sum();
-            *found = sums.iter().sum::<f32>() + rest;
-        }
-        found
+    let parts = blocks::parts(n, COLUMNS, 1);
+    match m * n * k < 1 << 16 {
+        true => parts.into_iter().for_each(columns),
+        false => parts.into_par_iter().for_each(columns),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The product of a few rows and a panel with AVX-512, or with AVX2 and FMA.
+//! The products of a few rows with a panel, and with weights that lie as rows, with AVX-512, or with AVX2 and FMA.
 
+use super::dots::{Lines, Sums, WEIGHTS};
 use super::{AHEAD, PANEL, Tile};
 use std::arch::x86_64::*;
 
@@ -15,6 +16,14 @@ impl Level {
     pub fn rows(self) -> usize {
         match self {
             Level::Avx512 => 12,
+            Level::Avx2 => 3,
+        }
+    }
+
+    /// The most rows whose sums with [`WEIGHTS`] rows of weights fit into the registers.
+    pub fn lines(self) -> usize {
+        match self {
+            Level::Avx512 => 6,
             Level::Avx2 => 3,
         }
     }
@@ -136,4 +145,75 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
             }
         }
     }
+}
+
+/// `Σₖ rows[i, k] weights[j, k]` of one to [`Level::lines`] rows and one to [`WEIGHTS`] rows of weights, on a machine that has the level.
+pub fn dots(level: Level, rows: Lines, weights: Lines, terms: usize) -> Sums {
+    assert!((1..=level.lines()).contains(&rows.count) && (1..=WEIGHTS).contains(&weights.count));
+    assert!(level.is_there() && rows.fit(terms) && weights.fit(terms));
+    macro_rules! rows {
+        ($kernel:ident: $($count:literal)*) => {
+            match rows.count {
+                // SAFETY: the machine has the level, and all rows have their terms.
+                $($count => unsafe { $kernel::<$count>(rows, weights, terms) },)*
+                _ => Sums::default(),
+            }
+        };
+    }
+    match level {
+        Level::Avx512 => rows!(dots_avx512: 1 2 3 4 5 6),
+        Level::Avx2 => rows!(dots_avx2: 1 2 3),
+    }
+}
+
+/// The kernel of [`dots`] for one level: `$lanes` terms at a time, the sums of all pairs of rows in registers.
+macro_rules! dots {
+    ($name:ident, $feature:literal, $lanes:literal, $zero:ident, $load:ident, $multiply_add:ident, $total:ident) => {
+        /// # Safety
+        /// There are M rows, and a row of weights or more, and all have so many terms.
+        #[target_feature(enable = $feature)]
+        unsafe fn $name<const M: usize>(rows: Lines, weights: Lines, terms: usize) -> Sums {
+            // Weights that are missing are the last ones again.
+            let weights: [*const f32; WEIGHTS] =
+                std::array::from_fn(|j| weights.values[j.min(weights.count - 1) * weights.stride..].as_ptr());
+            let rows: [*const f32; M] = std::array::from_fn(|i| rows.values[i * rows.stride..].as_ptr());
+            let mut sums = [[$zero(); WEIGHTS]; M];
+            let whole = terms / $lanes * $lanes;
+            for k in (0..whole).step_by($lanes) {
+                // SAFETY: the caller promises that these terms are there.
+                unsafe {
+                    let weights = weights.map(|weights| $load(weights.add(k)));
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        let row = $load(row.add(k));
+                        for (sum, weights) in sums.iter_mut().zip(weights) {
+                            *sum = $multiply_add(row, weights, *sum);
+                        }
+                    }
+                }
+            }
+            let mut found = Sums::default();
+            for ((row, sums), found) in rows.iter().zip(sums).zip(&mut found) {
+                for ((weights, sum), found) in weights.iter().zip(sums).zip(found) {
+                    *found = $total(sum);
+                    for k in whole..terms {
+                        // SAFETY: as above.
+                        *found += unsafe { *row.add(k) * *weights.add(k) };
+                    }
+                }
+            }
+            found
+        }
+    };
+}
+
+dots!(dots_avx512, "avx512f", 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps);
+dots!(dots_avx2, "avx2,fma", 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_fmadd_ps, total);
+
+/// The sum of eight values.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn total(values: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps::<1>(values));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
 }

@@ -2,8 +2,8 @@
 
 use super::packed::PackedSteps;
 use crate::product::bf16::{Path, Whole};
+use crate::product::dots::{self, Lines};
 use crate::product::{Left, PANEL, Packed, Right};
-use crate::smooth::dot;
 
 /// Rows whose input is projected in one go.
 const TOGETHER: usize = 128;
@@ -54,13 +54,12 @@ impl<'a> Weights<'a> {
                 }
                 Self::Plain(values, _) => {
                     let depth = left.strides.0;
-                    for (row, into) in into.chunks_exact_mut(stride).enumerate() {
-                        let state = &left.values[row * depth..][..depth];
-                        let weights = values[(gate * h + start) * depth..].chunks_exact(depth);
-                        for (into, weights) in into[gate * PANEL..][..width].iter_mut().zip(weights) {
-                            *into = dot(weights, state) + if bias.is_some() { *into } else { 0.0 };
-                        }
+                    if bias.is_none() {
+                        into.chunks_exact_mut(stride).for_each(|row| row[gate * PANEL..][..width].fill(0.0));
                     }
+                    let rows = Lines { values: left.values, stride: depth, count: left.rows };
+                    let weights = Lines { values: &values[(gate * h + start) * depth..], stride: depth, count: width };
+                    dots::add(&mut into[gate * PANEL..], stride, rows, weights, depth);
                 }
             }
         }
@@ -84,7 +83,7 @@ impl<'a> Projected<'a> {
         packed: &PackedSteps,
     ) -> Self {
         let weights = Weights::new(w_ih, (h, d), packed.rows());
-        let steps = (TOGETHER / n.max(1)).max(1);
+        let steps = (TOGETHER / n.max(1)).clamp(1, packed.steps().max(1));
         let whole = |path: Path, first: usize| {
             let (start, end) = packed.together(first, steps);
             path.whole(Left::rows(&rows[start * d..end * d], end - start, d), std::slice::from_ref(&(0..d)))
