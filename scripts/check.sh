@@ -9,7 +9,7 @@ step cargo fmt --all --check
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
 step cargo test
-# Of the whole workspace, so that what the feature does not concern is not built once more.
+# In the whole workspace: the captioner has such a test as well as the encoders.
 step cargo clippy --workspace --features candlewick/transformers --all-targets -- -D warnings
 step cargo test --workspace --features candlewick/transformers --test transformers
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
