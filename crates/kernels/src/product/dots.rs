@@ -44,9 +44,9 @@ pub type Sums = [[f32; WEIGHTS]; ROWS];
 /// formed in the same order whatever is formed beside it.
 pub fn add(into: &mut [f32], stride: usize, rows: Lines, weights: Lines, terms: usize) {
     assert!(rows.fit(terms) && weights.fit(terms));
+    let parts = rows.count.div_ceil(most());
     for j in (0..weights.count).step_by(WEIGHTS) {
         let weights = weights.part(j, weights.count.min(j + WEIGHTS));
-        let parts = rows.count.div_ceil(most());
         for part in 0..parts {
             let (start, end) = (part * rows.count / parts, (part + 1) * rows.count / parts);
             let sums = few(rows.part(start, end), weights, terms);
@@ -139,19 +139,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_path_gives_the_same() {
-        for (rows, weights, terms) in [(1, 1, 5), (2, 4, 16), (3, 3, 37), (1, 4, 64)] {
-            let (a, b) = (integers(rows * terms, 2), integers(weights * terms, 3));
-            let a = Lines { values: &a, stride: terms, count: rows };
-            let b = Lines { values: &b, stride: terms, count: weights };
-            let wanted = plain(a, b, terms);
-            let held = |sums: Sums| sums.map(|row| row[..weights].to_vec())[..rows].to_vec();
-            #[cfg(target_arch = "x86_64")]
-            for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_there()) {
-                assert_eq!(held(x86::dots(level, a, b, terms)), held(wanted), "{level:?}");
+    /// Checks one path with every number of rows that it takes.
+    fn check(most: usize, few: impl Fn(Lines, Lines, usize) -> Sums) {
+        for (rows, weights) in (1..=most).flat_map(|rows| (1..=WEIGHTS).map(move |weights| (rows, weights))) {
+            for terms in [0, 1, 7, 8, 15, 16, 17, 37, 64] {
+                let (a, b) = (integers(rows * terms, 2), integers(weights * terms, 3));
+                let a = Lines { values: &a, stride: terms, count: rows };
+                let b = Lines { values: &b, stride: terms, count: weights };
+                let found = few(a, b, terms);
+                for (i, j) in (0..rows).flat_map(|i| (0..weights).map(move |j| (i, j))) {
+                    let exact: f32 = a.line(i, terms).iter().zip(b.line(j, terms)).map(|(a, b)| a * b).sum();
+                    assert_eq!(found[i][j], exact, "{rows} rows, {weights} weights, {terms} terms: {i}, {j}");
+                }
             }
-            assert_eq!(held(few(a, b, terms)), held(wanted));
+        }
+    }
+
+    #[test]
+    fn every_path_is_exact() {
+        check(PLAIN, plain);
+        #[cfg(target_arch = "x86_64")]
+        for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_there()) {
+            check(level.lines(), |rows, weights, terms| x86::dots(level, rows, weights, terms));
         }
     }
 
