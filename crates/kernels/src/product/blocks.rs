@@ -96,7 +96,11 @@ pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl 
                     None => {
                         let left = left.block(rows.clone(), terms.clone(), room);
                         each.for_each(|(panel, sums)| {
-                            multiply(left, right.panel(panel, terms.clone(), lines), sums, PANEL, part > 0);
+                            let next = match parts.get(part + 1) {
+                                Some(terms) if panel + 1 == panels.end => right.lying(panels.start, terms.clone()),
+                                _ => right.lying(panel + 1, terms.clone()),
+                            };
+                            multiply(left, right.panel(panel, terms.clone(), lines), next, sums, PANEL, part > 0);
                         });
                     }
                     Some(path) => {

@@ -56,9 +56,10 @@ impl<'a> Left<'a> {
     }
 }
 
-/// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`.
-fn multiply(left: Left, lines: &[Line], into: &mut [f32], stride: usize, add: bool) {
-    let tile = Tile { left: left.values, strides: left.strides, lines, ahead: 0, stride, add };
+/// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`; `next` are the lines
+/// that will be wanted after these.
+fn multiply(left: Left, lines: &[Line], next: &[Line], into: &mut [f32], stride: usize, add: bool) {
+    let tile = Tile { left: left.values, strides: left.strides, lines, next, stride, add };
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
         let multiply = |tile: Tile, rows: usize, into: &mut [f32]| x86::multiply(level, tile, rows, into);
@@ -73,17 +74,19 @@ struct Tile<'a> {
     left: &'a [f32],
     strides: (usize, usize),
     lines: &'a [Line],
-    /// Which lines to have brought near meanwhile, one for every [`AHEAD`] rows of the panel; those beyond `lines` are what
-    /// follows it in memory.
-    ahead: usize,
+    /// What to have brought near meanwhile: weights seldom stay in the second cache from one use to the next, and the first rows
+    /// that need a line would wait for it.
+    next: &'a [Line],
     stride: usize,
     add: bool,
 }
 
-/// Rows of a panel that are multiplied for each line that is brought near.
-const AHEAD: usize = 4;
+impl<'a> Tile<'a> {
+    /// Lines to bring near, one after the other, of which there is always one where there are lines at all.
+    fn near(&self) -> &'a [Line] {
+        if self.next.is_empty() { self.lines } else { self.next }
+    }
 
-impl Tile<'_> {
     /// Whether so many rows of both sides lie within their slices.
     fn fits(&self, rows: usize, into: &[f32]) -> bool {
         let last = (rows - 1) * self.strides.0 + (self.lines.len() / 2).saturating_sub(1) * self.strides.1;
@@ -98,22 +101,23 @@ impl Tile<'_> {
             return each(self);
         }
         for start in (0..depth).step_by(most) {
-            let lines = &self.lines[2 * start..2 * depth.min(start + most)];
+            let end = depth.min(start + most);
+            let lines = &self.lines[2 * start..2 * end];
+            let next = if end < depth { &self.lines[2 * end..] } else { self.next };
+            let next = &next[..next.len().min(2 * most)];
             let left = &self.left[start * self.strides.1..];
-            each(Self { left, lines, add: self.add || start > 0, ..self });
+            each(Self { left, lines, next, add: self.add || start > 0, ..self });
         }
     }
 
-    /// Splits the rows into equal parts of at most `most`.
+    /// Splits the rows into equal parts of at most `most`, each of which brings its share near.
     fn in_parts(self, rows: usize, most: usize, into: &mut [f32], multiply: impl Fn(Self, usize, &mut [f32])) {
         let parts = rows.div_ceil(most);
         for part in 0..parts {
             let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
             let left = &self.left[start * self.strides.0..];
-            // Most often the lines after these are next, and would be waited for by the first rows that need them.
-            let asked = part * (self.lines.len() / 2 / AHEAD);
-            let ahead = if asked < self.lines.len() { self.lines.len() + asked } else { 0 };
-            multiply(Self { left, ahead, ..self }, end - start, &mut into[start * self.stride..]);
+            let next = &self.next[part * self.next.len() / parts..(part + 1) * self.next.len() / parts];
+            multiply(Self { left, next, ..self }, end - start, &mut into[start * self.stride..]);
         }
     }
 }
@@ -159,13 +163,18 @@ fn many_rows(
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
-    let collide = path.is_none() && n >= 8 * PANEL && apart >= 1024 && apart.is_multiple_of(64);
+    // Columns far apart are fetched one by one; rows a power of two apart push each other out of the cache.
+    let (panels, far) = match strides.0 == 1 {
+        true => (4, apart >= 512),
+        false => (8, apart >= 1024 && apart.is_multiple_of(64)),
+    };
+    let copied = path.is_none() && far && n >= panels * PANEL;
     let cut = Cut::of(path);
     // Where several blocks read the same rows, they are rounded once.
     let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
         path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocks::parts(k, cut.terms, cut.step))
     });
-    let left = Plain { values: a, strides, size: (m, k), collide, whole };
+    let left = Plain { values: a, strides, size: (m, k), copied, whole };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
@@ -259,9 +268,8 @@ struct Plain<'a> {
     values: &'a [f32],
     strides: (usize, usize),
     size: (usize, usize),
-    /// Whether its rows or columns lie such a distance apart that they would push each other out of the cache, and enough is
-    /// done with each block that a copy pays.
-    collide: bool,
+    /// Whether its rows or columns lie such a distance apart, and enough is done with each block, that copying it pays.
+    copied: bool,
     /// All of it, rounded.
     whole: Option<Whole>,
 }
@@ -277,7 +285,7 @@ impl blocks::Rows for Plain<'_> {
 
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
         let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
-        if !self.collide {
+        if !self.copied {
             return Left { values, rows: rows.len(), strides: self.strides, rounded: None };
         }
         let beside = self.strides.0 == 1;

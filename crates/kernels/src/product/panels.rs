@@ -45,7 +45,12 @@ pub trait Right: Sync {
     /// Some rows of a panel in f32, which lie where they lay or in `room`.
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line];
 
-    /// The same rounded, where there is a path; the rows begin with a tile.
+    /// The same where it lies already.
+    fn lying(&self, _panel: usize, _rows: Range<usize>) -> &[Line] {
+        &[]
+    }
+
+    /// Some rows of a panel rounded, where there is a path; the rows begin with a tile.
     fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs];
 }
 
@@ -62,6 +67,10 @@ impl Right for Packed {
     }
 
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, _: &'a mut Vec<Line>) -> &'a [Line] {
+        self.lines(panel, rows)
+    }
+
+    fn lying(&self, panel: usize, rows: Range<usize>) -> &[Line] {
         self.lines(panel, rows)
     }
 
@@ -238,7 +247,10 @@ impl Packed {
             static ROOM: RefCell<Vec<Pairs>> = const { RefCell::new(Vec::new()) };
         }
         match self.path() {
-            None => multiply(left, self.lines(panel, 0..self.depth), into, stride, add),
+            None => {
+                let [lines, next] = [panel, panel + 1].map(|panel| self.lines(panel, 0..self.depth));
+                multiply(left, lines, next, into, stride, add);
+            }
             Some(path) => ROOM.with_borrow_mut(|room| {
                 let rounded = left.rounded.unwrap_or_else(|| path.rounded(left, self.depth, room));
                 path.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
@@ -246,11 +258,13 @@ impl Packed {
         }
     }
 
-    /// Some rows of a panel in f32, two lines each.
+    /// Some rows of a panel in f32, two lines each; none of a panel that is not there.
     fn lines(&self, panel: usize, rows: Range<usize>) -> &[Line] {
         match &self.panels {
-            Panels::Full(lines) => &lines[panel * self.depth * 2..][..self.depth * 2][2 * rows.start..2 * rows.end],
-            Panels::Rounded { .. } => &[],
+            Panels::Full(lines) if panel < self.panels() => {
+                &lines[panel * self.depth * 2..][..self.depth * 2][2 * rows.start..2 * rows.end]
+            }
+            _ => &[],
         }
     }
 

@@ -72,7 +72,7 @@ proptest! {
                 let mut into = before.clone();
                 let mut room = Vec::new();
                 let lines = packed.panel(panel, 0..depth, &mut room);
-                let tile = Tile { left: &a, strides, lines, ahead: 5, stride, add };
+                let tile = Tile { left: &a, strides, lines, next: packed.lying(panel + 1, 0..depth), stride, add };
                 tile.in_parts(rows, most, &mut into, kernel);
                 for r in 0..rows {
                     for j in 0..width {
@@ -90,9 +90,9 @@ proptest! {
             let (middle, whole) = (depth / 3, into);
             let mut into = before.clone();
             let mut room = Vec::new();
-            multiply(left, packed.panel(panel, 0..middle, &mut room), &mut into, stride, add);
+            multiply(left, packed.panel(panel, 0..middle, &mut room), &[], &mut into, stride, add);
             let rest = Left { values: &a[(middle * strides.1).min(a.len())..], ..left };
-            multiply(rest, packed.panel(panel, middle..depth, &mut room), &mut into, stride, true);
+            multiply(rest, packed.panel(panel, middle..depth, &mut room), &[], &mut into, stride, true);
             into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
         }
     }

@@ -1,7 +1,7 @@
 //! The products of a few rows with a panel, and with weights that lie as rows, with AVX-512, or with AVX2 and FMA.
 
 use super::dots::{Lines, Sums, WEIGHTS};
-use super::{AHEAD, PANEL, Tile};
+use super::{Line, PANEL, Tile};
 use std::arch::x86_64::*;
 
 /// What the machine offers.
@@ -72,17 +72,29 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     }
 }
 
+/// Has a line, or the last one, brought into the second cache.
+#[inline(always)]
+fn bring_near(lines: &[Line], at: usize) {
+    // SAFETY: every processor of this kind has the instruction, which reads nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(lines.as_ptr().wrapping_add(at.min(lines.len().wrapping_sub(1))).cast()) };
+}
+
+/// Rows of a panel that AVX2's kernel multiplies for each line that it has brought near.
+const GROUP: usize = 4;
+
 /// # Safety
 /// The tile has M rows, and so has `into`, which may be written.
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
-    let left = tile.left.as_ptr();
-    for (k, lines) in tile.lines.chunks_exact(2).enumerate() {
-        // SAFETY: a line is 16 values, and every row has a value k.
+    let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
+    let near = tile.near();
+    for k in 0..tile.lines.len() / 2 {
+        bring_near(near, k);
+        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
         unsafe {
-            let (b0, b1) = (_mm512_loadu_ps(lines[0].0.as_ptr()), _mm512_loadu_ps(lines[1].0.as_ptr()));
+            let (b0, b1) = (_mm512_loadu_ps(lines.add(k * PANEL)), _mm512_loadu_ps(lines.add(k * PANEL + 16)));
             for (r, [s0, s1]) in sums.iter_mut().enumerate() {
                 let a = _mm512_set1_ps(*left.add(r * row + k * column));
                 *s0 = _mm512_fmadd_ps(a, b0, *s0);
@@ -124,15 +136,14 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
             }
         }
     };
-    let depth = tile.lines.len() / 2;
-    for group in 0..depth / AHEAD {
-        // What lies beyond the slice may be asked for: nothing is read.
-        _mm_prefetch::<_MM_HINT_T1>(lines.wrapping_add((tile.ahead + group) * 16).cast());
-        for k in group * AHEAD..(group + 1) * AHEAD {
+    let (depth, near) = (tile.lines.len() / 2, tile.near());
+    for group in 0..depth / GROUP {
+        bring_near(near, group);
+        for k in group * GROUP..(group + 1) * GROUP {
             step(k);
         }
     }
-    for k in depth / AHEAD * AHEAD..depth {
+    for k in depth / GROUP * GROUP..depth {
         step(k);
     }
     for (r, row) in sums.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The recurrence in f32 on the CPU, going back.
 
-use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, TEAMWORK, kept_width};
-use super::packed::{PackedSteps, Step};
+use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
+use super::packed::{PackedSteps, Part, Step};
 use crate::node::Call;
 use crate::product::bf16::{RoundedRows, TERMS};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
@@ -21,44 +21,68 @@ pub struct Backward {
 /// All steps back, from the gradients of the outputs.
 pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
     let Sizes { n, h, .. } = given.sizes;
-    let packed = PackedSteps::new(&of.steps, n);
+    let (parts, members) = shared_out::<K>(given.sizes);
+    let packed = PackedSteps::new(&of.steps, n, parts);
     let weights = Packed::rows(given.w_hh, K::GATES * h, h);
-    let in_blocks = InBlocks { order: &packed.order, h };
-    let mut dh = in_blocks.of(gradients[1]);
-    let mut dc = if K::CELL { in_blocks.of(gradients[2]) } else { vec![] };
-    let path = weights.path().filter(|_| h.is_multiple_of(TERMS));
+    let states = if K::CELL { n * h } else { 0 };
+    let (mut dh, mut dc) = (vec![0f32; n * h], vec![0f32; states]);
     let work = |gradient: &Shared| {
-        Walk {
-            kernel: of.kernel,
-            sizes: given.sizes,
-            kept,
-            d_out: gradients[0],
-            packed: &packed,
-            weights: &weights,
-            gradient,
-            dh: Shared::new(&mut dh),
-            dc: Shared::new(&mut dc),
-            rounds: path.map(|path| [(); 2].map(|()| RoundedRows::new(Some(path), n, K::GATES * h))),
-        }
-        .run();
+        let (dh, dc) = (&Shared::new(&mut dh), &Shared::new(&mut dc));
+        let (kernel, sizes, weights) = (of.kernel, given.sizes, &weights);
+        let batch = Batch { kernel, sizes, kept, gradients, weights, gradient, dh, dc };
+        packed.parts.par_iter().for_each(|part| batch.walk(part, members));
     };
     // SAFETY: the blocks of all steps cover all rows and units.
-    let gradient = unsafe { filled(packed.rows() * K::GRADIENT * h, work) };
-    let dc = if K::CELL { in_blocks.rows(&dc) } else { dc };
-    Backward { dh: in_blocks.rows(&dh), dc, gradient }
+    let gradient = unsafe { filled(packed.rows * K::GRADIENT * h, work) };
+    Backward { dh, dc, gradient }
 }
 
-/// One walk back through all steps.
-struct Walk<'a, K> {
+/// What the walks back through the steps of all parts share.
+struct Batch<'a, K> {
     kernel: K,
     sizes: Sizes,
     kept: &'a Kept,
-    /// The gradient of h of all steps (N, T, H).
-    d_out: &'a [f32],
-    packed: &'a PackedSteps,
+    /// Of h of all steps (N, T, H), and of the last h and c (N, H).
+    gradients: &'a [&'a [f32]],
     weights: &'a Packed,
     /// Of all gates (R, GRADIENT·H).
     gradient: &'a Shared<'a>,
+    /// Of the first h and c (N, H).
+    dh: &'a Shared<'a>,
+    dc: &'a Shared<'a>,
+}
+
+impl<K: Gates> Batch<'_, K> {
+    /// Walks back through the steps of a part.
+    fn walk(&self, part: &Part, members: usize) {
+        let Sizes { h, .. } = self.sizes;
+        let (n, blocks, in_blocks) = (part.order.len(), h.div_ceil(PANEL), InBlocks { order: &part.order, h });
+        let mut dh = in_blocks.of(self.gradients[1]);
+        let mut dc = if K::CELL { in_blocks.of(self.gradients[2]) } else { vec![] };
+        let path = self.weights.path().filter(|_| h.is_multiple_of(TERMS));
+        let walk = Walk {
+            batch: self,
+            part,
+            dh: Shared::new(&mut dh),
+            dc: Shared::new(&mut dc),
+            rounds: path.map(|path| [(); 2].map(|()| RoundedRows::new(Some(path), n, K::GATES * h))),
+        };
+        // The phase after the last step only takes the gradient through W_hh to the first state.
+        team::run(members, part.steps() + 1, |_| blocks, |phase, block| walk.block(phase, block));
+        // SAFETY: these rows belong to this part alone.
+        unsafe {
+            in_blocks.write(&dh, self.dh);
+            if K::CELL {
+                in_blocks.write(&dc, self.dc);
+            }
+        }
+    }
+}
+
+/// One walk back through the steps of a part.
+struct Walk<'a, K> {
+    batch: &'a Batch<'a, K>,
+    part: &'a Part,
     /// Of the state, in blocks of units.
     dh: Shared<'a>,
     dc: Shared<'a>,
@@ -69,66 +93,66 @@ struct Walk<'a, K> {
 // SAFETY: in a phase all members read the gates' gradients of the step after and write those of this one; of everything that is
 // written, a block's units belong to its chunk alone.
 impl<K: Gates> Walk<'_, K> {
-    fn run(&self) {
-        let Sizes { n, h, .. } = self.sizes;
-        let (blocks, count) = (h.div_ceil(PANEL), self.packed.steps());
-        let chunk = |phase: usize, block: usize| {
-            let dh = unsafe { self.dh.write(block * n * PANEL, n * PANEL) };
-            if phase > 0 {
-                self.through_product(phase, block, dh);
-            }
-            if phase < count {
-                self.gates(phase, block, dh);
-            }
-        };
-        // The phase after the last step only takes the gradient through W_hh to the first state.
-        team::run(team::members(n * K::GATES * h * h, TEAMWORK), count + 1, |_| blocks, chunk);
+    fn block(&self, phase: usize, block: usize) {
+        let room = self.part.order.len() * PANEL;
+        let dh = unsafe { self.dh.write(block * room, room) };
+        if phase > 0 {
+            self.through_product(phase, block, dh);
+        }
+        if phase < self.part.steps() {
+            self.gates(phase, block, dh);
+        }
     }
 
     /// The step that a phase goes back through.
     fn step(&self, phase: usize) -> Step {
-        self.packed.step(self.packed.steps() - 1 - phase)
+        self.part.step(self.part.steps() - 1 - phase)
     }
 
     /// Adds what W_hh h of the step after brings back.
     fn through_product(&self, phase: usize, block: usize, dh: &mut [f32]) {
-        let (after, h) = (self.step(phase - 1).rows, self.sizes.h);
+        let (batch, after, h) = (self.batch, self.step(phase - 1).rows, self.batch.sizes.h);
         let (wide, full, rows) = (K::GATES * h, K::GRADIENT * h, after.len());
-        let values = unsafe { self.gradient.read(after.start * full, rows * full) };
+        if rows == 0 {
+            return;
+        }
+        let values = unsafe { batch.gradient.read(after.start * full, rows * full) };
         let left = Left::rows(values.get(full - wide..).unwrap_or_default(), rows, full);
         let left = left.with(self.rounds.as_ref().and_then(|rounds| unsafe { rounds[phase % 2].read(rows) }));
-        self.weights.multiply(left, block, dh, PANEL, true);
+        batch.weights.multiply(left, block, dh, PANEL, true);
     }
 
     /// A block's gates, row after row.
     fn gates(&self, phase: usize, block: usize, dh: &mut [f32]) {
-        let (Sizes { n, t, h, .. }, step, size) = (self.sizes, self.step(phase), kept_width::<K>());
+        let (batch, step, size) = (self.batch, self.step(phase), kept_width::<K>());
+        let Sizes { t, h, .. } = batch.sizes;
         let (start, width, full) = (block * PANEL, PANEL.min(h - block * PANEL), K::GRADIENT * h);
-        let dc: &mut [f32] = if K::CELL { unsafe { self.dc.write(block * n * PANEL, n * PANEL) } } else { &mut [] };
+        let room = self.part.order.len() * PANEL;
+        let dc: &mut [f32] = if K::CELL { unsafe { self.dc.write(block * room, room) } } else { &mut [] };
         let rows = step.rows.len();
-        let of_block = &self.kept.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
+        let of_block = &batch.kept.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
         for ((sorted, row), of_row) in step.rows.clone().enumerate().zip(of_block.chunks_exact(size)) {
             let dh = &mut dh[sorted * PANEL..][..width];
-            let d_out = &self.d_out[(self.packed.order[sorted] * t + step.time) * h + start..][..width];
+            let d_out = &batch.gradients[0][(self.part.order[sorted] * t + step.time) * h + start..][..width];
             dh.iter_mut().zip(d_out).for_each(|(dh, d_out)| *dh += d_out);
             let part = |i: usize, there: bool| if there { &of_row[i * PANEL..][..width] } else { &[] };
             let gate = |gate: usize| part(gate, gate < K::GATES);
             let saved = Saved {
                 gates: [gate(0), gate(1), gate(2), gate(3)],
                 extra: part(K::GATES, K::EXTRA),
-                previous: &self.kept.previous[row * h + start..][..width],
+                previous: &batch.kept.previous[row * h + start..][..width],
             };
             let into = |gate: usize| match gate < K::GRADIENT {
-                true => unsafe { self.gradient.write(row * full + gate * h + start, width) },
+                true => unsafe { batch.gradient.write(row * full + gate * h + start, width) },
                 false => &mut [],
             };
             let dc = if K::CELL { &mut dc[sorted * PANEL..][..width] } else { &mut *dc };
-            self.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
+            batch.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
             for (gate, rounds) in
                 self.rounds.iter().flat_map(|rounds| (0..K::GATES).map(|gate| (gate, &rounds[(phase + 1) % 2])))
             {
                 let of = row * full + (K::GRADIENT - K::GATES + gate) * h + start;
-                unsafe { rounds.write(sorted, gate * h + start, self.gradient.read(of, width)) };
+                unsafe { rounds.write(sorted, gate * h + start, batch.gradient.read(of, width)) };
             }
         }
     }
@@ -142,8 +166,9 @@ pub fn of_inputs<K: Gates>(
     back: Backward,
 ) -> Result<Vec<Option<Tensor>>> {
     let Sizes { n, t, d, h } = given.sizes;
-    let (wide, full, packed) = (K::GATES * h, K::GRADIENT * h, PackedSteps::new(&of.steps, n));
-    let (rows, gradient) = (packed.rows(), &back.gradient[..]);
+    let (wide, full) = (K::GATES * h, K::GRADIENT * h);
+    let packed = PackedSteps::new(&of.steps, n, shared_out::<K>(given.sizes).0);
+    let (rows, gradient) = (packed.rows, &back.gradient[..]);
     let of_hidden = gradient.get(full - wide..).unwrap_or_default();
     // Where the first gate's rows of W_ih go, in whose order the gates' gradients do not stand.
     let first = K::FIRST * h % wide.max(1);

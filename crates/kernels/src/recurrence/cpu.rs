@@ -9,6 +9,7 @@ use super::steps::Steps;
 use super::{Cell, backward, forward};
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::PANEL;
+use crate::team::{self, Shared};
 use candle_core::{Result, Tensor};
 
 /// The loops over the gates of one cell, for some hidden units of one row of the batch. There are slices for up to four
@@ -85,7 +86,7 @@ pub const fn kept_width<K: Gates>() -> usize {
     (K::GATES + K::EXTRA as usize) * PANEL
 }
 
-/// The states of the batch's rows, sorted, in blocks of units: what one chunk of work reads and writes lies together.
+/// The states of some rows of the batch, sorted, in blocks of units: what one chunk of work reads and writes lies together.
 pub struct InBlocks<'a> {
     pub order: &'a [usize],
     pub h: usize,
@@ -101,23 +102,43 @@ impl InBlocks<'_> {
         })
     }
 
-    /// Rows (N, H) in blocks.
+    /// Those of rows (N, H) in blocks.
     pub fn of(&self, rows: &[f32]) -> Vec<f32> {
         let mut blocks = vec![0f32; self.h.div_ceil(PANEL) * self.order.len() * PANEL];
         self.pieces().for_each(|(at, row, width)| blocks[at..at + width].copy_from_slice(&rows[row..row + width]));
         blocks
     }
 
-    /// The rows (N, H) of such blocks.
-    pub fn rows(&self, blocks: &[f32]) -> Vec<f32> {
-        let mut rows = vec![0f32; self.order.len() * self.h];
-        self.pieces().for_each(|(at, row, width)| rows[row..row + width].copy_from_slice(&blocks[at..at + width]));
-        rows
+    /// Writes such blocks to the rows (N, H).
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these rows meanwhile.
+    pub unsafe fn write(&self, blocks: &[f32], rows: &Shared) {
+        for (at, row, width) in self.pieces() {
+            // SAFETY: the caller promises that nobody else is there.
+            unsafe { rows.write(row, width).copy_from_slice(&blocks[at..at + width]) };
+        }
     }
 }
 
 /// Below this many multiplications a step, one thread is faster than a team.
-pub const TEAMWORK: usize = 1 << 15;
+const TEAMWORK: usize = 1 << 15;
+
+/// Up to so many bytes of weights stay in a core's second cache. The batch is then cut into parts, so that each thread takes rows of its
+/// own through all steps and never waits for another; otherwise it takes units of all rows and meets the others after each step.
+const NEAR: usize = 1 << 20;
+
+/// With fewer rows than that in a part, weights would be read for too little work.
+const ENOUGH_ROWS: usize = 12;
+
+/// Into how many parts the batch is cut, and how many threads take each through the steps. The parts, on which the order of
+/// sums depends, are the same with any number of threads.
+pub fn shared_out<K: Gates>(Sizes { n, t, h, .. }: Sizes) -> (usize, usize) {
+    let (work, weights) = (n * K::GATES * h * h, K::GATES * h * h * size_of::<f32>());
+    let cut = t > 1 && weights <= NEAR && work >= TEAMWORK && n >= 2 * ENOUGH_ROWS;
+    let parts = if cut { 2 * (n / (4 * ENOUGH_ROWS)).max(1).next_power_of_two() } else { 1 };
+    (parts, team::members(work / parts, TEAMWORK).div_ceil(parts))
+}
 
 impl<K: Gates> Operation for Sequence<K> {
     type Saved = Kept;

@@ -7,14 +7,22 @@ use std::ops::Range;
 
 /// Where each row and step of (N, T, ..) stands among the rows of all steps.
 pub struct PackedSteps {
-    /// The rows of the batch from the longest to the shortest.
+    /// The parts into which the batch is cut, each of which the recurrence goes through by itself.
+    pub parts: Vec<Part>,
+    /// R, the rows of all steps of all parts.
+    pub rows: usize,
+    /// N and T.
+    batch: (usize, usize),
+}
+
+/// Some rows of the batch; the rows of their steps lie together.
+pub struct Part {
+    /// From the longest to the shortest.
     pub order: Vec<usize>,
     /// The times in the order in which the recurrence takes them.
     times: Vec<usize>,
-    /// The first row of each step, and the number of all rows.
+    /// The first row of each step, and the one after the last.
     starts: Vec<usize>,
-    /// N and T.
-    batch: (usize, usize),
 }
 
 /// One step.
@@ -35,19 +43,63 @@ impl Step {
 }
 
 impl PackedSteps {
-    pub fn new(steps: &Steps, n: usize) -> Self {
+    /// In so many parts, of which each gets long sequences and short ones.
+    pub fn new(steps: &Steps, n: usize, parts: usize) -> Self {
         let (order, active) = steps.sorted(n);
-        let times: Vec<usize> = steps.order().collect();
-        let mut starts = vec![0];
-        times.iter().for_each(|&time| starts.push(starts[starts.len() - 1] + active[time]));
-        Self { order, times, starts, batch: (n, steps.count) }
+        let mut rows = 0;
+        let part = |part: usize| {
+            let order = order.iter().copied().skip(part).step_by(parts).collect();
+            let times: Vec<usize> = steps.order().collect();
+            let mut starts = vec![rows];
+            for &time in &times {
+                rows += active[time].saturating_sub(part).div_ceil(parts);
+                starts.push(rows);
+            }
+            Part { order, times, starts }
+        };
+        Self { parts: (0..parts).map(part).collect(), rows, batch: (n, steps.count) }
     }
 
-    /// R, the rows of all steps.
-    pub fn rows(&self) -> usize {
-        self.starts[self.times.len()]
+    /// The rows of all steps (R, D) of (N, T, D).
+    pub fn gathered(&self, values: &[f32], d: usize) -> Vec<f32> {
+        // SAFETY: a row belongs to one step.
+        let copy = |into: &Shared, row: usize, place: usize| unsafe {
+            into.write(row * d, d).copy_from_slice(&values[place * d..][..d]);
+        };
+        // SAFETY: all rows of all steps are written.
+        unsafe { filled(self.rows * d, |into| self.each(|row, place| copy(into, row, place))) }
     }
 
+    /// The (N, T, D) of the rows of all steps (R, D), 0 where there is no row.
+    pub fn scattered(&self, rows: &[f32], d: usize) -> Vec<f32> {
+        let (n, t) = self.batch;
+        // SAFETY: each row has a place of its own.
+        let copy = |into: &Shared, row: usize, place: usize| unsafe {
+            into.write(place * d, d).copy_from_slice(&rows[row * d..][..d]);
+        };
+        if self.rows == n * t {
+            // SAFETY: every place has its row.
+            return unsafe { filled(n * t * d, |into| self.each(|row, place| copy(into, row, place))) };
+        }
+        let mut all = vec![0f32; n * t * d];
+        let into = Shared::new(&mut all);
+        self.each(|row, place| copy(&into, row, place));
+        all
+    }
+
+    /// Calls `work` with every row and its place in (N, T).
+    fn each(&self, work: impl Fn(usize, usize) + Sync) {
+        let (_, t) = self.batch;
+        for part in &self.parts {
+            (0..part.steps()).into_par_iter().for_each(|number| {
+                let step = part.step(number);
+                step.rows.zip(&part.order).for_each(|(row, of)| work(row, of * t + step.time));
+            });
+        }
+    }
+}
+
+impl Part {
     /// How many steps there are.
     pub fn steps(&self) -> usize {
         self.times.len()
@@ -72,44 +124,5 @@ impl PackedSteps {
             let before = number.checked_sub(1).map_or(0, |before| self.step(before).rows.len());
             (before.min(rows.len())..rows.len()).map(move |sorted| (rows.start + sorted, self.order[sorted]))
         })
-    }
-
-    /// The rows of all steps (R, D) of (N, T, D).
-    pub fn gathered(&self, values: &[f32], d: usize) -> Vec<f32> {
-        let (_, t) = self.batch;
-        let work = |into: &Shared| {
-            (0..self.steps()).into_par_iter().for_each(|number| {
-                let step = self.step(number);
-                for (row, of) in step.rows.zip(&self.order) {
-                    // SAFETY: a row belongs to one step.
-                    let into = unsafe { into.write(row * d, d) };
-                    into.copy_from_slice(&values[(of * t + step.time) * d..][..d]);
-                }
-            });
-        };
-        // SAFETY: all rows of all steps are written.
-        unsafe { filled(self.rows() * d, work) }
-    }
-
-    /// The (N, T, D) of the rows of all steps (R, D), 0 where there is no row.
-    pub fn scattered(&self, rows: &[f32], d: usize) -> Vec<f32> {
-        let (n, t) = self.batch;
-        let write = |into: &Shared| {
-            (0..self.steps()).into_par_iter().for_each(|number| {
-                let step = self.step(number);
-                for (row, of) in step.rows.zip(&self.order) {
-                    // SAFETY: each row has a place of its own.
-                    let into = unsafe { into.write((of * t + step.time) * d, d) };
-                    into.copy_from_slice(&rows[row * d..][..d]);
-                }
-            });
-        };
-        if self.rows() == n * t {
-            // SAFETY: every place has its row.
-            return unsafe { filled(n * t * d, write) };
-        }
-        let mut all = vec![0f32; n * t * d];
-        write(&Shared::new(&mut all));
-        all
     }
 }

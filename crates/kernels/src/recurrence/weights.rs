@@ -1,6 +1,6 @@
 //! The weights of a recurrence, ready for products of a few rows, and the inputs that they project.
 
-use super::packed::PackedSteps;
+use super::packed::Part;
 use crate::product::bf16::{Path, Whole};
 use crate::product::dots::{self, Lines};
 use crate::product::{Left, PANEL, Packed, Right};
@@ -70,27 +70,43 @@ impl<'a> Weights<'a> {
 pub enum Projected<'a> {
     /// As they came, (R, GATES·H).
     Given(Vec<f32>),
-    /// Formed from the rows of xs (R, D) for so many steps at a time, so that they never leave the cache.
-    Formed { rows: Vec<f32>, rounded: Vec<Whole>, weights: Weights<'a>, bias: Option<&'a [f32]>, steps: usize },
+    /// Formed from the rows of xs (R, D) for some steps at a time, so that they never leave the cache.
+    Formed { rows: Vec<f32>, weights: Weights<'a>, bias: Option<&'a [f32]> },
+}
+
+/// The steps of a part of the batch whose inputs are projected in one go.
+pub struct Together {
+    /// How many steps; 0 where the inputs came projected.
+    pub steps: usize,
+    /// The rows of each group of steps, where products round them.
+    rounded: Vec<Whole>,
 }
 
 impl<'a> Projected<'a> {
-    /// Of rows (R, D), W_ih and its bias; with N, D and H.
-    pub fn formed(
-        rows: Vec<f32>,
-        (w_ih, bias): (&'a [f32], Option<&'a [f32]>),
-        (n, d, h): (usize, usize, usize),
-        packed: &PackedSteps,
-    ) -> Self {
-        let weights = Weights::new(w_ih, (h, d), packed.rows());
-        let steps = (TOGETHER / n.max(1)).clamp(1, packed.steps().max(1));
+    /// Of rows (R, D) with W_ih and its bias, for H units.
+    pub fn formed(rows: Vec<f32>, (w_ih, bias): (&'a [f32], Option<&'a [f32]>), (d, h): (usize, usize)) -> Self {
+        let count = rows.len() / d.max(1);
+        Self::Formed { rows, weights: Weights::new(w_ih, (h, d), count), bias }
+    }
+
+    /// How those of a part are formed.
+    pub fn together(&self, part: &Part, d: usize) -> Together {
+        let Self::Formed { rows, weights, .. } = self else { return Together { steps: 0, rounded: vec![] } };
+        let steps = (TOGETHER / part.order.len().max(1)).clamp(1, part.steps().max(1));
         let whole = |path: Path, first: usize| {
-            let (start, end) = packed.together(first, steps);
+            let (start, end) = part.together(first, steps);
             path.whole(Left::rows(&rows[start * d..end * d], end - start, d), std::slice::from_ref(&(0..d)))
         };
         let rounded = weights
             .path()
-            .map_or_else(Vec::new, |path| (0..packed.steps()).step_by(steps).map(|first| whole(path, first)).collect());
-        Projected::Formed { rows, rounded, weights, bias, steps }
+            .map_or_else(Vec::new, |path| (0..part.steps()).step_by(steps).map(|first| whole(path, first)).collect());
+        Together { steps, rounded }
+    }
+}
+
+impl Together {
+    /// The group to which a step belongs, rounded.
+    pub fn rounded(&self, step: usize) -> Option<&Whole> {
+        self.rounded.get(step / self.steps)
     }
 }
