@@ -88,17 +88,19 @@ impl Gather {
             && self.size == self.source
     }
 
-    /// Some rows and columns of the matrix, each row this many values from the one before; they lie in `room` or in the maps.
+    /// Some rows and columns of the matrix, each row this many values from the one before; they lie in `room` or in the maps, but
+    /// not there where pixels that lie so far `apart` are to be copied.
     pub fn rows<'a>(
         &self,
         maps: &'a [f32],
         positions: Range<usize>,
         columns: Range<usize>,
         room: &'a mut Vec<f32>,
+        apart: impl Fn(usize) -> bool,
     ) -> (&'a [f32], usize) {
         if self.is_pointwise() {
             let values = &maps[positions.start * self.pixel + self.first + columns.start..];
-            if self.pixel < 1024 || !self.pixel.is_multiple_of(64) {
+            if !apart(self.pixel) {
                 return (values, self.pixel);
             }
             copied(values, self.pixel, (columns.len(), positions.len()), room);

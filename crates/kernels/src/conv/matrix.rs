@@ -2,7 +2,7 @@
 
 use super::gather::Gather;
 use crate::product::Left;
-use crate::product::blocks::{Cut, Rows, parts};
+use crate::product::blocks::{Cut, Rows, collide, copied, far, parts};
 use std::ops::Range;
 
 /// What the positions of the result read.
@@ -36,6 +36,33 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Some rows and columns, which may be copied; `across` where their transpose is multiplied.
+    fn part<'b>(
+        &'b self,
+        positions: Range<usize>,
+        columns: Range<usize>,
+        room: &'b mut Vec<f32>,
+        across: bool,
+    ) -> Left<'b> {
+        let count = positions.len();
+        match *self {
+            Matrix::Gathered { gather, maps, .. } => {
+                let (values, stride) = gather.rows(maps, positions, columns, room, if across { far } else { collide });
+                Left::rows(values, count, stride)
+            }
+            Matrix::Apart { maps, area, channels, read, .. } => {
+                let (picture, start) = (positions.start / area, positions.start % area);
+                let values = &maps[(picture * channels + read.0 + columns.start) * area + start..];
+                let apart = if across { collide } else { far };
+                if !apart(area) {
+                    return Left::columns(values, count, area);
+                }
+                copied(values, area, (count, columns.len()), room);
+                Left::columns(room, count, count + 16)
+            }
+        }
+    }
+
     /// All positions in blocks of at most so many.
     fn positions(&self, most: usize, unit: usize) -> Vec<Range<usize>> {
         match *self {
@@ -59,17 +86,7 @@ impl Rows for Matrix<'_> {
     }
 
     fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
-        let count = positions.len();
-        match *self {
-            Matrix::Gathered { gather, maps, .. } => {
-                let (values, stride) = gather.rows(maps, positions, columns, room);
-                Left::rows(values, count, stride)
-            }
-            Matrix::Apart { maps, area, channels, read, .. } => {
-                let (picture, start) = (positions.start / area, positions.start % area);
-                Left::columns(&maps[(picture * channels + read.0 + columns.start) * area + start..], count, area)
-            }
-        }
+        self.part(positions, columns, room, false)
     }
 }
 
@@ -87,6 +104,6 @@ impl Rows for Transposed<'_> {
 
     fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
         let count = columns.len();
-        self.0.block(positions, columns, room).transposed(count)
+        self.0.part(positions, columns, room, true).transposed(count)
     }
 }

@@ -9,10 +9,11 @@
 use super::Geometry;
 use super::target::{After, finish};
 use crate::product::blocks::{Scratch, TILE, parts, with_scratch};
-use crate::product::{Left, PANEL, Packed};
+use crate::product::{Left, Line, PANEL, Packed};
 use crate::smooth::vectorised;
 use crate::team::{Shared, filled};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Values of the turned inputs that a thread holds at a time.
 const HELD: usize = 150_000;
@@ -20,37 +21,29 @@ const HELD: usize = 150_000;
 /// Channels that are turned at a time.
 const LANES: usize = 16;
 
-/// The weights of the sixteen products, each (C, O).
-pub struct Winograd(Vec<Packed>);
+/// Smaller maps do not take more than 256 channels.
+const FEW_POSITIONS: usize = 128;
+
+/// The weights of the sixteen products (16 · C, O), those of one after those of the other.
+pub struct Winograd(Packed);
 
 impl Winograd {
-    /// Whether it serves, and whether it saves time: with many channels the weights, sixteen for nine, no longer stay near.
+    /// Whether it serves, and whether it saves time: with many channels and small maps the weights, sixteen for nine, are read for too
+    /// little work.
     pub fn suits(g: &Geometry) -> bool {
         let one = (1, 1);
         g.kernel == (3, 3)
             && (g.stride, g.dilation, g.padding, g.groups) == (one, one, one, 1)
-            && (32..=256).contains(&g.channels)
+            && (32..=if g.area_out() < FEW_POSITIONS { 256 } else { 512 }).contains(&g.channels)
             && g.channels.is_multiple_of(LANES)
             && g.outputs >= 32
     }
 
     /// From weights (O, C, 3, 3).
     pub fn new(g: &Geometry, weight: &[f32]) -> Self {
-        let (c, o) = (g.channels, g.outputs);
-        let mut turned = vec![0f32; 16 * o * c];
-        {
-            let shared = Shared::new(&mut turned);
-            weight.par_chunks_exact(9 * c).enumerate().for_each(|(output, kernels)| {
-                for (channel, kernel) in kernels.chunks_exact(9).enumerate() {
-                    for (i, value) in of_kernel(kernel).into_iter().enumerate() {
-                        // SAFETY: this output's values belong to this unit alone.
-                        let into = unsafe { shared.write((i * o + output) * c + channel, 1) };
-                        into[0] = value;
-                    }
-                }
-            });
-        }
-        Self(turned.chunks_exact(o * c).map(|weight| Packed::new(None, weight, (1, c), c, o)).collect())
+        let kernels = Packed::kernels(weight, g.outputs, (g.channels, 9));
+        // SAFETY: all lines are written.
+        Self(unsafe { kernels.remade(16 * g.channels, |kernels, into| turn_kernels(kernels, g.channels, into)) })
     }
 
     /// The result (N, h, w, O) for maps (N, h, w, C).
@@ -76,11 +69,11 @@ impl Winograd {
                         let picture = &xs[picture * g.area_in() * c..][..g.area_in() * c];
                         turn_inputs(picture, g.input, (i, j), c, &mut room[k * c..], count * c);
                     }
-                    for panel in 0..self.0[0].panels() {
-                        let (start, columns) = self.0[0].span(panel);
+                    for panel in 0..self.0.panels() {
+                        let (start, columns) = self.0.span(panel);
                         let products = room.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
-                        for (weights, (inputs, sums)) in self.0.iter().zip(products) {
-                            weights.multiply(Left::rows(inputs, count, c), panel, sums, PANEL, false);
+                        for (i, (inputs, sums)) in products.enumerate() {
+                            self.0.multiply_rows(Left::rows(inputs, count, c), panel, i * c..(i + 1) * c, sums);
                         }
                         let bias = after.bias.map_or(&[0.0; PANEL][..columns], |bias| &bias[start..][..columns]);
                         for (k, tile) in block.clone().enumerate() {
@@ -107,17 +100,6 @@ impl Winograd {
     }
 }
 
-/// G g Gᵀ.
-fn of_kernel(kernel: &[f32]) -> [f32; 16] {
-    let turn = |a: f32, b: f32, c: f32| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; 4]; 3] = std::array::from_fn(|j| turn(kernel[j], kernel[3 + j], kernel[6 + j]));
-    let mut all = [0f32; 16];
-    for i in 0..4 {
-        all[4 * i..][..4].copy_from_slice(&turn(columns[0][i], columns[1][i], columns[2][i]));
-    }
-    all
-}
-
 type Lanes = [f32; LANES];
 
 #[inline(always)]
@@ -142,10 +124,34 @@ fn inward(x: [Lanes; 4]) -> [Lanes; 4] {
     [minus(x[0], x[2]), plus(x[1], x[2]), minus(x[2], x[1]), minus(x[1], x[3])]
 }
 
+/// G x.
+#[inline(always)]
+fn of_kernel([a, b, c]: [Lanes; 3]) -> [Lanes; 4] {
+    let outer = plus(a, c);
+    [a, plus(outer, b).map(|x| 0.5 * x), minus(outer, b).map(|x| 0.5 * x), c]
+}
+
 /// Aᵀ x.
 #[inline(always)]
 fn outward(x: [Lanes; 4]) -> [Lanes; 2] {
     [plus(plus(x[0], x[1]), x[2]), minus(minus(x[1], x[2]), x[3])]
+}
+
+vectorised! {
+    /// Writes G g Gᵀ of all kernels of a panel, whose nine elements stand every `channels` rows; the sixteen values stand so too.
+    fn turn_kernels(kernels: &[Line], channels: usize, into: &mut [MaybeUninit<Line>]) {
+        for line in 0..2 * channels {
+            let mut columns = [[[0f32; LANES]; 4]; 3];
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = of_kernel([0, 3, 6].map(|i| kernels[(i + j) * 2 * channels + line].0));
+            }
+            for i in 0..4 {
+                for (j, value) in of_kernel(columns.map(|column| column[i])).into_iter().enumerate() {
+                    into[(4 * i + j) * 2 * channels + line].write(Line(value));
+                }
+            }
+        }
+    }
 }
 
 vectorised! {

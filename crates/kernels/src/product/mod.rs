@@ -163,12 +163,8 @@ fn many_rows(
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
-    // Columns far apart are fetched one by one; rows a power of two apart push each other out of the cache.
-    let (panels, far) = match strides.0 == 1 {
-        true => (4, apart >= 512),
-        false => (8, apart >= 1024 && apart.is_multiple_of(64)),
-    };
-    let copied = path.is_none() && far && n >= panels * PANEL;
+    let (panels, apart) = if strides.0 == 1 { (4, blocks::far(apart)) } else { (8, blocks::collide(apart)) };
+    let copied = path.is_none() && apart && n >= panels * PANEL;
     let cut = Cut::of(path);
     // Where several blocks read the same rows, they are rounded once.
     let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {

@@ -230,6 +230,17 @@ impl Packed {
         Self { panels: Panels::Rounded { pairs, path, run: area }, depth: pictures * area, columns }
     }
 
+    /// The matrix (depth, columns) whose panels `fill` makes of those of this one, both in f32.
+    ///
+    /// # Safety
+    /// `fill` writes all that it is given.
+    pub unsafe fn remade(&self, depth: usize, fill: impl Fn(&[Line], &mut [MaybeUninit<Line>]) + Sync) -> Self {
+        let fill = |panel: usize, into: &mut [MaybeUninit<Line>]| fill(self.lines(panel, 0..self.depth), into);
+        // SAFETY: as the caller promises.
+        let lines = unsafe { written(self.panels() * depth * 2, depth * 2, fill) };
+        Self { panels: Panels::Full(lines), depth, columns: self.columns }
+    }
+
     /// How many panels there are.
     pub fn panels(&self) -> usize {
         self.columns.div_ceil(PANEL)
@@ -256,6 +267,15 @@ impl Packed {
                 path.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
             }),
         }
+    }
+
+    /// `into` (rows, 32) becomes `left` times some rows of a panel, in f32; the rows after them come next.
+    pub fn multiply_rows(&self, left: Left, panel: usize, rows: Range<usize>, into: &mut [f32]) {
+        let next = match rows.end < self.depth {
+            true => self.lines(panel, rows.end..self.depth.min(rows.end + rows.len())),
+            false => self.lines(panel + 1, 0..rows.len()),
+        };
+        multiply(left, self.lines(panel, rows), next, into, PANEL, false);
     }
 
     /// Some rows of a panel in f32, two lines each; none of a panel that is not there.
