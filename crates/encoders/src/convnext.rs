@@ -152,7 +152,7 @@ impl Block {
 impl Part for Block {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         let ys = self.narrower.scaled(&self.scale)?.forward(&self.hidden.forward(xs, mode)?)?;
-        xs.add(&ys.stochastic_depth(self.stochastic_depth, mode)?)
+        xs.residual(&ys, self.stochastic_depth, mode)
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {

@@ -303,7 +303,7 @@ impl Part for Block {
                 return Ok(ys);
             }
         }
-        if self.residual { xs.add(&ys.stochastic_depth(self.stochastic_depth, mode)?) } else { Ok(ys) }
+        if self.residual { xs.residual(&ys, self.stochastic_depth, mode) } else { Ok(ys) }
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {

@@ -4,6 +4,7 @@ use crate::map::Map;
 use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
+use candlewick_kernels::scale::scale_rows;
 use candlewick_kernels::{conv, together};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -139,8 +140,9 @@ impl Conv2d {
 
     /// The layer whose outputs are those of this one times `scale` (O).
     pub(crate) fn scaled(&self, scale: &Tensor) -> Result<Self> {
-        let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
-        let bias = self.bias.as_ref().map(|bias| bias * scale.flatten_all()?).transpose()?;
+        let scale = scale.flatten_all()?;
+        let weight = scale_rows(&self.weight, &scale)?;
+        let bias = self.bias.as_ref().map(|bias| bias * &scale).transpose()?;
         Ok(Self { weight, bias, config: self.config })
     }
 

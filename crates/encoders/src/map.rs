@@ -6,6 +6,7 @@ use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::activation::Activation;
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
+use candlewick_kernels::residual::residual;
 use candlewick_kernels::together;
 use candlewick_parameters::Mode;
 
@@ -85,7 +86,13 @@ impl Map {
     }
 
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
-        Ok(self.with((&self.tensor + &other.tensor)?))
+        Ok(self.with(residual(&self.tensor, &other.tensor, None)?))
+    }
+
+    /// The sum with what a block made of it, which each picture passes by with probability `p` in training.
+    pub(crate) fn residual(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
+        let factors = mode.stochastic_depth(self.tensor.dim(0)?, p)?;
+        Ok(self.with(residual(&self.tensor, &branch.tensor, factors.as_deref())?))
     }
 
     pub(crate) fn activated(&self, activation: Activation) -> Result<Self> {
@@ -106,11 +113,6 @@ impl Map {
             return Ok(self.with(together::gate(&self.tensor, gates)?));
         }
         Ok(self.with(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
-    }
-
-    /// Leaves out whole pictures; see [`Mode::stochastic_depth`].
-    pub(crate) fn stochastic_depth(&self, probability: f64, mode: &mut Mode) -> Result<Self> {
-        Ok(self.with(mode.stochastic_depth(&self.tensor, probability)?))
     }
 
     pub(crate) fn max_pool(&self, pool: &Pool2d) -> Result<Self> {

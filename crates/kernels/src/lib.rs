@@ -19,6 +19,8 @@ pub mod precision;
 mod product;
 pub mod recurrence;
 mod reduce;
+pub mod residual;
+pub mod scale;
 mod smooth;
 pub mod softmax;
 mod team;

@@ -1,7 +1,7 @@
 //! Whether a call trains or evaluates: an argument, never a flag that a layer stores.
 
 use crate::Rng;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// What a call is for: evaluation, or training with a generator for its random parts.
 #[derive(Debug)]
@@ -35,25 +35,20 @@ impl Mode<'_> {
         }
     }
 
-    /// Leaves out whole rows of the first dimension: x ⊙ m / (1 − p) with one m ~ Bernoulli(1 − p) a row in training, x itself in
-    /// evaluation.
+    /// The factors m / (1 − p) of a residual branch with one m ~ Bernoulli(1 − p) for each of so many pictures in training, with which
+    /// each passes by the layers with probability p; none in evaluation.
     ///
-    /// Of a residual branch (N, ..) each picture then passes by the layers with probability p. Huang et al. 2016, "Deep
-    /// networks with stochastic depth".
+    /// Huang et al. 2016, "Deep networks with stochastic depth".
     ///
     /// # Errors
     /// When p lies outside [0, 1].
-    pub fn stochastic_depth(&mut self, xs: &Tensor, p: f64) -> Result<Tensor> {
+    pub fn stochastic_depth(&mut self, pictures: usize, p: f64) -> Result<Option<Vec<f32>>> {
         if !(0.0..=1.0).contains(&p) {
             candle_core::bail!("stochastic depth: the probability {p} lies outside [0, 1]")
         }
         match self {
-            Mode::Train(rng) if p > 0.0 && xs.rank() > 0 => {
-                let mut shape = vec![1; xs.rank()];
-                shape[0] = xs.dims()[0];
-                xs.broadcast_mul(&rng.dropout_mask(p, shape, xs.dtype(), xs.device())?)
-            }
-            _ => Ok(xs.clone()),
+            Mode::Train(rng) if p > 0.0 => rng.dropout_mask(p, pictures, DType::F32, &Device::Cpu)?.to_vec1().map(Some),
+            _ => Ok(None),
         }
     }
 }
@@ -62,7 +57,6 @@ impl Mode<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn dropout_keeps_the_mean_in_training_and_everything_in_evaluation() {
@@ -79,15 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn stochastic_depth_keeps_or_leaves_out_whole_rows() {
-        let xs = Tensor::ones((2000, 3, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
+    fn stochastic_depth_keeps_or_leaves_out() {
         let mut rng = Rng::derive(1, "depth", 0);
-        let found = Mode::Train(&mut rng).stochastic_depth(&xs, 0.2).unwrap();
-        let rows = found.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
-        let kept = rows.iter().filter(|row| row.iter().all(|&v| v == 1.25)).count();
-        let left_out = rows.iter().filter(|row| row.iter().all(|&v| v == 0.0)).count();
-        assert_eq!(kept + left_out, 2000);
-        assert!((left_out as f64 / 2000.0 - 0.2).abs() < 0.03, "{left_out}");
-        assert!(Mode::Train(&mut rng).stochastic_depth(&xs, 1.5).is_err());
+        let factors = Mode::Train(&mut rng).stochastic_depth(2000, 0.2).unwrap().unwrap();
+        let of = |wanted: f32| factors.iter().filter(|&&factor| factor == wanted).count();
+        assert_eq!(of(1.25) + of(0.0), 2000);
+        assert!((of(0.0) as f64 / 2000.0 - 0.2).abs() < 0.03, "{}", of(0.0));
+        assert!(Mode::Eval.stochastic_depth(2000, 0.2).unwrap().is_none());
+        assert!(Mode::Train(&mut rng).stochastic_depth(3, 1.5).is_err());
     }
 }

@@ -1,0 +1,107 @@
+//! The sum of a residual connection.
+
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
+use crate::scale::scaled;
+use crate::smooth::{multiply_add, vectorised};
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+const NAME: &str = "residual";
+
+/// Values of a task.
+const CHUNK: usize = 1 << 14;
+
+/// y\[n, ..\] = x\[n, ..\] + m\[n\] · f\[n, ..\], or x + f without factors m: what a block adds to what passes it by.
+///
+/// Shapes: `xs`, `branch` and the result (N, ..). With factors of 0 and 1 / (1 − p) this is stochastic depth (Huang et al. 2016, "Deep
+/// networks with stochastic depth"). Gradients flow to `xs` and `branch`.
+///
+/// # Errors
+/// When the shapes differ, or there are not N factors.
+pub fn residual(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result<Tensor> {
+    let rows = xs.dims().first().copied().unwrap_or(1);
+    if xs.dims() != branch.dims() {
+        bail!("{NAME}: {:?} and {:?} are not of one shape", xs.dims(), branch.dims());
+    }
+    if let Some(factors) = factors.filter(|factors| factors.len() != rows) {
+        bail!("{NAME}: {:?} wants {rows} factors, got {}", xs.dims(), factors.len());
+    }
+    if on_cpu_f32(&[xs, branch]) && xs.elem_count() > 0 {
+        let sum = Sum { factors: factors.map(<[f32]>::to_vec) };
+        return Ok(apply(sum, &[xs, branch])?.swap_remove(0));
+    }
+    let Some(factors) = factors else { return xs + branch };
+    let mut shape = vec![1; xs.rank()];
+    shape[0] = rows;
+    let factors = Tensor::from_slice(factors, shape, xs.device())?.to_dtype(xs.dtype())?;
+    xs + branch.broadcast_mul(&factors)?
+}
+
+struct Sum {
+    factors: Option<Vec<f32>>,
+}
+
+impl Sum {
+    /// Calls `each` with the pieces of rows of so many values: where they begin, how many, and their factor.
+    fn pieces(&self, count: usize, each: impl Fn(usize, usize, f32) + Sync) {
+        let factors = self.factors.as_deref().unwrap_or(&[1.0]);
+        let row = count / factors.len();
+        factors.par_iter().enumerate().for_each(|(n, &factor)| {
+            let starts = (0..row).into_par_iter().step_by(CHUNK);
+            starts.for_each(|start| each(n * row + start, CHUNK.min(row - start), factor));
+        });
+    }
+}
+
+impl Operation for Sum {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let ys = with_all_f32(NAME, inputs, |values| {
+            let (xs, branch) = (values[0], values[1]);
+            let run = |ys: &Shared| {
+                self.pieces(xs.len(), |start, count, factor| {
+                    let piece = start..start + count;
+                    // SAFETY: this piece belongs to this task alone.
+                    sum(&xs[piece.clone()], &branch[piece], factor, unsafe { ys.write(start, count) });
+                });
+            };
+            // SAFETY: the pieces cover all values.
+            unsafe { filled(xs.len(), run) }
+        })?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let dys = &gradients[0];
+        let of_branch = || match self.factors {
+            None => Ok(dys.clone()),
+            Some(_) => with_f32(NAME, dys, |values| {
+                let run = |into: &Shared| {
+                    self.pieces(values.len(), |start, count, factor| {
+                        // SAFETY: this piece belongs to this task alone.
+                        scaled(&values[start..start + count], factor, unsafe { into.write(start, count) });
+                    });
+                };
+                // SAFETY: the pieces cover all values.
+                Tensor::from_vec(unsafe { filled(values.len(), run) }, dys.shape(), &Device::Cpu)
+            })?,
+        };
+        Ok(vec![call.wanted[0].then(|| dys.clone()), call.wanted[1].then(of_branch).transpose()?])
+    }
+}
+
+vectorised! {
+    fn sum(xs: &[f32], branch: &[f32], factor: f32, ys: &mut [f32]) {
+        let width = ys.len();
+        let (xs, branch) = (&xs[..width], &branch[..width]);
+        for j in 0..width {
+            ys[j] = multiply_add::<FUSED>(branch[j], factor, xs[j]);
+        }
+    }
+}

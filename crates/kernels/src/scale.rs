@@ -1,0 +1,98 @@
+//! Rows times one factor each.
+
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
+use crate::smooth::{multiply_add, vectorised};
+use crate::team::{Shared, filled};
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+const NAME: &str = "scale_rows";
+
+/// y\[o, ..\] = s\[o\] · x\[o, ..\], as a layer's scale weighs its outputs' weights (Touvron et al. 2021, "Going deeper with image
+/// transformers").
+///
+/// Shapes: `xs` and the result (O, ..), `scale` (O). Gradients flow to both.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn scale_rows(xs: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    if xs.rank() == 0 || scale.dims() != [xs.dim(0)?] {
+        bail!("{NAME}: {:?} wants a factor for each row, got {:?}", xs.dims(), scale.dims());
+    }
+    if on_cpu_f32(&[xs, scale]) && xs.elem_count() > 0 {
+        return Ok(apply(Scale, &[xs, scale])?.swap_remove(0));
+    }
+    let mut shape = vec![1; xs.rank()];
+    shape[0] = xs.dim(0)?;
+    xs.broadcast_mul(&scale.reshape(shape)?)
+}
+
+struct Scale;
+
+impl Scale {
+    fn product(xs: &[f32], scale: &[f32]) -> Vec<f32> {
+        let width = xs.len() / scale.len();
+        let run = |ys: &Shared| {
+            xs.par_chunks_exact(width).zip(scale).enumerate().for_each(|(row, (xs, &factor))| {
+                // SAFETY: a row belongs to one task.
+                scaled(xs, factor, unsafe { ys.write(row * width, width) });
+            });
+        };
+        // SAFETY: all rows are written.
+        unsafe { filled(xs.len(), run) }
+    }
+}
+
+impl Operation for Scale {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let ys = with_all_f32(NAME, inputs, |values| Self::product(values[0], values[1]))?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
+        let found = with_all_f32(NAME, &all, |values| {
+            let [xs, scale, dys] = [values[0], values[1], values[2]];
+            let width = xs.len() / scale.len();
+            let of_scale = || {
+                let rows = xs.par_chunks_exact(width).zip(dys.par_chunks_exact(width));
+                rows.map(|(xs, dys)| dot(xs, dys)).collect::<Vec<f32>>()
+            };
+            [call.wanted[0].then(|| Self::product(dys, scale)), call.wanted[1].then(of_scale)]
+        })?;
+        let tensors = found.into_iter().zip(call.inputs).map(|(values, input)| {
+            values.map(|values| Tensor::from_vec(values, input.shape(), &Device::Cpu)).transpose()
+        });
+        tensors.collect()
+    }
+}
+
+vectorised! {
+    /// `into` = factor · values.
+    pub fn scaled(values: &[f32], factor: f32, into: &mut [f32]) {
+        for (into, value) in into.iter_mut().zip(values) {
+            *into = factor * value;
+        }
+    }
+}
+
+vectorised! {
+    /// Σ x y, in 32 sums.
+    fn dot(xs: &[f32], ys: &[f32]) -> f32 {
+        let mut sums = [0f32; 32];
+        let ((xs, x_rest), (ys, y_rest)) = (xs.as_chunks::<32>(), ys.as_chunks::<32>());
+        for (xs, ys) in xs.iter().zip(ys) {
+            for j in 0..32 {
+                sums[j] = multiply_add::<FUSED>(xs[j], ys[j], sums[j]);
+            }
+        }
+        let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+        sums.iter().sum::<f32>() + rest
+    }
+}
