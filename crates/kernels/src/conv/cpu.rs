@@ -76,9 +76,6 @@ impl Operation for Convolution {
     }
 }
 
-/// Positions from which on turning the weights for Winograd's products costs less than it saves.
-const WORTH_TURNING: usize = 1024;
-
 /// The weights of a convolution, ready for products.
 pub enum Weights {
     /// Of each group, (taps · C/groups, O/groups).
@@ -130,7 +127,7 @@ impl Geometry {
         if self.is_depthwise() {
             return Weights::Depthwise(self.elements_first(weight));
         }
-        if Winograd::suits(self) && bf16::path().is_none() && (many || self.batch * self.area_out() >= WORTH_TURNING) {
+        if Winograd::suits(self) && bf16::path().is_none() && (many || Winograd::is_worth_turning(self)) {
             return Weights::Winograd(Winograd::new(self, weight));
         }
         let (taps, size) = (self.kernel.0 * self.kernel.1, self.outputs * self.depth());
@@ -210,7 +207,7 @@ impl Geometry {
         }
         let back =
             Self { channels: self.outputs, outputs: self.channels, input: self.output, output: self.input, ..*self };
-        if Winograd::suits(&back) && bf16::path().is_none() && self.batch * self.area_in() >= WORTH_TURNING {
+        if Winograd::suits(&back) && bf16::path().is_none() && Winograd::is_worth_turning(&back) {
             let weights = back.packed(&self.mirrored(weight), false);
             return back.forward(layout, dys, &weights, After::default());
         }

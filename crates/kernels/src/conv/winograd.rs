@@ -39,6 +39,11 @@ impl Winograd {
             && g.outputs >= 32
     }
 
+    /// Whether turning the weights for one call costs less than it saves: of one map of 14×14 or several.
+    pub fn is_worth_turning(g: &Geometry) -> bool {
+        g.batch * g.area_out() >= if g.area_out() < FEW_POSITIONS { 1024 } else { FEW_POSITIONS }
+    }
+
     /// From weights (O, C, 3, 3).
     pub fn new(g: &Geometry, weight: &[f32]) -> Self {
         let kernels = Packed::kernels(weight, g.outputs, (g.channels, 9));

@@ -111,8 +111,10 @@ impl Operation for Max {
         with_f32(self.name(), &gradients[0], |dys| {
             let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
             pictures.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
-                for (i, (dy, &place)) in dys.iter().zip(places).enumerate() {
-                    dxs[place as usize * c + i % c] += dy;
+                for (dys, places) in dys.chunks_exact(c.max(1)).zip(places.chunks_exact(c.max(1))) {
+                    for (j, (dy, &place)) in dys.iter().zip(places).enumerate() {
+                        dxs[place as usize * c + j] += dy;
+                    }
                 }
             });
         })?;
@@ -120,23 +122,17 @@ impl Operation for Max {
     }
 }
 
-/// Channels whose largest values stay in registers.
-const LANES: usize = 16;
-
 vectorised! {
     /// The largest value of each channel at some positions of a map; a NaN is the largest value.
     fn largest(xs: &[f32], window: &[usize], ys: &mut [f32]) {
         let channels = ys.len();
-        for (i, ys) in ys.chunks_mut(LANES).enumerate() {
-            let mut largest = [f32::NEG_INFINITY; LANES];
-            for at in window {
-                let xs = lanes(&xs[at * channels + i * LANES..], ys.len());
-                for j in 0..LANES {
-                    let (x, y) = (xs[j], largest[j]);
-                    largest[j] = if (y >= x) | y.is_nan() { y } else { x };
-                }
+        ys.fill(f32::NEG_INFINITY);
+        for at in window {
+            let xs = &xs[at * channels..][..channels];
+            for j in 0..channels {
+                let (x, y) = (xs[j], ys[j]);
+                ys[j] = if (y >= x) | y.is_nan() { y } else { x };
             }
-            ys.copy_from_slice(&largest[..ys.len()]);
         }
     }
 }
@@ -145,30 +141,18 @@ vectorised! {
     /// The same, and at which of the positions it stands: the first, where several have it.
     fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut [f32], places: &mut [u32]) {
         let channels = ys.len();
-        let first = window.first().map_or(0, |&at| at as u32);
-        for (i, (ys, places)) in ys.chunks_mut(LANES).zip(places.chunks_mut(LANES)).enumerate() {
-            // Places travel as the bits of floats: what is chosen by the same comparison is then of one type.
-            let (mut largest, mut place) = ([f32::NEG_INFINITY; LANES], [f32::from_bits(first); LANES]);
-            for &at in window {
-                let (xs, at) = (lanes(&xs[at * channels + i * LANES..], ys.len()), f32::from_bits(at as u32));
-                for j in 0..LANES {
-                    let (x, y) = (xs[j], largest[j]);
-                    let stays = (y >= x) | y.is_nan();
-                    largest[j] = if stays { y } else { x };
-                    place[j] = if stays { place[j] } else { at };
-                }
+        let places = &mut places[..channels];
+        ys.fill(f32::NEG_INFINITY);
+        places.fill(window.first().map_or(0, |&at| at as u32));
+        // Not with what was found so far in registers: the compiler would take one channel after the other.
+        for &at in window {
+            let xs = &xs[at * channels..][..channels];
+            for j in 0..channels {
+                let (x, y) = (xs[j], ys[j]);
+                let stays = (y >= x) | y.is_nan();
+                ys[j] = if stays { y } else { x };
+                places[j] = if stays { places[j] } else { at as u32 };
             }
-            ys.copy_from_slice(&largest[..ys.len()]);
-            places.iter_mut().zip(place).for_each(|(to, place)| *to = place.to_bits());
         }
-    }
-}
-
-/// The first `count` values, up to [`LANES`], with whatever after them.
-#[inline(always)]
-fn lanes(xs: &[f32], count: usize) -> [f32; LANES] {
-    match xs.first_chunk() {
-        Some(whole) => *whole,
-        None => std::array::from_fn(|j| if j < count { xs[j] } else { 0.0 }),
     }
 }
