@@ -122,7 +122,8 @@ impl Map {
 
     /// The mean of each window.
     pub(crate) fn avg_pool(&self, pool: &Pool2d) -> Result<Self> {
-        Self::new(&avg_pool2d(&self.apart()?, pool)?)
+        let mean = if self.together { together::avg_pool2d } else { avg_pool2d };
+        Ok(self.with(mean(&self.tensor, pool)?))
     }
 
     /// The means of a grid of side×side windows that cover the map.

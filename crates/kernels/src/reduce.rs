@@ -79,6 +79,15 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// into += scale · values.
+    pub fn add_scaled(values: &[f32], scale: f32, into: &mut [f32]) {
+        for (into, value) in into.iter_mut().zip(values) {
+            *into += scale * value;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Rows times one factor each.
 
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use crate::smooth::{multiply_add, vectorised};
+use crate::smooth::{dot, vectorised};
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -79,20 +79,5 @@ vectorised! {
         for (into, value) in into.iter_mut().zip(values) {
             *into = factor * value;
         }
-    }
-}
-
-vectorised! {
-    /// Σ x y, in 32 sums.
-    fn dot(xs: &[f32], ys: &[f32]) -> f32 {
-        let mut sums = [0f32; 32];
-        let ((xs, x_rest), (ys, y_rest)) = (xs.as_chunks::<32>(), ys.as_chunks::<32>());
-        for (xs, ys) in xs.iter().zip(ys) {
-            for j in 0..32 {
-                sums[j] = multiply_add::<FUSED>(xs[j], ys[j], sums[j]);
-            }
-        }
-        let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
-        sums.iter().sum::<f32>() + rest
     }
 }

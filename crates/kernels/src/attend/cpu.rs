@@ -1,9 +1,10 @@
 //! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
 
 use super::NAME;
-use super::rows::{add_scaled, key_gradient, mean, weights};
+use super::rows::{key_gradient, mean, weights};
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::product::dots::{self, Lines};
+use crate::reduce::add_scaled;
 use crate::smooth::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;

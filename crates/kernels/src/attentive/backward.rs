@@ -11,7 +11,7 @@ use crate::product::bf16::{self, RoundedRows, TERMS};
 use crate::product::dots::{self, Lines};
 use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::recurrence::gates::{four, lstm_backward};
-use crate::reduce::sums_of_columns;
+use crate::reduce::{add_scaled, sums_of_columns};
 use crate::smooth::{dot, vectorised};
 use crate::team::{self, Shared, share};
 use candle_core::{Device, Result, Tensor};
@@ -321,10 +321,8 @@ impl Walk<'_> {
             let all = unsafe { found.annotations.write(row * p * c, p * c) };
             let mut each = all.chunks_exact_mut(c).zip(alpha);
             match chosen {
-                Some(position) => {
-                    each.nth(position).into_iter().for_each(|(into, _)| rows::add_scaled(d_looked, 1.0, into))
-                }
-                None => each.for_each(|(into, &alpha)| rows::add_scaled(d_looked, alpha, into)),
+                Some(position) => each.nth(position).into_iter().for_each(|(into, _)| add_scaled(d_looked, 1.0, into)),
+                None => each.for_each(|(into, &alpha)| add_scaled(d_looked, alpha, into)),
             }
         }
     }

@@ -90,7 +90,7 @@ pub(crate) struct Window {
     /// The positions inside the map: never empty.
     pub span: Range<usize>,
     /// What a mean divides by, on this axis.
-    divisor: usize,
+    pub divisor: usize,
 }
 
 /// The windows of one call.
@@ -98,7 +98,7 @@ pub(crate) struct Window {
 pub(crate) struct Windows {
     pub rows: Vec<Window>,
     pub columns: Vec<Window>,
-    input: (usize, usize),
+    pub input: (usize, usize),
 }
 
 impl Windows {

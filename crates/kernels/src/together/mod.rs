@@ -16,7 +16,7 @@ mod tests;
 pub use beside::beside;
 pub use gate::gate;
 pub use norm::{BatchNorm, batch_norm};
-pub use pool::{max_pool2d, mean};
+pub use pool::{avg_pool2d, max_pool2d, mean};
 pub use prepared::PreparedConv2d;
 
 use crate::activation;

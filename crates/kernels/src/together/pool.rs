@@ -1,8 +1,9 @@
-//! The largest value of each window and channel.
+//! Pooling: the largest value or the mean of each window and channel.
 
 use super::{from_apart, to_apart};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
-use crate::pool::{self, Pool2d, Windows};
+use crate::pool::{self, Pool2d, Window, Windows};
+use crate::reduce::add_scaled;
 use crate::smooth::vectorised;
 use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
@@ -18,6 +19,18 @@ pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
     }
     let windows = Windows::fixed("max_pool2d", &to_apart(xs)?, pool)?;
     Ok(apply(Max(windows), &[xs])?.swap_remove(0))
+}
+
+/// [`pool::avg_pool2d`] from (N, h, w, C) to (N, h', w', C).
+///
+/// # Errors
+/// As [`pool::avg_pool2d`].
+pub fn avg_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    if !on_cpu_f32(&[xs]) {
+        return from_apart(&pool::avg_pool2d(&to_apart(xs)?.contiguous()?, pool)?);
+    }
+    let windows = Windows::fixed("avg_pool2d", &to_apart(xs)?, pool)?;
+    Ok(apply(Average(windows), &[xs])?.swap_remove(0))
 }
 
 /// The mean of each channel over all positions, from (N, h, w, C) to (N, C).
@@ -59,6 +72,61 @@ impl Operation for Mean {
         let (n, _, _, c) = call.inputs[0].dims4()?;
         let share = (gradients[0].reshape((n, 1, 1, c))? / self.area as f64)?;
         Ok(vec![Some(share.broadcast_as(call.inputs[0].shape())?.contiguous()?)])
+    }
+}
+
+struct Average(Windows);
+
+impl Average {
+    /// Calls `each` for all positions of the window of each value of a line of the result: the value's place in the line, that of the
+    /// position in its map, and what a mean multiplies by.
+    fn line(&self, row: &Window, mut each: impl FnMut(usize, usize, f32)) {
+        for (j, column) in self.0.columns.iter().enumerate() {
+            let share = 1.0 / (row.divisor * column.divisor) as f32;
+            for i in row.span.clone() {
+                column.span.clone().for_each(|at| each(j, i * self.0.input.1 + at, share));
+            }
+        }
+    }
+}
+
+impl Operation for Average {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let (n, h, w, c) = inputs[0].dims4()?;
+        let (rows, columns) = (&self.0.rows, self.0.columns.len());
+        let mut ys = vec![0f32; n * rows.len() * columns * c];
+        with_f32(self.name(), &inputs[0], |xs| {
+            ys.par_chunks_mut((columns * c).max(1)).enumerate().for_each(|(unit, ys)| {
+                let xs = &xs[unit / rows.len() * h * w * c..][..h * w * c];
+                self.line(&rows[unit % rows.len()], |j, at, share| {
+                    add_scaled(&xs[at * c..][..c], share, &mut ys[j * c..][..c]);
+                });
+            });
+        })?;
+        Ok((vec![Value::new(ys, (n, rows.len(), columns, c))], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (_, h, w, c) = call.inputs[0].dims4()?;
+        let line = (self.0.columns.len() * c).max(1);
+        let mut dxs = vec![0f32; call.inputs[0].elem_count()];
+        with_f32(self.name(), &gradients[0], |dys| {
+            let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(self.0.rows.len() * line));
+            pictures.for_each(|(dxs, dys)| {
+                for (row, dys) in self.0.rows.iter().zip(dys.chunks_exact(line)) {
+                    self.line(row, |j, at, share| {
+                        add_scaled(&dys[j * c..][..c], share, &mut dxs[at * c..][..c]);
+                    });
+                }
+            });
+        })?;
+        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
     }
 }
 

@@ -121,16 +121,19 @@ proptest! {
     #[test]
     fn pools_are_those_of_maps_apart(
         n in 1usize..3, c in 1usize..40, h in 3usize..9, w in 3usize..9, kernel in 1usize..4, stride in 1usize..3,
-        ceil_mode: bool, seed in 0u64..1000,
+        ceil_mode: bool, count_include_pad: bool, seed in 0u64..1000,
     ) {
         let padding = (kernel / 2, kernel / 2);
-        let pool = Pool2d { ceil_mode, padding, ..Pool2d::new((kernel, kernel), (stride, stride)) };
+        let pool = Pool2d { ceil_mode, padding, count_include_pad, ..Pool2d::new((kernel, kernel), (stride, stride)) };
         let vars = [var(seed, &[n, c, h, w], DType::F32)];
         let wanted = pool::max_pool2d(&vars[0], &pool).unwrap();
         let found = to_apart(&max_pool2d(&from_apart(&vars[0]).unwrap(), &pool).unwrap()).unwrap();
         // Where no gradient is asked for, nobody asks for the places either.
         let alone = max_pool2d(&from_apart(&vars[0].detach()).unwrap(), &pool).unwrap();
         assert_close(&[flat(&to_apart(&alone).unwrap())], &[flat(&wanted)]);
+        assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
+        let wanted = pool::avg_pool2d(&vars[0], &pool).unwrap();
+        let found = to_apart(&avg_pool2d(&from_apart(&vars[0]).unwrap(), &pool).unwrap()).unwrap();
         assert_close(&outcome(&vars, &found.contiguous().unwrap()), &outcome(&vars, &wanted));
         let wanted = vars[0].flatten_from(2).unwrap().mean(2).unwrap();
         assert_close(&outcome(&vars, &mean(&from_apart(&vars[0]).unwrap()).unwrap()), &outcome(&vars, &wanted));
