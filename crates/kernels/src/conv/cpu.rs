@@ -253,12 +253,17 @@ impl Geometry {
 
     /// The weights (C, O, taps) of (O, C, taps), each kernel turned by half a turn: those that lead back.
     fn mirrored(&self, weight: &[f32]) -> Vec<f32> {
+        const TOGETHER: usize = 16;
         let (channels, outputs, taps) = (self.channels, self.outputs, self.kernel.0 * self.kernel.1);
         let mut turned = vec![0f32; weight.len()];
-        turned.par_chunks_exact_mut(outputs * taps).enumerate().for_each(|(channel, turned)| {
-            for (output, turned) in turned.chunks_exact_mut(taps).enumerate() {
-                let kernel = &weight[(output * channels + channel) * taps..][..taps];
-                turned.iter_mut().zip(kernel.iter().rev()).for_each(|(turned, value)| *turned = *value);
+        // Several channels at a time: their kernels lie beside each other.
+        turned.par_chunks_mut(TOGETHER * outputs * taps).enumerate().for_each(|(first, turned)| {
+            for output in 0..outputs {
+                let kernels = weight[(output * channels + first * TOGETHER) * taps..].chunks_exact(taps);
+                for (kernel, turned) in kernels.zip(turned.chunks_exact_mut(outputs * taps)) {
+                    let turned = &mut turned[output * taps..][..taps];
+                    turned.iter_mut().zip(kernel.iter().rev()).for_each(|(turned, value)| *turned = *value);
+                }
             }
         });
         turned
