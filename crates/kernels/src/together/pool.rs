@@ -190,16 +190,33 @@ impl Operation for Max {
     }
 }
 
+/// Positions of a window that are taken at a time.
+const TAPS: usize = 3;
+
+/// The next positions of a window, the last of them again where there are fewer, and the channels of each.
+#[inline(always)]
+fn taps<'a>(xs: &'a [f32], channels: usize, window: &[usize]) -> ([usize; TAPS], [&'a [f32]; TAPS]) {
+    let taps = std::array::from_fn(|k| window[k.min(window.len() - 1)]);
+    (taps, taps.map(|at| &xs[at * channels..][..channels]))
+}
+
+/// What stands first of the larger values; a NaN is the largest.
+#[inline(always)]
+fn larger<P>(y: (f32, P), x: (f32, P)) -> (f32, P) {
+    if (y.0 >= x.0) | y.0.is_nan() { y } else { x }
+}
+
 vectorised! {
     /// The largest value of each channel at some positions of a map; a NaN is the largest value.
     fn largest(xs: &[f32], window: &[usize], ys: &mut [f32]) {
         let channels = ys.len();
         ys.fill(f32::NEG_INFINITY);
-        for at in window {
-            let xs = &xs[at * channels..][..channels];
+        // Of a choice between what stands there and one value more the compiler makes a masked store, which is slow with AVX2.
+        for window in window.chunks(TAPS) {
+            let (_, [a, b, c]) = taps(xs, channels, window);
             for j in 0..channels {
-                let (x, y) = (xs[j], ys[j]);
-                ys[j] = if (y >= x) | y.is_nan() { y } else { x };
+                let first = larger(larger((ys[j], ()), (a[j], ())), (b[j], ()));
+                (ys[j], ()) = larger(first, (c[j], ()));
             }
         }
     }
@@ -212,14 +229,12 @@ vectorised! {
         let places = &mut places[..channels];
         ys.fill(f32::NEG_INFINITY);
         places.fill(window.first().map_or(0, |&at| at as u32));
-        // Not with what was found so far in registers: the compiler would take one channel after the other.
-        for &at in window {
-            let xs = &xs[at * channels..][..channels];
+        for window in window.chunks(TAPS) {
+            let (at, [a, b, c]) = taps(xs, channels, window);
+            let at = at.map(|at| at as u32);
             for j in 0..channels {
-                let (x, y) = (xs[j], ys[j]);
-                let stays = (y >= x) | y.is_nan();
-                ys[j] = if stays { y } else { x };
-                places[j] = if stays { places[j] } else { at as u32 };
+                let first = larger(larger((ys[j], places[j]), (a[j], at[0])), (b[j], at[1]));
+                (ys[j], places[j]) = larger(first, (c[j], at[2]));
             }
         }
     }
