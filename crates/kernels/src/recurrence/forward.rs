@@ -27,7 +27,7 @@ pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, saved: bool) -> Forward 
     let gathered = packed.gathered(given.xs, d);
     let projected = match given.w_ih {
         None => Projected::Given(gathered),
-        Some(w_ih) => Projected::formed(gathered, (w_ih, given.b_ih), (d, h)),
+        Some(w_ih) => Projected::formed(gathered, (w_ih, given.b_ih), (rows, d, h)),
     };
     let weights = Weights::new(given.w_hh, (h, h), rows);
     let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, <[f32]>::to_vec));

@@ -83,9 +83,12 @@ pub struct Together {
 }
 
 impl<'a> Projected<'a> {
-    /// Of rows (R, D) with W_ih and its bias, for H units.
-    pub fn formed(rows: Vec<f32>, (w_ih, bias): (&'a [f32], Option<&'a [f32]>), (d, h): (usize, usize)) -> Self {
-        let count = rows.len() / d.max(1);
+    /// Of `count` rows (R, D) with W_ih and its bias, for H units.
+    pub fn formed(
+        rows: Vec<f32>,
+        (w_ih, bias): (&'a [f32], Option<&'a [f32]>),
+        (count, d, h): (usize, usize, usize),
+    ) -> Self {
         Self::Formed { rows, weights: Weights::new(w_ih, (h, d), count), bias }
     }
 
