@@ -6,8 +6,8 @@ use candlewick_captioning::{Batch, CaptioningTask, Recipe, prepare};
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_training::{Error, Loss, Result, Scores, Silent, Task, fit};
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Scenes of 32×32 points, seen by a small convolutional network, with what the case says instead or besides.
 fn recipe(case: &Value) -> Recipe {
@@ -44,7 +44,7 @@ fn recipe(case: &Value) -> Recipe {
 /// A task whose run breaks off after some batches.
 struct Stopping {
     task: CaptioningTask,
-    left: Cell<usize>,
+    left: AtomicUsize,
 }
 
 impl Task for Stopping {
@@ -63,8 +63,8 @@ impl Task for Stopping {
     }
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
-        match self.left.get().checked_sub(1) {
-            Some(left) => self.left.set(left),
+        match self.left.load(Relaxed).checked_sub(1) {
+            Some(left) => self.left.store(left, Relaxed),
             None => return Err(Error::Task("stopped".into())),
         }
         self.task.loss(batch, mode)
@@ -99,7 +99,7 @@ impl Task for Stopping {
 fn trained(recipe: &Recipe, out: &Path, stops: &[usize]) -> Vec<(String, Vec<u32>)> {
     let ready = || prepare(recipe, out, &Device::Cpu, &mut |_| ()).unwrap();
     for &stop in stops {
-        let mut stopping = Stopping { task: ready(), left: Cell::new(stop) };
+        let mut stopping = Stopping { task: ready(), left: AtomicUsize::new(stop) };
         assert!(fit(&mut stopping, &recipe.training, out, &mut Silent).unwrap_err().to_string().contains("stopped"));
     }
     let mut task = ready();

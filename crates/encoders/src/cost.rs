@@ -2,6 +2,7 @@
 
 use crate::encoder::Encoder;
 use candle_core::{DType, Device, Result, Tensor};
+use candlewick_kernels::threads;
 use candlewick_parameters::Mode;
 use std::cell::Cell;
 
@@ -28,6 +29,18 @@ pub(crate) fn count(outputs: usize, terms: usize) {
             counted.set(Some(Cost { multiply_adds, activations: cost.activations + outputs as u64 }));
         }
     });
+}
+
+/// A network's pass: on rayon's threads where the device is the CPU. What it costs is counted where this thread counts, and what
+/// else runs there meanwhile is not.
+pub(crate) fn pass<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    let counted = COUNTED.take();
+    let (result, counted) = threads::enter(device, || {
+        let outer = COUNTED.replace(counted);
+        (work(), COUNTED.replace(outer))
+    });
+    COUNTED.set(counted);
+    result
 }
 
 /// Ends the counting even where a layer fails.

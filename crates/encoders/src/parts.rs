@@ -1,5 +1,6 @@
 //! What every network is put together from: parts in a row, named layers, and a head.
 
+use crate::cost::pass;
 use crate::encoder::{Classified, Encoder, LayerInfo, VectorInfo, no_head, no_vector, position};
 use crate::fully_connected::FullyConnected;
 use crate::head::Head;
@@ -153,7 +154,7 @@ impl Encoder for Network {
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let last = position(self.name, &self.infos, name, images)?;
-        self.body.forward(Map::new(images)?, last, &mut |_, _| (), mode)?.apart()
+        pass(images.device(), || self.body.forward(Map::new(images)?, last, &mut |_, _| (), mode)?.apart())
     }
 
     fn vectors(&self) -> &[VectorInfo] {
@@ -175,7 +176,7 @@ impl Encoder for Network {
     }
 
     fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.head()?.forward(&Map::new(map)?, mode)
+        pass(map.device(), || self.head()?.forward(&Map::new(map)?, mode))
     }
 
     fn classified(&self, images: &Tensor, mode: &mut Mode) -> Result<Classified> {
@@ -183,17 +184,20 @@ impl Encoder for Network {
             return Ok(Classified { logits: self.logits(images, mode)?, auxiliary: Vec::new() });
         }
         let (head, map) = (self.head()?, self.infos.last().map_or("", |info| &info.name));
-        let (last, mut seen) = (position(self.name, &self.infos, map, images)?, Vec::new());
-        let mut visit = |number: usize, map: &Map| {
-            if self.auxiliary.iter().any(|(layer, _)| *layer == number) {
-                seen.push(map.clone());
-            }
-        };
-        let map = self.body.forward(Map::new(images)?, last, &mut visit, mode)?;
-        let logits = head.forward(&map, mode)?;
-        let heads = self.auxiliary.iter().zip(&seen);
-        let auxiliary = heads.map(|((_, head), map)| head.logits(map, mode)).collect::<Result<_>>()?;
-        Ok(Classified { logits, auxiliary })
+        let last = position(self.name, &self.infos, map, images)?;
+        pass(images.device(), || {
+            let mut seen = Vec::new();
+            let mut visit = |number: usize, map: &Map| {
+                if self.auxiliary.iter().any(|(layer, _)| *layer == number) {
+                    seen.push(map.clone());
+                }
+            };
+            let map = self.body.forward(Map::new(images)?, last, &mut visit, mode)?;
+            let logits = head.forward(&map, mode)?;
+            let heads = self.auxiliary.iter().zip(&seen);
+            let auxiliary = heads.map(|((_, head), map)| head.logits(map, mode)).collect::<Result<_>>()?;
+            Ok(Classified { logits, auxiliary })
+        })
     }
 
     fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {

@@ -24,5 +24,6 @@ pub mod scale;
 mod smooth;
 pub mod softmax;
 mod team;
+pub mod threads;
 pub mod together;
 mod transpose;

@@ -5,8 +5,10 @@
 
 use crate::node::check_float;
 use crate::precision::wide;
+use crate::smooth::{exp, vectorised};
 use candle_core::shape::Dim;
 use candle_core::{Result, Tensor};
+use rayon::prelude::*;
 
 /// Probabilities along one dimension: softmax(x)_i = exp(x_i) / Σ_j exp(x_j).
 ///
@@ -30,6 +32,61 @@ pub fn log_softmax<D: Dim>(xs: &Tensor, dim: D) -> Result<Tensor> {
     let dim = dim.to_index(xs.shape(), "log_softmax")?;
     let shifted = shifted("log_softmax", xs, dim)?;
     shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(dim)?.log()?)?.to_dtype(xs.dtype())
+}
+
+/// log Σ exp(x) of each row of `width` values, which lie one after the other on the host.
+///
+/// It is −∞ where all values of a row are, and no finite number where one is NaN or +∞.
+pub fn log_sum_exp_of_rows(values: &[f32], width: usize) -> Vec<f32> {
+    let row = |row: &[f32]| match normaliser(row) {
+        (largest, _) if largest == f32::NEG_INFINITY && !row.iter().any(|x| x.is_nan()) => largest,
+        (largest, log_sum) => largest + log_sum,
+    };
+    values.par_chunks_exact(width.max(1)).map(row).collect()
+}
+
+/// The largest value of a row and log Σ exp(x − largest): apart, since their sum would lose digits.
+pub(crate) fn normaliser(row: &[f32]) -> (f32, f32) {
+    let largest = largest(row);
+    (largest, sum_of_exp(row, largest).ln())
+}
+
+const LANES: usize = 16;
+
+vectorised! {
+    /// −∞ of nothing; a NaN is passed over.
+    fn largest(row: &[f32]) -> f32 {
+        let mut lanes = [f32::NEG_INFINITY; LANES];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+            }
+        }
+        let mut largest = f32::NEG_INFINITY;
+        for &x in lanes.iter().chain(rest) {
+            largest = if x > largest { x } else { largest };
+        }
+        largest
+    }
+}
+
+vectorised! {
+    /// Σ exp(x − largest), always in the same order.
+    fn sum_of_exp(row: &[f32], largest: f32) -> f32 {
+        let mut lanes = [0f32; LANES];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] += exp::<FUSED>(chunk[lane] - largest);
+            }
+        }
+        let mut sum = 0f32;
+        for x in rest {
+            sum += exp::<FUSED>(x - largest);
+        }
+        lanes.iter().sum::<f32>() + sum
+    }
 }
 
 /// Less the largest value, which is a constant for the gradient: it cancels out of both functions.

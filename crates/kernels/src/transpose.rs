@@ -81,8 +81,12 @@ mod x86 {
     use super::{Places, SIDE};
     use std::arch::x86_64::*;
 
+    /// How many values further along.
+    const AHEAD: usize = 64;
+
     /// Those of 32 rows first: many rows have more pages than the machine remembers. Two squares beside each other, which share
     /// cache lines, come one after the other, and then those below them: rows a power of two apart push each other out of the cache.
+    /// The machine does not foresee steps from row to row, so that lines further along are asked for.
     ///
     /// # Safety
     /// As of [`super::whole`].
@@ -97,6 +101,9 @@ mod x86 {
         for top in (0..rows).step_by(4 * SIDE) {
             for left in (0..columns).step_by(2 * SIDE) {
                 for i in (top..rows.min(top + 4 * SIDE)).step_by(SIDE) {
+                    for row in i..i + SIDE {
+                        _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(row * stride + left + AHEAD).cast());
+                    }
                     for j in (left..columns.min(left + 2 * SIDE)).step_by(SIDE / 2) {
                         // SAFETY: the caller's promise.
                         unsafe { half(from.add(i * stride + j), stride, into.add(i), j, places) };

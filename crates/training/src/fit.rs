@@ -6,6 +6,7 @@ use crate::logs::{Logs, StepRecord};
 use crate::optim::Optimizer;
 use crate::{Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Task, Unreached};
 use crate::{clip, durable, same};
+use candlewick_kernels::threads;
 use candlewick_parameters::{Mode, Rng};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -234,16 +235,22 @@ impl<'a> Run<'a> {
         let (loss, items, parts) = (gradients.loss(), gradients.items(), gradients.parts());
         let mut gradients = gradients.finish()?;
         self.report_unreached(&gradients, observer)?;
-        if let Some(limit) = self.config.clip_value {
-            gradients = clip::by_value(&gradients, limit)?;
-        }
-        let gradient_norm = clip::global_norm(&gradients)?;
+        let (config, learning_rate) = (self.config, self.learning_rate());
+        let optimizer = &mut self.optimizer;
+        let gradient_norm = threads::enter(&optimizer.device(), || -> Result<f64> {
+            if let Some(limit) = config.clip_value {
+                gradients = clip::by_value(&gradients, limit)?;
+            }
+            let norm = clip::global_norm(&gradients)?;
+            if norm.is_finite() {
+                let scale = config.clip_norm.map_or(1.0, |limit| clip::norm_scale(norm, limit));
+                optimizer.step(&gradients, learning_rate, scale)?;
+            }
+            Ok(norm)
+        })?;
         if !gradient_norm.is_finite() {
             return Err(self.not_finite("norm of the gradients", gradient_norm));
         }
-        let scale = self.config.clip_norm.map_or(1.0, |limit| clip::norm_scale(gradient_norm, limit));
-        let learning_rate = self.learning_rate();
-        self.optimizer.step(&gradients, learning_rate, scale)?;
         self.state.step += 1;
         self.state.epoch_loss += loss * items as f64;
         self.state.epoch_items += items;
@@ -267,8 +274,12 @@ impl<'a> Run<'a> {
             let batch = batch?;
             let index = self.state.epoch as u64 * self.batches_per_epoch as u64 + self.state.batch as u64;
             let mut rng = Rng::derive(self.config.seed, "dropout", index);
-            let loss = task.loss(&batch, &mut Mode::Train(&mut rng))?;
-            let value = gradients.add(&loss, self.optimizer.vars())?;
+            let optimizer = &self.optimizer;
+            let gradients = &mut gradients;
+            // The batch goes along, since it need not be one that threads can share.
+            let value = threads::enter(&optimizer.device(), move || {
+                gradients.add(&task.loss(&batch, &mut Mode::Train(&mut rng))?, optimizer.vars())
+            })?;
             if !value.is_finite() {
                 return Err(self.not_finite("loss", value));
             }

@@ -15,7 +15,7 @@ pub const MODEL_FILE: &str = "model.safetensors";
 ///
 /// [`crate::fit`] drives any task. All randomness of a task comes from the seed that it was built with, the epoch, and the
 /// generator in the [`Mode`]; then a run that was killed and resumed equals one that was not, bit for bit.
-pub trait Task {
+pub trait Task: Sync {
     /// What the loss is taken of: tensors, or what they are made from.
     type Batch: Send;
 

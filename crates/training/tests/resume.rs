@@ -6,6 +6,7 @@ mod toy;
 use candlewick_training::*;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{env, fs, thread};
 use toy::{Toy, config, log, names};
@@ -35,13 +36,13 @@ fn stopped_at_any_batch_a_run_ends_the_same() {
         for stop_after in [0, 2, 5, 7, 8, 9, 16, 23, 31] {
             let out = tempfile::tempdir().unwrap();
             let mut stopped = Toy::new(40);
-            stopped.stop_after.set(Some(stop_after));
+            stopped.stop_after = Some(stop_after);
             let error = fit(&mut stopped, &config, out.path(), &mut Silent).unwrap_err();
             assert_eq!(error.to_string(), "stopped");
             let mut resumed = Toy::new(40);
             fit(&mut resumed, &config, out.path(), &mut Silent).unwrap();
             if stop_after > 9 {
-                assert!(resumed.seen.get() < 40 - stop_after + 9, "it went on, it did not begin anew");
+                assert!(resumed.seen.load(Relaxed) < 40 - stop_after + 9, "it went on, it did not begin anew");
             }
             same(out.path(), straight.path(), &format!("stopped after {stop_after} batches"));
         }
@@ -58,7 +59,7 @@ fn stopped_again_and_again_it_still_ends_the_same() {
     let mut starts = 0;
     loop {
         let mut task = Toy::new(40);
-        task.stop_after.set(Some(4));
+        task.stop_after = Some(4);
         starts += 1;
         match fit(&mut task, &config, out.path(), &mut Silent) {
             Ok(_) => break,

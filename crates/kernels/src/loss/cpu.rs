@@ -4,6 +4,7 @@ use super::Rows;
 use crate::node::{Call, Operation, Value, with_f32};
 use crate::reduce::sum1;
 use crate::smooth::{exp, vectorised};
+use crate::softmax::normaliser;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -55,8 +56,7 @@ impl Rows {
         if weight == 0.0 {
             return (0.0, (0.0, 0.0));
         }
-        let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest });
-        let log_sum = sum_of_exp(logits, largest).ln();
+        let (largest, log_sum) = normaliser(logits);
         let mut loss = log_sum + (largest - logits[self.targets[i] as usize]);
         if self.smoothing > 0.0 {
             let soft = log_sum - sum1(logits, |x| x - largest) / self.classes as f32;
@@ -75,25 +75,6 @@ impl Rows {
         let even = (self.smoothing / self.classes as f64) as f32;
         soft_gradient(logits, (largest, log_sum), even, scale, found);
         found[self.targets[i] as usize] -= scale * (1.0 - self.smoothing) as f32;
-    }
-}
-
-vectorised! {
-    /// Σ exp(x − largest), always in the same order.
-    fn sum_of_exp(logits: &[f32], largest: f32) -> f32 {
-        const LANES: usize = 16;
-        let mut lanes = [0f32; LANES];
-        let (chunks, rest) = logits.as_chunks::<LANES>();
-        for chunk in chunks {
-            for lane in 0..LANES {
-                lanes[lane] += exp::<FUSED>(chunk[lane] - largest);
-            }
-        }
-        let mut sum = 0f32;
-        for x in rest {
-            sum += exp::<FUSED>(x - largest);
-        }
-        lanes.iter().sum::<f32>() + sum
     }
 }
 

@@ -11,6 +11,7 @@ mod route;
 
 pub use route::{Gradients, backward};
 
+use crate::threads::enter_for;
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
 use late::Product;
 use std::sync::{Mutex, PoisonError};
@@ -95,20 +96,11 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
     let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
     let tracked = wanted.contains(&true);
-    let (outputs, saved) = within_pool(&detached, || operation.forward(&detached, tracked))?;
+    let (outputs, saved) = enter_for(&detached, || operation.forward(&detached, tracked))?;
     if !tracked {
         return outputs.into_iter().map(Value::tensor).collect();
     }
     graph::grow(operation, inputs, detached, (outputs, saved), wanted)
-}
-
-/// Runs the work of an operation on one of rayon's threads where its inputs are large: what it shares out among them then starts
-/// at once, while a thread from outside would be put to sleep and woken for each part.
-fn within_pool<R: Send>(inputs: &[Tensor], work: impl FnOnce() -> R + Send) -> R {
-    /// Values of an input that promise more than one part.
-    const LARGE: usize = 1 << 15;
-    let large = |input: &Tensor| input.device().is_cpu() && input.elem_count() >= LARGE;
-    if inputs.iter().any(large) { rayon::scope(|_| work()) } else { work() }
 }
 
 /// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.

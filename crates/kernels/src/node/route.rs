@@ -3,6 +3,7 @@
 use super::late::{Product, formed};
 use crate::node::{on_cpu_f32, with_all_f32};
 use crate::team::{Shared, filled};
+use crate::threads::enter;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
 use rayon::prelude::*;
@@ -118,6 +119,10 @@ pub(super) fn collect_product(variable: TensorId, product: &Product) -> bool {
 /// # Errors
 /// As [`Tensor::backward`].
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    enter(loss.device(), || gradients(loss))
+}
+
+fn gradients(loss: &Tensor) -> Result<GradStore> {
     let mut sums = HashMap::new();
     let mut store = collecting(&mut sums, loss)?;
     for (variable, sum) in sums {
@@ -149,7 +154,7 @@ impl Gradients {
     /// # Errors
     /// As [`Tensor::backward`].
     pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
-        let store = collecting(&mut self.0, loss)?;
+        let store = enter(loss.device(), || collecting(&mut self.0, loss))?;
         for (&variable, sum) in &mut self.0 {
             if let Some(gradient) = store.get_id(variable) {
                 // candle's gradients carry the graph that made them, through which another pass would count twice.

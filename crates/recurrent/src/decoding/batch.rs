@@ -1,6 +1,7 @@
 //! The rows that a search feeds to the decoder: which photo each belongs to, its state and its memory.
 
 use super::hypothesis::Trace;
+use super::logits::log_sum_exps;
 use super::{Decoder, GenerationConfig, Rows as _};
 use candle_core::{DType, Result, Tensor, bail};
 use candlewick_parameters::Mode;
@@ -57,8 +58,9 @@ impl<'a, D: Decoder> Batch<'a, D> {
         }
         self.state = step.state;
         self.trace.push_step(step.alpha);
-        let values = step.logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        Ok(Logits { values, vocab_size })
+        let values: Vec<f32> = step.logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let normalisers = log_sum_exps(&values, vocab_size)?;
+        Ok(Logits { values, normalisers, vocab_size })
     }
 
     /// Keeps, repeats and drops rows: row m of the next step is `next[m]`.
@@ -84,6 +86,8 @@ impl<'a, D: Decoder> Batch<'a, D> {
 /// The logits (rows, V) of a step on the host.
 pub(super) struct Logits {
     values: Vec<f32>,
+    /// log Σ exp of each row.
+    normalisers: Vec<f32>,
     vocab_size: usize,
 }
 
@@ -91,5 +95,18 @@ impl Logits {
     /// The logits of one row; empty where there is no such row.
     pub(super) fn row(&self, row: usize) -> &[f32] {
         self.values.chunks_exact(self.vocab_size).nth(row).unwrap_or_default()
+    }
+
+    /// log Σ exp of a row's logits.
+    pub(super) fn normaliser(&self, row: usize) -> f32 {
+        self.normalisers.get(row).copied().unwrap_or(f32::NEG_INFINITY)
+    }
+
+    /// The log-probabilities of a row, in place of what is in `scores`.
+    pub(super) fn log_probabilities(&self, row: usize, scores: &mut Vec<f32>) {
+        let normaliser = self.normaliser(row);
+        scores.clear();
+        // A row of −∞ only would otherwise become NaN.
+        scores.extend(self.row(row).iter().map(|&x| if x > f32::NEG_INFINITY { x - normaliser } else { x }));
     }
 }

@@ -2,7 +2,6 @@
 
 use super::batch::{Batch, Logits, Next};
 use super::hypothesis::{ROOT, penalised};
-use super::logits::log_sum_exp;
 use super::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 
@@ -139,6 +138,22 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
     }
 }
 
+/// Words that are looked at together: most have none among them that is likely enough.
+const TOGETHER: usize = 64;
+
+/// The largest of some scores, in lanes that compilers keep in registers.
+fn largest(scores: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &score) in lanes.iter_mut().zip(chunk) {
+            *lane = if score > *lane { score } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |largest, &score| if score > largest { score } else { largest })
+}
+
 /// The best continuations of a group's beams, twice as many as beams, the best first; impossible ones are left out.
 ///
 /// Each beam can end in one way only, so that as many as there are beams are left to go on. `taken` are the words that earlier
@@ -156,24 +171,26 @@ fn candidates<D: Decoder>(
     let mut threshold = f64::NEG_INFINITY;
     let (mut scores, mut history) = (Vec::new(), Vec::new());
     for (index, beam) in group.running.iter().enumerate() {
-        let logits = logits.row(beam.row);
-        let normaliser = log_sum_exp(logits)?;
-        scores.clear();
-        // A row of −∞ only would otherwise become NaN.
-        scores.extend(logits.iter().map(|&logit| if logit > f32::NEG_INFINITY { logit - normaliser } else { logit }));
+        logits.log_probabilities(beam.row, &mut scores);
         batch.trace.read(beam.last, &mut history);
         config.constrain(&mut scores, &history, length - 1);
-        for (word, &log_probability) in (0u32..).zip(&scores) {
-            let mut sum = beam.sum + f64::from(log_probability);
-            if !taken.is_empty() {
-                sum -= config.diversity_penalty * taken.iter().filter(|&&other| other == word).count() as f64;
+        for (first, scores) in (0u32..).step_by(TOGETHER).zip(scores.chunks(TOGETHER)) {
+            // Sums are rounded in the order of what is added: where the likeliest falls short, all do.
+            if taken.is_empty() && beam.sum + f64::from(largest(scores)) <= threshold {
+                continue;
             }
-            // An equal one came earlier and stays before this one.
-            if sum > threshold {
-                let at = best.partition_point(|candidate| candidate.sum >= sum);
-                best.insert(at, Candidate { sum, log_probability, beam: index, word });
-                best.truncate(wanted);
-                threshold = best.get(wanted.saturating_sub(1)).map_or(f64::NEG_INFINITY, |worst| worst.sum);
+            for (word, &log_probability) in (first..).zip(scores) {
+                let mut sum = beam.sum + f64::from(log_probability);
+                if !taken.is_empty() {
+                    sum -= config.diversity_penalty * taken.iter().filter(|&&other| other == word).count() as f64;
+                }
+                // An equal one came earlier and stays before this one.
+                if sum > threshold {
+                    let at = best.partition_point(|candidate| candidate.sum >= sum);
+                    best.insert(at, Candidate { sum, log_probability, beam: index, word });
+                    best.truncate(wanted);
+                    threshold = best.get(wanted.saturating_sub(1)).map_or(f64::NEG_INFINITY, |worst| worst.sum);
+                }
             }
         }
     }

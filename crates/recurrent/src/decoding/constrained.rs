@@ -2,7 +2,6 @@
 
 use super::batch::{Batch, Logits, Next};
 use super::hypothesis::{ROOT, penalised};
-use super::logits::log_sum_exp;
 use super::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 use std::cmp::Reverse;
@@ -152,10 +151,7 @@ fn banks<D: Decoder>(
     let (mut scores, mut history) = (Vec::new(), Vec::new());
     let beams: Vec<Beam> = of.running.values().flatten().copied().collect();
     for beam in beams {
-        let row = logits.row(beam.row);
-        let normaliser = log_sum_exp(row)?;
-        scores.clear();
-        scores.extend(row.iter().map(|&x| if x > f32::NEG_INFINITY { x - normaliser } else { x }));
+        logits.log_probabilities(beam.row, &mut scores);
         batch.trace.read(beam.last, &mut history);
         config.constrain(&mut scores, &history, batch.trace.steps() - 1);
         for word in continuations(&scores, &history, config) {

@@ -69,9 +69,9 @@ pub struct Forced {
 /// # Ok(())
 /// # }
 /// ```
-pub trait Decoder {
+pub trait Decoder: Sync {
     /// What the sentences are about, a row per sentence: annotations and what is computed from them once.
-    type Memory;
+    type Memory: Sync;
     /// What the decoder carries from step to step, a row per sentence.
     type State: Rows;
 

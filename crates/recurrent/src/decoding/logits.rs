@@ -5,6 +5,7 @@
 
 use super::GenerationConfig;
 use candle_core::{Result, bail};
+use candlewick_kernels::softmax::log_sum_exp_of_rows;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -15,16 +16,16 @@ const BANNED: f32 = f32::NEG_INFINITY;
 /// # Errors
 /// When a score is NaN or +∞.
 pub fn log_sum_exp(scores: &[f32]) -> Result<f32> {
-    let max = scores.iter().copied().fold(BANNED, f32::max);
-    if max == BANNED && !scores.iter().any(|score| score.is_nan()) {
-        return Ok(BANNED);
-    }
-    let sum: f64 = scores.iter().map(|&score| f64::from((score - max).exp())).sum();
-    let result = max + sum.ln() as f32;
-    if !result.is_finite() {
+    Ok(log_sum_exps(scores, scores.len())?.first().copied().unwrap_or(BANNED))
+}
+
+/// The same of each row of `width` scores.
+pub(super) fn log_sum_exps(scores: &[f32], width: usize) -> Result<Vec<f32>> {
+    let found = log_sum_exp_of_rows(scores, width);
+    if found.iter().any(|&sum| !sum.is_finite() && sum != BANNED) {
         bail!("decoding: the decoder's logits hold NaN or +inf; its weights or its input are broken")
     }
-    Ok(result)
+    Ok(found)
 }
 
 /// Divides by the penalty the scores above 0 of the words in `history` and multiplies those below 0.

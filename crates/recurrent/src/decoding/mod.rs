@@ -25,6 +25,7 @@ pub use rows::Rows;
 pub use sampling::Sampling;
 
 use candle_core::Result;
+use candlewick_kernels::threads;
 
 /// Writes sentences about each of the `count` rows of `memory`: for each, `num_return_sequences` hypotheses.
 ///
@@ -34,6 +35,15 @@ use candle_core::Result;
 /// # Errors
 /// When the configuration is not valid for this decoder, a step fails, or logits are not numbers.
 pub fn generate<D: Decoder>(
+    decoder: &D,
+    memory: &D::Memory,
+    count: usize,
+    config: &GenerationConfig,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    threads::enter(decoder.device(), || search(decoder, memory, count, config))
+}
+
+fn search<D: Decoder>(
     decoder: &D,
     memory: &D::Memory,
     count: usize,

@@ -67,8 +67,7 @@ impl<'a, D: Decoder> Sampling<'a, D> {
         let (mut next, mut history) = (Vec::new(), Vec::new());
         for sentence in &mut self.sentences {
             let Status::Running(row) = sentence.status else { continue };
-            let logits = logits.row(row);
-            let normaliser = log_sum_exp(logits)?;
+            let (logits, normaliser) = (logits.row(row), logits.normaliser(row));
             let mut scores = logits.to_vec();
             self.batch.trace.read(sentence.last, &mut history);
             self.config.constrain(&mut scores, &history, written);

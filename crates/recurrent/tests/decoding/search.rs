@@ -69,11 +69,11 @@ fn photos_that_are_done_leave_the_batch() {
     let memory = Tensor::new(&[[0f32, 0., -60., 3., 2.], [0., 0., 60., 0., 0.]], &Device::Cpu).unwrap();
     let config = GenerationConfig { max_new_tokens: 4, suppress_tokens: vec![0, 1], ..GenerationConfig::greedy() };
     generate(&decoder, &memory, 2, &config).unwrap();
-    assert_eq!(decoder.rows.take(), [2, 1, 1, 1]);
+    assert_eq!(std::mem::take(&mut *decoder.rows.lock().unwrap()), [2, 1, 1, 1]);
     let config = GenerationConfig { num_beams: 2, ..config };
     let found = generate(&decoder, &memory, 2, &config).unwrap();
     // After the second step the second photo has two ended hypotheses and none to better them.
-    assert_eq!(decoder.rows.take(), [2, 4, 2, 2]);
+    assert_eq!(std::mem::take(&mut *decoder.rows.lock().unwrap()), [2, 4, 2, 2]);
     assert_eq!((found[0][0].words.as_slice(), found[1][0].words.len()), (&[3, 3, 3, 3][..], 0));
 }
 

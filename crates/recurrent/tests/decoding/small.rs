@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_parameters::{Mode, Rng};
 use candlewick_recurrent::decoding::{Decoder, Hypothesis, Step};
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 /// The word that ends a sentence.
 pub const EOS: u32 = 2;
@@ -15,12 +15,12 @@ pub struct Small {
     table: Tensor,
     before: Tensor,
     time: Tensor,
-    pub rows: RefCell<Vec<usize>>,
+    pub rows: Mutex<Vec<usize>>,
 }
 
 impl Small {
     pub fn new(table: Tensor, before: Tensor, time: Tensor) -> Self {
-        Self { table, before, time, rows: RefCell::default() }
+        Self { table, before, time, rows: Mutex::default() }
     }
 
     pub fn random(seed: u64, vocab_size: usize) -> Self {
@@ -67,7 +67,7 @@ impl Decoder for Small {
 
     fn step(&self, words: &Tensor, state: &Self::State, memory: &Tensor, _: &mut Mode) -> Result<Step<Self::State>> {
         let (before, time) = (&state.0, &state.1[0]);
-        self.rows.borrow_mut().push(words.dim(0)?);
+        self.rows.lock().unwrap().push(words.dim(0)?);
         let language = (self.table.index_select(words, 0)? + self.before.index_select(before, 0)?)?;
         let logits = ((language + self.time.index_select(time, 0)?)? + memory)?;
         let number = |xs: &Tensor| xs.to_dtype(DType::F32);

@@ -7,7 +7,8 @@ pub(crate) mod slices;
 pub use config::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
 
 use crate::{Error, Result};
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
+use candlewick_kernels::threads;
 use candlewick_parameters::{SafetensorsFile, write_safetensors};
 use rayon::prelude::*;
 use rule::{Chunk, Now, Rule};
@@ -131,6 +132,11 @@ impl Optimizer {
         self.slots.iter().map(|slot| &slot.var)
     }
 
+    /// Where the parameters are.
+    pub(crate) fn device(&self) -> Device {
+        self.vars().next().map_or(Device::Cpu, |var| var.device().clone())
+    }
+
     /// Takes one step: `gradients` in the order of the parameters, each times `scale` (from [`crate::clip::norm_scale`]).
     ///
     /// A parameter without a gradient stays as it is, its state too.
@@ -138,6 +144,10 @@ impl Optimizer {
     /// # Errors
     /// When a gradient has another shape than its parameter; the message names it.
     pub fn step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
+        threads::enter(&self.device(), || self.take_step(gradients, learning_rate, scale))
+    }
+
+    fn take_step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
         if gradients.len() != self.slots.len() {
             let (found, wanted) = (gradients.len(), self.slots.len());
             return Err(Error::Config(format!("optimizer: {found} gradients for {wanted} parameters")));

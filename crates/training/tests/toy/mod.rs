@@ -5,9 +5,11 @@ use candle_core::{D, Device, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng};
 use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Task};
 use serde_json::{Value, json};
-use std::cell::Cell;
+
 use std::io::Write;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 pub const POINTS: usize = 300;
 const CLASSES: usize = 3;
@@ -18,12 +20,12 @@ pub struct Toy {
     pub batch_size: usize,
     pub dropout: f64,
     /// A running mean of the loss that enters the loss: a state without which a resumed run would differ.
-    baseline: Cell<f64>,
+    baseline: Mutex<f64>,
     /// After how many batches a loss fails, as if the machine had stopped.
-    pub stop_after: Cell<Option<usize>>,
+    pub stop_after: Option<usize>,
     /// What the loss is multiplied with at a batch of this number; with 0 only the gradient is spoilt.
     pub poison: Option<(usize, f64)>,
-    pub seen: Cell<usize>,
+    pub seen: AtomicUsize,
     /// A file that is written to as well.
     pub save_to: Option<&'static str>,
     pub scores: Option<Vec<f64>>,
@@ -56,10 +58,10 @@ impl Toy {
             layers,
             batch_size,
             dropout: 0.1,
-            baseline: Cell::new(0.0),
-            stop_after: Cell::new(None),
+            baseline: Mutex::new(0.0),
+            stop_after: None,
             poison: None,
-            seen: Cell::new(0),
+            seen: AtomicUsize::new(0),
             save_to: None,
             scores: None,
             points,
@@ -88,7 +90,7 @@ impl Toy {
 
     /// The baseline stays out of the loss.
     pub fn without_state(mut self) -> Self {
-        self.baseline = Cell::new(f64::NAN);
+        self.baseline = Mutex::new(f64::NAN);
         self
     }
 }
@@ -112,8 +114,8 @@ impl Task for Toy {
     }
 
     fn loss(&self, batch: &Self::Batch, mode: &mut Mode) -> Result<Loss> {
-        self.seen.set(self.seen.get() + 1);
-        if self.stop_after.get().is_some_and(|limit| self.seen.get() > limit) {
+        let seen = 1 + self.seen.fetch_add(1, Relaxed);
+        if self.stop_after.is_some_and(|limit| seen > limit) {
             return Err(Error::task("stopped"));
         }
         let rows: Vec<u32> = batch.iter().map(|&i| i as u32).collect();
@@ -126,12 +128,12 @@ impl Task for Toy {
         let total = (logits.broadcast_sub(&high)?.exp()?.sum(D::Minus1)?.log()? + high.squeeze(1)?)?;
         let mut value = (total - picked)?.mean_all()?;
         let entropy = value.clone();
-        let baseline = self.baseline.get();
+        let baseline = *self.baseline.lock().unwrap();
         if !baseline.is_nan() {
-            self.baseline.set(0.9 * baseline + 0.1 * f64::from(value.to_vec0::<f32>()?));
+            *self.baseline.lock().unwrap() = 0.9 * baseline + 0.1 * f64::from(value.to_vec0::<f32>()?);
             value = (value * (1.0 + 0.01 * baseline))?;
         }
-        if let Some((_, factor)) = self.poison.filter(|(at, _)| *at == self.seen.get()) {
+        if let Some((_, factor)) = self.poison.filter(|(at, _)| *at == seen) {
             // A root's slope at 0 is infinite: the loss stays as it is, the gradient does not.
             value = if factor == 0.0 { (&value + (&value - &value.copy()?)?.sqrt()?)? } else { (value * factor)? };
         }
@@ -160,12 +162,12 @@ impl Task for Toy {
     }
 
     fn state(&self) -> Value {
-        json!({ "baseline": self.baseline.get().to_bits() })
+        json!({ "baseline": self.baseline.lock().unwrap().to_bits() })
     }
 
     fn restore(&mut self, state: Value) -> Result<()> {
         let bits = state["baseline"].as_u64().ok_or_else(|| Error::task("no baseline"))?;
-        self.baseline.set(f64::from_bits(bits));
+        *self.baseline.lock().unwrap() = f64::from_bits(bits);
         Ok(())
     }
 
