@@ -18,6 +18,9 @@ use std::mem::MaybeUninit;
 /// Values of the turned inputs that a thread holds at a time.
 const HELD: usize = 150_000;
 
+/// More than that do not stay in a core's second cache.
+const MANY_WEIGHTS: usize = 1 << 19;
+
 /// Channels that are turned at a time.
 const LANES: usize = 16;
 
@@ -46,9 +49,9 @@ impl Winograd {
 
     /// From weights (O, C, 3, 3).
     pub fn new(g: &Geometry, weight: &[f32]) -> Self {
-        let kernels = Packed::kernels(weight, g.outputs, (g.channels, 9));
+        let turn = |kernels: &[Line], into: &mut [MaybeUninit<Line>]| turn_kernels(kernels, g.channels, into);
         // SAFETY: all lines are written.
-        Self(unsafe { kernels.remade(16 * g.channels, |kernels, into| turn_kernels(kernels, g.channels, into)) })
+        Self(unsafe { Packed::turned_kernels(weight, g.outputs, (g.channels, 9), 16 * g.channels, turn) })
     }
 
     /// The result (N, h, w, O) for maps (N, h, w, C).
@@ -56,11 +59,17 @@ impl Winograd {
         let (height, width) = (g.output.0.div_ceil(2), g.output.1.div_ceil(2));
         let tiles = g.batch * height * width;
         let most = (HELD / (16 * g.channels) / TILE).clamp(1, 8) * TILE;
-        // Enough blocks for all threads to end at about the same time.
-        let most = most.min(tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(TILE));
-        let blocks = parts(tiles, most.max(1), TILE);
+        // Enough work for all threads to end at about the same time: smaller blocks or, where each would read many weights, some of
+        // the outputs at a time.
+        let (threads, panels) = (rayon::current_num_threads(), self.0.panels());
+        let (most, groups) = match 16 * g.channels * g.outputs > MANY_WEIGHTS {
+            true => (most, (2 * threads).div_ceil(tiles.div_ceil(most).max(1))),
+            false => (most.min(tiles.div_ceil(4 * threads).next_multiple_of(TILE)), 1),
+        };
+        let (blocks, groups) = (parts(tiles, most.max(1), TILE), parts(panels, panels.div_ceil(groups), 1));
         let work = |ys: &Shared| {
-            blocks.par_iter().for_each(|block| {
+            let pieces = blocks.par_iter().flat_map(|block| groups.par_iter().map(move |group| (block, group)));
+            pieces.for_each(|(block, group)| {
                 with_scratch(|Scratch { room, sums, .. }| {
                     let (count, c) = (block.len(), g.channels);
                     room.resize(16 * count * c, 0.0);
@@ -74,7 +83,7 @@ impl Winograd {
                         let picture = &xs[picture * g.area_in() * c..][..g.area_in() * c];
                         turn_inputs(picture, g.input, (i, j), c, &mut room[k * c..], count * c);
                     }
-                    for panel in 0..self.0.panels() {
+                    for panel in group.clone() {
                         let (start, columns) = self.0.span(panel);
                         let products = room.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
                         for (i, (inputs, sums)) in products.enumerate() {

@@ -1,6 +1,7 @@
 //! The right side of products, in panels.
 
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
+use super::blocks::{Scratch, with_scratch};
 use super::{Left, PANEL, multiply};
 use crate::transpose::{Places, transpose_into};
 use rayon::prelude::*;
@@ -171,14 +172,37 @@ impl Packed {
 
     /// The matrix (taps · channels, outputs) of kernels (outputs, channels, taps), in f32.
     pub fn kernels(values: &[f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
-        let depth = channels * taps;
-        // Written down: to divide for each square takes longer than to turn it.
-        let places: Vec<usize> = (0..depth).map(|k| k % taps * channels + k / taps).collect();
+        let (kernels, depth) = (Kernels::new(values, outputs, (channels, taps)), channels * taps);
+        let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| kernels.pack(panel, lines);
+        // SAFETY: packing writes all lines.
+        let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
+        Self { panels: Panels::Full(lines), depth, columns: outputs }
+    }
+
+    /// The matrix (depth, outputs) whose panels `turn` makes of those of [`Packed::kernels`].
+    ///
+    /// # Safety
+    /// `turn` writes all that it is given.
+    pub unsafe fn turned_kernels(
+        values: &[f32],
+        outputs: usize,
+        (channels, taps): (usize, usize),
+        depth: usize,
+        turn: impl Fn(&[Line], &mut [MaybeUninit<Line>]) + Sync,
+    ) -> Self {
+        let kernels = Kernels::new(values, outputs, (channels, taps));
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
-            let (start, places) = (panel * PANEL, Places::Listed(&places, PANEL));
-            pack_permuted(&values[start * depth..], depth, (PANEL.min(outputs - start), depth), lines, places);
+            with_scratch(|Scratch { lines: room, .. }| {
+                let count = channels * taps * 2;
+                room.clear();
+                room.reserve(count);
+                kernels.pack(panel, &mut room.spare_capacity_mut()[..count]);
+                // SAFETY: packing has written so many lines.
+                unsafe { room.set_len(count) };
+                turn(room, lines);
+            });
         };
-        // SAFETY: each row of a panel comes to a place of its own.
+        // SAFETY: as the caller promises.
         let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
         Self { panels: Panels::Full(lines), depth, columns: outputs }
     }
@@ -228,17 +252,6 @@ impl Packed {
         // SAFETY: each panel writes the tiles of each picture.
         let pairs = unsafe { written(columns.div_ceil(PANEL) * pictures * size, size, pack) };
         Self { panels: Panels::Rounded { pairs, path, run: area }, depth: pictures * area, columns }
-    }
-
-    /// The matrix (depth, columns) whose panels `fill` makes of those of this one, both in f32.
-    ///
-    /// # Safety
-    /// `fill` writes all that it is given.
-    pub unsafe fn remade(&self, depth: usize, fill: impl Fn(&[Line], &mut [MaybeUninit<Line>]) + Sync) -> Self {
-        let fill = |panel: usize, into: &mut [MaybeUninit<Line>]| fill(self.lines(panel, 0..self.depth), into);
-        // SAFETY: as the caller promises.
-        let lines = unsafe { written(self.panels() * depth * 2, depth * 2, fill) };
-        Self { panels: Panels::Full(lines), depth, columns: self.columns }
     }
 
     /// How many panels there are.
@@ -298,6 +311,28 @@ impl Packed {
         assert!(within.is_multiple_of(TERMS) && within + rows.len() <= *run);
         let tiles_before = (panel * (self.depth / run) + first) * tiles(*run) + within / TERMS;
         &pairs[tiles_before * 2 * LINES..][..tiles(rows.len()) * 2 * LINES]
+    }
+}
+
+/// Kernels (outputs, channels, taps), to be packed with a row for each tap's channel.
+struct Kernels<'a> {
+    values: &'a [f32],
+    outputs: usize,
+    /// Where each row goes, written down: to divide for each square takes longer than to turn it.
+    places: Vec<usize>,
+}
+
+impl<'a> Kernels<'a> {
+    fn new(values: &'a [f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
+        let places = (0..channels * taps).map(|k| k % taps * channels + k / taps).collect();
+        Self { values, outputs, places }
+    }
+
+    /// Writes a panel.
+    fn pack(&self, panel: usize, lines: &mut [MaybeUninit<Line>]) {
+        let (start, depth) = (panel * PANEL, self.places.len());
+        let size = (PANEL.min(self.outputs - start), depth);
+        pack_permuted(&self.values[start * depth..], depth, size, lines, Places::Listed(&self.places, PANEL));
     }
 }
 
