@@ -30,7 +30,7 @@ fn gradients_are_finite_differences() {
 
 #[test]
 fn one_picture_on_several_threads_is_the_same_as_many() {
-    for (shape, kernel, groups) in [([5, 6, 9, 9], [8, 3, 3, 3], 2), ([2, 32, 24, 23], [34, 32, 3, 3], 1)] {
+    for (shape, kernel, groups) in [([5, 6, 9, 9], [8, 3, 3, 3], 2), ([2, 32, 24, 23], [48, 32, 3, 3], 1)] {
         let (xs, weight) = (random(&shape, 1), random(&kernel, 2));
         let options = Conv2d { groups, padding: (1, 1), ..Conv2d::default() };
         let on = |threads: usize| {
@@ -63,6 +63,9 @@ fn large_maps_and_many_channels_are_the_reference() {
         (2, 64, 36, (33, 31), 3, 1, 1),
         (1, 256, 256, (7, 7), 3, 1, 1),
         (3, 32, 33, (1, 2), 3, 1, 1),
+        // Weights' gradients four outputs at a time, of a panel and a half and of more tiles than are held.
+        (3, 48, 80, (17, 16), 3, 1, 1),
+        (1, 32, 32, (100, 89), 3, 1, 1),
         // A few channels, whose gradient has a way of its own.
         (2, 3, 40, (23, 19), 7, 2, 3),
         (1, 4, 32, (9, 12), 3, 3, 0),

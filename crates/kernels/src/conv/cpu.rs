@@ -11,6 +11,7 @@ use super::matrix::{Matrix, Transposed};
 use super::narrow::NARROW;
 use super::target::{After, Target};
 use super::winograd::Winograd;
+use super::winograd_gradient;
 use crate::activation::{Activation, relu_gradient};
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
@@ -316,6 +317,11 @@ impl Geometry {
             let xs = Self::turned_together(layout, xs, (channels, self.area_in()));
             let dys = Self::turned_together(layout, dys, (channels, self.area_out()));
             return self.depthwise_gradient_of_weight(&xs, &dys);
+        }
+        if winograd_gradient::suits(self) && bf16::path().is_none() {
+            let xs = Self::turned_together(layout, xs, (channels, self.area_in()));
+            let dys = Self::turned_together(layout, dys, (outputs, self.area_out()));
+            return winograd_gradient::gradient(self, &xs, &dys);
         }
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         // Rounded maps begin a tile with each picture, as blocks of positions do only where nothing is gathered.

@@ -13,6 +13,7 @@ mod narrow;
 mod reference;
 pub(crate) mod target;
 mod winograd;
+mod winograd_gradient;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};

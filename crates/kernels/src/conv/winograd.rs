@@ -22,7 +22,7 @@ const HELD: usize = 150_000;
 const MANY_WEIGHTS: usize = 1 << 19;
 
 /// Channels that are turned at a time.
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Smaller maps do not take more than 256 channels.
 const FEW_POSITIONS: usize = 128;
@@ -114,10 +114,10 @@ impl Winograd {
     }
 }
 
-type Lanes = [f32; LANES];
+pub type Lanes = [f32; LANES];
 
 #[inline(always)]
-fn plus(mut a: Lanes, b: Lanes) -> Lanes {
+pub fn plus(mut a: Lanes, b: Lanes) -> Lanes {
     for k in 0..LANES {
         a[k] += b[k];
     }
@@ -125,7 +125,7 @@ fn plus(mut a: Lanes, b: Lanes) -> Lanes {
 }
 
 #[inline(always)]
-fn minus(mut a: Lanes, b: Lanes) -> Lanes {
+pub fn minus(mut a: Lanes, b: Lanes) -> Lanes {
     for k in 0..LANES {
         a[k] -= b[k];
     }
@@ -170,7 +170,7 @@ vectorised! {
 
 vectorised! {
     /// Writes Bᵀ d B of the tile whose outputs begin at `at`; its sixteen values stand every `stride`.
-    fn turn_inputs(
+    pub fn turn_inputs(
         picture: &[f32],
         size: (usize, usize),
         at: (usize, usize),

@@ -58,7 +58,7 @@ impl<'a> Left<'a> {
 
 /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`; `next` are the lines
 /// that will be wanted after these.
-fn multiply(left: Left, lines: &[Line], next: &[Line], into: &mut [f32], stride: usize, add: bool) {
+pub fn multiply(left: Left, lines: &[Line], next: &[Line], into: &mut [f32], stride: usize, add: bool) {
     let tile = Tile { left: left.values, strides: left.strides, lines, next, stride, add };
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
