@@ -359,7 +359,7 @@ impl Geometry {
                 times(matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), usize::MAX, write);
             }
             Layout::Together if depth <= FEW_BLOCKS => {
-                let lying = Lying { values, stride: outputs, columns: self.outputs, path };
+                let lying = Lying { values, strides: (outputs, 1), columns: self.outputs, path };
                 times(matrix, &lying, usize::MAX, write);
             }
             Layout::Together => {

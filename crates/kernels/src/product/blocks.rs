@@ -4,6 +4,7 @@
 
 use super::bf16::{Pairs, Path, Rounded};
 use super::{Left, Line, PANEL, Right, multiply};
+use crate::team::{Shared, filled};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -134,13 +135,30 @@ pub fn far(apart: usize) -> bool {
     apart >= 512
 }
 
-/// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + 16: runs a power
+/// Values between runs that are copied.
+pub const GAP: usize = 16;
+
+/// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + [`GAP`]: runs a power
 /// of two apart push each other out of the cache.
 pub fn copied(values: &[f32], stride: usize, (width, count): (usize, usize), room: &mut Vec<f32>) {
-    room.resize(count * (width + 16), 0.0);
-    for (run, into) in room.chunks_exact_mut(width + 16).enumerate() {
+    room.resize(count * (width + GAP), 0.0);
+    for (run, into) in room.chunks_exact_mut(width + GAP).enumerate() {
         into[..width].copy_from_slice(&values[run * stride..][..width]);
     }
+}
+
+/// The same of many runs, shared out among the threads.
+pub fn copied_whole(values: &[f32], stride: usize, (width, count): (usize, usize)) -> Vec<f32> {
+    let copy = |into: &Shared| {
+        (0..count).into_par_iter().for_each(|run| {
+            // SAFETY: each run writes its own.
+            let into = unsafe { into.write(run * (width + GAP), width + GAP) };
+            into[..width].copy_from_slice(&values[run * stride..][..width]);
+            into[width..].fill(0.0);
+        });
+    };
+    // SAFETY: the runs cover everything.
+    unsafe { filled(count * (width + GAP), copy) }
 }
 
 /// 0..`count` in equal parts of at most about `most`, all but the last a multiple of `unit`.

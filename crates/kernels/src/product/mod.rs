@@ -170,7 +170,14 @@ fn many_rows(
     let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
         path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocks::parts(k, cut.terms, cut.step))
     });
-    let left = Plain { values: a, strides, size: (m, k), copied, whole };
+    let together = if path.is_none() && m <= ONE_BLOCK && b_strides.0 == 1 { m } else { 0 };
+    // One block is read by all groups of panels, so that it is copied once for all.
+    let once = (together > 0 && copied && strides.1 == 1).then(|| blocks::copied_whole(a, strides.0, (k, m)));
+    let (a, strides, copied) = match &once {
+        Some(rows) => (&rows[..], (k + blocks::GAP, 1), false),
+        None => (a, strides, copied),
+    };
+    let left = Plain { values: a, strides, size: (m, k), copied, whole, together };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
@@ -180,13 +187,22 @@ fn many_rows(
         }
     };
     match b_strides {
-        (stride, 1) if m <= FEW_BLOCKS => times(&left, &Lying { values: b, stride, columns: n, path }, FEW, write),
+        (_, 1) if m <= FEW_BLOCKS => {
+            times(&left, &Lying { values: b, strides: b_strides, columns: n, path }, FEW, write)
+        }
+        (1, _) if left.together > 0 => {
+            times(&left, &Lying { values: b, strides: b_strides, columns: n, path }, FEW, write);
+        }
         _ => times(&left, &Packed::new(path, b, b_strides, k, n), FEW, write),
     }
 }
 
 /// Up to so many rows, which are one block or two, the right side is packed a part at a time while it is in the cache.
 pub const FEW_BLOCKS: usize = 192;
+
+/// Up to so many rows are one block where the right side has to be turned: it is read once, and what it is turned to never leaves
+/// the cache.
+const ONE_BLOCK: usize = 384;
 
 /// Rows of a result that are written at a time: so few that what is written next lies near what was written before.
 pub const FEW: usize = 8;
@@ -268,11 +284,13 @@ struct Plain<'a> {
     copied: bool,
     /// All of it, rounded.
     whole: Option<Whole>,
+    /// Rows of a block, where not as many as usual.
+    together: usize,
 }
 
 impl blocks::Rows for Plain<'_> {
     fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocks::parts(self.size.0, cut.plain, cut.tile)
+        blocks::parts(self.size.0, if self.together > 0 { self.together } else { cut.plain }, cut.tile)
     }
 
     fn parts(&self, cut: Cut) -> Vec<Range<usize>> {

@@ -28,10 +28,11 @@ enum Panels {
 #[repr(align(64))]
 pub struct Line(pub [f32; 16]);
 
-/// A row-major matrix whose rows start every `stride` values, to be packed a part at a time, and with a path rounded.
+/// A matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`, one of which is 1, to be packed a part at a time, and with a
+/// path rounded.
 pub struct Lying<'a> {
     pub values: &'a [f32],
-    pub stride: usize,
+    pub strides: (usize, usize),
     pub columns: usize,
     pub path: Option<Path>,
 }
@@ -93,7 +94,11 @@ impl Right for Lying<'_> {
         let (values, width) = self.part(panel, &rows);
         room.clear();
         room.reserve(rows.len() * 2);
-        pack_rows(values, self.stride, width, &mut room.spare_capacity_mut()[..rows.len() * 2]);
+        let lines = &mut room.spare_capacity_mut()[..rows.len() * 2];
+        match self.strides {
+            (stride, 1) => pack_rows(values, stride, width, lines),
+            (_, stride) => pack_columns(values, stride, width, lines),
+        }
         // SAFETY: packing has written so many lines.
         unsafe { room.set_len(rows.len() * 2) };
         room
@@ -105,7 +110,7 @@ impl Right for Lying<'_> {
         room.clear();
         let Some(path) = self.path else { return room };
         room.reserve(count);
-        path.round_panel(values, (self.stride, 1), (rows.len(), width), &mut room.spare_capacity_mut()[..count]);
+        path.round_panel(values, self.strides, (rows.len(), width), &mut room.spare_capacity_mut()[..count]);
         // SAFETY: rounding has written all tiles.
         unsafe { room.set_len(count) };
         room
@@ -116,7 +121,7 @@ impl Lying<'_> {
     /// Where some rows of a panel begin, and how many columns it has.
     fn part(&self, panel: usize, rows: &Range<usize>) -> (&[f32], usize) {
         let start = panel * PANEL;
-        (&self.values[rows.start * self.stride + start..], PANEL.min(self.columns - start))
+        (&self.values[rows.start * self.strides.0 + start * self.strides.1..], PANEL.min(self.columns - start))
     }
 }
 

@@ -3,9 +3,9 @@
 use super::cpu::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shared_out};
 use super::gates::{Blocks, copied};
 use super::packed::{PackedSteps, Part, Step};
-use super::weights::{Projected, Together, Weights};
+use super::weights::{Projected, Together, WORTH_PACKING, Weights};
 use crate::product::bf16::RoundedRows;
-use crate::product::{Left, PANEL};
+use crate::product::{Left, PANEL, gemm_into};
 use crate::team::{self, Shared, filled};
 use rayon::prelude::*;
 
@@ -27,6 +27,11 @@ pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, saved: bool) -> Forward 
     let gathered = packed.gathered(given.xs, d);
     let projected = match given.w_ih {
         None => Projected::Given(gathered),
+        // Weights that serve one step only are not laid out for more.
+        Some(w_ih) if t == 1 && rows >= WORTH_PACKING => {
+            let size = (rows, K::GATES * h, d);
+            Projected::Given(gemm_into(&gathered, (d, 1), w_ih, (1, d), size, given.b_ih))
+        }
         Some(w_ih) => Projected::formed(gathered, (w_ih, given.b_ih), (rows, d, h)),
     };
     let weights = Weights::new(given.w_hh, (h, h), rows);

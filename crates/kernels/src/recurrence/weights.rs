@@ -9,7 +9,7 @@ use crate::product::{Left, PANEL, Packed, Right};
 const TOGETHER: usize = 128;
 
 /// Below this many rows in all, weights are used as they lie: packing them would cost more than it saves.
-const WORTH_PACKING: usize = 8;
+pub const WORTH_PACKING: usize = 8;
 
 /// Weights (GATES·H, ..), a matrix for each gate, ready for products of a few rows.
 pub enum Weights<'a> {
