@@ -312,19 +312,27 @@ impl LayerNorm {
 /// A convolution, batch norm or none, and an activation or none.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
-    conv: Conv2d,
-    norm: Option<BatchNorm2d>,
+    layers: Layers,
     then: Option<Activation>,
-    /// The probability of dropout between the convolution and what follows.
-    dropout: f64,
-    /// The convolution with its weights packed, for inference on the CPU.
-    prepared: Option<together::PreparedConv2d>,
+}
+
+/// What comes before the activation.
+#[derive(Clone, Debug)]
+enum Layers {
+    Apart {
+        conv: Conv2d,
+        norm: Option<BatchNorm2d>,
+        /// The probability of dropout between the convolution and what follows.
+        dropout: f64,
+    },
+    /// Both as one convolution with its weights packed, for inference on the CPU.
+    Prepared(together::PreparedConv2d),
 }
 
 impl ConvNorm {
     /// The three in a row, with ReLU or none.
     pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>, relu: bool) -> Self {
-        Self { conv, norm, then: relu.then_some(Activation::Relu), dropout: 0.0, prepared: None }
+        Self { layers: Layers::Apart { conv, norm, dropout: 0.0 }, then: relu.then_some(Activation::Relu) }
     }
 
     /// The same with another activation.
@@ -333,8 +341,11 @@ impl ConvNorm {
     }
 
     /// The same with dropout of what the convolution gives.
-    pub(crate) fn with_dropout(self, dropout: f64) -> Self {
-        Self { dropout, ..self }
+    pub(crate) fn with_dropout(mut self, probability: f64) -> Self {
+        if let Layers::Apart { dropout, .. } = &mut self.layers {
+            *dropout = probability;
+        }
+        self
     }
 
     /// (N, C, h, w) → (N, O, h', w').
@@ -350,21 +361,22 @@ impl ConvNorm {
     /// # Errors
     /// As the layers say, and when `add` has another shape than the result.
     pub fn forward_onto(&self, xs: &Map, add: Option<&Map>, mode: &mut Mode) -> Result<Map> {
-        if let Some(prepared) = &self.prepared {
-            return xs.convolve_prepared(prepared, add, self.then);
-        }
+        let (conv, norm, dropout) = match &self.layers {
+            Layers::Apart { conv, norm, dropout } => (conv, norm.as_ref(), *dropout),
+            Layers::Prepared(prepared) => return xs.convolve_prepared(prepared, add, self.then),
+        };
         let relu = self.then == Some(Activation::Relu);
-        if self.norm.is_none() && add.is_none() && relu && self.dropout == 0.0 {
-            return xs.convolve_relu(&self.conv);
+        if norm.is_none() && add.is_none() && relu && dropout == 0.0 {
+            return xs.convolve_relu(conv);
         }
-        let ys = self.conv.forward(xs)?.dropout(self.dropout, mode)?;
-        let ys = match (&self.norm, add) {
+        let ys = conv.forward(xs)?.dropout(dropout, mode)?;
+        let ys = match (norm, add) {
             (Some(norm), add) => norm.forward(&ys, add, relu, mode)?,
             (None, Some(add)) => ys.add(add)?,
             (None, None) => ys,
         };
         match self.then {
-            Some(_) if relu && self.norm.is_some() => Ok(ys),
+            Some(_) if relu && norm.is_some() => Ok(ys),
             Some(then) => ys.activated(then),
             None => Ok(ys),
         }
@@ -372,7 +384,10 @@ impl ConvNorm {
 
     /// The channels O of the output.
     pub fn out_channels(&self) -> usize {
-        self.conv.out_channels()
+        match &self.layers {
+            Layers::Apart { conv, .. } => conv.out_channels(),
+            Layers::Prepared(prepared) => prepared.out_channels(),
+        }
     }
 
     /// The same function in evaluation as one convolution without a graph, its weights packed where that helps.
@@ -382,17 +397,18 @@ impl ConvNorm {
     /// # Errors
     /// When the device has no memory for the new weights.
     pub fn folded(&self) -> Result<Self> {
-        let Conv2d { mut weight, mut bias, config } = self.conv.detached();
-        if let Some(norm) = &self.norm {
+        let Layers::Apart { conv, norm, .. } = &self.layers else { return Ok(self.clone()) };
+        let Conv2d { mut weight, mut bias, config } = conv.detached();
+        if let Some(norm) = norm {
             let (scale, shift) = norm.affine()?;
             let scaled = Conv2d { weight, bias, config }.scaled(&scale)?;
             weight = scaled.weight;
             bias = Some(scaled.bias.map_or_else(|| Ok(shift.clone()), |bias| bias + &shift)?);
         }
-        let prepared = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
-            true => Some(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
-            false => None,
+        let layers = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
+            true => Layers::Prepared(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
+            false => Layers::Apart { conv: Conv2d { weight, bias, config }, norm: None, dropout: 0.0 },
         };
-        Ok(Self { conv: Conv2d { weight, bias, config }, norm: None, then: self.then, dropout: 0.0, prepared })
+        Ok(Self { layers, then: self.then })
     }
 }

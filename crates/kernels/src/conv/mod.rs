@@ -50,7 +50,7 @@ impl Default for Conv2d {
 /// When the shapes do not fit each other, the kernel is larger than the padded map, or a stride, a dilation or `groups`
 /// is zero.
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
-    let geometry = Geometry::new(xs.dims(), weight, bias, options)?;
+    let geometry = Geometry::new(xs.dims(), weight.dims(), bias, options)?;
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
     match path(&inputs, options) {
         Path::Cpu => {
@@ -114,27 +114,21 @@ fn positions(size: usize, kernel: usize, stride: usize, padding: usize, dilation
 }
 
 impl Geometry {
-    /// From the input's (N, C, h, w).
-    pub fn new(xs: &[usize], weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
-        let ([batch, channels, h, w], [outputs, per_group, kh, kw]) = (xs, weight.dims()) else {
-            bail!(
-                "conv2d: wants xs (N, C, h, w) and weight (O, C/groups, kh, kw), got {:?} and {:?}",
-                xs,
-                weight.dims()
-            );
+    /// From the input's (N, C, h, w) and the weight's (O, C/groups, kh, kw).
+    pub fn new(xs: &[usize], weight: &[usize], bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
+        let ([batch, channels, h, w], [outputs, per_group, kh, kw]) = (xs, weight) else {
+            bail!("conv2d: wants xs (N, C, h, w) and weight (O, C/groups, kh, kw), got {xs:?} and {weight:?}");
         };
         let (batch, channels, outputs, groups) = (*batch, *channels, *outputs, options.groups);
         let sizes = [channels, outputs, *h, *w, *kh, *kw];
         let steps = [options.stride.0, options.stride.1, options.dilation.0, options.dilation.1, groups];
         if sizes.contains(&0) || steps.contains(&0) {
-            bail!("conv2d: nothing but N may be 0, got xs {:?}, weight {:?} and {options:?}", xs, weight.dims());
+            bail!("conv2d: nothing but N may be 0, got xs {xs:?}, weight {weight:?} and {options:?}");
         }
         if per_group.checked_mul(groups) != Some(channels) || outputs % groups != 0 {
             bail!(
-                "conv2d: with groups {groups}, xs {:?} wants a weight (O, {}, kh, kw) with O a multiple of {groups}, got {:?}",
-                xs,
-                channels as f64 / groups as f64,
-                weight.dims()
+                "conv2d: with groups {groups}, xs {xs:?} wants a weight (O, {}, kh, kw) with O a multiple of {groups}, got {weight:?}",
+                channels as f64 / groups as f64
             );
         }
         if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {

@@ -72,11 +72,11 @@ fn convolve(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2
         let ys = from_apart(&conv::conv2d(&to_apart(xs)?.contiguous()?, weight, bias, options)?)?;
         return if relu { activation::relu(&ys) } else { Ok(ys) };
     }
-    let geometry = geometry(xs, weight, bias, options)?;
+    let geometry = geometry(xs, weight.dims(), bias, options)?;
     Ok(apply(Convolution { geometry, layout: Layout::Together, relu }, &inputs)?.swap_remove(0))
 }
 
-fn geometry(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Geometry> {
+fn geometry(xs: &Tensor, weight: &[usize], bias: Option<&Tensor>, options: &Conv2d) -> Result<Geometry> {
     let (n, h, w, c) = xs.dims4()?;
     Geometry::new(&[n, c, h, w], weight, bias, options)
 }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// The weights are packed when it is made, and what comes after the sums is done before they are written.
 #[derive(Clone)]
 pub struct PreparedConv2d {
-    weight: Tensor,
+    /// (O, C/groups, kh, kw).
+    shape: [usize; 4],
     bias: Option<Vec<f32>>,
     options: Conv2d,
     packed: Arc<Weights>,
@@ -25,7 +26,7 @@ impl PreparedConv2d {
     /// # Errors
     /// When they are not f32 on the CPU, or their shapes do not fit each other.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Self> {
-        let (_, per_group, kh, kw) = weight.dims4()?;
+        let (outputs, per_group, kh, kw) = weight.dims4()?;
         let extent =
             |kernel: usize, dilation: usize| dilation.saturating_mul(kernel.saturating_sub(1)).saturating_add(1);
         let smallest = [
@@ -34,10 +35,15 @@ impl PreparedConv2d {
             extent(kh, options.dilation.0),
             extent(kw, options.dilation.1),
         ];
-        let geometry = Geometry::new(&smallest, weight, bias, options)?;
+        let geometry = Geometry::new(&smallest, weight.dims(), bias, options)?;
         let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.packed(weight, true))?);
         let bias = bias.map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
-        Ok(Self { weight: weight.detach(), bias, options: *options, packed })
+        Ok(Self { shape: [outputs, per_group, kh, kw], bias, options: *options, packed })
+    }
+
+    /// The channels O of the result.
+    pub fn out_channels(&self) -> usize {
+        self.shape[0]
     }
 
     /// From (N, h, w, C) to (N, h', w', O); `add` has the result's shape.
@@ -48,7 +54,7 @@ impl PreparedConv2d {
         if !on_cpu_f32(&[xs]) {
             bail!("conv2d: was prepared for f32 on the CPU, got {:?} on {:?}", xs.dtype(), xs.device().location());
         }
-        let geometry = super::geometry(xs, &self.weight, None, &self.options)?;
+        let geometry = super::geometry(xs, &self.shape, None, &self.options)?;
         let shape = geometry.output_shape(Layout::Together);
         if let Some(add) = add.filter(|add| add.dims() != [shape.0, shape.1, shape.2, shape.3]) {
             bail!("conv2d: the result is {shape:?}, what is added to it {:?}", add.dims());
@@ -67,6 +73,6 @@ impl PreparedConv2d {
 
 impl std::fmt::Debug for PreparedConv2d {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("PreparedConv2d").field("weight", &self.weight.dims()).field("options", &self.options).finish()
+        f.debug_struct("PreparedConv2d").field("weight", &self.shape).field("options", &self.options).finish()
     }
 }
