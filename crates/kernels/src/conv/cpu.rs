@@ -86,6 +86,10 @@ pub enum Weights {
     Depthwise(Vec<f32>),
 }
 
+/// The first position of the input that some of the kernel's elements meet with the same remainder by the stride, those elements, and
+/// where in the result they stand then.
+pub type Phase = ((usize, usize), Vec<usize>, Vec<(isize, isize)>);
+
 impl Geometry {
     /// The distance of kernel element (u, v) from where the kernel stands.
     pub fn tap(&self, u: usize, v: usize) -> (isize, isize) {
@@ -212,18 +216,37 @@ impl Geometry {
             let weights = back.packed(&self.mirrored(weight), false);
             return back.forward(layout, dys, &weights, After::default());
         }
+        let narrow = self.channels <= NARROW && self.outputs >= PANEL;
+        if layout == Layout::Apart && self.stride.1 > 1 && !narrow {
+            // Every other value of a map would be written one by one.
+            let dys = together(dys, self.groups * self.outputs, self.area_out());
+            let dxs = self.gradient_of_input(Layout::Together, weight, &dys);
+            return apart(&dxs, self.groups * self.channels, self.area_in());
+        }
+        let (weight, phases) = (self.taps_first(weight), self.phases().collect::<Vec<_>>());
+        let work = |dxs: &Shared| {
+            if phases.len() < self.stride.0.min(self.input.0) * self.stride.1.min(self.input.1) {
+                // SAFETY: nobody else is here yet.
+                unsafe { dxs.write(0, self.batch * self.groups * self.channels * self.area_in()).fill(0.0) };
+            }
+            self.phases_into(&phases, layout, (&weight, dys), dxs);
+        };
+        // SAFETY: the phases cover all positions of all channels, or everything was filled before.
+        unsafe { filled(self.batch * self.groups * self.channels * self.area_in(), work) }
+    }
+
+    /// The input's gradient at the positions of all phases: those that the kernel's elements meet with the same remainder make one
+    /// product.
+    fn phases_into(&self, phases: &[Phase], layout: Layout, (weight, dys): (&[f32], &[f32]), dxs: &Shared) {
         let (channels, outputs) = (self.groups * self.channels, self.groups * self.outputs);
-        let weight = self.taps_first(weight);
-        let mut dxs = vec![0f32; self.batch * channels * self.area_in()];
         let mut rows = None;
-        // The positions of x that the kernel's elements meet with the same remainder make one product.
-        for (first, elements, taps) in self.phases() {
+        for (first, elements, taps) in phases {
             let along = |size: usize, first: usize, step: usize| (size - first).div_ceil(step);
             let size = (along(self.input.0, first.0, self.stride.0), along(self.input.1, first.1, self.stride.1));
             for group in 0..self.groups {
                 let read = (group * self.outputs, self.outputs);
                 let source = Source { size: self.output, channels: outputs, read };
-                let gather = Gather::new(source, size, (1, 1), &taps);
+                let gather = Gather::new(source, size, (1, 1), taps);
                 if rows.is_none() {
                     rows = Self::rows(layout, &gather, dys, (outputs, self.area_out()));
                 }
@@ -231,25 +254,24 @@ impl Geometry {
                     && self.outputs >= PANEL
                     && let Some(rows) = &rows
                 {
-                    self.narrow(layout, &gather, rows, &weight, (group, &elements), first, &Shared::new(&mut dxs));
+                    self.narrow(layout, &gather, rows, weight, (group, elements), *first, dxs);
                     continue;
                 }
-                let weights = self.turned(&weight, group, &elements);
+                let weights = self.turned(weight, group, elements);
                 let target = Target {
                     layout,
                     channels,
                     first_channel: group * self.channels,
                     after: After::default(),
                     size: self.input,
-                    first,
+                    first: *first,
                     step: self.stride,
-                    values: &Shared::new(&mut dxs),
+                    values: dxs,
                 };
                 let matrix = Matrix::of(&gather, rows.as_deref(), dys, (self.batch, outputs, read));
                 times(&matrix, &weights, target.together(), |sums| target.write(&gather, sums));
             }
         }
-        dxs
     }
 
     /// The weights (C, O, taps) of (O, C, taps), each kernel turned by half a turn: those that lead back.
@@ -272,7 +294,7 @@ impl Geometry {
 
     /// The first positions of x of each remainder by the stride, with what [`Self::meeting`] says of them; without those that
     /// nothing reads.
-    pub fn phases(&self) -> impl Iterator<Item = ((usize, usize), Vec<usize>, Vec<(isize, isize)>)> {
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
         let phases = (0..self.stride.0.min(self.input.0)).flat_map(|i| (0..self.stride.1).map(move |j| (i, j)));
         phases.filter(|first| first.1 < self.input.1).filter_map(|first| {
             let (elements, taps) = self.meeting(first);
