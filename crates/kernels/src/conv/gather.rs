@@ -43,6 +43,9 @@ pub struct Source {
     pub read: (usize, usize),
 }
 
+/// Up to so many values are a short run, such as what a row of a kernel reads of a picture's three channels.
+const SHORT: usize = 32;
+
 impl Gather {
     pub fn new(source: Source, size: (usize, usize), stride: (usize, usize), taps: &[(isize, isize)]) -> Self {
         let Source { size: of_source, channels: pixel, read: (first, channels) } = source;
@@ -120,15 +123,21 @@ impl Gather {
                 if start >= end {
                     continue;
                 }
-                let into = &mut into[start - columns.start..end - columns.start];
+                let (into, count) = (&mut into[start - columns.start..], end - start);
                 let y = (i * self.stride.0) as isize + run.row;
                 if y < 0 || y >= self.source.0 as isize {
-                    into.fill(0.0);
+                    into[..count].fill(0.0);
                     continue;
                 }
                 let column = (j * self.stride.1) as isize + run.column;
                 let from = column * self.pixel as isize + (self.first + start - run.columns_of_matrix.start) as isize;
-                clipped(&picture[y as usize * line..][..line], from, into);
+                let line = &picture[y as usize * line..][..line];
+                // As many as are copied without a call: what is too much is written over by the next run, or lies between rows.
+                let values = usize::try_from(from).ok().and_then(|from| line.get(from..)?.first_chunk::<SHORT>());
+                match (values, into.first_chunk_mut::<SHORT>()) {
+                    (Some(values), Some(into)) if count <= SHORT => *into = *values,
+                    _ => clipped(line, from, &mut into[..count]),
+                }
             }
         }
         (room, stride)
