@@ -1,11 +1,17 @@
 //! Where work runs: on rayon's threads, which all operations on the CPU share.
 
 use candle_core::{Device, Tensor};
+use std::sync::Once;
+
+/// Bytes of stack that a thread of the pool wants: candle walks through a graph by calling itself, for which a program's first
+/// thread mostly has 8 MiB and others have 2.
+pub const STACK: usize = 32 << 20;
 
 /// Runs work of many operations on one of rayon's threads where the device is the CPU, and as it is on any other.
 ///
 /// Each operation shares its parts out among rayon's threads. A thread from outside is put to sleep for each of them and woken
-/// again; one of their own takes part. A training step, a search or a network's whole pass is worth entering for.
+/// again; one of their own takes part. Training, searches, backward passes and networks enter by themselves; a loop of one's own
+/// over small operations is worth entering for.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
@@ -19,7 +25,13 @@ use candle_core::{Device, Tensor};
 /// # }
 /// ```
 pub fn enter<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
-    if device.is_cpu() { rayon::scope(|_| work()) } else { work() }
+    static POOL: Once = Once::new();
+    if !device.is_cpu() {
+        return work();
+    }
+    // A pool that is there already stays as it is.
+    POOL.call_once(|| _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global());
+    rayon::scope(|_| work())
 }
 
 /// The same for the work of one operation, where an input is so large that there is something to share out.

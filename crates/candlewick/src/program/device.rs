@@ -5,6 +5,7 @@ use super::arguments::DeviceArguments;
 use candlewick::candle::Device;
 use candlewick::candle::utils::{cuda_is_available, metal_is_available};
 use candlewick::kernels::precision::set_float32_matmul_precision;
+use candlewick::kernels::threads::STACK;
 
 const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
 
@@ -13,11 +14,12 @@ const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
 /// # Errors
 /// When no device has the name, or the program was built without it.
 pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
-    if let Some(threads) = arguments.threads {
-        if threads == 0 {
-            return Err(Failure::usage("--threads is 0; one thread is the least"));
-        }
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK);
+    match arguments.threads {
+        Some(0) => return Err(Failure::usage("--threads is 0; one thread is the least")),
+        Some(threads) => pool.num_threads(threads).build_global()?,
+        // One that is there already serves too.
+        None => _ = pool.build_global(),
     }
     set_float32_matmul_precision(arguments.precision);
     let (kind, index) = match arguments.device.split_once(':') {
