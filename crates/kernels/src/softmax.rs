@@ -54,8 +54,8 @@ pub(crate) fn normaliser(row: &[f32]) -> (f32, f32) {
 const LANES: usize = 16;
 
 vectorised! {
-    /// −∞ of nothing; a NaN is passed over.
-    fn largest(row: &[f32]) -> f32 {
+    /// The largest of some numbers on the host: −∞ of nothing, and a NaN is passed over.
+    pub fn largest(row: &[f32]) -> f32 {
         let mut lanes = [f32::NEG_INFINITY; LANES];
         let (chunks, rest) = row.as_chunks::<LANES>();
         for chunk in chunks {

@@ -3,7 +3,7 @@
 //! Maps lie with their channels together, (N, h, w, C). Then what one row of the kernel reads is one straight run of values,
 //! and a row of the matrix is a few such runs, with zeros where they reach over the edge.
 
-use crate::product::blocks::copied;
+use crate::product::blocks::{GAP, copied};
 use std::ops::Range;
 
 /// The matrix A with a row for each position (n, i, j) of the result and a column for each tap t and channel c:
@@ -107,10 +107,10 @@ impl Gather {
                 return (values, self.pixel);
             }
             copied(values, self.pixel, (columns.len(), positions.len()), room);
-            return (room, columns.len() + 16);
+            return (room, columns.len() + GAP);
         }
         // Rows that lie a power of two apart would push each other out of the cache.
-        let stride = columns.len() + 16;
+        let stride = columns.len() + GAP;
         room.resize(positions.len() * stride, 0.0);
         let line = self.source.1 * self.pixel;
         let (area, width) = (self.area(), self.size.1);

@@ -2,7 +2,7 @@
 
 use super::gather::Gather;
 use crate::product::Left;
-use crate::product::blocks::{Cut, Rows, collide, copied, far, parts};
+use crate::product::blocks::{Cut, GAP, Rows, collide, copied, far, parts};
 use std::ops::Range;
 
 /// What the positions of the result read.
@@ -58,7 +58,7 @@ impl<'a> Matrix<'a> {
                     return Left::columns(values, count, area);
                 }
                 copied(values, area, (count, columns.len()), room);
-                Left::columns(room, count, count + 16)
+                Left::columns(room, count, count + GAP)
             }
         }
     }

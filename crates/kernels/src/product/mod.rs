@@ -308,7 +308,7 @@ impl blocks::Rows for Plain<'_> {
             false => (self.strides.0, (terms.len(), rows.len())),
         };
         blocks::copied(values, stride, (width, count), room);
-        let strides = if beside { (1, width + 16) } else { (width + 16, 1) };
+        let strides = if beside { (1, width + blocks::GAP) } else { (width + blocks::GAP, 1) };
         Left { values: room, rows: rows.len(), strides, rounded: None }
     }
 

@@ -4,6 +4,7 @@ use super::batch::{Batch, Logits, Next};
 use super::hypothesis::{ROOT, penalised};
 use super::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
+use candlewick_kernels::softmax::largest;
 
 /// A hypothesis that goes on.
 struct Beam {
@@ -140,19 +141,6 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
 
 /// Words that are looked at together: most have none among them that is likely enough.
 const TOGETHER: usize = 64;
-
-/// The largest of some scores, in lanes that compilers keep in registers.
-fn largest(scores: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = scores.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &score) in lanes.iter_mut().zip(chunk) {
-            *lane = if score > *lane { score } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |largest, &score| if score > largest { score } else { largest })
-}
 
 /// The best continuations of a group's beams, twice as many as beams, the best first; impossible ones are left out.
 ///
