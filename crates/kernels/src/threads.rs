@@ -13,6 +13,9 @@ pub const STACK: usize = 32 << 20;
 /// again; one of their own takes part. Training, searches, backward passes and networks enter by themselves; a loop of one's own
 /// over small operations is worth entering for.
 ///
+/// The first call builds rayon's global pool with [`STACK`] bytes a thread, unless there is one: a program that wants its own calls
+/// `build_global` before.
+///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
 /// use candlewick_kernels::{softmax::softmax, threads};
