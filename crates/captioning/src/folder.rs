@@ -59,7 +59,11 @@ impl ModelFiles {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn open(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
-        let folder = &resolve(folder)?;
+        open_model(folder, |folder| Self::of_folder(folder, encoder_weights))
+    }
+
+    fn of_folder(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
+        candlewick_training::check_model(folder)?;
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(Error::io(&path)).map(|text| (path.display().to_string(), text))
@@ -111,7 +115,8 @@ pub(crate) struct Start {
 impl Start {
     /// Opens a model folder, or the best checkpoint of a run's folder.
     pub fn open(folder: &Path) -> Result<Self> {
-        let folder = resolve(folder)?;
+        let folder = open_model(folder, |folder| Ok(folder.to_path_buf()))?;
+        candlewick_training::check_model(&folder)?;
         let config = folder.join(CONFIG);
         let text = std::fs::read_to_string(&config).map_err(Error::io(&config))?;
         let encoder = CaptionerConfig::from_json(&config.display().to_string(), &text)?.encoder;
@@ -202,13 +207,13 @@ fn parse_preprocessing(name: &str, text: &str) -> Result<Preprocessing> {
     serde_json::from_str(text).map_err(|error| Error::Config(format!("{name}: {error}")))
 }
 
-/// The model folder itself, or the best checkpoint where the folder is a run's.
-fn resolve(folder: &Path) -> Result<PathBuf> {
+/// Opens the model folder itself, or the best checkpoint where the folder is a run's.
+fn open_model<T>(folder: &Path, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
     if folder.join(CONFIG).is_file() {
-        return Ok(folder.to_path_buf());
+        return open(folder);
     }
     if folder.join("run.json").is_file() {
-        return Ok(candlewick_training::best_checkpoint(folder)?);
+        return candlewick_training::open_best(folder, open);
     }
     let shown = folder.display();
     Err(Error::Config(format!("{shown}: holds no {CONFIG} and no run.json; name a model folder or a run's folder")))

@@ -1,9 +1,11 @@
 //! The checkpoints of a run: written whole or not at all, never replaced, the last and the best kept.
 //!
-//! A run folder holds `checkpoint-STEP` folders (the model folder, `optimizer.safetensors`, `trainer.json`) and `run.json`,
-//! which names the last and the best. A checkpoint is written under a temporary name, synced and renamed; then `run.json` is
-//! replaced in the same way; then older checkpoints go. So a crash at any moment leaves the last good one.
+//! A run folder holds `checkpoint-STEP` folders (the model folder, `optimizer.safetensors`, `trainer.json`, and the checksums
+//! of all of these) and `run.json`, which names the last and the best. A checkpoint is written under a temporary name, synced and renamed; then `run.json` is
+//! replaced in the same way; older checkpoints go once a step from the new one has shown that its weights are good. So a
+//! crash at any moment leaves the last good one.
 
+use crate::checksums::{self, CHECKSUMS};
 use crate::durable::{self, TEMPORARY};
 use crate::optim::Optimizer;
 use crate::{Error, Metric, Patience, Result, Scores, StopReason, Task};
@@ -15,7 +17,10 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "checkpoint-";
 const TRAINER: &str = "trainer.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
-const RUN: &str = "run.json";
+pub(crate) const RUN: &str = "run.json";
+
+/// What the name of a checkpoint that is being removed begins with, after [`TEMPORARY`].
+pub(crate) const OLD: &str = "old-";
 
 /// Where a run stands: the content of `trainer.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,10 +51,15 @@ pub struct TrainerState {
     pub best: Option<f64>,
     /// The folder of the best checkpoint.
     pub best_folder: Option<String>,
+    /// The mean loss of the epoch of the best checkpoint: of tied scores the one with the lower loss is the best.
+    #[serde(with = "crate::exact::option")]
+    pub best_loss: Option<f64>,
     /// The scores of the best checkpoint.
     pub best_scores: Option<Scores>,
     /// The scores of the last validation.
     pub last_scores: Option<Scores>,
+    /// How often the run went back to an earlier state because its numbers were no longer finite; each time halves the rate.
+    pub recoveries: u32,
     /// Why the run ended, if it did.
     pub finished: Option<StopReason>,
     /// How long `log.jsonl` was.
@@ -92,11 +102,31 @@ impl RunFile {
 /// # Errors
 /// When the folder holds no run, or the checkpoint is no longer there.
 pub fn best_checkpoint(run: &Path) -> Result<PathBuf> {
-    let folder = run.join(RunFile::load(run)?.best);
-    if folder.is_dir() {
-        Ok(folder)
-    } else {
-        Err(Error::corrupt(&folder, "the best checkpoint is missing; train again"))
+    open_best(run, |folder| Ok(folder.to_path_buf()))
+}
+
+/// Opens a run's best checkpoint, which is a model folder. Where a training that goes on beside replaces it meanwhile, it is
+/// the next one that is opened.
+///
+/// # Errors
+/// When the folder holds no run, the checkpoint is no longer there, or as `open` says.
+pub fn open_best<T, E: From<Error>>(
+    run: &Path,
+    open: impl Fn(&Path) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    let mut best = RunFile::load(run)?.best;
+    loop {
+        let folder = run.join(&best);
+        let opened = match folder.is_dir() {
+            true => open(&folder),
+            false => Err(Error::corrupt(&folder, "the best checkpoint is missing; train again").into()),
+        };
+        // Older checkpoints go once run.json names the newer ones.
+        let next = RunFile::load(run)?.best;
+        if opened.is_ok() || next == best || folder.is_dir() {
+            return opened;
+        }
+        best = next;
     }
 }
 
@@ -115,8 +145,15 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be read or the checkpoint is cut short; the message says what to do.
     pub fn load(run: &Path) -> Result<Option<Self>> {
-        let Some((step, folder)) = list(run)?.pop() else { return Ok(None) };
+        Self::load_before(run, usize::MAX)
+    }
+
+    /// Reads the last checkpoint of a run that is of fewer than `limit` steps.
+    pub(crate) fn load_before(run: &Path, limit: usize) -> Result<Option<Self>> {
+        let last = list(run)?.into_iter().rfind(|(step, _)| *step < limit);
+        let Some((step, folder)) = last else { return Ok(None) };
         let path = folder.join(TRAINER);
+        checksums::check(&folder, &[TRAINER], &remedy(&folder))?;
         let state: TrainerState = read_json(&path, &remedy(&folder))?;
         if state.step != step {
             let fault = format!("tells of step {} in the checkpoint of step {step}; {}", state.step, remedy(&folder));
@@ -131,23 +168,21 @@ impl Checkpoint {
     /// When a file is missing, cut short or another network's; the message names it and says what to do.
     pub fn restore<T: Task>(&self, task: &mut T, optimizer: &mut Optimizer) -> Result<()> {
         let advice = |error: Error| Error::Task(format!("{error}; {}", remedy(&self.folder)));
+        let tensors = names(&self.folder)?.into_iter().filter(|name| name.ends_with(".safetensors"));
+        let tensors: Vec<String> = tensors.collect();
+        let tensors: Vec<&str> = tensors.iter().map(String::as_str).collect();
+        checksums::check(&self.folder, &[&tensors[..], &[OPTIMIZER]].concat(), &remedy(&self.folder))?;
         task.load(&self.folder).map_err(advice)?;
         optimizer.load(&self.folder.join(OPTIMIZER)).map_err(advice)?;
         optimizer.exchange()?;
         task.restore(self.state.task.clone()).map_err(advice)
     }
 
-    /// Writes a checkpoint, then `run.json`, then removes what is no longer kept; gives the checkpoint's folder.
+    /// Writes a checkpoint, then `run.json`; gives the checkpoint's folder.
     ///
     /// # Errors
     /// When something cannot be written; the message names it, and every older checkpoint and `run.json` are as before.
-    pub fn write<T: Task>(
-        run: &Path,
-        state: &TrainerState,
-        task: &T,
-        optimizer: &Optimizer,
-        keep: usize,
-    ) -> Result<PathBuf> {
+    pub fn write<T: Task>(run: &Path, state: &TrainerState, task: &T, optimizer: &Optimizer) -> Result<PathBuf> {
         let name = folder_name(state.step);
         let folder = run.join(&name);
         if folder.exists() {
@@ -163,7 +198,8 @@ impl Checkpoint {
         fs::rename(&temporary, &folder).map_err(Error::file(&folder, "cannot be renamed into place"))?;
         durable::sync_folder(run)?;
         phase(Phase::Renamed);
-        tidy(run, state, keep)?;
+        publish(run, state)?;
+        phase(Phase::Published);
         Ok(folder)
     }
 }
@@ -173,15 +209,18 @@ pub(crate) fn folder_name(step: usize) -> String {
     format!("{PREFIX}{step}")
 }
 
-/// What follows a checkpoint, again and again without harm: `run.json` tells of this state, the last checkpoint's, and
-/// what is no longer kept goes.
-pub(crate) fn tidy(run: &Path, state: &TrainerState, keep: usize) -> Result<()> {
-    publish(run, state)?;
-    phase(Phase::Published);
-    prune(run, state, keep)
+/// The step of a checkpoint by its folder's name.
+pub(crate) fn step_of(name: &str) -> Option<usize> {
+    name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-fn publish(run: &Path, state: &TrainerState) -> Result<()> {
+/// Whether a run has left a checkpoint in the folder.
+pub(crate) fn is_in(run: &Path) -> bool {
+    list(run).is_ok_and(|all| all.iter().any(|(_, folder)| folder.join(TRAINER).is_file()))
+}
+
+/// Writes `run.json` of this state, the last checkpoint's.
+pub(crate) fn publish(run: &Path, state: &TrainerState) -> Result<()> {
     let last = folder_name(state.step);
     let best = state.best_folder.clone().filter(|best| run.join(best).is_dir()).unwrap_or_else(|| last.clone());
     let (best_scores, finished) = (state.best_scores.clone(), state.finished);
@@ -199,23 +238,41 @@ fn fill<T: Task>(folder: &Path, state: &TrainerState, task: &T, optimizer: &Opti
     phase(Phase::Optimizer);
     let path = folder.join(TRAINER);
     durable::write(&path, &durable::json(&path, state)?).map_err(Error::file(&path, "cannot be written"))?;
+    let (path, sums) = (folder.join(CHECKSUMS), checksums::of_folder(folder)?);
+    durable::write(&path, sums.as_bytes()).map_err(Error::file(&path, "cannot be written"))?;
     durable::sync_tree(folder)
 }
 
 /// Removes checkpoints but the last, the best and the `keep` before the last.
-fn prune(run: &Path, state: &TrainerState, keep: usize) -> Result<()> {
-    let older: Vec<PathBuf> = list(run)?.into_iter().filter(|(step, _)| *step != state.step).map(|(_, f)| f).collect();
-    let best = state.best_folder.as_deref().map(|best| run.join(best));
-    let others: Vec<PathBuf> = older.into_iter().filter(|folder| Some(folder) != best.as_ref()).collect();
-    for folder in others.iter().take(others.len().saturating_sub(keep)) {
-        // Renamed first, so that a crash in between leaves no half of a checkpoint under its name.
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let doomed = run.join(format!("{TEMPORARY}old-{name}"));
-        fs::rename(folder, &doomed).map_err(Error::file(folder, "cannot be removed"))?;
-        phase(Phase::Pruning);
-        fs::remove_dir_all(&doomed).map_err(Error::file(&doomed, "cannot be removed"))?;
+pub(crate) fn prune(run: &Path, best: Option<&str>, keep: usize) -> Result<()> {
+    let mut others = list(run)?;
+    others.pop();
+    let best = best.map(|best| run.join(best));
+    let others: Vec<PathBuf> =
+        others.into_iter().map(|(_, f)| f).filter(|folder| Some(folder) != best.as_ref()).collect();
+    others.iter().take(others.len().saturating_sub(keep)).try_for_each(|folder| remove(run, folder))
+}
+
+/// Removes a checkpoint.
+fn remove(run: &Path, folder: &Path) -> Result<()> {
+    // Renamed first, so that a crash in between leaves no half of a checkpoint under its name.
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let doomed = run.join(format!("{TEMPORARY}{OLD}{name}"));
+    fs::rename(folder, &doomed).map_err(Error::file(folder, "cannot be removed"))?;
+    phase(Phase::Pruning);
+    fs::remove_dir_all(&doomed).map_err(Error::file(&doomed, "cannot be removed"))
+}
+
+/// Removes the checkpoints of `limit` steps and more, whose weights turned out to be of no use; `run.json` then tells of `state`, that
+/// of the last one that stays, if any does.
+pub(crate) fn discard(run: &Path, limit: usize, state: Option<&TrainerState>) -> Result<()> {
+    let path = run.join(RUN);
+    match state {
+        Some(state) => publish(run, state)?,
+        None if path.exists() => fs::remove_file(&path).map_err(Error::file(&path, "cannot be removed"))?,
+        None => {}
     }
-    Ok(())
+    list(run)?.iter().filter(|(step, _)| *step >= limit).try_for_each(|(_, folder)| remove(run, folder))
 }
 
 /// The checkpoints of a run by step, the last at the end.
@@ -223,11 +280,18 @@ fn list(run: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(run).map_err(Error::file(run, "cannot be read"))? {
         let entry = entry.map_err(Error::file(run, "cannot be read"))?;
-        let step = entry.file_name().to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+        let step = entry.file_name().to_str().and_then(step_of);
         found.extend(step.map(|step| (step, entry.path())));
     }
     found.sort();
     Ok(found)
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).map_err(Error::file(folder, "cannot be read"))?;
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    entries.map(name).collect::<std::io::Result<_>>().map_err(Error::file(folder, "cannot be read"))
 }
 
 fn remedy(folder: &Path) -> String {

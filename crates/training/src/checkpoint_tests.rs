@@ -49,7 +49,9 @@ impl Number {
         self.set(step as f32);
         let best_folder = Some(folder_name(best));
         let state = TrainerState { step, best_folder, best: Some(0.1), ..TrainerState::default() };
-        Checkpoint::write(run, &state, self, &optimizer, keep)
+        let folder = Checkpoint::write(run, &state, self, &optimizer)?;
+        prune(run, state.best_folder.as_deref(), keep)?;
+        Ok(folder)
     }
 }
 
@@ -105,7 +107,7 @@ fn a_kill_at_any_phase_leaves_a_whole_checkpoint_and_no_leftover() {
         let killed = catch_unwind(AssertUnwindSafe(|| task.write(run, 3, 3, 0)));
         assert!(killed.is_err(), "{at:?} was never met");
         assert_eq!(RunFile::load(run).map(|file| file.step).unwrap(), if kept == 3 && at != Renamed { 3 } else { 1 });
-        durable::remove_leftovers(run).unwrap();
+        crate::run_folder::remove_leftovers(run).unwrap();
         assert!(names(run).iter().all(|name| !name.starts_with(TEMPORARY)), "{at:?}: {:?}", names(run));
         assert_eq!(restored(run), (kept, kept as f32), "{at:?}");
         // The run goes on, and what is no longer wanted goes.

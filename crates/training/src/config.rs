@@ -186,8 +186,13 @@ impl FitConfig {
     pub fn check(&self) -> Result<()> {
         self.optimizer.check()?;
         self.schedule.check()?;
-        let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0);
-        let fault = if self.accumulate == 0 {
+        let positive = |value: Option<f64>| value.is_none_or(|value| value > 0.0 && value.is_finite());
+        let delta = self.early_stopping.as_ref().map_or(0.0, |stopping| stopping.min_delta);
+        let fault = if delta < 0.0 || !delta.is_finite() {
+            "early_stopping.min_delta must be 0 or more"
+        } else if self.target.as_ref().is_some_and(|target| !target.value.is_finite()) {
+            "target.value must be a number; leave target out for none"
+        } else if self.accumulate == 0 {
             "accumulate is 0; one batch a step is 1"
         } else if self.log_every == 0 {
             "log_every is 0; a line for each step is 1"

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use serde::Serialize;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -57,46 +57,6 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder taken for one run.
-pub(crate) struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing the file is not enough: a child that another thread has just forked still holds a copy of it.
-        // A lock that cannot be given back goes with the process.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the folder for this run alone, until the lock is dropped or the process ends in whatever way.
-pub(crate) fn lock(folder: &Path) -> Result<Lock> {
-    let path = folder.join(".lock");
-    let open = || File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open().map_err(Error::file(&path, "cannot be opened"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => {
-            let fault =
-                "another process is training into this folder; wait until it has ended, or choose another folder";
-            Err(Error::Config(format!("{}: {fault}", folder.display())))
-        }
-        Err(TryLockError::Error(error)) => Err(Error::file(&path, "cannot be locked")(error)),
-    }
-}
-
-/// Removes what a crash left half written.
-pub(crate) fn remove_leftovers(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::file(folder, "cannot be read"))? {
-        let entry = entry.map_err(Error::file(folder, "cannot be read"))?;
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            let path = entry.path();
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(Error::file(&path, "a leftover of a crash that cannot be removed"))?;
-        }
-    }
-    Ok(())
-}
-
 /// A file that only grows; a resumed run cuts off what came after its checkpoint.
 pub(crate) struct Appended {
     path: PathBuf,
@@ -139,23 +99,5 @@ impl Appended {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_lock_that_is_dropped_is_free_though_a_child_still_has_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let held = lock(folder.path()).unwrap();
-        // What a fork leaves in the child until its exec.
-        let copy = held.0.try_clone().unwrap();
-        assert!(lock(folder.path()).is_err());
-        drop(held);
-        lock(folder.path()).unwrap();
-        drop(copy);
     }
 }

@@ -49,8 +49,8 @@ pub enum Error {
         /// Which settings differ.
         difference: String,
     },
-    /// The loss or the gradient became NaN or infinite.
-    #[error("step {step}: the {what} is {value}; {kept}; lower the learning rate or clip the gradients")]
+    /// The loss, the gradient or a weight became NaN or infinite.
+    #[error("step {step}: the {what} is {value}; {advice}")]
     NotFinite {
         /// The step in which it happened, counted from 1.
         step: usize,
@@ -58,8 +58,8 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         value: f64,
-        /// Which checkpoint is the last good one.
-        kept: String,
+        /// What stays of the run, and what to do.
+        advice: String,
     },
     /// The task's own failure.
     #[error("{0}")]

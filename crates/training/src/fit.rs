@@ -4,12 +4,12 @@ use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::gradients::Gradients;
 use crate::logs::{Logs, StepRecord};
 use crate::optim::Optimizer;
+use crate::recovery::{self, Beginning};
 use crate::{Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Task, Unreached};
-use crate::{clip, durable, same};
+use crate::{clip, run_folder, same};
 use candlewick_kernels::threads;
 use candlewick_parameters::{Mode, Rng};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -56,7 +56,10 @@ pub struct Report {
 ///
 /// # Errors
 /// When the configuration cannot be used, the folder holds another run, a file cannot be read or written, the task
-/// fails, or the loss is no longer finite. What was written before stays as it was.
+/// fails, or numbers are no longer finite although the rate was halved. What was written before stays as it was.
+///
+/// Where the loss, the gradient or a weight is no longer finite, the run goes back to its last good state and on from there with half
+/// the learning rate, at most three times.
 ///
 /// With `average`, the weights that are validated, written as the model and left in the task are the averaged ones; those
 /// that training goes on with lie beside the optimiser's state.
@@ -72,6 +75,7 @@ pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut
 pub fn check<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<()> {
     let identity = identity(task, config)?;
     if out.is_dir() {
+        run_folder::check(out)?;
         found(config, out, &identity)?;
     }
     Ok(())
@@ -96,12 +100,16 @@ fn found(config: &FitConfig, out: &Path, identity: &serde_json::Value) -> Result
     Ok(found)
 }
 
-struct Run<'a> {
-    config: &'a FitConfig,
-    out: &'a Path,
-    optimizer: Optimizer,
-    state: TrainerState,
-    logs: Logs,
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a FitConfig,
+    pub(crate) out: &'a Path,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) state: TrainerState,
+    pub(crate) logs: Logs,
+    /// The state that the run began with, until a checkpoint is known to be good.
+    pub(crate) beginning: Option<Beginning>,
+    /// Whether the last checkpoint has yet to show, by a step from it, that it may take the place of those before it.
+    pub(crate) unproven: bool,
     batches_per_epoch: usize,
     started: Instant,
     /// Seconds of the earlier parts of the run.
@@ -110,31 +118,27 @@ struct Run<'a> {
     last_step: Instant,
     reported_unreached: bool,
     /// The scores of a validation within an epoch, which no schedule sees.
-    interim_scores: Option<Scores>,
+    pub(crate) interim_scores: Option<Scores>,
     /// Keeps other processes out of the folder.
-    _lock: durable::Lock,
+    _lock: run_folder::Lock,
 }
 
 impl<'a> Run<'a> {
     fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
         let identity = identity(task, config)?;
-        fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
-        let lock = durable::lock(out)?;
-        durable::remove_leftovers(out)?;
+        let lock = run_folder::take(out)?;
         let found = found(config, out, &identity)?;
-        let parameters = task.parameters().trainable();
-        let optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
-        let mut optimizer = optimizer.with_buffers(task.parameters().buffers());
-        if let Some(decay) = config.average {
-            let from_start = config.average_from_start;
-            optimizer = if from_start { optimizer.averaged_from_start(decay)? } else { optimizer.averaged(decay)? };
-        }
+        run_folder::remove_leftovers(out)?;
+        let mut optimizer = recovery::optimizer(task, config)?;
         let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
+        let (unproven, mut beginning) = (found.is_some(), None);
         if let Some(found) = found {
             found.restore(task, &mut optimizer)?;
             state = TrainerState { config: identity, ..found.state };
             // A crash may have come between the checkpoint and what follows it.
-            checkpoint::tidy(out, &state, config.keep)?;
+            checkpoint::publish(out, &state)?;
+        } else {
+            beginning = Some(Beginning::of(task)?);
         }
         let logs = Logs::open(out, &state)?;
         let (now, before) = (Instant::now(), state.seconds);
@@ -145,6 +149,8 @@ impl<'a> Run<'a> {
             reported_unreached: state.step > 0,
             state,
             logs,
+            beginning,
+            unproven,
             batches_per_epoch: task.batches_per_epoch(),
             started: now,
             before,
@@ -163,15 +169,33 @@ impl<'a> Run<'a> {
             if let Some(reason) = over.or_else(|| self.time_up()) {
                 break reason;
             }
-            let whole = self.epoch(task, observer)?;
-            let reason = if whole { self.end_epoch(task, observer)? } else { self.pause(task, observer)? };
-            if let Some(reason) = reason {
-                break reason;
+            match self.part(task, observer) {
+                Ok(None) => {}
+                Ok(Some(reason)) => break reason,
+                Err(fault @ Error::NotFinite { .. }) => self.recover(task, fault, observer)?,
+                Err(error) => return Err(error),
             }
         };
         self.optimizer.exchange()?;
+        self.prove()?;
         observer.event(&Event::Finished { step: self.state.step, reason });
         self.report(reason)
+    }
+
+    /// An epoch, or what the time allows of it, to its checkpoint.
+    fn part<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Option<StopReason>> {
+        let whole = self.epoch(task, observer)?;
+        self.check_weights()?;
+        if whole { self.end_epoch(task, observer) } else { self.pause(task, observer) }
+    }
+
+    /// The last checkpoint is good: what came before it goes, as far as it is not kept.
+    fn prove(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.unproven) {
+            return Ok(());
+        }
+        self.beginning = None;
+        checkpoint::prune(self.out, self.state.best_folder.as_deref(), self.config.keep)
     }
 
     fn report(&self, reason: StopReason) -> Result<Report> {
@@ -209,6 +233,7 @@ impl<'a> Run<'a> {
             }
             let every = self.config.checkpoint_every;
             if every > 0 && self.state.step.is_multiple_of(every) {
+                self.check_weights()?;
                 self.checkpoint(task, observer)?;
             }
         }
@@ -249,8 +274,9 @@ impl<'a> Run<'a> {
             Ok(norm)
         })?;
         if !gradient_norm.is_finite() {
-            return Err(self.not_finite("norm of the gradients", gradient_norm));
+            return Err(recovery::not_finite(self.state.step + 1, "norm of the gradients", gradient_norm));
         }
+        self.prove()?;
         self.state.step += 1;
         self.state.epoch_loss += loss * items as f64;
         self.state.epoch_items += items;
@@ -281,7 +307,7 @@ impl<'a> Run<'a> {
                 gradients.add(&task.loss(&batch, &mut Mode::Train(&mut rng))?, optimizer.vars())
             })?;
             if !value.is_finite() {
-                return Err(self.not_finite("loss", value));
+                return Err(recovery::not_finite(self.state.step + 1, "loss", value));
             }
             self.state.batch += 1;
         }
@@ -312,7 +338,7 @@ impl<'a> Run<'a> {
         let TrainerState { step, epoch, .. } = self.state;
         let at = Position { step, epoch, total_steps: self.total_steps() };
         let factor = self.config.schedule.factor(at, self.config.warmup_steps, &self.state.plateau);
-        self.config.optimizer.learning_rate() * factor
+        self.config.optimizer.learning_rate() * factor * recovery::factor(self.state.recoveries)
     }
 
     fn total_steps(&self) -> usize {
@@ -384,12 +410,15 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let TrainerState { step, epoch, .. } = self.state;
         self.optimizer.exchange()?;
-        let scores = task.validate(epoch)?;
+        let scores = task.validate(epoch).map_err(|error| recovery::of_output(step, error))?;
         self.optimizer.exchange()?;
         let score = self.score(None, &scores)?;
-        let best = !score.is_nan() && self.state.best.is_none_or(|best| score > best);
+        let loss = self.state.epoch_loss / self.state.epoch_items.max(1) as f64;
+        let tied = |best: f64| score == best && self.state.best_loss.is_some_and(|least| loss < least);
+        let best = !score.is_nan() && self.state.best.is_none_or(|best| score > best || tied(best));
         if best {
             self.state.best = Some(score);
+            self.state.best_loss = Some(loss);
             self.state.best_folder = Some(checkpoint::folder_name(step));
             self.state.best_scores = Some(scores.clone());
         }
@@ -440,18 +469,11 @@ impl<'a> Run<'a> {
         self.state.task = task.state();
         self.logs.sync(&mut self.state)?;
         self.optimizer.exchange()?;
-        let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer, self.config.keep)?;
+        let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer)?;
+        self.unproven = true;
         self.optimizer.exchange()?;
         observer.event(&Event::Checkpoint { step: self.state.step, folder: &folder });
         self.last_step = Instant::now();
         Ok(())
-    }
-
-    fn not_finite(&self, what: &'static str, value: f64) -> Error {
-        let kept = match Checkpoint::load(self.out) {
-            Ok(Some(last)) => format!("the last checkpoint is {}", last.folder.display()),
-            _ => "no checkpoint was written yet".to_owned(),
-        };
-        Error::NotFinite { step: self.state.step + 1, what, value, kept }
     }
 }

@@ -4,6 +4,7 @@
 //! schedules, logs, validates, writes checkpoints, and goes on with a run that was stopped at any moment, bit for bit.
 
 mod checkpoint;
+mod checksums;
 pub mod clip;
 mod config;
 pub mod curves;
@@ -15,12 +16,15 @@ mod gradients;
 mod logs;
 pub mod optim;
 mod progress;
+mod recovery;
+mod run_folder;
 mod same;
 mod schedule;
 mod task;
 mod tensorboard;
 
-pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint};
+pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint, open_best};
+pub use checksums::check_model;
 pub use config::{EarlyStopping, FitConfig, Metric, Resume, Target, Unreached};
 pub use error::{Error, Result};
 pub use fit::{Report, StopReason, check, fit};

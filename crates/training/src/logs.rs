@@ -73,6 +73,12 @@ impl Logs {
         self.events.scalars(step, &scalars)
     }
 
+    /// Logs that the run went back because a number was not finite.
+    pub fn recovery(&mut self, step: usize, what: &str, value: f64, back_to: usize, factor: f64) -> Result<()> {
+        let recovered = json!({ "what": what, "value": value.to_string(), "back_to": back_to, "factor": factor });
+        self.line(Map::from_iter([("recovered_at".to_owned(), json!(step)), ("recovery".to_owned(), recovered)]))
+    }
+
     fn line(&mut self, line: Map<String, Value>) -> Result<()> {
         self.lines.append(format!("{}\n", Value::Object(line)).as_bytes())
     }

@@ -2,7 +2,7 @@
 
 use crate::Scores;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,19 @@ pub enum Event<'a> {
         /// Where it lies.
         folder: &'a Path,
     },
+    /// A number was no longer finite: the run went back to an earlier state and goes on at half the rate.
+    Recovered {
+        /// The step in which it happened, counted from 1.
+        step: usize,
+        /// Which number it was.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The step to which the run went back.
+        back_to: usize,
+        /// The factor on the learning rate from here on, 1/2 to the number of times that this has happened.
+        factor: f64,
+    },
     /// The run is over.
     Finished {
         /// Steps taken.
@@ -130,7 +143,12 @@ impl Bar {
 
     /// A line that stays: above the bar, or by itself.
     fn line(&self, text: &str) {
-        if self.lines { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.lines { to_stderr(text) } else { self.bar.println(text) }
+    }
+
+    /// A line that stays, also where nothing else is told.
+    fn warn(&self, text: &str) {
+        self.bar.suspend(|| to_stderr(text));
     }
 
     fn step(&mut self, step: usize, epoch: usize, loss: f64, items_per_second: f64) {
@@ -150,6 +168,11 @@ impl Bar {
     }
 }
 
+/// A line on standard error; a run goes on where that is closed or full.
+fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// A number that does not flicker.
 fn calmed(before: Option<f64>, now: f64) -> f64 {
     before.map_or(now, |before| 0.9 * before + 0.1 * now)
@@ -167,8 +190,7 @@ impl Observer for Bar {
                 }
             }
             Event::Unreached { names } => {
-                let warning = format!("warning: no gradient reaches {}", names.join(", "));
-                self.bar.suspend(|| eprintln!("{warning}"));
+                self.warn(&format!("warning: no gradient reaches {}", names.join(", ")));
             }
             Event::Step { step, epoch, loss, items_per_second, .. } => self.step(step, epoch, loss, items_per_second),
             Event::Epoch { epoch, loss, items_per_second } => {
@@ -177,6 +199,11 @@ impl Observer for Bar {
             }
             Event::Validated { scores, best, .. } => {
                 self.line(&format!("  {scores}{}", if best { " (best)" } else { "" }));
+            }
+            Event::Recovered { step, what, value, back_to, factor } => {
+                self.warn(&format!(
+                    "step {step}: the {what} is {value}; going on from step {back_to} with the learning rate times {factor}"
+                ));
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
             Event::Checkpoint { .. } => {}

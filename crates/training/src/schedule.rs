@@ -132,12 +132,15 @@ impl Schedule {
     pub fn check(&self) -> Result<()> {
         let fault = match *self {
             Schedule::Step { every: 0, .. } => "schedule.every is 0; give the epochs between two changes",
-            Schedule::Step { gamma, .. } if gamma.is_nan() || gamma <= 0.0 => "schedule.gamma must be above 0",
+            Schedule::Step { gamma, .. } if !gamma.is_finite() || gamma <= 0.0 => "schedule.gamma must be above 0",
             Schedule::Cosine { min_factor } if !(0.0..=1.0).contains(&min_factor) => {
                 "schedule.min_factor must lie between 0 and 1"
             }
             Schedule::Plateau { factor, .. } if !(factor > 0.0 && factor < 1.0) => {
                 "schedule.factor must lie between 0 and 1"
+            }
+            Schedule::Plateau { min_delta, .. } if !(min_delta >= 0.0 && min_delta.is_finite()) => {
+                "schedule.min_delta must be 0 or more"
             }
             _ => return Ok(()),
         };

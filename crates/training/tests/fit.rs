@@ -71,17 +71,149 @@ fn accumulated_batches_equal_one_large_batch() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_stops_the_run_and_names_the_step() {
-    for (factor, what) in [(f64::NAN, "loss is NaN"), (f64::INFINITY, "loss is inf"), (0.0, "norm of the gradients is")]
-    {
+fn a_number_that_is_not_finite_takes_the_run_back_at_half_the_rate() {
+    for (factor, what) in [(f64::NAN, "loss"), (f64::INFINITY, "loss"), (0.0, "norm of the gradients")] {
         let out = tempfile::tempdir().unwrap();
         let mut task = Toy::new(32);
-        task.poison = Some((5, factor));
-        let error = run(&mut task, &config(), out.path()).unwrap_err().to_string();
-        assert!(error.contains("step 5") && error.contains(what) && !error.contains('\n'), "{error}");
-        assert!(error.contains("checkpoint-3"), "{error}");
-        assert_eq!(Checkpoint::load(out.path()).unwrap().unwrap().state.step, 3);
+        task.poison = Some((5..6, factor));
+        let mut recovered = vec![];
+        let mut observer = |event: &Event| {
+            if let Event::Recovered { step, what, back_to, factor, .. } = event {
+                recovered.push((*step, *what, *back_to, *factor));
+            }
+        };
+        let config = FitConfig { epochs: 2, schedule: Schedule::Constant, warmup_steps: 0, ..config() };
+        let report = fit(&mut task, &config, out.path(), &mut observer).unwrap();
+        assert_eq!((report.steps, recovered), (20, vec![(5, what, 3, 0.5)]));
+        let log = toy::log(out.path());
+        let rates: Vec<f64> = log.iter().filter_map(|line| line["learning_rate"].as_f64()).collect();
+        assert_eq!((rates.len(), rates[2], rates[3], rates[19]), (20, 1e-2, 5e-3, 5e-3));
+        assert!(log.iter().any(|line| line["recovered_at"] == 5 && line["recovery"]["back_to"] == 3), "{log:?}");
+        // A run that goes on keeps to the rate.
+        fit(&mut Toy::new(32), &FitConfig { epochs: 3, ..config }, out.path(), &mut Silent).unwrap();
+        assert!(toy::log(out.path()).last().unwrap()["scores"].is_object());
+        assert_eq!(Checkpoint::load(out.path()).unwrap().unwrap().state.recoveries, 1);
     }
+}
+
+#[test]
+fn a_run_that_stays_not_finite_ends_with_advice_and_its_good_checkpoint() {
+    let out = tempfile::tempdir().unwrap();
+    let mut task = Toy::new(32);
+    // The first two steps are good whatever happens.
+    task.poison_step = Some(5);
+    let error = run(&mut task, &config(), out.path()).unwrap_err().to_string();
+    assert!(error.contains("step 5: the loss is NaN; the rate was halved 3 times") && !error.contains('\n'), "{error}");
+    assert!(error.contains("checkpoint-3, from which --start can go on") && error.contains("--out"), "{error}");
+    assert_eq!(Checkpoint::load(out.path()).unwrap().unwrap().state.step, 3);
+    // Nothing helps where the first loss is none.
+    let out = tempfile::tempdir().unwrap();
+    let mut task = Toy::new(32);
+    task.poison_step = Some(1);
+    let error = run(&mut task, &config(), out.path()).unwrap_err().to_string();
+    assert!(error.contains("step 1: the loss is NaN; the run has only begun"), "{error}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_never_written_and_the_good_ones_stay() {
+    // Plain gradient descent at an absurd rate: weights overflow at once, or with the next step.
+    for learning_rate in [1e39, 1e30] {
+        let out = tempfile::tempdir().unwrap();
+        let optimizer = OptimizerConfig::sgd(learning_rate, 0.0);
+        let config = FitConfig {
+            optimizer,
+            clip_norm: None,
+            warmup_steps: 0,
+            checkpoint_every: 1,
+            validate_every: 0,
+            epochs: 1,
+            ..config()
+        };
+        let error = run(&mut Toy::new(100), &config, out.path()).unwrap_err().to_string();
+        assert!(error.contains("the rate was halved 3 times") && error.contains("--out"), "{learning_rate}: {error}");
+        for name in names(out.path()).iter().filter(|name| name.starts_with("checkpoint-")) {
+            let mut task = Toy::new(100);
+            task.load(&out.path().join(name)).unwrap();
+            for (parameter, bits) in task.weights() {
+                assert!(bits.iter().all(|&bits| f32::from_bits(bits).is_finite()), "{name}: {parameter}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_of_others_stay_as_they_are() {
+    let out = tempfile::tempdir().unwrap();
+    let path = |name: &str| out.path().join(name);
+    fs::create_dir_all(path(".tmp-thesis")).unwrap();
+    fs::write(path(".tmp-thesis/chapter.txt"), "mine").unwrap();
+    let config = FitConfig { epochs: 1, ..config() };
+    run(&mut Toy::new(100), &config, out.path()).unwrap();
+    assert_eq!(fs::read_to_string(path(".tmp-thesis/chapter.txt")).unwrap(), "mine");
+    // A run that is refused as another one removes nothing.
+    fs::create_dir(path(".tmp-checkpoint-9")).unwrap();
+    run(&mut Toy::new(50), &config, out.path()).unwrap_err();
+    assert!(path(".tmp-checkpoint-9").is_dir());
+    run(&mut Toy::new(100), &config, out.path()).unwrap();
+    assert!(!path(".tmp-checkpoint-9").exists());
+    // A log that no run has written.
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("log.jsonl"), "mine").unwrap();
+    let fault = run(&mut Toy::new(100), &config, other.path()).unwrap_err().to_string();
+    assert!(fault.contains("holds log.jsonl") && fault.contains("choose another folder"), "{fault}");
+    assert_eq!(check(&Toy::new(100), &config, other.path()).unwrap_err().to_string(), fault);
+    assert_eq!(fs::read_to_string(other.path().join("log.jsonl")).unwrap(), "mine");
+    assert_eq!(names(other.path()), ["log.jsonl"]);
+}
+
+#[test]
+fn flipped_bits_of_a_checkpoint_are_told() {
+    let out = tempfile::tempdir().unwrap();
+    let config = FitConfig { epochs: 1, checkpoint_every: 0, ..config() };
+    run(&mut Toy::new(100), &config, out.path()).unwrap();
+    let folder = out.path().join("checkpoint-3");
+    for file in ["trainer.json", "optimizer.safetensors", "model.safetensors", "SHA256SUMS"] {
+        let path = folder.join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        let at = if file == "SHA256SUMS" { 3 } else { flipped.len() - 3 };
+        flipped[at] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        let fault = run(&mut Toy::new(100), &config, out.path()).unwrap_err().to_string();
+        assert!(fault.contains("damaged or changed") && fault.contains("remove") && !fault.contains('\n'), "{fault}");
+        fs::write(&path, &whole).unwrap();
+    }
+    run(&mut Toy::new(100), &config, out.path()).unwrap();
+}
+
+#[test]
+fn of_tied_scores_the_lower_loss_is_the_best() {
+    let out = tempfile::tempdir().unwrap();
+    let mut task = Toy::new(100);
+    task.scores = Some(vec![0.0]);
+    let report = run(&mut task, &FitConfig { epochs: 4, ..config() }, out.path()).unwrap();
+    let losses: Vec<f64> = toy::log(out.path()).iter().filter_map(|line| line["loss"].as_f64()).collect();
+    let epoch = |index: usize| losses[3 * index..3 * index + 3].iter().sum::<f64>();
+    let least = (0..4).min_by(|&a, &b| epoch(a).total_cmp(&epoch(b))).unwrap();
+    assert!(least > 0, "{losses:?}");
+    assert_eq!(report.best, out.path().join(format!("checkpoint-{}", 3 * (least + 1))));
+}
+
+#[test]
+fn a_checkpoint_that_goes_while_it_is_opened_gives_way_to_the_next() {
+    let out = tempfile::tempdir().unwrap();
+    let config =
+        FitConfig { schedule: Schedule::Constant, checkpoint_every: 0, epochs: 1, validate_every: 0, ..config() };
+    run(&mut Toy::new(100), &config, out.path()).unwrap();
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let opened: Result<std::path::PathBuf> = open_best(out.path(), |folder| {
+        if first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            // Another run takes the next step, and with it the checkpoint away.
+            run(&mut Toy::new(100), &FitConfig { epochs: 2, ..config.clone() }, out.path())?;
+        }
+        fs::read(folder.join("model.safetensors")).map(|_| folder.to_path_buf()).map_err(Error::file(folder, "gone"))
+    });
+    assert_eq!(opened.unwrap(), out.path().join("checkpoint-6"));
 }
 
 #[test]
@@ -239,6 +371,27 @@ fn impossible_settings_are_named() {
     let cases = [
         (FitConfig { accumulate: 0, ..config() }, "accumulate", true),
         (FitConfig { clip_norm: Some(0.0), ..config() }, "clip_norm", true),
+        (FitConfig { clip_norm: Some(f64::NAN), ..config() }, "clip_norm", true),
+        (FitConfig { max_seconds: Some(f64::INFINITY), ..config() }, "max_seconds", true),
+        (FitConfig { target: Some(Target { value: f64::NAN, metric: None }), ..config() }, "target.value", true),
+        (
+            FitConfig {
+                early_stopping: Some(EarlyStopping { patience: 1, min_delta: f64::NAN, metric: None }),
+                ..config()
+            },
+            "early_stopping.min_delta",
+            true,
+        ),
+        (FitConfig { schedule: Schedule::Step { gamma: f64::INFINITY, every: 1 }, ..config() }, "schedule.gamma", true),
+        (FitConfig { optimizer: OptimizerConfig::adam(f64::NAN), ..config() }, "learning_rate", true),
+        (
+            FitConfig {
+                optimizer: OptimizerConfig::Adam(optim::AdamConfig { eps: 1e-60, ..optim::AdamConfig::default() }),
+                ..config()
+            },
+            "optimizer.eps",
+            true,
+        ),
         (FitConfig { epochs: 0, ..config() }, "epochs", false),
         // This task does not say beforehand which scores it gives.
         (FitConfig { metric: Some("bleu".into()), ..config() }, "accuracy", false),

@@ -146,10 +146,12 @@ impl OptimizerConfig {
     pub fn check(&self) -> Result<()> {
         let share = |name: &'static str, value: f64| ((0.0..1.0).contains(&value), name, "must lie in [0, 1)");
         let positive = |name: &'static str, value: f64| (value >= 0.0 && value.is_finite(), name, "must be 0 or more");
+        // A parameter without a gradient would be divided by 0, and what f32 takes for 0 is 0.
+        let above = |name: &'static str, value: f64| (value as f32 > 0.0 && value.is_finite(), name, "must be above 0");
         let (mut checks, decay) = match self {
             OptimizerConfig::Adam(AdamConfig { betas, eps, weight_decay, .. })
             | OptimizerConfig::AdamW(AdamWConfig { betas, eps, weight_decay, .. }) => {
-                (vec![share("betas", betas.0), share("betas", betas.1), positive("eps", *eps)], *weight_decay)
+                (vec![share("betas", betas.0), share("betas", betas.1), above("eps", *eps)], *weight_decay)
             }
             OptimizerConfig::Sgd(SgdConfig { momentum, nesterov, weight_decay, .. }) => (
                 vec![
@@ -159,7 +161,7 @@ impl OptimizerConfig {
                 *weight_decay,
             ),
             OptimizerConfig::RmsProp(RmsPropConfig { alpha, eps, momentum, weight_decay, .. }) => {
-                (vec![share("alpha", *alpha), positive("eps", *eps), positive("momentum", *momentum)], *weight_decay)
+                (vec![share("alpha", *alpha), above("eps", *eps), positive("momentum", *momentum)], *weight_decay)
             }
         };
         checks.extend([positive("learning_rate", self.learning_rate()), positive("weight_decay", decay)]);

@@ -122,6 +122,18 @@ impl Optimizer {
         Ok(())
     }
 
+    /// The first parameter, buffer or average that holds NaN or an infinity, by name.
+    pub(crate) fn not_finite(&self) -> Result<Option<&str>> {
+        for slot in self.slots.iter().chain(&self.buffers) {
+            for tensor in [Some(slot.var.as_tensor()), slot.average.as_ref()].into_iter().flatten() {
+                if !slices::is_finite(tensor)? {
+                    return Ok(Some(&slot.name));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// The names of the parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().map(|slot| slot.name.as_str())

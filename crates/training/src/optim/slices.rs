@@ -1,6 +1,7 @@
 //! Tensors of f32 on the CPU as slices.
 
 use candle_core::{CpuStorage, DType, Error, InplaceOp1, Layout, Result, Storage, Tensor};
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Values that one thread works on at a time; sums over them are taken in order, whatever thread took which.
@@ -25,6 +26,18 @@ pub(crate) fn with_slice_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> R
     let change = Change { f: RefCell::new(Some(f)), result: RefCell::new(None) };
     tensor.inplace_op1(&change)?;
     change.result.into_inner().ok_or_else(|| Error::msg("the change was not made"))
+}
+
+/// Whether no value is NaN or infinite.
+pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
+    if is_plain(tensor) && tensor.is_contiguous() {
+        return with_slice(tensor, |values| values.par_chunks(CHUNK).all(|part| part.iter().all(|x| x.is_finite())));
+    }
+    if !tensor.dtype().is_float() {
+        return Ok(true);
+    }
+    // 0·x is 0, but for NaN and infinities.
+    Ok((tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_vec0::<f32>()? == 0.0)
 }
 
 fn contiguous(layout: &Layout) -> Result<std::ops::Range<usize>> {

@@ -24,8 +24,12 @@ pub struct Toy {
     /// After how many batches a loss fails, as if the machine had stopped.
     pub stop_after: Option<usize>,
     /// What the loss is multiplied with at a batch of this number; with 0 only the gradient is spoilt.
-    pub poison: Option<(usize, f64)>,
+    pub poison: Option<(std::ops::Range<usize>, f64)>,
+    /// From which batch of the run on, counted from 1, every loss is NaN.
+    pub poison_step: Option<usize>,
     pub seen: AtomicUsize,
+    /// The batch of the whole run that comes next, counted from 0.
+    at: AtomicUsize,
     /// A file that is written to as well.
     pub save_to: Option<&'static str>,
     pub scores: Option<Vec<f64>>,
@@ -61,7 +65,9 @@ impl Toy {
             baseline: Mutex::new(0.0),
             stop_after: None,
             poison: None,
+            poison_step: None,
             seen: AtomicUsize::new(0),
+            at: AtomicUsize::new(0),
             save_to: None,
             scores: None,
             points,
@@ -107,6 +113,7 @@ impl Task for Toy {
     }
 
     fn batches<'a>(&'a self, epoch: usize, skip: usize) -> Result<Box<dyn Iterator<Item = Result<Self::Batch>> + 'a>> {
+        self.at.store(epoch * self.batches_per_epoch() + skip, Relaxed);
         let mut order: Vec<usize> = (0..POINTS).collect();
         Rng::derive(5, "order", epoch as u64).shuffle(&mut order);
         let batches: Vec<Vec<usize>> = order.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
@@ -115,6 +122,7 @@ impl Task for Toy {
 
     fn loss(&self, batch: &Self::Batch, mode: &mut Mode) -> Result<Loss> {
         let seen = 1 + self.seen.fetch_add(1, Relaxed);
+        let at = 1 + self.at.fetch_add(1, Relaxed);
         if self.stop_after.is_some_and(|limit| seen > limit) {
             return Err(Error::task("stopped"));
         }
@@ -133,9 +141,12 @@ impl Task for Toy {
             *self.baseline.lock().unwrap() = 0.9 * baseline + 0.1 * f64::from(value.to_vec0::<f32>()?);
             value = (value * (1.0 + 0.01 * baseline))?;
         }
-        if let Some((_, factor)) = self.poison.filter(|(at, _)| *at == seen) {
+        if let Some((_, factor)) = self.poison.clone().filter(|(at, _)| at.contains(&seen)) {
             // A root's slope at 0 is infinite: the loss stays as it is, the gradient does not.
             value = if factor == 0.0 { (&value + (&value - &value.copy()?)?.sqrt()?)? } else { (value * factor)? };
+        }
+        if self.poison_step.is_some_and(|from| at >= from) {
+            value = (value * f64::NAN)?;
         }
         Ok(Loss { value, count: batch.len(), parts: vec![("entropy", entropy)] })
     }
