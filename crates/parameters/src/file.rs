@@ -118,6 +118,11 @@ impl SafetensorsFile {
         &self.path
     }
 
+    /// The bytes that the file has.
+    pub(crate) fn len(&self) -> u64 {
+        self.content.len() as u64
+    }
+
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(String::as_str)

@@ -49,7 +49,7 @@ impl Initial {
         Tensor::from_vec(values, shape, device)
     }
 
-    fn values(&self, dims: &[usize], rng: &mut Rng) -> Result<Vec<f32>> {
+    pub(crate) fn values(&self, dims: &[usize], rng: &mut Rng) -> Result<Vec<f32>> {
         let count = dims.iter().product();
         Ok(match self {
             Initial::Constant(value) => vec![*value as f32; count],

@@ -18,12 +18,33 @@
 //! # }
 //! ```
 //!
-//! A loaded store takes every value from its file; [`Parameters::verify`] then names what was missing, unused or of
-//! another shape, all at once.
+//! [`Parameters::open`] builds a network of exactly what a file holds, and names what was missing, unused or of another shape,
+//! all at once:
+//!
+//! ```
+//! # use candle_core::{Device, Result, Tensor};
+//! # use candlewick_parameters::{Initial, ParameterBuilder, Parameters, VarBuilder};
+//! fn head(vb: VarBuilder) -> Result<Tensor> {
+//!     vb.pp("head").parameter((10, 4), "weight", Initial::fan_in(4))
+//! }
+//! # fn main() -> Result<()> {
+//! # let folder = std::env::temp_dir().join(format!("candlewick-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let path = folder.join("head.safetensors");
+//! let fresh = Parameters::new(7);
+//! head(fresh.builder(&Device::Cpu))?;
+//! fresh.save(&path)?;
+//! let (weight, parameters) = Parameters::open(&path, &Device::Cpu, head)?;
+//! assert_eq!((weight.dims(), parameters.count()), ([10, 4].as_slice(), 40));
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod file;
 mod initial;
 mod legacy;
+mod memory;
 mod mode;
 mod pytorch;
 mod rng;

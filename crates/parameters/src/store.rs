@@ -2,12 +2,13 @@
 
 use crate::file::{SafetensorsFile, write_safetensors};
 use crate::initial::{Request, take_request};
+use crate::memory;
 use crate::{Initial, Rng};
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use indexmap::IndexMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +27,10 @@ struct Store {
     frozen: Vec<String>,
     missing: Vec<String>,
     misshapen: Vec<String>,
+    /// What stands for the parameters that the file lacks or has in another shape, until `verify` names them.
+    blank: HashMap<String, Tensor>,
+    /// The bytes that fresh parameters may still fill, once known.
+    room: Option<u64>,
 }
 
 struct Slot {
@@ -38,6 +43,26 @@ impl Parameters {
     /// A store whose parameters are drawn, each from a generator derived from `seed` and the parameter's name.
     pub fn new(seed: u64) -> Self {
         Self::with_source(seed, None)
+    }
+
+    /// A network whose parameters all come from a safetensors file, built by `network`, and its store: exactly what the file holds.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the network cannot be built, or as [`Parameters::verify`] says.
+    pub fn open<T>(
+        path: impl AsRef<Path>,
+        device: &Device,
+        network: impl FnOnce(VarBuilder<'static>) -> Result<T>,
+    ) -> Result<(T, Self)> {
+        let parameters = Self::from_safetensors(path)?;
+        let built = network(parameters.builder(device)).or_else(|error| {
+            // Why a network could not be built is mostly what the file lacks.
+            let store = parameters.store();
+            store.source.as_ref().map_or(Ok(()), |file| strict(file, &store.missing, &store.misshapen, vec![]))?;
+            Err(error)
+        })?;
+        parameters.verify()?;
+        Ok((built, parameters))
     }
 
     /// A store whose parameters all come from a safetensors file; call [`Parameters::verify`] once the network is built.
@@ -54,8 +79,8 @@ impl Parameters {
     }
 
     fn with_source(seed: u64, source: Option<SafetensorsFile>) -> Self {
-        let (slots, frozen, missing, misshapen) = Default::default();
-        Self(Arc::new(Mutex::new(Store { seed, slots, source, frozen, missing, misshapen })))
+        let (slots, frozen, missing, misshapen, blank) = Default::default();
+        Self(Arc::new(Mutex::new(Store { seed, slots, source, frozen, missing, misshapen, blank, room: None })))
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -108,7 +133,8 @@ impl Parameters {
     pub fn verify(&self) -> Result<()> {
         let store = self.store();
         let Some(source) = &store.source else { return Ok(()) };
-        let unused = source.names().filter(|name| !store.slots.contains_key(*name)).map(str::to_owned).collect();
+        let used = |name: &&str| store.slots.contains_key(*name) || store.blank.contains_key(*name);
+        let unused = source.names().filter(|name| !used(name)).map(str::to_owned).collect();
         strict(source, &store.missing, &store.misshapen, unused)
     }
 
@@ -211,10 +237,19 @@ fn shortened(names: &[String]) -> String {
 
 impl SimpleBackend for Parameters {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        let request = take_request().unwrap_or_else(|| Request { initial: translate(init, &shape), buffer: false });
+        let request = take_request();
+        let bytes = size_in_bytes(&shape, name)?;
+        let request = request.unwrap_or_else(|| Request { initial: translate(init, &shape), buffer: false });
         let mut store = self.store();
+        if store.blank.contains_key(name)
+            || !store.slots.contains_key(name) && store.is_at_fault(&shape, name, bytes)?
+        {
+            let zero = Tensor::zeros((), dtype, device)?.broadcast_as(&shape)?;
+            store.blank.insert(name.to_owned(), zero.clone());
+            return Ok(zero);
+        }
         if !store.slots.contains_key(name) {
-            let mut var = store.value(&shape, name, &request.initial, device)?;
+            let mut var = store.value(&shape, name, &request.initial, bytes, device)?;
             if var.dtype() != dtype {
                 var = Var::from_tensor(&var.to_dtype(dtype)?)?;
             }
@@ -245,19 +280,62 @@ impl SimpleBackend for Parameters {
     }
 }
 
+/// What a wanted parameter may take where the file is smaller: enough for every file that merely lacks some.
+const SMALL: u64 = 64 << 20;
+
 impl Store {
-    /// The value of a parameter asked for the first time. A fault of the file is noted for `verify`, which names all.
-    fn value(&mut self, shape: &Shape, name: &str, initial: &Initial, device: &Device) -> Result<Var> {
-        let Some(source) = &self.source else {
-            return Var::from_tensor(&initial.draw(shape, &mut Rng::derive(self.seed, name, 0), device)?);
-        };
+    /// Whether the file, if there is one, lacks a parameter or has it in another shape, which is noted for `verify`.
+    ///
+    /// # Errors
+    /// When the parameter is far larger than the file: the sizes that the network was built with are not to be gone on with.
+    fn is_at_fault(&mut self, shape: &Shape, name: &str, bytes: u64) -> Result<bool> {
+        let Some(source) = &self.source else { return Ok(false) };
         match source.shape(name) {
+            Some(found) if &found == shape => return Ok(false),
+            Some(found) => self.misshapen.push(misfit(name, shape, &found)),
             None => self.missing.push(name.to_owned()),
-            Some(found) if &found != shape => self.misshapen.push(misfit(name, shape, &found)),
-            Some(_) => return source.variable(name, device),
         }
-        Var::zeros(shape, DType::F32, device)
+        if bytes > SMALL.max(source.len().saturating_mul(4)) {
+            strict(source, &self.missing, &self.misshapen, vec![])?;
+        }
+        Ok(true)
     }
+
+    /// The value of a parameter asked for the first time, drawn or from the file.
+    fn value(&mut self, shape: &Shape, name: &str, initial: &Initial, bytes: u64, device: &Device) -> Result<Var> {
+        if let Some(source) = &self.source {
+            return source.variable(name, device);
+        }
+        let room = self.room.unwrap_or_else(memory::available);
+        // A matrix is made orthogonal in double precision, beside the one that comes of it.
+        let drawn = if matches!(initial, Initial::Orthogonal(_)) { bytes.saturating_mul(3) } else { bytes };
+        if drawn > room {
+            let (dims, wanted, left) = (shape.dims(), gigabytes(bytes), gigabytes(room));
+            candle_core::bail!(
+                "parameter {name} of shape {dims:?} takes {wanted} of memory, and {left} are left; \
+                 make the sizes in the recipe or config.json smaller"
+            )
+        }
+        self.room = Some(if device.is_cpu() { room - bytes } else { room });
+        let values = initial.values(shape.dims(), &mut Rng::derive(self.seed, name, 0))?;
+        Var::from_vec(values, shape, device)
+    }
+}
+
+/// What a parameter takes in f32.
+fn size_in_bytes(shape: &Shape, name: &str) -> Result<u64> {
+    let count = shape.dims().iter().try_fold(1usize, |count, &size| count.checked_mul(size.max(1)));
+    match count.and_then(|count| count.checked_mul(size_of::<f32>())).filter(|&bytes| isize::try_from(bytes).is_ok()) {
+        Some(bytes) => Ok(if shape.dims().contains(&0) { 0 } else { bytes as u64 }),
+        None => candle_core::bail!(
+            "parameter {name} of shape {:?} has more values than any memory; make the sizes in the recipe or config.json smaller",
+            shape.dims()
+        ),
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
 /// The initial value that a layer of candle's asked for.
