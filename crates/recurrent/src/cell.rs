@@ -165,16 +165,16 @@ pub trait Cell: Clone + Send + Sync + 'static {
 
     /// [`Self::advance`] with h ⊙ `mask` (N, H) where the matrices from state to state read h, as [`crate::recurrent_dropout()`] wants.
     ///
-    /// By default the whole step reads h ⊙ `mask`; a cell that carries h past its matrices must write its own.
+    /// A cell whose matrices alone read h writes [`advance_on_masked_h`] here; one that carries h past them as well, as the GRU's gate
+    /// does, masks only what they read.
     ///
     /// # Errors
-    /// When shapes do not fit together.
+    /// By default, since only the cell knows which it is; and when shapes do not fit together.
     fn advance_masked(&self, prepared: &Tensor, state: &Self::State, mask: &Tensor) -> Result<Self::State> {
-        let mut tensors = state.tensors();
-        if let Some(h) = tensors.first_mut() {
-            *h = (&*h * mask)?;
-        }
-        self.advance(prepared, &Self::State::from_tensors(&tensors)?)
+        let _ = (prepared, state, mask);
+        candle_core::bail!(
+            "recurrent_dropout: the cell does not say where it reads h; write its Cell::advance_masked, or set it to 0"
+        )
     }
 
     /// All the parameters that [`Self::step`] uses.
@@ -209,6 +209,18 @@ pub trait Cell: Clone + Send + Sync + 'static {
     ) -> Result<(Tensor, Self::State)> {
         looped(self, xs, state, lengths, reverse)
     }
+}
+
+/// [`Cell::advance_masked`] of a cell that reads h through its matrices alone: its whole step reads h ⊙ `mask`.
+///
+/// # Errors
+/// When shapes do not fit together.
+pub fn advance_on_masked_h<C: Cell>(cell: &C, prepared: &Tensor, state: &C::State, mask: &Tensor) -> Result<C::State> {
+    let mut tensors = state.tensors();
+    if let Some(h) = tensors.first_mut() {
+        *h = (&*h * mask)?;
+    }
+    cell.advance(prepared, &C::State::from_tensors(&tensors)?)
 }
 
 /// [`Cell::sequence`] of a cell without kernels of its own: its step again and again, as one node of the graph.

@@ -5,7 +5,7 @@
 //!
 //! Ba et al. 2016, "Layer normalization". The paper's bias b is added to β₁ and β₂ and is one of them here.
 
-use crate::cell::{Cell, CellConfig, bias_initial, block, recurrent_initial, zeros};
+use crate::cell::{Cell, CellConfig, advance_on_masked_h, bias_initial, block, recurrent_initial, zeros};
 use crate::linear::project;
 use crate::lstm::LstmState;
 use candle_core::{DType, Device, Result, Tensor};
@@ -96,6 +96,10 @@ impl Cell for LayerNormLstmCell {
         let c = (kept + (sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;
         let h = (sigmoid(&gate(3)?)? * of_c.apply(&c)?.tanh()?)?;
         Ok(LstmState { h, c })
+    }
+
+    fn advance_masked(&self, prepared: &Tensor, state: &LstmState, mask: &Tensor) -> Result<LstmState> {
+        advance_on_masked_h(self, prepared, state, mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

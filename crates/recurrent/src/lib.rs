@@ -29,7 +29,7 @@ pub mod zoneout;
 
 pub use any_cell::AnyCell;
 pub use attention::{AdditiveAttention, Attended};
-pub use cell::{Cell, CellConfig, CellState};
+pub use cell::{Cell, CellConfig, CellState, advance_on_masked_h};
 pub use drop_connect::drop_connect;
 pub use embedding::Embedding;
 pub use flow::{GradientFlow, gradient_flow, largest_singular_value};

@@ -6,7 +6,7 @@
 //! Hochreiter and Schmidhuber 1997, "Long short-term memory"; Gers et al. 2000, "Learning to forget"; the projection is of
 //! Sak et al. 2014, "Long short-term memory recurrent neural network architectures for large scale acoustic modeling".
 
-use crate::cell::{Cell, CellConfig, CellState, Weights, block, looped, zeros};
+use crate::cell::{Cell, CellConfig, CellState, Weights, advance_on_masked_h, block, looped, zeros};
 use crate::decoding::Rows;
 use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
@@ -63,6 +63,10 @@ impl Cell for LstmCell {
         suffix: &str,
         vb: VarBuilder,
     ) -> Result<Self> {
+        if config.proj_size.is_some_and(|size| size == 0 || size >= hidden_size) {
+            let size = config.proj_size.unwrap_or_default();
+            candle_core::bail!("lstm: proj_size is {size}; wanted 1 to below the hidden size {hidden_size}, or none")
+        }
         let output_size = config.proj_size.unwrap_or(hidden_size);
         let weights = Weights::new(4, (input_size, hidden_size, output_size), config, Some(1), suffix, &vb)?;
         let project =
@@ -107,6 +111,10 @@ impl Cell for LstmCell {
         let c = (kept + (sigmoid(&gate(0)?)? * gate(2)?.tanh()?)?)?;
         let h = project(&(sigmoid(&gate(3)?)? * c.tanh()?)?, projection, None)?;
         Ok(LstmState { h, c })
+    }
+
+    fn advance_masked(&self, prepared: &Tensor, state: &LstmState, mask: &Tensor) -> Result<LstmState> {
+        advance_on_masked_h(self, prepared, state, mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

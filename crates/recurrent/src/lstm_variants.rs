@@ -6,7 +6,7 @@
 //! Greff et al. 2017, "LSTM: a search space odyssey"; the peepholes p are of Gers and Schmidhuber 2000, "Recurrent nets
 //! that time and count".
 
-use crate::cell::{Cell, CellConfig, CellState, Weights, block, zeros};
+use crate::cell::{Cell, CellConfig, CellState, Weights, advance_on_masked_h, block, zeros};
 use crate::decoding::Rows;
 use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
@@ -208,6 +208,10 @@ impl Cell for LstmVariantCell {
             _ => None,
         };
         Ok(LstmVariantState { h: gated(&o, &shown)?, c, gates })
+    }
+
+    fn advance_masked(&self, prepared: &Tensor, state: &LstmVariantState, mask: &Tensor) -> Result<LstmVariantState> {
+        advance_on_masked_h(self, prepared, state, mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

@@ -8,7 +8,7 @@
 //!
 //! Zoph and Le 2017, "Neural architecture search with reinforcement learning", as TensorFlow's `NASCell` has it.
 
-use crate::cell::{Cell, CellConfig, block, recurrent_initial, zeros};
+use crate::cell::{Cell, CellConfig, advance_on_masked_h, block, recurrent_initial, zeros};
 use crate::linear::project;
 use crate::lstm::LstmState;
 use candle_core::{DType, Device, Result, Tensor};
@@ -78,6 +78,10 @@ impl Cell for NasCell {
         let second = sigmoid(&(sum(6)?.tanh()? + sigmoid(&sum(7)?)?)?)?;
         let h = (&c * (first + second)?.tanh()?)?.tanh()?;
         Ok(LstmState { h, c })
+    }
+
+    fn advance_masked(&self, prepared: &Tensor, state: &LstmState, mask: &Tensor) -> Result<LstmState> {
+        advance_on_masked_h(self, prepared, state, mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

@@ -4,7 +4,7 @@
 //!
 //! Elman 1990, "Finding structure in time".
 
-use crate::cell::{Cell, CellConfig, Weights};
+use crate::cell::{Cell, CellConfig, Weights, advance_on_masked_h};
 use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_kernels::recurrence::{self, Input, Nonlinearity};
@@ -54,6 +54,10 @@ impl Cell for RnnCell {
 
     fn recurrent_weights(&self) -> Vec<usize> {
         vec![1]
+    }
+
+    fn advance_masked(&self, prepared: &Tensor, state: &Tensor, mask: &Tensor) -> Result<Tensor> {
+        advance_on_masked_h(self, prepared, state, mask)
     }
 
     fn parameters(&self) -> Vec<Tensor> {

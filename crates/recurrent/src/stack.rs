@@ -150,6 +150,11 @@ impl<C: Cell> Stack<C> {
     /// of another shape.
     pub fn new(input_size: usize, hidden_size: usize, config: &StackConfig, vb: VarBuilder) -> Result<Self> {
         config.check()?;
+        if hidden_size == 0 || input_size == 0 {
+            candle_core::bail!(
+                "recurrent layer: the input size is {input_size} and the hidden size {hidden_size}; wanted above 0"
+            )
+        }
         let suffixes: &[&str] = if config.bidirectional { &["", "_reverse"] } else { &[""] };
         let mut cells: Vec<C> = Vec::new();
         for layer in 0..config.num_layers {

@@ -317,6 +317,17 @@ fn a_new_cell_is_one_formula_and_stacks_like_the_others() {
 }
 
 #[test]
+fn a_cell_that_does_not_say_where_it_reads_its_state_has_no_recurrent_dropout() {
+    let parameters = Parameters::new(1);
+    let cell = MinimalGatedUnit::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let h = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
+    let x = Tensor::zeros((2, D), DType::F32, &Device::Cpu).unwrap();
+    // Its gate carries h past the matrices, so that masking all that it reads would be another network.
+    let fault = cell.advance_masked(&x, &h, &h.ones_like().unwrap()).unwrap_err().to_string();
+    assert!(fault.contains("Cell::advance_masked"), "{fault}");
+}
+
+#[test]
 fn attention_equals_pytorchs_and_its_idle_bias_is_not_trained() {
     let parameters = Parameters::from_safetensors(path("attention")).unwrap();
     let attention = AdditiveAttention::new(5, 4, 6, parameters.builder(&Device::Cpu)).unwrap();

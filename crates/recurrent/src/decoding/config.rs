@@ -47,7 +47,8 @@ impl From<EarlyStopping> for Value {
 /// How sentences are generated: the keys of transformers' `generation_config.json`.
 ///
 /// The default is greedy. Keys that are not listed here are ignored when a file is read, as transformers does; keys
-/// that a file lacks, or has as null, take the default.
+/// that a file lacks, or has as null, take the default. `max_length` and `min_length` are read as `max_new_tokens` and
+/// `min_new_tokens` where a file lacks these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenerationConfig {
@@ -98,6 +99,11 @@ pub struct GenerationConfig {
     /// The seed of sampling; not a key of transformers, which ignores it. 0.
     pub seed: u64,
 }
+
+/// More words than any text that is written in one go, and more beams than any search is better with: without a bound a
+/// setting could ask for more memory and time than there is.
+const MOST_WORDS: usize = 100_000;
+const MOST_BEAMS: usize = 1_000;
 
 impl Default for GenerationConfig {
     fn default() -> Self {
@@ -169,6 +175,13 @@ impl GenerationConfig {
         };
         // transformers writes null where it has no value of its own.
         object.retain(|_, value| !value.is_null());
+        // What transformers' models of before say; the start of a sentence is not counted.
+        for (before, now) in [("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")] {
+            if let Some(length) = object.remove(before) {
+                usize::deserialize(&length).map_err(|error| format!("{before}: {error}"))?;
+                object.entry(now).or_insert(length);
+            }
+        }
         for (key, value) in object.iter() {
             // Each key is tried on its own first, so that the error can name it.
             let alone = serde_json::Map::from_iter([(key.clone(), value.clone())]);
@@ -218,8 +231,9 @@ impl GenerationConfig {
             ("num_beam_groups", self.num_beam_groups),
             ("num_return_sequences", self.num_return_sequences),
         ] {
-            if value == 0 {
-                return wrong(key, "at least 1", value);
+            let most = if key == "max_new_tokens" { MOST_WORDS } else { MOST_BEAMS };
+            if value == 0 || value > most {
+                return wrong(key, format!("at least 1 and at most {most}"), value);
             }
         }
         positive("temperature", self.temperature)?;
@@ -422,6 +436,17 @@ mod tests {
             let error = GenerationConfig::parse(text).unwrap_err();
             assert!(error.contains(wanted) && !error.contains('\n'), "{text}: {error}");
         }
+        for (text, wanted) in [
+            (r#"{"max_length": 3, "min_length": 2}"#, (3, 2)),
+            (r#"{"max_length": 3, "max_new_tokens": 7, "min_length": 0}"#, (7, 0)),
+        ] {
+            let config = GenerationConfig::from_json(text).unwrap();
+            assert_eq!((config.max_new_tokens, config.min_new_tokens), wanted);
+        }
+        let error = GenerationConfig::from_json(r#"{"max_length": -1}"#).unwrap_err().to_string();
+        assert!(error.starts_with("max_length: "), "{error}");
+        let error = GenerationConfig::from_json(r#"{"num_beams": 1000000}"#).unwrap_err().to_string();
+        assert!(error.contains("num_beams must be at least 1 and at most 1000; found 1000000"), "{error}");
         let error = GenerationConfig::greedy().validate_for(2).unwrap_err().to_string();
         assert!(error.contains("eos_token_id must be below the vocabulary's size 2; found 2"), "{error}");
         for wrong in [f64::NAN, f64::INFINITY] {
