@@ -6,7 +6,7 @@ use std::path::Path;
 const UNKNOWN: u64 = 64 << 30;
 
 /// The bytes that this process can still fill: what the machine has free, its control groups and its limits allow.
-pub(crate) fn available() -> u64 {
+pub fn available_memory() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let free = kilobytes(&read("/proc/meminfo"), "MemAvailable:");
     let groups = control_groups(&read("/proc/self/cgroup"), Path::new("/sys/fs/cgroup"));
@@ -78,6 +78,6 @@ mod tests {
         assert_eq!(control_groups("0::/jobs/one\n", root.path()), Some(4000));
         assert_eq!(control_groups("0::/jobs/one\n4:cpu,memory_x:/\n9:memory:/jobs\n", root.path()), Some(3000));
         assert_eq!(control_groups("0::/other\n", root.path()), None);
-        assert!(available() > 1 << 20);
+        assert!(available_memory() > 1 << 20);
     }
 }

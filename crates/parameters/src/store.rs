@@ -306,7 +306,7 @@ impl Store {
         if let Some(source) = &self.source {
             return source.variable(name, device);
         }
-        let room = self.room.unwrap_or_else(memory::available);
+        let room = self.room.unwrap_or_else(memory::available_memory);
         // A matrix is made orthogonal in double precision, beside the one that comes of it.
         let drawn = if matches!(initial, Initial::Orthogonal(_)) { bytes.saturating_mul(3) } else { bytes };
         if drawn > room {
