@@ -194,6 +194,15 @@ impl Preprocessing {
         }
     }
 
+    /// Height and width of every input, where all pictures get the same.
+    pub fn input_size(&self) -> Option<(usize, usize)> {
+        match (self.crop, self.size) {
+            (Some(crop), _) => Some(crop),
+            (None, Some(Resize::Exact(height, width))) => Some((height, width)),
+            (None, _) => None,
+        }
+    }
+
     /// (height, width) after resizing.
     fn resized(&self, height: usize, width: usize) -> (usize, usize) {
         match self.size {
@@ -328,10 +337,16 @@ impl TryFrom<File> for Preprocessing {
             (true, Some(mean), Some(std)) => (mean, std),
             _ => return Err("do_normalize is set, but image_mean or image_std is missing".to_owned()),
         };
-        if std.contains(&0.0) {
-            return Err("image_std has a 0".to_owned());
+        if let Some(mean) = mean.iter().find(|mean| !mean.is_finite()) {
+            return Err(format!("image_mean has {mean}; it wants numbers"));
+        }
+        if let Some(std) = std.iter().find(|&&std| !(std > 0.0 && std.is_finite())) {
+            return Err(format!("image_std has {std}; it wants numbers above 0"));
         }
         let rescale_factor = if file.do_rescale { file.rescale_factor } else { 1.0 };
+        if !(rescale_factor > 0.0 && rescale_factor.is_finite()) {
+            return Err(format!("rescale_factor is {rescale_factor}; it wants a number above 0, mostly 1/255"));
+        }
         Ok(Self { size, crop, interpolation: file.resample, rescale_factor, mean, std })
     }
 }
