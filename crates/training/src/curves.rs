@@ -64,9 +64,9 @@ impl Curves {
     fn read(log: &Path) -> Result<Self> {
         let mut curves = Curves::default();
         let file = File::open(log).map_err(Error::file(log, "cannot be read"))?;
-        for line in BufReader::new(file).lines() {
+        for line in BufReader::new(file).split(b'\n') {
             let line = line.map_err(Error::file(log, "cannot be read"))?;
-            let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+            let Ok(value) = serde_json::from_slice::<Value>(&line) else { continue };
             let number = |name: &str| value.get(name).and_then(Value::as_f64).filter(|x| x.is_finite());
             let Some(step) = number("step") else { continue };
             curves.loss.extend(number("loss").map(|y| (step, y)));
