@@ -128,16 +128,28 @@ impl Classifier {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn from_pretrained(folder: &Path, device: &Device) -> Result<Self> {
-        let folder = match folder.join(CONFIG).is_file() {
-            true => folder.to_path_buf(),
-            false => candlewick_training::best_checkpoint(folder)?,
-        };
-        let path = folder.join(CONFIG);
-        let config: ClassifierConfig = read_json(&path)?;
-        if config.model_type != MODEL_TYPE {
-            let (path, found) = (path.display(), &config.model_type);
-            return Err(Error::Config(format!("{path}: model_type is {found}; a classifier's is {MODEL_TYPE}")));
+        match folder.join(CONFIG).is_file() {
+            true => Self::of_folder(folder, device),
+            false => candlewick_training::open_best(folder, |folder| Self::of_folder(folder, device)),
         }
+    }
+
+    fn of_folder(folder: &Path, device: &Device) -> Result<Self> {
+        candlewick_training::check_model(folder)?;
+        let path = folder.join(CONFIG);
+        let config: serde_json::Value = read_json(&path)?;
+        match config.get("model_type").and_then(serde_json::Value::as_str) {
+            Some(MODEL_TYPE) => {}
+            Some("captioner") => {
+                let fault = "is a captioner; candlewick caption uses it";
+                return Err(Error::Config(format!("{}: {fault}", folder.display())));
+            }
+            found => {
+                let (path, found) = (path.display(), found.unwrap_or("missing"));
+                return Err(Error::Config(format!("{path}: model_type is {found}; a classifier's is {MODEL_TYPE}")));
+            }
+        }
+        let config: ClassifierConfig = read_json(&path)?;
         let preprocessing = read_json(&folder.join(PREPROCESSING))?;
         let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL))?);
         parameters.freeze("");
@@ -157,6 +169,11 @@ impl Classifier {
         parameters: Parameters,
         device: &Device,
     ) -> Result<Self> {
+        if classes.len() < 2 {
+            let fault =
+                format!("{name}: {} class to tell, of which every picture would be; two are the least", classes.len());
+            return Err(Error::Config(fault));
+        }
         let config = NetworkConfig { classes: Some(classes.len()), ..config.clone() };
         let network = network(name, &config, parameters.builder(device))?;
         let id2label = classes.iter().cloned().enumerate().collect();
@@ -199,6 +216,10 @@ impl Classifier {
         let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
         let logits = self.network.logits(&images, &mut Mode::Eval)?;
         let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
+        if rows.iter().flatten().any(|probability| !probability.is_finite()) {
+            let fault = "the network's logits hold NaN or an infinity; its weights are broken";
+            return Err(Error::Config(fault.into()));
+        }
         let guesses = |row: Vec<f32>| {
             let mut classes: Vec<usize> = (0..row.len()).collect();
             classes.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));

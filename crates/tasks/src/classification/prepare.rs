@@ -24,6 +24,7 @@ pub fn prepare(recipe: &Recipe, device: &Device) -> Result<(ClassificationTask, 
     if recipe.task != "classification" {
         return Err(Error::Config(format!("task is {}; this is the task classification", recipe.task)));
     }
+    recipe.check()?;
     let path = recipe.data.path.as_deref();
     let path = path.ok_or_else(|| Error::Config("no data: say where the pictures are with --data DIR".into()))?;
     let set = labelled::load(path, recipe.data.dev_share)?;
@@ -66,11 +67,6 @@ fn classifier(
     let (name, config, seed) = (&recipe.network.name, &recipe.network.config, recipe.training.seed);
     let classifier = Classifier::fresh(name, config, classes, preprocessing.clone(), seed, device)?;
     let Some(file) = &recipe.network.pretrained else {
-        if recipe.network.fine_tune.is_some() {
-            let fault =
-                "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights";
-            return Err(Error::Config(fault.into()));
-        }
         return Ok(classifier);
     };
     let file = own_weights(name, SafetensorsFile::open(file)?)?;

@@ -1,9 +1,10 @@
 //! A recipe: everything about training a classifier that a person chooses, as `train.toml` says it.
 
 use super::Augmentation;
-use crate::Result;
+use crate::{Error, Result};
 use candlewick_data::faults::DEFAULT_MAX_SHARE;
-use candlewick_encoders::{NetworkConfig, Preprocessing};
+use candlewick_encoders::{NetworkConfig, Preprocessing, networks, stages};
+use candlewick_parameters::nearest;
 use candlewick_training::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -38,6 +39,55 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Finds out what can be known before any data is read.
+    ///
+    /// # Errors
+    /// One line that names the setting and what to do.
+    pub(crate) fn check(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Config(fault));
+        let (name, networks) = (self.network.name.as_str(), networks());
+        if !networks.contains(&name) {
+            let nearest = nearest(name, &networks);
+            return fault(format!(
+                "network.name: no network is called {name}{nearest}; candlewick networks lists them"
+            ));
+        }
+        let stages = stages(name)?;
+        match &self.network.fine_tune {
+            Some(_) if self.network.pretrained.is_none() => {
+                return fault(
+                    "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
+                        .into(),
+                );
+            }
+            Some(from) if !stages.contains(from) => {
+                return fault(format!("network.fine_tune: {name} has no stage {from}; it has {}", stages.join(", ")));
+            }
+            _ => {}
+        }
+        for (key, share, most) in [
+            ("data.max_share", self.data.max_share, 1.0),
+            ("data.dev_share", self.data.dev_share, 0.9),
+            ("label_smoothing", self.label_smoothing, 0.999),
+        ] {
+            if !(0.0..=most).contains(&share) {
+                return fault(format!("{key} is {share}; wanted 0 to {most}"));
+            }
+        }
+        if self.augmentation.shift > 100_000
+            || self.augmentation.resized_crop.is_some_and(|least| !(least > 0.0 && least <= 1.0))
+        {
+            return fault(
+                "augmentation: wanted a resized_crop above 0 and at most 1, and a shift of at most 100000".into(),
+            );
+        }
+        if self.batches.size == 0 || self.batches.size > 100_000 || self.batches.workers > 256 {
+            return fault("batches: wanted a size from 1 to 100000 and at most 256 workers".into());
+        }
+        self.preprocessing()?;
+        Ok(self.training.check()?)
+    }
+
     /// What is done to pictures: what the recipe says, or else what the network's published weights want.
     ///
     /// # Errors

@@ -6,12 +6,15 @@ use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
 use candlewick_data::buckets;
 use candlewick_data::faults::Faults;
+use candlewick_data::features::PhotoHash;
 use candlewick_data::labelled::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
+use candlewick_data::picture::{self, Limits};
 use candlewick_encoders::{Classified, Preprocessing};
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::{Loss, Scores, Task};
+use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +27,8 @@ pub struct ClassificationTask {
     train: Arc<Source>,
     dev: Arc<Source>,
     faults: Faults,
+    /// Hashes of the pictures and classes that are trained on, and of those that are validated on.
+    digests: [PhotoHash; 2],
     settings: Settings,
 }
 
@@ -63,6 +68,19 @@ impl Source {
         Self { examples: examples.clone(), rows, preprocessing, augmentation }
     }
 
+    /// A hash of the pictures and their classes in their order: a run is gone on with on the same ones only.
+    fn digest(&self) -> Result<PhotoHash> {
+        let one = |&row: &usize| -> Result<String> {
+            let hash = match self.examples.path(row) {
+                Some(path) => PhotoHash::of(&picture::read(path, Limits::default().max_bytes)?),
+                None => PhotoHash::of(self.examples.picture(row)?.as_raw()),
+            };
+            Ok(format!("{hash} {}", self.examples.labels.get(row).copied().unwrap_or_default()))
+        };
+        let all: Vec<String> = self.rows.par_iter().map(one).collect::<Result<_>>()?;
+        Ok(PhotoHash::of(all.join("\n").as_bytes()))
+    }
+
     /// The pictures in these rows; `seed` and `epoch` decide how each is changed.
     fn batch(&self, rows: &[usize], (seed, epoch): (u64, usize)) -> Result<Batch> {
         let image = |&row: &usize| -> Result<Tensor> {
@@ -90,7 +108,8 @@ impl ClassificationTask {
             let fault = format!("{train} pictures to train on and {dev} to validate on, {} a batch", settings.size);
             return Err(Error::Config(format!("{fault}; there must be some of each")));
         }
-        Ok(Self { classifier, train: train.into(), dev: dev.into(), faults, settings })
+        let digests = [train.digest()?, dev.digest()?];
+        Ok(Self { classifier, train: train.into(), dev: dev.into(), faults, digests, settings })
     }
 
     /// The settings that a recipe has for the task.
@@ -225,6 +244,8 @@ impl Task for ClassificationTask {
         serde_json::json!({
             "classifier": self.classifier.config,
             "pictures": self.train.rows.len(),
+            "photos": self.digests[0].to_string(),
+            "dev_split": self.digests[1].to_string(),
             "batch_size": self.settings.size,
             "label_smoothing": self.settings.label_smoothing,
             "augmentation": self.train.augmentation,
