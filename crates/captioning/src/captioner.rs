@@ -2,6 +2,7 @@
 
 use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
 use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
+use crate::ensemble::Describe;
 use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
 use crate::regions::FromFile;
 use crate::seen::Seen;
@@ -12,8 +13,7 @@ use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
 use candlewick_kernels::together;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
-use image::{RgbImage, imageops};
-use rayon::prelude::*;
+use image::RgbImage;
 use std::path::Path;
 
 /// Looks at pictures and tells what is on them.
@@ -227,26 +227,17 @@ impl Captioner {
     /// # Errors
     /// As [`Captioner::captions`] says.
     pub fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        if pictures.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.describe(&self.look(pictures)?, generation)
+        Describe::n_best(self, pictures, generation)
     }
 
-    /// What the encoder sees in pictures, as [`Captioner::annotations`] gives it.
-    pub(crate) fn look(&self, pictures: &[RgbImage]) -> Result<Seen> {
-        let images: Vec<Tensor> = pictures
-            .par_iter()
-            .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
-            .collect::<candle_core::Result<_>>()?;
-        let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
-        self.annotations(&images, &mut Mode::Eval)
+    /// What the encoder sees in preprocessed images, as [`Captioner::annotations`] gives it.
+    pub(crate) fn look(&self, images: &Tensor) -> Result<Seen> {
+        self.annotations(&images.to_device(&self.device)?, &mut Mode::Eval)
     }
 
-    /// The annotations of the pictures' mirror images, each at the place where its content is in the picture itself.
-    pub(crate) fn look_mirrored(&self, pictures: &[RgbImage]) -> Result<Seen> {
-        let mirrored: Vec<RgbImage> = pictures.par_iter().map(imageops::flip_horizontal).collect();
-        let seen = self.look(&mirrored)?;
+    /// The annotations of images that are mirrored, each at the place where its content is in the picture itself.
+    pub(crate) fn look_mirrored(&self, images: &Tensor) -> Result<Seen> {
+        let seen = self.look(images)?;
         let ((n, p, c), (height, width)) = (seen.annotations().dims3()?, seen.map());
         let map = seen.annotations().reshape((n, height, width, c))?;
         Ok(seen.with_annotations(map.flip(&[2])?.reshape((n, p, c))?)?)

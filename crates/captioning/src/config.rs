@@ -81,15 +81,19 @@ impl CaptionerConfig {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn from_json(name: &str, text: &str) -> Result<Self> {
-        let mut config: Self = serde_json::from_str(text)
-            .map_err(|error| Error::Config(format!("{name}: not the config.json of a captioner: {error}")))?;
-        if config.model_type == FORMER_MODEL_TYPE {
-            config.model_type = MODEL_TYPE.into();
+        let fault = |fault: String| Error::Config(format!("{name}: {fault}"));
+        let no_config = |error: serde_json::Error| fault(format!("not the config.json of a captioner: {error}"));
+        let whole: serde_json::Value = serde_json::from_str(text).map_err(no_config)?;
+        match whole.get("model_type").and_then(serde_json::Value::as_str) {
+            Some(MODEL_TYPE | FORMER_MODEL_TYPE) => {}
+            Some("image-classifier") => return Err(fault("is a classifier's; candlewick classify uses it".into())),
+            found => {
+                let found = found.unwrap_or("missing");
+                return Err(fault(format!("model_type is {found}; a captioner's is {MODEL_TYPE}")));
+            }
         }
-        if config.model_type != MODEL_TYPE {
-            let found = &config.model_type;
-            return Err(Error::Config(format!("{name}: model_type is {found}; a captioner's is {MODEL_TYPE}")));
-        }
+        let mut config: Self = serde_json::from_str(text).map_err(no_config)?;
+        config.model_type = MODEL_TYPE.into();
         Ok(config)
     }
 }

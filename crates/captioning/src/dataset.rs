@@ -113,6 +113,27 @@ impl Pictures {
         })
     }
 
+    /// A hash of the pictures in their order: a run is gone on with on the same ones only.
+    ///
+    /// # Errors
+    /// When a photo cannot be read; the message names it.
+    pub(crate) fn digest(&self) -> Result<PhotoHash> {
+        let of_file = |path: &PathBuf| -> Result<PhotoHash> {
+            Ok(PhotoHash::of(&picture::read(path, Limits::default().max_bytes)?))
+        };
+        let all: Vec<String> = match self {
+            Self::Scenes(scenes, _) => scenes.iter().map(|(scene, _)| scene.caption.clone()).collect(),
+            Self::Photos(paths, _) => {
+                let hash = |path: &PathBuf| of_file(path).map(|hash| hash.to_string());
+                paths.par_iter().map(hash).collect::<Result<_>>()?
+            }
+            Self::Features(features) => features.hashes.iter().map(PhotoHash::to_string).collect(),
+            // The file may be larger than what is worth reading twice.
+            Self::Regions(regions) => regions.ids.clone(),
+        };
+        Ok(PhotoHash::of(all.join("\n").as_bytes()))
+    }
+
     /// The name of the file of regions, where the pictures are seen in one.
     pub(crate) fn regions_file(&self) -> Option<String> {
         let Self::Regions(set) = self else { return None };

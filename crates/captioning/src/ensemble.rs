@@ -4,18 +4,46 @@ use crate::captioner::{Caption, Captioner};
 use crate::decoder::{AnyDecoder, AnyMemory};
 use crate::seen::Seen;
 use crate::{Error, Result};
+use candle_core::{Device, Tensor};
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
 use candlewick_recurrent::decoding::{self, GenerationConfig, generate};
-use image::RgbImage;
+use image::{RgbImage, imageops};
+
+/// A picture as the encoders of a captioner want it: an input (3, height, width) for each.
+#[derive(Clone, Debug)]
+pub struct Prepared(Vec<Tensor>);
+
+impl Prepared {
+    /// The inputs of one encoder as a batch (N, 3, height, width).
+    fn batch(pictures: &[Self], encoder: usize) -> Result<Tensor> {
+        let images: Vec<&Tensor> = pictures.iter().filter_map(|picture| picture.0.get(encoder)).collect();
+        Ok(Tensor::stack(&images, 0)?)
+    }
+}
 
 /// What captions pictures: one [`Captioner`], or several as one.
-pub trait Describe {
+pub trait Describe: Sync {
     /// The `num_return_sequences` best captions of each picture, best first.
     ///
     /// # Errors
     /// When a picture is too small, preprocessing leaves the pictures at different sizes, or a setting makes no sense.
-    fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
+    fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        let prepared = pictures.iter().map(|picture| self.prepare(picture)).collect::<Result<Vec<_>>>()?;
+        self.n_best_prepared(&prepared, generation)
+    }
+
+    /// What of a picture the encoders see: a small image each, for which the picture itself need not be kept.
+    ///
+    /// # Errors
+    /// When the picture is empty, or of too extreme a shape.
+    fn prepare(&self, picture: &RgbImage) -> Result<Prepared>;
+
+    /// [`Describe::n_best`] of pictures that were prepared.
+    ///
+    /// # Errors
+    /// As [`Describe::n_best`] says.
+    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
 
     /// The same of what was seen in pictures, wherever it comes from.
     ///
@@ -37,8 +65,15 @@ pub trait Describe {
 }
 
 impl Describe for Captioner {
-    fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        Captioner::n_best(self, pictures, generation)
+    fn prepare(&self, picture: &RgbImage) -> Result<Prepared> {
+        Ok(Prepared(vec![self.preprocessing.apply(picture, &Device::Cpu)?]))
+    }
+
+    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.describe(&self.look(&Prepared::batch(pictures, 0)?)?, generation)
     }
 
     fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
@@ -110,6 +145,23 @@ impl Ensemble {
         Ok(Self { mirrored: true, ..self })
     }
 
+    /// The different looks at a picture (by whom, and whether at its mirror image), and each member's with the look that it takes:
+    /// members that share an encoder look once.
+    fn looks(&self) -> (Vec<(&Captioner, bool)>, Vec<(&Captioner, usize)>) {
+        let (mut looks, mut of_members): (Vec<(&Captioner, bool)>, Vec<(&Captioner, usize)>) = (Vec::new(), Vec::new());
+        for mirrored in [false, true].into_iter().take(if self.mirrored { 2 } else { 1 }) {
+            for member in self.members() {
+                let same = |(other, way): &(&Captioner, bool)| *way == mirrored && other.sees_like(member);
+                let at = looks.iter().position(same).unwrap_or(looks.len());
+                if at == looks.len() {
+                    looks.push((member, mirrored));
+                }
+                of_members.push((member, at));
+            }
+        }
+        (looks, of_members)
+    }
+
     fn members(&self) -> impl Iterator<Item = &Captioner> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -128,28 +180,31 @@ impl Ensemble {
 }
 
 impl Describe for Ensemble {
-    fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+    fn prepare(&self, picture: &RgbImage) -> Result<Prepared> {
+        let flipped = self.mirrored.then(|| imageops::flip_horizontal(picture));
+        let image = |&(member, mirrored): &(&Captioner, bool)| {
+            let picture = flipped.as_ref().filter(|_| mirrored).unwrap_or(picture);
+            Ok(member.preprocessing.apply(picture, &Device::Cpu)?)
+        };
+        Ok(Prepared(self.looks().0.iter().map(image).collect::<Result<_>>()?))
+    }
+
+    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let mut looks: Vec<(&Captioner, Seen)> = Vec::new();
+        let (looks, of_members) = self.looks();
+        let seen = |(at, &(member, mirrored)): (usize, &(&Captioner, bool))| {
+            let images = Prepared::batch(pictures, at)?;
+            if mirrored { member.look_mirrored(&images) } else { member.look(&images) }
+        };
+        let seen: Vec<Seen> = looks.iter().enumerate().map(seen).collect::<Result<_>>()?;
         let (mut decoders, mut memories): (Vec<AnyDecoder>, Vec<AnyMemory>) = (Vec::new(), Vec::new());
-        for mirrored in [false, true].into_iter().take(if self.mirrored { 2 } else { 1 }) {
-            let before = looks.len();
-            for member in self.members() {
-                // Members that share an encoder look at the pictures once.
-                let known = looks[before..].iter().find(|(other, _)| other.sees_like(member));
-                let seen = match known {
-                    Some((_, seen)) => seen.clone(),
-                    None if mirrored => member.look_mirrored(pictures)?,
-                    None => member.look(pictures)?,
-                };
-                memories.push(member.memory(&seen)?);
-                decoders.push(member.decoder.clone());
-                looks.push((member, seen));
-            }
+        for (member, at) in of_members {
+            memories.push(member.memory(&seen[at])?);
+            decoders.push(member.decoder.clone());
         }
-        let map = looks.first().map_or((0, 0), |(_, seen)| seen.map());
+        let map = seen.first().map_or((0, 0), Seen::map);
         self.told(decoders, &memories, (pictures.len(), map), generation)
     }
 
@@ -183,10 +238,8 @@ mod tests {
     use super::*;
     use crate::captioner::FreshCaptioner;
     use crate::config::EncoderConfig;
-    use candle_core::Device;
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
-    use image::imageops;
 
     fn captioner() -> Captioner {
         let settings = FreshCaptioner {
@@ -206,8 +259,9 @@ mod tests {
     #[test]
     fn a_mirrored_look_has_each_annotation_at_its_own_place() {
         let (captioner, picture) = (captioner(), picture());
-        let seen = captioner.look(std::slice::from_ref(&picture)).unwrap();
-        let mirrored = captioner.look_mirrored(&[imageops::flip_horizontal(&picture)]).unwrap();
+        let images = Prepared::batch(&[captioner.prepare(&picture).unwrap()], 0).unwrap();
+        let seen = captioner.look(&images).unwrap();
+        let mirrored = captioner.look_mirrored(&images).unwrap();
         let rows = |seen: &Seen| seen.annotations().get(0).unwrap().to_vec2::<f32>().unwrap();
         let (height, width) = seen.map();
         let (seen, mirrored) = (rows(&seen), rows(&mirrored));

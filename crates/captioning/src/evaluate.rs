@@ -2,12 +2,11 @@
 
 use crate::captioner::{Caption, Captioner, best};
 use crate::dataset::{Input, Pictures, Set};
-use crate::ensemble::Describe;
+use crate::ensemble::{Describe, Prepared};
 use crate::{Error, Result};
 use candlewick_metrics::coco;
 use candlewick_parameters::Mode;
 use candlewick_recurrent::decoding::GenerationConfig;
-use image::RgbImage;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -41,14 +40,17 @@ pub fn evaluate(
     folder: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Evaluation> {
+    // Before hours of decoding, not after.
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let rows: Vec<usize> = (0..set.pictures.len()).collect();
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
         let found = match &set.pictures {
             Pictures::Regions(regions) => captioner.n_best_of(&regions.seen(rows)?, generation)?,
             pictures => {
-                let photos: Vec<RgbImage> = rows.par_iter().map(|&row| pictures.photo(row)).collect::<Result<_>>()?;
-                captioner.n_best(&photos, generation)?
+                let prepared = |&row: &usize| captioner.prepare(&pictures.photo(row)?);
+                let prepared: Vec<Prepared> = rows.par_iter().map(prepared).collect::<Result<_>>()?;
+                captioner.n_best_prepared(&prepared, generation)?
             }
         };
         for found in found {
@@ -58,7 +60,6 @@ pub fn evaluate(
     }
     let (references, results) = set.coco(&captions);
     let scores = coco::evaluate(&references, &results)?;
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
     let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Config(error.to_string()))?;
     std::fs::write(&results_file, text + "\n").map_err(Error::io(&results_file))?;

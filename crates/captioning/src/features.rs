@@ -183,9 +183,9 @@ fn insert(captioner: &Captioner, cache: &mut FeatureCache, photos: &[(PhotoHash,
 
 /// Rows and columns of the encoder's map.
 fn map_shape(captioner: &Captioner) -> Result<(usize, usize)> {
-    let Some((height, width)) = captioner.preprocessing.crop else {
+    let Some((height, width)) = captioner.preprocessing.input_size() else {
         let fault =
-            "preprocessing: photos keep their own sizes, so their annotations cannot be kept on disk; set a crop";
+            "preprocessing: photos keep their own shapes, so their annotations cannot be kept on disk; set crop_size";
         return Err(Error::Config(fault.into()));
     };
     let images = Tensor::zeros((1, 3, height, width), candle_core::DType::F32, captioner.device())?;

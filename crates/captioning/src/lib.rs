@@ -36,7 +36,7 @@ pub use comparison::{Compared, comparison_table, write_comparison};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
 pub use dataset::{Features, Input, Pictures, Set};
 pub use decoder::{AnyDecoder, AnyMemory, AnyState, CaptionDecoder, DecoderConfig, Drawn, Read};
-pub use ensemble::{Describe, Ensemble};
+pub use ensemble::{Describe, Ensemble, Prepared};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, decode, evaluate};
 pub use folder::{EmbeddedFiles, ModelFiles};

@@ -3,11 +3,14 @@
 use crate::captioner::{AttentionMap, Caption};
 use crate::{Error, Result};
 use base64::Engine as _;
-use image::imageops::{FilterType, resize};
+use image::imageops::{FilterType, resize, thumbnail};
 use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+
+/// The longest side of a picture in a page.
+const LARGEST: u32 = 640;
 
 /// The shortest side of a drawn picture; smaller ones are enlarged to it.
 const SIDE: u32 = 224;
@@ -37,10 +40,7 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 /// When a file cannot be written; the message names it.
 pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    // Only where an earlier caption was drawn: pictures of other names than ours are not ours to remove.
-    if folder.join("caption.svg").is_file() {
-        clear(folder)?;
-    }
+    clear(folder)?;
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
         let Some(attention) = &word.attention else { continue };
@@ -50,23 +50,38 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
         tiles.push((word.text.clone(), bytes));
     }
     let size = enlarged(picture).dimensions();
-    let path = folder.join("caption.svg");
+    let path = folder.join(SHEET);
     std::fs::write(&path, sheet(&caption.text, &tiles, size)).map_err(Error::io(&path))?;
     Ok(path)
 }
 
-/// Removes the words of an earlier caption: `00-a.png`, `01-dog.png` and so on.
+/// Removes the words of an earlier caption, `00-a.png`, `01-dog.png` and so on, from a folder whose sheet this program has drawn.
+///
+/// # Errors
+/// When the folder is another's and holds such names.
 fn clear(folder: &Path) -> Result<()> {
+    let sheet = folder.join(SHEET);
+    let ours = std::fs::read(&sheet).is_ok_and(|text| text.windows(MARK.len()).take(400).any(|part| part == MARK));
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let drawn = name.split_once('-').filter(|(number, word)| number.len() >= 2 && word.ends_with(".png"));
-        if drawn.is_some_and(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit())) {
-            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        let drawn = drawn.is_some_and(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()));
+        match (drawn, ours) {
+            (true, true) => std::fs::remove_file(&path).map_err(Error::io(&path))?,
+            (_, false) if drawn || name == SHEET => {
+                let fault = "is not of this program, and attention would be drawn over it; choose another folder";
+                return Err(Error::Config(format!("{}: {fault}", path.display())));
+            }
+            _ => {}
         }
     }
     Ok(())
 }
+
+/// The sheet of all words, and what tells that this program has drawn it.
+const SHEET: &str = "caption.svg";
+const MARK: &[u8] = b"<!-- candlewick attention -->";
 
 /// Pictures in rows, each with its word below, and the sentence on top.
 fn sheet(sentence: &str, tiles: &[(String, Vec<u8>)], (width, height): (u32, u32)) -> String {
@@ -78,11 +93,12 @@ fn sheet(sentence: &str, tiles: &[(String, Vec<u8>)], (width, height): (u32, u32
     let total = (columns * (tile_width + GAP) + GAP, rows * (tile_height + LINE + GAP) + LINE + 2 * GAP);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" \
-         font-family=\"sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+         font-family=\"sans-serif\">{3}\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text x=\"{GAP}\" y=\"{LINE}\" font-size=\"22\" fill=\"#111111\">{2}</text>\n",
         total.0,
         total.1,
-        escaped(sentence)
+        escaped(sentence),
+        String::from_utf8_lossy(MARK)
     );
     for (index, (word, bytes)) in tiles.iter().enumerate() {
         let (column, row) = (index as u32 % columns, index as u32 / columns);
@@ -119,12 +135,18 @@ fn png(picture: &RgbImage) -> Result<Vec<u8>> {
 
 /// The picture as an address that a page holds in itself.
 pub(crate) fn data_url(picture: &RgbImage) -> Result<String> {
+    let most = picture.width().max(picture.height());
+    if most > LARGEST {
+        let side = |side: u32| (u64::from(side) * u64::from(LARGEST) / u64::from(most)).max(1) as u32;
+        return data_url(&thumbnail(picture, side(picture.width()), side(picture.height())));
+    }
     let data = base64::engine::general_purpose::STANDARD.encode(png(picture)?);
     Ok(format!("data:image/png;base64,{data}"))
 }
 
 fn file_name(word: &str) -> String {
-    word.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
+    // A sentence without spaces is one word, and longer than a file's name may be.
+    word.chars().take(40).map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
 pub(crate) fn escaped(text: &str) -> String {
@@ -134,14 +156,22 @@ pub(crate) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::clear;
+    use super::*;
 
     #[test]
     fn only_the_words_of_an_earlier_caption_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["00-a.png", "11-dog.png", "caption.svg", "dog.png", "1-dog.png", "00-a.txt"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["dog.png", "1-dog.png", "00-a.txt"] {
+            std::fs::write(path(name), "").unwrap();
         }
+        clear(folder.path()).unwrap();
+        for name in ["00-a.png", "11-dog.png", "caption.svg"] {
+            std::fs::write(path(name), "").unwrap();
+            let fault = clear(folder.path()).unwrap_err().to_string();
+            assert!(fault.contains("choose another folder") && path(name).exists(), "{fault}");
+        }
+        std::fs::write(path("caption.svg"), sheet("a dog", &[], (1, 1))).unwrap();
         clear(folder.path()).unwrap();
         let names =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

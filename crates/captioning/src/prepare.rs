@@ -44,10 +44,11 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     if recipe.task != "captioning" {
         return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
     }
+    let start = recipe.start.as_deref().map(Start::open).transpose()?;
+    recipe.check(start.as_ref().is_some_and(Start::has_encoder))?;
+    check_self_critical(recipe, start.as_ref())?;
     let preprocessing = recipe.preprocessing()?;
     let (train, dev) = pictures(recipe, &preprocessing, note)?;
-    let start = recipe.start.as_deref().map(Start::open).transpose()?;
-    check_self_critical(recipe, start.as_ref())?;
     let (min_count, longest) = match &recipe.data {
         DataConfig::Scenes { .. } => (1, usize::MAX),
         DataConfig::Photos { min_count, longest, .. } => (*min_count, *longest),

@@ -32,6 +32,8 @@ pub struct CaptioningTask {
     reward: Option<Reward>,
     /// The moving average of a word's log-probability, where positions are drawn; nothing before the first batch.
     baseline: Mutex<Option<f64>>,
+    /// Hashes of the pictures that are trained on, and of those that are validated on with what people say of them.
+    digests: [PhotoHash; 2],
     settings: TaskSettings,
 }
 
@@ -72,6 +74,9 @@ impl CaptioningTask {
         if settings.batches.validated == Some(0) {
             return Err(Error::Config("batches.validated is 0; leave it out to validate on all pictures".into()));
         }
+        if dev.pictures.is_empty() {
+            return Err(Error::Config("no picture is left to validate on: none of the dev split can be read".into()));
+        }
         settings.loss.validate()?;
         captioner.generation().validate()?;
         if let Some(schedule) = &settings.scheduled_sampling {
@@ -86,9 +91,12 @@ impl CaptioningTask {
         };
         let drawn = settings.self_critical.as_ref().map(|drawing| drawing.samples);
         let grouping = Grouping::new(&settings.batches, &captions, drawn);
+        let told = dev.references.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
+        let validated = format!("{}\n{told}", dev.pictures.digest()?);
+        let digests = [train.pictures.digest()?, PhotoHash::of(validated.as_bytes())];
         let (train, dev, captions) = (train.into(), dev.into(), captions.into());
         let baseline = Mutex::new(None);
-        Ok(Self { captioner, train, dev, captions, grouping, reward, baseline, settings })
+        Ok(Self { captioner, train, dev, captions, grouping, reward, baseline, digests, settings })
     }
 
     /// The captioner as it is now.
@@ -304,6 +312,8 @@ impl Task for CaptioningTask {
             "captioner": captioner,
             "preprocessing": self.captioner.preprocessing(),
             "texts": self.texts().to_string(),
+            "photos": self.digests[0].to_string(),
+            "dev_split": self.digests[1].to_string(),
             "encoder_rate": self.settings.encoder_rate,
             "drawn_words": drawn_words,
             "captions": self.captions.len(),

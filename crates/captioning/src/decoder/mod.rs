@@ -111,11 +111,24 @@ impl DecoderConfig {
     /// When the builder has no such parameters, or a setting makes no sense.
     pub fn build(&self, annotation_size: usize, vocab_size: usize, vb: VarBuilder) -> Result<AnyDecoder> {
         let (c, v) = (annotation_size, vocab_size);
+        if let Some((name, _)) = self.sizes().into_iter().find(|(_, size)| *size == 0) {
+            candle_core::bail!("decoder.{name} is 0; one is the least")
+        }
         Ok(match self {
             Self::ShowAttendTell(config) => AnyDecoder::new(ShowAttendTell::new(c, v, config, vb)?),
             Self::ShowTell(config) => AnyDecoder::new(ShowTell::new(c, v, config, vb)?),
             Self::TopDown(config) => AnyDecoder::new(TopDown::new(c, v, config, vb)?),
         })
+    }
+
+    fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let (embedding, hidden, attention) = match self {
+            Self::ShowAttendTell(config) => (config.embedding_size, config.hidden_size, Some(config.attention_size)),
+            Self::ShowTell(config) => (config.embedding_size, config.hidden_size, None),
+            Self::TopDown(config) => (config.embedding_size, config.hidden_size, Some(config.attention_size)),
+        };
+        let attention = attention.map(|size| ("attention_size", size));
+        [("embedding_size", embedding), ("hidden_size", hidden)].into_iter().chain(attention).collect()
     }
 }
 
