@@ -1,4 +1,4 @@
-use crate::photos::{RECIPE, flickr, weights};
+use crate::support::{RECIPE, flickr, weights};
 use crate::{fail, succeed};
 use serde_json::Value;
 use std::fs;

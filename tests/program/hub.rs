@@ -1,4 +1,4 @@
-use crate::photos::{RECIPE, flickr, weights};
+use crate::support::{RECIPE, flickr, weights};
 use crate::{candlewick, text};
 use std::fs;
 use std::path::Path;

@@ -1,55 +1,12 @@
+use crate::support::{RECIPE, flickr, weights};
 use crate::{fail, succeed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use candlewick::data::captions::Split;
 use candlewick::data::scenes::Scene;
-use candlewick::encoders::{NetworkConfig, network};
-use candlewick::parameters::Parameters;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-
-/// Pictures with captions laid out as Flickr8k: 16 to train on, 4 for dev, 4 for test.
-pub fn flickr(here: &Path) {
-    let data = here.join("data");
-    fs::create_dir_all(data.join("images")).unwrap();
-    let mut tokens = String::new();
-    for (split, list, count) in [(Split::Train, "train", 16), (Split::Dev, "dev", 4), (Split::Test, "test", 4)] {
-        let mut names = String::new();
-        for index in 0..count {
-            let (name, scene) = (format!("{list}{index}.png"), Scene::generate(9, index, split));
-            scene.draw().save(data.join("images").join(&name)).unwrap();
-            for k in 0..2 {
-                tokens += &format!("{name}#{k}\t{} .\n", scene.caption);
-            }
-            names += &format!("{name}\n");
-        }
-        fs::write(data.join(format!("Flickr_8k.{list}Images.txt")), names).unwrap();
-    }
-    fs::write(data.join("Flickr8k.token.txt"), tokens).unwrap();
-}
-
-/// Weights of a small network as a stranger would bring them.
-pub fn weights(here: &Path, name: &str, file: &str) {
-    let parameters = Parameters::new(5);
-    let config = NetworkConfig { classes: Some(10), ..NetworkConfig::default() };
-    network(name, &config, parameters.builder(&candlewick::candle::Device::Cpu)).unwrap();
-    parameters.save(here.join(file)).unwrap();
-}
-
-pub const RECIPE: &str = r#"
-task = "captioning"
-name = "photos"
-data = { kind = "photos", min_count = 1 }
-preprocessing = { do_resize = true, size = { height = 64, width = 64 }, do_center_crop = true, crop_size = { height = 64, width = 64 }, do_rescale = true, do_normalize = true, image_mean = [0.5, 0.5, 0.5], image_std = [0.5, 0.5, 0.5] }
-encoder = { network = "convnet" }
-decoder = { embedding_size = 16, hidden_size = 16, attention_size = 16 }
-batches = { size = 8 }
-
-[training]
-epochs = 1
-optimizer = { name = "adam", learning_rate = 0.001 }
-"#;
 
 #[test]
 fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {

@@ -4,7 +4,7 @@
 //! `TURN`, and prints the mean of those in milliseconds. At the end
 //! of the input it prints the peak memory in MiB. With `--medium` products are in bf16. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
 //! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
 use candlewick::captioning::{

@@ -1,5 +1,5 @@
 //! ImageNet weights give the logits that PyTorch gives: the folder `cnn_weights` of CANDLEWICK_DATA.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 use candle_core::{DType, Device, Tensor};
 use candlewick_encoders::{NetworkConfig, network};

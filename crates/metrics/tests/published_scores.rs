@@ -1,5 +1,5 @@
 //! Our scores against those of the original scorers on real captions, corpus and image by image.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 use candlewick_metrics::cider::Cider;
 use candlewick_metrics::meteor::{Matchers, Meteor};

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use super::bounds;
 use candlewick::kernels::precision::Precision;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -107,13 +108,13 @@ pub struct TrainArguments {
 #[derive(Debug, Args)]
 pub struct SearchArguments {
     /// Beams of the search; 1 takes the likeliest word at each step.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count)]
     pub beam: Option<usize>,
     /// Groups of beams, each of which avoids the words of those before it (diverse beam search).
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count)]
     pub beam_groups: Option<usize>,
     /// How strongly groups avoid each other's words: what a word that another took costs, in nats.
-    #[arg(long, value_name = "X", requires = "beam_groups")]
+    #[arg(long, value_name = "X", requires = "beam_groups", value_parser = bounds::number)]
     pub diversity: Option<f64>,
     /// Words that come in every caption, in this order, or one of several: 'dog|dogs|two puppies'; may be repeated. Without --beam it takes
     /// the beams of --n-best, 5 at least.
@@ -123,10 +124,10 @@ pub struct SearchArguments {
     #[arg(long, value_name = "WORDS")]
     pub exclude: Vec<String>,
     /// The longest caption in words.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count)]
     pub max_words: Option<usize>,
     /// The power x in the score Σ log p / length^x, 1 in fresh models: the larger, the longer the captions; above 0 favours long ones.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = bounds::number, allow_hyphen_values = true)]
     pub length_penalty: Option<f64>,
     /// Look at each picture twice, as it is and mirrored, and tell from both as one.
     #[arg(long)]
@@ -157,7 +158,7 @@ pub struct CaptionArguments {
     #[command(flatten)]
     pub search: SearchArguments,
     /// How many captions to write for each picture, best first.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounds::count)]
     pub n_best: usize,
     /// The file of regions in the photos, for captioners that were trained on regions.
     #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]
@@ -183,7 +184,7 @@ pub struct SetArguments {
     #[arg(long, default_value = "dev", value_name = "SPLIT")]
     pub split: String,
     /// The share of photos or captions that may be broken and are skipped.
-    #[arg(long, default_value_t = 0.01, value_name = "X")]
+    #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = bounds::share)]
     pub max_share: f64,
     /// The file of regions in the photos, for captioners that were trained on regions.
     #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]
@@ -283,7 +284,7 @@ pub struct ClassifyArguments {
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// How many classes to tell of each picture.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
     pub top: usize,
     /// Print one JSON object per picture.
     #[arg(long)]
@@ -318,10 +319,10 @@ pub struct NetworksArguments {
     /// The networks; all by default.
     pub names: Vec<String>,
     /// The side of the square picture that is looked at.
-    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = bounds::count)]
     pub size: usize,
     /// Draw the networks as bubbles, multiply-adds across, time up, parameters as area.
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg", value_parser = bounds::drawing)]
     pub plot: Option<PathBuf>,
     /// Print one JSON object per network.
     #[arg(long)]
@@ -342,28 +343,28 @@ pub struct GradientFlowArguments {
     #[arg(long, value_delimiter = ',', default_value = "rnn,lstm,gru", value_name = "NAMES")]
     pub cell: Vec<String>,
     /// T, the steps of the sequences.
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = bounds::count)]
     pub steps: usize,
     /// H, the size of the hidden state.
-    #[arg(long, default_value_t = 64, value_name = "N")]
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = bounds::count)]
     pub hidden_size: usize,
     /// Scale W_hh, each gate's part of it, to this largest singular value; as drawn without it.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = bounds::positive)]
     pub singular_value: Option<f64>,
     /// The bias of the LSTM's forget gate: at 5 it keeps 99 % of the memory at each step, at 0 the half.
-    #[arg(long, default_value_t = 5.0, value_name = "X")]
+    #[arg(long, default_value_t = 5.0, value_name = "X", value_parser = bounds::number, allow_hyphen_values = true)]
     pub forget_bias: f64,
     /// The standard deviation of the random inputs; small ones keep tanh near its linear part.
-    #[arg(long, default_value_t = 0.1, value_name = "X")]
+    #[arg(long, default_value_t = 0.1, value_name = "X", value_parser = bounds::number)]
     pub input_scale: f64,
     /// Show the gradient clipped at this norm too, cut at each step as it is carried back.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = bounds::positive)]
     pub clip: Option<f64>,
     /// What weights and inputs are drawn from.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Draw the norms at all steps.
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg", value_parser = bounds::drawing)]
     pub plot: Option<PathBuf>,
     /// Print one JSON object per cell.
     #[arg(long)]

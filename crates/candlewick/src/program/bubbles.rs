@@ -1,5 +1,6 @@
 //! Bubbles on logarithmic axes, each with its name where no other name is.
 
+use super::axis::{self, Powers};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
@@ -73,14 +74,14 @@ pub fn draw(bubbles: &[Bubble], (x, y): (&str, &str), path: &Path) -> Result<(),
         .margin(20)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d(range(&|bubble| bubble.at.0), range(&|bubble| bubble.at.1))?;
+        .build_cartesian_2d(Powers::parted(range(&|b| b.at.0)), Powers::parted(range(&|b| b.at.1)))?;
     chart
         .configure_mesh()
         .disable_mesh()
         .x_desc(x)
         .y_desc(y)
-        .x_label_formatter(&|power| format!("{:.2}", 10f64.powf(*power)))
-        .y_label_formatter(&|power| format!("{:.0}", 10f64.powf(*power)))
+        .x_label_formatter(&axis::number)
+        .y_label_formatter(&axis::number)
         .draw()?;
     let largest = bubbles.iter().map(|bubble| bubble.area).fold(f64::MIN_POSITIVE, f64::max);
     let circles: Vec<((i32, i32), i32)> = bubbles

@@ -1,10 +1,12 @@
 //! `candlewick caption`: pictures in, sentences out.
 
 use super::arguments::CaptionArguments;
+use super::output::{say, shown};
 use super::{Failure, device, embedded, hub, search};
 use candlewick::candle::Device;
 use candlewick::captioning::{
-    Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, RegionSet, open_regions, write_attention,
+    Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, Prepared, RegionSet, open_regions,
+    write_attention,
 };
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::regions::Regions;
@@ -29,39 +31,40 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
         return of_regions(captioner, &regions, &generation, arguments);
     }
     let mut failed = false;
-    let mut complain = |path: &Path, failure: Failure| {
-        failed = true;
-        complain(path, failure);
-    };
     for paths in arguments.photos.chunks(BATCH) {
-        let photos: Vec<_> = paths.par_iter().map(|path| picture::decode(path, &Limits::default())).collect();
+        // Of a photo only what the encoders see is kept: a batch of large ones would fill the memory.
+        let prepare = |path: &PathBuf| -> Result<Prepared, Failure> {
+            Ok(captioner.prepare(&picture::decode(path, &Limits::default())?)?)
+        };
+        let prepared: Vec<_> = paths.par_iter().map(prepare).collect();
         let mut readable = Vec::with_capacity(paths.len());
-        for (path, photo) in paths.iter().zip(photos) {
-            match photo {
-                Ok(photo) => readable.push((path, photo)),
-                Err(error) => complain(path, error.into()),
+        for (path, prepared) in paths.iter().zip(prepared) {
+            match prepared {
+                Ok(prepared) => readable.push((path, prepared)),
+                Err(failure) => {
+                    failed = true;
+                    failure.passed_over(path)?;
+                }
             }
         }
-        let (paths, photos): (Vec<&PathBuf>, Vec<RgbImage>) = readable.into_iter().unzip();
-        match captioner.n_best(&photos, &generation) {
-            Ok(all) => {
-                for ((path, photo), captions) in paths.into_iter().zip(&photos).zip(all) {
-                    tell(captioner, path, photo, &captions, arguments)
-                        .unwrap_or_else(|failure| complain(path, failure));
-                }
-            }
+        let (paths, prepared): (Vec<&PathBuf>, Vec<Prepared>) = readable.into_iter().unzip();
+        let all = match captioner.n_best_prepared(&prepared, &generation) {
+            Ok(all) => all.into_iter().map(Ok).collect(),
             // One of them does not go with the others: each for itself, so that it is named.
-            Err(_) => {
-                for (path, photo) in paths.into_iter().zip(&photos) {
-                    let alone = captioner.n_best(std::slice::from_ref(photo), &generation).map_err(Failure::from);
-                    let told = alone
-                        .and_then(|mut all| tell(captioner, path, photo, &all.pop().unwrap_or_default(), arguments));
-                    told.unwrap_or_else(|failure| complain(path, failure));
-                }
+            Err(_) => prepared.chunks(1).map(|one| alone(captioner, one, &generation)).collect::<Vec<_>>(),
+        };
+        for (path, captions) in paths.into_iter().zip(all) {
+            if let Err(failure) = captions.and_then(|captions| tell(captioner, path, &captions, arguments)) {
+                failed = true;
+                failure.passed_over(path)?;
             }
         }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+fn alone(captioner: &dyn Describe, one: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Caption>, Failure> {
+    Ok(captioner.n_best_prepared(one, generation)?.pop().unwrap_or_default())
 }
 
 /// Refuses photos that would be drawn into one folder.
@@ -116,7 +119,7 @@ fn of_regions(
         let captions: candlewick::captioning::Result<Vec<Caption>> =
             captions.into_iter().map(|caption| set.placed(0, caption)).collect();
         let captions = captions?;
-        print(path, &captions, arguments);
+        print(path, &captions, arguments)?;
         match (&arguments.attention, captions.first()) {
             (Some(folder), Some(best)) => draw(folder, path, &picture::decode(path, &Limits::default())?, best),
             _ => Ok(()),
@@ -124,19 +127,12 @@ fn of_regions(
     };
     let mut failed = false;
     for path in &arguments.photos {
-        told(path).unwrap_or_else(|failure| {
+        if let Err(failure) = told(path) {
             failed = true;
-            complain(path, failure);
-        });
+            failure.passed_over(path)?;
+        }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
-}
-
-/// Says what is wrong with a photo.
-fn complain(path: &Path, failure: Failure) {
-    if let Failure::Work(message) | Failure::Usage(message) = failure.of(path) {
-        eprintln!("candlewick: {message}");
-    }
 }
 
 /// Photos that are captioned together.
@@ -190,31 +186,30 @@ pub fn together(mut members: Vec<Captioner>, mirrored: bool) -> Result<Box<dyn D
     })
 }
 
-/// Prints a photo's captions, and writes where the best one looked.
+/// Prints a photo's captions, and draws where the best one looked.
 fn tell(
     captioner: &dyn Describe,
     path: &Path,
-    photo: &RgbImage,
     captions: &[Caption],
     arguments: &CaptionArguments,
 ) -> Result<(), Failure> {
-    print(path, captions, arguments);
-    match (&arguments.attention, captions.first()) {
-        (Some(folder), Some(best)) => draw(folder, path, &captioner.preprocessing().original(photo)?, best),
-        _ => Ok(()),
-    }
+    print(path, captions, arguments)?;
+    let (Some(folder), Some(best)) = (&arguments.attention, captions.first()) else { return Ok(()) };
+    let photo = picture::decode(path, &Limits::default())?;
+    draw(folder, path, &captioner.preprocessing().original(&photo)?, best)
 }
 
-fn print(path: &Path, captions: &[Caption], arguments: &CaptionArguments) {
+fn print(path: &Path, captions: &[Caption], arguments: &CaptionArguments) -> Result<(), Failure> {
     for caption in captions {
         if arguments.json {
-            println!("{}", json(path, caption));
+            say!("{}", json(path, caption))?;
         } else if arguments.n_best > 1 {
-            println!("{}: {} ({:.3})", path.display(), caption.text, caption.score);
+            say!("{}: {} ({:.3})", shown(path), caption.text, caption.score)?;
         } else {
-            println!("{}: {}", path.display(), caption.text);
+            say!("{}: {}", shown(path), caption.text)?;
         }
     }
+    Ok(())
 }
 
 /// Draws where the network looked, into a folder of the photo's name.

@@ -1,6 +1,7 @@
 //! `candlewick classify`: pictures in, what they show out.
 
 use super::arguments::ClassifyArguments;
+use super::output::{say, shown};
 use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
@@ -14,32 +15,26 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When the model cannot be opened, or any photo failed.
 pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
-    if arguments.top == 0 {
-        return Err(Failure::usage("--top is 0; one class is the least"));
-    }
     let (device, _) = device::open(&arguments.device)?;
     let classifier = open(arguments, &device)?;
     let mut failed = false;
     for path in &arguments.photos {
-        match guesses(&classifier, path, arguments.top) {
-            Ok(guesses) => tell(path, &guesses, arguments.json),
-            Err(line) => {
-                failed = true;
-                eprintln!("candlewick: {line}");
-            }
+        let told = guesses(&classifier, path, arguments.top).and_then(|guesses| tell(path, &guesses, arguments.json));
+        if let Err(failure) = told {
+            failed = true;
+            failure.passed_over(path)?;
         }
     }
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-/// What a photo may show, or one line that names it and the fault.
-fn guesses(classifier: &Classifier, path: &Path, top: usize) -> Result<Vec<Guess>, String> {
-    let photo = picture::decode(path, &Limits::default()).map_err(|error| error.to_string())?;
-    let mut found = classifier.classify(&[photo], top).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(found.pop().unwrap_or_default())
+/// What a photo may show.
+fn guesses(classifier: &Classifier, path: &Path, top: usize) -> Result<Vec<Guess>, Failure> {
+    let photo = picture::decode(path, &Limits::default())?;
+    Ok(classifier.classify(&[photo], top)?.pop().unwrap_or_default())
 }
 
-fn tell(path: &Path, guesses: &[Guess], json: bool) {
+fn tell(path: &Path, guesses: &[Guess], json: bool) -> Result<(), Failure> {
     if json {
         let classes: Vec<serde_json::Value> = guesses
             .iter()
@@ -47,13 +42,13 @@ fn tell(path: &Path, guesses: &[Guess], json: bool) {
                 serde_json::json!({ "class": guess.class, "label": guess.label, "probability": guess.probability })
             })
             .collect();
-        println!("{}", serde_json::json!({ "file": path.display().to_string(), "classes": classes }));
-        return;
+        return say!("{}", serde_json::json!({ "file": path.display().to_string(), "classes": classes }));
     }
-    println!("{}", path.display());
+    say!("{}", shown(path))?;
     for guess in guesses {
-        println!("  {:5.1} %  {}", 100.0 * guess.probability, guess.label);
+        say!("  {:5.1} %  {}", 100.0 * guess.probability, guess.label)?;
     }
+    Ok(())
 }
 
 /// The classifier in a folder, or a network by name with weights from a file or the hub.

@@ -1,6 +1,7 @@
 //! `candlewick compare`: several captioners, one table, one page.
 
 use super::arguments::CompareArguments;
+use super::output::{note, say};
 use super::recipe::{self, Recipe};
 use super::{Failure, caption, device, evaluate, hub, search, train};
 use anyhow::Context;
@@ -71,9 +72,9 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
     let Some(set) = shown else { return Ok(()) };
     let page = write_comparison(&arguments.out, &set, &compared, arguments.shown)?;
     if arguments.json {
-        println!("{}", serde_json::json!({ "captioners": told, "page": page.display().to_string() }));
+        say!("{}", serde_json::json!({ "captioners": told, "page": page.display().to_string() }))?;
     } else {
-        println!("{}{}", comparison_table(&compared), page.display());
+        say!("{}{}", comparison_table(&compared), page.display())?;
     }
     Ok(())
 }
@@ -209,7 +210,7 @@ fn opened(
 /// Trains a recipe into its folder, or goes on there; a run that has come to its end is taken as it is.
 fn trained(recipe: &captioning::Recipe, entry: &Entry, quiet: bool, device: &Device) -> Result<(), Failure> {
     if !quiet {
-        eprintln!("training {} into {}", entry.name, entry.folder.display());
+        note!("training {} into {}", entry.name, entry.folder.display());
     }
     // What was told when it was checked is not told again.
     let mut task = train::prepared(recipe, &entry.folder, device, quiet || !entry.follows)?;

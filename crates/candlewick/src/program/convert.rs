@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::arguments::ConvertArguments;
+use super::output::say;
 use candlewick::parameters::{read_pytorch, strip_data_parallel, write_safetensors};
 
 /// Reads the checkpoint, writes the tensors under their names without DataParallel's prefix, and says how many there were.
@@ -17,8 +18,8 @@ pub fn run(arguments: &ConvertArguments) -> Result<(), Failure> {
     write_safetensors(&tensors, &arguments.to)?;
     let numbers: usize = tensors.iter().map(|(_, tensor)| tensor.elem_count()).sum();
     if parallel {
-        println!("{}: took module., which DataParallel puts there, from all names", arguments.from.display());
+        say!("{}: took module., which DataParallel puts there, from all names", arguments.from.display())?;
     }
-    println!("{}: {} tensors, {numbers} numbers", arguments.to.display(), tensors.len());
+    say!("{}: {} tensors, {numbers} numbers", arguments.to.display(), tensors.len())?;
     Ok(())
 }

@@ -7,6 +7,9 @@ use candlewick::candle::utils::{cuda_is_available, metal_is_available};
 use candlewick::kernels::precision::set_float32_matmul_precision;
 use candlewick::kernels::threads::STACK;
 
+/// The most CPU threads where there are fewer cores.
+const MOST_THREADS: usize = 256;
+
 const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
 
 /// The device that the arguments ask for, and how it is called.
@@ -15,9 +18,15 @@ const KNOWN: &str = "auto, cpu, cuda, cuda:N, metal and metal:N";
 /// When no device has the name, or the program was built without it.
 pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK);
+    if let Some(Ok(threads)) = std::env::var("RAYON_NUM_THREADS").ok().map(|threads| threads.parse()) {
+        within("RAYON_NUM_THREADS", threads)?;
+    }
     match arguments.threads {
         Some(0) => return Err(Failure::usage("--threads is 0; one thread is the least")),
-        Some(threads) => pool.num_threads(threads).build_global()?,
+        Some(threads) => {
+            within("--threads", threads)?;
+            pool.num_threads(threads).build_global()?;
+        }
         // One that is there already serves too.
         None => _ = pool.build_global(),
     }
@@ -26,6 +35,9 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
         Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| unknown(&arguments.device))?),
         None => (arguments.device.as_str(), 0),
     };
+    if kind == "auto" && arguments.device.contains(':') {
+        return Err(unknown(&arguments.device));
+    }
     let kind = match kind {
         "auto" if cuda_is_available() => "cuda",
         "auto" if metal_is_available() => "metal",
@@ -33,7 +45,7 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
         given => given,
     };
     match kind {
-        "cpu" => Ok((Device::Cpu, "cpu".into())),
+        "cpu" if index == 0 => Ok((Device::Cpu, "cpu".into())),
         "cuda" | "metal" => {
             let built = if kind == "cuda" { cuda_is_available() } else { metal_is_available() };
             if !built {
@@ -46,6 +58,18 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
             Ok((device, format!("{kind}:{index}")))
         }
         _ => Err(unknown(&arguments.device)),
+    }
+}
+
+/// Refuses more threads than could ever help: starting thousands takes longer than the work.
+fn within(setting: &str, threads: usize) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = MOST_THREADS.max(cores);
+    match threads <= most {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{setting} is {threads}; this machine has {cores} cores, and {most} threads are the most"
+        ))),
     }
 }
 

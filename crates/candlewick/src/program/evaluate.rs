@@ -1,6 +1,7 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
 use super::arguments::{EvaluateArguments, SetArguments};
+use super::output::{note, say};
 use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{Describe, Evaluation, Set, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
@@ -30,9 +31,9 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
-        println!("{}", json(&found, set.pictures.len(), generation.num_beams, split, seconds)?);
+        say!("{}", json(&found, set.pictures.len(), generation.num_beams, split, seconds)?)?;
     } else {
-        print(&found, set.pictures.len(), &device_name, seconds);
+        print(&found, set.pictures.len(), &device_name, seconds)?;
     }
     Ok(())
 }
@@ -54,7 +55,7 @@ pub fn images(arguments: &SetArguments, quiet: bool) -> Result<CaptionSet, Failu
     let SetArguments { data, split, max_share, .. } = arguments;
     let all = captions::load(data, &LoadOptions { max_share: *max_share, ..LoadOptions::default() })?;
     if !quiet {
-        all.faults.report().into_iter().for_each(|line| eprintln!("{line}"));
+        all.faults.report().into_iter().for_each(|line| note!("{line}"));
     }
     let split = parse_split(split)?;
     if all.split(split).next().is_none() {
@@ -81,7 +82,7 @@ pub fn read(all: &CaptionSet, arguments: &SetArguments, captioner: &dyn Describe
         None => set.readable(max_share)?,
     };
     if !quiet {
-        skipped.into_iter().for_each(|line| eprintln!("{line}"));
+        skipped.into_iter().for_each(|line| note!("{line}"));
     }
     if set.pictures.is_empty() {
         return Err(no_photos(arguments));
@@ -101,16 +102,16 @@ fn rows(overall: &Overall) -> [(&'static str, f64); 7] {
     ]
 }
 
-fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) {
+fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) -> Result<(), Failure> {
     for (name, value) in rows(&found.scores.overall) {
-        println!("{name:<8} {value:.4}");
+        say!("{name:<8} {value:.4}")?;
     }
-    println!("distinct {:.4}", found.distinct);
+    say!("distinct {:.4}", found.distinct)?;
     if let Some(moves) = found.moves {
-        println!("moves    {moves:.4} of neighbouring words have their attention's peak at different positions");
+        say!("moves    {moves:.4} of neighbouring words have their attention's peak at different positions")?;
     }
-    println!("METEOR has the exact and stem matchers only; {pictures} pictures on {device} in {seconds:.0} s");
-    println!("{} and {}", found.results_file.display(), found.scores_file.display());
+    say!("METEOR has the exact and stem matchers only; {pictures} pictures on {device} in {seconds:.0} s")?;
+    say!("{} and {}", found.results_file.display(), found.scores_file.display())
 }
 
 /// What came out, for machines.

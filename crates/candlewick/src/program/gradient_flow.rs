@@ -1,7 +1,9 @@
 //! `candlewick gradient-flow`: how far back the gradient of the last output reaches, cell by cell.
 
-use super::Failure;
 use super::arguments::GradientFlowArguments;
+use super::axis::Powers;
+use super::output::say;
+use super::{Failure, bounds};
 use candlewick::candle::{Device, Tensor};
 use candlewick::parameters::{Parameters, Rng};
 use candlewick::recurrent::{GradientFlow, StackConfig, largest_singular_value, sequence_layer, sequence_layers};
@@ -43,12 +45,10 @@ impl Flow {
 /// A wrong call where no cell has a name; otherwise when the drawing cannot be written.
 pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
     let clip = arguments.clip;
-    if let Some(clip) = clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
-        return Err(Failure::usage(format!("--clip is {clip}; wanted a norm above 0")));
-    }
-    if arguments.steps == 0 || arguments.hidden_size == 0 {
-        return Err(Failure::usage("--steps and --hidden-size must be above 0"));
-    }
+    let (steps, hidden) = (arguments.steps as f64, arguments.hidden_size as f64);
+    // W_hh of four gates thrice, and about twenty numbers of each unit at each step.
+    let bytes = 4.0 * (12.0 * hidden * hidden + 20.0 * ROWS as f64 * steps * hidden);
+    bounds::fits("--steps and --hidden-size", bytes)?;
     let mut flows = Vec::new();
     for name in &arguments.cell {
         if !sequence_layers().contains(&name.as_str()) {
@@ -61,14 +61,14 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
     }
     for flow in &flows {
         match arguments.json {
-            true => println!("{}", json(flow)),
-            false => print!("{}", table(flow)),
+            true => say!("{}", json(flow))?,
+            false => say!("{}", table(flow).trim_end())?,
         }
     }
     if let Some(path) = &arguments.plot {
         plot(&flows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
         if !arguments.json {
-            println!("{}", path.display());
+            say!("{}", path.display())?;
         }
     }
     Ok(())
@@ -148,6 +148,7 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let all = || flows.iter().flat_map(Flow::curves).flat_map(|(.., norms)| norms).filter(|norm| norm.is_finite());
     let most = all().fold(1.0f64, |most, &norm| most.max(norm));
     let least = all().filter(|norm| **norm > 0.0).fold(1.0f64, |least, &norm| least.min(norm)).max(FLOOR);
+    let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
     let steps = flows.iter().map(|flow| flow.norms.first().map_or(0, Vec::len)).max().unwrap_or(1);
     let area = SVGBackend::new(path, (WIDTH, 500)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -158,7 +159,7 @@ fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         .margin(20)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d(1..steps.max(2), least.log10().floor()..most.log10().ceil())?;
+        .build_cartesian_2d(1..steps.max(2), Powers::whole(low..high))?;
     chart
         .configure_mesh()
         .disable_mesh()

@@ -1,6 +1,8 @@
 //! The program: arguments in, one of its commands, and an exit code out.
 
 mod arguments;
+mod axis;
+mod bounds;
 mod bubbles;
 mod caption;
 mod classify;
@@ -12,13 +14,15 @@ mod evaluate;
 mod gradient_flow;
 mod hub;
 mod networks;
+mod output;
 mod recipe;
 mod search;
 mod train;
 
 use arguments::{Arguments, Command};
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser as _};
+use output::note;
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,6 +36,8 @@ pub enum Failure {
     Work(String),
     /// All was said already: exit code 1.
     Said,
+    /// Standard output takes no more: where nobody reads it nothing is wrong, otherwise the line says what is.
+    Closed(Option<String>),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -53,13 +59,29 @@ impl Failure {
 
     /// The failure with the file's name, where the message does not tell it already.
     pub fn of(self, path: &Path) -> Self {
-        let path = path.display().to_string();
-        let named = |message: String| if message.contains(&path) { message } else { format!("{path}: {message}") };
+        let (raw, shown) = (path.display().to_string(), output::shown(path));
+        let named = |message: String| match message.contains(&raw) {
+            true => message.replace(&raw, &shown),
+            false => format!("{shown}: {message}"),
+        };
         match self {
             Failure::Usage(message) => Failure::Usage(named(message)),
             Failure::Work(message) => Failure::Work(named(message)),
-            Failure::Said => Failure::Said,
+            other => other,
         }
+    }
+
+    /// Says what is wrong with one of several files, so that the others are done all the same.
+    ///
+    /// # Errors
+    /// Where standard output takes no more, which ends them all.
+    pub fn passed_over(self, path: &Path) -> Result<(), Self> {
+        match self.of(path) {
+            Failure::Closed(why) => return Err(Failure::Closed(why)),
+            Failure::Usage(message) | Failure::Work(message) => note!("candlewick: {message}"),
+            Failure::Said => {}
+        }
+        Ok(())
     }
 }
 
@@ -79,10 +101,10 @@ pub fn run() -> ExitCode {
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match done.and_then(|()| output::flush()) {
+        Ok(()) | Err(Failure::Closed(None)) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(&message, 2),
-        Err(Failure::Work(message)) => complain(&message, 1),
+        Err(Failure::Work(message) | Failure::Closed(Some(message))) => complain(&message, 1),
         Err(Failure::Said) => ExitCode::from(1),
     }
 }
@@ -90,7 +112,7 @@ pub fn run() -> ExitCode {
 fn complain(message: &str, code: u8) -> ExitCode {
     // A message of several lines comes from a library; its first says what happened.
     let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed");
-    eprintln!("candlewick: {line}");
+    note!("candlewick: {line}");
     ExitCode::from(code)
 }
 
@@ -107,8 +129,28 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line: Vec<&str> =
-        said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    let line = line.join(" ");
-    complain(&format!("{}; candlewick --help shows how to call it", line.strip_prefix("error: ").unwrap_or(&line)), 2)
+    let told = |line: &&str| !["Usage:", "For more", "tip:"].iter().any(|start| line.starts_with(start));
+    let line = said.take_while(told).collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    complain(&format!("{line}{}; {} shows how to call it", meant(error), help_page()), 2)
+}
+
+/// What may have been meant by a word that is none of ours.
+fn meant(error: &clap::Error) -> String {
+    let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    match kinds.iter().find_map(|&kind| error.get(kind)) {
+        Some(ContextValue::String(word)) => format!("; did you mean {word}?"),
+        Some(ContextValue::Strings(words)) => match words.first() {
+            Some(word) => format!("; did you mean {word}?"),
+            None => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// The help of the command that was called, or of the program where it has no such command.
+fn help_page() -> String {
+    let command = Arguments::command();
+    let called = std::env::args().nth(1).filter(|word| command.find_subcommand(word).is_some());
+    called.map_or("candlewick --help".into(), |word| format!("candlewick {word} --help"))
 }

@@ -2,7 +2,8 @@
 
 use super::arguments::NetworksArguments;
 use super::bubbles::{self, Bubble};
-use super::{Failure, device};
+use super::output::{note, say};
+use super::{Failure, bounds, device};
 use candlewick::candle::{DType, Device, Tensor};
 use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks, stages};
 use candlewick::parameters::{Mode, Parameters};
@@ -33,11 +34,13 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
         false => arguments.names.iter().map(String::as_str).collect(),
     };
     names.iter().try_for_each(|name| stages(name).map(|_| ())).map_err(Failure::usage)?;
+    // The first maps of VGG have 64 channels of the picture's size, and three of them are there at a time.
+    bounds::fits("--size", (arguments.size as f64).powi(2) * 64.0 * 4.0 * 3.0)?;
     let (device, device_name) = device::open(&arguments.device)?;
     if !arguments.json {
         let size = arguments.size;
-        println!("one picture of {size}×{size} pixels, {CLASSES} classes, on {device_name}");
-        println!("{:<26} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time");
+        say!("one picture of {size}×{size} pixels, {CLASSES} classes, on {device_name}")?;
+        say!("{:<26} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time")?;
     }
     let mut rows = Vec::new();
     for name in names {
@@ -45,14 +48,14 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
             Ok(row) => row,
             // Not every network takes every size: of all of them, those that do are compared.
             Err(Failure::Work(line)) if arguments.names.is_empty() => {
-                eprintln!("candlewick: {line}");
+                note!("candlewick: {line}");
                 continue;
             }
             Err(failure) => return Err(failure),
         };
         match arguments.json {
-            true => println!("{}", json(&row)),
-            false => print(&row),
+            true => say!("{}", json(&row))?,
+            false => print(&row)?,
         }
         rows.push(row);
     }
@@ -62,7 +65,7 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.plot {
         plot(&rows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
         if !arguments.json {
-            println!("{}", path.display());
+            say!("{}", path.display())?;
         }
     }
     Ok(())
@@ -87,12 +90,12 @@ fn row(name: &str, size: usize, device: &Device) -> Result<Row, Failure> {
     Ok(Row { name: name.to_owned(), parameters: trained, cost, milliseconds })
 }
 
-fn print(row: &Row) {
+fn print(row: &Row) -> Result<(), Failure> {
     let (parameters, multiply_adds) = (row.parameters as f64 / 1e6, row.cost.multiply_adds as f64 / 1e9);
     // An activation is a number of four bytes.
     let memory = row.cost.activations as f64 * 4.0 / (1 << 20) as f64;
     let name = &row.name;
-    println!("{name:<26} {parameters:>10.2} M {multiply_adds:>12.2} G {memory:>9.1} MiB {:>7.1} ms", row.milliseconds);
+    say!("{name:<26} {parameters:>10.2} M {multiply_adds:>12.2} G {memory:>9.1} MiB {:>7.1} ms", row.milliseconds)
 }
 
 fn json(row: &Row) -> serde_json::Value {

@@ -5,7 +5,7 @@ use anyhow::Context;
 use candlewick::captioning;
 use candlewick::tasks::classification;
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use std::path::{Component, Path};
 use toml::{Table, Value};
 
 /// A recipe of any task.
@@ -17,14 +17,44 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    /// The run's name, and its folder under `runs/`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Captioning(recipe) => &recipe.name,
+            Self::Classification(recipe) => &recipe.name,
+        }
+    }
+
     /// The recipe of the task that the table names.
     fn of(table: Table) -> Result<Self, String> {
         let task = table.get("task").and_then(Value::as_str).unwrap_or("captioning").to_owned();
         match task.as_str() {
-            "captioning" => Ok(Self::Captioning(Box::new(whole(table)?))),
-            "classification" => Ok(Self::Classification(Box::new(whole(table)?))),
+            "captioning" => numbers(&table).and_then(|()| Ok(Self::Captioning(Box::new(whole(table)?)))),
+            "classification" => numbers(&table).and_then(|()| Ok(Self::Classification(Box::new(whole(table)?)))),
             _ => Err(format!("task is {task}; there are captioning and classification")),
         }
+    }
+}
+
+/// Refuses what TOML takes for numbers and no setting can be: NaN and the infinities.
+fn numbers(table: &Table) -> Result<(), String> {
+    fn walk(key: &str, value: &Value) -> Result<(), String> {
+        match value {
+            Value::Float(number) if !number.is_finite() => Err(format!("{key} is {number}; wanted a finite number")),
+            Value::Array(values) => values.iter().try_for_each(|value| walk(key, value)),
+            Value::Table(table) => table.iter().try_for_each(|(name, value)| walk(&format!("{key}.{name}"), value)),
+            _ => Ok(()),
+        }
+    }
+    table.iter().try_for_each(|(name, value)| walk(name, value))
+}
+
+/// Refuses a run's name that would lead out of the folder of runs, or be no name of a folder.
+fn is_folder(name: &str) -> Result<(), String> {
+    let plain = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
+    match plain && name.len() <= 200 && !name.contains(['/', '\\']) && !name.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err(format!("name is {name:?}; wanted the plain name of a folder, which is made in runs/")),
     }
 }
 
@@ -60,12 +90,15 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         let Some((key, value)) = change.split_once('=') else {
             return Err(Failure::usage(format!("--set {change}: wants KEY=VALUE, for instance training.epochs=3")));
         };
-        set(&mut changed, key.trim(), parse(value.trim()))
+        parse(value.trim())
+            .and_then(|value| set(&mut changed, key.trim(), value))
             .map_err(|error| Failure::usage(format!("--set {change}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
         Recipe::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {change}: {fault}")))?;
     }
-    Recipe::of(changed).map_err(Failure::Work)
+    let recipe = Recipe::of(changed).map_err(Failure::Work)?;
+    is_folder(recipe.name()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
+    Ok(recipe)
 }
 
 /// The recipe on top of the one that its `base` names, a file beside it.
@@ -99,15 +132,25 @@ fn overlay(below: &mut Table, above: Table) {
 }
 
 /// TOML's own reading of a value; what is none is a text.
-fn parse(value: &str) -> Value {
-    format!("value = {value}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()))
+///
+/// # Errors
+/// Where it holds another setting beside.
+fn parse(value: &str) -> Result<Value, String> {
+    let Ok(mut table) = format!("value = {value}").parse::<Table>() else { return Ok(Value::String(value.to_owned())) };
+    let found = table.remove("value").unwrap_or_else(|| Value::String(value.to_owned()));
+    match table.keys().next() {
+        Some(other) => Err(format!("sets {other} as well; give each setting a --set of its own")),
+        None => Ok(found),
+    }
 }
 
+/// More parts than the key of any setting has.
+const DEEPEST: usize = 16;
+
 fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    if key.split('.').count() > DEEPEST {
+        return Err("no setting lies so deep".into());
+    }
     match key.split_once('.') {
         None if key.is_empty() => Err("the key is empty".into()),
         None => {
@@ -161,6 +204,34 @@ mod tests {
             let found = fault(&format!("{kind}{setting}{training}"));
             assert!(found.starts_with(wanted) && !found.contains('\n'), "{found}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_told_with_their_key() {
+        let kind = "task = 'captioning'\nname = 'a'\ntraining = { epochs = 1 }\n";
+        for (setting, key) in [
+            ("data = { kind = 'photos', max_share = nan }", "data.max_share is NaN"),
+            (
+                "preprocessing = { image_std = [inf, 1.0, 1.0], image_mean = [0.0, 0.0, 0.0], do_resize = false }",
+                "preprocessing.image_std is inf",
+            ),
+        ] {
+            let data =
+                if setting.starts_with("data") { "" } else { "\ndata = { kind = 'scenes', train = 1, dev = 1 }" };
+            let found = fault(&format!("{kind}{setting}{data}"));
+            assert!(found.starts_with(key), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_one_setting_and_a_name_is_one_folder() {
+        assert!(parse("1\ntraining.seed=2").unwrap_err().contains("sets training as well"));
+        assert_eq!(parse("3").unwrap(), Value::Integer(3));
+        assert!(set(&mut Table::new(), &"a.".repeat(50_000), Value::Integer(1)).is_err());
+        for name in ["../x", "a/b", "..", ".", "", "/tmp/x", "a\nb", "a\\b"] {
+            assert!(is_folder(name).is_err(), "{name:?}");
+        }
+        is_folder("flickr8k-2").unwrap();
     }
 
     #[test]

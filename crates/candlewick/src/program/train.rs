@@ -1,6 +1,7 @@
 //! `candlewick train`: from a recipe to a model.
 
 use super::arguments::TrainArguments;
+use super::output::{note, say};
 use super::recipe::{self, Recipe};
 use super::{Failure, device, hub};
 use candlewick::candle::Device;
@@ -21,13 +22,10 @@ const SHOWN: usize = 3;
 pub fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let recipe = recipe::read(arguments.recipe.as_deref(), &arguments.set)?;
     let (device, device_name) = device::open(&arguments.device)?;
-    let name = match &recipe {
-        Recipe::Captioning(recipe) => &recipe.name,
-        Recipe::Classification(recipe) => &recipe.name,
-    };
+    let name = recipe.name();
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
     if !arguments.quiet {
-        eprintln!("training {name} on {device_name} into {}", out.display());
+        note!("training {name} on {device_name} into {}", out.display());
     }
     match recipe {
         Recipe::Captioning(recipe) => captioner(*recipe, arguments, &out, &device),
@@ -52,16 +50,16 @@ fn captioner(
     let scores = final_scores(&task, &captioner)?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
-        println!("{}", json(&scores, &report, seconds)?);
+        say!("{}", json(&scores, &report, seconds)?)?;
         return Ok(());
     }
     for example in shown {
-        println!("it says:   {}", example.caption);
-        println!("it is:     {}", example.reference);
-        println!("it looked: {}\n", example.sheet.display());
+        say!("it says:   {}", example.caption)?;
+        say!("it is:     {}", example.reference)?;
+        say!("it looked: {}\n", example.sheet.display())?;
     }
-    print(&scores, &report, out, seconds);
-    println!("{:<11} {}", "attention", out.join("attention").display());
+    print(&scores, &report, out, seconds)?;
+    say!("{:<11} {}", "attention", out.join("attention").display())?;
     Ok(())
 }
 
@@ -84,11 +82,11 @@ fn classifier(
     recipe.network.pretrained = hub::encoder_weights(weights)?;
     let (mut task, set) = classification::prepare(&recipe, device)?;
     if let Some(line) = task.skipped() {
-        eprintln!("{line}");
+        note!("{line}");
     }
     if !arguments.quiet {
         let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
-        eprintln!("{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes");
+        note!("{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes");
     }
     let report = trained(&mut task, &recipe.training, out, arguments.quiet)?;
     task.load(&report.best)?;
@@ -98,11 +96,11 @@ fn classifier(
     if arguments.json {
         let mut object = json(&scores, &report, seconds)?;
         object["split"] = part.into();
-        println!("{object}");
+        say!("{object}")?;
         return Ok(());
     }
-    println!("on {} pictures of the {part} split:", examples.len());
-    print(&scores, &report, out, seconds);
+    say!("on {} pictures of the {part} split:", examples.len())?;
+    print(&scores, &report, out, seconds)?;
     Ok(())
 }
 
@@ -145,7 +143,7 @@ pub fn prepared(
 ) -> Result<CaptioningTask, Failure> {
     let mut bar: Option<ProgressBar> = None;
     let mut note = |note: Note| match note {
-        Note::Line(line) if !quiet => eprintln!("{line}"),
+        Note::Line(line) if !quiet => note!("{line}"),
         Note::Line(_) => {}
         Note::Features { done, total } => {
             let shown = bar.get_or_insert_with(|| counter(total as u64, "annotations", quiet));
@@ -194,7 +192,7 @@ fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<
         let photo = match dev.pictures.photo(row) {
             Ok(photo) => photo,
             Err(fault) => {
-                eprintln!("{fault}");
+                note!("{fault}");
                 continue;
             }
         };
@@ -220,13 +218,13 @@ fn final_scores(task: &CaptioningTask, captioner: &Captioner) -> Result<Scores, 
     Ok(task.dev().scores(&captions)?)
 }
 
-fn print(scores: &Scores, report: &Report, out: &Path, seconds: f64) {
+fn print(scores: &Scores, report: &Report, out: &Path, seconds: f64) -> Result<(), Failure> {
     for (name, value) in scores.iter() {
-        println!("{name:<11} {value:.4}");
+        say!("{name:<11} {value:.4}")?;
     }
-    println!("{:<11} {seconds:.0} s", "time");
-    println!("{:<11} {}", "model", report.best.display());
-    println!("{:<11} {}", "curves", out.join("curves.svg").display());
+    say!("{:<11} {seconds:.0} s", "time")?;
+    say!("{:<11} {}", "model", report.best.display())?;
+    say!("{:<11} {}", "curves", out.join("curves.svg").display())
 }
 
 fn json(scores: &Scores, report: &Report, seconds: f64) -> Result<serde_json::Value, Failure> {

@@ -1,0 +1,55 @@
+//! What the program writes: results on standard output, everything else on standard error.
+//!
+//! Neither panics. Where nobody reads standard output any more the program ends quietly, as `head` wants it; where it cannot be
+//! written, one line says so. Messages on standard error never end a run.
+
+use super::Failure;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+
+/// A line of a result on standard output, formatted as `println!` does; wants a `?`.
+macro_rules! say {
+    ($($format:tt)*) => { $crate::program::output::line(format_args!($($format)*)) };
+}
+
+/// A line on standard error, formatted as `eprintln!` does.
+macro_rules! note {
+    ($($format:tt)*) => { $crate::program::output::message(format_args!($($format)*)) };
+}
+
+pub(super) use {note, say};
+
+/// Writes a line to standard output.
+///
+/// # Errors
+/// [`Failure::Closed`], quiet where nobody reads it, otherwise with one line.
+pub fn line(text: impl Display) -> Result<(), Failure> {
+    written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Writes out what standard output still holds.
+///
+/// # Errors
+/// As [`line`] says.
+pub fn flush() -> Result<(), Failure> {
+    written(io::stdout().flush())
+}
+
+fn written(done: io::Result<()>) -> Result<(), Failure> {
+    done.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Closed(None),
+        _ => Failure::Closed(Some(format!("standard output: cannot be written: {error}"))),
+    })
+}
+
+/// Writes a line to standard error, where that can be written.
+pub fn message(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A path as it stands in a line: what would end the line is escaped.
+pub fn shown(path: &Path) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    path.display().to_string().chars().map(escaped).collect()
+}
