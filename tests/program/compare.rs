@@ -70,7 +70,7 @@ fn what_is_wrong_is_told_before_anything_is_trained() {
     refused(&["critical.toml"], 1, &["critical.toml: self_critical wants", "start = \"runs/flickr8k\""]);
     refused(&["critical.toml", "--set", "start=runs/none"], 1, &["start is runs/none: no such run", "train it first"]);
     refused(&["wide.toml", "--set", "training.clip_norm=-1"], 1, &["clip_norm must be above 0"]);
-    refused(&["wide.toml", "--set", "batches.size=0"], 1, &["first.toml: ", "the batch size is 0"]);
+    refused(&["wide.toml", "--set", "batches.size=0"], 1, &["first.toml: ", "batches.size is 0"]);
     refused(&["wide.toml", "--set", "training.metric=Blue"], 1, &["first.toml: metric: the task gives no score Blue"]);
     refused(&["nowhere"], 1, &["nowhere: holds no config.json"]);
     refused(&["second.toml", "--split", "tset"], 2, &["tset"]);

@@ -41,6 +41,10 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     clear(folder)?;
+    let path = folder.join(SHEET);
+    // The mark comes first: a program that is killed in between finds its own words again.
+    let written = |text: String| std::fs::write(&path, text).map_err(Error::io(&path));
+    written(sheet(&caption.text, &[], (1, 1)))?;
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
         let Some(attention) = &word.attention else { continue };
@@ -50,8 +54,7 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
         tiles.push((word.text.clone(), bytes));
     }
     let size = enlarged(picture).dimensions();
-    let path = folder.join(SHEET);
-    std::fs::write(&path, sheet(&caption.text, &tiles, size)).map_err(Error::io(&path))?;
+    written(sheet(&caption.text, &tiles, size))?;
     Ok(path)
 }
 
