@@ -3,6 +3,9 @@
 //! This crate gathers the others under one name; take it with `default-features = false` to leave the command line out,
 //! or take the one crate that you need.
 //!
+//! Pages to read: [`guide::lecture`], every idea of the lecture with the command that shows it, and [`guide::photos`], captioners of photos of
+//! one's own.
+//!
 //! ```no_run
 //! use candlewick::captioning::{Captioner, GenerationConfig};
 //! use candlewick::candle::Device;
@@ -26,3 +29,12 @@ pub use candlewick_parameters as parameters;
 pub use candlewick_recurrent as recurrent;
 pub use candlewick_tasks as tasks;
 pub use candlewick_training as training;
+
+/// Pages to read.
+pub mod guide {
+    #[doc = include_str!("guide/lecture.md")]
+    pub mod lecture {}
+
+    #[doc = include_str!("guide/photos.md")]
+    pub mod photos {}
+}
