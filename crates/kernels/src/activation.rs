@@ -3,9 +3,9 @@
 //! Which path runs: f32 on the CPU takes loops over chunks shared out among rayon's threads; all else takes candle's
 //! operations, with the gradients written here.
 
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
 use crate::smooth::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -199,21 +199,14 @@ impl Operation for Activation {
 /// Elements that one thread works through at a time.
 const CHUNK: usize = 1 << 14;
 
-fn map(operation: &str, xs: &Tensor, f: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Value> {
+fn map(operation: &str, xs: &Tensor, f: impl Fn(&[f32], &mut Spare) + Sync) -> Result<Value> {
     Ok(Value::new(map2(operation, xs, xs, |xs, _, ys| f(xs, ys))?, xs.shape()))
 }
 
-fn map2(operation: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Result<Vec<f32>> {
+fn map2(operation: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut Spare) + Sync) -> Result<Vec<f32>> {
     with_all_f32(operation, &[xs.clone(), ys.clone()], |values| {
-        let run = |into: &Shared| {
-            let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK)).enumerate();
-            chunks.for_each(|(chunk, (xs, ys))| {
-                // SAFETY: this chunk belongs to this task alone.
-                f(xs, ys, unsafe { into.write(chunk * CHUNK, xs.len()) });
-            });
-        };
-        // SAFETY: the chunks cover all values.
-        unsafe { filled(values[0].len(), run) }
+        let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
+        par_filled(values[0].len(), CHUNK, chunks, |(xs, ys), into| f(xs, ys, into))
     })
 }
 
@@ -221,13 +214,13 @@ fn map2(operation: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &m
 macro_rules! elementwise {
     ($($name:ident($($x:ident),*) = $value:expr;)*) => {$(
         vectorised! {
-            fn $name($($x: &[f32],)* into: &mut [f32]) {
-                let width = into.len();
+            fn $name($($x: &[f32],)* into: &mut Spare) {
+                let width = into.unwritten().len();
                 $(let $x = &$x[..width];)*
-                for i in 0..width {
+                push_each!(into, width, |i| {
                     $(let $x = $x[i];)*
-                    into[i] = $value;
-                }
+                    $value
+                });
             }
         }
     )*};

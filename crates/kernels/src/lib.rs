@@ -8,6 +8,7 @@ pub mod activation;
 pub mod attend;
 pub mod attentive;
 pub mod conv;
+mod fill;
 pub mod linear;
 pub mod loss;
 pub mod node;

@@ -1,11 +1,12 @@
 //! The sum of a residual connection.
 
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::scale::scaled;
 use crate::smooth::{multiply_add, vectorised};
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 const NAME: &str = "residual";
 
@@ -43,14 +44,16 @@ struct Sum {
 }
 
 impl Sum {
-    /// Calls `each` with the pieces of rows of so many values: where they begin, how many, and their factor.
-    fn pieces(&self, count: usize, each: impl Fn(usize, usize, f32) + Sync) {
+    /// `count` values, of which `each` writes those of pieces of rows: it is told where one lies, and its factor.
+    fn pieces(&self, count: usize, each: impl Fn(Range<usize>, f32, &mut Spare) + Sync) -> Vec<f32> {
         let factors = self.factors.as_deref().unwrap_or(&[1.0]);
         let row = count / factors.len();
-        factors.par_iter().enumerate().for_each(|(n, &factor)| {
+        par_filled(count, row, factors.par_iter().enumerate(), |(n, &factor), ys| {
             let starts = (0..row).into_par_iter().step_by(CHUNK);
-            starts.for_each(|start| each(n * row + start, CHUNK.min(row - start), factor));
-        });
+            ys.par_chunks(CHUNK, starts, |start, ys| {
+                each(n * row + start..n * row + row.min(start + CHUNK), factor, ys);
+            });
+        })
     }
 }
 
@@ -64,15 +67,7 @@ impl Operation for Sum {
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let ys = with_all_f32(NAME, inputs, |values| {
             let (xs, branch) = (values[0], values[1]);
-            let run = |ys: &Shared| {
-                self.pieces(xs.len(), |start, count, factor| {
-                    let piece = start..start + count;
-                    // SAFETY: this piece belongs to this task alone.
-                    sum(&xs[piece.clone()], &branch[piece], factor, unsafe { ys.write(start, count) });
-                });
-            };
-            // SAFETY: the pieces cover all values.
-            unsafe { filled(xs.len(), run) }
+            self.pieces(xs.len(), |piece, factor, ys| sum(&xs[piece.clone()], &branch[piece], factor, ys))
         })?;
         Ok((vec![Value::new(ys, inputs[0].shape())], ()))
     }
@@ -82,14 +77,8 @@ impl Operation for Sum {
         let of_branch = || match self.factors {
             None => Ok(dys.clone()),
             Some(_) => with_f32(NAME, dys, |values| {
-                let run = |into: &Shared| {
-                    self.pieces(values.len(), |start, count, factor| {
-                        // SAFETY: this piece belongs to this task alone.
-                        scaled(&values[start..start + count], factor, unsafe { into.write(start, count) });
-                    });
-                };
-                // SAFETY: the pieces cover all values.
-                Tensor::from_vec(unsafe { filled(values.len(), run) }, dys.shape(), &Device::Cpu)
+                let scaled = self.pieces(values.len(), |piece, factor, into| scaled(&values[piece], factor, into));
+                Tensor::from_vec(scaled, dys.shape(), &Device::Cpu)
             })?,
         };
         Ok(vec![call.wanted[0].then(|| dys.clone()), call.wanted[1].then(of_branch).transpose()?])
@@ -97,11 +86,9 @@ impl Operation for Sum {
 }
 
 vectorised! {
-    fn sum(xs: &[f32], branch: &[f32], factor: f32, ys: &mut [f32]) {
-        let width = ys.len();
-        let (xs, branch) = (&xs[..width], &branch[..width]);
-        for j in 0..width {
-            ys[j] = multiply_add::<FUSED>(branch[j], factor, xs[j]);
-        }
+    fn sum(xs: &[f32], branch: &[f32], factor: f32, ys: &mut Spare) {
+        let width = xs.len();
+        let branch = &branch[..width];
+        push_each!(ys, width, |j| multiply_add::<FUSED>(branch[j], factor, xs[j]));
     }
 }

@@ -1,8 +1,8 @@
 //! Rows times one factor each.
 
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
 use crate::smooth::{dot, vectorised};
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -32,14 +32,8 @@ struct Scale;
 impl Scale {
     fn product(xs: &[f32], scale: &[f32]) -> Vec<f32> {
         let width = xs.len() / scale.len();
-        let run = |ys: &Shared| {
-            xs.par_chunks_exact(width).zip(scale).enumerate().for_each(|(row, (xs, &factor))| {
-                // SAFETY: a row belongs to one task.
-                scaled(xs, factor, unsafe { ys.write(row * width, width) });
-            });
-        };
-        // SAFETY: all rows are written.
-        unsafe { filled(xs.len(), run) }
+        let rows = xs.par_chunks_exact(width).zip(scale);
+        par_filled(xs.len(), width, rows, |(xs, &factor), ys| scaled(xs, factor, ys))
     }
 }
 
@@ -74,10 +68,8 @@ impl Operation for Scale {
 }
 
 vectorised! {
-    /// `into` = factor · values.
-    pub fn scaled(values: &[f32], factor: f32, into: &mut [f32]) {
-        for (into, value) in into.iter_mut().zip(values) {
-            *into = factor * value;
-        }
+    /// `into` gets factor · values.
+    pub fn scaled(values: &[f32], factor: f32, into: &mut Spare) {
+        push_each!(into, values.len(), |i| factor * values[i]);
     }
 }

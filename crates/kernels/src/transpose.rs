@@ -1,5 +1,6 @@
 //! Transposes of matrices on the CPU, in squares of eight values: in registers with AVX2, as plain code on any other machine.
 
+use crate::fill::Spare;
 use std::mem::MaybeUninit;
 
 /// The side of a square.
@@ -26,9 +27,17 @@ impl Places<'_> {
 
 /// `into[j, i] = from[i, j]` for (rows, columns) of `from`; rows of both start every so many values.
 pub fn transpose(from: &[f32], from_stride: usize, size: (usize, usize), into: &mut [f32], into_stride: usize) {
-    // SAFETY: floats may lie where something may lie that is none yet, and nothing else is written there.
+    // SAFETY: it is the same borrow of the same floats, and `transpose_into` puts nothing there but floats.
     let into = unsafe { std::slice::from_raw_parts_mut(into.as_mut_ptr().cast(), into.len()) };
     transpose_into(from, from_stride, size, into, Places::Every(into_stride));
+}
+
+/// The same to where nothing was written yet, its rows one after the other.
+pub fn push_transpose(from: &[f32], stride: usize, (rows, columns): (usize, usize), into: &mut Spare) {
+    let count = rows * columns;
+    transpose_into(from, stride, (rows, columns), &mut into.unwritten()[..count], Places::Every(rows));
+    // SAFETY: value (i, j) has come to place j·rows + i, and these are all places up to rows·columns.
+    unsafe { into.advance(count) };
 }
 
 /// The same where nothing was written yet: value (i, j) of `from` comes to place j + i.
@@ -45,7 +54,8 @@ pub fn transpose_into(
     assert!(from.len() >= (rows - 1) * stride + columns);
     assert!((0..columns).all(|j| places.at(j) + rows <= into.len()));
     let squares = (rows / SIDE * SIDE, columns / SIDE * SIDE);
-    // SAFETY: the assertions keep every access within the slices.
+    // SAFETY: `squares` are at most `rows` and `columns` and multiples of the side; the assertions say that `from` has all values of so
+    // many rows and columns, and `into` so many rows at each column's place.
     unsafe { whole(from.as_ptr(), stride, squares, into.as_mut_ptr().cast(), places) };
     let mut values = |i: usize, columns: std::ops::Range<usize>| {
         for j in columns {
@@ -59,17 +69,17 @@ pub fn transpose_into(
 /// All squares.
 ///
 /// # Safety
-/// There are as many rows and columns, multiples of [`SIDE`], and `into` has room for `rows` values at each column's place.
+/// The size is rows and columns of `from`, multiples of [`SIDE`], and `into` may be written for that many rows at each column's place.
 unsafe fn whole(from: *const f32, stride: usize, size: (usize, usize), into: *mut f32, places: Places) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: the machine has AVX2; the rest is the caller's promise.
+        // SAFETY: the machine was just asked whether it has AVX2; the caller promises the rest.
         return unsafe { x86::squares(from, stride, size, into, places) };
     }
     for i in (0..size.0).step_by(SIDE) {
         for j in (0..size.1).step_by(SIDE) {
             for (r, c) in (0..SIDE).flat_map(|r| (0..SIDE).map(move |c| (r, c))) {
-                // SAFETY: the caller's promise.
+                // SAFETY: row i + r and column j + c are below the size, of which the caller promises that it may be read and written.
                 unsafe { *into.add(places.at(j + c) + i + r) = *from.add((i + r) * stride + j + c) };
             }
         }
@@ -89,7 +99,7 @@ mod x86 {
     /// The machine does not foresee steps from row to row, so that lines further along are asked for.
     ///
     /// # Safety
-    /// As of [`super::whole`].
+    /// The machine has AVX2, and what [`super::whole`] says.
     #[target_feature(enable = "avx2")]
     pub unsafe fn squares(
         from: *const f32,
@@ -105,7 +115,8 @@ mod x86 {
                         _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(row * stride + left + AHEAD).cast());
                     }
                     for j in (left..columns.min(left + 2 * SIDE)).step_by(SIDE / 2) {
-                        // SAFETY: the caller's promise.
+                        // SAFETY: rows i to i + 8 and columns j to j + 4 are below the size, of which the caller promises that it may be
+                        // read and written.
                         unsafe { half(from.add(i * stride + j), stride, into.add(i), j, places) };
                     }
                 }
@@ -116,13 +127,14 @@ mod x86 {
     /// Half a square: four values of eight rows, which become eight values at the places of four columns from `j` on.
     ///
     /// # Safety
-    /// They may be read and written.
+    /// The machine has AVX2. Four values of eight rows, `stride` apart, may be read from `from` on, and eight values written at the
+    /// places of columns j to j + 4.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn half(from: *const f32, stride: usize, into: *mut f32, j: usize, places: Places) {
         let mut r = [_mm256_setzero_ps(); 4];
         for (row, r) in r.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: rows `row` and `row` + 4 are two of the eight, four values of which the caller promises.
             *r = unsafe {
                 let values = from.add(row * stride);
                 _mm256_set_m128(_mm_loadu_ps(values.add(4 * stride)), _mm_loadu_ps(values))
@@ -137,7 +149,7 @@ mod x86 {
             _mm256_shuffle_ps::<0xEE>(b, d),
         ];
         for (k, column) in columns.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller promises that eight values may be written at the places of these four columns.
             unsafe { _mm256_storeu_ps(into.add(places.at(j + k)), column) };
         }
     }
@@ -169,7 +181,7 @@ mod tests {
         let order: Vec<usize> = (0..columns).map(|j| j % 3 * 8 + j / 3).collect();
         transpose_into(&from, columns, (rows, columns), &mut into, Places::Listed(&order, rows));
         for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
-            // SAFETY: all were written at the beginning.
+            // SAFETY: all were written when the vector was made.
             assert_eq!(unsafe { into[order[j] * rows + i].assume_init() }, from[i * columns + j]);
         }
     }

@@ -13,12 +13,13 @@ use super::target::{After, Target};
 use super::winograd::Winograd;
 use super::winograd_gradient;
 use crate::activation::{Activation, relu_gradient};
+use crate::fill::par_filled;
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use crate::product::blocks::{Sums, times};
 use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, filled};
-use crate::transpose::transpose;
+use crate::transpose::{push_transpose, transpose};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -117,14 +118,9 @@ impl Geometry {
             return Cow::Borrowed(weight);
         }
         let size = channels * taps;
-        let turn = |turned: &Shared| {
-            weight.par_chunks_exact(size).enumerate().for_each(|(output, weight)| {
-                // SAFETY: each output writes its own.
-                transpose(weight, taps, (channels, taps), unsafe { turned.write(output * size, size) }, channels);
-            });
-        };
-        // SAFETY: the outputs cover all weights.
-        Cow::Owned(unsafe { filled(weight.len(), turn) })
+        Cow::Owned(par_filled(weight.len(), size, weight.par_chunks(size), |weight, turned| {
+            push_transpose(weight, taps, (channels, taps), turned);
+        }))
     }
 
     /// The weights, ready for products: of this call alone, or of many.
@@ -200,7 +196,8 @@ impl Geometry {
                 times(&matrix, weights, target.together(), |sums| target.write(&gather, sums));
             }
         };
-        // SAFETY: the blocks of all groups cover all positions of all channels.
+        // SAFETY: the blocks of a group's product cover all positions of all its channels, `Target::write` writes each of them, and the
+        // groups are all channels; nothing is read.
         unsafe { filled(self.batch * outputs * self.area_out(), work) }
     }
 
@@ -226,12 +223,13 @@ impl Geometry {
         let (weight, phases) = (self.taps_first(weight), self.phases().collect::<Vec<_>>());
         let work = |dxs: &Shared| {
             if phases.len() < self.stride.0.min(self.input.0) * self.stride.1.min(self.input.1) {
-                // SAFETY: nobody else is here yet.
+                // SAFETY: no product has begun, and nobody else has `dxs`.
                 unsafe { dxs.write(0, self.batch * self.groups * self.channels * self.area_in()).fill(0.0) };
             }
             self.phases_into(&phases, layout, (&weight, dys), dxs);
         };
-        // SAFETY: the phases cover all positions of all channels, or everything was filled before.
+        // SAFETY: where each remainder by the stride has a phase, the phases are all positions, and their products, or `narrow`, write
+        // all channels of them; where one has none, all was written before. Nothing is read.
         unsafe { filled(self.batch * self.groups * self.channels * self.area_in(), work) }
     }
 
@@ -369,7 +367,8 @@ impl Geometry {
             let count = sums.rows.len();
             transpose(sums.values, PANEL, (count, PANEL), turned.as_flattened_mut(), 256);
             for (o, values) in sums.columns.zip(&turned) {
-                // SAFETY: these outputs and columns of the matrix belong to this block alone.
+                // SAFETY: a product hands out each block once (`blocks::times`): row o of the gradient from `rows.start` on is in no
+                // other, and nobody else has `into`.
                 let into = unsafe { into.write(o * depth + sums.rows.start, count) };
                 into.copy_from_slice(&values[..count]);
             }

@@ -1,7 +1,7 @@
 //! Maps with the channels apart, (N, C, P), and together, (N, P, C).
 
-use crate::team::{Shared, filled};
-use crate::transpose::transpose;
+use crate::fill::par_filled;
+use crate::transpose::push_transpose;
 use rayon::prelude::*;
 
 /// Positions that a thread takes at a time.
@@ -19,18 +19,12 @@ pub fn apart(rows: &[f32], channels: usize, area: usize) -> Vec<f32> {
 
 /// The transpose of each (rows, columns) matrix; threads take `block` columns at a time.
 fn turned(values: &[f32], (rows, columns): (usize, usize), block: usize) -> Vec<f32> {
-    let (size, blocks) = (rows * columns, columns.div_ceil(block));
-    let work = |into: &Shared| {
-        (0..values.len() / size.max(1) * blocks).into_par_iter().for_each(|unit| {
-            let (matrix, start) = (unit / blocks, unit % blocks * block);
-            let count = block.min(columns - start);
-            // SAFETY: these columns of this matrix belong to this unit alone.
-            let into = unsafe { into.write(matrix * size + start * rows, count * rows) };
-            transpose(&values[matrix * size + start..], columns, (rows, count), into, rows);
+    let size = (rows * columns).max(1);
+    par_filled(values.len(), size, values.par_chunks(size), |values, into| {
+        into.par_chunks(block * rows, (0..columns).into_par_iter().step_by(block), |start, into| {
+            push_transpose(&values[start..], columns, (rows, block.min(columns - start)), into);
         });
-    };
-    // SAFETY: the units cover all matrices.
-    unsafe { filled(values.len(), work) }
+    })
 }
 
 #[cfg(test)]

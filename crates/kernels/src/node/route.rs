@@ -1,8 +1,8 @@
 //! How a gradient gets from a node to where its input came from without candle in between.
 
 use super::late::{Product, formed};
+use crate::fill::{par_filled, push_each};
 use crate::node::{on_cpu_f32, with_all_f32};
-use crate::team::{Shared, filled};
 use crate::threads::enter;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
@@ -181,15 +181,11 @@ fn joined(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {
         return sum + gradient;
     }
     let values = with_all_f32("backward", &[sum, gradient.clone()], |values| {
-        let add = |into: &Shared| {
-            values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK)).enumerate().for_each(|(chunk, (a, b))| {
-                // SAFETY: this chunk belongs to this task alone.
-                let into = unsafe { into.write(chunk * CHUNK, a.len()) };
-                into.iter_mut().zip(a).zip(b).for_each(|((into, a), b)| *into = a + b);
-            });
-        };
-        // SAFETY: the chunks cover all values.
-        unsafe { filled(values[0].len(), add) }
+        let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
+        par_filled(values[0].len(), CHUNK, chunks, |(a, b), into| {
+            let b = &b[..a.len()];
+            push_each!(into, a.len(), |i| a[i] + b[i]);
+        })
     })?;
     Tensor::from_vec(values, gradient.shape(), &Device::Cpu)
 }

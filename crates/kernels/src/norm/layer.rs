@@ -1,8 +1,8 @@
 //! Layer norm of f32 on the CPU: rows are shared out among rayon's threads.
 
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::smooth::vectorised;
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -26,16 +26,11 @@ impl Operation for LayerNorm {
         let (size, eps) = (inputs[1].elem_count(), self.eps as f32);
         let (ys, moments) = with_all_f32(self.name(), inputs, |values| {
             let mut moments = vec![0f32; values[0].len() / size * 2];
-            let run = |ys: &Shared| {
-                let blocks = values[0].par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
-                blocks.enumerate().for_each(|(block, (xs, moments))| {
-                    // SAFETY: these rows belong to this block alone.
-                    let ys = unsafe { ys.write(block * ROWS * size, xs.len()) };
-                    normalised(xs, values[1], values[2], eps, moments, ys);
-                });
-            };
-            // SAFETY: the blocks cover all rows.
-            (unsafe { filled(values[0].len(), run) }, moments)
+            let blocks = values[0].par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
+            let ys = par_filled(values[0].len(), ROWS * size, blocks, |(xs, moments), ys| {
+                normalised(xs, values[1], values[2], eps, moments, ys);
+            });
+            (ys, moments)
         })?;
         Ok((vec![Value::new(ys, inputs[0].shape())], moments))
     }
@@ -46,21 +41,16 @@ impl Operation for LayerNorm {
         let (dxs, sums) = with_all_f32(self.name(), &all, |values| {
             let (xs, dys) = (values[0], values[2]);
             let mut sums = vec![0f64; 2 * size];
-            let run = |dxs: &Shared| {
-                let blocks = xs.par_chunks(ROWS * size).zip(dys.par_chunks(ROWS * size));
-                let blocks = blocks.zip(call.saved.par_chunks(ROWS * 2)).enumerate();
-                let partial = blocks.map(|(block, ((xs, dys), moments))| {
-                    let mut sums = vec![0f32; 2 * size];
-                    // SAFETY: these rows belong to this block alone.
-                    back(xs, dys, values[1], moments, unsafe { dxs.write(block * ROWS * size, xs.len()) }, &mut sums);
-                    sums
-                });
-                for partial in partial.collect::<Vec<_>>() {
-                    sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += f64::from(part));
-                }
-            };
-            // SAFETY: the blocks cover all rows.
-            (unsafe { filled(xs.len(), run) }, sums)
+            let mut partial = vec![vec![0f32; 2 * size]; xs.len().div_ceil(ROWS * size)];
+            let blocks = xs.par_chunks(ROWS * size).zip(dys.par_chunks(ROWS * size));
+            let blocks = blocks.zip(call.saved.par_chunks(ROWS * 2)).zip(&mut partial);
+            let dxs = par_filled(xs.len(), ROWS * size, blocks, |(((xs, dys), moments), sums), dxs| {
+                back(xs, dys, values[1], moments, dxs, sums);
+            });
+            for partial in partial {
+                sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += f64::from(part));
+            }
+            (dxs, sums)
         })?;
         let part = |from: usize| Tensor::from_iter(sums[from..from + size].iter().map(|&sum| sum as f32), &Device::Cpu);
         Ok(vec![
@@ -96,17 +86,15 @@ macro_rules! sum {
 
 vectorised! {
     /// y = (x − mean) / √(variance + eps) · weight + bias for rows as long as the weight.
-    fn normalised(xs: &[f32], weight: &[f32], bias: &[f32], eps: f32, moments: &mut [f32], ys: &mut [f32]) {
+    fn normalised(xs: &[f32], weight: &[f32], bias: &[f32], eps: f32, moments: &mut [f32], ys: &mut Spare) {
         let size = weight.len();
         let bias = &bias[..size];
         for (row, moments) in moments.chunks_exact_mut(2).enumerate() {
-            let (xs, ys) = (&xs[row * size..][..size], &mut ys[row * size..][..size]);
+            let xs = &xs[row * size..][..size];
             let mean = sum!(size, |i| xs[i]) / size as f32;
             let variance = sum!(size, |i| (xs[i] - mean) * (xs[i] - mean)) / size as f32;
             let inverse = 1.0 / (variance + eps).sqrt();
-            for i in 0..size {
-                ys[i] = (xs[i] - mean) * inverse * weight[i] + bias[i];
-            }
+            push_each!(ys, size, |i| (xs[i] - mean) * inverse * weight[i] + bias[i]);
             (moments[0], moments[1]) = (mean, inverse);
         }
     }
@@ -114,12 +102,11 @@ vectorised! {
 
 vectorised! {
     /// dx = (g − mean(g) − x̂ · mean(g · x̂)) / √(variance + eps) with g = dy · weight; adds Σ dy · x̂ and Σ dy to the halves of `sums`.
-    fn back(xs: &[f32], dys: &[f32], weight: &[f32], moments: &[f32], dxs: &mut [f32], sums: &mut [f32]) {
+    fn back(xs: &[f32], dys: &[f32], weight: &[f32], moments: &[f32], dxs: &mut Spare, sums: &mut [f32]) {
         let size = weight.len();
         let (dweight, dbias) = sums.split_at_mut(size);
         for (row, moments) in moments.chunks_exact(2).enumerate() {
             let (xs, dys) = (&xs[row * size..][..size], &dys[row * size..][..size]);
-            let dxs = &mut dxs[row * size..][..size];
             let (mean, inverse) = (moments[0], moments[1]);
             for i in 0..size {
                 dweight[i] += dys[i] * (xs[i] - mean) * inverse;
@@ -127,9 +114,7 @@ vectorised! {
             }
             let constant = sum!(size, |i| dys[i] * weight[i]) / size as f32;
             let slope = sum!(size, |i| dys[i] * weight[i] * (xs[i] - mean)) * inverse * inverse / size as f32;
-            for i in 0..size {
-                dxs[i] = inverse * (dys[i] * weight[i] - constant - (xs[i] - mean) * slope);
-            }
+            push_each!(dxs, size, |i| inverse * (dys[i] * weight[i] - constant - (xs[i] - mean) * slope));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::bf16::{Pairs, Path, Rounded};
 use super::{Left, Line, PANEL, Right, multiply};
-use crate::team::{Shared, filled};
+use crate::fill::par_filled;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -149,16 +149,10 @@ pub fn copied(values: &[f32], stride: usize, (width, count): (usize, usize), roo
 
 /// The same of many runs, shared out among the threads.
 pub fn copied_whole(values: &[f32], stride: usize, (width, count): (usize, usize)) -> Vec<f32> {
-    let copy = |into: &Shared| {
-        (0..count).into_par_iter().for_each(|run| {
-            // SAFETY: each run writes its own.
-            let into = unsafe { into.write(run * (width + GAP), width + GAP) };
-            into[..width].copy_from_slice(&values[run * stride..][..width]);
-            into[width..].fill(0.0);
-        });
-    };
-    // SAFETY: the runs cover everything.
-    unsafe { filled(count * (width + GAP), copy) }
+    par_filled(count * (width + GAP), width + GAP, (0..count).into_par_iter(), |run, into| {
+        into.extend_from_slice(&values[run * stride..][..width]);
+        into.extend_with(GAP, 0.0);
+    })
 }
 
 /// 0..`count` in equal parts of at most about `most`, all but the last a multiple of `unit`.

@@ -1,7 +1,7 @@
 //! The rows of all steps of a batch of sequences, those of a step together, step after step.
 
 use super::steps::Steps;
-use crate::team::{Shared, filled};
+use crate::fill::par_filled;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -62,41 +62,43 @@ impl PackedSteps {
 
     /// The rows of all steps (R, D) of (N, T, D).
     pub fn gathered(&self, values: &[f32], d: usize) -> Vec<f32> {
-        // SAFETY: a row belongs to one step.
-        let copy = |into: &Shared, row: usize, place: usize| unsafe {
-            into.write(row * d, d).copy_from_slice(&values[place * d..][..d]);
-        };
-        // SAFETY: all rows of all steps are written.
-        unsafe { filled(self.rows * d, |into| self.each(|row, place| copy(into, row, place))) }
+        let (count, places) = (together(d), self.places());
+        par_filled(self.rows * d, count * d, places.par_chunks(count), |places, into| {
+            places.iter().for_each(|place| into.extend_from_slice(&values[place * d..][..d]));
+        })
     }
 
     /// The (N, T, D) of the rows of all steps (R, D), 0 where there is no row.
     pub fn scattered(&self, rows: &[f32], d: usize) -> Vec<f32> {
-        let (n, t) = self.batch;
-        // SAFETY: each row has a place of its own.
-        let copy = |into: &Shared, row: usize, place: usize| unsafe {
-            into.write(place * d, d).copy_from_slice(&rows[row * d..][..d]);
-        };
-        if self.rows == n * t {
-            // SAFETY: every place has its row.
-            return unsafe { filled(n * t * d, |into| self.each(|row, place| copy(into, row, place))) };
-        }
-        let mut all = vec![0f32; n * t * d];
-        let into = Shared::new(&mut all);
-        self.each(|row, place| copy(&into, row, place));
-        all
+        let (count, (n, t)) = (together(d), self.batch);
+        let mut at = vec![None; n * t];
+        self.places().into_iter().enumerate().for_each(|(row, place)| at[place] = Some(row));
+        par_filled(n * t * d, count * d, at.par_chunks(count), |at, into| {
+            for row in at {
+                match row {
+                    Some(row) => into.extend_from_slice(&rows[row * d..][..d]),
+                    None => _ = into.extend_with(d, 0.0),
+                }
+            }
+        })
     }
 
-    /// Calls `work` with every row and its place in (N, T).
-    fn each(&self, work: impl Fn(usize, usize) + Sync) {
+    /// The place of each row in (N, T).
+    fn places(&self) -> Vec<usize> {
         let (_, t) = self.batch;
+        let mut places = Vec::with_capacity(self.rows);
         for part in &self.parts {
-            (0..part.steps()).into_par_iter().for_each(|number| {
-                let step = part.step(number);
-                step.rows.zip(&part.order).for_each(|(row, of)| work(row, of * t + step.time));
-            });
+            for step in (0..part.steps()).map(|number| part.step(number)) {
+                places.extend(part.order[..step.rows.len()].iter().map(|of| of * t + step.time));
+            }
         }
+        places
     }
+}
+
+/// How many rows of D values a thread copies at a time.
+fn together(d: usize) -> usize {
+    (1usize << 13).div_ceil(d.max(1))
 }
 
 impl Part {

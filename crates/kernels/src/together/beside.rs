@@ -1,7 +1,7 @@
 //! Maps put beside each other: the channels of all, one after the other.
 
+use crate::fill::{Spare, par_filled};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
-use crate::team::{Shared, filled};
 use candle_core::{D, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -48,21 +48,10 @@ impl Operation for Beside {
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let ((n, h, w), total) = (self.size, self.channels.iter().sum::<usize>());
         let all = with_all_f32(NAME, inputs, |maps| {
-            let work = |into: &Shared| {
-                self.blocks().for_each(|(start, count)| {
-                    // SAFETY: a position belongs to one block.
-                    let into = unsafe { into.write(start * total, count * total) };
-                    for (position, mut into) in (start..).zip(into.chunks_exact_mut(total.max(1))) {
-                        for (map, &c) in maps.iter().zip(&self.channels) {
-                            let (own, rest) = into.split_at_mut(c);
-                            own.copy_from_slice(&map[position * c..][..c]);
-                            into = rest;
-                        }
-                    }
-                });
-            };
-            // SAFETY: the blocks cover all positions, and the maps all channels of each.
-            unsafe { filled(n * h * w * total, work) }
+            self.positions(total, |position, into| {
+                let pieces = maps.iter().zip(&self.channels).map(|(map, &c)| &map[position * c..][..c]);
+                into.extend_from_slices(pieces);
+            })
         })?;
         Ok((vec![Value::new(all, (n, h, w, total))], ()))
     }
@@ -74,17 +63,10 @@ impl Operation for Beside {
             let of_map = |(&c, &wanted): (&usize, &bool)| {
                 let from = first;
                 first += c;
-                let work = |into: &Shared| {
-                    self.blocks().for_each(|(start, count)| {
-                        // SAFETY: a position belongs to one block.
-                        let into = unsafe { into.write(start * c, count * c) };
-                        for (position, into) in (start..).zip(into.chunks_exact_mut(c.max(1))) {
-                            into.copy_from_slice(&all[position * total + from..][..c]);
-                        }
-                    });
+                let copy = |position: usize, into: &mut Spare| {
+                    into.extend_from_slice(&all[position * total + from..][..c]);
                 };
-                // SAFETY: the blocks cover all positions.
-                let values = || unsafe { filled(n * h * w * c, work) };
+                let values = || self.positions(c, copy);
                 wanted.then(|| Tensor::from_vec(values(), (n, h, w, c), &Device::Cpu)).transpose()
             };
             self.channels.iter().zip(call.wanted).map(of_map).collect()
@@ -93,11 +75,13 @@ impl Operation for Beside {
 }
 
 impl Beside {
-    /// Where the positions of each task begin, and how many they are.
-    fn blocks(&self) -> impl ParallelIterator<Item = (usize, usize)> + use<> {
+    /// Maps with so many channels, of which `each` writes those of one position.
+    fn positions(&self, channels: usize, each: impl Fn(usize, &mut Spare) + Sync) -> Vec<f32> {
         let (n, h, w) = self.size;
-        let positions = n * h * w;
-        let block = move |number: usize| (number * POSITIONS, POSITIONS.min(positions - number * POSITIONS));
-        (0..positions.div_ceil(POSITIONS)).into_par_iter().map(block)
+        let (positions, size) = (n * h * w, POSITIONS * channels);
+        let starts = (0..if size > 0 { positions } else { 0 }).into_par_iter().step_by(POSITIONS);
+        par_filled(positions * channels, size, starts, |start, into| {
+            (start..positions.min(start + POSITIONS)).for_each(|position| each(position, into));
+        })
     }
 }

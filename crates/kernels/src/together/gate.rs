@@ -1,8 +1,8 @@
 //! The product of maps and one number for each channel of each picture.
 
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
 use crate::smooth::{multiply_add, vectorised};
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -31,17 +31,16 @@ struct Gate;
 impl Gate {
     /// Maps times gates.
     fn product(xs: &[f32], gates: &[f32], c: usize, pictures: usize) -> Vec<f32> {
-        let picture = xs.len() / pictures;
-        let run = |ys: &Shared| {
-            xs.par_chunks(picture).zip(gates.par_chunks(c)).enumerate().for_each(|(n, (xs, gates))| {
-                xs.par_chunks(ROWS * c).enumerate().for_each(|(block, xs)| {
-                    // SAFETY: these positions belong to this block alone.
-                    scaled(xs, gates, unsafe { ys.write(n * picture + block * ROWS * c, xs.len()) });
-                });
-            });
-        };
-        // SAFETY: the blocks cover all positions.
-        unsafe { filled(xs.len(), run) }
+        let area = xs.len() / pictures / c;
+        par_filled(xs.len(), ROWS * c, xs.par_chunks(ROWS * c).enumerate(), |(block, mut xs), ys| {
+            let mut position = block * ROWS;
+            while !xs.is_empty() {
+                let (picture, left) = (position / area, area - position % area);
+                let (of_picture, rest) = xs.split_at(xs.len().min(left * c));
+                scaled(of_picture, &gates[picture * c..][..c], ys);
+                (position, xs) = (position + left, rest);
+            }
+        })
     }
 }
 
@@ -89,12 +88,10 @@ impl Operation for Gate {
 }
 
 vectorised! {
-    fn scaled(xs: &[f32], gates: &[f32], ys: &mut [f32]) {
+    fn scaled(xs: &[f32], gates: &[f32], ys: &mut Spare) {
         let width = gates.len();
-        for (xs, ys) in xs.chunks_exact(width).zip(ys.chunks_exact_mut(width)) {
-            for j in 0..width {
-                ys[j] = xs[j] * gates[j];
-            }
+        for xs in xs.chunks_exact(width) {
+            push_each!(ys, width, |j| xs[j] * gates[j]);
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::{from_apart, to_apart};
 use crate::activation::{floor, relu};
+use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::norm::{batch_norm_eval, batch_norm_train};
 use crate::reduce::{ROWS, in_blocks};
 use crate::smooth::vectorised;
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -117,20 +117,14 @@ impl Operation for Normalise {
         let ys = with_all_f32(NAME, inputs, |values| {
             let scale: Vec<f32> =
                 self.inverse.iter().zip(values[1]).map(|(inverse, weight)| inverse * weight).collect();
-            let run = |ys: &Shared| {
-                values[0].par_chunks(ROWS * c).enumerate().for_each(|(block, xs)| {
-                    let start = block * ROWS * c;
-                    // SAFETY: these rows belong to this block alone.
-                    let ys = unsafe { ys.write(start, xs.len()) };
-                    let add = values.get(3).map(|add| &add[start..][..xs.len()]);
-                    for (row, (xs, ys)) in xs.chunks_exact(c).zip(ys.chunks_exact_mut(c)).enumerate() {
-                        let add = add.map(|add| &add[row * c..][..c]);
-                        normalised(xs, &self.mean, &scale, values[2], add, self.relu, ys);
-                    }
-                });
-            };
-            // SAFETY: the blocks cover all rows.
-            unsafe { filled(values[0].len(), run) }
+            let blocks = values[0].par_chunks(ROWS * c).enumerate();
+            par_filled(values[0].len(), ROWS * c, blocks, |(block, xs), ys| {
+                let add = values.get(3).map(|add| &add[block * ROWS * c..][..xs.len()]);
+                for (row, xs) in xs.chunks_exact(c).enumerate() {
+                    let add = add.map(|add| &add[row * c..][..c]);
+                    normalised(xs, &self.mean, &scale, values[2], add, self.relu, ys);
+                }
+            })
         })?;
         Ok((vec![Value::new(ys, inputs[0].shape())], ()))
     }
@@ -174,13 +168,8 @@ impl Normalise {
     /// The gradient where ReLU let the sum through.
     fn passed(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
         let block = ROWS * self.mean.len();
-        let run = |into: &Shared| {
-            let chunks = dys.par_chunks(block).zip(ys.par_chunks(block)).enumerate();
-            // SAFETY: these rows belong to this chunk alone.
-            chunks.for_each(|(at, (dys, ys))| open(dys, ys, unsafe { into.write(at * block, dys.len()) }));
-        };
-        // SAFETY: the blocks cover all rows.
-        unsafe { filled(dys.len(), run) }
+        let chunks = dys.par_chunks(block).zip(ys.par_chunks(block));
+        par_filled(dys.len(), block, chunks, |(dys, ys), into| open(dys, ys, into))
     }
 
     /// The gradients of weight and bias.
@@ -212,17 +201,11 @@ impl Normalise {
             let sums = dweight.iter().zip(&self.inverse);
             slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
         }
-        let run = |into: &Shared| {
-            let chunks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c)).enumerate();
-            chunks.for_each(|(block, (dys, xs))| {
-                // SAFETY: these rows belong to this block alone.
-                let into = unsafe { into.write(block * ROWS * c, dys.len()) };
-                let rows = into.chunks_exact_mut(c).zip(dys.chunks_exact(c)).zip(xs.chunks_exact(c));
-                rows.for_each(|((into, dys), xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
-            });
-        };
-        // SAFETY: the blocks cover all rows.
-        unsafe { filled(xs.len(), run) }
+        let blocks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c));
+        par_filled(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
+            let rows = dys.chunks_exact(c).zip(xs.chunks_exact(c));
+            rows.for_each(|(dys, xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
+        })
     }
 }
 
@@ -240,11 +223,11 @@ vectorised! {
 
 vectorised! {
     /// The gradient where ReLU let its input through, and 0 elsewhere.
-    fn open(dys: &[f32], ys: &[f32], into: &mut [f32]) {
-        for ((into, dy), y) in into.iter_mut().zip(dys).zip(ys) {
-            // A NaN is not below 0 either, and its gradient passes.
-            *into = if *y <= 0.0 { 0.0 } else { *dy };
-        }
+    fn open(dys: &[f32], ys: &[f32], into: &mut Spare) {
+        let width = dys.len();
+        let ys = &ys[..width];
+        // A NaN is not below 0 either, and its gradient passes.
+        push_each!(into, width, |j| if ys[j] <= 0.0 { 0.0 } else { dys[j] });
     }
 }
 
@@ -288,25 +271,23 @@ vectorised! {
         bias: &[f32],
         add: Option<&[f32]>,
         relu: bool,
-        ys: &mut [f32],
+        ys: &mut Spare,
     ) {
-        let width = ys.len();
-        let (xs, mean, scale, bias) = (&xs[..width], &mean[..width], &scale[..width], &bias[..width]);
+        let width = xs.len();
+        let (mean, scale, bias) = (&mean[..width], &scale[..width], &bias[..width]);
         let floor = floor(relu);
         match add {
             Some(add) => {
                 let add = &add[..width];
-                for j in 0..width {
+                push_each!(ys, width, |j| {
                     let y = (xs[j] - mean[j]) * scale[j] + bias[j] + add[j];
-                    ys[j] = if y < floor { floor } else { y };
-                }
+                    if y < floor { floor } else { y }
+                });
             }
-            None => {
-                for j in 0..width {
-                    let y = (xs[j] - mean[j]) * scale[j] + bias[j];
-                    ys[j] = if y < floor { floor } else { y };
-                }
-            }
+            None => push_each!(ys, width, |j| {
+                let y = (xs[j] - mean[j]) * scale[j] + bias[j];
+                if y < floor { floor } else { y }
+            }),
         }
     }
 }
@@ -320,24 +301,22 @@ vectorised! {
         scale: &[f32],
         through: (&[f32], &[f32]),
         bias: Option<&[f32]>,
-        dxs: &mut [f32],
+        dxs: &mut Spare,
     ) {
-        let width = dxs.len();
-        let (xs, dys, mean) = (&xs[..width], &dys[..width], &mean[..width]);
+        let width = xs.len();
+        let (dys, mean) = (&dys[..width], &mean[..width]);
         let (scale, constant, slope) = (&scale[..width], &through.0[..width], &through.1[..width]);
         match bias {
             None => {
-                for j in 0..width {
-                    dxs[j] = scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]);
-                }
+                push_each!(dxs, width, |j| scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]));
             }
             Some(bias) => {
                 let bias = &bias[..width];
-                for j in 0..width {
+                push_each!(dxs, width, |j| {
                     let x = xs[j] - mean[j];
                     let dy = if x * scale[j] + bias[j] <= 0.0 { 0.0 } else { dys[j] };
-                    dxs[j] = scale[j] * (dy - constant[j] - x * slope[j]);
-                }
+                    scale[j] * (dy - constant[j] - x * slope[j])
+                });
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Pooling: the largest value or the mean of each window and channel.
 
 use super::{from_apart, to_apart};
+use crate::fill::{Spare, par_filled};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
 use crate::pool::{self, Pool2d, Window, Windows};
 use crate::reduce::add_scaled;
 use crate::smooth::vectorised;
-use crate::team::{Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -144,31 +144,33 @@ impl Operation for Max {
         let (n, h, w, c) = inputs[0].dims4()?;
         let (rows, columns) = (&self.0.rows, &self.0.columns);
         let line = columns.len() * c;
-        let mut places = vec![0u32; if saved { n * rows.len() * line } else { 0 }];
-        let mut run = |xs: &[f32], ys: &Shared| {
-            let work = |unit: usize, places: &mut [u32]| {
-                let (picture, row) = (unit / rows.len(), &rows[unit % rows.len()]);
-                let xs = &xs[picture * h * w * c..][..h * w * c];
-                // SAFETY: this line of the result belongs to this unit alone.
-                let ys = unsafe { ys.write(unit * line, line) };
-                let mut window = Vec::new();
-                for (j, (column, y)) in columns.iter().zip(ys.chunks_exact_mut(c.max(1))).enumerate() {
-                    window.clear();
-                    window.extend(row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j)));
-                    match places.get_mut(j * c..(j + 1) * c) {
-                        Some(places) => largest_and_place(xs, &window, y, places),
-                        None => largest(xs, &window, y),
-                    }
+        let count = n * rows.len() * line;
+        let mut places = vec![0u32; if saved { count } else { 0 }];
+        let work = |xs: &[f32], unit: usize, places: &mut [u32], ys: &mut Spare| {
+            let (picture, row) = (unit / rows.len(), &rows[unit % rows.len()]);
+            let xs = &xs[picture * h * w * c..][..h * w * c];
+            let mut window = Vec::new();
+            for (j, column) in columns.iter().enumerate() {
+                window.clear();
+                window.extend(row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j)));
+                // Nothing is smaller.
+                let ys = ys.extend_with(c, f32::NEG_INFINITY);
+                match places.get_mut(j * c..(j + 1) * c) {
+                    Some(places) => largest_and_place(xs, &window, ys, places),
+                    None => largest(xs, &window, ys),
                 }
-            };
-            if saved && line > 0 {
-                places.par_chunks_mut(line).enumerate().for_each(|(unit, places)| work(unit, places));
-            } else {
-                (0..n * rows.len()).into_par_iter().for_each(|unit| work(unit, &mut []));
             }
         };
-        // SAFETY: the units cover all lines.
-        let ys = with_f32(self.name(), &inputs[0], |xs| unsafe { filled(n * rows.len() * line, |ys| run(xs, ys)) })?;
+        let ys = with_f32(self.name(), &inputs[0], |xs| match saved {
+            true => {
+                let units = places.par_chunks_mut(line.max(1)).enumerate();
+                par_filled(count, line, units, |(unit, places), ys| work(xs, unit, places, ys))
+            }
+            false => {
+                let units = (0..if line > 0 { n * rows.len() } else { 0 }).into_par_iter();
+                par_filled(count, line, units, |unit, ys| work(xs, unit, &mut [], ys))
+            }
+        })?;
         Ok((vec![Value::new(ys, (n, rows.len(), columns.len(), c))], places))
     }
 
@@ -207,10 +209,9 @@ fn larger<P>(y: (f32, P), x: (f32, P)) -> (f32, P) {
 }
 
 vectorised! {
-    /// The largest value of each channel at some positions of a map; a NaN is the largest value.
+    /// The largest value of each channel at some positions of a map and of what stands there; a NaN is the largest value.
     fn largest(xs: &[f32], window: &[usize], ys: &mut [f32]) {
         let channels = ys.len();
-        ys.fill(f32::NEG_INFINITY);
         // Of a choice between what stands there and one value more the compiler makes a masked store, which is slow with AVX2.
         for window in window.chunks(TAPS) {
             let (_, [a, b, c]) = taps(xs, channels, window);
@@ -227,7 +228,6 @@ vectorised! {
     fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut [f32], places: &mut [u32]) {
         let channels = ys.len();
         let places = &mut places[..channels];
-        ys.fill(f32::NEG_INFINITY);
         places.fill(window.first().map_or(0, |&at| at as u32));
         for window in window.chunks(TAPS) {
             let (at, [a, b, c]) = taps(xs, channels, window);
