@@ -92,16 +92,18 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// A slice that the members of a team read and write in turns.
+/// A slice that the members of a team, or the tasks of a parallel loop, read and write in turns; that of [`filled`] holds no values
+/// until somebody writes them.
 pub struct Shared<'a> {
     start: *mut f32,
     count: usize,
     slice: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: all access goes through `read` and `write`, whose callers keep the members apart.
+// SAFETY: it is a mutable borrow of floats, which may go to another thread.
 unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
+// SAFETY: through a shared reference floats are reached by `read`, `write` and `rows` alone, whose callers promise that nobody reads or
+// writes at the same time what one of them writes.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
@@ -113,31 +115,33 @@ impl<'a> Shared<'a> {
     /// `count` values from `start` on.
     ///
     /// # Safety
-    /// Nobody writes them meanwhile.
+    /// They have been written, and nobody writes them as long as the result is in use.
     pub unsafe fn read(&self, start: usize, count: usize) -> &[f32] {
         assert!(start <= self.count && count <= self.count - start);
-        // SAFETY: they lie within the slice, and the caller promises that nobody writes them.
+        // SAFETY: the assertion keeps them within the slice, which is borrowed for longer than the result; the caller promises that they
+        // have been written and that nobody writes them meanwhile.
         unsafe { std::slice::from_raw_parts(self.start.add(start), count) }
     }
 
     /// `count` values from `start` on.
     ///
     /// # Safety
-    /// Nobody else reads or writes them meanwhile.
+    /// Nobody else reads or writes them as long as the result is in use, and what has not been written is not read.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub unsafe fn write(&self, start: usize, count: usize) -> &mut [f32] {
         assert!(start <= self.count && count <= self.count - start);
-        // SAFETY: they lie within the slice, and the caller promises that nobody else touches them.
+        // SAFETY: the assertion keeps them within the slice, which is borrowed for longer than the result; the caller promises that nobody
+        // else reads or writes them meanwhile.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), count) }
     }
 
-    /// Rows of `width` values, the first at `start` and each `stride` after the one before.
+    /// `count` rows of `width` values, the first at `start` and each `stride` after the one before.
     ///
     /// # Safety
-    /// Nobody else reads or writes these rows meanwhile; what lies between them may be anyone's.
-    pub unsafe fn rows(&self, start: usize, stride: usize, width: usize) -> SharedRows<'_> {
-        SharedRows { shared: self, start, stride, width }
+    /// Nobody else reads or writes these rows as long as the result is in use; what lies between them may be anyone's.
+    pub unsafe fn rows(&self, start: usize, stride: usize, (count, width): (usize, usize)) -> SharedRows<'_> {
+        SharedRows { shared: self, start, stride, count, width }
     }
 }
 
@@ -153,11 +157,12 @@ macro_rules! share {
 }
 pub(crate) use share;
 
-/// Some rows of a [`Shared`].
+/// Some rows of a [`Shared`], to be written.
 pub struct SharedRows<'a> {
     shared: &'a Shared<'a>,
     start: usize,
     stride: usize,
+    count: usize,
     width: usize,
 }
 
@@ -167,22 +172,26 @@ impl SharedRows<'_> {
         self.width
     }
 
-    /// A row.
+    /// Writes the values of a row from the `first` on.
     #[inline(always)]
-    pub fn row(&mut self, row: usize) -> &mut [f32] {
-        // SAFETY: whoever made this promised that nobody else touches the rows, and only one of them is lent at a time.
-        unsafe { self.shared.write(self.start + row * self.stride, self.width) }
+    pub fn write(&mut self, row: usize, first: usize, values: &[f32]) {
+        assert!(row < self.count && first <= self.width && values.len() <= self.width - first);
+        // SAFETY: these values are of one of the rows, as was asserted, which by the promise that `rows` was given nobody else touches;
+        // they are written and not read.
+        unsafe { self.shared.write(self.start + row * self.stride + first, values.len()).copy_from_slice(values) };
     }
 }
 
 /// A vector of `count` values that `fill` writes.
+///
+/// It is for results that are written in pieces that do not lie together; of all others [`crate::fill`] makes vectors without a promise.
 ///
 /// # Safety
 /// `fill` writes all of them and reads none before.
 pub unsafe fn filled(count: usize, fill: impl FnOnce(&Shared)) -> Vec<f32> {
     let mut values: Vec<f32> = Vec::with_capacity(count);
     fill(&Shared { start: values.as_mut_ptr(), count, slice: PhantomData });
-    // SAFETY: there is room for `count` values, and the caller promises that they are written.
+    // SAFETY: the vector was made with room for `count` values, and the caller promises that `fill` has written them.
     unsafe { values.set_len(count) };
     values
 }

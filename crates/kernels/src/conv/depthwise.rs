@@ -72,7 +72,7 @@ impl Pass {
     /// The pass with weights (taps, C); `after` is told where in y its sums go.
     ///
     /// # Safety
-    /// Nobody else touches the rows of y that the pass writes.
+    /// Nobody else reads or writes the positions of y that the pass writes.
     unsafe fn run(&self, xs: &[f32], weights: &[f32], after: After, ys: &Shared) {
         let (from, into) = (self.source.0 * self.source.1 * self.channels, self.target.0 * self.target.1);
         let stretches = self.stretches();
@@ -84,8 +84,9 @@ impl Pass {
                 self.present((i, stretch.start), taps);
                 let at = (picture * into + row + stretch.start * self.step.1) * self.channels;
                 let stride = self.step.1 * self.channels;
-                // SAFETY: the positions of this line belong to this task alone.
-                let ys = unsafe { ys.rows(at, stride, self.channels) };
+                // SAFETY: each line (picture, i) is one task's, and each stretch of it other positions, from `at` on every `step`; nobody
+                // outside of the pass touches them, as the caller promises.
+                let ys = unsafe { ys.rows(at, stride, (stretch.len(), self.channels)) };
                 let read = Read { xs: &xs[picture * from..][..from], step: self.stride.1 * self.channels, taps };
                 let after = After { add: after.add.map(|add| &add[at..]), ..after };
                 sums(read, weights, after, stretch.len(), ys, stride);
@@ -133,7 +134,7 @@ vectorised! {
                 if let Some(then) = after.then {
                     then.each::<FUSED>(sums);
                 }
-                ys.row(position)[block.clone()].copy_from_slice(sums);
+                ys.write(position, first, sums);
             }
         }
     }
@@ -194,7 +195,8 @@ impl Geometry {
             step: (1, 1),
         };
         let count = self.batch * self.groups * self.area_out();
-        // SAFETY: the pass writes all positions, and nothing else does.
+        // SAFETY: the lines of all pictures and the stretches of each are all positions of the result, of which the pass writes all
+        // channels and reads none; nobody but the pass has the vector.
         unsafe { filled(count, |ys| pass.run(xs, weights, after, ys)) }
     }
 
@@ -215,7 +217,7 @@ impl Geometry {
                 first,
                 step: self.stride,
             };
-            // SAFETY: each phase has positions of its own.
+            // SAFETY: nobody else has `dxs`, and the phases' passes run one after the other.
             unsafe { pass.run(dys, &weights, After::default(), &shared) };
         }
         dxs

@@ -70,8 +70,9 @@ impl Target<'_> {
         self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
             let row = picture * self.size.0 * self.size.1 + place;
             let (at, stride) = (row * self.channels + column, self.step.1 * self.channels);
-            // SAFETY: these positions' columns belong to this block alone.
-            let into = unsafe { self.values.rows(at, stride, width) };
+            // SAFETY: a product hands out each block of positions and columns once (`blocks::times`), different positions stand at
+            // different places of the maps, and no other product is written to them at the same time.
+            let into = unsafe { self.values.rows(at, stride, (count, width)) };
             let sums = &sums.values[(position - sums.rows.start) * PANEL..][..count * PANEL];
             finish(sums, bias, self.after.add.map(|add| (&add[at..], stride)), self.after.then, into);
         });
@@ -86,8 +87,9 @@ impl Target<'_> {
             let bias = self.after.bias.map_or(0.0, |bias| bias[channel]);
             self.pieces(gather, sums.rows.clone(), |position, count, picture, place| {
                 let map = (picture * self.channels + channel) * self.size.0 * self.size.1;
-                // SAFETY: these positions of this map belong to this block alone, and so does all between them as long as
-                // this product runs.
+                // SAFETY: a product hands out each block of positions and columns once (`blocks::times`), so that these positions of
+                // this map belong to this block alone. What lies between them belongs to other phases, whose products run
+                // before or after this one. All that is done with it is to write the positions.
                 let into = unsafe { self.values.write(map + place, (count - 1) * self.step.1 + 1) };
                 let values = &values[position - sums.rows.start..][..count];
                 if self.step.1 == 1 {
@@ -122,13 +124,12 @@ vectorised! {
                 if let Some(then) = then {
                     then.each::<FUSED>(&mut ys);
                 }
-                into.row(row).copy_from_slice(&ys);
+                into.write(row, 0, &ys);
             }
             return;
         }
         for (row, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
-            let into = into.row(row);
-            let (width, mut ys) = (into.len(), *sums);
+            let (width, mut ys) = (into.width(), *sums);
             let (sums, bias) = (&mut ys[..width], &bias[..width]);
             match add {
                 Some((add, stride)) => {
@@ -148,7 +149,7 @@ vectorised! {
             if let Some(then) = then {
                 then.each::<FUSED>(&mut ys);
             }
-            into.copy_from_slice(&ys[..width]);
+            into.write(row, 0, &ys[..width]);
         }
     }
 }

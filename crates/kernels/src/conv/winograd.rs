@@ -50,7 +50,7 @@ impl Winograd {
     /// From weights (O, C, 3, 3).
     pub fn new(g: &Geometry, weight: &[f32]) -> Self {
         let turn = |kernels: &[Line], into: &mut [MaybeUninit<Line>]| turn_kernels(kernels, g.channels, into);
-        // SAFETY: all lines are written.
+        // SAFETY: `turn_kernels` writes line `line` of each of the sixteen matrices, for all 2 · C lines that a panel has of one.
         Self(unsafe { Packed::turned_kernels(weight, g.outputs, (g.channels, 9), 16 * g.channels, turn) })
     }
 
@@ -100,8 +100,9 @@ impl Winograd {
                                     continue;
                                 }
                                 let at = ((picture * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
-                                // SAFETY: this tile's positions belong to this block alone.
-                                let into = unsafe { ys.rows(at, columns, columns) };
+                                // SAFETY: each tile is in one block and each panel in one group, and a pair of them is one task;
+                                // position (i, j) is in this tile alone.
+                                let into = unsafe { ys.rows(at, columns, (1, columns)) };
                                 finish(result, bias, after.add.map(|add| (&add[at..], columns)), after.then, into);
                             }
                         }
@@ -109,7 +110,8 @@ impl Winograd {
                 });
             });
         };
-        // SAFETY: the tiles cover all positions, and the panels all outputs.
+        // SAFETY: the tiles of all blocks cover all positions and the panels of all groups all outputs, each of which is written and
+        // none read.
         unsafe { filled(g.batch * g.area_out() * g.outputs, work) }
     }
 }
