@@ -196,8 +196,10 @@ struct Walk<'a> {
     rounded: Rounded,
 }
 
-// SAFETY of the three phases: what a phase writes is its chunk's own (units, panels or rows, and of the gates' gradients the
-// half that is not read), and what it reads was written in phases before.
+// Who touches what: no chunk of a phase begins before the phase before is done (`team::run`), and each chunk is one member's. What a
+// phase writes is of its chunk alone: in the first a block of units, of the gates' gradients the half that is not read in this phase,
+// in the second a panel of ∂L/∂ẑ, in the third a row. What else it reads was written in earlier phases, and none of that is written in
+// this one. Of `all`, the three write different columns.
 impl Walk<'_> {
     fn run(&self) {
         let Sizes { c, h, .. } = self.of.sizes;
@@ -225,6 +227,7 @@ impl Walk<'_> {
     /// The gradients of the gates of a block of units, with what comes back through h from the step after.
     fn units(&self, i: usize, block: usize) {
         let (Sizes { n, t, c, a, h, .. }, Self { work, rounded, .. }) = (self.of.sizes, self);
+        // SAFETY: it is this chunk's block of units, and no other phase touches dh.
         let dh = unsafe { work.dh.write(block * n * PANEL, n * PANEL) };
         if i > 0 {
             self.through_products(i, block, dh);
@@ -243,14 +246,16 @@ impl Walk<'_> {
             let local = &mut local[..4 * width];
             let kept = &self.saved.gates[(at * h + start) * 5..][..5 * width];
             let part = |i: usize| &kept[i * width..][..width];
-            unsafe {
-                let dc = self.found.c0.write(row * h + start, width);
-                lstm_backward([part(0), part(1), part(2), part(3)], part(4), dh, dc, four(&mut *local, width));
-                for (gate, values) in local.chunks_exact(width).enumerate() {
-                    work.gates.write(to + (sorted * 4 + gate) * h + start, width).copy_from_slice(values);
-                    rounded.gates[(i + 1) % 2].write(sorted, gate * h + start, values);
-                    self.found.all.write(at * full + gate * h + start, width).copy_from_slice(values);
-                }
+            // SAFETY: the gradient of c is touched in this phase alone, and these units of it by this chunk alone.
+            let dc = unsafe { self.found.c0.write(row * h + start, width) };
+            lstm_backward([part(0), part(1), part(2), part(3)], part(4), dh, dc, four(&mut *local, width));
+            for (gate, values) in local.chunks_exact(width).enumerate() {
+                // SAFETY: this half of the gates' gradients is read in later phases; the units are this chunk's.
+                unsafe { work.gates.write(to + (sorted * 4 + gate) * h + start, width) }.copy_from_slice(values);
+                // SAFETY: the same holds where they are rounded, and the units begin a tile (`Rounded::new`).
+                unsafe { rounded.gates[(i + 1) % 2].write(sorted, gate * h + start, values) };
+                // SAFETY: row and step are met once, the units are this chunk's, and nobody reads `all` before the walk is over.
+                unsafe { self.found.all.write(at * full + gate * h + start, width) }.copy_from_slice(values);
             }
         }
     }
@@ -260,8 +265,10 @@ impl Walk<'_> {
         let (Sizes { n, c, a, h, .. }, Self { weights, work, rounded, .. }) = (self.of.sizes, self);
         let (_, rows) = self.step(i - 1);
         let mut add = |(shared, start): (&Shared, usize), kept: &RoundedRows, stride: usize, packed: &Packed| {
-            let left = Left::rows(unsafe { shared.read(start, rows * stride) }, rows, stride);
-            packed.multiply(left.with(unsafe { kept.read(rows) }), block, dh, PANEL, true);
+            // SAFETY: what is given here was written in the phases of the step after; in this phase only the other half of the
+            // gates' gradients is written to.
+            let (values, rounded) = unsafe { (shared.read(start, rows * stride), kept.read(rows)) };
+            packed.multiply(Left::rows(values, rows, stride).with(rounded), block, dh, PANEL, true);
         };
         add((&work.gates, i % 2 * n * 4 * h), &rounded.gates[i % 2], 4 * h, &weights.hidden);
         add((&work.query, 0), &rounded.query, a, &weights.query);
@@ -273,25 +280,31 @@ impl Walk<'_> {
         let (Sizes { n, t, c, a, h, .. }, Self { saved, work, rounded, .. }) = (self.of.sizes, self);
         let (step, rows) = self.step(i);
         let (start, width) = self.weights.context.span(panel);
+        // SAFETY: it is this chunk's panel, and no other phase touches `contexts`.
         let product = unsafe { work.contexts.write(panel * n * PANEL, rows * PANEL) };
+        // SAFETY: the phase before has written this half of the gates' gradients, and this one writes to neither.
         let values = unsafe { work.gates.read((i + 1) % 2 * n * 4 * h, rows * 4 * h) };
-        let left = Left::rows(values, rows, 4 * h).with(unsafe { rounded.gates[(i + 1) % 2].read(rows) });
+        // SAFETY: the same holds where they are rounded.
+        let of_gates = unsafe { rounded.gates[(i + 1) % 2].read(rows) };
+        let left = Left::rows(values, rows, 4 * h).with(of_gates);
         self.weights.context.multiply(left, panel, product, PANEL, false);
         for (sorted, &row) in self.order[..rows].iter().enumerate() {
             let at = row * t + step;
             let product = &mut product[sorted * PANEL..][..width];
             product.iter_mut().zip(&self.gradients[1][at * c + start..]).for_each(|(sum, d)| *sum += d);
-            unsafe {
-                let d_looked = work.looked.write(sorted * c + start, width);
-                if self.given.gate.is_none() {
-                    d_looked.copy_from_slice(product);
-                    continue;
-                }
-                let d_gate = work.gate.write(sorted * c + start, width);
-                close(product, &saved.gate[at * c + start..], &saved.looked[at * c + start..], d_looked, d_gate);
-                self.found.all.write(at * (4 * h + c + a) + 4 * h + start, width).copy_from_slice(d_gate);
-                rounded.gate.write(sorted, start, d_gate);
+            // SAFETY: the columns are this chunk's; they are read in the next phase.
+            let d_looked = unsafe { work.looked.write(sorted * c + start, width) };
+            if self.given.gate.is_none() {
+                d_looked.copy_from_slice(product);
+                continue;
             }
+            // SAFETY: the columns are this chunk's; they are read in the first phase of the next step.
+            let d_gate = unsafe { work.gate.write(sorted * c + start, width) };
+            close(product, &saved.gate[at * c + start..], &saved.looked[at * c + start..], d_looked, d_gate);
+            // SAFETY: row and step are met once, the columns are this chunk's, and nobody reads `all` before the walk is over.
+            unsafe { self.found.all.write(at * (4 * h + c + a) + 4 * h + start, width) }.copy_from_slice(d_gate);
+            // SAFETY: the columns, which begin a tile, are this chunk's; they are read in the first phase of the next step.
+            unsafe { rounded.gate.write(sorted, start, d_gate) };
         }
     }
 
@@ -300,24 +313,28 @@ impl Walk<'_> {
         let (Sizes { t, p, c, a, h, .. }, Self { given, found, .. }) = (self.of.sizes, self);
         let (step, row) = (self.step(i).0, self.order[sorted]);
         let at = row * t + step;
+        // SAFETY: the phase before has written it, and this one does not write to `looked`.
         let d_looked = unsafe { self.work.looked.read(sorted * c, c) };
         // What the row does not have is not looked at: it may be NaN.
         let alpha = &self.alpha[at * p..][..self.of.count(row)];
         let chosen = self.of.chosen(at, alpha);
         let d_energies = self.energies(row, at, d_looked, alpha, chosen.is_none());
         let query = &self.saved.query[at * a..][..a];
-        unsafe {
-            let (d_query, d_v) = (self.work.query.write(sorted * a, a), found.v.write(row * a, a));
-            d_query.fill(0.0);
-            let keys = given.keys[row * p * a..].chunks_exact(a);
-            let d_keys = found.keys.write(row * p * a, p * a).chunks_exact_mut(a);
-            for ((keys, d_keys), &d_energy) in keys.zip(d_keys).zip(&d_energies) {
-                rows::key_gradient(keys, query, given.v, d_energy, d_keys, d_query, d_v);
-            }
-            found.all.write(at * (4 * h + c + a) + 4 * h + c, a).copy_from_slice(d_query);
-            self.rounded.query.write(sorted, 0, d_query);
+        // SAFETY: the row is this chunk's; the query's gradient is read in the first phase of the next step.
+        let d_query = unsafe { self.work.query.write(sorted * a, a) };
+        // SAFETY: the row is this chunk's, and no other phase touches the gradient of v or that of the keys.
+        let (d_v, all_d_keys) = unsafe { (found.v.write(row * a, a), found.keys.write(row * p * a, p * a)) };
+        d_query.fill(0.0);
+        let keys = given.keys[row * p * a..].chunks_exact(a).zip(all_d_keys.chunks_exact_mut(a));
+        for ((keys, d_keys), &d_energy) in keys.zip(&d_energies) {
+            rows::key_gradient(keys, query, given.v, d_energy, d_keys, d_query, d_v);
         }
+        // SAFETY: row and step are this chunk's, and nobody reads `all` before the walk is over.
+        unsafe { found.all.write(at * (4 * h + c + a) + 4 * h + c, a) }.copy_from_slice(d_query);
+        // SAFETY: the row is this chunk's; it is read in the first phase of the next step.
+        unsafe { self.rounded.query.write(sorted, 0, d_query) };
         if self.annotations {
+            // SAFETY: the row is this chunk's, and no other phase touches the gradient of the annotations.
             let all = unsafe { found.annotations.write(row * p * c, p * c) };
             let mut each = all.chunks_exact_mut(c).zip(alpha);
             match chosen {

@@ -111,7 +111,7 @@ impl Rounded {
         let path = weights.query.path();
         let states = [(); 2].map(|()| RoundedRows::new(path, n, h));
         for (sorted, state) in state[..n * h].chunks_exact(h).enumerate() {
-            // SAFETY: nobody else is here yet.
+            // SAFETY: nobody else has these rows yet.
             unsafe { states[0].write(sorted, 0, state) };
         }
         Self { states, contexts: RoundedRows::new(path, n, c) }
@@ -134,8 +134,10 @@ struct Walk<'a> {
     rounded: Rounded,
 }
 
-// SAFETY of the three phases: what a phase writes is its chunk's own (panels, rows, or units of the other half of the
-// state), and what it reads was written in phases before.
+// Who touches what: no chunk of a phase begins before the phase before is done (`team::run`), and each chunk is one member's. What a
+// phase writes is of its chunk alone: in the first a panel of a product, in the second a row, in the third a block of units, of the
+// state the half that is not read in this step. What else it reads was written in earlier phases, and none of that is written in
+// this one.
 impl Walk<'_> {
     fn run(&self) {
         let blocks = self.of.sizes.h.div_ceil(PANEL);
@@ -163,17 +165,22 @@ impl Walk<'_> {
         let (Sizes { n, h, .. }, Weights { query, gate, hidden, .. }, work) =
             (self.of.sizes, &self.weights, &self.work);
         let (rows, of_query, of_gate) = (self.active[step], query.panels(), self.weights.gate_panels());
-        let left = Left::rows(unsafe { work.state.read(step % 2 * n * h, rows * h) }, rows, h);
-        let left = left.with(unsafe { self.rounded.states[step % 2].read(rows) });
+        // SAFETY: this half of the state was written in the step before, or before the first one; this phase writes no state.
+        let (state, rounded) =
+            unsafe { (work.state.read(step % 2 * n * h, rows * h), self.rounded.states[step % 2].read(rows)) };
+        let left = Left::rows(state, rows, h).with(rounded);
         if let Some(block) = chunk.checked_sub(of_query + of_gate) {
+            // SAFETY: it is this chunk's block of units, and nobody else touches `units` in this phase but in other blocks.
             let into = unsafe { work.units.write(block * n * WIDE, rows * WIDE) };
             for (gate, packed) in hidden.iter().enumerate() {
                 packed.multiply(left, block, &mut into[gate * PANEL..], WIDE, false);
             }
         } else if let Some(panel) = chunk.checked_sub(of_query) {
+            // SAFETY: it is this chunk's panel of the gate's product.
             let into = unsafe { work.openings.write(panel * n * PANEL, rows * PANEL) };
             gate.iter().for_each(|packed| packed.multiply(left, panel, into, PANEL, false));
         } else {
+            // SAFETY: it is this chunk's panel of the query's product.
             let into = unsafe { work.queries.write(chunk * n * PANEL, rows * PANEL) };
             query.multiply(left, chunk, into, PANEL, false);
         }
@@ -186,9 +193,11 @@ impl Walk<'_> {
         let (at, place) = (row * t + step, self.place(row, step));
         // α stays 0 at the annotations that the row does not have, and with it all their gradients.
         let count = self.of.count(row);
+        // SAFETY: row and step are this chunk's, and no row has more than the P annotations (`check_counts`).
         let alpha = unsafe { self.outputs.alpha.write(at * p, count) };
         rows::weights(&given.keys[row * p * a..][..count * a], self.query(place, sorted), given.v, alpha);
         let annotations = &given.annotations[row * p * c..][..count * c];
+        // SAFETY: the place is of this chunk's row, which no other chunk of the phase has.
         let looked = unsafe { self.saved.looked.write(place * c, c) };
         match self.of.chosen(at, alpha) {
             Some(position) => looked.copy_from_slice(&annotations[position * c..][..c]),
@@ -197,25 +206,29 @@ impl Walk<'_> {
                 rows::mean(annotations, alpha, looked);
             }
         }
+        // SAFETY: row and step are this chunk's.
         let context = unsafe { self.outputs.context.write(at * c, c) };
         match given.gate {
             Some((_, bias)) => self.open(place, sorted, bias, looked, context),
             None => context.copy_from_slice(looked),
         }
-        unsafe {
-            self.work.contexts.write(sorted * c, c).copy_from_slice(context);
-            self.rounded.contexts.write(sorted, 0, context);
-            if self.kept {
-                self.saved.inputs.write(at * (e + c) + e, c).copy_from_slice(context);
-            }
+        // SAFETY: the row is this chunk's; contexts are read in the next phase.
+        unsafe { self.work.contexts.write(sorted * c, c) }.copy_from_slice(context);
+        // SAFETY: as for the contexts that are not rounded.
+        unsafe { self.rounded.contexts.write(sorted, 0, context) };
+        if self.kept {
+            // SAFETY: row and step are this chunk's, and nobody reads the inputs before the walk is over.
+            unsafe { self.saved.inputs.write(at * (e + c) + e, c) }.copy_from_slice(context);
         }
     }
 
     /// W_q h + b_q of a row.
     fn query(&self, place: usize, sorted: usize) -> &[f32] {
         let Sizes { n, a, .. } = self.of.sizes;
+        // SAFETY: the place is of this chunk's row, and the chunk asks for it once.
         let query = unsafe { self.saved.query.write(place * a, a) };
         for (panel, (query, bias)) in query.chunks_mut(PANEL).zip(self.given.query.1.chunks(PANEL)).enumerate() {
+            // SAFETY: the phase before has written the products, and this one does not write to them.
             let product = unsafe { self.work.queries.read((panel * n + sorted) * PANEL, query.len()) };
             query.iter_mut().zip(product.iter().zip(bias)).for_each(|(query, (x, b))| *query = x + b);
         }
@@ -225,9 +238,11 @@ impl Walk<'_> {
     /// What the gate lets through of what a row looks at.
     fn open(&self, place: usize, sorted: usize, bias: &[f32], looked: &[f32], context: &mut [f32]) {
         let Sizes { n, c, .. } = self.of.sizes;
+        // SAFETY: the place is of this chunk's row, and the chunk asks for it once.
         let gate = unsafe { self.saved.gate.write(place * c, c) };
         for panel in 0..self.weights.gate_panels() {
             let span = panel * PANEL..c.min((panel + 1) * PANEL);
+            // SAFETY: the phase before has written the products, and this one does not write to them.
             let product = unsafe { self.work.openings.read((panel * n + sorted) * PANEL, span.len()) };
             let (gate, context) = (&mut gate[span.clone()], &mut context[span.clone()]);
             open(product, &bias[span.clone()], &looked[span], gate, context);
@@ -240,9 +255,11 @@ impl Walk<'_> {
         let rows = self.active[step];
         let (start, width) = (block * PANEL, PANEL.min(h - block * PANEL));
         let (from, to) = (step % 2 * n * h, (step + 1) % 2 * n * h);
+        // SAFETY: it is this chunk's block of units, which the first phase of this step has written.
         let unit = unsafe { work.units.write(block * n * WIDE, rows * WIDE) };
-        let left = Left::rows(unsafe { work.contexts.read(0, rows * c) }, rows, c);
-        let left = left.with(unsafe { rounded.contexts.read(rows) });
+        // SAFETY: the phase before has written the contexts of all rows, and this one does not write to them.
+        let (contexts, rounded_contexts) = unsafe { (work.contexts.read(0, rows * c), rounded.contexts.read(rows)) };
+        let left = Left::rows(contexts, rows, c).with(rounded_contexts);
         for (gate, packed) in self.weights.context.iter().enumerate() {
             packed.multiply(left, block, &mut unit[gate * PANEL..], WIDE, true);
         }
@@ -250,16 +267,22 @@ impl Walk<'_> {
             let (at, place) = (row * t + step, self.place(row, step));
             let of_input = Blocks { values: &self.projected[at * 4 * h + start..], stride: h };
             let sums = Blocks { values: &unit[sorted * WIDE..][..WIDE], stride: PANEL };
-            unsafe {
-                let new = work.state.write(to + sorted * h + start, width);
-                let old = work.state.read(from + sorted * h + start, width);
-                saved.previous.write(place * h + start, width).copy_from_slice(old);
-                let (kept, before) = saved.gates.write((place * h + start) * 5, 5 * width).split_at_mut(4 * width);
-                let cells = work.cells.write(row * h + start, width);
-                lstm_forward([of_input, sums], four(kept, width), new, cells, before);
-                self.outputs.hidden.write(at * h + start, width).copy_from_slice(new);
-                rounded.states[(step + 1) % 2].write(sorted, start, new);
-            }
+            // SAFETY: this half of the state is read in the next step; the units are this chunk's.
+            let new = unsafe { work.state.write(to + sorted * h + start, width) };
+            // SAFETY: the other half is not written to in this step.
+            let old = unsafe { work.state.read(from + sorted * h + start, width) };
+            // SAFETY: place and units are of this chunk alone, and nobody reads them before the walk is over.
+            unsafe { saved.previous.write(place * h + start, width) }.copy_from_slice(old);
+            // SAFETY: the same holds for the gates, which lie in blocks of units.
+            let gates = unsafe { saved.gates.write((place * h + start) * 5, 5 * width) };
+            let (kept, before) = gates.split_at_mut(4 * width);
+            // SAFETY: c is touched in this phase alone, and these units of it by this chunk alone.
+            let cells = unsafe { work.cells.write(row * h + start, width) };
+            lstm_forward([of_input, sums], four(kept, width), new, cells, before);
+            // SAFETY: row and step are met once, the units are this chunk's, and nobody reads them before the walk is over.
+            unsafe { self.outputs.hidden.write(at * h + start, width) }.copy_from_slice(new);
+            // SAFETY: these states are read in the next step; the units, which begin a tile, are this chunk's.
+            unsafe { rounded.states[(step + 1) % 2].write(sorted, start, new) };
         }
     }
 }

@@ -91,7 +91,8 @@ impl Geometry {
                         Layout::Together => (picture * self.area_in() + place) * all + channel,
                         Layout::Apart => (picture * all + channel) * self.area_in() + place,
                     };
-                    // SAFETY: each position and channel is met once.
+                    // SAFETY: a line is one task's, each j of it another position and each channel another value, and this is the only
+                    // thing that is written to `dxs` at the time.
                     unsafe { dxs.write(at, 1)[0] = sum.iter().sum() };
                 }
             }

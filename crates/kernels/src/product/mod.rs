@@ -144,7 +144,8 @@ pub fn gemm_into(
             None => into.copy_from_slice(sums),
         });
     };
-    // SAFETY: the blocks cover the whole product.
+    // SAFETY: the blocks cover the whole product, and `many_rows` hands each piece of it to the function above, which writes all of it
+    // and reads nothing.
     unsafe { filled(m * n, work) }
 }
 
@@ -181,7 +182,8 @@ fn many_rows(
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
-            // SAFETY: these rows and columns belong to this block alone.
+            // SAFETY: a product hands out each block once (`blocks::times`): these columns of this row are in no other, and nobody else
+            // has `into`.
             let into = unsafe { into.write(row * n + sums.columns.start, width) };
             write(into, &values[..width], sums.columns.start);
         }
@@ -220,7 +222,7 @@ fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usi
         let mut sums = [0f32; WORTH_PACKING * COLUMNS];
         dots::add(&mut sums, COLUMNS, rows, weights, k);
         for (i, sums) in sums.chunks_exact(COLUMNS).take(m).enumerate() {
-            // SAFETY: these columns belong to this part alone.
+            // SAFETY: the parts are columns that do not overlap, each is one task's, and it has one row at a time.
             let into = unsafe { shared.write(i * n + columns.start, columns.len()) };
             into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
         }
@@ -249,7 +251,8 @@ fn few_rows(
     }
     let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
     let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
-    // SAFETY: every index lies within its slice, as was asserted above, and `into` is borrowed by nobody else.
+    // SAFETY: the largest index of each side lies within its slice, as was asserted above; `into` is a mutable borrow that overlaps
+    // neither side, and holds values already.
     unsafe {
         gemm::gemm(
             m,

@@ -99,7 +99,7 @@ impl Right for Lying<'_> {
             (stride, 1) => pack_rows(values, stride, width, lines),
             (_, stride) => pack_columns(values, stride, width, lines),
         }
-        // SAFETY: packing has written so many lines.
+        // SAFETY: there is room for so many lines, and either way of packing has written each of those that it was given.
         unsafe { room.set_len(rows.len() * 2) };
         room
     }
@@ -111,7 +111,7 @@ impl Right for Lying<'_> {
         let Some(path) = self.path else { return room };
         room.reserve(count);
         path.round_panel(values, self.strides, (rows.len(), width), &mut room.spare_capacity_mut()[..count]);
-        // SAFETY: rounding has written all tiles.
+        // SAFETY: there is room for `count` lines, which are the tiles of so many rows, and `round_panel` has written all of them.
         unsafe { room.set_len(count) };
         room
     }
@@ -141,7 +141,7 @@ impl Packed {
             path.round_panel(&values[start * strides.1..], strides, (depth, PANEL.min(columns - start)), pairs);
         };
         let size = tiles(depth) * 2 * LINES;
-        // SAFETY: each panel writes its tiles.
+        // SAFETY: a unit is a panel, and `round_panel` writes all tiles of its `depth` rows.
         let pairs = unsafe { written(columns.div_ceil(PANEL) * size, size, pack) };
         Self { panels: Panels::Rounded { pairs, path, run: depth }, depth, columns }
     }
@@ -164,7 +164,7 @@ impl Packed {
                 }
             }
         };
-        // SAFETY: each way writes two lines for each row of its panel.
+        // SAFETY: a unit is a panel, of which each of the three ways writes all lines: two for each of its `depth` rows.
         let lines = unsafe { written(columns.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
         Self { panels: Panels::Full(lines), depth, columns }
     }
@@ -179,7 +179,7 @@ impl Packed {
     pub fn kernels(values: &[f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
         let (kernels, depth) = (Kernels::new(values, outputs, (channels, taps)), channels * taps);
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| kernels.pack(panel, lines);
-        // SAFETY: packing writes all lines.
+        // SAFETY: a unit is a panel, and `Kernels::pack` writes all its lines, since each row has a place of its own.
         let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
         Self { panels: Panels::Full(lines), depth, columns: outputs }
     }
@@ -202,12 +202,12 @@ impl Packed {
                 room.clear();
                 room.reserve(count);
                 kernels.pack(panel, &mut room.spare_capacity_mut()[..count]);
-                // SAFETY: packing has written so many lines.
+                // SAFETY: there is room for `count` lines, and `Kernels::pack` has written all that it was given.
                 unsafe { room.set_len(count) };
                 turn(room, lines);
             });
         };
-        // SAFETY: as the caller promises.
+        // SAFETY: a unit is a panel, and the caller promises that `turn` writes all lines of it.
         let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
         Self { panels: Panels::Full(lines), depth, columns: outputs }
     }
@@ -235,7 +235,7 @@ impl Packed {
             let maps = &values[(picture * channels + first + start) * area..];
             pack_columns(maps, area, PANEL.min(columns - start), lines);
         };
-        // SAFETY: packing writes two lines for each row of a panel.
+        // SAFETY: a unit is the part of a panel that one picture has, and `pack_columns` writes all its lines.
         let lines = unsafe { written(columns.div_ceil(PANEL) * pictures * area * 2, area * 2, pack) };
         Self { panels: Panels::Full(lines), depth: pictures * area, columns }
     }
@@ -254,7 +254,7 @@ impl Packed {
             path.round_panel(values, (1, area), (area, PANEL.min(columns - start)), pairs);
         };
         let size = tiles(area) * 2 * LINES;
-        // SAFETY: each panel writes the tiles of each picture.
+        // SAFETY: a unit is the part of a panel that one picture has, and `round_panel` writes all tiles of its `area` rows.
         let pairs = unsafe { written(columns.div_ceil(PANEL) * pictures * size, size, pack) };
         Self { panels: Panels::Rounded { pairs, path, run: area }, depth: pictures * area, columns }
     }
@@ -350,7 +350,7 @@ unsafe fn written<T: Send>(count: usize, size: usize, fill: impl Fn(usize, &mut 
     if size > 0 {
         let room = &mut lines.spare_capacity_mut()[..count];
         room.par_chunks_mut(size).enumerate().for_each(|(unit, lines)| fill(unit, lines));
-        // SAFETY: the units cover all lines, and the caller promises that each writes its own.
+        // SAFETY: the chunks are all `count` lines, for which there is room, and the caller promises that `fill` has written each chunk.
         unsafe { lines.set_len(count) };
     }
     lines
@@ -362,7 +362,7 @@ fn bring_near(values: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every processor of this kind has the instruction, which reads nothing.
+        // SAFETY: SSE, to which the instruction belongs, is part of x86-64; it is a hint that may be given any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(at.min(values.len())).cast()) };
     }
 }
@@ -400,7 +400,8 @@ fn pack_permuted(
     places: Places,
 ) {
     let count = lines.len() * 16;
-    // SAFETY: a line is 16 floats and nothing between them.
+    // SAFETY: a `Line` is 16 floats and nothing else (64 bytes, aligned to 64), so that the lines, which are borrowed for as long, are
+    // 16 times as many floats that may or may not have been written.
     let panel = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<MaybeUninit<f32>>(), count) };
     transpose_into(values, stride, (width, depth), panel, places);
     if width < PANEL {

@@ -59,8 +59,10 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     macro_rules! rows {
         ($kernel:ident: $($count:literal)*) => {
             match (rows, beside) {
-                // SAFETY: the machine has the level, and the assertion keeps every access within the slices.
+                // SAFETY: the machine has the level and `into` and the tile have so many rows, as was asserted; where rows are not 1 apart,
+                // the values of a row are (`Tile::fits`).
                 $(($count, false) => unsafe { $kernel::<$count, false>(tile, into.as_mut_ptr()) },
+                // SAFETY: the same holds, and rows are 1 apart.
                 ($count, true) => unsafe { $kernel::<$count, true>(tile, into.as_mut_ptr()) },)*
                 _ => {}
             }
@@ -75,7 +77,7 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
 /// Has a line, or the last one, brought into the second cache.
 #[inline(always)]
 fn bring_near(lines: &[Line], at: usize) {
-    // SAFETY: every processor of this kind has the instruction, which reads nothing.
+    // SAFETY: SSE, to which the instruction belongs, is part of x86-64; it is a hint that may be given any address.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(lines.as_ptr().wrapping_add(at.min(lines.len().wrapping_sub(1))).cast()) };
 }
 
@@ -83,7 +85,7 @@ fn bring_near(lines: &[Line], at: usize) {
 const GROUP: usize = 4;
 
 /// # Safety
-/// The tile has M rows, and so has `into`, which may be written.
+/// The machine has the features. `tile.fits(M, into)` holds, and with `BESIDE` the tile's rows are 1 apart, else the values of a row.
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
@@ -92,7 +94,7 @@ unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32)
     let near = tile.near();
     for k in 0..tile.lines.len() / 2 {
         bring_near(near, k);
-        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
+        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and the caller promises that each of the M rows has a value k.
         unsafe {
             let (b0, b1) = (_mm512_loadu_ps(lines.add(k * PANEL)), _mm512_loadu_ps(lines.add(k * PANEL + 16)));
             for (r, [s0, s1]) in sums.iter_mut().enumerate() {
@@ -104,7 +106,7 @@ unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32)
     }
     for (r, row) in sums.into_iter().enumerate() {
         for (half, sum) in row.into_iter().enumerate() {
-            // SAFETY: the caller promises M rows of a panel's width.
+            // SAFETY: the caller promises that `into` has M rows, `stride` apart and as wide as a panel, which may be written.
             unsafe {
                 let into = into.add(r * tile.stride + half * 16);
                 let sum = if tile.add { _mm512_add_ps(_mm512_loadu_ps(into), sum) } else { sum };
@@ -115,14 +117,14 @@ unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32)
 }
 
 /// # Safety
-/// The tile has M rows, and so has `into`, which may be written.
+/// The machine has the features. `tile.fits(M, into)` holds, and with `BESIDE` the tile's rows are 1 apart, else the values of a row.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm256_setzero_ps(); 4]; M];
     let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
     let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
     let mut step = |k: usize| {
-        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and every row has a value k.
+        // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and the caller promises that each of the M rows has a value k.
         unsafe {
             let mut values = [_mm256_setzero_ps(); M];
             for (r, value) in values.iter_mut().enumerate() {
@@ -148,7 +150,7 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
     }
     for (r, row) in sums.into_iter().enumerate() {
         for (quarter, sum) in row.into_iter().enumerate() {
-            // SAFETY: the caller promises M rows of a panel's width.
+            // SAFETY: the caller promises that `into` has M rows, `stride` apart and as wide as a panel, which may be written.
             unsafe {
                 let into = into.add(r * tile.stride + quarter * 8);
                 let sum = if tile.add { _mm256_add_ps(_mm256_loadu_ps(into), sum) } else { sum };
@@ -165,7 +167,8 @@ pub fn dots(level: Level, rows: Lines, weights: Lines, terms: usize) -> Sums {
     macro_rules! rows {
         ($kernel:ident: $($count:literal)*) => {
             match rows.count {
-                // SAFETY: the machine has the level, and all rows have their terms.
+                // SAFETY: the machine has the level, there are so many rows and one row of weights or more, and all have their terms: all
+                // of it was asserted.
                 $($count => unsafe { $kernel::<$count>(rows, weights, terms) },)*
                 _ => Sums::default(),
             }
@@ -181,7 +184,7 @@ pub fn dots(level: Level, rows: Lines, weights: Lines, terms: usize) -> Sums {
 macro_rules! dots {
     ($name:ident, $feature:literal, $lanes:literal, $zero:ident, $load:ident, $multiply_add:ident, $total:ident) => {
         /// # Safety
-        /// There are M rows, and a row of weights or more, and all have so many terms.
+        /// The machine has the features. There are M rows or more, and a row of weights or more, and all have so many terms.
         #[target_feature(enable = $feature)]
         unsafe fn $name<const M: usize>(rows: Lines, weights: Lines, terms: usize) -> Sums {
             // Weights that are missing are the last ones again.
@@ -191,7 +194,7 @@ macro_rules! dots {
             let mut sums = [[$zero(); WEIGHTS]; M];
             let whole = terms / $lanes * $lanes;
             for k in (0..whole).step_by($lanes) {
-                // SAFETY: the caller promises that these terms are there.
+                // SAFETY: k and the lanes after it are below `terms`, which the caller promises that every row has.
                 unsafe {
                     let weights = weights.map(|weights| $load(weights.add(k)));
                     for (row, sums) in rows.iter().zip(&mut sums) {
@@ -207,7 +210,7 @@ macro_rules! dots {
                 for ((weights, sum), found) in weights.iter().zip(sums).zip(found) {
                     *found = $total(sum);
                     for k in whole..terms {
-                        // SAFETY: as above.
+                        // SAFETY: k is below `terms`, which the caller promises that every row has.
                         *found += unsafe { *row.add(k) * *weights.add(k) };
                     }
                 }

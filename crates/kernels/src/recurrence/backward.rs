@@ -32,7 +32,8 @@ pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, kept: &Kept, gradients: 
         let batch = Batch { kernel, sizes, kept, gradients, weights, gradient, dh, dc };
         packed.parts.par_iter().for_each(|part| batch.walk(part, members));
     };
-    // SAFETY: the blocks of all steps cover all rows and units.
+    // SAFETY: the walks of all parts go through all rows of all steps, and for each of them the blocks are all units, of which
+    // `Gates::backward` writes all gradients; they are read in `Walk::through_product` and rounded in `Walk::gates`, after that.
     let gradient = unsafe { filled(packed.rows * K::GRADIENT * h, work) };
     Backward { dh, dc, gradient }
 }
@@ -69,12 +70,11 @@ impl<K: Gates> Batch<'_, K> {
         };
         // The phase after the last step only takes the gradient through W_hh to the first state.
         team::run(members, part.steps() + 1, |_| blocks, |phase, block| walk.block(phase, block));
-        // SAFETY: these rows belong to this part alone.
-        unsafe {
-            in_blocks.write(&dh, self.dh);
-            if K::CELL {
-                in_blocks.write(&dc, self.dc);
-            }
+        // SAFETY: the team is through, and a row of the batch is in the order of one part alone.
+        unsafe { in_blocks.write(&dh, self.dh) };
+        if K::CELL {
+            // SAFETY: the same holds for c.
+            unsafe { in_blocks.write(&dc, self.dc) };
         }
     }
 }
@@ -90,11 +90,14 @@ struct Walk<'a, K> {
     rounds: Option<[RoundedRows; 2]>,
 }
 
-// SAFETY: in a phase all members read the gates' gradients of the step after and write those of this one; of everything that is
-// written, a block's units belong to its chunk alone.
+// Who touches what: parts have rows of their own, of the batch and of all steps. Within a part a phase is a step, and no chunk of it
+// begins before the phase before is done (`team::run`). In a phase all members read the gates' gradients of the step after, which the
+// phase before has written, and write those of this one, which lie elsewhere. Whatever else they touch is of the units of their
+// chunk, which nobody else has in this phase.
 impl<K: Gates> Walk<'_, K> {
     fn block(&self, phase: usize, block: usize) {
         let room = self.part.order.len() * PANEL;
+        // SAFETY: it is this chunk's block of the walk's own dh.
         let dh = unsafe { self.dh.write(block * room, room) };
         if phase > 0 {
             self.through_product(phase, block, dh);
@@ -116,9 +119,11 @@ impl<K: Gates> Walk<'_, K> {
         if rows == 0 {
             return;
         }
+        // SAFETY: the phase before has written the gradients of the step after, and in this one only those of this step are written.
         let values = unsafe { batch.gradient.read(after.start * full, rows * full) };
-        let left = Left::rows(values.get(full - wide..).unwrap_or_default(), rows, full);
-        let left = left.with(self.rounds.as_ref().and_then(|rounds| unsafe { rounds[phase % 2].read(rows) }));
+        // SAFETY: in this phase only the other half is written to.
+        let rounded = self.rounds.as_ref().and_then(|rounds| unsafe { rounds[phase % 2].read(rows) });
+        let left = Left::rows(values.get(full - wide..).unwrap_or_default(), rows, full).with(rounded);
         batch.weights.multiply(left, block, dh, PANEL, true);
     }
 
@@ -128,7 +133,11 @@ impl<K: Gates> Walk<'_, K> {
         let Sizes { t, h, .. } = batch.sizes;
         let (start, width, full) = (block * PANEL, PANEL.min(h - block * PANEL), K::GRADIENT * h);
         let room = self.part.order.len() * PANEL;
-        let dc: &mut [f32] = if K::CELL { unsafe { self.dc.write(block * room, room) } } else { &mut [] };
+        let dc: &mut [f32] = match K::CELL {
+            // SAFETY: it is this chunk's block of the walk's own dc.
+            true => unsafe { self.dc.write(block * room, room) },
+            false => &mut [],
+        };
         let rows = step.rows.len();
         let of_block = &batch.kept.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
         for ((sorted, row), of_row) in step.rows.clone().enumerate().zip(of_block.chunks_exact(size)) {
@@ -143,6 +152,8 @@ impl<K: Gates> Walk<'_, K> {
                 previous: &batch.kept.previous[row * h + start..][..width],
             };
             let into = |gate: usize| match gate < K::GRADIENT {
+                // SAFETY: the row is one of this step and part, the units are this chunk's, and each gate is asked for once. All of it is
+                // written and none read.
                 true => unsafe { batch.gradient.write(row * full + gate * h + start, width) },
                 false => &mut [],
             };
@@ -152,7 +163,10 @@ impl<K: Gates> Walk<'_, K> {
                 self.rounds.iter().flat_map(|rounds| (0..K::GATES).map(|gate| (gate, &rounds[(phase + 1) % 2])))
             {
                 let of = row * full + (K::GRADIENT - K::GATES + gate) * h + start;
-                unsafe { rounds.write(sorted, gate * h + start, batch.gradient.read(of, width)) };
+                // SAFETY: this chunk has written these gradients just now, and nobody writes them again.
+                let values = unsafe { batch.gradient.read(of, width) };
+                // SAFETY: this half is read in the next phase, and the units, which begin a tile, are this chunk's.
+                unsafe { rounds.write(sorted, gate * h + start, values) };
             }
         }
     }

@@ -112,10 +112,10 @@ impl InBlocks<'_> {
     /// Writes such blocks to the rows (N, H).
     ///
     /// # Safety
-    /// Nobody else reads or writes these rows meanwhile.
+    /// Nobody else reads or writes the rows of `order` meanwhile.
     pub unsafe fn write(&self, blocks: &[f32], rows: &Shared) {
         for (at, row, width) in self.pieces() {
-            // SAFETY: the caller promises that nobody else is there.
+            // SAFETY: it is a piece of a row of `order`, which the caller promises that nobody else reads or writes.
             unsafe { rows.write(row, width).copy_from_slice(&blocks[at..at + width]) };
         }
     }

@@ -38,7 +38,7 @@ pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, saved: bool) -> Forward 
     let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, <[f32]>::to_vec));
     let mut run = |gates: &Shared, previous: &Shared, out: &Shared| {
         if rows < n * t {
-            // SAFETY: nobody else is here yet.
+            // SAFETY: no part has begun its walk, and nobody else has `out`.
             unsafe { out.write(0, n * t * h).fill(0.0) };
         }
         let (last, c) = (&Shared::new(&mut last), &Shared::new(&mut c));
@@ -47,7 +47,9 @@ pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, saved: bool) -> Forward 
         packed.parts.par_iter().for_each(|part| batch.walk(part, members));
     };
     let (mut previous, mut out) = (vec![], vec![]);
-    // SAFETY: all rows of all steps have their gates, and a state before them; what no step writes of `out` is 0.
+    // SAFETY: the walks of all parts go through all rows of all steps. For each row and each block of units `Walk::block` writes all that
+    // is kept of the gates, and `Walk::row` h into `out`, which was cleared before where it has more rows than there are. The state
+    // before a row is written by `Walk::begin` where a sequence begins, and else by `Walk::row` of the step before.
     let gates = unsafe {
         filled(if saved { rows * blocks * kept } else { 0 }, |gates| {
             previous = filled(rows * h, |previous| out = filled(n * t * h, |out| run(gates, previous, out)));
@@ -92,7 +94,7 @@ impl<K: Gates> Batch<'_, K> {
         walk.begin();
         team::run(members, part.steps(), |_| blocks, |phase, block| walk.block(phase, block));
         if K::CELL {
-            // SAFETY: these rows belong to this part alone.
+            // SAFETY: the team is through, and a row of the batch is in the order of one part alone.
             unsafe { in_blocks.write(&c, self.c) };
         }
     }
@@ -123,18 +125,23 @@ struct Chunk<'a> {
     width: usize,
 }
 
-// SAFETY: in a phase all members read the states before this step and write those before the next; of everything that is
-// written, the units of a chunk belong to it alone.
+// Who touches what: parts have rows of their own, of the batch and of all steps. Within a part a phase is a step, and no chunk of it
+// begins before the step before is done (`team::run`). In a step all members read the states before it, which were written in the
+// step before or by `begin`, and write those before the next, which lie elsewhere. Whatever else they touch is of the units of
+// their chunk, which nobody else has in this step.
 impl<K: Gates> Walk<'_, K> {
     /// The first states.
     fn begin(&self) {
         let (batch, h) = (self.batch, self.batch.given.sizes.h);
         let first = |of: usize| &batch.given.h[of * h..][..h];
-        // SAFETY: nobody else is here yet.
-        unsafe {
-            self.part.starts().for_each(|(row, of)| batch.previous.write(row * h, h).copy_from_slice(first(of)));
-            for (sorted, &of) in self.part.order.iter().enumerate() {
-                self.states.iter().for_each(|states| states.write(sorted, 0, first(of)));
+        for (row, of) in self.part.starts() {
+            // SAFETY: the row is one of this part, whose team has not begun.
+            unsafe { batch.previous.write(row * h, h) }.copy_from_slice(first(of));
+        }
+        for (sorted, &of) in self.part.order.iter().enumerate() {
+            for states in &self.states {
+                // SAFETY: the states are this walk's own, whose team has not begun.
+                unsafe { states.write(sorted, 0, first(of)) };
             }
         }
     }
@@ -144,12 +151,19 @@ impl<K: Gates> Walk<'_, K> {
         let step = &self.part.step(phase);
         let (rows, blocks, stride, kept) = (step.rows.len(), h.div_ceil(PANEL), K::GATES * PANEL, kept_width::<K>());
         let chunk = Chunk { phase, step, start: block * PANEL, width: PANEL.min(h - block * PANEL) };
+        // SAFETY: it is the room of this chunk's block in the walk's own scratch.
         let scratch = unsafe { self.scratch.write(block * self.room, self.room) };
         let (formed, rest) = scratch.split_at_mut(self.together.steps * n * stride);
         let (hidden, unkept) = rest.split_at_mut(n * stride);
         let hidden = &mut hidden[..rows * stride];
-        let c: &mut [f32] = if K::CELL { unsafe { self.c.write(block * n * PANEL, n * PANEL) } } else { &mut [] };
+        let c: &mut [f32] = match K::CELL {
+            // SAFETY: it is this chunk's block of the walk's own c.
+            true => unsafe { self.c.write(block * n * PANEL, n * PANEL) },
+            false => &mut [],
+        };
         let keeping: &mut [f32] = match batch.saved {
+            // SAFETY: these are the gates of this step's rows, which are of this part, in this chunk's block. They are written below: all
+            // units of a whole block by `row`, and where a block is narrow the rest before.
             true => unsafe { batch.gates.write((step.rows.start * blocks + block * rows) * kept, rows * kept) },
             false => &mut [],
         };
@@ -177,8 +191,11 @@ impl<K: Gates> Walk<'_, K> {
     /// W_hh h (+ b_hh) of all rows.
     fn of_hidden(&self, Chunk { phase, step, start, width }: Chunk, into: &mut [f32]) {
         let (batch, h, rows) = (self.batch, self.batch.given.sizes.h, step.rows.len());
-        let left = Left::rows(unsafe { batch.previous.read(step.rows.start * h, rows * h) }, rows, h);
-        let left = left.with(unsafe { self.states[phase % 2].read(rows) });
+        // SAFETY: the states before this step are written, and in this step only those before the next are written to, in other rows.
+        let previous = unsafe { batch.previous.read(step.rows.start * h, rows * h) };
+        // SAFETY: in this step only the other states are written to.
+        let rounded = unsafe { self.states[phase % 2].read(rows) };
+        let left = Left::rows(previous, rows, h).with(rounded);
         batch.weights.multiply(left, (start, width), batch.given.b_hh, into);
     }
 
@@ -211,19 +228,23 @@ impl<K: Gates> Walk<'_, K> {
         let mut gates = gates.chunks_exact_mut(PANEL);
         let gates = each_gate::<K>(|_| gates.next().map_or(&mut [], |gate| &mut gate[..width]));
         let extra = if K::EXTRA { &mut extra[..width] } else { extra };
-        unsafe {
-            let new = batch.out.write((of * t + step.time) * h + start, width);
-            if K::UPDATES {
-                copied(batch.previous.read(row * h + start, width), new);
+        // SAFETY: the place (of, time) of `out` is this row's alone, and the units are this chunk's. A kernel writes all of it, and reads
+        // it only where it `UPDATES` what is copied there first.
+        let new = unsafe { batch.out.write((of * t + step.time) * h + start, width) };
+        if K::UPDATES {
+            // SAFETY: the states before this step are written, and in this step only those before the next are written to.
+            copied(unsafe { batch.previous.read(row * h + start, width) }, new);
+        }
+        batch.kernel.forward(sums, gates, new, c, extra);
+        match step.next(sorted) {
+            Some(next) => {
+                // SAFETY: row `next` belongs to the next step, before which nobody reads it, and the units are this chunk's.
+                copied(new, unsafe { batch.previous.write(next * h + start, width) });
+                // SAFETY: these states are read in the next step, and the units, which begin a tile, are this chunk's.
+                unsafe { self.states[(phase + 1) % 2].write(sorted, start, new) };
             }
-            batch.kernel.forward(sums, gates, new, c, extra);
-            match step.next(sorted) {
-                Some(next) => {
-                    copied(new, batch.previous.write(next * h + start, width));
-                    self.states[(phase + 1) % 2].write(sorted, start, new);
-                }
-                None => batch.last.write(of * h + start, width).copy_from_slice(new),
-            }
+            // SAFETY: nobody reads the last states before the walks are over; the row `of` is this part's, the units are this chunk's.
+            None => unsafe { batch.last.write(of * h + start, width) }.copy_from_slice(new),
         }
     }
 }

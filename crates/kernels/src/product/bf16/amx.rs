@@ -18,7 +18,7 @@ pub fn is_there() -> bool {
 fn has_tiles() -> bool {
     const BF16: u32 = 1 << 22;
     const TILE: u32 = 1 << 24;
-    // SAFETY: every x86-64 processor has this instruction.
+    // SAFETY: every x86-64 processor has CPUID, and leaf 7 is asked only of one that says it has it.
     #[allow(unused_unsafe)]
     let features = unsafe { if __cpuid(0).eax < 7 { 0 } else { __cpuid_count(7, 0).edx } };
     features & BF16 != 0 && features & TILE != 0
@@ -31,7 +31,8 @@ fn permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
     const XTILEDATA: i64 = 18;
     let answer: i64;
-    // SAFETY: the call takes two numbers and touches no memory; a kernel that does not know it says so.
+    // SAFETY: the call takes two numbers and reads and writes no memory of ours; a kernel that does not know it says so. Beside its
+    // answer it changes rcx and r11 alone, which are named.
     unsafe {
         asm!(
             "syscall",
@@ -89,7 +90,9 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
     }
     let whole = blocks * 2 * LINES;
     assert!(is_there());
-    // SAFETY: the machine has tiles, and rows and panel lie within their slices, as the caller has asserted.
+    // SAFETY: the machine has tiles and may use them, as was asserted. `Path::multiply` has asserted that the left side has `depth` tiles
+    // for each 16 rows, the panel twice `depth`, and `into` all rows, `stride` apart; the shapes have 32 rows for each whole
+    // block, and as many as are left for the rest.
     unsafe {
         if blocks > 0 {
             const WHOLE: Shapes = Shapes::new(16, 16);
@@ -127,7 +130,9 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
     depth: usize,
     blocks: usize,
 ) {
-    // SAFETY: as the caller promises. Tiles of the left side and of the panel are 1024 bytes, a line each 64.
+    // SAFETY: the caller promises that the machine has the instructions, and that what the tiles load and store lies where it may be read
+    // and written: tiles of the left side and of the panel are 1024 bytes, 64 a line, and rows of `into` are `stride` floats apart.
+    // The registers that are changed are named, the stack is not touched, and tiles are given back at the end.
     unsafe {
         asm!(
             "ldtilecfg [{turn}]",

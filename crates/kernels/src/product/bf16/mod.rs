@@ -162,7 +162,7 @@ impl Path {
         room.clear();
         room.reserve(count);
         self.round_left(left, terms, &mut room.spare_capacity_mut()[..count]);
-        // SAFETY: rounding has written all tiles.
+        // SAFETY: there is room for `count` lines, which are the tiles of all strips, and `round_left` has written each of them.
         unsafe { room.set_len(count) };
         Rounded { tiles: room, rows: left.rows }
     }
@@ -202,7 +202,9 @@ impl Path {
                 self.round_left(Left { values, rows, ..left }, part.len(), into);
             });
         }
-        // SAFETY: the units of all parts cover all tiles.
+        assert!(rest.is_empty());
+        // SAFETY: there is room for `count` lines, the parts have taken all of them, as was asserted, and `round_left` has written all that
+        // each unit of a part was given.
         unsafe { pairs.set_len(count) };
         Whole { pairs, rows: left.rows }
     }

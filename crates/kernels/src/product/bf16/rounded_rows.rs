@@ -10,7 +10,8 @@ pub struct RoundedRows {
     terms: usize,
 }
 
-// SAFETY: all access goes through `write` and `read`, whose callers keep the members apart.
+// SAFETY: the lines are reached by `write` and `read` alone, whose callers promise that nobody reads or writes at the same time what one
+// of them writes; all else is never changed.
 unsafe impl Sync for RoundedRows {}
 
 impl RoundedRows {
@@ -23,26 +24,27 @@ impl RoundedRows {
     /// Terms of a row from `first` on, which begins a tile; what the last tile lacks becomes 0.
     ///
     /// # Safety
-    /// Nobody else reads or writes these terms meanwhile.
+    /// Nobody else reads or writes the tiles of these terms of this row meanwhile.
     pub unsafe fn write(&self, row: usize, first: usize, values: &[f32]) {
         let Some(path) = self.path else { return };
         assert!(first.is_multiple_of(TERMS) && first + values.len() <= self.terms);
         for (tile, values) in values.chunks(TERMS).enumerate() {
             let tile = row / LINES * tiles(self.terms) + first / TERMS + tile;
             let line = self.lines[tile * LINES + row % LINES].get();
-            // SAFETY: the caller promises that the line is nobody else's.
+            // SAFETY: the line is one of `lines`, and the caller promises that nobody else reads or writes it.
             unsafe { *line = path.round_line(values) };
         }
     }
 
-    /// The first `rows` rows, all of whose terms have been written.
+    /// The first `rows` rows; terms that have not been written are 0.
     ///
     /// # Safety
-    /// Nobody writes them meanwhile.
+    /// Nobody writes to them, or to the rest of the sixteen of which the last one is, as long as the result is in use.
     pub unsafe fn read(&self, rows: usize) -> Option<Rounded<'_>> {
         self.path?;
         let lines = &self.lines[..rows.div_ceil(LINES) * tiles(self.terms) * LINES];
-        // SAFETY: a cell is what is in it, and the caller promises that nobody writes to these.
+        // SAFETY: an `UnsafeCell` lies in memory as what is in it does, these have held values since they were made, and the caller promises
+        // that nobody writes to them.
         let tiles = unsafe { std::slice::from_raw_parts(lines.as_ptr().cast::<Pairs>(), lines.len()) };
         Some(Rounded { tiles, rows })
     }

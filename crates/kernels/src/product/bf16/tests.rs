@@ -39,7 +39,7 @@ fn rounding_is_to_the_nearest_and_of_two_to_the_even() {
                 let strip = Strip { values: &[value], strides: (1, 1), count: 1, terms: 1, by_term };
                 let mut into = [MaybeUninit::uninit(); LINES];
                 path.round(strip, &mut into, LINES);
-                // SAFETY: rounding writes whole tiles.
+                // SAFETY: rounding writes whole tiles, of which this is the first line.
                 let found = unsafe { into[0].assume_init() }.0[0];
                 assert_eq!(f32::from_bits(found << 16), wanted, "{path:?}: {value}");
                 assert_eq!(f32::from_bits(found << 16).is_sign_negative(), value.is_sign_negative());
@@ -66,7 +66,7 @@ proptest! {
         let round = |path: Path| {
             let mut into = vec![MaybeUninit::new(Pairs([7; LINES])); tiles(terms) * step];
             path.round(strip, &mut into, step);
-            // SAFETY: it was filled before.
+            // SAFETY: all were written when the vector was made.
             into.into_iter().map(|pairs| unsafe { pairs.assume_init() }.0).collect::<Vec<_>>()
         };
         let wanted = round(Path::Portable);

@@ -14,7 +14,7 @@ pub fn is_there() -> bool {
 /// Whether its products are faster than f32's. Intel's processors begin one every second cycle where they begin four
 /// fused multiply-adds of f32: half the terms in the same time (measured on an Emerald Rapids: 86 GFLOP/s a core for 175).
 pub fn is_fast() -> bool {
-    // SAFETY: every x86-64 processor has this instruction.
+    // SAFETY: every x86-64 processor has CPUID, with leaf 0.
     #[allow(unused_unsafe)]
     let maker = unsafe { __cpuid(0) };
     [maker.ebx, maker.edx, maker.ecx] != [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes)
@@ -23,7 +23,7 @@ pub fn is_fast() -> bool {
 /// As [`super::Path::round`].
 pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
     assert!(strip.fits(into, step) && is_there());
-    // SAFETY: the machine has the instructions, and all that is read and written lies within the slices.
+    // SAFETY: the machine has the instructions and the strip fits its values and `into`, as was asserted; one of its strides is 1.
     unsafe {
         match strip.strides.1 == 1 {
             true => round_rows(strip, into.as_mut_ptr(), step),
@@ -42,7 +42,7 @@ fn bits(halves: __m512bh) -> __m512i {
 /// The same 64 bytes.
 #[inline(always)]
 fn halves(bits: __m512i) -> __m512bh {
-    // SAFETY: as above.
+    // SAFETY: both are 64 bytes of which any are a value.
     unsafe { std::mem::transmute(bits) }
 }
 
@@ -50,7 +50,7 @@ fn halves(bits: __m512i) -> __m512bh {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn line(pairs: &Pairs) -> __m512bh {
-    // SAFETY: a line is 64 bytes.
+    // SAFETY: the line that is borrowed is 64 bytes.
     halves(unsafe { _mm512_loadu_si512(pairs.0.as_ptr().cast()) })
 }
 
@@ -64,7 +64,8 @@ pub fn round_line(values: &[f32]) -> Pairs {
     assert!(is_there());
     let mut line = Pairs([0; LINES]);
     let count = values.len();
-    // SAFETY: the machine has the instructions, the masks leave out what is not there, and a line is 64 bytes.
+    // SAFETY: the machine has the instructions, as was asserted; the masks leave out what lies beyond the last value, and the line that is
+    // written is 64 bytes.
     unsafe {
         let rounded = nearest(values.as_ptr(), first(count), first(count.saturating_sub(16)));
         _mm512_storeu_si512(line.0.as_mut_ptr().cast(), rounded);
@@ -75,11 +76,11 @@ pub fn round_line(values: &[f32]) -> Pairs {
 /// 32 values, rounded; those that the two masks leave out are 0.
 ///
 /// # Safety
-/// The others may be read.
+/// The machine has the features, and the values that the masks do not leave out may be read.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn nearest(values: *const f32, low: u16, high: u16) -> __m512i {
-    // SAFETY: as the caller promises.
+    // SAFETY: what a mask leaves out is not read, and the caller promises the rest.
     unsafe {
         let a = _mm512_maskz_loadu_ps(low, values);
         bits(_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, values.wrapping_add(16)), a))
@@ -89,7 +90,7 @@ unsafe fn nearest(values: *const f32, low: u16, high: u16) -> __m512i {
 /// Terms that lie side by side.
 ///
 /// # Safety
-/// The strip fits its values and `into`.
+/// The machine has the features, the strip fits its values and `into`, and its second stride is 1.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
     for tile in 0..tiles(strip.terms) {
@@ -97,7 +98,8 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
         let (low, high) = (first(terms), first(terms.saturating_sub(16)));
         let mut lines = [_mm512_setzero_si512(); LINES];
         for (i, line) in lines.iter_mut().enumerate().take(strip.count) {
-            // SAFETY: the masks leave out what lies beyond the last term.
+            // SAFETY: i is below the count and the tile begins before the last term, so that the strip, which fits, has this value; the
+            // masks leave out what lies beyond the last term.
             unsafe {
                 let values = strip.values.as_ptr().add(i * strip.strides.0 + tile * TERMS);
                 *line = nearest(values, low, high);
@@ -106,7 +108,7 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
         if !strip.by_term {
             lines = transposed(lines);
         }
-        // SAFETY: the caller promises that the tile lies within `into`.
+        // SAFETY: the strip fits `into`, where a tile begins every `step` lines.
         unsafe { store(lines, into.add(tile * step)) };
     }
 }
@@ -114,13 +116,13 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
 /// Values of one term that lie side by side.
 ///
 /// # Safety
-/// The strip fits its values and `into`.
+/// The machine has the features, the strip fits its values and `into`, and its first stride is 1.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn round_columns(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
     let mask = first(strip.count);
     // The two halves of a register, value by value.
     let mix: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
-    // SAFETY: it is 64 bytes.
+    // SAFETY: the array is 64 bytes.
     let mix = unsafe { _mm512_loadu_si512(mix.as_ptr().cast()) };
     for tile in 0..tiles(strip.terms) {
         let terms = (strip.terms - tile * TERMS).min(TERMS);
@@ -128,7 +130,8 @@ unsafe fn round_columns(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize
         for (pair, line) in lines.iter_mut().enumerate().take(terms.div_ceil(2)) {
             let term = tile * TERMS + 2 * pair;
             let values = strip.values.as_ptr().wrapping_add(term * strip.strides.1);
-            // SAFETY: the masks leave out what lies beyond the last value, and all of a term that is not there.
+            // SAFETY: both masks leave out what lies beyond the strip's last i, the second one all of a term that is not there; the
+            // strip, which fits, has the others.
             unsafe {
                 let a = _mm512_maskz_loadu_ps(mask, values);
                 let second = if term + 1 < strip.terms { mask } else { 0 };
@@ -139,17 +142,17 @@ unsafe fn round_columns(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize
         if strip.by_term {
             lines = transposed(lines);
         }
-        // SAFETY: the caller promises that the tile lies within `into`.
+        // SAFETY: the strip fits `into`, where a tile begins every `step` lines.
         unsafe { store(lines, into.add(tile * step)) };
     }
 }
 
 /// # Safety
-/// There is room for so many lines.
+/// The machine has AVX-512, and sixteen lines may be written from `into` on.
 #[target_feature(enable = "avx512f")]
 unsafe fn store(lines: [__m512i; LINES], into: *mut MaybeUninit<Pairs>) {
     for (i, line) in lines.into_iter().enumerate() {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises room for sixteen lines.
         unsafe { _mm512_storeu_si512(into.add(i).cast(), line) };
     }
 }
@@ -195,9 +198,10 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
         macro_rules! rows {
             ($($count:literal)*) => {
                 match left.rows - start {
-                    // SAFETY: the machine has the instructions; the caller has asserted that all lies within the slices.
+                    // SAFETY: the machine has the instructions, as was asserted. `Path::multiply` has asserted that there are `depth` tiles
+                    // for each 16 rows of the left side, and that `into` has all rows, of which so many are left from `start` on.
                     $($count => unsafe { rows_of::<$count>(tile, panel, into, stride, add) },)*
-                    // SAFETY: as above.
+                    // SAFETY: the same, and 8 rows or more are left; the 8 from `start`, a multiple of 8, are of one tile.
                     _ => unsafe { rows_of::<8>(tile, panel, into, stride, add) },
                 }
             };
@@ -207,13 +211,13 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
 }
 
 /// # Safety
-/// M lines from `left` on lie in each tile of the left side, of which there are half as many as of the panel, and M rows of
+/// The machine has the features. M lines from `left` on lie in each tile of the left side, of which there are half as many as of the panel, and M rows of
 /// `into` may be written.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn rows_of<const M: usize>(left: *const Pairs, panel: &[Pairs], into: *mut f32, stride: usize, add: bool) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for (tile, lines) in panel.chunks_exact(2 * LINES).enumerate() {
-        // SAFETY: as the caller promises; a line is sixteen pairs.
+        // SAFETY: there are half as many tiles of the left side as of the panel, and M lines of each from `left` on, as the caller promises.
         unsafe {
             let left = left.add(tile * LINES);
             for pair in 0..LINES {
@@ -228,7 +232,7 @@ unsafe fn rows_of<const M: usize>(left: *const Pairs, panel: &[Pairs], into: *mu
     }
     for (r, row) in sums.into_iter().enumerate() {
         for (half, sum) in row.into_iter().enumerate() {
-            // SAFETY: the caller promises M rows of a panel's width.
+            // SAFETY: the caller promises M rows, `stride` apart and as wide as a panel, which may be written.
             unsafe {
                 let into = into.add(r * stride + half * PANEL / 2);
                 let sum = if add { _mm512_add_ps(_mm512_loadu_ps(into), sum) } else { sum };
