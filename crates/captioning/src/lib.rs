@@ -3,6 +3,8 @@
 //! [`Captioner`] is the way in: it opens a model folder and captions pictures. Its decoder is one of [`ShowAttendTell`] (soft or hard
 //! attention), [`ShowTell`] and [`TopDown`], or your own ([`CaptionDecoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
 
+#![forbid(unsafe_code)]
+
 mod batches;
 mod captioner;
 mod comparison;

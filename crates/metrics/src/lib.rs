@@ -15,6 +15,8 @@
 //! assert!((bleu_1.corpus - 5.0 / 6.0).abs() < 1e-6);
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod bleu;
 pub mod cider;
 pub mod coco;

@@ -2,6 +2,8 @@
 //!
 //! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
+#![forbid(unsafe_code)]
+
 pub mod any_cell;
 pub mod attention;
 pub mod cell;

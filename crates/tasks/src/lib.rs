@@ -2,6 +2,8 @@
 //!
 //! [`classification`] tells which of a list of things a picture shows.
 
+#![forbid(unsafe_code)]
+
 pub mod classification;
 mod error;
 

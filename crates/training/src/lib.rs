@@ -3,6 +3,8 @@
 //! A [`Task`] gives batches, a loss and scores; [`fit`] does the rest: it goes back through the loss, clips, steps,
 //! schedules, logs, validates, writes checkpoints, and goes on with a run that was stopped at any moment, bit for bit.
 
+#![forbid(unsafe_code)]
+
 mod checkpoint;
 mod checksums;
 pub mod clip;
