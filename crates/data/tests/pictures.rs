@@ -30,7 +30,8 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_format_gives_its_pixels() {
-    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
+    let exact = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP, ImageFormat::Tiff, ImageFormat::Pnm];
+    for format in exact {
         assert_eq!(read(&encode(slope(), format)).unwrap(), slope(), "{format:?}");
     }
     for format in [ImageFormat::Jpeg, ImageFormat::Gif] {
@@ -50,6 +51,11 @@ fn grey_becomes_three_colours_and_transparency_lies_on_white() {
         read(&encode(DynamicImage::ImageLuma16(deep), ImageFormat::Png)).unwrap().get_pixel(0, 0),
         &Rgb([128; 3])
     );
+    let deep = |[r, g, b]: [u8; 3], low: u16| Rgb([r, g, b].map(|upper| u16::from(upper) << 8 | low));
+    let deep = image::ImageBuffer::from_fn(24, 16, |x, y| deep(slope().get_pixel(x, y).0, 0xff));
+    for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Pnm] {
+        assert_eq!(read(&encode(DynamicImage::ImageRgb16(deep.clone()), format)).unwrap(), slope(), "{format:?}");
+    }
     let mut glass = RgbaImage::from_pixel(2, 1, Rgba([200, 0, 100, 255]));
     glass.put_pixel(1, 0, Rgba([200, 0, 100, 51]));
     let found = read(&encode(glass, ImageFormat::Png)).unwrap();
@@ -98,8 +104,34 @@ fn a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn a_side_has_a_limit_of_its_own() {
+    let header = [100_000_000u32.to_be_bytes(), 1u32.to_be_bytes()].concat();
+    let signature = b"\x89PNG\r\n\x1a\n".to_vec();
+    let strip = [signature, chunk(b"IHDR", &[&header[..], &[8, 2, 0, 0, 0]].concat()), chunk(b"IEND", &[])].concat();
+    assert_eq!(read(&strip).unwrap_err(), "x: is 100000000×1 pixels; a side may have 65535 at most");
+}
+
+#[test]
+fn what_a_png_holds_beside_its_pixels_takes_no_memory() {
+    use std::io::Write as _;
+    let png = encode(slope(), ImageFormat::Png);
+    // 400 MB of zeros in 400 kB: the limit is on the pixels' memory, and these are none.
+    let mut zeros = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    (0..400).for_each(|_| zeros.write_all(&[0; 1 << 20]).unwrap());
+    let zeros = zeros.finish().unwrap();
+    for (kind, head) in
+        [(b"iCCP", &b"profile\0\0"[..]), (b"zTXt", b"text\0\0"), (b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0")]
+    {
+        let data = [head, &zeros].concat();
+        let with = [&png[..33], &chunk(kind, &data), &png[33..]].concat();
+        assert_eq!(read(&with).unwrap(), slope(), "{kind:?}");
+    }
+}
+
+#[test]
 fn a_picture_cut_short_anywhere_is_an_error_of_one_line() {
     let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP, ImageFormat::Gif];
+    let formats = formats.into_iter().chain([ImageFormat::Tiff, ImageFormat::Pnm]);
     for format in formats {
         let whole = encode(slope(), format);
         // The last bytes of a GIF or PNG are an end mark that decoders need not see.
@@ -113,6 +145,103 @@ fn a_picture_cut_short_anywhere_is_an_error_of_one_line() {
         assert!(read(&jpeg[..length]).is_err(), "JPEG cut at {length}");
     }
     assert!(read(&[&jpeg[..], b"rubbish behind the end"].concat()).is_ok());
+}
+
+/// The mean difference of a picture to the slope of the fixtures.
+fn from_the_slope(picture: &RgbImage) -> f64 {
+    let wanted = RgbImage::from_fn(40, 24, |x, y| Rgb([5 * x as u8, 9 * y as u8, 60]));
+    assert_eq!(picture.dimensions(), wanted.dimensions());
+    let error: u32 = picture.iter().zip(wanted.iter()).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
+    f64::from(error) / wanted.len() as f64
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/fixtures/{name}.jpg", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn jpegs_of_several_scans_and_of_any_sampling_give_their_pixels() {
+    let kinds = [
+        "three_scans_420",
+        "two_scans_420",
+        "three_scans_420_restarts",
+        "three_scans_440",
+        "two_and_one_422",
+        "three_scans_411",
+        "chroma_more_1x1_2x1",
+        "chroma_more_1x1_2x2",
+        "chroma_more_1x1_2x1_progressive",
+        "mixed_1x2_2x1",
+        "one_chroma_1x1_1x1_2x2",
+        "thirds_3x1",
+        "thirds_3x2_progressive",
+        "rgb_components",
+    ];
+    for kind in kinds {
+        let error = from_the_slope(&read(&fixture(kind)).unwrap());
+        // Colours at a third or a half of the luminance's rate are steps in the slope.
+        assert!(error < 4.0, "{kind}: {error}");
+    }
+}
+
+#[test]
+fn the_colours_of_a_jpeg_are_told_as_libjpeg_tells_them() {
+    let rgb = fixture("rgb_components");
+    // Adobe's marker tells them in a file that does not say it is JFIF, which is YCbCr whatever else it says.
+    let jfif = [&rgb[..2], b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0", &rgb[2..]].concat();
+    assert!(from_the_slope(&read(&rgb).unwrap()) < 2.0);
+    assert!(from_the_slope(&read(&jfif).unwrap()) > 20.0);
+}
+
+#[test]
+fn jpegs_that_cannot_be_read_are_named_by_their_kind() {
+    let whole = fixture("chroma_more_1x1_2x1");
+    let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let with = |changes: &[(usize, u8)]| {
+        let mut bytes = whole.clone();
+        changes.iter().for_each(|&(at, byte)| bytes[frame + at] = byte);
+        read(&bytes).unwrap_err()
+    };
+    let cases = [
+        (
+            read(&fixture("arithmetic")).unwrap_err(),
+            "uses arithmetic coding, which cannot be read; save it anew as base",
+        ),
+        (with(&[(1, 0xc3)]), "is a lossless JPEG, which cannot be read"),
+        (with(&[(1, 0xc5)]), "is a hierarchical JPEG, which"),
+        (with(&[(1, 0xc1), (4, 12)]), "has 12 bits a sample, which"),
+        (with(&[(5, 0), (6, 0)]), "tells its height only behind its first scan"),
+        (with(&[(11, 0x31)]), "samples one component at no whole multiple of another"),
+        (with(&[(11, 0x01)]), "a sampling factor is 0"),
+    ];
+    for (message, wanted) in cases {
+        assert!(message.starts_with("x: the JPEG ") && message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
+fn jpegs_whose_data_stop_before_their_end_marker_are_cut_short() {
+    let noise = RgbImage::from_fn(90, 70, |x, y| Rgb([x, y, x + y].map(|v| (v * 2654435 % 251) as u8)));
+    let whole = encode(noise, ImageFormat::Jpeg);
+    let end = &[0xff, 0xd9];
+    for share in [3, 5, 7, 9] {
+        let mut data = whole[..whole.len() * share / 10].to_vec();
+        data.pop_if(|byte| *byte == 0xff);
+        let message = read(&[&data, &end[..]].concat()).expect_err(&format!("cut at {share}/10"));
+        assert!(message.starts_with("x: the JPEG is broken or cut short: "), "{message}");
+    }
+    let scans = fixture("three_scans_420");
+    let second = (0..scans.len() - 1).filter(|&at| scans[at..at + 2] == [0xff, 0xda]).nth(1).unwrap();
+    let message = read(&[&scans[..second], end].concat()).expect_err("no chroma");
+    assert_eq!(message, "x: the JPEG is cut short: it has no data of its component 2");
+    // What libjpeg takes with a warning, and the whole picture.
+    let (data, _) = whole.split_at(whole.len() - 2);
+    let upright = read(&whole).unwrap();
+    for between in [&[0, 0, 0, 1, 2, 3][..], &[0xff; 3], &[0; 40]] {
+        assert_eq!(read(&[data, between, end].concat()).unwrap(), upright);
+    }
+    assert_eq!(read(&[&whole[..20], &[0; 10], &whole[20..]].concat()).unwrap(), upright);
+    assert_eq!(read(&[&whole[..], &[0xff; 50], b"more"].concat()).unwrap(), upright);
 }
 
 #[test]
