@@ -87,7 +87,11 @@ fn page(set: &Set, compared: &[Compared], shown: usize) -> Result<String> {
     let step = (count / shown.max(1)).max(1);
     for row in (0..count).step_by(step).take(shown) {
         let picture = data_url(&set.pictures.photo(row)?)?;
-        let _ = write!(html, "<figure><img src=\"{picture}\" alt=\"{}\"><figcaption>", escaped(&set.names[row]));
+        let _ = write!(
+            html,
+            "<figure><img src=\"{picture}\" alt=\"{}\"><figcaption>",
+            escaped(&set.names[row].to_string())
+        );
         for one in compared {
             let caption = one.evaluation.captions.get(row).map_or("", |caption| caption.text.as_str());
             let _ = write!(html, "<p><b>{}</b> {}</p>", escaped(&one.name), escaped(caption));

@@ -6,6 +6,7 @@ use crate::seen::Seen;
 use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use candlewick_data::captions::ImageId;
 use candlewick_data::features::{FeatureCache, PhotoHash};
 use candlewick_data::picture::{self, Limits};
 use candlewick_data::scenes::{self, Scene};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 /// Pictures with the captions that people, or a grammar, gave them.
 pub struct Set {
     /// What result files call each picture.
-    pub names: Vec<String>,
+    pub names: Vec<ImageId>,
     /// The pictures.
     pub pictures: Pictures,
     /// The captions of each picture.
@@ -162,7 +163,7 @@ impl Set {
     /// Drawn scenes as a set.
     pub fn scenes(scenes: Vec<Scene>, preprocessing: Preprocessing) -> Self {
         Self {
-            names: (0..scenes.len()).map(|index| format!("scene-{index:05}")).collect(),
+            names: (0..scenes.len()).map(|index| ImageId::Text(format!("scene-{index:05}"))).collect(),
             references: scenes.iter().map(|scene| vec![scene.caption.clone()]).collect(),
             pictures: Pictures::Scenes(
                 scenes
@@ -179,9 +180,9 @@ impl Set {
 
     /// References and results of the first pictures as the COCO scorer takes them.
     pub(crate) fn coco(&self, captions: &[Caption]) -> (coco::References, Vec<coco::Caption>) {
-        let id = |name: &String| match name.parse::<i64>() {
-            Ok(number) => coco::ImageId::Number(number),
-            Err(_) => coco::ImageId::Name(name.clone()),
+        let id = |name: &ImageId| match name {
+            ImageId::Number(number) => coco::ImageId::Number(*number),
+            ImageId::Text(text) => coco::ImageId::Name(text.clone()),
         };
         let named = self.names.iter().map(id).zip(&self.references);
         let references: BTreeMap<_, _> = named.map(|(id, captions)| (id, captions.clone())).collect();

@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused to read or write a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -17,15 +17,23 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A caption file or split list that does not say what its format asks for.
-    #[error("{}: {fault}", path.display())]
+    #[error("{}: {fault}", shown(path))]
     Captions {
         /// The file or folder.
         path: PathBuf,
         /// The fault, with its line where there is one, and what to do.
         fault: String,
     },
+    /// A text file that is not UTF-8.
+    #[error("{}: {fault}", shown(path))]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        fault: String,
+    },
     /// A set of labelled pictures that is not as its format asks.
-    #[error("{}: {fault}", path.display())]
+    #[error("{}: {fault}", shown(path))]
     Labelled {
         /// The file or folder.
         path: PathBuf,
@@ -33,7 +41,7 @@ pub enum Error {
         fault: String,
     },
     /// A picture that cannot be decoded, or is over the limits.
-    #[error("{name}: {fault}")]
+    #[error("{}: {fault}", escaped(name))]
     Picture {
         /// The file, or the name that the caller gave to the bytes.
         name: String,
@@ -41,7 +49,7 @@ pub enum Error {
         fault: String,
     },
     /// A tokenizer that cannot be trained, loaded or used.
-    #[error("{name}: {fault}")]
+    #[error("{}: {fault}", escaped(name))]
     Tokenizer {
         /// The file, or `tokenizer`.
         name: String,
@@ -49,7 +57,7 @@ pub enum Error {
         fault: String,
     },
     /// A feature cache that cannot be used as it is.
-    #[error("feature cache {}: {fault}", path.display())]
+    #[error("feature cache {}: {fault}", shown(path))]
     Cache {
         /// The file of the cache.
         path: PathBuf,
@@ -57,7 +65,7 @@ pub enum Error {
         fault: String,
     },
     /// A file of regions that is not as its format asks.
-    #[error("{}{}: {fault}", path.display(), if *line > 0 { format!(", line {line}") } else { String::new() })]
+    #[error("{}{}: {fault}", shown(path), if *line > 0 { format!(", line {line}") } else { String::new() })]
     Regions {
         /// The file.
         path: PathBuf,
@@ -92,6 +100,10 @@ impl Error {
         Self::Captions { path: path.to_path_buf(), fault: one_line(&fault.into()) }
     }
 
+    pub(crate) fn text(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Text { path: path.to_path_buf(), fault: fault.into() }
+    }
+
     pub(crate) fn labelled(path: &Path, fault: impl Into<String>) -> Self {
         Self::Labelled { path: path.to_path_buf(), fault: one_line(&fault.into()) }
     }
@@ -103,6 +115,20 @@ impl Error {
     pub(crate) fn tokenizer(name: impl ToString, fault: impl ToString) -> Self {
         Self::Tokenizer { name: name.to_string(), fault: one_line(&fault.to_string()) }
     }
+}
+
+/// The path in one line: a name may hold a line end, which is written as `\n`.
+pub fn shown(path: &Path) -> String {
+    escaped(&path.display().to_string())
+}
+
+/// The text with its control characters written as Rust writes them.
+pub(crate) fn escaped(text: &str) -> String {
+    let letter = |letter: char| match letter.is_control() {
+        true => letter.escape_default().collect(),
+        false => letter.to_string(),
+    };
+    text.chars().map(letter).collect()
 }
 
 /// The text with every run of whitespace, line ends included, as one space: a message is one line.

@@ -1,6 +1,6 @@
 //! Broken items: named, skipped, counted, and too many of them stop the run.
 
-use crate::error::{Error, Result, one_line};
+use crate::error::{Error, Result, escaped, one_line};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Faults {
         if !found.reasons.contains_key(name) {
             // A reason often begins with the name that stands before it in the report anyway.
             let reason = one_line(&reason.to_string());
-            let bare = reason.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
+            let bare = reason.strip_prefix(&escaped(name)).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
             found.reasons.insert(name.to_string(), bare.to_string());
             found.unreported.push(name.to_string());
         }
@@ -95,7 +95,7 @@ fn list<'a>(items: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> String 
     let count = items.len();
     let mut text = String::new();
     for (index, (name, reason)) in items.take(NAMED).enumerate() {
-        let _ = write!(text, "{}{name}: {reason}", if index > 0 { "; " } else { "" });
+        let _ = write!(text, "{}{}: {reason}", if index > 0 { "; " } else { "" }, escaped(name));
     }
     if count > NAMED {
         let _ = write!(text, "; and {} more", count - NAMED);

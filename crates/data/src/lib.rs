@@ -15,6 +15,7 @@ pub mod loader;
 pub mod picture;
 pub mod regions;
 pub mod scenes;
+mod text;
 pub mod words;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, shown};

@@ -139,7 +139,7 @@ fn coco_takes_its_split_from_the_name_and_its_photos_from_beside() {
     let wanted = |name: &str| std::fs::canonicalize(folder.path().join(name)).unwrap();
     assert_eq!((path(0), path(1)), (wanted("train2014/9.jpg"), wanted("val2014/7.jpg")));
     assert_eq!((set.images[0].split, set.images[1].split), (Split::Train, Split::Dev));
-    assert_eq!((set.images[1].id.as_str(), set.images[1].captions.len()), ("7", 2));
+    assert_eq!((set.images[1].id.to_string().as_str(), set.images[1].captions.len()), ("7", 2));
     let file = folder.path().join("annotations/other.json");
     std::fs::copy(folder.path().join(files[1].0), &file).unwrap();
     let message = fault(&folder, "annotations/other.json", &LoadOptions::default());
@@ -233,4 +233,83 @@ fn flickr8k_itself() {
         let photo = candlewick_data::picture::decode(&image.path, &Default::default()).unwrap();
         assert_eq!(photo.dimensions(), (224, 224), "{}", image.id);
     }
+}
+
+#[test]
+fn ids_stay_as_the_data_has_them() {
+    let json = r#"{"images": [{"id": "0000000004", "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"},
+                              {"id": "7", "file_name": "c.jpg"}, {"id": "01", "file_name": "d.jpg"}],
+        "annotations": [{"image_id": "0000000004", "caption": "a"}, {"image_id": 7, "caption": "b"},
+                        {"image_id": "7", "caption": "c"}, {"image_id": "01", "caption": "d"}]}"#;
+    let options = LoadOptions { need_files: false, ..LoadOptions::default() };
+    let set = load(&folder(&[("captions_val.json", json)], &[]).path().join("captions_val.json"), &options).unwrap();
+    let ids: Vec<String> = set.images.iter().map(|image| serde_json::to_string(&image.id).unwrap()).collect();
+    assert_eq!(ids, ["\"0000000004\"", "7", "\"7\"", "\"01\""]);
+    assert_eq!(set.images[2].captions, ["c"]);
+    let twice = json.replace("\"01\", \"f", "\"7\", \"f").replace("\"01\", \"c", "\"7\", \"c");
+    let message = fault(&folder(&[("captions_val.json", &twice)], &[]), "captions_val.json", &options);
+    assert!(message.contains("images[3] has the id \"7\" of another image"), "{message}");
+    let other = json.replace("{\"image_id\": 7,", "{\"image_id\": \"007\",");
+    let message = fault(&folder(&[("captions_val.json", &other)], &[]), "captions_val.json", &options);
+    assert!(message.contains("captions of image \"007\", which is not among its images"), "{message}");
+    let wrong = json.replace("\"id\": 7", "\"id\": 7.5");
+    let message = fault(&folder(&[("captions_val.json", &wrong)], &[]), "captions_val.json", &options);
+    assert!(message.contains("images[1] has the id 7.5; wanted a whole number or a text"), "{message}");
+}
+
+#[test]
+fn marks_utf_16_and_hidden_files_are_known_for_what_they_are() {
+    let mark = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let (tokens, list) = (mark(TOKENS), mark("b.jpg\n"));
+    let names = ["Flickr8k.token.txt", TRAIN.0];
+    let with = [
+        (names[0], tokens.as_str()),
+        (names[1], &list),
+        ("._Flickr8k.token.txt", "\0\x05\x16"),
+        ("._x_trainImages.txt", "\0"),
+    ];
+    let set = read(&folder(&with, &["b.jpg"]));
+    assert_eq!((set.images[0].id.to_string().as_str(), set.images[0].captions.len()), ("b.jpg", 2));
+    for name in names {
+        let folder = folder(&[(names[0], TOKENS), TRAIN], &["b.jpg"]);
+        let path = folder.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            std::fs::write(&path, text.encode_utf16().flat_map(order).collect::<Vec<u8>>()).unwrap();
+            let message = fault(&folder, "", &LoadOptions::default());
+            assert!(message.ends_with(&format!("{name}: is UTF-16; save it as UTF-8")), "{message}");
+        }
+    }
+    let latin = folder(&[(names[0], TOKENS), TRAIN], &["b.jpg"]);
+    std::fs::write(latin.path().join(TRAIN.0), b"b.jpg\ncaf\xe9.jpg\n").unwrap();
+    assert!(
+        fault(&latin, "", &LoadOptions::default()).contains("trainImages.txt: line 2 is not UTF-8, perhaps Latin-1")
+    );
+    let json = r#"[{"file_path": "a.jpg", "captions": ["x"], "split": "dev"}]"#;
+    let beside = folder(&[("x.json", json), ("._x.json", "\0\x05\x16\x07")], &["a.jpg"]);
+    assert_eq!(read(&beside).images.len(), 1);
+    std::fs::write(beside.path().join("x.json"), b"[{\"file_path\":\n\"caf\xe9.jpg\"}]").unwrap();
+    assert!(fault(&beside, "", &LoadOptions::default()).contains("x.json: line 2 is not UTF-8"));
+}
+
+#[test]
+fn two_lists_of_a_split_are_one_too_many() {
+    let lists = [("Flickr8k.token.txt", TOKENS), TRAIN, ("old_trainImages.txt", "a.jpg\n")];
+    let message = fault(&folder(&lists, &["b.jpg"]), "", &LoadOptions::default());
+    assert!(
+        message.contains("has 2 lists of the train split (Flickr_8k.trainImages.txt, old_trainImages.txt)"),
+        "{message}"
+    );
+    let tokens = [("a.token", TOKENS), ("b.token", TOKENS), TRAIN];
+    let message = fault(&folder(&tokens, &["b.jpg"]), "", &LoadOptions::default());
+    assert!(message.contains("has 2 token files (a.token, b.token)"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_line_end_in_a_name_stays_in_one_line() {
+    let folder = folder(&[("cap\ntions/x.json", "[]")], &[]);
+    let message = load(&folder.path().join("cap\ntions/x.json"), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(message.ends_with("cap\\ntions/x.json: has no photo with a caption"), "{message}");
+    assert!(!message.contains('\n'));
 }

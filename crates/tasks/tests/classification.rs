@@ -252,3 +252,23 @@ fn broken_pictures_are_skipped_until_they_are_too_many() {
     let fault = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
     assert!(fault.contains("2 of 122 pictures are broken") && fault.contains("strip.png"), "{fault}");
 }
+
+#[test]
+fn pictures_of_two_sizes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("bars");
+    bars(&data);
+    RgbImage::new(16, 12).save(data.join("down/7.png")).unwrap();
+    let message = prepare(&recipe(&data, 1), &Device::Cpu).err().unwrap().to_string();
+    assert!(
+        message.contains("down/7.png: is 16×12 pixels as the network would see it")
+            && message.contains("12×12; set pre"),
+        "{message}"
+    );
+    let recipe = Recipe { preprocessing: Some(small()), ..recipe(&data, 1) };
+    assert!(prepare(&recipe, &Device::Cpu).is_ok());
+    // What was passed over is told with the set.
+    std::fs::write(data.join("down/notes.txt"), "text").unwrap();
+    let (_, set) = prepare(&recipe, &Device::Cpu).unwrap();
+    assert_eq!(set.notes, ["passed over 1 files and folders that are no pictures of a class: down/notes.txt"]);
+}

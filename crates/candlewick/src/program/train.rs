@@ -81,7 +81,7 @@ fn classifier(
     let weights = arguments.encoder_weights.as_deref().or(recipe.network.pretrained.as_deref());
     recipe.network.pretrained = hub::encoder_weights(weights)?;
     let (mut task, set) = classification::prepare(&recipe, device)?;
-    if let Some(line) = task.skipped() {
+    for line in set.notes.iter().cloned().chain(task.skipped()) {
         note!("{line}");
     }
     if !arguments.quiet {
@@ -199,7 +199,10 @@ fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<
         if let Pictures::Regions(regions) = &dev.pictures {
             caption = regions.placed(row, caption)?;
         }
-        let name = Path::new(&dev.names[row]).file_stem().map(PathBuf::from).unwrap_or_else(|| row.to_string().into());
+        let name = Path::new(&dev.names[row].to_string())
+            .file_stem()
+            .map(PathBuf::from)
+            .unwrap_or_else(|| row.to_string().into());
         let seen = match &dev.pictures {
             Pictures::Regions(_) => photo,
             _ => captioner.preprocessing().original(&photo)?,

@@ -1,8 +1,9 @@
 //! Flickr8k's token file and split lists.
 
 use super::roots::Roots;
-use super::{LoadOptions, Read, Split, folder_of, name_of, named, names_in};
-use crate::error::{Error, Result};
+use super::{ImageId, LoadOptions, Read, Split, folder_of, name_of, named, names_in};
+use crate::error::{Error, Result, shown};
+use crate::text;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -19,10 +20,18 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
     for (split, end) in
         [(Split::Train, "trainImages.txt"), (Split::Dev, "devImages.txt"), (Split::Test, "testImages.txt")]
     {
-        let Some(name) = names.iter().find(|name| name.ends_with(end)) else { continue };
+        let found: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.ends_with(end)).collect();
+        let name = match found.as_slice() {
+            [] => continue,
+            [name] => *name,
+            _ => {
+                let fault = format!("has {} lists of the {split} split ({}); keep one", found.len(), found.join(", "));
+                return Err(Error::captions(here, fault));
+            }
+        };
         let list = here.join(name);
         lists += 1;
-        let photos = std::fs::read_to_string(&list).map_err(Error::io(&list))?;
+        let photos = text::read_utf8(&list)?;
         let photos: Vec<&str> = photos.lines().map(str::trim).filter(|photo| !photo.is_empty()).collect();
         let without: Vec<String> =
             photos.iter().filter(|photo| !captions.contains_key(*photo)).map(ToString::to_string).collect();
@@ -36,7 +45,7 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
             add(photo, path, split, &captions, read);
         }
         if let Some(missing) = read.missing.get(before..).filter(|missing| !missing.is_empty()) {
-            let looked: Vec<_> = read.looked_in.iter().map(|folder| folder.display().to_string()).collect();
+            let looked: Vec<_> = read.looked_in.iter().map(|folder| shown(folder)).collect();
             let what = "put them there, name their folder, or take them out of the list";
             let fault = format!("{} have no file (looked in {}); {what}", named(missing), looked.join(", "));
             return Err(Error::captions(&list, fault));
@@ -63,7 +72,7 @@ fn add(photo: &str, path: std::path::PathBuf, split: Split, captions: &Captions<
         }
     }
     if !kept.is_empty() {
-        read.add(photo.to_string(), path, split, kept);
+        read.add(ImageId::Text(photo.to_string()), path, split, kept);
     }
 }
 

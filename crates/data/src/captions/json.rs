@@ -1,12 +1,13 @@
 //! The three JSON formats: Karpathy's, COCO's and the simple list.
 
 use super::roots::Roots;
-use super::{LoadOptions, Read, Split, name_of, share};
+use super::{ImageId, LoadOptions, Read, Split, name_of, share};
 use crate::error::{Error, Result};
+use crate::text;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Karpathy's and COCO's documents share their frame; the fields of their images tell them apart.
@@ -66,7 +67,8 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
 }
 
 fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
-    serde_json::from_slice(text).map_err(|error| {
+    let text = std::str::from_utf8(text).map_err(|_| text::not_utf8(file, text))?;
+    serde_json::from_str(text).map_err(|error| {
         let what = error.to_string();
         let what = what.split(" at line ").next().unwrap_or_default();
         Error::captions(file, format!("wrong JSON in line {}, column {}: {what}", error.line(), error.column()))
@@ -85,7 +87,10 @@ fn karpathy(file: &Path, images: Vec<Image>, options: &LoadOptions, roots: &mut 
         let captions = image.sentences.unwrap_or_default().into_iter().map(|sentence| {
             sentence.raw.or_else(|| sentence.tokens.map(|tokens| tokens.join(" "))).unwrap_or_default()
         });
-        let id = image.cocoid.as_ref().and_then(id_text).unwrap_or(name);
+        let id = match &image.cocoid {
+            Some(id) => image_id(file, "images", index, id)?,
+            None => ImageId::Text(name),
+        };
         read.add(id, path, split, captions.collect());
     }
     Ok(())
@@ -106,15 +111,20 @@ fn coco(
         let what = "its name has neither train, val nor test in it; say which split it is";
         return Err(Error::captions(file, what));
     };
-    let mut captions: HashMap<String, Vec<String>> = HashMap::new();
+    let mut captions: HashMap<ImageId, Vec<String>> = HashMap::new();
     for (index, annotation) in annotations.into_iter().enumerate() {
-        let id = annotation.image_id.as_ref().and_then(id_text);
-        let id = id.ok_or_else(|| lacks(file, "annotations", index, "image_id"))?;
+        let id = annotation.image_id.ok_or_else(|| lacks(file, "annotations", index, "image_id"))?;
+        let id = image_id(file, "annotations", index, &id)?;
         let caption = annotation.caption.ok_or_else(|| lacks(file, "annotations", index, "caption"))?;
         captions.entry(id).or_default().push(caption);
     }
+    let mut seen = HashSet::new();
     for (index, image) in images.into_iter().enumerate() {
-        let id = image.id.as_ref().and_then(id_text).ok_or_else(|| lacks(file, "images", index, "id"))?;
+        let id = image_id(file, "images", index, &image.id.ok_or_else(|| lacks(file, "images", index, "id"))?)?;
+        if !seen.insert(id.clone()) {
+            let fault = format!("images[{index}] has the id {} of another image; each may come once", id.as_json());
+            return Err(Error::captions(file, fault));
+        }
         let name = image.file_name.ok_or_else(|| lacks(file, "images", index, "file_name"))?;
         let path = roots.find(&[&name], read);
         let captions = captions.remove(&id).unwrap_or_default();
@@ -122,7 +132,10 @@ fn coco(
     }
     // The least of them, so that the message does not depend on the map's order.
     if let Some(id) = captions.keys().min() {
-        return Err(Error::captions(file, format!("has captions of image {id}, which is not among its images")));
+        return Err(Error::captions(
+            file,
+            format!("has captions of image {}, which is not among its images", id.as_json()),
+        ));
     }
     Ok(())
 }
@@ -133,7 +146,7 @@ fn list(file: &Path, entries: Vec<Entry>, options: &LoadOptions, roots: &mut Roo
             .or(options.split)
             .unwrap_or_else(|| if share(&entry.file_path) < options.dev_share { Split::Dev } else { Split::Train });
         let path = roots.find(&[&entry.file_path], read);
-        read.add(entry.file_path, path, split, entry.captions);
+        read.add(ImageId::Text(entry.file_path), path, split, entry.captions);
     }
     Ok(())
 }
@@ -146,12 +159,15 @@ fn split_of(file: &Path, list: &str, index: usize, name: Option<&str>) -> Result
     })
 }
 
-fn id_text(id: &Value) -> Option<String> {
+/// The id as the data has it: a text of digits is not the number.
+fn image_id(file: &Path, list: &str, index: usize, id: &Value) -> Result<ImageId> {
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 2f64.powi(53)).then_some(number as i64);
     match id {
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(ImageId::Text(text.clone())),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(ImageId::Number),
         _ => None,
     }
+    .ok_or_else(|| Error::captions(file, format!("{list}[{index}] has the id {id}; wanted a whole number or a text")))
 }
 
 fn lacks(file: &Path, list: &str, index: usize, field: &str) -> Error {

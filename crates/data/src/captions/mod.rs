@@ -9,8 +9,9 @@ mod flickr;
 mod json;
 mod roots;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::faults::{DEFAULT_MAX_SHARE, Faults};
+use crate::text;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -49,11 +50,46 @@ impl std::fmt::Display for Split {
     }
 }
 
+/// What a photo is called in its set, as the set has it: "0004" is a text and not the number 4.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum ImageId {
+    /// A number, as in COCO.
+    Number(i64),
+    /// A text, mostly the file's name.
+    Text(String),
+}
+
+impl ImageId {
+    /// The id as JSON writes it, a text in quotes.
+    pub(crate) fn as_json(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => format!("{text:?}"),
+        }
+    }
+}
+
+impl std::fmt::Display for ImageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl From<&str> for ImageId {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
 /// One photo with all that people said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptionedImage {
     /// What result files call it: COCO's number where there is one, otherwise the file's name as the set writes it.
-    pub id: String,
+    pub id: ImageId,
     /// Where the photo lies.
     pub path: PathBuf,
     /// Its part of the set.
@@ -121,12 +157,11 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<CaptionSet> {
     let files = if about.is_dir() { files_of(path)? } else { vec![path.to_path_buf()] };
     let mut read = Read::default();
     for file in &files {
-        let bytes = std::fs::read(file).map_err(Error::io(file))?;
-        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let text = text::read(file)?;
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
             None => return Err(Error::captions(file, "the file is empty")),
-            Some(b'{' | b'[') => json::read(file, text, options, &mut read)?,
-            Some(_) => flickr::read(file, text, options, &mut read)?,
+            Some(b'{' | b'[') => json::read(file, &text, options, &mut read)?,
+            Some(_) => flickr::read(file, &text, options, &mut read)?,
         }
     }
     finish(path, options, read)
@@ -146,10 +181,10 @@ struct Read {
 
 impl Read {
     /// Takes a photo's captions in, but for the empty ones; a photo left with none is left out.
-    fn add(&mut self, id: String, path: PathBuf, split: Split, captions: Vec<String>) {
+    fn add(&mut self, id: ImageId, path: PathBuf, split: Split, captions: Vec<String>) {
         self.captions += captions.len().max(1);
         if captions.is_empty() {
-            self.broken.push((id.clone(), "has no caption"));
+            self.broken.push((id.to_string(), "has no caption"));
         }
         let mut kept = Vec::with_capacity(captions.len());
         for (index, caption) in captions.into_iter().enumerate() {
@@ -167,7 +202,7 @@ impl Read {
 
 fn finish(path: &Path, options: &LoadOptions, read: Read) -> Result<CaptionSet> {
     if !read.missing.is_empty() {
-        let folders: Vec<_> = read.looked_in.iter().map(|folder| folder.display().to_string()).collect();
+        let folders: Vec<_> = read.looked_in.iter().map(|folder| shown(folder)).collect();
         let what = "put them there, name their folder, or take them out of the captions or the list";
         let looked = folders.join(", ");
         return Err(Error::captions(
@@ -176,7 +211,7 @@ fn finish(path: &Path, options: &LoadOptions, read: Read) -> Result<CaptionSet> 
         ));
     }
     let mut ids = HashSet::new();
-    let twice: Vec<_> = read.images.iter().filter(|i| !ids.insert(i.id.as_str())).map(|i| i.id.clone()).collect();
+    let twice: Vec<_> = read.images.iter().filter(|i| !ids.insert(&i.id)).map(|i| i.id.to_string()).collect();
     if !twice.is_empty() {
         return Err(Error::captions(
             path,
@@ -204,8 +239,17 @@ fn named(names: &[String]) -> String {
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let here = names_in(folder)?;
     let ending = |end: &'static str| here.iter().filter(move |name| name.ends_with(end)).map(|name| folder.join(name));
-    if let Some(token) = ending("Flickr8k.token.txt").chain(ending(".token.txt")).chain(ending(".token")).next() {
-        return Ok(vec![token]);
+    for end in ["Flickr8k.token.txt", ".token.txt", ".token"] {
+        let found: Vec<PathBuf> = ending(end).collect();
+        match found.len() {
+            0 => {}
+            1 => return Ok(found),
+            count => {
+                let names: Vec<_> = found.iter().take(5).map(|file| name_of(file)).collect();
+                let fault = format!("has {count} token files ({}); give the one with the captions", names.join(", "));
+                return Err(Error::captions(folder, fault));
+            }
+        }
     }
     let mut json: Vec<PathBuf> = ending(".json").collect();
     let annotations = folder.join("annotations");
@@ -231,11 +275,12 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Err(Error::captions(folder, fault))
 }
 
-/// The names of a folder's entries that are UTF-8, sorted.
+/// The names of a folder's entries that are UTF-8, sorted; hidden ones, as macOS puts beside each file, are none of the set's.
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        names.extend(entry.map_err(Error::io(folder))?.file_name().into_string().ok());
+        let name = entry.map_err(Error::io(folder))?.file_name().into_string().ok();
+        names.extend(name.filter(|name| !name.starts_with('.')));
     }
     names.sort_unstable();
     Ok(names)

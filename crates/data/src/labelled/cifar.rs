@@ -2,6 +2,7 @@
 
 use super::{Block, Labelled, Pixels, check};
 use crate::error::{Error, Result};
+use crate::text;
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
@@ -36,7 +37,13 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
     let test: Vec<PathBuf> = [folder.join(layout.test)].into_iter().filter(|path| path.is_file()).collect();
     let (train, dev) = read(&train, layout)?.split(dev_share);
     let test = read(&test, layout)?.whole();
-    Ok(Some(Labelled { classes: names(&folder.join(layout.names), layout.classes)?, train, dev, test }))
+    Ok(Some(Labelled {
+        classes: names(&folder.join(layout.names), layout.classes)?,
+        train,
+        dev,
+        test,
+        notes: Vec::new(),
+    }))
 }
 
 fn read(files: &[PathBuf], layout: &Layout) -> Result<Block> {
@@ -64,7 +71,7 @@ fn names(path: &Path, classes: usize) -> Result<Vec<String>> {
     if !path.is_file() {
         return Ok((0..classes).map(|class| class.to_string()).collect());
     }
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text::read_utf8(path)?;
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     match names.len() == classes {
         true => Ok(names),

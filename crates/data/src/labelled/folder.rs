@@ -1,44 +1,44 @@
-//! A folder a class, as torchvision's ImageFolder: classes in the order of their names.
+//! A folder a class, as torchvision's ImageFolder: classes in the order of their names, their pictures at any depth.
+//!
+//! A folder that is called as a split is called may be a class as well: a split's folder holds folders, a class's pictures.
 
+use super::tree::{Tree, all_pictures, named};
 use super::{Examples, Labelled};
 use crate::captions::{Split, share};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// The pictures that [`crate::picture::decode`] reads.
-const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
-
 /// The set in this folder.
 pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Labelled> {
-    let parts: Vec<(Split, PathBuf)> = folders(folder)?
-        .into_iter()
-        .filter_map(|(name, path)| Split::parse(&name).map(|split| (split, path)))
-        .collect();
-    let of = |wanted: Split| parts.iter().find(|(split, _)| *split == wanted).map(|(_, path)| path.as_path());
-    let root = of(Split::Train).unwrap_or(folder);
-    let found = folders(root)?;
-    let classes: Vec<String> = match of(Split::Train) {
-        Some(_) => found.into_iter().map(|(name, _)| name).collect(),
-        None => found.into_iter().map(|(name, _)| name).filter(|name| Split::parse(name).is_none()).collect(),
-    };
-    if classes.len() < 2 {
-        let fault = format!("has {} classes; a set of pictures has a folder for each class", classes.len());
-        return Err(Error::labelled(root, fault));
-    }
-    let all = pictures(root, &classes)?;
-    if all.is_empty() {
-        return Err(Error::labelled(root, "has no pictures (JPEG, PNG, WebP, BMP or GIF) in its classes' folders"));
-    }
-    let part = |split: Split| match of(split) {
-        Some(path) => pictures(path, &classes).map(Some),
+    let mut top = Tree::read(folder)?;
+    let mut passed_over = Vec::new();
+    let splits = take_splits(folder, &mut top, &mut passed_over)?;
+    let of = |wanted: Split| splits.iter().find(|(split, _)| *split == wanted).map(|(_, tree)| tree);
+    let train = of(Split::Train).unwrap_or(&top);
+    let classes = classes(train, &mut passed_over)?;
+    let all = pictures(train, &classes)?;
+    let mut part = |split: Split| match of(split) {
         None => Ok(None),
+        Some(tree) => {
+            foreign(tree, &classes)?;
+            tree.passed_over(&mut passed_over);
+            pictures(tree, &classes).map(Some)
+        }
     };
-    let (train, dev) = match part(Split::Dev)? {
+    let (dev, test) = (part(Split::Dev)?, part(Split::Test)?.unwrap_or_default());
+    let (train, dev) = match dev {
         Some(dev) => (all, dev),
-        None => all.into_iter().partition(|(path, _)| share(&name(root, path)) >= dev_share),
+        None => all.into_iter().partition(|(path, _)| share(&name(&train.path, path)) >= dev_share),
     };
-    let test = part(Split::Test)?.unwrap_or_default();
-    Ok(Labelled { classes, train: Examples::files(train), dev: Examples::files(dev), test: Examples::files(test) })
+    let notes = match passed_over.len() {
+        0 => Vec::new(),
+        count => vec![format!(
+            "passed over {count} files and folders that are no pictures of a class: {}",
+            named(folder, &passed_over)
+        )],
+    };
+    let (train, dev, test) = (Examples::files(train), Examples::files(dev), Examples::files(test));
+    Ok(Labelled { classes, train, dev, test, notes })
 }
 
 /// What the picture is called in its set, on every machine alike.
@@ -47,43 +47,103 @@ fn name(root: &Path, path: &Path) -> String {
     parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// The folders in a folder, by name; hidden ones are passed over.
-fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.is_dir() && !name.starts_with('.') {
-            found.push((name, path));
+/// The split that a folder of this name may be.
+fn split_of(tree: &Tree) -> Option<Split> {
+    match tree.name().to_lowercase().as_str() {
+        "training" => Some(Split::Train),
+        "testing" => Some(Split::Test),
+        name => Split::parse(name),
+    }
+}
+
+/// Takes the folders of splits out of the set's folder; none where its folders are classes.
+fn take_splits(folder: &Path, top: &mut Tree, passed_over: &mut Vec<PathBuf>) -> Result<Vec<(Split, Tree)>> {
+    let (called, others): (Vec<&Tree>, Vec<&Tree>) =
+        top.folders.iter().filter(|tree| tree.has_pictures()).partition(|tree| split_of(tree).is_some());
+    let names = |trees: &[&Tree]| trees.iter().map(|tree| tree.name()).collect::<Vec<_>>().join(", ");
+    // Two splits with a class in common are no classes, whatever lies in or beside them.
+    let shared = |tree: &Tree| {
+        let another = called.iter().filter(|other| other.path != tree.path).flat_map(|other| &other.folders);
+        another
+            .into_iter()
+            .any(|theirs| tree.folders.iter().any(|own| own.has_pictures() && own.name() == theirs.name()))
+    };
+    let holding: Vec<&Tree> = called.iter().copied().filter(|tree| tree.holds_classes() || shared(tree)).collect();
+    let ambiguous = |fault: String| Err(Error::labelled(folder, fault));
+    if holding.is_empty() {
+        return match others.is_empty() && called.len() > 1 {
+            true => ambiguous(format!(
+                "{} may be splits or classes: they hold pictures themselves, and a split holds a folder for each class; \
+                 put the pictures into such folders, or give the classes other names",
+                names(&called)
+            )),
+            false => Ok(Vec::new()),
+        };
+    }
+    if !others.is_empty() && !holding.iter().any(|tree| shared(tree)) {
+        return ambiguous(format!(
+            "{} may be splits or classes: they hold folders, as splits do, and lie beside {}; \
+             move all classes into train, or give the classes other names",
+            names(&holding),
+            names(&others)
+        ));
+    }
+    if !holding.iter().any(|tree| split_of(tree) == Some(Split::Train)) {
+        return ambiguous(format!("has splits ({}) but no folder train with a folder for each class", names(&holding)));
+    }
+    for (index, tree) in holding.iter().enumerate() {
+        if let Some(other) = holding.iter().take(index).find(|other| split_of(other) == split_of(tree)) {
+            return ambiguous(format!("{} and {} are one split twice; keep one", other.name(), tree.name()));
         }
     }
-    found.sort();
-    Ok(found)
+    let paths: Vec<PathBuf> = holding.iter().map(|tree| tree.path.clone()).collect();
+    let (splits, rest): (Vec<Tree>, Vec<Tree>) =
+        std::mem::take(&mut top.folders).into_iter().partition(|tree| paths.contains(&tree.path));
+    passed_over.extend(rest.into_iter().map(|tree| tree.path));
+    passed_over.extend(top.loose());
+    Ok(splits.into_iter().filter_map(|tree| Some((split_of(&tree)?, tree))).collect())
+}
+
+/// The classes: the folders with pictures, of which there are two at least.
+fn classes(root: &Tree, passed_over: &mut Vec<PathBuf>) -> Result<Vec<String>> {
+    for tree in root.folders.iter().filter(|tree| !tree.has_pictures()) {
+        if let Some(unreadable) = tree.first_unreadable() {
+            let fault = format!(
+                "has no picture that can be read, but {}; save them as JPEG or PNG, or remove the folder",
+                name(&tree.path, unreadable)
+            );
+            return Err(Error::labelled(&tree.path, fault));
+        }
+    }
+    root.passed_over(passed_over);
+    let classes: Vec<String> = root.folders.iter().filter(|tree| tree.has_pictures()).map(Tree::name).collect();
+    match classes.as_slice() {
+        [] => {
+            let kinds = crate::picture::ENDINGS.join(", ");
+            let fault =
+                format!("has 0 classes; a set of pictures has a folder for each class, with pictures in it ({kinds})");
+            Err(Error::labelled(&root.path, fault))
+        }
+        [one] => Err(Error::labelled(&root.path, format!("has one class, {one}; a classifier wants two"))),
+        _ => Ok(classes),
+    }
+}
+
+/// Refuses a class that the train split does not have.
+fn foreign(root: &Tree, classes: &[String]) -> Result<()> {
+    match root.folders.iter().find(|tree| tree.has_pictures() && !classes.contains(&tree.name())) {
+        Some(tree) => Err(Error::labelled(&tree.path, "is a class that the train split does not have")),
+        None => Ok(()),
+    }
 }
 
 /// The pictures in the classes' folders, by class and then by name.
-fn pictures(root: &Path, classes: &[String]) -> Result<Vec<(PathBuf, u32)>> {
-    for (name, path) in folders(root)? {
-        if !classes.contains(&name) && Split::parse(&name).is_none() {
-            return Err(Error::labelled(&path, "is a class that the train split does not have"));
-        }
-    }
+fn pictures(root: &Tree, classes: &[String]) -> Result<Vec<(PathBuf, u32)>> {
     let mut found = Vec::new();
-    for (label, class) in (0u32..).zip(classes) {
-        let folder = root.join(class);
-        if !folder.is_dir() {
-            continue;
+    for tree in &root.folders {
+        if let Some((label, _)) = (0u32..).zip(classes).find(|(_, class)| **class == tree.name()) {
+            found.extend(all_pictures(tree).into_iter().map(|path| (path, label)));
         }
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(Error::io(&folder))? {
-            let path = entry.map_err(Error::io(&folder))?.path();
-            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-            if ENDINGS.contains(&ending.as_str()) && path.is_file() {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        found.extend(paths.into_iter().map(|path| (path, label)));
     }
     Ok(found)
 }

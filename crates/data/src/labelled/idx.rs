@@ -18,7 +18,7 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
         read(images, &labels)
     };
     let train = block(&images, "train-labels")?;
-    let classes = train.labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let (classes, notes) = classes(folder, &train.labels)?;
     let test = match find(folder, "t10k-images") {
         Some(images) => {
             let block = block(&images, "t10k-labels")?;
@@ -33,7 +33,33 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
         train,
         dev,
         test: test.whole(),
+        notes,
     }))
+}
+
+/// How many classes there are, and a line on those without a picture; labels that are mostly of none are not believed.
+fn classes(folder: &Path, labels: &[u32]) -> Result<(usize, Vec<String>)> {
+    let Some((at, &most)) = labels.iter().enumerate().max_by_key(|&(at, &label)| (label, std::cmp::Reverse(at))) else {
+        return Err(Error::labelled(folder, "has no pictures to train on"));
+    };
+    let mut there = vec![false; most as usize + 1];
+    labels.iter().filter_map(|&label| label.try_into().ok()).for_each(|label: usize| there[label] = true);
+    let without: Vec<String> = (0..there.len()).filter(|&class| !there[class]).map(|class| class.to_string()).collect();
+    if there.len() - without.len() == 1 {
+        let fault = format!("has one class, {most}; a classifier wants two");
+        return Err(Error::labelled(folder, fault));
+    }
+    if 2 * without.len() > there.len() {
+        let fault = format!(
+            "picture {at} has the label {most}, which makes {} classes, {} of them without a picture; mend the labels",
+            there.len(),
+            without.len()
+        );
+        return Err(Error::labelled(folder, fault));
+    }
+    let note =
+        || format!("{} of {} classes have no picture to train on: {}", without.len(), there.len(), without.join(", "));
+    Ok((there.len(), if without.is_empty() { Vec::new() } else { vec![note()] }))
 }
 
 /// The idx file whose name begins so: `train-images-idx3-ubyte`, with a dot instead of the last hyphens' first, or gzipped.

@@ -1,12 +1,14 @@
 //! Pictures with a class each, from the formats that people have.
 //!
-//! - a folder a class, `train/CLASS/*.jpg` and `dev/CLASS/*.jpg` (or `val`), or `CLASS/*.jpg` alone, as torchvision's ImageFolder;
+//! - a folder a class, `train/CLASS/*.jpg` and `dev/CLASS/*.jpg` (or `val`), or `CLASS/*.jpg` alone, as torchvision's ImageFolder,
+//!   which finds the pictures at any depth;
 //! - MNIST's idx files, gzipped or not (LeCun et al. 1998), and those of its kin (Fashion-MNIST, KMNIST);
 //! - CIFAR-10's and CIFAR-100's binary version (Krizhevsky 2009).
 
 mod cifar;
 mod folder;
 mod idx;
+mod tree;
 
 use crate::error::{Error, Result};
 use crate::picture::{self, Limits};
@@ -25,6 +27,8 @@ pub struct Labelled {
     pub dev: Examples,
     /// What the result is measured on; empty where the set has none.
     pub test: Examples,
+    /// What a person should know of it, a line each: files that were passed over, classes without pictures.
+    pub notes: Vec<String>,
 }
 
 /// Pictures and their labels.
@@ -134,7 +138,7 @@ impl Block {
 ///
 /// # Errors
 /// One line that names the file and the fault: a file that is missing, cut short or of another format, a label that is no
-/// class, a folder without pictures.
+/// class, fewer than two classes, a class whose pictures cannot be read, folders that may be splits or classes.
 pub fn load(path: &Path, dev_share: f64) -> Result<Labelled> {
     if !(0.0..1.0).contains(&dev_share) {
         return Err(Error::labelled(

@@ -7,11 +7,13 @@ use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::faults::Faults;
 use candlewick_data::labelled::{self, Examples, Labelled};
+use candlewick_data::shown;
 use candlewick_encoders::{
     Preprocessing, auxiliary_prefixes, classes_in, frozen_prefixes, head_prefixes, logit_prefixes, network, own_weights,
 };
 use candlewick_parameters::{Parameters, SafetensorsFile};
 use rayon::prelude::*;
+use std::path::Path;
 
 /// Reads the pictures and builds the network as the recipe says; gives the task and the set.
 ///
@@ -39,20 +41,41 @@ pub fn prepare(recipe: &Recipe, device: &Device) -> Result<(ClassificationTask, 
     Ok((task, set))
 }
 
-/// The pictures that cannot be read, or not be made an input; those in memory are whole.
+/// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
 fn tried(set: &Labelled, preprocessing: &Preprocessing, max_share: f64) -> Result<Faults> {
     let parts = [&set.train, &set.dev, &set.test];
     let faults = Faults::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
+    let mut first = None;
     for part in parts {
-        let fault = |row: usize| {
+        let size = |row: usize| -> Option<(&Path, Result<(u32, u32)>)> {
             let path = part.path(row)?;
-            let tried = part.picture(row).map_err(Error::from);
-            let tried = tried.and_then(|picture| Ok(preprocessing.original(&picture)?));
-            Some((path.display().to_string(), tried.err()?))
+            let picture = part.picture(row).map_err(Error::from);
+            Some((path, picture.and_then(|picture| Ok(preprocessing.original(&picture)?.dimensions()))))
         };
-        // They are recorded in order, so that the message is always the same.
-        let found: Vec<(String, Error)> = (0..part.len()).into_par_iter().filter_map(fault).collect();
-        found.into_iter().try_for_each(|(name, fault)| faults.record(&name, fault))?;
+        // They are looked at in order, so that the message is always the same.
+        let found: Vec<(&Path, Result<(u32, u32)>)> = (0..part.len()).into_par_iter().filter_map(size).collect();
+        for (path, size) in found {
+            let size = match size {
+                Ok(size) => size,
+                Err(fault) => {
+                    faults.record(&path.display().to_string(), fault)?;
+                    continue;
+                }
+            };
+            let (other, wanted) = *first.get_or_insert((path, size));
+            if size != wanted {
+                let sizes = format!(
+                    "{}×{} pixels as the network would see it, {} {}×{}",
+                    size.0,
+                    size.1,
+                    shown(other),
+                    wanted.0,
+                    wanted.1
+                );
+                let advice = "set preprocessing.size = { height, width }, or preprocessing.crop_size";
+                return Err(Error::Config(format!("{}: is {sizes}; {advice}", shown(path))));
+            }
+        }
     }
     Ok(faults)
 }
