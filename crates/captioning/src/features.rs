@@ -36,7 +36,7 @@ pub(crate) fn cached(
 ) -> Result<[Set; 2]> {
     let map_shape = map_shape(captioner)?;
     let paths: Vec<PathBuf> = sets.iter().flat_map(|set| set.paths().to_vec()).collect();
-    let hashes = hashed(&paths, folder, faults)?;
+    let hashes = hashed(&paths, folder, faults, note)?;
     let trained = sets[0].paths().len();
     let seen_through = |view: View, count: usize, note: &mut dyn FnMut(Note)| -> Result<(View, Arc<FeatureCache>)> {
         let photos = (&paths[..count], &hashes[..count]);
@@ -79,7 +79,8 @@ fn seen(
     {
         return Ok(cache);
     }
-    let mut cache = FeatureCache::open(folder, &key, shape)?;
+    let mut waiting = |line| note(Note::Line(line));
+    let mut cache = FeatureCache::open_when_free(folder, &key, shape, Some(&mut waiting))?;
     compute(captioner, &mut cache, (paths, hashes), view, faults, note)?;
     drop(cache);
     Ok(FeatureCache::open_read_only(folder, &key, shape)?)
@@ -101,7 +102,12 @@ fn key(captioner: &Captioner, view: View, weights: &str) -> Result<Key> {
 }
 
 /// The hash of each photo; `None` where it cannot be read, which is recorded.
-fn hashed(paths: &[PathBuf], folder: &Path, faults: &Faults) -> Result<Vec<Option<PhotoHash>>> {
+fn hashed(
+    paths: &[PathBuf],
+    folder: &Path,
+    faults: &Faults,
+    note: &mut dyn FnMut(Note),
+) -> Result<Vec<Option<PhotoHash>>> {
     let known = PhotoHashes::open(folder)?;
     let mut hashes = Vec::with_capacity(paths.len());
     for path in paths {
@@ -113,7 +119,10 @@ fn hashed(paths: &[PathBuf], folder: &Path, faults: &Faults) -> Result<Vec<Optio
             }
         });
     }
-    known.save()?;
+    if let Err(fault) = known.save() {
+        // A cache on a disk that cannot be written may have all that is wanted.
+        note(Note::Line(format!("{fault}; the photos will be hashed again next time")));
+    }
     Ok(hashes)
 }
 

@@ -5,6 +5,8 @@
 //! captions of like length into one batch, [`labelled`] reads pictures with a class each, [`features`] keeps what a frozen
 //! encoder saw, [`regions`] reads what an object detector saw, [`faults`] collects what was broken on the way, and [`scenes`] draws pictures whose captions are known.
 
+#![forbid(unsafe_code)]
+
 pub mod buckets;
 pub mod captions;
 mod error;
@@ -13,6 +15,7 @@ pub mod features;
 pub mod labelled;
 pub mod loader;
 pub mod picture;
+mod positional;
 pub mod regions;
 pub mod scenes;
 mod text;

@@ -2,26 +2,37 @@
 //!
 //! The file is that of Anderson et al. 2018 ("Bottom-up and top-down attention"): a line a photo of six columns between tabs,
 //! `image_id`, `image_w`, `image_h`, `num_boxes`, `boxes` and `features`, the last two as base64 of little-endian f32: P × 4
-//! corners x₁ y₁ x₂ y₂ in pixels, and P × C features; P may differ from photo to photo. It is memory-mapped; a photo's regions are decoded when they are asked for.
+//! corners x₁ y₁ x₂ y₂ in pixels, and P × C features; P may differ from photo to photo. A photo's regions are read and
+//! decoded when they are asked for.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, escaped};
+use crate::positional::read_exact_at;
+use crate::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use memmap2::Mmap;
 use std::collections::HashMap;
 use std::fs::File;
-use std::ops::Range;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 /// The regions of many photos.
 #[derive(Debug)]
 pub struct Regions {
     path: PathBuf,
-    map: Mmap,
+    file: File,
     /// The photos' lines by their ids.
-    lines: HashMap<String, Range<usize>>,
+    lines: HashMap<String, Line>,
     /// C.
     features: usize,
+}
+
+/// Where a photo's line is.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// From 1.
+    number: usize,
+    start: u64,
+    length: usize,
 }
 
 /// The regions of a photo.
@@ -43,44 +54,44 @@ struct Columns<'a> {
 }
 
 impl Regions {
-    /// Opens a file and finds its photos. It is memory-mapped: nobody may change it while it is open.
+    /// Opens a file and finds its photos.
     ///
     /// # Errors
     /// When it cannot be read, a line has not its columns, two lines are of one photo, or regions have different numbers of
     /// features; the message names file and line.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        // SAFETY: the file is only read here, and must not change while it is open, as the doc says.
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        let (mut lines, mut features, mut start) = (HashMap::new(), None, 0);
-        for (number, bytes) in map.split(|&byte| byte == b'\n').enumerate() {
-            let range = start..start + bytes.len();
-            start = range.end + 1;
+        let mut reader = BufReader::with_capacity(1 << 20, &file);
+        text::check(reader.fill_buf().map_err(Error::io(path))?).map_err(|fault| Error::text(path, fault))?;
+        let (mut lines, mut features, mut next) = (HashMap::new(), None, 0);
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            let length = reader.read_until(b'\n', &mut bytes).map_err(Error::io(path))?;
+            if length == 0 {
+                break;
+            }
+            let line = Line { number, start: next, length };
+            next += length as u64;
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let fault = |fault: String| Error::Regions { path: path.to_path_buf(), line: number + 1, fault };
-            let columns = columns(bytes).map_err(fault)?;
-            let (values, corners, count) = (numbers_in(columns.features), numbers_in(columns.boxes), columns.count);
-            if count == 0 || values == 0 || !values.is_multiple_of(count) || corners.checked_div(4) != Some(count) {
-                return Err(fault(format!(
-                    "{corners} corners and {values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
-                )));
-            }
-            let found = values / count;
+            let fault = |fault: String| Error::Regions { path: path.to_path_buf(), line: number, fault };
+            let columns = columns(&bytes).map_err(fault)?;
+            let found = columns.features_each().map_err(fault)?;
             let &mut wanted = features.get_or_insert(found);
             if found != wanted {
                 return Err(fault(format!(
                     "regions of {found} features, where those before have {wanted}; num_boxes is wrong, or two files were joined"
                 )));
             }
-            if lines.insert(columns.id.to_owned(), range).is_some() {
-                return Err(fault(format!("photo {} is there twice", columns.id)));
+            if lines.insert(columns.id.to_owned(), line).is_some() {
+                return Err(fault(format!("photo {} is there twice", escaped(columns.id))));
             }
         }
         let nothing = || Error::Regions { path: path.to_path_buf(), line: 1, fault: "the file has no photos".into() };
         let features = features.ok_or_else(nothing)?;
-        Ok(Self { path: path.to_path_buf(), map, lines, features })
+        Ok(Self { path: path.to_path_buf(), file, lines, features })
     }
 
     /// C, how many features each region has.
@@ -108,9 +119,20 @@ impl Regions {
     /// # Errors
     /// When the file does not have it, or its line does not hold what it says.
     pub fn get(&self, id: &str) -> Result<PhotoRegions> {
-        let fault = |fault: String| Error::Regions { path: self.path.clone(), line: 0, fault };
-        let line = self.lines.get(id).and_then(|range| self.map.get(range.clone()));
-        let columns = columns(line.ok_or_else(|| fault(format!("has no regions of photo {id}")))?).map_err(fault)?;
+        let told = |line: usize, fault: String| Error::Regions { path: self.path.clone(), line, fault };
+        let nothing = || told(0, format!("has no regions of photo {}", escaped(id)));
+        let Line { number, start, length } = self.lines.get(id).copied().ok_or_else(nothing)?;
+        let fault = |fault: String| told(number, fault);
+        let changed = || fault("was changed while it was open; begin again".into());
+        let mut bytes = vec![0; length];
+        read_exact_at(&self.file, &mut bytes, start).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => changed(),
+            _ => Error::io(&self.path)(error),
+        })?;
+        let columns = columns(&bytes).ok().filter(|columns| columns.id == id).ok_or_else(changed)?;
+        if columns.features_each() != Ok(self.features) {
+            return Err(changed());
+        }
         let numbers = |name: &str, text: &str, count: usize| -> Result<Vec<f32>> {
             let bytes = STANDARD.decode(text).map_err(|error| fault(format!("photo {id}: {name}: {error}")))?;
             if bytes.len() != 4 * count {
@@ -132,6 +154,19 @@ impl Regions {
     }
 }
 
+impl Columns<'_> {
+    /// C, or what is wrong with the lengths of the columns.
+    fn features_each(&self) -> std::result::Result<usize, String> {
+        let (values, corners, count) = (numbers_in(self.features), numbers_in(self.boxes), self.count);
+        if count == 0 || values == 0 || !values.is_multiple_of(count) || corners.checked_div(4) != Some(count) {
+            return Err(format!(
+                "{corners} corners and {values} features do not make {count} regions; the line was cut, or num_boxes is wrong"
+            ));
+        }
+        Ok(values / count)
+    }
+}
+
 /// How many numbers a text of base64 holds: of n bytes there are 4 ⌈n / 3⌉ letters, of which up to two are padding.
 fn numbers_in(text: &str) -> usize {
     text.trim_end_matches('=').len() * 3 / 4 / 4
@@ -140,7 +175,8 @@ fn numbers_in(text: &str) -> usize {
 /// The columns of a line, or what is wrong with them.
 fn columns(line: &[u8]) -> std::result::Result<Columns<'_>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is no text".to_owned())?;
-    let columns: Vec<&str> = text.trim_end_matches('\r').split('\t').collect();
+    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']);
+    let columns: Vec<&str> = text.split('\t').collect();
     let &[id, width, height, count, boxes, features] = columns.as_slice() else {
         return Err(format!(
             "{} columns, wanted six: image_id, image_w, image_h, num_boxes, boxes, features",

@@ -231,3 +231,70 @@ fn a_full_disk_gives_one_line_and_leaves_the_cache_as_it_was() {
     (0..cache.len() as u32).for_each(|number| assert_eq!(cache.get(&photo(number)).unwrap(), annotations(number)));
     assert!(OpenOptions::new().append(true).open(file(folder.path(), "f16")).is_ok());
 }
+
+#[test]
+fn readers_go_on_where_another_finds_the_index_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cache = open(folder.path());
+    (0..5).for_each(|number| cache.insert(photo(number), &annotations(number)).unwrap());
+    drop(cache);
+    let reader = FeatureCache::open_read_only(folder.path(), &key("w"), SHAPE).unwrap();
+    let index = file(folder.path(), "index");
+    let mut text = std::fs::read(&index).unwrap();
+    let third = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(2).unwrap().0;
+    text[third + 20] ^= 1;
+    std::fs::write(&index, &text).unwrap();
+    let mut other = open(folder.path());
+    assert_eq!(other.len(), 2);
+    (2..5).rev().for_each(|number| other.insert(photo(number), &annotations(number)).unwrap());
+    other.sync().unwrap();
+    // The reader has the old file, whose rows are as they were.
+    (0..5).for_each(|number| {
+        assert_eq!(reader.get(&photo(number)).unwrap(), annotations(number));
+        assert_eq!(other.get(&photo(number)).unwrap(), annotations(number));
+    });
+    drop(other);
+    assert_eq!(open(folder.path()).len(), 5);
+    // An index that lost its header is begun anew in the same way.
+    text[3] ^= 1;
+    std::fs::write(&index, &text).unwrap();
+    let reader = FeatureCache::open_read_only(folder.path(), &key("w"), SHAPE).unwrap();
+    assert!(reader.is_empty() && open(folder.path()).is_empty());
+}
+
+#[test]
+fn a_file_that_somebody_cuts_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cache = open(folder.path());
+    (0..3).for_each(|number| cache.insert(photo(number), &annotations(number)).unwrap());
+    cache.sync().unwrap();
+    let reader = FeatureCache::open_read_only(folder.path(), &key("w"), SHAPE).unwrap();
+    assert_eq!(reader.get(&photo(2)).unwrap(), annotations(2));
+    let data = OpenOptions::new().write(true).open(file(folder.path(), "f16")).unwrap();
+    data.set_len(2 * (SHAPE.0 * SHAPE.1) as u64 + 10).unwrap();
+    for cache in [&reader, &cache] {
+        assert_eq!(cache.get(&photo(0)).unwrap(), annotations(0));
+        let message = cache.get(&photo(2)).unwrap_err().to_string();
+        assert!(message.contains("was cut short by somebody; remove it") && !message.contains('\n'), "{message}");
+    }
+}
+
+#[test]
+fn a_second_writer_may_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cache = open(folder.path());
+    let path = folder.path().to_path_buf();
+    let (told, heard) = std::sync::mpsc::channel();
+    let second = std::thread::spawn(move || {
+        let mut waiting = |line: String| told.send(line).unwrap();
+        FeatureCache::open_when_free(&path, &key("w"), SHAPE, Some(&mut waiting)).unwrap().len()
+    });
+    let line = heard.recv().unwrap();
+    assert!(
+        line.contains(&format!("is in use by process {}; waiting until it has ended", std::process::id())),
+        "{line}"
+    );
+    cache.insert(photo(0), &annotations(0)).unwrap();
+    drop(cache);
+    assert_eq!(second.join().unwrap(), 1);
+}

@@ -1,9 +1,12 @@
-//! What a frozen encoder saw in each photo, on disk: computed once, memory-mapped, in f16.
+//! What a frozen encoder saw in each photo, on disk: computed once, in f16.
 //!
 //! A cache is two files. The data file has one row of P·C little-endian f16 numbers a photo. The index has a line a row:
 //! the photo's hash and the row's checksum, sealed by a checksum of the line itself. A row's line is written after the row
 //! was synced, so whatever moment the power fails at, a line that is whole speaks of a row that is whole; what comes after
 //! the last whole line is cut off when the cache is opened again.
+//!
+//! What a reader may know of is never cut or written over: where more than the torn end of a line is damaged, both files are
+//! made anew beside the old ones and renamed, and whoever has the old ones open goes on reading these.
 //!
 //! Nothing in it can be stale: another encoder, layer or preprocessing has other files ([`Key`]), and a photo that was
 //! changed has another hash ([`PhotoHash`]), while one that was only renamed keeps its own.
@@ -15,18 +18,17 @@ mod sealed;
 pub use hashes::{PhotoHash, PhotoHashes};
 
 use crate::error::{Error, Result};
+use crate::positional::read_exact_at;
 use candle_core::{Device, Tensor};
 use half::f16;
-use half::slice::HalfFloatSliceExt as _;
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use lock::Lock;
-use memmap2::Mmap;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// How many bytes of rows are written before they are synced without being asked.
 const SYNC_EVERY: usize = 64 << 20;
@@ -56,7 +58,6 @@ pub struct FeatureCache {
     /// The rows written but not yet in the index.
     pending: Vec<(PhotoHash, Row)>,
     index_length: u64,
-    map: RwLock<Option<Arc<Mmap>>>,
     lock: Option<Lock>,
 }
 
@@ -72,25 +73,35 @@ impl FeatureCache {
     /// # Errors
     /// When another process has it open, the folder cannot be written, or the files are not of this key.
     pub fn open(folder: &Path, key: &Key, shape: (usize, usize)) -> Result<Self> {
+        Self::open_when_free(folder, key, shape, None)
+    }
+
+    /// Opens the cache as [`FeatureCache::open`] does, but where another process has it open, tells `waiting` a line on it and waits
+    /// until that has ended.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the files are not of this key.
+    pub fn open_when_free(
+        folder: &Path,
+        key: &Key,
+        shape: (usize, usize),
+        waiting: Option<&mut dyn FnMut(String)>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let path = data_path(folder, key, shape);
-        let lock = Lock::take(&path.with_extension("lock"))?;
-        let open = |path: &Path| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io(path))
-        };
+        let lock = Lock::take(&path.with_extension("lock"), waiting)?;
         let index_path = path.with_extension("index");
-        let mut cache = Self::new(open(&path)?, open(&index_path)?, path, shape, Some(lock));
+        let mut cache = Self::new(open_writable(&path)?, open_writable(&index_path)?, path, shape, Some(lock));
         let header = header(key, shape);
-        if !cache.read_index(&header)? {
-            cache.index_length = 0;
-            let line = sealed::seal(&header);
-            cache.index.set_len(0).map_err(Error::io(&index_path))?;
-            cache.append_to_index(line.as_bytes()).map_err(|e| cache.cannot_write(&e))?;
+        match cache.read_index(&header)? {
+            Found::Whole => {
+                // Whatever a crash left behind the last whole line and its row goes; no reader knows of it.
+                let length = (cache.rows.len() * cache.stride()) as u64;
+                cache.index.set_len(cache.index_length).map_err(Error::io(&index_path))?;
+                cache.data.set_len(length).map_err(Error::io(&cache.path))?;
+            }
+            Found::Nothing | Found::Damaged => cache.made_anew(&header)?,
         }
-        // Whatever a crash left behind the last whole line and its row goes.
-        cache.index.set_len(cache.index_length).map_err(Error::io(&index_path))?;
-        let length = (cache.rows.len() * cache.stride()) as u64;
-        cache.data.set_len(length).map_err(Error::io(&cache.path))?;
         #[cfg(unix)]
         if let Ok(folder) = File::open(folder) {
             // The files' names are to survive a crash too; where a file system cannot, the cache is only recomputed.
@@ -113,16 +124,15 @@ impl FeatureCache {
     }
 
     fn new(data: File, index: File, path: PathBuf, shape: (usize, usize), lock: Option<Lock>) -> Self {
-        let (rows, pending, map) = (HashMap::new(), Vec::new(), RwLock::new(None));
-        Self { data, index, path, shape, rows, pending, index_length: 0, map, lock }
+        Self { data, index, path, shape, rows: HashMap::new(), pending: Vec::new(), index_length: 0, lock }
     }
 
-    /// Reads the whole lines of the index; says whether there was a header at all.
-    fn read_index(&mut self, header: &str) -> Result<bool> {
+    /// Reads the whole lines of the index, up to the first that is damaged or whose row is not there.
+    fn read_index(&mut self, header: &str) -> Result<Found> {
         let index_path = self.path.with_extension("index");
         let text = std::fs::read(&index_path).map_err(Error::io(&index_path))?;
         let mut lines = sealed::whole_lines(&text);
-        let Some((found, end)) = lines.next() else { return Ok(false) };
+        let Some((found, end)) = lines.next() else { return Ok(Found::Nothing) };
         if found != header {
             let fault = format!("is of {found}, not of {header}; remove it to have it made anew");
             return Err(Error::cache(&index_path, fault));
@@ -141,7 +151,35 @@ impl FeatureCache {
             self.rows.insert(hash, Row { number, checksum });
             self.index_length = end as u64;
         }
-        Ok(true)
+        let rest = text.get(self.index_length as usize..).unwrap_or_default();
+        Ok(if rest.contains(&b'\n') { Found::Damaged } else { Found::Whole })
+    }
+
+    /// Writes the rows that are known, and nothing else, into new files, and puts these in the place of the old.
+    fn made_anew(&mut self, header: &str) -> Result<()> {
+        let (data_path, index_path) = (self.path.clone(), self.path.with_extension("index"));
+        let (new_data, new_index) = (self.path.with_extension("f16.new"), self.path.with_extension("index.new"));
+        let old = std::mem::replace(&mut self.data, emptied(&new_data)?);
+        let old_rows = std::mem::take(&mut self.rows);
+        self.index = emptied(&new_index)?;
+        self.index_length = 0;
+        let mut known: Vec<(PhotoHash, Row)> = old_rows.into_iter().collect();
+        known.sort_by_key(|(_, row)| row.number);
+        let mut bytes = vec![0; self.stride()];
+        let mut lines = sealed::seal(header);
+        for (photo, Row { number, checksum }) in known {
+            let read = read_exact_at(&old, &mut bytes, (number * self.stride()) as u64);
+            if read.is_ok() && crc32c::crc32c(&bytes) == checksum {
+                let row = Row { number: self.rows.len(), checksum };
+                self.write_row(row.number, &bytes).map_err(|error| self.cannot_write(&error))?;
+                lines += &index_line(&photo, row);
+                self.rows.insert(photo, row);
+            }
+        }
+        let written = self.data.sync_data().and_then(|()| self.append_to_index(lines.as_bytes()));
+        // In this order: whichever was renamed when the power fails, the rows that the index tells of are those in the data.
+        let renamed = written.and_then(|()| std::fs::rename(&new_data, &data_path));
+        renamed.and_then(|()| std::fs::rename(&new_index, &index_path)).map_err(|error| self.cannot_write(&error))
     }
 
     /// P and C of each photo's annotations.
@@ -214,8 +252,7 @@ impl FeatureCache {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let line = |(photo, row): &(PhotoHash, Row)| sealed::seal(&format!("{photo} {:08x}", row.checksum));
-        let lines: String = self.pending.iter().map(line).collect();
+        let lines: String = self.pending.iter().map(|(photo, row)| index_line(photo, *row)).collect();
         let written = self.data.sync_data().and_then(|()| self.append_to_index(lines.as_bytes()));
         let pending = std::mem::take(&mut self.pending);
         written.map_err(|error| {
@@ -244,7 +281,6 @@ impl FeatureCache {
 
     /// Gives the room behind the first `rows` rows back.
     fn cut_data(&mut self, rows: usize) {
-        *self.map.write().unwrap_or_else(PoisonError::into_inner) = None;
         // Rows are written at their place, so one that could not be cut off is only overwritten later.
         let _ = self.data.set_len((rows * self.stride()) as u64);
     }
@@ -290,36 +326,23 @@ impl FeatureCache {
             return fail(format!("the buffer has {} numbers, wanted {}", to.len(), self.shape.0 * self.shape.1));
         }
         let Some(row) = self.rows.get(photo) else { return fail(format!("photo {photo} is not in it")) };
-        let (begin, end) = (row.number * self.stride(), (row.number + 1) * self.stride());
-        let map = self.mapped(end)?;
-        let bytes = map.get(begin..end).unwrap_or_default();
-        if crc32c::crc32c(bytes) != row.checksum {
+        let mut bytes = vec![0; self.stride()];
+        read_exact_at(&self.data, &mut bytes, (row.number * self.stride()) as u64).map_err(|error| {
+            match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => {
+                    Error::cache(&self.path, "was cut short by somebody; remove it to have it made anew")
+                }
+                _ => Error::io(&self.path)(error),
+            }
+        })?;
+        if crc32c::crc32c(&bytes) != row.checksum {
             return fail(format!(
                 "the features of photo {photo} were damaged on disk; remove the file to have them made anew"
             ));
         }
-        widen(bytes, to);
+        let halves: Vec<u16> = bytes.as_chunks().0.iter().map(|&pair| u16::from_le_bytes(pair)).collect();
+        halves.reinterpret_cast::<f16>().convert_to_f32_slice(to);
         Ok(())
-    }
-
-    /// The data file in memory, at least its first `length` bytes.
-    fn mapped(&self, length: usize) -> Result<Arc<Mmap>> {
-        let covers = |map: &Option<Arc<Mmap>>| map.as_ref().filter(|map| map.len() >= length).cloned();
-        if let Some(map) = covers(&self.map.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(map);
-        }
-        let mut slot = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(map) = covers(&slot) {
-            return Ok(map);
-        }
-        // SAFETY: the lock file keeps other writers of this program away, and we shorten the file only behind rows that
-        // the table knows, which are the only ones read.
-        let map = Arc::new(unsafe { Mmap::map(&self.data) }.map_err(Error::io(&self.path))?);
-        if map.len() < length {
-            return Err(Error::cache(&self.path, "was cut short by somebody; remove it to have it made anew"));
-        }
-        *slot = Some(Arc::clone(&map));
-        Ok(map)
     }
 
     /// Bytes a row.
@@ -335,17 +358,27 @@ impl Drop for FeatureCache {
     }
 }
 
-/// Little-endian f16 numbers as f32.
-fn widen(bytes: &[u8], to: &mut [f32]) {
-    // SAFETY: f16 is a plain u16, for which every pattern of bits is a value.
-    let (before, halves, _) = unsafe { bytes.align_to::<f16>() };
-    if cfg!(target_endian = "little") && before.is_empty() && halves.len() == to.len() {
-        halves.convert_to_f32_slice(to);
-    } else {
-        for (number, pair) in to.iter_mut().zip(bytes.chunks_exact(2)) {
-            *number = f16::from_le_bytes([pair[0], pair[1]]).to_f32();
-        }
-    }
+/// What an index was found to be.
+enum Found {
+    /// Without a header.
+    Nothing,
+    /// Whole but for a torn last line.
+    Whole,
+    /// With lines behind one that is damaged or has no row.
+    Damaged,
+}
+
+fn open_writable(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io(path))
+}
+
+/// A new empty file; what a crash left under its name goes, which nobody else reads.
+fn emptied(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map_err(Error::io(path))
+}
+
+fn index_line(photo: &PhotoHash, row: Row) -> String {
+    sealed::seal(&format!("{photo} {:08x}", row.checksum))
 }
 
 fn header(key: &Key, (positions, channels): (usize, usize)) -> String {
