@@ -231,11 +231,12 @@ impl NetworkConfig {
 /// network's own names stays as it is.
 ///
 /// # Errors
-/// When no network has this name, the file holds a tensor under its older and its present name, or all its names begin with
-/// `module.`, as PyTorch's DataParallel leaves them.
+/// When no network has this name, the file holds a tensor under its older and its present name, or nothing of the network but
+/// behind a prefix, such as the `module.` of PyTorch's DataParallel.
 pub fn own_weights(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
     let row = row(network)?;
-    file.refuse_data_parallel()?;
+    let is_own = |name: String| row.stages.iter().any(|part| name == *part || name.starts_with(&format!("{part}.")));
+    file.refuse_prefix(|name| (row.own_name)(name).is_some_and(is_own))?;
     file.renamed(&row.own_name)
 }
 

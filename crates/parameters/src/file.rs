@@ -1,46 +1,17 @@
-//! Safetensors files: opened, taken apart and written.
+//! Files of weights: opened, taken apart and read tensor by tensor.
 
-use crate::pytorch::{self, DATA_PARALLEL};
-use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
-use memmap2::Mmap;
+use crate::content::Content;
+use crate::dtype::{self, Kind};
+use crate::header::{self, Entry};
+use crate::text::shown;
+use crate::write::{Raw, write};
+use crate::{foreign, pickle};
+use candle_core::{Device, Error, Result, Shape, Tensor, Var};
+use safetensors::Dtype;
 use std::collections::HashMap;
-use std::fs::File;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-/// Writes tensors under their names, in sorted order as the format has it; a file of before stays whole until the new one is.
-///
-/// # Errors
-/// When the file cannot be written; the message names it.
-pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    let cpu: Vec<(String, Tensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
-        .collect::<Result<_>>()?;
-    let views = cpu.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    let failed = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: cannot be written: {error}", path.display()));
-    // The library's own writer renames a private file into place, which others could not read.
-    let bytes = safetensors::tensor::serialize(views, None).map_err(|error| failed(&error))?;
-    let unfinished = path.with_extension("unfinished");
-    std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
-        // Half a file is of no use to anybody, and may be what filled the disk.
-        let _ = std::fs::remove_file(&unfinished);
-        failed(&error)
-    })
-}
-
-/// A file's content, mapped into memory.
-pub(crate) fn mapped(path: &Path) -> Result<Mmap> {
-    let failed = |error: std::io::Error| Error::Msg(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        candle_core::bail!("{}: not a file; name a safetensors file", path.display())
-    }
-    // SAFETY: the file is only read here, and must not change while it is open, as the docs say.
-    unsafe { Mmap::map(&file) }.map_err(failed)
-}
-
-/// A safetensors file, its tensors read and converted when asked for.
+/// A safetensors file, its tensors read and converted when asked for; a checkpoint of PyTorch's becomes one in memory.
 pub struct SafetensorsFile {
     path: PathBuf,
     content: Content,
@@ -48,69 +19,65 @@ pub struct SafetensorsFile {
     order: Vec<String>,
 }
 
-enum Content {
-    Bytes(Vec<u8>),
-    Map(Mmap),
-}
-
-impl Deref for Content {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Map(map) => map,
-        }
-    }
-}
-
-struct Entry {
-    dtype: DType,
-    shape: Shape,
-    range: std::ops::Range<usize>,
-}
-
 impl SafetensorsFile {
     /// Opens a file and checks its header against its length; a checkpoint that PyTorch wrote becomes one in memory.
     ///
-    /// The file is mapped into memory, so that what is not asked for is not read: nobody may change it in place while it is open.
-    /// [`write_safetensors`] puts another in its place, which leaves an open one as it was.
+    /// A tensor of a type that cannot be read stays under its name, and is an error once it is asked for.
+    ///
+    /// The file stays open, and what is not asked for is not read: nobody may change it in place.
+    /// [`write_safetensors`](crate::write_safetensors) puts another in its place, which leaves an open one as it was.
     ///
     /// # Errors
     /// When the file cannot be read, is cut short, or is neither of the two; the message names it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let map = mapped(path)?;
-        match pytorch::is_pytorch(&map) {
-            true => Self::from_bytes(path, pytorch::as_safetensors(path, &map)?),
-            false => Self::of(path, Content::Map(map)),
+        Self::either(path, Content::open(path)?)
+    }
+
+    /// Opens the state dict that a checkpoint of PyTorch's keeps under a key; dots lead through dicts in dicts.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no such checkpoint, or has no such key; the message names it and the keys that there are.
+    pub fn open_key(path: impl AsRef<Path>, key: &str) -> Result<Self> {
+        let path = path.as_ref();
+        let content = Content::open(path)?;
+        if !pickle::is_pytorch(&content) {
+            Self::of(path, content)?;
+            candle_core::bail!("{}: is a safetensors file, which has no keys", path.display())
         }
+        Ok(pickle::read(path, &content, Some(key))?.0)
     }
 
     /// Takes the content of a file; `path` is what messages call it.
     ///
     /// # Errors
-    /// When the content is cut short or is no safetensors file.
+    /// When the content is cut short or is neither a safetensors file nor a checkpoint that PyTorch wrote.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self> {
-        Self::of(path.as_ref(), Content::Bytes(bytes))
+        Self::either(path.as_ref(), Content::Memory(bytes))
     }
 
-    fn of(path: &Path, content: Content) -> Result<Self> {
-        let path = path.to_path_buf();
-        let broken = |error: String| {
-            Error::Msg(format!("{}: not a whole safetensors file ({error}); take another copy of it", path.display()))
-        };
-        let mut entries = HashMap::new();
-        let file = safetensors::SafeTensors::deserialize(&content).map_err(|error| broken(error.to_string()))?;
-        for (name, view) in file.iter() {
-            let dtype = DType::try_from(view.dtype()).map_err(|error| broken(format!("{name}: {error}")))?;
-            let start = view.data().as_ptr() as usize - content.as_ptr() as usize;
-            let range = start..start + view.data().len();
-            entries.insert(name.to_owned(), Entry { dtype, shape: Shape::from(view.shape()), range });
+    fn either(path: &Path, content: Content) -> Result<Self> {
+        match pickle::is_pytorch(&content) {
+            true => Ok(pickle::read(path, &content, None)?.0),
+            false => Self::of(path, content),
         }
+    }
+
+    pub(crate) fn of(path: &Path, content: Content) -> Result<Self> {
+        let entries = header::read(&content).map_err(|fault| match foreign::named(&content) {
+            Some(what) => Error::Msg(format!("{}: {what}", path.display())),
+            None => Error::Msg(format!(
+                "{}: not a whole safetensors file ({fault}); take another copy of it",
+                path.display()
+            )),
+        })?;
+        Ok(Self::with(path, content, entries))
+    }
+
+    pub(crate) fn with(path: &Path, content: Content, entries: HashMap<String, Entry>) -> Self {
         let mut order: Vec<String> = entries.keys().cloned().collect();
         order.sort();
-        Ok(Self { path, content, entries, order })
+        Self { path: path.to_path_buf(), content, entries, order }
     }
 
     /// Where the file lies.
@@ -120,27 +87,12 @@ impl SafetensorsFile {
 
     /// The bytes that the file has.
     pub(crate) fn len(&self) -> u64 {
-        self.content.len() as u64
+        self.content.len()
     }
 
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(String::as_str)
-    }
-
-    /// Refuses a file all whose names begin with `module.`, which `torch.nn.DataParallel` puts there and no network has.
-    ///
-    /// # Errors
-    /// One line that names the file and how to come by one without it.
-    pub fn refuse_data_parallel(&self) -> Result<()> {
-        if self.order.is_empty() || !self.order.iter().all(|name| name.starts_with(DATA_PARALLEL)) {
-            return Ok(());
-        }
-        candle_core::bail!(
-            "{}: all names begin with {DATA_PARALLEL}, as torch.nn.DataParallel saves them; \
-             candlewick convert takes it away from a PyTorch checkpoint",
-            self.path.display()
-        )
     }
 
     /// The file without the tensors whose names begin with `prefix`, such as a head that is not wanted.
@@ -159,7 +111,8 @@ impl SafetensorsFile {
         for (old, entry) in self.entries.drain() {
             let Some(new) = name(&old) else { continue };
             if entries.insert(new.clone(), entry).is_some() {
-                candle_core::bail!("{}: holds {new} twice, as {old} too; take another file", self.path.display())
+                let (path, new, old) = (self.path.display(), shown(&new), shown(&old));
+                candle_core::bail!("{path}: holds {new} twice, as {old} too; take another file")
             }
         }
         let mut order: Vec<String> = entries.keys().cloned().collect();
@@ -182,33 +135,76 @@ impl SafetensorsFile {
         self.entries.get(name).map(|entry| entry.shape.clone())
     }
 
-    /// A tensor on this device; 16-bit floats become f32.
+    /// What the file calls the type of a tensor's values, such as `BF16`; none for what it does not hold or cannot be read.
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        match &self.entries.get(name)?.kind {
+            Kind::Known(dtype) => Some(format!("{dtype:?}")),
+            Kind::Unread(_) => None,
+        }
+    }
+
+    /// A tensor on this device; floats of 16 and 8 bits become f32, truth values u8, and integers that candle has not the next
+    /// larger ones.
     ///
     /// # Errors
-    /// When the file holds no such tensor.
+    /// When the file holds no such tensor, or one of a type that no network here reads; the message names both.
     pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let (entry, bytes) = self.entry(name)?;
-        let tensor = Tensor::from_raw_buffer(bytes, entry.dtype, entry.shape.dims(), device)?;
-        match entry.dtype {
-            DType::F16 | DType::BF16 => tensor.to_dtype(DType::F32),
-            _ => Ok(tensor),
-        }
+        let (entry, dtype) = self.entry(name)?;
+        dtype::tensor(dtype, &entry.shape, device, |buffer| self.content.read_into(entry.place.start, buffer))
+            .map_err(|error| self.fault(name, error))
     }
 
     /// [`SafetensorsFile::tensor`] as a variable, copied once where candle copies a tensor again.
     pub(crate) fn variable(&self, name: &str, device: &Device) -> Result<Var> {
-        let (entry, bytes) = self.entry(name)?;
-        if entry.dtype != DType::F32 {
+        let (entry, dtype) = self.entry(name)?;
+        if dtype != Dtype::F32 {
             return Var::from_tensor(&self.tensor(name, device)?);
         }
-        let (values, _) = bytes.as_chunks();
-        Var::from_vec(values.iter().copied().map(f32::from_le_bytes).collect(), &entry.shape, device)
+        let read = |buffer: &mut [u8]| self.content.read_into(entry.place.start, buffer);
+        let values = dtype::values::<f32>(entry.shape.elem_count(), read).map_err(|error| self.fault(name, error))?;
+        Var::from_vec(values, &entry.shape, device)
     }
 
-    fn entry(&self, name: &str) -> Result<(&Entry, &[u8])> {
-        match self.entries.get(name) {
-            Some(entry) => Ok((entry, &self.content[entry.range.clone()])),
-            None => candle_core::bail!("{}: holds no tensor {name}", self.path.display()),
+    /// Refuses a tensor that the file holds and that cannot be read.
+    ///
+    /// # Errors
+    /// One line that names the file, the tensor and its type.
+    pub(crate) fn refuse_unread(&self, name: &str) -> Result<()> {
+        let why = match self.entries.get(name).map(|entry| &entry.kind) {
+            Some(Kind::Known(dtype)) => dtype::unread(*dtype),
+            Some(Kind::Unread(why)) => Some(why.clone()),
+            None => None,
+        };
+        why.map_or(Ok(()), |why| Err(self.fault(name, Error::Msg(why))))
+    }
+
+    /// Writes all tensors to a safetensors file, each in its own type.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read, or the file cannot be written; the message names it.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let tensors: Vec<(&str, Raw)> = self.names().map(|name| Ok((name, self.raw(name)?))).collect::<Result<_>>()?;
+        write(tensors.iter().map(|(name, raw)| (*name, raw)), path.as_ref())
+    }
+
+    fn raw(&self, name: &str) -> Result<Raw> {
+        let (entry, dtype) = self.entry(name)?;
+        let bytes = self.content.read(entry.place.start, entry.place.end - entry.place.start);
+        let bytes = bytes.map_err(|error| self.fault(name, Error::Msg(format!("cannot be read: {error}"))))?;
+        Ok(Raw { dtype, shape: entry.shape.dims().to_vec(), bytes })
+    }
+
+    fn entry(&self, name: &str) -> Result<(&Entry, Dtype)> {
+        let Some(entry) = self.entries.get(name) else {
+            candle_core::bail!("{}: holds no tensor {}", self.path.display(), shown(name))
+        };
+        match &entry.kind {
+            Kind::Known(dtype) => Ok((entry, *dtype)),
+            Kind::Unread(why) => Err(self.fault(name, Error::Msg(why.clone()))),
         }
+    }
+
+    fn fault(&self, name: &str, error: Error) -> Error {
+        Error::Msg(format!("{}: {} {error}", self.path.display(), shown(name)))
     }
 }

@@ -41,22 +41,32 @@
 //! # }
 //! ```
 
+#![forbid(unsafe_code)]
+
+mod content;
+mod convert;
+mod dtype;
 mod file;
+mod foreign;
+mod header;
 mod initial;
-mod legacy;
 mod memory;
 mod mode;
 mod nearest;
-mod pytorch;
+mod pickle;
+mod prefix;
 mod rng;
 mod store;
+mod text;
+mod write;
 
 pub use candle_nn::VarBuilder;
-pub use file::{SafetensorsFile, write_safetensors};
+pub use convert::{Conversion, Converted, convert};
+pub use file::SafetensorsFile;
 pub use initial::{Initial, ParameterBuilder};
 pub use memory::available_memory;
 pub use mode::Mode;
 pub use nearest::nearest;
-pub use pytorch::{read_pytorch, strip_data_parallel};
 pub use rng::Rng;
 pub use store::Parameters;
+pub use write::write_safetensors;

@@ -1,9 +1,9 @@
 //! The ordered store of a network's parameters.
 
-use crate::file::{SafetensorsFile, write_safetensors};
+use crate::file::SafetensorsFile;
 use crate::initial::{Request, take_request};
-use crate::memory;
-use crate::{Initial, Rng};
+use crate::text::{shortened, shown};
+use crate::{Initial, Rng, memory, write_safetensors};
 use candle_core::{DType, Device, Error, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -171,6 +171,7 @@ impl Parameters {
         let (mut missing, mut misshapen, mut found, mut used) = (vec![], vec![], vec![], HashSet::new());
         for (name, slot) in store.slots.iter() {
             let Some(short) = short(name) else { continue };
+            file.refuse_unread(short)?;
             match file.shape(short) {
                 None => missing.push(short.to_owned()),
                 Some(shape) if &shape != slot.var.shape() => misshapen.push(misfit(short, slot.var.shape(), &shape)),
@@ -204,10 +205,11 @@ impl Parameters {
 }
 
 fn misfit(name: &str, wanted: &Shape, found: &Shape) -> String {
-    format!("{name} (the network has {:?}, the file {:?})", wanted.dims(), found.dims())
+    format!("{} (the network has {:?}, the file {:?})", shown(name), wanted.dims(), found.dims())
 }
 
 fn strict(file: &SafetensorsFile, missing: &[String], misshapen: &[String], unused: Vec<String>) -> Result<()> {
+    let nothing_fits = unused.len() == file.names().count();
     // PyTorch's counter of batches is in its checkpoints and in no network of ours.
     let unused: Vec<String> = unused.into_iter().filter(|name| !name.ends_with("num_batches_tracked")).collect();
     let faults: Vec<String> = [("missing", missing), ("of another shape", misshapen), ("unused", &unused)]
@@ -218,21 +220,15 @@ fn strict(file: &SafetensorsFile, missing: &[String], misshapen: &[String], unus
     if faults.is_empty() {
         return Ok(());
     }
-    if !missing.is_empty() {
-        file.refuse_data_parallel()?;
+    if nothing_fits {
+        let missing: HashSet<&str> = missing.iter().map(String::as_str).collect();
+        file.refuse_prefix(|name| missing.contains(name))?;
     }
     let path = file.path().display();
     candle_core::bail!(
         "{path}: these are not the weights of this network; {}; name the file that belongs to it",
         faults.join("; ")
     )
-}
-
-/// The first names, and how many more there are: the message stays one readable line.
-fn shortened(names: &[String]) -> String {
-    const SHOWN: usize = 6;
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
 impl SimpleBackend for Parameters {
@@ -290,6 +286,7 @@ impl Store {
     /// When the parameter is far larger than the file: the sizes that the network was built with are not to be gone on with.
     fn is_at_fault(&mut self, shape: &Shape, name: &str, bytes: u64) -> Result<bool> {
         let Some(source) = &self.source else { return Ok(false) };
+        source.refuse_unread(name)?;
         match source.shape(name) {
             Some(found) if &found == shape => return Ok(false),
             Some(found) => self.misshapen.push(misfit(name, shape, &found)),

@@ -297,16 +297,20 @@ pub struct ClassifyArguments {
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  candlewick convert resnet50.pth resnet50.safetensors")]
+Examples:
+  candlewick convert resnet50.pth resnet50.safetensors
+  candlewick convert checkpoint.pth resnet50.safetensors --key state_dict --prefix backbone.")]
 pub struct ConvertArguments {
     /// The PyTorch checkpoint: a state dict, or one under a key.
     pub from: PathBuf,
     /// The safetensors file to write.
     pub to: PathBuf,
-    /// The key under which the checkpoint keeps its state dict, such as state_dict.
+    /// The key under which the checkpoint keeps its state dict, such as state_dict, or model.ema for a dict in a dict.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// Take only the tensors whose names begin with this, such as backbone., and take it from the names.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
 }
 
 /// Arguments of `networks`.

@@ -1,16 +1,26 @@
 //! Tensors as a checkpoint has them: what each shows of a storage.
 
+use super::element::Element;
 use super::unpickle::{ODD, Read};
-use candle_core::{DType, Device, Tensor};
-use std::collections::HashMap;
 
-/// A storage, or the part of one that an old PyTorch took for a storage of its own; counted in elements.
+/// A storage, or the part of one that an old PyTorch took for a storage of its own; counted in values of its type.
 #[derive(Clone, Copy)]
 pub struct Storage<'a> {
     pub key: &'a str,
-    pub dtype: DType,
+    pub element: &'static Element,
     pub start: usize,
     pub len: usize,
+}
+
+impl Storage<'_> {
+    /// The same bytes as values of another type; none where a storage has a type of its own.
+    pub fn seen_as(self, element: &'static Element) -> Option<Self> {
+        let divides = |bytes: usize| bytes.is_multiple_of(element.size).then(|| bytes / element.size);
+        let untyped = self.element == Element::byte();
+        let len = if untyped { self.len / element.size } else { self.len };
+        let start = if untyped { divides(self.start)? } else { self.start };
+        (untyped || self.element == element).then_some(Self { element, start, len, ..self })
+    }
 }
 
 /// What a tensor shows of its storage, past whose end it does not reach.
@@ -43,34 +53,15 @@ impl<'a> View<'a> {
         fits.then_some(Self { storage, offset, size, stride, count })
     }
 
-    /// The values, copied from the bytes of all storages.
-    pub fn tensor(&self, storages: &HashMap<&str, &[u8]>) -> Read<Tensor> {
-        let Storage { key, dtype, start, len } = self.storage;
-        let width = dtype.size_in_bytes();
-        let storage = storages.get(key).ok_or("a storage is missing")?;
+    /// Adds the values in the order of a contiguous tensor to `values`, of the bytes of its whole storage.
+    pub fn copy(&self, storage: &[u8], values: &mut Vec<u8>) -> Read<()> {
+        let Storage { element, start, len, .. } = self.storage;
+        let width = element.size;
         let storage = storage.get(start * width..(start + len) * width).ok_or(ODD)?;
-        let gathered;
-        let values = if self.is_contiguous() {
-            storage.get(self.offset * width..(self.offset + self.count) * width).ok_or(ODD)?
-        } else {
-            gathered = self.gathered(storage, width)?;
-            &gathered
-        };
-        Tensor::from_raw_buffer(values, dtype, &self.size, &Device::Cpu).map_err(|error| error.to_string())
-    }
-
-    fn is_contiguous(&self) -> bool {
-        let mut wanted = 1;
-        self.size.iter().zip(&self.stride).rev().all(|(&size, &stride)| {
-            let fits = size < 2 || stride == wanted;
-            wanted *= size.max(1);
-            fits
-        })
-    }
-
-    /// The values in the order of a contiguous tensor.
-    fn gathered(&self, storage: &[u8], width: usize) -> Read<Vec<u8>> {
-        let mut values = Vec::with_capacity(self.count * width);
+        if self.is_contiguous() {
+            values.extend_from_slice(storage.get(self.offset * width..(self.offset + self.count) * width).ok_or(ODD)?);
+            return Ok(());
+        }
         let (mut at, mut index) = (self.offset, vec![0; self.size.len()]);
         for _ in 0..self.count {
             values.extend_from_slice(storage.get(at * width..(at + 1) * width).ok_or(ODD)?);
@@ -84,6 +75,15 @@ impl<'a> View<'a> {
                 *index = 0;
             }
         }
-        Ok(values)
+        Ok(())
+    }
+
+    fn is_contiguous(&self) -> bool {
+        let mut wanted = 1;
+        self.size.iter().zip(&self.stride).rev().all(|(&size, &stride)| {
+            let fits = size < 2 || stride == wanted;
+            wanted *= size.max(1);
+            fits
+        })
     }
 }

@@ -1,0 +1,82 @@
+//! Safetensors files, written whole or not at all.
+
+use candle_core::{DType, Device, Error, Result, Tensor};
+use safetensors::Dtype;
+use safetensors::tensor::View;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Writes tensors under their names, in sorted order as the format has it; a file of before stays whole until the new one is.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
+    let cpu: Vec<(&str, Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
+    if let Some((name, _)) = cpu.iter().find(|(_, tensor)| tensor.dtype() == DType::F8E8M0) {
+        candle_core::bail!("{}: {name} is of a type that cannot be written", path.display())
+    }
+    write(cpu.iter().map(|(name, tensor)| (*name, tensor)), path)
+}
+
+/// A tensor's bytes as a file has them.
+pub(crate) struct Raw {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl View for &Raw {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+pub(crate) fn write<'a, V: View>(tensors: impl Iterator<Item = (&'a str, V)>, path: &Path) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: cannot be written: {error}", path.display()));
+    // Hugging Face's tools take a file only if it says which framework's layout it has.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = safetensors::tensor::serialize(tensors, Some(metadata)).map_err(|error| failed(&error))?;
+    let (unfinished, mut file) = unfinished(path).map_err(|error| failed(&error))?;
+    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+    drop(file);
+    written.and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
+        // Half a file is of no use to anybody, and may be what filled the disk.
+        let _ = std::fs::remove_file(&unfinished);
+        failed(&error)
+    })
+}
+
+/// A new file beside the wanted one, of a name that nothing else has.
+///
+/// The safetensors crate's own writer renames a private file into place, which others could not read.
+fn unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let unfinished = path.with_file_name(format!(".candlewick-{}-{number}.unfinished", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&unfinished) {
+            Ok(file) => return Ok((unfinished, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
