@@ -289,14 +289,11 @@ impl Task for CaptioningTask {
 
     fn state(&self) -> serde_json::Value {
         let baseline = *self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
-        // As text: JSON's reader may miss the last bit of a number.
-        serde_json::json!({ "baseline": baseline.map(|baseline| baseline.to_string()) })
+        serde_json::json!({ "baseline": baseline })
     }
 
     fn restore(&mut self, state: serde_json::Value) -> candlewick_training::Result<()> {
-        // Runs of older versions have none, or a number.
-        let baseline = state.get("baseline");
-        let baseline = baseline.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+        let baseline = state.get("baseline").and_then(serde_json::Value::as_f64);
         *self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner) = baseline;
         Ok(())
     }

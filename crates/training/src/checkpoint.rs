@@ -32,12 +32,10 @@ pub struct TrainerState {
     /// Batches of that epoch that were taken.
     pub batch: usize,
     /// The sum of the losses of that epoch's items so far.
-    #[serde(with = "crate::exact")]
     pub epoch_loss: f64,
     /// How many items that were.
     pub epoch_items: usize,
     /// Seconds so far.
-    #[serde(with = "crate::exact")]
     pub seconds: f64,
     /// What the plateau schedule remembers.
     pub plateau: Patience,
@@ -47,12 +45,10 @@ pub struct TrainerState {
     #[serde(default)]
     pub stopping_metric: Option<Metric>,
     /// The best score by the run's metric (its sign turned where lower is better).
-    #[serde(with = "crate::exact::option")]
     pub best: Option<f64>,
     /// The folder of the best checkpoint.
     pub best_folder: Option<String>,
     /// The mean loss of the epoch of the best checkpoint: of tied scores the one with the lower loss is the best.
-    #[serde(with = "crate::exact::option")]
     pub best_loss: Option<f64>,
     /// The scores of the best checkpoint.
     pub best_scores: Option<Scores>,

@@ -12,7 +12,6 @@ mod config;
 pub mod curves;
 mod durable;
 mod error;
-mod exact;
 mod fit;
 mod gradients;
 mod logs;

@@ -67,7 +67,6 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Patience {
     /// The best score so far.
-    #[serde(with = "crate::exact::option")]
     pub best: Option<f64>,
     /// Validations in a row without a better one.
     pub waited: usize,

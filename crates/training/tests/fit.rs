@@ -418,6 +418,12 @@ fn scores_keep_their_order_and_their_numbers() {
     let back: Scores = serde_json::from_str(&text).unwrap();
     assert_eq!(back.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["z", "a", "m"]);
     assert!(back.get("a").unwrap().is_nan());
+    // Every bit comes back.
+    for bits in 0..2_000u64 {
+        let value = f64::from_bits(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+        let text = serde_json::to_string(&Scores::from_iter([("s", value)])).unwrap();
+        assert_eq!(serde_json::from_str::<Scores>(&text).unwrap().get("s").unwrap().to_bits(), value.to_bits());
+    }
 }
 
 #[test]

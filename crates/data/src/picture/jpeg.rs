@@ -254,7 +254,7 @@ impl Jpeg {
         };
         let units = [self.width, self.height].into_iter().zip(sampling).zip(largest);
         let units: u32 = units.map(|((size, factor), most)| blocks(size, factor, most)).product();
-        if *restart > 0 && units % restart == 0 { &[0xff, 0xd0, 0, 0, 0, 0, 0, 0, 0, 0] } else { &[] }
+        if *restart > 0 && units.is_multiple_of(*restart) { &[0xff, 0xd0, 0, 0, 0, 0, 0, 0, 0, 0] } else { &[] }
     }
 
     fn decode_any(&self, body: &[u8]) -> Result<Vec<u8>, String> {
