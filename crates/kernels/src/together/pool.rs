@@ -153,11 +153,9 @@ impl Operation for Max {
             for (j, column) in columns.iter().enumerate() {
                 window.clear();
                 window.extend(row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j)));
-                // Nothing is smaller.
-                let ys = ys.extend_with(c, f32::NEG_INFINITY);
                 match places.get_mut(j * c..(j + 1) * c) {
                     Some(places) => largest_and_place(xs, &window, ys, places),
-                    None => largest(xs, &window, ys),
+                    None => largest(xs, &window, c, ys),
                 }
             }
         };
@@ -209,9 +207,9 @@ fn larger<P>(y: (f32, P), x: (f32, P)) -> (f32, P) {
 }
 
 vectorised! {
-    /// The largest value of each channel at some positions of a map and of what stands there; a NaN is the largest value.
-    fn largest(xs: &[f32], window: &[usize], ys: &mut [f32]) {
-        let channels = ys.len();
+    /// The largest value of each channel at some positions of a map; a NaN is the largest value.
+    fn largest(xs: &[f32], window: &[usize], channels: usize, ys: &mut Spare) {
+        let ys = ys.extend_with(channels, f32::NEG_INFINITY);
         // Of a choice between what stands there and one value more the compiler makes a masked store, which is slow with AVX2.
         for window in window.chunks(TAPS) {
             let (_, [a, b, c]) = taps(xs, channels, window);
@@ -225,9 +223,9 @@ vectorised! {
 
 vectorised! {
     /// The same, and at which of the positions it stands: the first, where several have it.
-    fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut [f32], places: &mut [u32]) {
-        let channels = ys.len();
-        let places = &mut places[..channels];
+    fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut Spare, places: &mut [u32]) {
+        let channels = places.len();
+        let ys = ys.extend_with(channels, f32::NEG_INFINITY);
         places.fill(window.first().map_or(0, |&at| at as u32));
         for window in window.chunks(TAPS) {
             let (at, [a, b, c]) = taps(xs, channels, window);
