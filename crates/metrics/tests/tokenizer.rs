@@ -1,7 +1,7 @@
 //! Captions and their tokens as CoreNLP 3.4.1's PTBTokenizer gives them (`-preserveLines -lowerCase`), less the punctuation the COCO scorer drops.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use candlewick_metrics::tokenizer::tokenize;
+use candlewick_metrics::tokenizer::{line, tokenize};
 
 #[rustfmt::skip]
 const CAPTIONS: &[(&str, &str)] = &[
@@ -96,6 +96,21 @@ fn captions_become_the_tokens_of_ptbtokenizer() {
 }
 
 #[test]
+fn captions_of_every_script_become_the_lines_of_ptbtokenizer() {
+    let fixture: Vec<(String, String)> = serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap();
+    assert!(fixture.len() > 300);
+    for (caption, wanted) in fixture {
+        assert_eq!(line(&caption), wanted, "{caption:?}");
+    }
+}
+
+#[test]
+fn a_line_end_in_a_caption_is_a_space() {
+    assert_eq!(tokenize("a dog\nruns\r\non\u{2028}grass\n"), ["a", "dog", "runs", "on", "grass"]);
+    assert_eq!(line("5\n1/2 cups"), "5\u{A0}1/2 cups");
+}
+
+#[test]
 fn tokenising_tokens_changes_nothing_in_plain_captions() {
     for caption in ["a man 's dog", "two dogs do n't run", "a t-shirt and a red-haired girl", "mr. smith 's 3.5 miles"]
     {
@@ -119,11 +134,21 @@ fn odd_input_is_no_trouble() {
     }
 }
 
+/// What begins like a token that reaches far, over and over.
+#[rustfmt::skip]
+const REPEATED: [&str; 58] = [
+    "a", "a.", "a-", "a b ", "5", "5.", "'", "(", "<a ", "a@", "a/", "&", "A&", ":", "1:", "a'", "‘", ".", "!", "-", "+", "no..", "a,", "0a.",
+    "www.", "www.1-", "http://", "a.com", "a.com/", "<!a", "<a b=\"x ", "&#1", "&apos;", "&eacute;", "&lt;a", "no. ", "a. ", "x.[^x=", "\\*", "A$",
+    "5 1/2 ", "555-1234 ", "हि", "न्-", "Σ-", "中-", "\u{AD}", "\u{AD}a", "a\u{301}", "é.", "😀", "\0", "\u{FEFF}", "\t", "\u{A0}", "\r", "@.", "a,a-",
+];
+
 #[test]
-fn a_long_caption_is_no_trouble() {
+fn a_long_caption_takes_time_that_grows_with_its_length() {
     let start = std::time::Instant::now();
-    for unit in ["a", "a.", "a-", "a b ", "5", "5.", "'", "(", "<a ", "a@", "a/", "&", "A&", ":", "1:", "a'", "‘"] {
-        assert!(tokenize(&unit.repeat(5_000)).len() <= 10_000);
+    for unit in REPEATED {
+        assert!(tokenize(&unit.repeat(50_000 / unit.chars().count())).len() <= 50_000, "{unit}");
     }
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    let words: String = "a dog runs on a beach, ".repeat(43_479);
+    assert_eq!(tokenize(&words).len(), 6 * 43_479);
 }

@@ -1,163 +1,231 @@
-//! Rules for what the web brought: tags, entities, addresses, @names and #tags.
+//! Rules for addresses: of the web, of mail, of files, @names and #tags.
+//!
+//! Many words that hold no address look like the beginning of one, so that looking ahead from each would take time that grows with the
+//! square of a line. What is found ahead of one word is therefore kept for the words after it, see [`Ahead`].
 
-use super::characters::is_letter;
+use super::abbreviations::FILE_TYPES;
+use super::characters::{is_newline, is_space};
 use super::rules::{Form, Scan};
 
+/// What was found ahead: a run of characters in which an address ends, whichever character of the run before `mark` it begins with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ahead {
+    /// The end of the run.
+    end: usize,
+    /// The last character that makes an address of what stands before it; 0 for none.
+    mark: usize,
+    /// The end of that address.
+    address: usize,
+}
+
+/// What was found ahead by each rule that looks far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    mail: Ahead,
+    host: Ahead,
+    www: Ahead,
+    file: Ahead,
+    /// The last period with something at once after it, and the last @; there is no address after them.
+    point: usize,
+    sign: usize,
+    /// The end of a run without the end of a tag.
+    pub(super) declaration: usize,
+    /// The end of a run without <.
+    pub(super) below: usize,
+    /// The end of a run of letters and digits with periods and commas.
+    pub(super) with_points: usize,
+}
+
+impl Found {
+    /// What is known before the first token.
+    pub(super) fn before(text: &[char]) -> Self {
+        let point = text.windows(2).rposition(|pair| pair[0] == '.' && !matches!(pair[1], ' ' | '\n'));
+        let sign = text.iter().rposition(|&c| c == '@');
+        Self { point: point.unwrap_or(0), sign: sign.unwrap_or(0), ..Self::default() }
+    }
+}
+
+/// What never stands in an address.
+fn outside(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{C}' | '"' | '<' | '>' | '|' | '(' | ')')
+}
+
+/// What may end the path of an address.
+fn ends_path(c: char) -> bool {
+    !matches!(c, '.' | '!' | '?' | '{' | '}' | ',' | '-')
+}
+
+fn in_www(c: char) -> bool {
+    !outside(c) && !matches!(c, '.' | '!' | '?' | '{' | '}' | ',')
+}
+
+fn in_host(c: char) -> bool {
+    in_www(c) && !matches!(c, '`' | '\'' | ','..='_' | '$')
+}
+
+fn in_mail(c: char) -> bool {
+    !outside(c) && !matches!(c, '\u{A0}' | '{' | '}')
+}
+
 impl Scan<'_> {
-    /// Tags like `<br />`, and dashes and ampersands written as entities.
-    pub(super) fn markup(&mut self) {
-        let at = self.at;
-        match self.get(at) {
-            Some('<') => {
-                if let Some(end) = self.tag_end() {
-                    self.offer_plain(end);
-                }
-            }
-            Some('&') => {
-                let entities = [
-                    ("&mdash;", Form::As("--")),
-                    ("&ndash;", Form::As("--")),
-                    ("&md;", Form::As("--")),
-                    ("&amp;", Form::As("&")),
-                    ("&lt;", Form::As("<")),
-                    ("&gt;", Form::As(">")),
-                    ("&quot;", Form::As("''")),
-                    ("&apos;", Form::As("'")),
-                    ("&nbsp;", Form::Nothing),
-                ];
-                let code = self.run(at + 2, |c| c.is_ascii_digit());
-                if self.is(at + 1, |c| c == '#') && code > at + 2 && self.is(code, |c| c == ';') {
-                    self.offer_plain(code + 1);
-                }
-                for (entity, form) in entities {
-                    if let Some(end) = self.literal(at, entity, |_| false) {
-                        self.offer(end, end, form);
-                    }
-                }
-            }
-            Some('–' | '—' | '―' | '\u{96}' | '\u{97}') => self.offer(at + 1, at + 1, Form::As("--")),
-            _ => {}
-        }
-    }
-
-    /// The end of a tag: a name, and attributes with or without values.
-    pub(super) fn tag_end(&self) -> Option<usize> {
-        let name = |at: usize| {
-            let end = self.run(at, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.' | '-'));
-            self.is(at, |c| c.is_ascii_alphabetic()).then_some(end)
-        };
-        let spaces = |at: usize| self.run(at, |c| c == ' ');
-        let mut end = name(self.at + 1 + usize::from(self.is(self.at + 1, |c| c == '/')))?;
-        while spaces(end) > end
-            && let Some(attribute) = name(spaces(end))
-        {
-            end = attribute;
-            let equals = spaces(end);
-            if self.is(equals, |c| c == '=') {
-                let value = spaces(equals + 1);
-                end = match self.get(value) {
-                    Some(quote @ ('"' | '\'')) => self.run(value + 1, |c| c != quote && c != '\n') + 1,
-                    _ => name(value)?,
-                };
-            }
-        }
-        end = spaces(end);
-        end += usize::from(self.is(end, |c| c == '/'));
-        self.is(end, |c| c == '>').then_some(end + 1)
-    }
-
-    /// Web and mail addresses, @names and #tags.
     pub(super) fn addresses(&mut self) {
-        let at = self.at;
-        let before_host = ["http://", "https://"].into_iter().find_map(|scheme| self.literal(at, scheme, |_| false));
-        if let Some(host) = before_host {
-            let end = self
-                .run(host, |c| !matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{C}' | '"' | '<' | '>' | '|' | '(' | ')'));
-            let last = |c: char| !matches!(c, '.' | '!' | '?' | '{' | '}' | ',' | '-');
-            if let Some(end) = (host + 2..=end).rev().find(|&end| self.is(end - 1, last)) {
-                self.offer_plain(end);
-            }
+        let scheme = ["http://", "https://"].into_iter().find_map(|scheme| self.literal(self.at, scheme));
+        if let Some(end) = scheme.and_then(|host| self.path_end(host)) {
+            self.offer_raw(end);
         }
-        self.web_host();
+        self.hosts();
         self.mail();
+        self.names();
+    }
+
+    /// The end of two UTF-16 units or more from `at` on of which the last may end a path.
+    fn path_end(&self, at: usize) -> Option<usize> {
+        let end = self.run(at, |c| !outside(c));
+        let least = if self.is(at, |c| c > '\u{FFFF}') { 1 } else { 2 };
+        (at + least..=end).rev().find(|&end| self.is(end - 1, ends_path))
+    }
+
+    /// What `look` finds from here on, or found for a word before in the same run.
+    fn ahead(&mut self, kept: fn(&mut Found) -> &mut Ahead, look: fn(&Self, usize) -> Ahead) -> Option<usize> {
+        let at = self.at;
+        if kept(self.found).end <= at {
+            *kept(self.found) = look(self, at);
+        }
+        let ahead = *kept(self.found);
+        (ahead.mark > at).then_some(ahead.address)
+    }
+
+    /// www.foo.uk, foo.com and the path after it.
+    fn hosts(&mut self) {
+        if self.at >= self.found.point {
+            return;
+        }
+        if self.is(self.at, in_host)
+            && let Some(end) = self.ahead(|found| &mut found.host, Self::host)
+        {
+            self.offer_raw(end);
+        }
+        if self.starts(self.at, "www.")
+            && let Some(end) = self.ahead(|found| &mut found.www, Self::www)
+        {
+            self.offer_raw(end);
+        }
+    }
+
+    fn host(&self, at: usize) -> Ahead {
+        let known = |at| ["com", "net", "org", "edu"].into_iter().find_map(|domain| self.literal(at, domain));
+        self.parts(at, in_host, known)
+    }
+
+    fn www(&self, at: usize) -> Ahead {
+        let country = |at| {
+            let end = self.run(at, |c| c.is_ascii_alphabetic());
+            (end >= at + 2).then_some(end.min(at + 4))
+        };
+        let ahead = self.parts(at + 4, in_www, country);
+        // Another address may begin in this one at the next www. only, and what ends it ends this one.
+        Ahead { mark: ahead.mark.saturating_sub(4), ..ahead }
+    }
+
+    /// Parts of characters of a class, with a period between two, of which the last to begin with a `domain` ends the address, but for a path.
+    fn parts(&self, at: usize, class: fn(char) -> bool, domain: impl Fn(usize) -> Option<usize>) -> Ahead {
+        let mut ahead = Ahead { end: self.run(at, class), ..Ahead::default() };
+        let mut with_path = false;
+        while ahead.end > at && self.is(ahead.end, |c| c == '.') {
+            if let Some(host) = domain(ahead.end + 1) {
+                let path = self.is(host, |c| c == '/').then(|| self.path_end(host + 1)).flatten();
+                if path.is_some() || !with_path {
+                    with_path = path.is_some();
+                    ahead = Ahead { mark: ahead.end, address: path.unwrap_or(host), ..ahead };
+                }
+            }
+            let next = self.run(ahead.end + 1, class);
+            if next == ahead.end + 1 {
+                break;
+            }
+            ahead.end = next;
+        }
+        ahead
+    }
+
+    /// me@foo.com, with < and > about it or not.
+    fn mail(&mut self) {
+        if self.at >= self.found.sign {
+            return;
+        }
+        let start = match self.get(self.at) {
+            Some('<') => self.at + 1,
+            Some('&') => self.literal(self.at, "&lt;").unwrap_or(self.at),
+            _ => self.at,
+        };
+        if !self.is(start, |c| c.is_ascii_alphanumeric()) {
+            return;
+        }
+        let at = std::mem::replace(&mut self.at, start);
+        let address = self.ahead(|found| &mut found.mail, Self::mail_ahead);
+        self.at = at;
+        if let Some(end) = address {
+            let bracket = self.is(end, |c| c == '>').then_some(end + 1);
+            self.offer_raw(bracket.or_else(|| self.literal(end, "&gt;")).unwrap_or(end));
+        }
+    }
+
+    fn mail_ahead(&self, at: usize) -> Ahead {
+        let end = self.run(at, in_mail);
+        let fits = |i: &usize| self.is(*i, |c| c == '@') && *i + 1 < end && self.is(*i + 1, |c| c != '.');
+        let Some(sign) = (at..end).rev().find(fits) else { return Ahead { end, ..Ahead::default() } };
+        let mut address = self.run(sign + 1, |c| in_mail(c) && c != '.');
+        while self.is(address, |c| c == '.') && self.is(address + 1, |c| in_mail(c) && c != '.') {
+            address = self.run(address + 1, |c| in_mail(c) && c != '.');
+        }
+        Ahead { end, mark: sign, address }
+    }
+
+    /// @names and #tags.
+    fn names(&mut self) {
+        let at = self.at;
         let name = match self.get(at) {
             Some('@') if self.is(at + 1, |c| c.is_ascii_alphabetic() || c == '_') => {
                 self.run(at + 1, |c| c.is_ascii_alphanumeric() || c == '_')
             }
-            Some('#') => self.run(at + 1, is_letter),
+            Some('#') => {
+                let mut end = at + 1;
+                while let Some(next) = self.letter(end) {
+                    end = next;
+                }
+                end
+            }
             _ => at,
         };
         if name > at + 1 {
-            self.offer_plain(name);
+            self.offer_raw(name);
         }
     }
 
-    /// www.foo.uk, foo.com and the path after it.
-    pub(super) fn web_host(&mut self) {
-        let never = |c: char| {
-            matches!(
-                c,
-                ' ' | '\t'
-                    | '\n'
-                    | '\r'
-                    | '\u{C}'
-                    | '"'
-                    | '<'
-                    | '>'
-                    | '|'
-                    | '.'
-                    | '!'
-                    | '?'
-                    | '('
-                    | ')'
-                    | '{'
-                    | '}'
-                    | ','
-            )
-        };
-        let rare = |c: char| matches!(c, '`' | '\'' | ','..='_' | '$');
-        let www = self.starts(self.at, "www.");
-        let mut end = self.at;
-        let mut host = None;
-        loop {
-            let stop = self.run(end, |c| !never(c) && (www || !rare(c)));
-            let domain: String = self.text[end..stop].iter().collect::<String>().to_ascii_lowercase();
-            let parts = end > self.at + if www { 4 } else { 0 };
-            let ascii = domain.len() >= 2 && domain.chars().all(|c| c.is_ascii_alphabetic());
-            if parts && (["com", "net", "org", "edu"].contains(&&*domain) || (www && ascii && domain.len() <= 4)) {
-                host = Some(stop);
-            }
-            if stop == end || self.get(stop) != Some('.') {
+    /// Names of files: parts of letters and digits between periods, of which the last is a known type and ends the word.
+    pub(super) fn files(&mut self) {
+        if self.at < self.found.point
+            && self.letters_and_digits(self.at) > self.at
+            && let Some(end) = self.ahead(|found| &mut found.file, Self::file)
+        {
+            self.offer(end, end + 1, Form::Raw);
+        }
+    }
+
+    fn file(&self, at: usize) -> Ahead {
+        let mut ahead = Ahead { end: self.letters_and_digits(at), ..Ahead::default() };
+        while self.is(ahead.end, |c| c == '.') {
+            let next = self.letters_and_digits(ahead.end + 1);
+            if next == ahead.end + 1 {
                 break;
             }
-            end = stop + 1;
-        }
-        let Some(host) = host else { return };
-        self.offer_plain(host);
-        if self.is(host, |c| c == '/') {
-            let path = self
-                .run(host, |c| !matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{C}' | '"' | '<' | '>' | '|' | '(' | ')'));
-            let last = |c: char| !matches!(c, '.' | '!' | '?' | '{' | '}' | ',' | '-');
-            if let Some(end) = (host + 3..=path).rev().find(|&end| self.is(end - 1, last)) {
-                self.offer_plain(end);
+            let known = || FILE_TYPES.iter().any(|word| self.literal(ahead.end + 1, word) == Some(next));
+            let ended = |c: char| is_space(c) || is_newline(c) || matches!(c, '.' | '?' | '!' | ',');
+            if self.is(next, ended) && known() {
+                ahead = Ahead { mark: ahead.end, address: next, ..ahead };
             }
+            ahead.end = next;
         }
-    }
-
-    pub(super) fn mail(&mut self) {
-        let inside = |c: char| {
-            !matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{C}' | '"' | '<' | '>' | '|' | '(' | ')' | '\u{A0}' | '{' | '}')
-        };
-        if !self.is(self.at, |c| c.is_ascii_alphanumeric()) {
-            return;
-        }
-        let end = self.run(self.at, inside);
-        let Some(sign) = (self.at + 1..end).rev().find(|&i| self.is(i, |c| c == '@')) else { return };
-        let ends = |c: char| !matches!(c, '.' | ',' | ';' | ':' | '[' | ']');
-        if let Some(end) = (sign + 2..=end).rev().find(|&end| self.is(end - 1, ends))
-            && self.is(sign + 1, |c| c != '.')
-        {
-            self.offer_plain(end);
-        }
+        ahead
     }
 }

@@ -1,23 +1,35 @@
 //! Rules for quotes, brackets, dashes, smileys and other marks.
 
-use super::characters::{is_apostrophe, is_newline, is_quote, is_space, is_symbol};
+use super::characters::{is_newline, is_quote, is_space, is_symbol};
 use super::rules::{Form, Scan};
 
 impl Scan<'_> {
     pub(super) fn smileys(&mut self) {
         let at = self.at;
         let eye = |c: char| matches!(c, '^' | 'x' | '=' | '~' | '<' | '>' | '-' | '\'');
+        // A slip of the original's: for an eye of the second kind it has all that comes before <.
+        if self.is(at, |c| eye(c) && !matches!(c, '-' | '\'')) && self.starts(at + 1, ".[^x=") {
+            if self.found.below <= at + 6 {
+                self.found.below = self.run(at + 6, |c| c != '<');
+            }
+            let end = self.found.below;
+            if self.starts(end, "<>]") {
+                self.offer_plain(end + 3);
+            }
+        }
         let lined = self.is(at, eye) && self.is(at + 1, |c| c == '_') && self.is(at + 2, eye);
         if lined {
             self.offer_plain(at + 3);
         }
-        let second = at + 2 + usize::from(self.is(at + 2, |c| matches!(c, '_' | '.')));
-        if self.is(at, |c| c == '(')
-            && self.is(at + 1, eye)
-            && self.is(second, eye)
-            && self.is(second + 1, |c| c == ')')
-        {
-            self.offer_plain(second + 2);
+        if self.is(at, |c| c == '(') && self.is(at + 1, eye) {
+            let second = match self.get(at + 2) {
+                Some('_' | '.') if self.is(at + 3, eye) => at + 3,
+                Some('-') if self.is(at + 3, |c| eye(c) && c != '-' || c == '`') => at + 3,
+                _ => at + 2,
+            };
+            if (second > at + 2 || self.is(second, eye)) && self.is(second + 1, |c| c == ')') {
+                self.offer_plain(second + 2);
+            }
         }
         let eyes = at + usize::from(self.is(at, |c| matches!(c, '<' | '>')));
         if !self.is(eyes, |c| matches!(c, ':' | ';' | '=')) {
@@ -25,8 +37,8 @@ impl Scan<'_> {
         }
         let mouth = eyes + 1 + usize::from(self.is(eyes + 1, |c| matches!(c, '-' | 'o' | '*' | '\'')));
         let smiles =
-            |c: char| matches!(c, '(' | ')' | '{' | '|' | '[' | ']' | '\\' | 'D' | 'P' | 'd' | 'p' | 'O' | '3');
-        if self.is(mouth, smiles) && self.is(mouth + 1, |c| !c.is_ascii_alphabetic()) {
+            |c: char| matches!(c, '(' | ')' | '{' | '|' | '[' | ']' | '\\' | 'D' | 'P' | 'd' | 'p' | 'O' | '@');
+        if self.is(mouth, smiles) && self.is(mouth + 1, |c| !c.is_ascii_alphanumeric()) {
             self.offer(mouth + 1, mouth + 2, Form::Plain);
         }
     }
@@ -37,9 +49,12 @@ impl Scan<'_> {
             let form = if self.is(at + 1, |c| c.is_ascii_alphanumeric() || c == '$') { "``" } else { "''" };
             self.offer(at + 1, at + 1, Form::As(form));
         }
-        let digits = self.is(at + 1, |c| c.is_ascii_digit()) && self.is(at + 2, |c| c.is_ascii_digit());
-        if self.is(at, is_apostrophe) && digits && self.is(at + 3, |c| is_space(c) || is_newline(c)) {
-            self.offer(at + 3, at + 4, Form::Plain);
+        if let Some(year) = self.apostrophe(at)
+            && self.is(year, |c| c.is_ascii_digit())
+            && self.is(year + 1, |c| c.is_ascii_digit())
+            && self.is(year + 2, |c| is_space(c) || is_newline(c))
+        {
+            self.offer(year + 2, year + 3, Form::Plain);
         }
         if self.is(at, |c| c == '\'')
             && self.is(at + 1, |c| c.is_ascii_alphabetic())
@@ -67,7 +82,7 @@ impl Scan<'_> {
     pub(super) fn marks(&mut self) {
         let at = self.at;
         let Some(first) = self.get(at) else { return };
-        let run = self.run(at, |c| c == first);
+        let run = |scan: &Self| scan.run(at, |c| c == first);
         match first {
             '(' => self.offer(at + 1, at + 1, Form::As("-lrb-")),
             ')' => self.offer(at + 1, at + 1, Form::As("-rrb-")),
@@ -75,12 +90,31 @@ impl Scan<'_> {
             ']' => self.offer(at + 1, at + 1, Form::As("-rsb-")),
             '{' => self.offer(at + 1, at + 1, Form::As("-lcb-")),
             '}' => self.offer(at + 1, at + 1, Form::As("-rcb-")),
-            '<' | '>' => self.offer_plain(at + usize::from(run > at + 1) + 1),
-            '-' => self.offer(run, run, if matches!(run - at, 3 | 4) { Form::As("--") } else { Form::Plain }),
-            '@' | '#' | '_' | '*' => self.offer_plain(run),
+            '<' | '>' => self.offer_plain(at + 1 + usize::from(self.is(at + 1, |c| c == first))),
+            '-' => {
+                let run = run(self);
+                self.offer(run, run, if matches!(run - at, 3 | 4) { Form::As("--") } else { Form::Plain });
+            }
+            '@' | '#' | '_' | '*' => self.offer_plain(run(self)),
+            '\\' if self.is(at + 1, |c| c == '*') => {
+                let mut end = at + 2;
+                while end < at + 6 && self.is(end, |c| c == '\\') && self.is(end + 1, |c| c == '*') {
+                    end += 2;
+                }
+                self.offer_plain(end);
+            }
             '?' | '!' => self.offer_plain(self.run(at, |c| matches!(c, '?' | '!'))),
             '…' => self.offer(at + 1, at + 1, Form::As("...")),
-            '.' if run > at + 2 => self.offer(run, run, Form::As("...")),
+            '.' => {
+                self.offer_plain(at + 1);
+                let dots = (at..at + 5).take_while(|&i| self.is(i, |c| c == '.')).count();
+                let gap = |c: char| matches!(c, ' ' | '\u{A0}');
+                let spaced = (1..5).take_while(|i| self.is(at + 2 * i - 1, gap) && self.is(at + 2 * i, |c| c == '.'));
+                let end = at + dots.max(1 + 2 * spaced.count());
+                if end > at + 2 && (dots > 2 || end > at + 3) {
+                    self.offer(end, end, Form::As("..."));
+                }
+            }
             c if is_symbol(c) => self.offer_plain(at + 1),
             _ => {}
         }

@@ -23,10 +23,10 @@ impl Scan<'_> {
             && self.is(whole, |c| matches!(c, '-' | ' ' | '\u{A0}'))
             && let Some(end) = self.fraction_end(whole + 1)
         {
-            self.offer_plain(end);
+            self.offer(end, end, Form::Joined);
         }
         if let Some(end) = self.telephone_end() {
-            self.offer_plain(end);
+            self.offer(end, end, Form::Joined);
         }
         match self.get(at) {
             Some('¼') => self.offer(at + 1, at + 1, Form::As("1/4")),
@@ -38,7 +38,11 @@ impl Scan<'_> {
             _ => {}
         }
         let raised = |c: char| matches!(c, '¹' | '²' | '³' | '⁰' | '⁴'..='⁹');
-        self.offer_plain(self.run(at, raised).max(self.run(at, |c| matches!(c, '₀'..='₉'))));
+        let start = at + usize::from(self.is(at, |c| matches!(c, '⁺' | '⁻' | '₊' | '₋')));
+        let end = self.run(start, raised).max(self.run(start, |c| matches!(c, '₀'..='₉')));
+        if end > start {
+            self.offer_plain(end);
+        }
     }
 
     pub(super) fn number_end(&self, at: usize) -> Option<usize> {
@@ -76,7 +80,7 @@ impl Scan<'_> {
             let next = close + 1;
             return last_two(next).max(self.is(next, is_space).then(|| last_two(next + 1)).flatten());
         }
-        let start = self.run(self.at, |c| c == '+').min(self.at + 2);
+        let start = self.at + (0..2).take_while(|i| self.is(self.at + i, |c| c == '+')).count();
         let gap = |c: char| matches!(c, '-' | ' ' | '\u{A0}');
         let area = before(start, gap);
         let local = area.and_then(|at| before(at, gap));
@@ -102,11 +106,12 @@ impl Scan<'_> {
 
     pub(super) fn fraction_end(&self, at: usize) -> Option<usize> {
         let slash = self.run(at, is_digit);
-        if slash == at || slash > at + 4 || !self.is(slash, |c| matches!(c, '/' | '⁄')) {
+        if slash == at || slash > at + 4 {
             return None;
         }
-        let end = self.run(slash + 1, is_digit).min(slash + 5);
-        (end > slash + 1).then_some(end)
+        let below = if self.is(slash, |c| c == '⁄') { slash + 1 } else { self.slash(slash)? };
+        let end = self.run(below, is_digit).min(below + 4);
+        (end > below).then_some(end)
     }
 
     pub(super) fn currency(&mut self) {

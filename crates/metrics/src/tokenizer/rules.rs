@@ -1,11 +1,18 @@
 //! The rules: what token begins at a position. Each rule proposes one; the proposal that reaches farthest, context included, wins,
 //! and among equals the rule tried first.
 
+use super::addresses::Found;
+use super::characters::{fold, is_apostrophe, is_plain_letter, is_space};
+
 /// How a token's characters are written out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As they are.
+    /// As they are, without soft hyphens.
     Plain,
+    /// As they are, each space as a no-break space.
+    Joined,
+    /// The same, and brackets stay brackets.
+    Raw,
     /// As something else.
     As(&'static str),
     /// With closing quotes in the treebank's form.
@@ -25,23 +32,28 @@ pub(super) struct Token {
 pub(super) struct Scan<'a> {
     pub(super) text: &'a [char],
     pub(super) at: usize,
+    pub(super) found: &'a mut Found,
     token: Token,
     reach: usize,
 }
 
-/// The token that begins at `at`, which must lie inside `text`.
-pub(super) fn token_at(text: &[char], at: usize) -> Token {
-    let mut scan = Scan { text, at, token: Token { end: at + 1, form: Form::Nothing }, reach: at };
+/// The token that begins at `at`, which must lie inside `text`; `found` goes from one token of a text to the next.
+pub(super) fn token_at(text: &[char], at: usize, found: &mut Found) -> Token {
+    let mut scan = Scan { text, at, found, token: Token { end: at + 1, form: Form::Nothing }, reach: at };
+    scan.spaces();
     scan.cut_words();
     scan.markup();
     scan.words();
-    scan.apostrophe_words();
+    if scan.has_apostrophe() {
+        scan.apostrophe_words();
+    }
     scan.addresses();
     scan.contraction_endings();
     scan.numbers();
     scan.slashed();
     scan.currency();
     scan.abbreviations();
+    scan.files();
     scan.smileys();
     scan.hyphenated();
     scan.capitals_with_ampersand();
@@ -51,6 +63,20 @@ pub(super) fn token_at(text: &[char], at: usize) -> Token {
 }
 
 impl Scan<'_> {
+    /// Spaces go together, so that an address which may begin with a wide one does not begin inside them.
+    fn spaces(&mut self) {
+        let end = self.run(self.at, is_space);
+        if end > self.at {
+            self.offer(end, end, Form::Nothing);
+        }
+    }
+
+    /// Whether what rules with an apostrophe need is here: one at once, or after letters.
+    fn has_apostrophe(&self) -> bool {
+        let letters = self.run(self.at, is_plain_letter);
+        self.inner_apostrophe(letters).is_some()
+    }
+
     pub(super) fn offer(&mut self, end: usize, reach: usize, form: Form) {
         if reach > self.reach {
             self.reach = reach;
@@ -62,6 +88,10 @@ impl Scan<'_> {
         if end > self.at {
             self.offer(end, end, Form::Plain);
         }
+    }
+
+    pub(super) fn offer_raw(&mut self, end: usize) {
+        self.offer(end, end, Form::Raw);
     }
 
     pub(super) fn get(&self, at: usize) -> Option<char> {
@@ -78,21 +108,41 @@ impl Scan<'_> {
         at + rest.iter().position(|&c| !class(c)).unwrap_or(rest.len())
     }
 
-    /// The end of `word` at `at`, without regard to case; an apostrophe in it is any that `apostrophe` accepts.
-    pub(super) fn literal(&self, at: usize, word: &str, apostrophe: impl Fn(char) -> bool) -> Option<usize> {
-        let mut end = at;
-        for wanted in word.chars() {
-            let found = self.get(end)?;
-            let fits = if wanted == '\'' { apostrophe(found) } else { wanted == found.to_ascii_lowercase() };
-            if !fits {
-                return None;
-            }
-            end += 1;
-        }
-        Some(end)
+    /// The end of `word`, which is ASCII in lower case, at `at`, without regard to case.
+    pub(super) fn literal(&self, at: usize, word: &str) -> Option<usize> {
+        let found = self.text.get(at..at + word.len())?;
+        let fits = |(&c, wanted): (&char, u8)| c == char::from(wanted) || fold(c) == char::from(wanted);
+        found.iter().zip(word.bytes()).all(fits).then_some(at + word.len())
+    }
+
+    /// [`literal`](Self::literal), where an apostrophe of `word` is any whose end `apostrophe` tells.
+    pub(super) fn literal_with(
+        &self,
+        at: usize,
+        word: &str,
+        apostrophe: impl Fn(&Self, usize) -> Option<usize>,
+    ) -> Option<usize> {
+        word.bytes().map(char::from).try_fold(at, |end, wanted| match wanted {
+            '\'' => apostrophe(self, end),
+            _ => self.is(end, |c| c == wanted || fold(c) == wanted).then_some(end + 1),
+        })
     }
 
     pub(super) fn starts(&self, at: usize, word: &str) -> bool {
-        self.literal(at, word, |c| c == '\'').is_some()
+        self.literal(at, word).is_some()
+    }
+
+    /// The end of an apostrophe, which may be written as an entity.
+    pub(super) fn apostrophe(&self, at: usize) -> Option<usize> {
+        match self.get(at)? {
+            '&' => self.literal(at, "&apos;"),
+            c => is_apostrophe(c).then_some(at + 1),
+        }
+    }
+
+    /// The end of an apostrophe inside a word, for which people also write opening quotes.
+    pub(super) fn inner_apostrophe(&self, at: usize) -> Option<usize> {
+        let quote = self.is(at, |c| matches!(c, '`' | '\u{91}' | '‘' | '‛'));
+        if quote { Some(at + 1) } else { self.apostrophe(at) }
     }
 }

@@ -1,31 +1,51 @@
 //! Rules for words and their contractions.
 
 use super::abbreviations::{CUT, WHOLE, WITH_APOSTROPHE, WITH_STRAIGHT_APOSTROPHE};
-use super::characters::{is_apostrophe, is_inner_apostrophe, is_letter, is_letter_or_digit};
+use super::characters::{is_letter, is_letter_or_digit, is_plain_letter};
 use super::rules::{Form, Scan};
 
 impl Scan<'_> {
     pub(super) fn cut_words(&mut self) {
         for word in WHOLE {
-            if let Some(end) = self.literal(self.at, word, |_| false) {
+            if let Some(end) = self.literal(self.at, word) {
                 self.offer_plain(end);
             }
         }
         for (word, cut) in CUT {
-            if let Some(end) = self.literal(self.at, word, is_apostrophe) {
+            if let Some(end) = self.literal(self.at, word) {
                 self.offer(self.at + cut, end, Form::Plain);
             }
         }
     }
 
-    /// The end of a word: letters and digits from a letter on, also past a period, ! or ? that a letter follows at once.
-    pub(super) fn word_end(&self, at: usize) -> Option<usize> {
-        if !self.is(at, is_letter) {
-            return None;
+    /// The end of a letter, which may be an entity such as &eacute;.
+    pub(super) fn letter(&self, at: usize) -> Option<usize> {
+        if !self.is(at, |c| c == '&') {
+            return self.is(at, is_letter).then_some(at + 1);
         }
+        let accents = ["acute;", "grave;", "uml;"];
+        let vowel = self.is(at + 1, |c| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u'));
+        vowel.then(|| accents.into_iter().find_map(|accent| self.literal(at + 2, accent))).flatten()
+    }
+
+    /// Where letters and digits from `at` on end.
+    pub(super) fn letters_and_digits(&self, at: usize) -> usize {
         let mut end = self.run(at, is_letter_or_digit);
-        while self.is(end, |c| matches!(c, '.' | '!' | '?')) && self.is(end + 1, is_letter) {
-            end = self.run(end + 1, is_letter_or_digit);
+        while self.is(end, |c| c == '&')
+            && let Some(next) = self.letter(end)
+        {
+            end = self.run(next, is_letter_or_digit);
+        }
+        end
+    }
+
+    /// The end of a word: letters and digits from a letter on, also past a period, ! or ? that a letter follows at once.
+    fn word_end(&self, at: usize) -> Option<usize> {
+        let mut end = self.letters_and_digits(self.letter(at)?);
+        while self.is(end, |c| matches!(c, '.' | '!' | '?'))
+            && let Some(next) = self.letter(end + 1)
+        {
+            end = self.letters_and_digits(next);
         }
         Some(end)
     }
@@ -38,13 +58,13 @@ impl Scan<'_> {
         }
         // The part before n't; it must not end in n itself.
         let letters = self.run(at, |c| c.is_ascii_alphabetic() || c == '\u{AD}');
-        if letters >= at + 2
-            && self.is(letters - 1, |c| c.eq_ignore_ascii_case(&'n'))
-            && self.is(letters - 2, |c| !c.eq_ignore_ascii_case(&'n'))
-            && self.is(letters, is_inner_apostrophe)
-            && self.is(letters + 1, |c| c.eq_ignore_ascii_case(&'t'))
+        let part = (at..letters.saturating_sub(1)).rev().find(|&i| self.text[i] != '\u{AD}');
+        if self.is(letters.saturating_sub(1), |c| c.eq_ignore_ascii_case(&'n'))
+            && part.is_some_and(|last| !self.text[last].eq_ignore_ascii_case(&'n'))
+            && let Some(after) = self.inner_apostrophe(letters)
+            && self.is(after, |c| c.eq_ignore_ascii_case(&'t'))
         {
-            self.offer(letters - 1, letters + 2, Form::Plain);
+            self.offer(letters - 1, after + 1, Form::Plain);
         }
         self.offer_plain(end);
         self.with_period(end);
@@ -59,45 +79,46 @@ impl Scan<'_> {
 
     /// The end of 's, 'm, 'd, 're, 've or 'll at `at`.
     pub(super) fn ending(&self, at: usize) -> Option<usize> {
-        if !self.is(at, is_apostrophe) {
-            return None;
-        }
-        let two = ["re", "ve", "ll"].into_iter().any(|word| self.starts(at + 1, word));
-        let one = self.is(at + 1, |c| matches!(c.to_ascii_lowercase(), 'm' | 's' | 'd'));
-        if two { Some(at + 3) } else { one.then_some(at + 2) }
+        let letters = self.apostrophe(at)?;
+        let two = ["re", "ve", "ll"].into_iter().any(|word| self.starts(letters, word));
+        let one = self.is(letters, |c| matches!(c.to_ascii_lowercase(), 'm' | 's' | 'd'));
+        if two { Some(letters + 2) } else { one.then_some(letters + 1) }
     }
 
     pub(super) fn apostrophe_words(&mut self) {
         let at = self.at;
         for word in WITH_APOSTROPHE {
-            if let Some(end) = self.literal(at, word, is_apostrophe) {
+            if let Some(end) = self.literal_with(at, word, Self::apostrophe) {
                 self.offer_plain(end);
             }
         }
         for word in WITH_STRAIGHT_APOSTROPHE {
-            if let Some(end) = self.literal(at, word, |c| c == '\'') {
+            if let Some(end) = self.literal(at, word) {
                 self.offer_plain(end);
             }
         }
+        if let Some(end) = self.literal_with(at, "o'o", Self::inner_apostrophe) {
+            self.offer_plain(end);
+        }
         // T'ai, N'Sync: one letter, mostly a capital, and two more.
         let first = self.is(at, |c| matches!(c, 'A'..='H' | 'J'..='X' | 'Z' | 'n'));
-        if first && self.is(at + 1, is_inner_apostrophe) {
-            let end = self.run(at + 2, char::is_alphabetic);
-            if end >= at + 4 {
+        if first && let Some(start) = self.inner_apostrophe(at + 1) {
+            let end = self.run(start, is_plain_letter);
+            if end >= start + 2 {
                 self.offer_plain(end);
             }
         }
         // ma'am, Shi'ite: a vowel before and a vowel or a capital after.
-        let end = self.run(at, char::is_alphabetic);
+        let end = self.run(at, is_plain_letter);
         if end >= at + 2
             && self.is(end - 1, |c| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y'))
-            && self.is(end, is_inner_apostrophe)
-            && self.is(end + 1, |c| matches!(c, 'a' | 'e' | 'i' | 'o' | 'u' | 'A'..='Z'))
+            && let Some(start) = self.inner_apostrophe(end)
+            && self.is(start, |c| matches!(c, 'a' | 'e' | 'i' | 'o' | 'u' | 'A'..='Z'))
         {
-            self.offer_plain(self.run(end + 1, char::is_alphabetic));
+            self.offer_plain(self.run(start, is_plain_letter));
         }
-        if let Some(end) = self.literal(at, "y'", is_apostrophe)
-            && self.is(end, char::is_alphabetic)
+        if let Some(end) = self.literal_with(at, "y'", Self::apostrophe)
+            && self.is(end, is_plain_letter)
         {
             self.offer(end, end + 1, Form::Plain);
         }
@@ -111,7 +132,7 @@ impl Scan<'_> {
         {
             self.offer(end, end + 1, Form::Closing);
         }
-        if let Some(end) = self.literal(at, "n't", is_inner_apostrophe) {
+        if let Some(end) = self.literal_with(at, "n't", Self::inner_apostrophe) {
             self.offer(end, end, Form::Closing);
         }
     }
