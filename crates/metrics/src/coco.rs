@@ -2,8 +2,8 @@
 
 use crate::cider::{Cider, DocumentFrequency};
 use crate::meteor::{Matchers, Meteor};
-use crate::tokenizer::tokenize;
-use crate::{Segment, bleu, rouge};
+use crate::tokenizer::{self, words};
+use crate::{MetricScore, Segment, bleu, rouge};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -218,25 +218,29 @@ impl Scorer {
             }
         }
         let mut segments = Vec::with_capacity(captions.len());
+        let mut rouge = Vec::with_capacity(captions.len());
         for (&id, caption) in &captions {
             let human = references.get(id).filter(|human| !human.is_empty());
             let human = human.ok_or_else(|| Error::NoReferences(id.clone()))?;
-            segments.push(Segment {
-                references: human.iter().map(|caption| self.tokens(caption)).collect(),
-                hypothesis: self.tokens(caption),
-            });
+            let lines: Vec<String> = human.iter().map(|caption| self.line(caption)).collect();
+            let line = self.line(caption);
+            // A token with a space inside is one word to ROUGE-L and two to the others.
+            rouge.push(rouge::line_score(&line, &lines));
+            let tokens = |line: &String| words(line).map(str::to_owned).collect();
+            segments.push(Segment { references: lines.iter().map(tokens).collect(), hypothesis: tokens(&line) });
         }
-        Ok(self.score(&captions.into_keys().collect::<Vec<_>>(), &segments))
+        let rouge = MetricScore::mean_of(rouge);
+        Ok(self.score(&captions.into_keys().collect::<Vec<_>>(), &segments, &rouge))
     }
 
-    fn tokens(&self, caption: &str) -> Vec<String> {
-        if self.tokenize { tokenize(caption) } else { caption.split_whitespace().map(str::to_owned).collect() }
+    /// A caption's tokens joined by spaces.
+    fn line(&self, caption: &str) -> String {
+        if self.tokenize { tokenizer::line(caption) } else { words(caption).collect::<Vec<_>>().join(" ") }
     }
 
-    fn score(&self, ids: &[&ImageId], segments: &[Segment]) -> Scores {
+    fn score(&self, ids: &[&ImageId], segments: &[Segment], rouge: &MetricScore) -> Scores {
         let bleu = bleu::score(segments);
         let meteor = self.meteor.score(segments);
-        let rouge = rouge::score(segments);
         let cider = match &self.document_frequency {
             Some(frequency) => self.cider.score_with(segments, frequency),
             None => self.cider.score(segments),

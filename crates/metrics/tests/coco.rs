@@ -139,3 +139,38 @@ fn a_thousand_images_are_scored_in_a_moment() {
     println!("1,000 images with 5 references each: {seconds:.2} s");
     assert!(seconds < 20.0);
 }
+
+/// Captions in Hindi, Tamil and Thai, of a number and of nothing; the scores are pycocoevalcap's, PTBTokenizer included.
+#[test]
+fn captions_of_other_scripts_score_as_in_pycocoevalcap() {
+    let captions = [
+        ("एक कुत्ता घास पर बैठा है।", ["एक कुत्ता घास पर दौड़ रहा है।", "घास पर एक भूरा कुत्ता"]),
+        ("ஒரு நாய் ஓடுகிறது.", ["ஒரு நாய் புல்வெளியில் ஓடுகிறது.", "நாய் வேகமாக ஓடுகிறது"]),
+        ("สุนัข อยู่บน สนามหญ้า", ["สุนัข วิ่งเล่น อยู่บน สนามหญ้า", "สุนัข สีน้ำตาล"]),
+        ("A sign: 5 1/2 cups", ["Call 555 1234 567 for 5 1/2 cups.", "..."]),
+        ("!", ["...", "A cat."]),
+    ];
+    let mut references = References::new();
+    let mut results = Vec::new();
+    for (id, (caption, human)) in (1_i64..).zip(captions) {
+        references.insert(id.into(), human.map(str::to_owned).to_vec());
+        results.push(result(id, caption));
+    }
+    let scores = evaluate(&references, &results).unwrap();
+    let overall = &scores.overall;
+    let ours = [overall.bleu_1, overall.bleu_2, overall.bleu_3, overall.bleu_4, overall.rouge_l, overall.cider];
+    let theirs = [
+        0.7054014373304673,
+        0.5841278848901835,
+        0.44250505841655285,
+        0.3325104232053748,
+        0.7794887845371588,
+        1.8388954353654356,
+    ];
+    for (our, their) in ours.into_iter().zip(theirs) {
+        assert!((our - their).abs() < 1e-12, "{ours:?} is not {theirs:?}");
+    }
+    let rouge: Vec<f64> = scores.per_image.values().map(|image| image.scores.rouge_l).collect();
+    let theirs = [0.7904967602591793, 0.8356164383561644, 0.8356164383561644, 0.43571428571428567, 1.0];
+    assert!(rouge.iter().zip(theirs).all(|(our, their)| (our - their).abs() < 1e-12), "{rouge:?}");
+}
