@@ -174,3 +174,41 @@ fn captions_of_other_scripts_score_as_in_pycocoevalcap() {
     let theirs = [0.7904967602591793, 0.8356164383561644, 0.8356164383561644, 0.43571428571428567, 1.0];
     assert!(rouge.iter().zip(theirs).all(|(our, their)| (our - their).abs() < 1e-12), "{rouge:?}");
 }
+
+/// The most memory this process has held, in MiB, where the system tells.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib / 1024)
+}
+
+#[test]
+fn long_and_repetitive_captions_are_scored_in_little_time_and_memory() {
+    let before = peak_memory();
+    let start = std::time::Instant::now();
+    let hyphens = |letters: usize| "a-".repeat(letters / 2) + "a";
+    let mut references = References::new();
+    let mut results = Vec::new();
+    for image in 0..14_i64 {
+        references.insert(image.into(), vec![hyphens(20_001), "a dog".to_owned()]);
+        results.push(result(image, &hyphens(20_001 - 2 * image as usize)));
+    }
+    for (image, (caption, human)) in (14_i64..).zip([
+        ("a ".repeat(4_000), "a ".repeat(3_990)),
+        ("a b ".repeat(2_000), "b a ".repeat(2_000)),
+        ("run runs ".repeat(2_000), "runs a running ".repeat(1_300)),
+        ("a dog ".repeat(10_000), "a cat ".repeat(10_000)),
+        (String::new(), String::new()),
+        ("\0".to_owned(), "a".repeat(1_000_000)),
+    ]) {
+        references.insert(image.into(), vec![human]);
+        results.push(result(image, &caption));
+    }
+    let scores = evaluate(&references, &results).unwrap();
+    assert!((scores.per_image[&0.into()].scores.meteor - 1.0).abs() < 1e-12);
+    assert!((scores.per_image[&14.into()].scores.rouge_l - 0.998).abs() < 1e-3);
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+    if let (Some(before), Some(after)) = (before, peak_memory()) {
+        assert!(after - before < 256, "{} MiB", after - before);
+    }
+}
