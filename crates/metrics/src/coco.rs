@@ -217,13 +217,17 @@ impl Scorer {
                 return Err(Error::Duplicate(result.image_id.clone()));
             }
         }
+        let mut human = Vec::with_capacity(captions.len());
+        for &id in captions.keys() {
+            let captions = references.get(id).filter(|captions| !captions.is_empty());
+            human.push(captions.ok_or_else(|| Error::NoReferences(id.clone()))?);
+        }
+        let lines = self.lines(&captions.values().copied().collect::<Vec<_>>());
+        let mut human_lines = self.lines(&human.iter().copied().flatten().collect::<Vec<_>>()).into_iter();
         let mut segments = Vec::with_capacity(captions.len());
         let mut rouge = Vec::with_capacity(captions.len());
-        for (&id, caption) in &captions {
-            let human = references.get(id).filter(|human| !human.is_empty());
-            let human = human.ok_or_else(|| Error::NoReferences(id.clone()))?;
-            let lines: Vec<String> = human.iter().map(|caption| self.line(caption)).collect();
-            let line = self.line(caption);
+        for (line, human) in lines.into_iter().zip(human) {
+            let lines: Vec<String> = human_lines.by_ref().take(human.len()).collect();
             // A token with a space inside is one word to ROUGE-L and two to the others.
             rouge.push(rouge::line_score(&line, &lines));
             let tokens = |line: &String| words(line).map(str::to_owned).collect();
@@ -233,9 +237,13 @@ impl Scorer {
         Ok(self.score(&captions.into_keys().collect::<Vec<_>>(), &segments, &rouge))
     }
 
-    /// A caption's tokens joined by spaces.
-    fn line(&self, caption: &str) -> String {
-        if self.tokenize { tokenizer::line(caption) } else { words(caption).collect::<Vec<_>>().join(" ") }
+    /// The tokens of captions, each followed by the next, joined by spaces.
+    fn lines(&self, captions: &[&String]) -> Vec<String> {
+        if !self.tokenize {
+            return captions.iter().map(|caption| words(caption).collect::<Vec<_>>().join(" ")).collect();
+        }
+        let next = captions.iter().skip(1).map(|next| next.as_str()).chain([""]);
+        captions.iter().zip(next).map(|(caption, next)| tokenizer::line_before(caption, next)).collect()
     }
 
     fn score(&self, ids: &[&ImageId], segments: &[Segment], rouge: &MetricScore) -> Scores {

@@ -105,6 +105,12 @@ fn captions_of_every_script_become_the_lines_of_ptbtokenizer() {
 }
 
 #[test]
+fn paths_and_degrees() {
+    assert_eq!(line("see www.example.com/cats."), "see www.example.com/cats");
+    assert_eq!(line("it is cold at -10 °C."), "it is cold at -10 ° c");
+}
+
+#[test]
 fn a_line_end_in_a_caption_is_a_space() {
     assert_eq!(tokenize("a dog\nruns\r\non\u{2028}grass\n"), ["a", "dog", "runs", "on", "grass"]);
     assert_eq!(line("5\n1/2 cups"), "5\u{A0}1/2 cups");

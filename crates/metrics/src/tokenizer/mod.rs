@@ -29,9 +29,12 @@ const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", 
 
 const LONGEST_PUNCTUATION: usize = 3;
 
+/// The characters of the next line that a rule may look at.
+const BEYOND: usize = 64;
+
 /// The tokens of a caption: lower case, without punctuation.
 ///
-/// The few tokens in which the original keeps a space, such as `5 1/2`, are taken apart there, as all metrics but ROUGE-L take them.
+/// The next caption is taken to begin with `A`, as most do, where rules look at it. The few tokens in which the original keeps a space, such as `5 1/2`, are taken apart there, as all metrics but ROUGE-L take them.
 /// Characters that are neither letters nor known symbols (emoji, for one) are left out.
 ///
 /// ```
@@ -56,18 +59,28 @@ fn is_python_space(c: char) -> bool {
 ///
 /// A space inside a token is a no-break space here.
 pub fn line(caption: &str) -> String {
-    // Some rules look at what follows; a caption is a line, so its end is a newline.
-    let text: Vec<char> = caption.chars().map(|c| if c == '\n' { ' ' } else { c }).chain(['\n']).collect();
+    line_before(caption, "A dog")
+}
+
+/// A caption's tokens as in a file of captions, one a line, where `next` stands in the line below.
+///
+/// The scorer's tokenizer reads such a file, and some of its rules look beyond the end of a line: the period of a letter that ends a caption
+/// (`at 5 °C.`) is a token of its own where the next one begins like a sentence (`A`, `The`).
+pub(crate) fn line_before(caption: &str, next: &str) -> String {
+    let spaced = |c| if c == '\n' { ' ' } else { c };
+    let mut text: Vec<char> = caption.chars().map(spaced).chain(['\n']).collect();
+    let length = text.len();
+    text.extend(next.chars().take(BEYOND).map(spaced).chain(['\n']));
     let mut line = String::with_capacity(caption.len() + 16);
     let mut found = addresses::Found::before(&text);
     let mut at = 0;
-    while at < text.len() {
+    while at < length {
         if matches!(text[at], ' ' | '\t') {
             at += text[at..].iter().take_while(|&&c| is_space(c)).count();
             continue;
         }
         let token = rules::token_at(&text, at, &mut found);
-        let end = token.end.clamp(at + 1, text.len());
+        let end = token.end.clamp(at + 1, length);
         push(&mut line, &text[at..end], token.form);
         at = end;
     }
