@@ -116,7 +116,9 @@ pub fn load_references(path: impl AsRef<Path>) -> Result<References, Error> {
 
 fn load<T: DeserializeOwned>(path: &Path, wanted: &'static str) -> Result<T, Error> {
     let text = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), wanted, source })
+    // Some editors put a byte order mark before the text.
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
+    serde_json::from_slice(text).map_err(|source| Error::Json { path: path.to_owned(), wanted, source })
 }
 
 /// The scores of a corpus, under the COCO scorer's names.

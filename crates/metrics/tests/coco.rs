@@ -63,6 +63,13 @@ fn files_in_and_scores_out() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = file(&folder, "results.json", "\u{FEFF}[{\"image_id\": 1, \"caption\": \"a dog\"}]");
+    assert_eq!(load_results(results).unwrap(), [result(1, "a dog")]);
+}
+
+#[test]
 fn only_images_with_results_are_scored() {
     let scores = evaluate(&references(), &[result(42, "a dog"), result("cat.jpg", "a cat")]).unwrap();
     assert_eq!(scores.per_image.keys().collect::<Vec<_>>(), [&ImageId::from(42), &ImageId::from("cat.jpg")]);
