@@ -269,6 +269,23 @@ mod tests {
         let again = cached(&captioner, sets(), &views, place(), &faults, &mut |_| ()).unwrap();
         assert_eq!(again[0].pictures.len(), 1);
         drop(held);
+        // What was hashed anew cannot be kept, and nothing else is wanted: as on a disk that cannot be written.
+        #[cfg(unix)]
+        {
+            let index = folder.path().join("photos.index");
+            let _ = std::fs::remove_file(&index);
+            std::os::unix::fs::symlink(folder.path().join("nowhere/photos.index"), &index).unwrap();
+            let file = std::fs::File::options().append(true).open(folder.path().join("photo.png")).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(100)).unwrap();
+            let mut lines = Vec::new();
+            let mut note = |note| {
+                if let Note::Line(line) = note {
+                    lines.push(line)
+                }
+            };
+            assert_eq!(cached(&captioner, sets(), &views, place(), &faults, &mut note).unwrap()[0].pictures.len(), 1);
+            assert!(lines.len() == 1 && lines[0].contains("photos.index: No such file"), "{lines:?}");
+        }
         // What the network does otherwise is kept otherwise.
         let mut other = captioner;
         let usual = key(&other, View::WHOLE, "weights").unwrap();

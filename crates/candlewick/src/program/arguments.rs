@@ -144,7 +144,7 @@ Examples:
   candlewick caption photo.jpg --model runs/one --model runs/other
   candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json")]
 pub struct CaptionArguments {
-    /// The pictures: JPEG, PNG, WebP, BMP or GIF.
+    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
     #[arg(required = true)]
     pub photos: Vec<PathBuf>,
     /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only. Several, one after each
@@ -271,7 +271,7 @@ Examples:
   candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
   candlewick classify digit.png --model runs/mnist")]
 pub struct ClassifyArguments {
-    /// The pictures: JPEG, PNG, WebP, BMP or GIF.
+    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
     #[arg(required = true)]
     pub photos: Vec<PathBuf>,
     /// A classifier's folder or run, or the name of a network whose weights --weights names.

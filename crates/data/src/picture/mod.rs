@@ -7,7 +7,7 @@ mod png;
 use crate::error::{Error, Result, one_line};
 use colours::{to_rgb, upper_halves};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 use jpeg::Jpeg;
 use png::Png;
 use std::io::{Cursor, Read as _};
@@ -96,40 +96,62 @@ pub fn decode_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Result<RgbImag
         let kinds = FORMATS.map(|(_, kind)| kind).join(", ");
         return Err(fault(name, format!("is not a picture that can be read ({kinds})")));
     };
-    let broken = |error: &dyn std::fmt::Display| fault(name, format!("the {kind} is broken or cut short: {error}"));
-    let (size, pixels, orientation) = match format {
-        ImageFormat::Jpeg => {
-            let broken = |what: String| fault(name, format!("the JPEG {what}"));
-            let jpeg = Jpeg::read(bytes).and_then(|jpeg| jpeg.check().map(|()| jpeg)).map_err(broken)?;
-            let size = (jpeg.width, jpeg.height);
-            check_size(name, size, limits)?;
-            (size, jpeg.decode(bytes).map_err(broken)?, jpeg.orientation)
-        }
-        ImageFormat::Png => {
-            let png = Png::read(bytes).map_err(|error| broken(&error))?;
-            let size = png.size;
-            check_size(name, size, limits)?;
-            let (pixels, orientation) = png.decode().map_err(|error| broken(&error))?;
-            (size, pixels, orientation)
-        }
-        _ => {
-            let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-            let mut allocation = image::Limits::default();
-            // Eight bytes a pixel are four channels of 16 bits; the rest is for tables and chunks of the format.
-            allocation.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(1 << 20));
-            reader.limits(allocation);
-            let mut decoder = reader.into_decoder().map_err(|error| broken(&error))?;
-            let size = decoder.dimensions();
-            check_size(name, size, limits)?;
-            let orientation = decoder.orientation().ok();
-            let picture = DynamicImage::from_decoder(decoder).map_err(|error| broken(&error))?;
-            (size, three_colours(picture), orientation)
-        }
+    let Decoded { size, pixels, orientation } = match format {
+        ImageFormat::Jpeg => jpeg(name, bytes, limits)?,
+        ImageFormat::Png => png(name, bytes, limits)?,
+        _ => other(name, bytes, (format, kind), limits)?,
     };
     let picture = RgbImage::from_raw(size.0, size.1, pixels);
-    let mut picture = DynamicImage::ImageRgb8(picture.ok_or_else(|| broken(&"it has another size than it says"))?);
+    let picture = picture.ok_or_else(|| fault(name, format!("the {kind} has another size than it says")))?;
+    let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(picture.into_rgb8())
+}
+
+/// A picture as its file has it, before it is turned.
+struct Decoded {
+    size: (u32, u32),
+    /// Three bytes a pixel.
+    pixels: Vec<u8>,
+    orientation: Option<Orientation>,
+}
+
+fn jpeg(name: &str, bytes: &[u8], limits: &Limits) -> Result<Decoded> {
+    let told = |what: String| fault(name, format!("the JPEG {what}"));
+    let jpeg = Jpeg::read(bytes).and_then(|jpeg| jpeg.check().map(|()| jpeg)).map_err(told)?;
+    let size = (jpeg.width, jpeg.height);
+    check_size(name, size, limits)?;
+    Ok(Decoded { size, pixels: jpeg.decode(bytes).map_err(told)?, orientation: jpeg.orientation })
+}
+
+fn png(name: &str, bytes: &[u8], limits: &Limits) -> Result<Decoded> {
+    let told = |error| fault(name, format!("the PNG is broken or cut short: {error}"));
+    let png = Png::read(bytes).map_err(told)?;
+    let size = png.size;
+    check_size(name, size, limits)?;
+    let (pixels, orientation) = png.decode().map_err(told)?;
+    Ok(Decoded { size, pixels, orientation })
+}
+
+fn other(name: &str, bytes: &[u8], (format, kind): (ImageFormat, &str), limits: &Limits) -> Result<Decoded> {
+    let told = |error: ImageError| match error {
+        ImageError::Unsupported(what) => {
+            fault(name, format!("the {kind} is of a kind that cannot be read ({what}); save it anew as PNG"))
+        }
+        ImageError::Limits(_) => fault(name, format!("the {kind} wants more memory than its pixels may take")),
+        error => fault(name, format!("the {kind} is broken or cut short: {error}")),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut allocation = image::Limits::default();
+    // Eight bytes a pixel are four channels of 16 bits; the rest is for tables and chunks of the format.
+    allocation.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(1 << 20));
+    reader.limits(allocation);
+    let mut decoder = reader.into_decoder().map_err(told)?;
+    let size = decoder.dimensions();
+    check_size(name, size, limits)?;
+    let orientation = decoder.orientation().ok();
+    let picture = DynamicImage::from_decoder(decoder).map_err(told)?;
+    Ok(Decoded { size, pixels: three_colours(picture), orientation })
 }
 
 /// Refuses a picture without pixels, or with more than are allowed.
