@@ -86,7 +86,7 @@ fn page(set: &Set, compared: &[Compared], shown: usize) -> Result<String> {
     html.push_str("</table>\n");
     let step = (count / shown.max(1)).max(1);
     for row in (0..count).step_by(step).take(shown) {
-        let picture = data_url(&set.pictures.photo(row)?)?;
+        let picture = set.pictures.reduced(row, |photo| data_url(&photo))?;
         let _ = write!(
             html,
             "<figure><img src=\"{picture}\" alt=\"{}\"><figcaption>",

@@ -96,7 +96,9 @@ impl Pictures {
             Self::Regions(regions) => return Ok(Input::Seen(regions.seen(rows)?)),
             Self::Scenes(_, preprocessing) | Self::Photos(_, preprocessing) => preprocessing,
         };
-        let image = |(&row, view): (&usize, &View)| Ok(preprocessing.apply(&view.of(self.photo(row)?), &Device::Cpu)?);
+        let image = |(&row, view): (&usize, &View)| {
+            self.reduced(row, |photo| Ok(preprocessing.apply(&view.of(photo), &Device::Cpu)?))
+        };
         let images: Vec<Tensor> = rows.iter().zip(&views).map(image).collect::<Result<_>>()?;
         Ok(Input::Images(Tensor::stack(&images, 0)?))
     }
@@ -106,12 +108,18 @@ impl Pictures {
     /// # Errors
     /// When a photo cannot be read or decoded; the message names it.
     pub fn photo(&self, row: usize) -> Result<RgbImage> {
-        Ok(match self {
-            Self::Scenes(scenes, _) => scenes[row].1.clone(),
-            Self::Photos(paths, _) => picture::decode(&paths[row], &Limits::default())?,
-            Self::Features(features) => picture::decode(&features.paths[row], &Limits::default())?,
-            Self::Regions(regions) => picture::decode(&regions.paths[row], &Limits::default())?,
-        })
+        self.reduced(row, Ok)
+    }
+
+    /// What `reduce` keeps of the picture in this row; see [`picture::reduced`].
+    pub(crate) fn reduced<R>(&self, row: usize, reduce: impl FnOnce(RgbImage) -> Result<R>) -> Result<R> {
+        let path = match self {
+            Self::Scenes(scenes, _) => return reduce(scenes[row].1.clone()),
+            Self::Photos(paths, _) => &paths[row],
+            Self::Features(features) => &features.paths[row],
+            Self::Regions(regions) => &regions.paths[row],
+        };
+        picture::reduced(path, &Limits::default(), reduce)
     }
 
     /// A hash of the pictures in their order: a run is gone on with on the same ones only.

@@ -48,7 +48,7 @@ pub fn evaluate(
         let found = match &set.pictures {
             Pictures::Regions(regions) => captioner.n_best_of(&regions.seen(rows)?, generation)?,
             pictures => {
-                let prepared = |&row: &usize| captioner.prepare(&pictures.photo(row)?);
+                let prepared = |&row: &usize| pictures.reduced(row, |photo| captioner.prepare(&photo));
                 let prepared: Vec<Prepared> = rows.par_iter().map(prepared).collect::<Result<_>>()?;
                 captioner.n_best_prepared(&prepared, generation)?
             }

@@ -12,7 +12,6 @@ use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::picture::{self, Limits};
 use candlewick_encoders::NetworkConfig;
 use candlewick_parameters::Mode;
-use image::RgbImage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,8 +143,7 @@ fn compute(
     let preprocessing = captioner.preprocessing.clone();
     let read = move |jobs: Vec<(PathBuf, PhotoHash)>| -> Result<Vec<Photo>> {
         let decode = |path: &Path| -> Result<Tensor> {
-            let photo: RgbImage = picture::decode(path, &Limits::default())?;
-            Ok(preprocessing.apply(&view.of(photo), &Device::Cpu)?)
+            picture::reduced(path, &Limits::default(), |photo| Ok(preprocessing.apply(&view.of(photo), &Device::Cpu)?))
         };
         Ok(jobs.into_iter().map(|(path, hash)| Photo { image: decode(&path), path, hash }).collect())
     };

@@ -34,7 +34,7 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     for paths in arguments.photos.chunks(BATCH) {
         // Of a photo only what the encoders see is kept: a batch of large ones would fill the memory.
         let prepare = |path: &PathBuf| -> Result<Prepared, Failure> {
-            Ok(captioner.prepare(&picture::decode(path, &Limits::default())?)?)
+            picture::reduced(path, &Limits::default(), |photo| Ok(captioner.prepare(&photo)?))
         };
         let prepared: Vec<_> = paths.par_iter().map(prepare).collect();
         let mut readable = Vec::with_capacity(paths.len());

@@ -3,6 +3,9 @@
 mod colours;
 mod jpeg;
 mod png;
+mod reduced;
+
+pub use reduced::reduced;
 
 use crate::error::{Error, Result, one_line};
 use colours::{to_rgb, upper_halves};
