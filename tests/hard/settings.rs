@@ -75,7 +75,7 @@ const OPTIONS: [(&str, &str); 38] = [
     ("train --threads 0", "--threads"),
     ("train --threads 1000", "--threads is 1000"),
     ("train --threads 1000000", "--threads"),
-    ("train --threads -1", "--threads"),
+    ("train --threads=-1", "--threads"),
     ("train --device cpu:7", "cpu:7"),
     ("train --device auto:3", "auto:3"),
     ("train --device abacus", "abacus"),

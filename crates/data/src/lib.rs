@@ -18,7 +18,7 @@ pub mod picture;
 mod positional;
 pub mod regions;
 pub mod scenes;
-mod text;
+pub mod text;
 pub mod words;
 
 pub use error::{Error, Result, shown};

@@ -9,8 +9,12 @@ const LOOKED_AT: usize = 256;
 /// The bytes of a text file without a UTF-8 byte order mark, with line feeds where it has carriage returns alone.
 ///
 /// # Errors
-/// When it cannot be read, is UTF-16, or holds bytes 0 and thus is no text.
+/// When it cannot be read, is no file, is UTF-16, or holds bytes 0 and thus is no text.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
+        return Err(Error::text(path, "is not a file"));
+    }
     let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
     check(&bytes).map_err(|fault| Error::text(path, fault))?;
     if bytes.starts_with(b"\xef\xbb\xbf") {
@@ -26,7 +30,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`], and when a line is not UTF-8.
-pub(crate) fn read_utf8(path: &Path) -> Result<String> {
+pub fn read_utf8(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| not_utf8(path, error.as_bytes()))
 }
 

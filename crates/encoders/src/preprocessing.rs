@@ -332,6 +332,17 @@ impl TryFrom<File> for Preprocessing {
             Some(Size::Exact { height, width }) => Some((height, width)),
             Some(Size::Shortest { shortest_edge: side } | Size::Number(side)) => Some((side, side)),
         };
+        let sides = |size: Resize| match size {
+            Resize::Exact(height, width) => (height, width),
+            Resize::Shortest(side) => (side, side),
+        };
+        for (key, size) in [("size", size.map(sides)), ("crop_size", crop)] {
+            if let Some((height, width)) = size
+                && (height == 0 || width == 0 || height.saturating_mul(width) > MOST_PIXELS)
+            {
+                return Err(format!("{key} is {height}×{width} pixels; wanted 1 to {MOST_PIXELS} of them"));
+            }
+        }
         let (mean, std) = match (file.do_normalize, file.image_mean, file.image_std) {
             (false, ..) => ([0.0; 3], [1.0; 3]),
             (true, Some(mean), Some(std)) => (mean, std),

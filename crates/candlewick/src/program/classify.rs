@@ -5,6 +5,7 @@ use super::output::{say, shown};
 use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
+use candlewick::data::text::read_utf8;
 use candlewick::encoders::preprocessing;
 use candlewick::parameters::SafetensorsFile;
 use candlewick::tasks::classification::{Classifier, Guess};
@@ -82,7 +83,7 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
 
 /// The classes' names, a line each; a WordNet number before a name, as ImageNet's lists have it, is left out.
 fn classes(path: &Path) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
+    let text = read_utf8(path)?;
     let is_number =
         |word: &str| word.len() == 9 && word.starts_with('n') && word[1..].bytes().all(|b| b.is_ascii_digit());
     let name = |line: &str| match line.split_once(' ') {

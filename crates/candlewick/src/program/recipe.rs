@@ -1,8 +1,8 @@
 //! Recipes: a TOML file, changed by `--set`.
 
 use super::{Failure, embedded};
-use anyhow::Context;
 use candlewick::captioning;
+use candlewick::data::text::read_utf8;
 use candlewick::tasks::classification;
 use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
@@ -78,7 +78,7 @@ fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
 pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> {
     let (name, text) = match path {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            let text = read_utf8(path)?;
             (path.display().to_string(), text)
         }
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
@@ -109,7 +109,7 @@ fn based(mut table: Table, path: Option<&Path>) -> Result<Table, Failure> {
         return Err(Failure::Work(format!("{name}: base is {base}; wanted the name of a recipe beside this one")));
     };
     let beside = path.and_then(Path::parent).unwrap_or(Path::new("")).join(base);
-    let text = std::fs::read_to_string(&beside).with_context(|| format!("{}", beside.display()))?;
+    let text = read_utf8(&beside)?;
     let mut below = parsed(&beside.display().to_string(), &text)?;
     if below.contains_key("base") {
         let fault = "has a base itself; name the recipe at the bottom";
