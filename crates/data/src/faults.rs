@@ -122,8 +122,10 @@ mod tests {
         assert_eq!(faults.report(), None);
         faults.record("c.jpg", "is cut\nshort").unwrap();
         assert_eq!(faults.report().unwrap(), "skipped 1 of 600 photos: c.jpg: is cut short");
-        assert_eq!(faults.count(), 3);
-        assert!(faults.contains("a.jpg") && !faults.contains("d.jpg"));
+        faults.record("d\n.jpg", "d\\n.jpg: the file is empty").unwrap();
+        assert_eq!(faults.report().unwrap(), "skipped 1 of 600 photos: d\\n.jpg: the file is empty");
+        assert_eq!(faults.count(), 4);
+        assert!(faults.contains("a.jpg") && faults.contains("d\n.jpg") && !faults.contains("d.jpg"));
     }
 
     #[test]
