@@ -353,3 +353,104 @@ fn a_pickle_that_nests_and_doubles_itself_is_read_without_harm() {
         scratch.fault(&file(odd));
     }
 }
+
+#[test]
+fn dicts_nest_as_deep_as_they_like_and_are_looked_into_as_deep_as_is_of_use() {
+    let scratch = Scratch::new();
+    let tensor = pickled(b"N", b"K\0", b"K\x02\x85", b"K\x01\x85");
+    let nested = |depth: usize| stored(&[&b"}U\x01a".repeat(depth), tensor.as_slice(), &b"s".repeat(depth)].concat());
+    assert_eq!(values(&read(scratch.write(&nested(1)), None).unwrap()[0].1), [1.0, 2.0]);
+    for (depth, hint) in [(2, "a (1 tensors)"), (4, "a.a.a (1 tensors)"), (50_000, "a.a.a.a (1 tensors)")] {
+        let path = scratch.write(&nested(depth));
+        let told = read(&path, None).unwrap_err().to_string();
+        assert!(told.contains(&format!("under a key: {hint}")), "{told}");
+        let key = vec!["a"; depth.min(6) - 1].join(".");
+        match read(&path, Some(&key)) {
+            Ok(tensors) => assert_eq!((tensors.len(), depth < 16), (1, true)),
+            Err(error) => assert!(depth > 16 && error.to_string().contains("nests deeper"), "{error}"),
+        }
+    }
+    // A name of 60 KB that each of 2,000 dicts has, which would be written 2,000 times.
+    let name = [b"X\x60\xea\0\0".as_slice(), &[b'n'; 60_000], b"q\0"].concat();
+    let mut many = [b"}".as_slice(), &name, tensor.as_slice(), b"s"].concat();
+    for key in 0..2_000u16 {
+        let [low, high] = key.to_le_bytes();
+        many.extend([b"M".as_slice(), &[low, high], b"}h\0", &tensor, b"ss"].concat());
+    }
+    let error = read(scratch.write(&stored(&many)), Some("")).unwrap_err().to_string();
+    assert!(error.contains("nests deeper") && error.len() < 1000, "{error}");
+}
+
+#[test]
+fn keys_that_are_no_text_are_kept_or_told() {
+    let scratch = Scratch::new();
+    let tensor = pickled(b"N", b"K\0", b"K\x02\x85", b"K\x01\x85");
+    let dict = |keys: &[&[u8]]| {
+        let entries: Vec<Vec<u8>> = keys.iter().map(|key| [key, tensor.as_slice(), b"s"].concat()).collect();
+        scratch.write(&stored(&[b"}".to_vec(), entries.concat()].concat()))
+    };
+    let names = |path: &Path| read(path, None).unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(&dict(&[b"K\x07", b"J\xff\xff\xff\xff", b"U\x01b"])), ["-1", "7", "b"]);
+    // The last of a name counts, as in Python.
+    assert_eq!(names(&dict(&[b"U\x01b", b"U\x01b"])), ["b"]);
+    assert!(fault(&dict(&[b"K\x07", b"U\x017"])).contains("holds 7 twice"));
+    assert!(fault(&dict(&[b"U\x01b", b"N"])).contains("tensors under a key that is neither text nor number"));
+    assert_eq!(names(&scratch.write(&stored(&[b"]".as_slice(), &tensor, b"a", &tensor, b"a"].concat()))), ["0", "1"]);
+}
+
+#[test]
+fn every_opcode_of_python_is_known() {
+    let scratch = Scratch::new();
+    let tensor = pickled(b"N", b"K\0", b"K\x02\x85", b"K\x01\x85");
+    // Each leaves one value, under the key `o` beside the tensor `a`.
+    let objects: [&[u8]; 30] = [
+        b"I01\n",
+        b"I-5\n",
+        b"L7L\n",
+        b"F1.5\n",
+        b"S'text'\n",
+        b"Vtext\\u00e4\n",
+        b"Np5\ng5\n0",
+        b"(K\x01K\x02l",
+        b"(U\x01kNd",
+        b"N2\x86",
+        b"N(NN1",
+        b"N(0",
+        b"\x8b\x02\0\0\0\x01\x02",
+        b"\x8a\x0a0123456789",
+        b"\x8c\x01t",
+        b"\x8d\x01\0\0\0\0\0\0\0t",
+        b"C\x01b",
+        b"B\x01\0\0\0b",
+        b"\x8e\x01\0\0\0\0\0\0\0b",
+        b"\x96\x01\0\0\0\0\0\0\0b\x98",
+        b"\x97",
+        b"\x8f(K\x01\x90",
+        b"(K\x01\x91",
+        b"\x82\x01",
+        b"\x83\x01\0",
+        b"\x84\x01\0\0\0",
+        b"]\x94(\x88\x89e",
+        b"T\x02\0\0\0\xff\xfe",
+        b"\x95\x01\0\0\0\0\0\0\0N",
+        b"G\0\0\0\0\0\0\0\0",
+    ];
+    for object in objects {
+        let file = stored(&[b"}U\x01a", tensor.as_slice(), b"sU\x01o", object, b"s"].concat());
+        let found = read(scratch.write(&file), None);
+        assert_eq!(found.unwrap_or_else(|error| panic!("{object:?}: {error}")).len(), 1);
+    }
+    // Objects are made in four ways, and none is plain.
+    for object in [
+        b"cown\nThing\n)R}U\x01xK\x01sb".as_slice(),
+        b"\x8c\x03own\x8c\x05Thing\x93)\x81",
+        b"cown\nThing\n)}\x92",
+        b"(K\x01iown\nThing\n",
+        b"(cown\nThing\nK\x01o",
+    ] {
+        let path = scratch.write(&stored(&[b"}U\x01a", tensor.as_slice(), b"sU\x01o", object, b"s"].concat()));
+        let file = SafetensorsFile::open(path).unwrap();
+        let fault = file.tensor("o", &Device::Cpu).unwrap_err().to_string();
+        assert!(fault.contains("o is an object (own.Thing) and no tensor"), "{fault}");
+    }
+}

@@ -48,8 +48,13 @@ pub fn message(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A path as it stands in a line: what would end the line is escaped.
+/// A path as it stands in a line.
 pub fn shown(path: &Path) -> String {
+    escaped(&path.display().to_string())
+}
+
+/// A text without what would end a line or move the cursor, which is escaped.
+pub fn escaped(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    path.display().to_string().chars().map(escaped).collect()
+    text.chars().map(escaped).collect()
 }

@@ -1,5 +1,6 @@
 //! Recipes: a TOML file, changed by `--set`.
 
+use super::output::escaped;
 use super::{Failure, embedded};
 use candlewick::captioning;
 use candlewick::data::text::read_utf8;
@@ -87,14 +88,15 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
     Recipe::of(table.clone()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     let mut changed = table;
     for change in changes {
+        let told = escaped(change);
         let Some((key, value)) = change.split_once('=') else {
-            return Err(Failure::usage(format!("--set {change}: wants KEY=VALUE, for instance training.epochs=3")));
+            return Err(Failure::usage(format!("--set {told}: wants KEY=VALUE, for instance training.epochs=3")));
         };
         parse(value.trim())
             .and_then(|value| set(&mut changed, key.trim(), value))
-            .map_err(|error| Failure::usage(format!("--set {change}: {error}")))?;
+            .map_err(|error| Failure::usage(format!("--set {told}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
-        Recipe::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {change}: {fault}")))?;
+        Recipe::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {told}: {fault}")))?;
     }
     let recipe = Recipe::of(changed).map_err(Failure::Work)?;
     is_folder(recipe.name()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;

@@ -227,9 +227,9 @@ impl GenerationConfig {
         };
         for (key, value) in [
             ("max_new_tokens", self.max_new_tokens),
+            ("num_return_sequences", self.num_return_sequences),
             ("num_beams", self.num_beams),
             ("num_beam_groups", self.num_beam_groups),
-            ("num_return_sequences", self.num_return_sequences),
         ] {
             let most = if key == "max_new_tokens" { MOST_WORDS } else { MOST_BEAMS };
             if value == 0 || value > most {
