@@ -1,6 +1,7 @@
 //! What a file holds, read by position: nothing is mapped, so that a file that shrinks meanwhile is an error and no signal.
 
 use candle_core::{Error, Result};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -36,13 +37,20 @@ impl Content {
     /// Fills `buffer` with the bytes from `at` on.
     pub fn read_into(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
-            Self::Memory(bytes) => {
-                let found = usize::try_from(at).ok().and_then(|at| bytes.get(at..)?.get(..buffer.len()));
-                buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Self::Memory(_) => {
+                buffer.copy_from_slice(&self.part(at, buffer.len() as u64)?);
                 Ok(())
             }
             Self::File { file, .. } => read_exact_at(file, buffer, at),
         }
+    }
+
+    /// `len` bytes from `at` on, copied only from a file.
+    pub fn part(&self, at: u64, len: u64) -> io::Result<Cow<'_, [u8]>> {
+        let Self::Memory(bytes) = self else { return self.read(at, len).map(Cow::Owned) };
+        let (at, len) = (usize::try_from(at).ok(), usize::try_from(len).ok());
+        let part = at.zip(len).and_then(|(at, len)| bytes.get(at..)?.get(..len));
+        part.map(Cow::Borrowed).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// `len` bytes from `at` on; no more memory is taken than the file is long.

@@ -187,11 +187,11 @@ impl SafetensorsFile {
         write(tensors.iter().map(|(name, raw)| (*name, raw)), path.as_ref())
     }
 
-    fn raw(&self, name: &str) -> Result<Raw> {
+    fn raw(&self, name: &str) -> Result<Raw<'_>> {
         let (entry, dtype) = self.entry(name)?;
-        let bytes = self.content.read(entry.place.start, entry.place.end - entry.place.start);
+        let bytes = self.content.part(entry.place.start, entry.place.end - entry.place.start);
         let bytes = bytes.map_err(|error| self.fault(name, Error::Msg(format!("cannot be read: {error}"))))?;
-        Ok(Raw { dtype, shape: entry.shape.dims().to_vec(), bytes })
+        Ok(Raw { dtype, shape: entry.shape.dims(), bytes })
     }
 
     fn entry(&self, name: &str) -> Result<(&Entry, Dtype)> {

@@ -26,19 +26,19 @@ pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()
 }
 
 /// A tensor's bytes as a file has them.
-pub(crate) struct Raw {
+pub(crate) struct Raw<'a> {
     pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+    pub shape: &'a [usize],
+    pub bytes: Cow<'a, [u8]>,
 }
 
-impl View for &Raw {
+impl View for &Raw<'_> {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {

@@ -167,8 +167,8 @@ fn a_checkpoint_with_everything_beside_its_state_dict_is_read() {
         let path = fixture(name);
         let fault = scratch.fault(&path, &Conversion::default());
         let told = "holds its state dict under a key: state_dict (2 tensors), 7 (1 tensors), list (2 tensors), \
-                    ema.module (1 tensors), optimizer (6 tensors); name it: candlewick convert --key state_dict, \
-                    --key '' for all with the 1 beside";
+                    ema.module (1 tensors), optimizer (6 tensors); name it: candlewick convert --key state_dict \
+                    (--key '' takes all, with the 1 beside it)";
         assert!(fault.contains(told), "{fault}");
         let (converted, file) = scratch.convert(&path, &under("state_dict"));
         assert_eq!((converted.tensors, converted.numbers, converted.notes.len()), (2, 8, 0));

@@ -48,6 +48,7 @@ fn a_damaged_header_is_one_line() {
         (format!("{{{}}}", tensor("a", "[4294967296,4294967296,4]", 0, 4)), 4, "a has the shape"),
         (format!("{{{}}}", tensor("a\\n", "[2]", 0, 4)), 4, "\"a\\n\" has the shape"),
         (format!("{{{}}}", tensor("a", "[-1]", 0, 4)), 4, "its header: "),
+        (format!("{{{}}}", tensor("a", &format!("[{}1]", "1,".repeat(64)), 0, 4)), 4, "at most 64 sizes"),
         (format!("{{{}}}", tensor("a", "[1]", 0, 4)), 5, "end at byte 4 of 5"),
         ("[]".into(), 0, "its header: "),
         ("[".repeat(100_000), 0, "its header: "),

@@ -74,7 +74,7 @@ pub(crate) fn read(
 type Parts = (Vec<u8>, HashMap<String, Entry>, Vec<String>);
 
 fn read_legacy(content: &Content, key: Option<&str>) -> Result<Parts, Fault> {
-    let bytes = content.read(0, content.len()).map_err(|_| CUT_SHORT.to_owned())?;
+    let bytes = content.part(0, content.len()).map_err(|_| CUT_SHORT.to_owned())?;
     let (reader, object, storages) = legacy::read(&bytes)?;
     let state = state::find(&reader, object, key).map_err(Fault::Other)?;
     let storage = |key: &str| Ok(Cow::Borrowed(*storages.get(key).ok_or("a storage is missing")?));

@@ -179,8 +179,9 @@ impl<'r, 'a> Finder<'r, 'a> {
             }
         }
         if state.tensors.is_empty() {
-            let found = if state.plain.is_empty() { "nothing".into() } else { shortened(&state.plain) };
-            return Err(format!("holds no tensors{place}; it has {found}"));
+            let found =
+                if state.plain.is_empty() { "is empty".into() } else { format!("has {}", shortened(&state.plain)) };
+            return Err(format!("holds no tensors{place}; it {found}"));
         }
         Ok(state)
     }
@@ -279,7 +280,8 @@ impl<'r, 'a> Finder<'r, 'a> {
         let best = states.iter().chain(&others).find(|(_, count)| *count > 0).map(|(name, _)| shown(name));
         let keys = shortened(&states.iter().chain(&others).map(told).collect::<Vec<_>>());
         let beside = self.children(top).filter(|&(_, child)| self.is_tensor(child)).count();
-        let beside = if beside > 0 { format!(", --key '' for all with the {beside} beside") } else { String::new() };
+        let beside =
+            if beside > 0 { format!(" (--key '' takes all, with the {beside} beside it)") } else { String::new() };
         match best {
             Some(best) => {
                 format!("holds its state dict under a key: {keys}; name it: candlewick convert --key {best}{beside}")

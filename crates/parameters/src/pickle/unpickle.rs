@@ -19,13 +19,41 @@ const MOST_VALUES: usize = 1 << 22;
 /// More arguments than any call has that matters here.
 pub const MOST_ARGUMENTS: usize = 9;
 
+/// What a pickle refers to again, by number: mostly counted up from 0.
+#[derive(Default)]
+struct Memo {
+    counted: Vec<Id>,
+    others: HashMap<u32, Id>,
+}
+
+impl Memo {
+    fn len(&self) -> usize {
+        self.counted.len() + self.others.len()
+    }
+
+    fn insert(&mut self, key: u32, id: Id) {
+        let place = key as usize;
+        if place < self.counted.len() {
+            self.counted[place] = id;
+        } else if place == self.counted.len() && !self.others.contains_key(&key) {
+            self.counted.push(id);
+        } else {
+            self.others.insert(key, id);
+        }
+    }
+
+    fn get(&self, key: u32) -> Option<Id> {
+        self.counted.get(key as usize).or_else(|| self.others.get(&key)).copied()
+    }
+}
+
 /// Reads the pickles of a file one after another, and the bytes between them.
 pub struct Reader<'a> {
     rest: &'a [u8],
     pub values: Vec<Value<'a>>,
     stack: Vec<Id>,
     marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+    memo: Memo,
     /// How many values there are, a tensor with many dimensions counted as many.
     weight: usize,
     /// The type and length of each storage that a pickle refers to.
@@ -42,7 +70,7 @@ impl<'a> Reader<'a> {
     pub fn pickle(&mut self) -> Read<Id> {
         self.stack.clear();
         self.marks.clear();
-        self.memo.clear();
+        self.memo = Memo::default();
         loop {
             match self.bytes()? {
                 [b'.'] => return self.pop(),
@@ -120,7 +148,7 @@ impl<'a> Reader<'a> {
             _ => self.unsigned(4)? as u32,
         };
         if matches!(code, b'h' | b'j' | b'g') {
-            let id = *self.memo.get(&key).ok_or(ODD)?;
+            let id = self.memo.get(key).ok_or(ODD)?;
             return self.push_again(id);
         }
         let id = self.last()?;
