@@ -123,7 +123,7 @@ pub fn shown(path: &Path) -> String {
 }
 
 /// The text with its control characters written as Rust writes them.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let letter = |letter: char| match letter.is_control() {
         true => letter.escape_default().collect(),
         false => letter.to_string(),

@@ -21,4 +21,4 @@ pub mod scenes;
 pub mod text;
 pub mod words;
 
-pub use error::{Error, Result, shown};
+pub use error::{Error, Result, escaped, shown};

@@ -4,6 +4,8 @@
 //! cargo run -p candlewick-parameters --example convert -- checkpoint.pth weights.safetensors [KEY [PREFIX]]
 //! ```
 
+#![allow(clippy::print_stdout)]
+
 use candle_core::Result;
 use candlewick_parameters::{Conversion, SafetensorsFile, convert};
 use std::path::Path;

@@ -6,7 +6,6 @@
 use super::Failure;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::Path;
 
 /// A line of a result on standard output, formatted as `println!` does; wants a `?`.
 macro_rules! say {
@@ -18,6 +17,7 @@ macro_rules! note {
     ($($format:tt)*) => { $crate::program::output::message(format_args!($($format)*)) };
 }
 
+pub use candlewick::data::{escaped, shown};
 pub(super) use {note, say};
 
 /// Writes a line to standard output.
@@ -46,15 +46,4 @@ fn written(done: io::Result<()>) -> Result<(), Failure> {
 /// Writes a line to standard error, where that can be written.
 pub fn message(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// A path as it stands in a line.
-pub fn shown(path: &Path) -> String {
-    escaped(&path.display().to_string())
-}
-
-/// A text without what would end a line or move the cursor, which is escaped.
-pub fn escaped(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
 }
