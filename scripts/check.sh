@@ -6,6 +6,13 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step cargo fmt --all --check
+# Licences, registries and versions of what we depend on; known faults where RustSec's database can be reached.
+step cargo deny check bans licenses sources
+if cargo deny fetch db 2>/dev/null; then
+  step cargo deny check advisories
+else
+  printf '\n== advisories were not checked: the database of RustSec cannot be reached\n'
+fi
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
 step cargo test
