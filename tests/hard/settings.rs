@@ -97,7 +97,7 @@ const OPTIONS: [(&str, &str); 38] = [
     ("caption .", "."),
     ("evaluate --model nowhere --data .", "nowhere"),
     ("evaluate --model . --data . --max-share nan", "--max-share"),
-    ("evaluate --model . --data . --max-share -1", "--max-share"),
+    ("evaluate --model . --data . --max-share=-1", "--max-share"),
     ("evaluate --model . --data . --max-share 2", "--max-share"),
     ("evaluate --model . --data . --split tset", "tset"),
     ("classify scene-1.png --model nowhere", "nowhere"),

@@ -221,7 +221,7 @@ impl ShowAttendTell {
         config.check()?;
         let cell = AnyCell::named(
             &config.cell,
-            embedding_size + annotation_size,
+            embedding_size.saturating_add(annotation_size),
             hidden_size,
             &CellConfig::default(),
             vb.pp("decode_step"),

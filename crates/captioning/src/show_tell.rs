@@ -108,8 +108,11 @@ impl ShowTell {
     /// When the builder has no such parameters, or no such cell carries a state from word to word.
     pub fn new(annotation_size: usize, vocab_size: usize, config: &ShowTellConfig, vb: VarBuilder) -> Result<Self> {
         let &ShowTellConfig { embedding_size, hidden_size, picture, .. } = config;
-        let input_size =
-            if picture == PictureInput::EachStep { embedding_size + annotation_size } else { embedding_size };
+        let input_size = if picture == PictureInput::EachStep {
+            embedding_size.saturating_add(annotation_size)
+        } else {
+            embedding_size
+        };
         let layer = sequence_layer(&config.cell, input_size, hidden_size, &config.stack, vb.pp(&config.cell))?;
         if config.stack.bidirectional {
             candle_core::bail!("show_tell: a sentence is written forwards; leave stack.bidirectional out")

@@ -104,9 +104,9 @@ impl TopDown {
             config: config.clone(),
             vocab_size,
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
-            looking: cell(hidden_size + annotation_size + embedding_size, "att_lstm")?,
+            looking: cell(hidden_size.saturating_add(annotation_size).saturating_add(embedding_size), "att_lstm")?,
             attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?,
-            telling: cell(annotation_size + hidden_size, "lang_lstm")?,
+            telling: cell(annotation_size.saturating_add(hidden_size), "lang_lstm")?,
             fc: Linear::new(hidden_size, vocab_size, vb.pp("fc"))?,
             device: vb.device().clone(),
         })

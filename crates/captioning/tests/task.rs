@@ -216,6 +216,7 @@ fn a_vector_of_a_fully_connected_layer_is_seen_at_every_word() {
         "preprocessing": { "size": { "height": 64, "width": 64 } },
         "encoder": {
             "network": "alexnet", "layer": "classifier.5", "coordinates": false, "config": { "fully_connected": true },
+            "from_scratch": true,
         },
         "decoder": { "kind": "show_tell", "cell": "rnn", "picture": "each_step" },
     });

@@ -57,7 +57,7 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
         let layer = Conv2dConfig { stride, padding, initial, ..Conv2dConfig::new(kernel_size) };
         let conv = Conv2d::new(inputs, channels, &layer, vb.pp("conv"))?;
         let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
-        (inputs, total) = (channels, total * stride);
+        (inputs, total) = (channels, usize::saturating_mul(total, stride));
         layers.push(name, channels, total, ConvNorm::new(conv, Some(norm), true));
     }
     Ok(Network::new(NAME, layers, Head::linear(inputs, ("fc", 0.0), as_pytorch, config, vb)?))

@@ -82,12 +82,16 @@ impl Conv2d {
         if k == 0 || stride == 0 || dilation == 0 || groups == 0 || in_channels % groups + out_channels % groups != 0 {
             candle_core::bail!("{}: a convolution {in_channels} → {out_channels} cannot be {config:?}", vb.prefix())
         }
-        let (fan_in, fan_out) = (in_channels / groups * k * k, out_channels * k * k);
+        // Sizes come from files too: what is too large for a number is too large for the parameters, which say so.
+        let area = k.saturating_mul(k);
+        let (fan_in, fan_out) = ((in_channels / groups).saturating_mul(area), out_channels.saturating_mul(area));
         let (weight, offset) = match initial {
             ConvInitial::FanIn => (Initial::fan_in(fan_in), Initial::fan_in(fan_in)),
             ConvInitial::KaimingFanOut => (Initial::kaiming_fan_out(fan_out), Initial::Constant(0.0)),
             ConvInitial::KaimingFanIn => (Initial::Normal((2.0 / fan_in as f64).sqrt()), Initial::Constant(0.0)),
-            ConvInitial::Xavier => (Initial::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt()), Initial::Constant(0.0)),
+            ConvInitial::Xavier => {
+                (Initial::Uniform((6.0 / (fan_in as f64 + fan_out as f64)).sqrt()), Initial::Constant(0.0))
+            }
             ConvInitial::KaimingUniform => (Initial::kaiming_uniform(fan_in), Initial::Constant(0.0)),
             ConvInitial::Normal(std) => (Initial::Normal(std), Initial::Constant(0.0)),
         };

@@ -290,7 +290,7 @@ impl Weights {
         vb: &VarBuilder,
     ) -> Result<Self> {
         let uniform = Initial::fan_in(hidden_size);
-        let rows = gates * hidden_size;
+        let rows = gates.saturating_mul(hidden_size);
         let name = |part: &str| format!("{part}{suffix}");
         let weight_ih = vb.parameter((rows, input_size), &name("weight_ih"), uniform.clone())?;
         let recurrent = recurrent_initial(config, gates, hidden_size);

@@ -54,7 +54,7 @@ impl Cell for LayerNormLstmCell {
         suffix: &str,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let rows = 4 * hidden_size;
+        let rows = hidden_size.saturating_mul(4);
         let name = |part: &str| format!("{part}{suffix}");
         let weight_ih = vb.parameter((rows, input_size), &name("weight_ih"), Initial::fan_in(hidden_size))?;
         let recurrent = recurrent_initial(config, 4, hidden_size);

@@ -158,9 +158,11 @@ impl Cell for LstmVariantCell {
             false => None,
         };
         let from_gates = match variant {
-            LstmVariant::FullGateRecurrence => {
-                Some(vb.parameter((3 * hidden_size, 3 * hidden_size), &format!("weight_gh{suffix}"), uniform)?)
-            }
+            LstmVariant::FullGateRecurrence => Some(vb.parameter(
+                (hidden_size.saturating_mul(3), hidden_size.saturating_mul(3)),
+                &format!("weight_gh{suffix}"),
+                uniform,
+            )?),
             _ => None,
         };
         Ok(Self { variant, weights, peepholes, from_gates })

@@ -92,7 +92,7 @@ impl Cell for MutantCell {
         let rows = mutant.state_blocks() * hidden_size;
         let weight_hh = vb.parameter((rows, hidden_size), &name("weight_hh"), recurrent)?;
         let bias = match config.bias {
-            true => Some(vb.parameter(3 * hidden_size, &name("bias"), uniform.clone())?),
+            true => Some(vb.parameter(hidden_size.saturating_mul(3), &name("bias"), uniform.clone())?),
             false => None,
         };
         let weight_x = match mutant != Mutant::Mut3 && input_size != hidden_size {

@@ -41,9 +41,9 @@ impl Layer {
     fn new(hidden_size: usize, vb: &VarBuilder) -> Result<Self> {
         let (h, attention) = (hidden_size, vb.pp("self_attn"));
         // Xavier's bound for the three together and biases of zero, as torch.nn.MultiheadAttention begins.
-        let bound = (6.0 / (4 * h) as f64).sqrt();
-        let weight = attention.parameter((3 * h, h), "in_proj_weight", Initial::Uniform(bound))?;
-        let bias = attention.parameter(3 * h, "in_proj_bias", Initial::Constant(0.0))?;
+        let bound = (6.0 / (4.0 * h as f64)).sqrt();
+        let weight = attention.parameter((h.saturating_mul(3), h), "in_proj_weight", Initial::Uniform(bound))?;
+        let bias = attention.parameter(h.saturating_mul(3), "in_proj_bias", Initial::Constant(0.0))?;
         let weight_out = attention.parameter((h, h), "out_proj.weight", Initial::fan_in(h))?;
         let bias_out = attention.parameter(h, "out_proj.bias", Initial::Constant(0.0))?;
         let norm = |name: &str| {
@@ -54,8 +54,8 @@ impl Layer {
         Ok(Self {
             projections: Linear::from_tensors(weight, Some(bias)),
             output: Linear::from_tensors(weight_out, Some(bias_out)),
-            inner: Linear::new(h, 4 * h, vb.pp("linear1"))?,
-            outer: Linear::new(4 * h, h, vb.pp("linear2"))?,
+            inner: Linear::new(h, h.saturating_mul(4), vb.pp("linear1"))?,
+            outer: Linear::new(h.saturating_mul(4), h, vb.pp("linear2"))?,
             norms: [norm("norm1")?, norm("norm2")?],
         })
     }

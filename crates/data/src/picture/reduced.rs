@@ -34,7 +34,11 @@ pub fn reduced<R, E: From<Error>>(
 /// What the header says; 0 for what is no picture, which is told when it is decoded.
 fn pixels(bytes: &[u8]) -> u64 {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let size = reader.ok().and_then(|reader| reader.into_dimensions().ok());
+    let size = reader.ok().and_then(|mut reader| {
+        // Only the header is read, of however large a picture.
+        reader.no_limits();
+        reader.into_dimensions().ok()
+    });
     size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
 }
 

@@ -100,10 +100,10 @@ pub struct GenerationConfig {
     pub seed: u64,
 }
 
-/// More words than any text that is written in one go, and more beams than any search is better with: without a bound a
+/// More words, or sentences, than are written in one go, and more beams than any search is better with: without a bound a
 /// setting could ask for more memory and time than there is.
 const MOST_WORDS: usize = 100_000;
-const MOST_BEAMS: usize = 1_000;
+const MOST_BEAMS: usize = 10_000;
 
 impl Default for GenerationConfig {
     fn default() -> Self {
@@ -231,7 +231,7 @@ impl GenerationConfig {
             ("num_beams", self.num_beams),
             ("num_beam_groups", self.num_beam_groups),
         ] {
-            let most = if key == "max_new_tokens" { MOST_WORDS } else { MOST_BEAMS };
+            let most = if key.contains("beam") { MOST_BEAMS } else { MOST_WORDS };
             if value == 0 || value > most {
                 return wrong(key, format!("at least 1 and at most {most}"), value);
             }
@@ -383,6 +383,7 @@ mod tests {
             early_stopping: EarlyStopping::Never,
             bad_words_ids: vec![vec![3, 4]],
             length_penalty: 2.0,
+            max_new_tokens: 40,
             ..GenerationConfig::beam(4)
         };
         assert_eq!(config, wanted);
@@ -412,7 +413,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_one_line_that_names_the_key() {
         for (text, wanted) in [
-            (r#"{"num_beams": 0}"#, "num_beams must be at least 1; found 0"),
+            (r#"{"num_beams": 0}"#, "num_beams must be at least 1 and at most 10000; found 0"),
             (r#"{"num_beams": -2}"#, "num_beams"),
             (r#"{"num_beams": "four"}"#, "num_beams"),
             (r#"{"max_new_tokens": 0}"#, "max_new_tokens"),
@@ -446,7 +447,7 @@ mod tests {
         let error = GenerationConfig::from_json(r#"{"max_length": -1}"#).unwrap_err().to_string();
         assert!(error.starts_with("max_length: "), "{error}");
         let error = GenerationConfig::from_json(r#"{"num_beams": 1000000}"#).unwrap_err().to_string();
-        assert!(error.contains("num_beams must be at least 1 and at most 1000; found 1000000"), "{error}");
+        assert!(error.contains("num_beams must be at least 1 and at most 10000; found 1000000"), "{error}");
         let error = GenerationConfig::greedy().validate_for(2).unwrap_err().to_string();
         assert!(error.contains("eos_token_id must be below the vocabulary's size 2; found 2"), "{error}");
         for wrong in [f64::NAN, f64::INFINITY] {

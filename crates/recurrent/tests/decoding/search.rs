@@ -27,8 +27,8 @@ fn no_search_comes_back_empty() {
         GenerationConfig { force_words_ids: vec![vec![vec![3]]], max_new_tokens: 20, ..GenerationConfig::beam(4) };
     let found = generate(&stuck, &plain(2, 5), 2, &forced).unwrap();
     assert!(found.iter().all(|photo| photo[0].words == [3] && !photo[0].finished));
-    // As many beams as a number can say.
-    let wide = GenerationConfig { max_new_tokens: 2, ..GenerationConfig::beam(usize::MAX) };
+    // Far more beams than there are sentences.
+    let wide = GenerationConfig { max_new_tokens: 2, ..GenerationConfig::beam(10_000) };
     assert!(generate(&endless, &plain(2, 5), 2, &wide).unwrap().iter().all(|photo| photo[0].words.len() == 2));
     let broken = Small::markov(&vec![vec![f32::NAN, 0.0, 0.0]; 3]);
     for config in [GenerationConfig::greedy(), GenerationConfig::beam(2)] {
