@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// The text of a file that is to be UTF-8 throughout.
 ///
 /// # Errors
-/// As [`read`], and when a line is not UTF-8.
+/// When it cannot be read, is no file, is UTF-16, or has a line that is not UTF-8; the message names the file and the line.
 pub fn read_utf8(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| not_utf8(path, error.as_bytes()))
 }
