@@ -1,4 +1,4 @@
-use crate::support::{RECIPE, flickr, scene, small, succeed, weights};
+use crate::support::{photos, scene, small, succeed};
 use crate::{bounded, support};
 use candlewick::parameters::Rng;
 use std::fs;
@@ -146,9 +146,7 @@ fn damaged_checkpoints_of_pytorch_are_named_or_still_read() {
 fn damaged_data_and_recipes_are_named_or_still_read() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    flickr(here);
-    weights(here, "convnet", "encoder.safetensors");
-    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    photos(here);
     let train =
         "train train.toml --data data --encoder-weights encoder.safetensors --quiet --set training.max_seconds=0.001";
     for file in ["train.toml", "data/Flickr8k.token.txt", "data/Flickr_8k.devImages.txt", "data/images/train1.png"] {

@@ -1,4 +1,4 @@
-use crate::support::{RECIPE, candlewick, flickr, small, succeed, weights};
+use crate::support::{candlewick, photos, small, succeed};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -18,9 +18,7 @@ fn last(run: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_run_on_photos_killed_twenty_times_ends_the_same_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    flickr(here);
-    weights(here, "convnet", "encoder.safetensors");
-    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    photos(here);
     let train = |out, features| -> Vec<String> {
         let words = "train train.toml --data data --encoder-weights encoder.safetensors --quiet --set training.epochs=3 \
                      --set training.checkpoint_every=1 --set batches.size=2 --threads 1";
@@ -52,9 +50,7 @@ fn a_run_on_photos_killed_twenty_times_ends_the_same_and_loses_nothing() {
 fn a_full_disk_is_told_and_what_was_there_before_stays() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    flickr(here);
-    weights(here, "convnet", "encoder.safetensors");
-    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    photos(here);
     let limited = |kilobytes: u32, words: &[&str]| {
         let mut command = Command::new("bash");
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
@@ -67,8 +63,8 @@ fn a_full_disk_is_told_and_what_was_there_before_stays() {
         lines[0].to_owned()
     };
     // While annotations are computed, while a checkpoint is written, while results are.
-    let photos = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet"];
-    let line = limited(8, &[&photos[..], &["--out", "runs/photos"]].concat());
+    let train = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet"];
+    let line = limited(8, &[&train[..], &["--out", "runs/photos"]].concat());
     assert!(line.contains("File too large"), "{line}");
     let line = limited(64, &small("out", &[]));
     assert!(line.contains("safetensors") && line.contains("whole"), "{line}");
@@ -82,5 +78,5 @@ fn a_full_disk_is_told_and_what_was_there_before_stays() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         !name.starts_with(".tmp-")
     }));
-    succeed(here, &[&photos[..], &["--out", "runs/photos"]].concat());
+    succeed(here, &[&train[..], &["--out", "runs/photos"]].concat());
 }

@@ -1,4 +1,4 @@
-use crate::support::{RECIPE, flickr, scene, small, succeed, weights};
+use crate::support::{RECIPE, photos, scene, small, succeed};
 use crate::{bounded, support};
 use std::fs;
 
@@ -142,8 +142,7 @@ fn options_that_cannot_be_are_refused_by_name() {
 fn forgotten_weights_and_a_lost_run_are_told_before_the_photos_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    flickr(here);
-    weights(here, "convnet", "encoder.safetensors");
+    photos(here);
     fs::write(here.join("train.toml"), RECIPE.replace("\"convnet\"", "\"resnet50\"")).unwrap();
     let train = ["train", "train.toml", "--data", "data", "--quiet"];
     let ended = bounded(here, &train, "forgotten weights");
@@ -160,9 +159,7 @@ fn forgotten_weights_and_a_lost_run_are_told_before_the_photos_are_read() {
 fn runs_know_their_photos_and_their_dev_split() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    flickr(here);
-    weights(here, "convnet", "encoder.safetensors");
-    fs::write(here.join("train.toml"), RECIPE).unwrap();
+    photos(here);
     let train = |epochs| {
         let words = ["train", "train.toml", "--data", "data", "--encoder-weights", "encoder.safetensors", "--quiet"];
         [&words[..], &["--out", "out", "--set", epochs]].concat()

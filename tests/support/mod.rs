@@ -90,6 +90,13 @@ pub fn weights(here: &Path, name: &str, file: &str) {
     parameters.save(here.join(file)).unwrap();
 }
 
+/// All that a training on photos wants: `data`, `encoder.safetensors` and `train.toml`.
+pub fn photos(here: &Path) {
+    flickr(here);
+    weights(here, "convnet", "encoder.safetensors");
+    fs::write(here.join("train.toml"), RECIPE).unwrap();
+}
+
 pub const RECIPE: &str = r#"
 task = "captioning"
 name = "photos"

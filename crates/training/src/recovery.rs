@@ -87,17 +87,18 @@ impl Run<'_> {
                 _ => format!("no state before it is left; train anew into another folder (--out) {LOWER}"),
             });
         }
+        // Whatever follows, what gives such numbers is not what the run goes on from.
+        checkpoint::discard(self.out, limit, last.as_ref().map(|last| &last.state))?;
         let recoveries = self.state.recoveries + 1;
         if recoveries > MOST {
             let kept = last.map_or("no checkpoint was written".into(), |last| {
                 let folder = last.folder.display();
-                format!("the last good checkpoint is {folder}, from which --start can go on")
+                format!("the last good checkpoint is {folder}, whose model.safetensors a new run can start from")
             });
             return ended(format!(
                 "the rate was halved {MOST} times; {kept}; train into another folder (--out) {LOWER}"
             ));
         }
-        checkpoint::discard(self.out, limit, last.as_ref().map(|last| &last.state))?;
         self.optimizer = optimizer(task, self.config)?;
         let unproven = last.is_some();
         let config = self.state.config.clone();

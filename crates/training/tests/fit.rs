@@ -104,7 +104,10 @@ fn a_run_that_stays_not_finite_ends_with_advice_and_its_good_checkpoint() {
     task.poison_step = Some(5);
     let error = run(&mut task, &config(), out.path()).unwrap_err().to_string();
     assert!(error.contains("step 5: the loss is NaN; the rate was halved 3 times") && !error.contains('\n'), "{error}");
-    assert!(error.contains("checkpoint-3, from which --start can go on") && error.contains("--out"), "{error}");
+    assert!(
+        error.contains("checkpoint-3, whose model.safetensors a new run can start from") && error.contains("--out"),
+        "{error}"
+    );
     assert_eq!(Checkpoint::load(out.path()).unwrap().unwrap().state.step, 3);
     // Nothing helps where the first loss is none.
     let out = tempfile::tempdir().unwrap();
