@@ -43,7 +43,11 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
     clear(folder)?;
     let path = folder.join(SHEET);
     // The mark comes first: a program that is killed in between finds its own words again.
-    let written = |text: String| std::fs::write(&path, text).map_err(Error::io(&path));
+    let unfinished = folder.join(".caption.svg.unfinished");
+    let written = |text: String| {
+        let renamed = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, &path));
+        renamed.map_err(Error::io(&path))
+    };
     written(sheet(&caption.text, &[], (1, 1)))?;
     let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
     for (index, word) in caption.words.iter().enumerate() {
