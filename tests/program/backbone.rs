@@ -1,15 +1,15 @@
 use candlewick::candle::{Device, Tensor};
 use candlewick::captioning::{Captioner, EncoderConfig, FreshCaptioner, GenerationConfig, WeightsFile};
 use candlewick::data::words::WordTokenizer;
-use candlewick::encoders::{self, Backbone, NetworkConfig, NetworkRow, Preprocessing, add_network, network};
+use candlewick::encoders::{self, Architecture, Backbone, NetworkConfig, Preprocessing, add_network, network};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 
 const NAME: &str = "means_of_patches";
 const PATCH: usize = 16;
 
 /// The mean colours of patches times a matrix: the smallest backbone that there is.
-fn row() -> NetworkRow {
-    NetworkRow::new(NAME, vec!["colours".into()], &[], |_: &NetworkConfig, vb| {
+fn row() -> Architecture {
+    Architecture::new(NAME, vec!["colours".into()], &[], |_: &NetworkConfig, vb| {
         Backbone::frozen(NAME, 5, PATCH, vb, |vb| {
             let matrix = vb.pp("colours").get((3, 5), "weight")?;
             Ok(move |images: &Tensor| {

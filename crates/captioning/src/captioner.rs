@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
-use candlewick_kernels::together;
+use candlewick_kernels::channels_last;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
 use image::RgbImage;
@@ -309,7 +309,7 @@ impl Captioner {
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
         };
-        let map = together::from_apart(&map)?;
+        let map = channels_last::to_nhwc(&map)?;
         let (n, height, width, _) = map.dims4()?;
         let map = if self.config.encoder.coordinates {
             let axis = |count: usize| -> candle_core::Result<Tensor> {

@@ -1,7 +1,7 @@
 //! What a decoder tells of: annotations, wherever they come from.
 
 use candle_core::{Device, Result, Tensor, bail};
-use candlewick_kernels::together;
+use candlewick_kernels::channels_last;
 
 /// What an encoder or an object detector saw in pictures.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Seen {
     /// # Errors
     /// When the device has no memory for it.
     pub fn mean(&self) -> Result<Tensor> {
-        let Some(counts) = &self.counts else { return together::mean(&self.annotations.unsqueeze(1)?) };
+        let Some(counts) = &self.counts else { return channels_last::mean(&self.annotations.unsqueeze(1)?) };
         let (n, p, _) = self.annotations.dims3()?;
         let share = |place: usize, count: u32| if place < count as usize { 1.0 / count as f32 } else { 0.0 };
         let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();

@@ -21,7 +21,7 @@ use crate::seen::Seen;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::attentive::{self, Sequence};
+use candlewick_kernels::attention_lstm::{self, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations, Attended};
 use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
@@ -306,10 +306,10 @@ impl ShowAttendTell {
                 let (bias, v) = ((bias_ih + bias_hh)?, self.attention.v()?);
                 let query = self.attention.query().with_bias()?;
                 let gate = self.f_beta.as_ref().map(Linear::with_bias).transpose()?;
-                let weights = attentive::Weights { input, hidden, bias: &bias, query, v: &v, gate };
+                let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, gate };
                 let (annotations, keys, counts) = memory.annotations.apart()?;
-                let options = attentive::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
-                attentive::attentive_lstm(&embedded, &keys, &annotations, (&state.h, c), weights, options)?
+                let options = attention_lstm::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
+                attention_lstm::attention_lstm(&embedded, &keys, &annotations, (&state.h, c), weights, options)?
             }
             _ => self.word_by_word(&embedded, state, memory, draws)?,
         };
@@ -318,7 +318,7 @@ impl ShowAttendTell {
         Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha), counts }, drawn })
     }
 
-    /// What [`attentive::attentive_lstm`] gives, for any cell.
+    /// What [`attention_lstm::attention_lstm`] gives, for any cell.
     fn word_by_word(
         &self,
         embedded: &Tensor,
@@ -332,7 +332,7 @@ impl ShowAttendTell {
             let Attended { mut context, alpha } = self.attention.attend(&memory.annotations, &state.h)?;
             if let Some(draws) = draws {
                 let draws: Vec<f32> = draws.iter().skip(t).step_by(steps).copied().collect();
-                context = memory.annotations.at(&attentive::positions(&alpha, &draws)?)?;
+                context = memory.annotations.at(&attention_lstm::positions(&alpha, &draws)?)?;
             }
             (state, context) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, context, &state)?;
             hidden.push(state.h.clone());
@@ -341,7 +341,7 @@ impl ShowAttendTell {
         }
         let [hidden, context, alpha] =
             [Tensor::stack(&hidden, 1)?, Tensor::stack(&contexts, 1)?, Tensor::stack(&alphas, 1)?];
-        let positions = draws.map(|draws| attentive::positions(&alpha, draws)).transpose()?;
+        let positions = draws.map(|draws| attention_lstm::positions(&alpha, draws)).transpose()?;
         Ok(Sequence { hidden, context, alpha, positions })
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::fully_connected::as_pytorch;
 use crate::layers::ConvInitial;
-use crate::network::NetworkRow;
+use crate::network::Architecture;
 use crate::plain::{Layer, Plain};
 
 /// Channels, kernel, stride and padding of a convolution.
@@ -26,7 +26,7 @@ const TABLE: [Layer; 8] = [
     Layer::Pool(3),
 ];
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let plan = Plain {
         name: "alexnet",
         layers: TABLE.to_vec(),

@@ -27,13 +27,13 @@ const LAYER: &str = "map";
 ///
 /// ```
 /// use candle_core::{Device, Module, Tensor};
-/// use candlewick_encoders::{Backbone, Encoder, NetworkConfig, NetworkRow, add_network, network};
+/// use candlewick_encoders::{Backbone, Encoder, NetworkConfig, Architecture, add_network, network};
 /// use candlewick_parameters::{Mode, Parameters};
 ///
 /// # fn main() -> candle_core::Result<()> {
 /// let stages = vec!["patches".to_owned()];
 /// add_network(
-///     NetworkRow::new("patches_8", stages, &["classifier"], |config, vb| {
+///     Architecture::new("patches_8", stages, &["classifier"], |config, vb| {
 ///         let backbone = Backbone::frozen("patches_8", 16, 8, vb.clone(), |vb| {
 ///             // Here stands a model of candle-transformers.
 ///             let sizes = candle_nn::Conv2dConfig { stride: 8, ..Default::default() };

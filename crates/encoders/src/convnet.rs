@@ -5,7 +5,7 @@
 use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network};
 use candle_core::Result;
 use candlewick_parameters::VarBuilder;
@@ -40,9 +40,9 @@ impl ConvBlock {
     }
 }
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let stages = (0..MOST).map(|index| format!("blocks.{index}")).collect();
-    vec![NetworkRow::new(NAME, stages, &["fc"], build)]
+    vec![Architecture::new(NAME, stages, &["fc"], build)]
 }
 
 fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {

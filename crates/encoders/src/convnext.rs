@@ -7,7 +7,7 @@
 use crate::head::Head;
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
@@ -43,11 +43,11 @@ const TABLE: [Plan; 4] = [
 /// Added to the variance of a layer norm.
 const EPS: f64 = 1e-6;
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = (0..8).map(|number| format!("features.{number}")).collect();
         let head = &["classifier.0", "classifier.2"];
-        NetworkRow::new(plan.name, stages, head, move |config, vb| build(&plan, config, vb))
+        Architecture::new(plan.name, stages, head, move |config, vb| build(&plan, config, vb))
             .with_preprocessing(Preprocessing::imagenet_of(plan.resize, 224, Interpolation::Bilinear))
     };
     TABLE.map(row).into()

@@ -7,7 +7,7 @@
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part, Sequence};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -46,10 +46,10 @@ const STAGES: [&str; 10] = [
     "norm5",
 ];
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
-        let row = NetworkRow::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb));
+        let row = Architecture::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb));
         row.with_own_names(|name| Some(present_name(name)))
     };
     TABLE.map(row).into()
@@ -136,7 +136,7 @@ impl Part for DenseBlock {
         for layer in &self.0 {
             let xs = layer.bottleneck.forward(&layer.first.forward(&maps, mode)?, mode)?;
             let new = layer.last.forward(&xs, mode)?.dropout(layer.dropout, mode)?;
-            maps = Map::beside(&[maps, new])?;
+            maps = Map::concat(&[maps, new])?;
         }
         Ok(maps)
     }

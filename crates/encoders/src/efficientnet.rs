@@ -9,7 +9,7 @@ use crate::cost;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
@@ -145,11 +145,11 @@ fn table() -> Vec<Plan> {
     ]
 }
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = (0..plan.stages.len() + 2).map(|number| format!("features.{number}")).collect();
         let preprocessing = plan.preprocessing.clone();
-        NetworkRow::new(plan.name, stages, &["classifier.1"], move |config, vb| build(&plan, config, vb))
+        Architecture::new(plan.name, stages, &["classifier.1"], move |config, vb| build(&plan, config, vb))
             .with_preprocessing(preprocessing)
     };
     table().into_iter().map(row).collect()

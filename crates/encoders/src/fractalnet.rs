@@ -14,7 +14,7 @@ use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Body, Network};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -48,10 +48,10 @@ impl Default for FractalConfig {
     }
 }
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |(name, columns)| {
         let stages = (1..=CHANNELS.len()).map(|number| format!("block{number}")).collect();
-        NetworkRow::new(name, stages, &["fc"], move |config, vb| build(name, columns, config, vb))
+        Architecture::new(name, stages, &["fc"], move |config, vb| build(name, columns, config, vb))
     };
     TABLE.map(row).into()
 }

@@ -9,7 +9,7 @@ use crate::fully_connected::{FullyConnected, Hidden, Plan};
 use crate::head::{Head, keep};
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::Preprocessing;
 use candle_core::Result;
@@ -64,12 +64,12 @@ const AUXILIARY_PARAMETERS: [&str; 9] = [
     "fc2.bias",
 ];
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let stage = |layer: &Layer| match layer {
         Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
         Layer::Pool(..) => None,
     };
-    let row = NetworkRow::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
+    let row = Architecture::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
     // torchvision's weights came from TensorFlow, where pictures have values from −1 to 1.
     let preprocessing = Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet() };
     vec![row.with_auxiliary(&["aux1", "aux2"], &["aux1.fc2", "aux2.fc2"]).with_preprocessing(preprocessing)]
@@ -186,7 +186,7 @@ impl Part for Inception {
         for (branch, xs) in self.branches.iter().zip([xs, xs, xs, &pooled]) {
             maps.push(branch.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs, mode))?);
         }
-        Map::beside(&maps)
+        Map::concat(&maps)
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {

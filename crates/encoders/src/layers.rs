@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
 use candlewick_kernels::scale::scale_rows;
-use candlewick_kernels::{conv, together};
+use candlewick_kernels::{channels_last, conv};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -232,7 +232,7 @@ impl BatchNorm2d {
         let (weight, bias, eps) = (&self.weight, &self.bias, self.eps);
         let (ys, mean, variance) = if together {
             let statistics = (!train).then_some((&mean, &variance));
-            together::batch_norm(xs, &together::BatchNorm { weight, bias, statistics, eps }, add, with_relu)?
+            channels_last::batch_norm(xs, &channels_last::BatchNorm { weight, bias, statistics, eps }, add, with_relu)?
         } else {
             let (ys, mean, variance) = match train {
                 true => batch_norm_train(xs, weight, bias, eps)?,
@@ -330,7 +330,7 @@ enum Layers {
         dropout: f64,
     },
     /// Both as one convolution with its weights packed, for inference on the CPU.
-    Prepared(together::PreparedConv2d),
+    Prepared(channels_last::PackedConv2d),
 }
 
 impl ConvNorm {
@@ -410,7 +410,7 @@ impl ConvNorm {
             bias = Some(scaled.bias.map_or_else(|| Ok(shift.clone()), |bias| bias + &shift)?);
         }
         let layers = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
-            true => Layers::Prepared(together::PreparedConv2d::new(&weight, bias.as_ref(), &config)?),
+            true => Layers::Prepared(channels_last::PackedConv2d::new(&weight, bias.as_ref(), &config)?),
             false => Layers::Apart { conv: Conv2d { weight, bias, config }, norm: None, dropout: 0.0 },
         };
         Ok(Self { layers, then: self.then })

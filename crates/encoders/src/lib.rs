@@ -59,7 +59,7 @@ pub use fractalnet::FractalConfig;
 pub use head::{classes_in, without_head};
 pub use map::Map;
 pub use network::{
-    NetworkConfig, NetworkRow, add_network, auxiliary_prefixes, frozen_prefixes, head_prefix, head_prefixes,
+    Architecture, NetworkConfig, add_network, auxiliary_prefixes, frozen_prefixes, head_prefix, head_prefixes,
     logit_prefixes, network, networks, own_weights, preprocessing, stages,
 };
 pub use preprocessing::{Interpolation, Preprocessing, Resize};

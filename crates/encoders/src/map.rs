@@ -4,10 +4,10 @@ use crate::cost;
 use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::activation::Activation;
+use candlewick_kernels::channels_last;
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 use candlewick_kernels::residual::residual;
-use candlewick_kernels::together;
 use candlewick_parameters::Mode;
 
 /// Maps of N pictures. From the first layer to the last they lie as (N, h, w, C) for f32 on the CPU, where that is fastest,
@@ -28,7 +28,7 @@ impl Map {
     /// When the tensor is not of rank 4.
     pub fn new(apart: &Tensor) -> Result<Self> {
         let together = apart.device().is_cpu() && apart.dtype() == DType::F32;
-        let tensor = if together { together::from_apart(apart)? } else { apart.clone() };
+        let tensor = if together { channels_last::to_nhwc(apart)? } else { apart.clone() };
         Ok(Self { tensor, together })
     }
 
@@ -37,7 +37,7 @@ impl Map {
     /// # Errors
     /// When the device fails.
     pub fn apart(&self) -> Result<Tensor> {
-        if self.together { together::to_apart(&self.tensor) } else { Ok(self.tensor.clone()) }
+        if self.together { channels_last::to_nchw(&self.tensor) } else { Ok(self.tensor.clone()) }
     }
 
     fn with(&self, tensor: Tensor) -> Self {
@@ -46,13 +46,13 @@ impl Map {
 
     /// (N, C, h, w) → (N, O, h', w').
     pub(crate) fn convolve(&self, layer: &Conv2d) -> Result<Self> {
-        self.convolve_by(if self.together { together::conv2d } else { conv2d }, layer)
+        self.convolve_by(if self.together { channels_last::conv2d } else { conv2d }, layer)
     }
 
     /// The same and then ReLU.
     pub(crate) fn convolve_relu(&self, layer: &Conv2d) -> Result<Self> {
         if self.together {
-            self.convolve_by(together::conv2d_relu, layer)
+            self.convolve_by(channels_last::conv2d_relu, layer)
         } else {
             self.convolve(layer)?.activated(Activation::Relu)
         }
@@ -64,10 +64,10 @@ impl Map {
         Ok(self.with(ys))
     }
 
-    /// The same with weights packed before; see [`together::PreparedConv2d::forward`].
+    /// The same with weights packed before; see [`channels_last::PackedConv2d::forward`].
     pub(crate) fn convolve_prepared(
         &self,
-        layer: &together::PreparedConv2d,
+        layer: &channels_last::PackedConv2d,
         add: Option<&Self>,
         then: Option<Activation>,
     ) -> Result<Self> {
@@ -110,19 +110,19 @@ impl Map {
     /// Each channel of each picture times one number of (N, C).
     pub(crate) fn gated(&self, gates: &Tensor) -> Result<Self> {
         if self.together {
-            return Ok(self.with(together::gate(&self.tensor, gates)?));
+            return Ok(self.with(channels_last::gate(&self.tensor, gates)?));
         }
         Ok(self.with(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
     }
 
     pub(crate) fn max_pool(&self, pool: &Pool2d) -> Result<Self> {
-        let largest = if self.together { together::max_pool2d } else { max_pool2d };
+        let largest = if self.together { channels_last::max_pool2d } else { max_pool2d };
         Ok(self.with(largest(&self.tensor, pool)?))
     }
 
     /// The mean of each window.
     pub(crate) fn avg_pool(&self, pool: &Pool2d) -> Result<Self> {
-        let mean = if self.together { together::avg_pool2d } else { avg_pool2d };
+        let mean = if self.together { channels_last::avg_pool2d } else { avg_pool2d };
         Ok(self.with(mean(&self.tensor, pool)?))
     }
 
@@ -137,10 +137,14 @@ impl Map {
     }
 
     /// The channels of all maps, one after the other.
-    pub(crate) fn beside(maps: &[Self]) -> Result<Self> {
+    pub(crate) fn concat(maps: &[Self]) -> Result<Self> {
         let Some(first) = maps.first() else { candle_core::bail!("maps: there are none to put beside each other") };
         let tensors: Vec<&Tensor> = maps.iter().map(|map| &map.tensor).collect();
-        Ok(first.with(if first.together { together::beside(&tensors)? } else { Tensor::cat(&tensors, 1)? }))
+        Ok(first.with(if first.together {
+            channels_last::concat_channels(&tensors)?
+        } else {
+            Tensor::cat(&tensors, 1)?
+        }))
     }
 
     /// The mean of maps of one shape.
@@ -168,6 +172,6 @@ impl Map {
 
     /// The mean over the positions, (N, C).
     pub(crate) fn mean(&self) -> Result<Tensor> {
-        if self.together { together::mean(&self.tensor) } else { self.tensor.flatten_from(2)?.mean(D::Minus1) }
+        if self.together { channels_last::mean(&self.tensor) } else { self.tensor.flatten_from(2)?.mean(D::Minus1) }
     }
 }

@@ -83,7 +83,7 @@ type Build = dyn Fn(&NetworkConfig, VarBuilder) -> Result<Box<dyn Encoder + Send
 type OwnName = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// A network that [`network`] can build, as [`add_network`] takes it: a row of the table.
-pub struct NetworkRow {
+pub struct Architecture {
     name: &'static str,
     /// All its parts in order, those of the head at the end.
     stages: Vec<String>,
@@ -100,7 +100,7 @@ pub struct NetworkRow {
     build: Box<Build>,
 }
 
-impl NetworkRow {
+impl Architecture {
     /// A network of this name with torchvision's ImageNet preprocessing, its names as files have them, and gradients.
     ///
     /// `stages` are the parts of the body in order and `head` those that follow the map, the one that makes the logits last: as
@@ -148,7 +148,7 @@ impl NetworkRow {
     }
 }
 
-static TABLE: LazyLock<Vec<NetworkRow>> = LazyLock::new(|| {
+static TABLE: LazyLock<Vec<Architecture>> = LazyLock::new(|| {
     let families = [
         alexnet::rows(),
         vgg::rows(),
@@ -167,14 +167,14 @@ static TABLE: LazyLock<Vec<NetworkRow>> = LazyLock::new(|| {
 });
 
 /// What [`add_network`] added; a row is never taken out.
-static ADDED: RwLock<Vec<&'static NetworkRow>> = RwLock::new(Vec::new());
+static ADDED: RwLock<Vec<&'static Architecture>> = RwLock::new(Vec::new());
 
-fn rows() -> Vec<&'static NetworkRow> {
+fn rows() -> Vec<&'static Architecture> {
     let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
     TABLE.iter().chain(added.iter().copied()).collect()
 }
 
-fn row(name: &str) -> Result<&'static NetworkRow> {
+fn row(name: &str) -> Result<&'static Architecture> {
     rows().into_iter().find(|row| row.name == name).ok_or_else(|| {
         let more = match cfg!(feature = "transformers") {
             true => "",
@@ -192,7 +192,7 @@ fn row(name: &str) -> Result<&'static NetworkRow> {
 ///
 /// # Errors
 /// When a network has this name already.
-pub fn add_network(row: NetworkRow) -> Result<()> {
+pub fn add_network(row: Architecture) -> Result<()> {
     let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
     if TABLE.iter().chain(added.iter().copied()).any(|known| known.name == row.name) {
         candle_core::bail!("{}: there is a network of this name already; take another name", row.name)

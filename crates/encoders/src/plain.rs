@@ -6,7 +6,7 @@
 use crate::fully_connected::{Hidden, LinearInitial, Plan};
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -55,7 +55,7 @@ impl Plain {
         }
     }
 
-    pub(crate) fn row(self) -> NetworkRow {
+    pub(crate) fn row(self) -> Architecture {
         let (mut stages, mut index) = (Vec::new(), 0);
         for &layer in &self.layers {
             // The last member, an activation or a pool, has no parameters.
@@ -63,7 +63,7 @@ impl Plain {
             stages.extend(with_parameters.map(|index| format!("features.{index}")));
             index += self.members(layer);
         }
-        NetworkRow::new(self.name, stages, self.head, move |config, vb| self.build(config, vb))
+        Architecture::new(self.name, stages, self.head, move |config, vb| self.build(config, vb))
     }
 
     fn build(&self, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {

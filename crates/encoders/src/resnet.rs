@@ -9,7 +9,7 @@ use crate::fully_connected::as_pytorch;
 use crate::head::Head;
 use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::Result;
@@ -88,10 +88,10 @@ const TABLE: [Plan; 10] = [
 /// The parts of any ResNet before its head.
 const STAGES: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = STAGES.map(str::to_owned).to_vec();
-        NetworkRow::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))
+        Architecture::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))
             .with_preprocessing(Preprocessing::imagenet_of(plan.resize, 224, Interpolation::Bilinear))
     };
     TABLE.map(row).into()

@@ -6,7 +6,7 @@
 use crate::head::Head;
 use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::map::Map;
-use crate::network::{NetworkConfig, NetworkRow};
+use crate::network::{Architecture, NetworkConfig};
 use crate::parts::{Layers, Network, Part};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -55,13 +55,13 @@ const VERSION_1_1: [Layer; 12] = [
 
 const TABLE: [(&str, [Layer; 12]); 2] = [("squeezenet1_0", VERSION_1_0), ("squeezenet1_1", VERSION_1_1)];
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |(name, plan): (&'static str, [Layer; 12])| {
         // The first convolution's ReLU is a member too, so that all others come one later.
         let members = plan.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
         let with_parameters = members.filter(|(_, layer)| !matches!(layer, Layer::Pool));
         let stages = with_parameters.map(|(index, _)| format!("features.{index}")).collect();
-        NetworkRow::new(name, stages, &["classifier.1"], move |config, vb| build(name, &plan, config, vb))
+        Architecture::new(name, stages, &["classifier.1"], move |config, vb| build(name, &plan, config, vb))
     };
     TABLE.map(row).into()
 }
@@ -115,7 +115,7 @@ impl Fire {
 impl Part for Fire {
     fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
         let xs = self.squeeze.forward(xs, mode)?;
-        Map::beside(&[self.expand1x1.forward(&xs, mode)?, self.expand3x3.forward(&xs, mode)?])
+        Map::concat(&[self.expand1x1.forward(&xs, mode)?, self.expand3x3.forward(&xs, mode)?])
     }
 
     fn folded(&self) -> Result<Box<dyn Part>> {

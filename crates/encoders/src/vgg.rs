@@ -5,7 +5,7 @@
 //! The paper's `conv5_3` is `features.29` of `vgg16`, `conv5_4` is `features.35` of `vgg19`.
 
 use crate::layers::ConvInitial;
-use crate::network::NetworkRow;
+use crate::network::Architecture;
 use crate::plain::{Layer, Plain};
 use candlewick_parameters::Initial;
 
@@ -39,7 +39,7 @@ fn plan(name: &'static str, depths: [usize; 5], batch_norm: bool) -> Plain {
     }
 }
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let pairs = TABLE.into_iter().flat_map(|(names, depths)| [(names[0], depths, false), (names[1], depths, true)]);
     pairs.map(|(name, depths, batch_norm)| plan(name, depths, batch_norm).row()).collect()
 }

@@ -5,8 +5,8 @@ mod hashed;
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candlewick_encoders::{
-    Backbone, Encoder, NetworkConfig, NetworkRow, Preprocessing, add_network, classes_in, frozen_prefixes, head_prefix,
-    network, networks, own_weights, preprocessing, stages,
+    Architecture, Backbone, Encoder, NetworkConfig, Preprocessing, add_network, classes_in, frozen_prefixes,
+    head_prefix, network, networks, own_weights, preprocessing, stages,
 };
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, VarBuilder};
 use hashed::images;
@@ -31,11 +31,11 @@ fn model(vb: VarBuilder) -> Result<impl Fn(&Tensor) -> Result<Tensor> + Send + S
     Ok(move |images: &Tensor| norm.forward(&patches.forward(images)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?))
 }
 
-fn row(name: &'static str) -> NetworkRow {
+fn row(name: &'static str) -> Architecture {
     let build = move |config: &NetworkConfig, vb: VarBuilder| {
         Backbone::frozen(name, CHANNELS, PATCH, vb.clone(), |vb| model(vb))?.with_head("classifier", config, vb)
     };
-    NetworkRow::new(name, vec!["patches".into(), "norm".into()], &["classifier"], build)
+    Architecture::new(name, vec!["patches".into(), "norm".into()], &["classifier"], build)
         .with_preprocessing(Preprocessing::unresized())
         .with_own_names(|name| Some(name.strip_prefix("backbone.").unwrap_or(name).to_owned()))
         .without_gradients(&[])

@@ -5,7 +5,7 @@
 
 use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
-use crate::smooth::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
+use crate::simd_math::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

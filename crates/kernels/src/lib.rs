@@ -2,13 +2,15 @@
 //!
 //! Each operation is a function on tensors whose gradient flows through candle's `backward`. Operations with kernels or
 //! several outputs become one node of candle's graph through [`node`]. Maps are (N, C, h, w) as everywhere in candle; a whole
-//! network is faster on the CPU with the operations of [`together`], on (N, h, w, C).
+//! network is faster on the CPU with the operations of [`channels_last`], on (N, h, w, C).
 
 pub mod activation;
-pub mod attend;
-pub mod attentive;
+pub mod additive_attention;
+pub mod attention_lstm;
+pub mod channels_last;
 pub mod conv;
 mod fill;
+mod gemm;
 pub mod linear;
 pub mod loss;
 pub mod node;
@@ -17,14 +19,12 @@ pub mod norm;
 mod numbers;
 pub mod pool;
 pub mod precision;
-mod product;
 pub mod recurrence;
 mod reduce;
 pub mod residual;
 pub mod scale;
-mod smooth;
+mod simd_math;
 pub mod softmax;
 mod team;
 pub mod threads;
-pub mod together;
 mod transpose;

@@ -1,11 +1,11 @@
-//! The product of inputs and weights with a bias, as one node of the graph.
+//! Linear (fully connected) layer as one autograd node.
 //!
 //! candle's own product computes the gradient of both sides, wanted or not, and copies what is transposed. Here f32 on the
 //! CPU is multiplied where it lies; every other device and type takes candle's products. Either way only the gradients that
 //! are wanted are computed.
 
+use crate::gemm::gemm_into;
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
-use crate::product::gemm_into;
 use crate::reduce::sums_of_columns;
 use candle_core::{Device, Result, Tensor};
 

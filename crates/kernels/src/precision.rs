@@ -1,4 +1,4 @@
-//! How precisely the large products of f32 matrices are formed.
+//! Matmul precision: how precisely the large products of f32 matrices are formed.
 //!
 //! Tensors stay f32. [`Precision::Medium`] lets the products round both their sides to bf16 and sum in f32, with the CPU's
 //! instructions for that, AMX or AVX512-BF16: the same trade as `torch.set_float32_matmul_precision("medium")`. The setting is
@@ -10,10 +10,10 @@
 //! have the range of f32's; values below 1.2e-38 count as 0, and those above 3.39e38 as infinite.
 //!
 //! **What it changes**, where tensors are f32 on the CPU: [`linear`](crate::linear) and its gradients; the products of
-//! [`recurrence`](crate::recurrence) and [`attentive`](crate::attentive) with their weights, step by step and for all steps, and
+//! [`recurrence`](crate::recurrence) and [`attention_lstm`](crate::attention_lstm) with their weights, step by step and for all steps, and
 //! those that give the weights' gradients; [`conv2d`](crate::conv::conv2d), its gradients, and
-//! [`together`](crate::together), where 3×3 kernels then are plain sums rather than Winograd's products.
-//! A [`PreparedConv2d`](crate::together::PreparedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
+//! [`channels_last`](crate::channels_last), where 3×3 kernels then are plain sums rather than Winograd's products.
+//! A [`PackedConv2d`](crate::channels_last::PackedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
 //! of [`linear`](crate::linear) with fewer than twelve rows, recurrences over fewer than eight rows and steps in all, the gradient
 //! of a convolution's input where that has up to four channels, the scores and means of attention, everything that is not a
 //! product, what candle multiplies itself, and every other type.
@@ -24,7 +24,7 @@
 //! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
 //! bits, and sum in f32.
 
-use crate::product::bf16;
+use crate::gemm::bf16;
 use candle_core::{DType, Result, Tensor};
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
-//! Sums in a fixed order, written so that the compiler uses vectors.
+//! SIMD reductions: sums in a fixed order, written so that the compiler vectorises them.
 
-use crate::smooth::vectorised;
+use crate::simd_math::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 

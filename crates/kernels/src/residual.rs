@@ -1,9 +1,9 @@
-//! The sum of a residual connection.
+//! Residual addition as one autograd node.
 
 use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::scale::scaled;
-use crate::smooth::{multiply_add, vectorised};
+use crate::simd_math::{multiply_add, vectorised};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use crate::smooth::{dot, vectorised};
+use crate::simd_math::{dot, vectorised};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 

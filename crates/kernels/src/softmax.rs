@@ -5,7 +5,7 @@
 
 use crate::node::check_float;
 use crate::precision::wide;
-use crate::smooth::{exp, vectorised};
+use crate::simd_math::{exp, vectorised};
 use candle_core::shape::Dim;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;

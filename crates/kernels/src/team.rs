@@ -1,4 +1,4 @@
-//! Threads that walk through the phases of one computation together.
+//! Fork-join over phases: threads that walk through one computation, with a barrier after each phase.
 //!
 //! A recurrence is a long row of short pieces of work, each of which needs the one before. Handing each piece to the
 //! thread pool costs more than the piece; a team is called once, and its members meet after every phase by spinning.

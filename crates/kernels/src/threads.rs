@@ -1,4 +1,4 @@
-//! Where work runs: on rayon's threads, which all operations on the CPU share.
+//! The thread pool: rayon's, which all operations on the CPU share.
 
 use candle_core::{Device, Tensor};
 use std::sync::Once;

@@ -5,12 +5,12 @@
 mod compare;
 
 use candle_core::{Result, Tensor};
-use candlewick_kernels::attentive::{Options, Weights, attentive_lstm};
+use candlewick_kernels::attention_lstm::{Options, Weights, attention_lstm};
+use candlewick_kernels::channels_last;
 use candlewick_kernels::conv::{Conv2d, conv2d};
 use candlewick_kernels::linear::linear;
 use candlewick_kernels::precision::{Precision, available, float32_matmul_precision, set_float32_matmul_precision};
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
-use candlewick_kernels::together;
 use compare::{assert_close, gradients, random, values};
 
 /// What an error in bf16 is bounded by, in parts of the sum of the terms' sizes; and that of f32's sums.
@@ -100,10 +100,10 @@ fn products() {
     check_product("3×3", &[&[2, 32, 35, 13], &[48, 32, 3, 3]], &|x| conv2d(&x[0], &x[1], None, &SAME));
     check_product("3×3 in groups", &[&[2, 32, 15, 13], &[48, 16, 3, 3]], &|x| conv2d(&x[0], &x[1], None, &STRIDED));
     check_product("1×1 together", &[&[3, 7, 7, 40], &[70, 40, 1, 1]], &|x| {
-        together::conv2d(&x[0], &x[1], None, &Conv2d::default())
+        channels_last::conv2d(&x[0], &x[1], None, &Conv2d::default())
     });
     check_product("3×3 together", &[&[2, 35, 13, 32], &[48, 32, 3, 3]], &|x| {
-        together::conv2d(&x[0], &x[1], None, &SAME)
+        channels_last::conv2d(&x[0], &x[1], None, &SAME)
     });
 }
 
@@ -160,7 +160,7 @@ fn attention() {
                 v: &x[10],
                 gate: Some((&x[11], &x[12])),
             };
-            let found = attentive_lstm(
+            let found = attention_lstm(
                 &x[0],
                 &x[1],
                 &x[2],

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use candlewick_kernels::attend::additive;
+use candlewick_kernels::additive_attention::additive;
 use candlewick_kernels::recurrence::{Nonlinearity, gru, lstm, rnn};
 use std::collections::HashMap;
 

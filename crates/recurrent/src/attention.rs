@@ -5,7 +5,7 @@
 
 use crate::linear::Linear;
 use candle_core::{DType, Module, Result, Tensor};
-use candlewick_kernels::attend;
+use candlewick_kernels::additive_attention;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
 /// e_p = v · tanh(W_a a_p + W_h h + b), α = softmax(e / τ), context = Σ_p α_p a_p.
@@ -101,7 +101,7 @@ impl Annotations {
     /// # Errors
     /// When there is no such position.
     pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
-        attend::at(&self.values, positions, self.pictures.as_deref())
+        additive_attention::at(&self.values, positions, self.pictures.as_deref())
     }
 }
 
@@ -168,8 +168,8 @@ impl AdditiveAttention {
     pub fn attend(&self, annotations: &Annotations, hidden: &Tensor) -> Result<Attended> {
         let Annotations { values, keys, pictures, counts } = annotations;
         let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let looks = attend::Looks { pictures: pictures.as_deref(), counts: counts.as_deref() };
-        let (context, alpha) = attend::additive_of(keys, &query, &v, values, looks)?;
+        let looks = additive_attention::Looks { pictures: pictures.as_deref(), counts: counts.as_deref() };
+        let (context, alpha) = additive_attention::additive_of(keys, &query, &v, values, looks)?;
         Ok(Attended { context, alpha })
     }
 }

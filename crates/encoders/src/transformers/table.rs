@@ -2,7 +2,7 @@
 
 use super::models::{head_parts, layer_names};
 use super::{Family, VisionConfig, VisionTransformer};
-use crate::network::NetworkRow;
+use crate::network::Architecture;
 use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 
 /// A row of the papers' tables.
@@ -138,11 +138,11 @@ fn own_name(family: Family, name: &str) -> Option<String> {
     (!begins(others)).then(|| name.to_owned())
 }
 
-pub(crate) fn rows() -> Vec<NetworkRow> {
+pub(crate) fn rows() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let config = plan.config();
         let head = head_parts(plan.family);
-        NetworkRow::new(plan.name, plan.stages(), head, move |own, vb| {
+        Architecture::new(plan.name, plan.stages(), head, move |own, vb| {
             VisionTransformer::new(plan.name, &config, own, vb)
         })
         .with_preprocessing(plan.preprocessing())

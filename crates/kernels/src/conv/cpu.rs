@@ -1,4 +1,4 @@
-//! Convolution of f32 maps on the CPU.
+//! Implicit-GEMM convolution, f32, NCHW and NHWC, packed weights, fused bias, addition and ReLU.
 //!
 //! Where maps have their channels together, a convolution is a product with rows that are gathered a block at a time (see
 //! `gather` and `matrix`). The gradient of the input is such a product too, one for each phase of the stride. Maps with their
@@ -14,9 +14,9 @@ use super::winograd::Winograd;
 use super::winograd_gradient;
 use crate::activation::{Activation, relu_gradient};
 use crate::fill::par_filled;
+use crate::gemm::blocks::{Sums, times};
+use crate::gemm::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
-use crate::product::blocks::{Sums, times};
-use crate::product::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::reduce::{sum1, sums_of_columns};
 use crate::team::{Shared, filled};
 use crate::transpose::{push_transpose, transpose};
@@ -28,9 +28,9 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// (N, C, h, w).
-    Apart,
+    Nchw,
     /// (N, h, w, C).
-    Together,
+    Nhwc,
 }
 
 pub struct Convolution {
@@ -149,16 +149,16 @@ impl Geometry {
         (channels, area): (usize, usize),
     ) -> Option<Cow<'a, [f32]>> {
         match layout {
-            Layout::Together => Some(Cow::Borrowed(maps)),
-            Layout::Apart => (!gather.is_pointwise()).then(|| Cow::Owned(together(maps, channels, area))),
+            Layout::Nhwc => Some(Cow::Borrowed(maps)),
+            Layout::Nchw => (!gather.is_pointwise()).then(|| Cow::Owned(together(maps, channels, area))),
         }
     }
 
     /// Maps with the channels together.
     fn turned_together(layout: Layout, maps: &[f32], (channels, area): (usize, usize)) -> Cow<'_, [f32]> {
         match layout {
-            Layout::Together => Cow::Borrowed(maps),
-            Layout::Apart => Cow::Owned(together(maps, channels, area)),
+            Layout::Nhwc => Cow::Borrowed(maps),
+            Layout::Nchw => Cow::Owned(together(maps, channels, area)),
         }
     }
 
@@ -170,12 +170,12 @@ impl Geometry {
             Weights::Direct(packed) => packed,
             Weights::Winograd(weights) => {
                 let ys = weights.forward(self, rows.as_deref().unwrap_or(xs), after);
-                return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
+                return if layout == Layout::Nchw { apart(&ys, outputs, self.area_out()) } else { ys };
             }
             Weights::Depthwise(weights) => {
                 let rows = rows.unwrap_or_else(|| Self::turned_together(layout, xs, (channels, self.area_in())));
                 let ys = self.depthwise(&rows, weights, after);
-                return if layout == Layout::Apart { apart(&ys, outputs, self.area_out()) } else { ys };
+                return if layout == Layout::Nchw { apart(&ys, outputs, self.area_out()) } else { ys };
             }
         };
         let work = |ys: &Shared| {
@@ -205,7 +205,7 @@ impl Geometry {
         if self.is_depthwise() {
             let dys = Self::turned_together(layout, dys, (self.groups, self.area_out()));
             let dxs = self.depthwise_gradient_of_input(weight, &dys);
-            return if layout == Layout::Apart { apart(&dxs, self.groups, self.area_in()) } else { dxs };
+            return if layout == Layout::Nchw { apart(&dxs, self.groups, self.area_in()) } else { dxs };
         }
         let back =
             Self { channels: self.outputs, outputs: self.channels, input: self.output, output: self.input, ..*self };
@@ -214,10 +214,10 @@ impl Geometry {
             return back.forward(layout, dys, &weights, After::default());
         }
         let narrow = self.channels <= NARROW && self.outputs >= PANEL;
-        if layout == Layout::Apart && self.stride.1 > 1 && !narrow {
+        if layout == Layout::Nchw && self.stride.1 > 1 && !narrow {
             // Every other value of a map would be written one by one.
             let dys = together(dys, self.groups * self.outputs, self.area_out());
-            let dxs = self.gradient_of_input(Layout::Together, weight, &dys);
+            let dxs = self.gradient_of_input(Layout::Nhwc, weight, &dys);
             return apart(&dxs, self.groups * self.channels, self.area_in());
         }
         let (weight, phases) = (self.taps_first(weight), self.phases().collect::<Vec<_>>());
@@ -345,9 +345,9 @@ impl Geometry {
         }
         let rows = Self::rows(layout, &self.gather(0), xs, (channels, self.area_in()));
         // Rounded maps begin a tile with each picture, as blocks of positions do only where nothing is gathered.
-        let turned = (layout == Layout::Apart && rows.is_some() && bf16::path().is_some())
+        let turned = (layout == Layout::Nchw && rows.is_some() && bf16::path().is_some())
             .then(|| together(dys, outputs, self.area_out()));
-        let (layout, dys) = turned.as_deref().map_or((layout, dys), |dys| (Layout::Together, dys));
+        let (layout, dys) = turned.as_deref().map_or((layout, dys), |dys| (Layout::Nhwc, dys));
         let mut dweight = vec![0f32; outputs * self.depth()];
         for (group, into) in dweight.chunks_exact_mut((self.outputs * self.depth()).max(1)).enumerate() {
             let gather = self.gather(group);
@@ -375,15 +375,15 @@ impl Geometry {
         };
         let values = dys.get(first..).unwrap_or_default();
         match layout {
-            Layout::Apart => {
+            Layout::Nchw => {
                 let maps = (self.batch, outputs, self.area_out());
                 times(matrix, &Packed::maps(path, dys, maps, (first, self.outputs)), usize::MAX, write);
             }
-            Layout::Together if depth <= FEW_BLOCKS => {
+            Layout::Nhwc if depth <= FEW_BLOCKS => {
                 let lying = Lying { values, strides: (outputs, 1), columns: self.outputs, path };
                 times(matrix, &lying, usize::MAX, write);
             }
-            Layout::Together => {
+            Layout::Nhwc => {
                 let positions = self.batch * self.area_out();
                 let packed = Packed::new(path, values, (outputs, 1), positions, self.outputs);
                 times(matrix, &packed, usize::MAX, write);
@@ -405,7 +405,7 @@ impl Geometry {
 
     fn gradient_of_bias(&self, layout: Layout, dys: &[f32]) -> Vec<f32> {
         let (area, outputs) = (self.area_out(), self.groups * self.outputs);
-        if layout == Layout::Together {
+        if layout == Layout::Nhwc {
             return sums_of_columns(dys, outputs, outputs);
         }
         let sum = |o: usize| {

@@ -4,7 +4,7 @@
 
 use super::Geometry;
 use super::target::After;
-use crate::smooth::{multiply_add, vectorised};
+use crate::simd_math::{multiply_add, vectorised};
 use crate::team::{Shared, SharedRows, filled};
 use crate::transpose::transpose;
 use rayon::prelude::*;

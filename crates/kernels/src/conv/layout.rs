@@ -1,4 +1,4 @@
-//! Maps with the channels apart, (N, C, P), and together, (N, P, C).
+//! NCHW and NHWC maps, turned into each other.
 
 use crate::fill::par_filled;
 use crate::transpose::push_transpose;

@@ -1,8 +1,8 @@
-//! The matrix of a convolution, a row for each position, as the left side of large products.
+//! The im2col matrix of a convolution as the implicit A operand of a GEMM.
 
 use super::gather::Gather;
-use crate::product::Left;
-use crate::product::blocks::{Cut, GAP, Rows, collide, copied, far, parts};
+use crate::gemm::Left;
+use crate::gemm::blocks::{Cut, GAP, Rows, collide, copied, far, parts};
 use std::ops::Range;
 
 /// What the positions of the result read.

@@ -54,7 +54,7 @@ pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Con
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
     match path(&inputs, options) {
         Path::Cpu => {
-            Ok(apply(cpu::Convolution { geometry, layout: Layout::Apart, relu: false }, &inputs)?.swap_remove(0))
+            Ok(apply(cpu::Convolution { geometry, layout: Layout::Nchw, relu: false }, &inputs)?.swap_remove(0))
         }
         Path::Candle => {
             let ys = xs.conv2d(weight, options.padding.0, options.stride.0, options.dilation.0, options.groups)?;
@@ -170,8 +170,8 @@ impl Geometry {
     pub fn output_shape(&self, layout: Layout) -> (usize, usize, usize, usize) {
         let ((height, width), outputs) = (self.output, self.groups * self.outputs);
         match layout {
-            Layout::Apart => (self.batch, outputs, height, width),
-            Layout::Together => (self.batch, height, width, outputs),
+            Layout::Nchw => (self.batch, outputs, height, width),
+            Layout::Nhwc => (self.batch, height, width, outputs),
         }
     }
 }

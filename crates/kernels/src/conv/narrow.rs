@@ -3,7 +3,7 @@
 use super::Geometry;
 use super::cpu::Layout;
 use super::gather::Gather;
-use crate::smooth::{multiply_add, vectorised};
+use crate::simd_math::{multiply_add, vectorised};
 use crate::team::Shared;
 use rayon::prelude::*;
 
@@ -88,8 +88,8 @@ impl Geometry {
                 let place = (first.0 + i * self.stride.0) * self.input.1 + first.1 + j * self.stride.1;
                 for (channel, sum) in (group * channels..).zip(&sums[..channels]) {
                     let at = match layout {
-                        Layout::Together => (picture * self.area_in() + place) * all + channel,
-                        Layout::Apart => (picture * all + channel) * self.area_in() + place,
+                        Layout::Nhwc => (picture * self.area_in() + place) * all + channel,
+                        Layout::Nchw => (picture * all + channel) * self.area_in() + place,
                     };
                     // SAFETY: a line is one task's, each j of it another position and each channel another value, and this is the only
                     // thing that is written to `dxs` at the time.

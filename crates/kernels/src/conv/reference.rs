@@ -9,7 +9,7 @@ pub(super) fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, g: &Ge
     let columns = flat.contiguous()?.index_select(&positions(xs, g)?, 2)?;
     let columns = columns.reshape((g.batch, g.groups, g.depth(), g.area_out()))?;
     let weight = weight.reshape((1, g.groups, g.outputs, g.depth()))?;
-    let ys = weight.broadcast_matmul(&columns)?.reshape(g.output_shape(super::Layout::Apart))?;
+    let ys = weight.broadcast_matmul(&columns)?.reshape(g.output_shape(super::Layout::Nchw))?;
     with_bias(&ys, bias)
 }
 

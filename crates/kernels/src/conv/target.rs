@@ -1,11 +1,11 @@
-//! Where the sums of a convolution go, and what is done to them before they are written.
+//! The epilogue of an implicit-GEMM convolution: where sums are written, with bias, addition and ReLU.
 
 use super::cpu::Layout;
 use super::gather::Gather;
 use crate::activation::{Activation, floor};
-use crate::product::blocks::Sums;
-use crate::product::{FEW, PANEL};
-use crate::smooth::vectorised;
+use crate::gemm::blocks::Sums;
+use crate::gemm::{FEW, PANEL};
+use crate::simd_math::vectorised;
 use crate::team::{Shared, SharedRows};
 use crate::transpose::transpose;
 use std::ops::Range;
@@ -35,15 +35,15 @@ impl Target<'_> {
     /// How many positions are written at a time.
     pub fn together(&self) -> usize {
         match self.layout {
-            Layout::Apart => usize::MAX,
-            Layout::Together => FEW,
+            Layout::Nchw => usize::MAX,
+            Layout::Nhwc => FEW,
         }
     }
 
     pub fn write(&self, gather: &Gather, sums: Sums) {
         match self.layout {
-            Layout::Apart => self.write_apart(gather, sums),
-            Layout::Together => self.write_together(gather, sums),
+            Layout::Nchw => self.write_apart(gather, sums),
+            Layout::Nhwc => self.write_together(gather, sums),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Winograd's F(2×2, 3×3): four outputs of a 3×3 kernel from sixteen products instead of thirty-six.
+//! Winograd convolution F(2×2, 3×3): four outputs of a 3×3 kernel from sixteen products instead of thirty-six.
 //!
 //! Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A for each tile of 2×2 outputs, d being the 4×4 inputs that it reads. Over all channels the
 //! sixteen elementwise products are sixteen products of matrices, (tiles, C) times (C, O). In f32 its error is that of the
@@ -8,9 +8,9 @@
 
 use super::Geometry;
 use super::target::{After, finish};
-use crate::product::blocks::{Scratch, TILE, parts, with_scratch};
-use crate::product::{Left, Line, PANEL, Packed};
-use crate::smooth::vectorised;
+use crate::gemm::blocks::{Scratch, TILE, parts, with_scratch};
+use crate::gemm::{Left, Line, PANEL, Packed};
+use crate::simd_math::vectorised;
 use crate::team::{Shared, filled};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;

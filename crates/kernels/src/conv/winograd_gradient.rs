@@ -6,9 +6,9 @@
 
 use super::Geometry;
 use super::winograd::{LANES, Lanes, Winograd, minus, plus, turn_inputs};
-use crate::product::blocks::{Scratch, parts, with_scratch};
-use crate::product::{Left, Line, PANEL, multiply};
-use crate::smooth::vectorised;
+use crate::gemm::blocks::{Scratch, parts, with_scratch};
+use crate::gemm::{Left, Line, PANEL, multiply};
+use crate::simd_math::vectorised;
 use crate::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;

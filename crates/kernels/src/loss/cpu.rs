@@ -3,7 +3,7 @@
 use super::Rows;
 use crate::node::{Call, Operation, Value, with_f32};
 use crate::reduce::sum1;
-use crate::smooth::{exp, vectorised};
+use crate::simd_math::{exp, vectorised};
 use crate::softmax::normaliser;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

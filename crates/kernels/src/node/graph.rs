@@ -1,4 +1,4 @@
-//! A node as candle sees it.
+//! An autograd node as candle's graph sees it.
 
 use super::late::formed;
 use super::route::{Origin, Slots, collect, collect_product};

@@ -1,10 +1,10 @@
-//! Gradients of weights that many calls share, formed together.
+//! Deferred weight gradients: those of weights that many calls share, formed by one GEMM.
 //!
 //! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. Formed one by one, each product is as large as W, and each is
 //! read and written again to add it up; formed together they are one product over the rows of all steps.
 
 use super::{on_cpu_f32, with_all_f32};
-use crate::product::gemm_into;
+use crate::gemm::gemm_into;
 use crate::threads::enter_for;
 use candle_core::{Device, Result, Tensor};
 

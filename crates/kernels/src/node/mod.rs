@@ -1,4 +1,4 @@
-//! One node of candle's graph with any number of inputs and outputs.
+//! A custom autograd node with any number of inputs and outputs.
 //!
 //! candle's custom operations take one to three tensors and return one. [`apply`] is the one place that goes around this:
 //! outputs hang on a node that has one element itself, more than three inputs that want a gradient hang on bundles, which have one

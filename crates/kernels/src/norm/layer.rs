@@ -2,7 +2,7 @@
 
 use crate::fill::{Spare, par_filled, push_each};
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::smooth::vectorised;
+use crate::simd_math::vectorised;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

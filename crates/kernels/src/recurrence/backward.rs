@@ -1,10 +1,10 @@
-//! The recurrence in f32 on the CPU, going back.
+//! Backward pass of RNN, LSTM and GRU (backpropagation through time), f32, CPU.
 
 use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
 use super::packed::{PackedSteps, Part, Step};
+use crate::gemm::bf16::{RoundedRows, TERMS};
+use crate::gemm::{Left, PANEL, Packed, Right, gemm_into};
 use crate::node::Call;
-use crate::product::bf16::{RoundedRows, TERMS};
-use crate::product::{Left, PANEL, Packed, Right, gemm_into};
 use crate::reduce::sums_of_columns;
 use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};

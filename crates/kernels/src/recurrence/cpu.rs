@@ -7,8 +7,8 @@
 use super::gates::Blocks;
 use super::steps::Steps;
 use super::{Cell, backward, forward};
+use crate::gemm::PANEL;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::product::PANEL;
 use crate::team::{self, Shared};
 use candle_core::{Result, Tensor};
 

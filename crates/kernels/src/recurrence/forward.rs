@@ -1,11 +1,11 @@
-//! The recurrence in f32 on the CPU, going forward.
+//! Forward pass of RNN, LSTM and GRU, f32, CPU.
 
 use super::cpu::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shared_out};
 use super::gates::{Blocks, copied};
 use super::packed::{PackedSteps, Part, Step};
 use super::weights::{Projected, Together, WORTH_PACKING, Weights};
-use crate::product::bf16::RoundedRows;
-use crate::product::{Left, PANEL, gemm_into};
+use crate::gemm::bf16::RoundedRows;
+use crate::gemm::{Left, PANEL, gemm_into};
 use crate::team::{self, Shared, filled};
 use rayon::prelude::*;
 

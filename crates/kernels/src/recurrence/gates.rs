@@ -1,8 +1,8 @@
-//! The fused loops over the gates of the three cells, one row of the batch at a time, for the CPU.
+//! Fused gate kernels of RNN, LSTM and GRU, one row of the batch at a time, f32, CPU.
 
 use super::cpu::{Gates, Saved};
 use super::{Gru, Lstm, Nonlinearity, Rnn};
-use crate::smooth::{logistic, tanh, vectorised};
+use crate::simd_math::{logistic, tanh, vectorised};
 
 /// Blocks of values, one for each gate, that start every `stride` values.
 #[derive(Clone, Copy)]

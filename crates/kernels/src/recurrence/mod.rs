@@ -1,4 +1,4 @@
-//! A whole sequence of one recurrent layer and direction as one node of the graph.
+//! RNN, LSTM and GRU over a whole sequence of one layer and direction, as one autograd node.
 //!
 //! The product of the inputs with W_ih is formed for all steps at once, in the same node or before it (see [`Input`]); the
 //! rest must go step by step. [`rnn`], [`lstm`] and [`gru`] run fused CPU kernels for f32 on the CPU, and candle's operations

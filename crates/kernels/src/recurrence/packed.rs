@@ -1,4 +1,4 @@
-//! The rows of all steps of a batch of sequences, those of a step together, step after step.
+//! Packed sequences: the rows of all steps of a batch, step after step, without padding.
 
 use super::steps::Steps;
 use crate::fill::par_filled;

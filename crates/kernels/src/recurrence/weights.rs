@@ -1,9 +1,9 @@
 //! The weights of a recurrence, ready for products of a few rows, and the inputs that they project.
 
 use super::packed::Part;
-use crate::product::bf16::{Path, Whole};
-use crate::product::dots::{self, Lines};
-use crate::product::{Left, PANEL, Packed, Right};
+use crate::gemm::bf16::{Path, Whole};
+use crate::gemm::dots::{self, Lines};
+use crate::gemm::{Left, PANEL, Packed, Right};
 
 /// Rows whose input is projected in one go.
 const TOGETHER: usize = 128;

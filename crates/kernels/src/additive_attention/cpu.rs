@@ -1,0 +1,135 @@
+//! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
+
+use super::NAME;
+use super::rows::{key_gradient, mean, weights};
+use crate::gemm::dots::{self, Lines};
+use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::reduce::add_scaled;
+use crate::simd_math::dot;
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// [`super::additive_of`] on keys, query, v and annotations.
+pub struct Additive {
+    pub pictures: Option<Vec<u32>>,
+    pub counts: Option<Vec<u32>>,
+}
+
+impl Additive {
+    fn picture(&self, row: usize) -> usize {
+        self.pictures.as_ref().map_or(row, |pictures| pictures[row] as usize)
+    }
+
+    /// How many of `p` annotations the picture has.
+    fn count(&self, picture: usize, p: usize) -> usize {
+        self.counts.as_ref().map_or(p, |counts| counts[picture] as usize)
+    }
+
+    /// A gradient a row (N, P, ·) as one a picture (M, P, ·): the sum of those of its rows.
+    fn by_picture(&self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
+        let Some(pictures) = &self.pictures else { return of_rows };
+        let stride = of_rows.len() / pictures.len().max(1);
+        let mut sums = vec![0f32; m * stride];
+        for (row, &picture) in of_rows.chunks_exact(stride.max(1)).zip(pictures) {
+            add_scaled(row, 1.0, &mut sums[picture as usize * stride..][..stride]);
+        }
+        sums
+    }
+}
+
+impl Operation for Additive {
+    // The tangents are computed again on the way back: that takes less time than writing and reading them.
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let (_, p, a) = inputs[0].dims3()?;
+        let (n, c) = (inputs[1].dim(0)?, inputs[3].dim(2)?);
+        let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
+        with_all_f32(NAME, inputs, |values| {
+            let [keys, query, v, annotations] = [values[0], values[1], values[2], values[3]];
+            let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
+            rows.enumerate().for_each(|(row, (alpha, context))| {
+                let picture = self.picture(row);
+                let count = self.count(picture, p);
+                // α stays 0 at the others, and with it all their gradients.
+                let alpha = &mut alpha[..count];
+                weights(&keys[picture * p * a..][..count * a], &query[row * a..][..a], v, alpha);
+                mean(&annotations[picture * p * c..][..count * c], alpha, context);
+            });
+        })?;
+        Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let d_annotations = call.wanted[3].then(|| self.annotation_gradient(call, &gradients[0])).transpose()?;
+        if !call.wanted[..3].contains(&true) {
+            return Ok(vec![None, None, None, d_annotations]);
+        }
+        let (m, p, a) = call.inputs[0].dims3()?;
+        let n = call.inputs[1].dim(0)?;
+        let d_energies = self.energy_gradient(call, gradients)?;
+        let (mut d_keys, mut d_query, mut d_v) = (vec![0f32; n * p * a], vec![0f32; n * a], vec![0f32; n * a]);
+        with_all_f32(NAME, &call.inputs[..3], |values| {
+            let [keys, query, v] = [values[0], values[1], values[2]];
+            let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
+            rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
+                let picture = self.picture(row);
+                let positions = keys[picture * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
+                // What the picture does not have is not looked at: it may be NaN.
+                let d_energies = &d_energies[row * p..][..self.count(picture, p)];
+                for ((keys, d_keys), &d_energy) in positions.zip(d_energies) {
+                    key_gradient(keys, &query[row * a..][..a], v, d_energy, d_keys, d_query, d_v);
+                }
+            });
+        })?;
+        // Row after row, so that the order of the sum does not depend on threads.
+        let mut total = vec![0f32; a];
+        d_v.chunks_exact(a).for_each(|row| total.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
+        let device = call.inputs[0].device();
+        let d_keys = Tensor::from_vec(self.by_picture(d_keys, m), (m, p, a), device)?;
+        let d_query = Tensor::from_vec(d_query, (n, a), device)?;
+        Ok(vec![Some(d_keys), Some(d_query), Some(Tensor::from_vec(total, a, device)?), d_annotations])
+    }
+}
+
+impl Additive {
+    /// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
+    fn energy_gradient(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
+        let (_, p, c) = call.inputs[3].dims3()?;
+        let mut d_energies = vec![0f32; call.inputs[1].dim(0)? * p];
+        let all = [&call.inputs[3], &call.outputs[1], &gradients[0], &gradients[1]].map(Tensor::clone);
+        with_all_f32(NAME, &all, |values| {
+            let [annotations, alpha, d_context, d_alpha] = [values[0], values[1], values[2], values[3]];
+            d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
+                let picture = self.picture(row);
+                let count = self.count(picture, p);
+                let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
+                let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
+                let annotations = Lines { values: &annotations[picture * p * c..], stride: c, count };
+                d_energies.copy_from_slice(d_alpha);
+                dots::add(d_energies, count, Lines::one(d_context), annotations, c);
+                let mean = dot(alpha, d_energies);
+                d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
+            });
+        })?;
+        Ok(d_energies)
+    }
+
+    /// ∂L/∂annotations = α ⊗ ∂L/∂context.
+    fn annotation_gradient(&self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
+        let (m, p, c) = call.inputs[3].dims3()?;
+        let mut found = vec![0f32; call.inputs[1].dim(0)? * p * c];
+        with_all_f32(NAME, &[call.outputs[1].clone(), d_context.clone()], |values| {
+            let [alpha, d_context] = [values[0], values[1]];
+            found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
+                let d_context = &d_context[position / p * c..][..c];
+                found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
+            });
+        })?;
+        Tensor::from_vec(self.by_picture(found, m), (m, p, c), d_context.device())
+    }
+}

@@ -1,0 +1,193 @@
+//! Attention LSTM over whole sequences: additive attention and an LSTM step, fused into one autograd node.
+//!
+//! With the words' vectors x (known in advance), annotations a_p, their keys k_p and the state (h, c):
+//!
+//! ```text
+//! e_tp = v · tanh(k_p + W_q h_{t−1} + b_q),  α_t = softmax(e_t),  z_t = Σ_p α_tp a_p      (attention)
+//! ẑ_t = σ(W_β h_{t−1} + b_β) ⊙ z_t                                                        (gate)
+//! h_t, c_t = LSTM([x_t; ẑ_t], h_{t−1}, c_{t−1})
+//! ```
+//!
+//! With hard attention z_t = a_s for one position s that is drawn from α_t instead; as a draw has no gradient, α then has only
+//! that of the loss which looks at α itself.
+//!
+//! Xu et al. 2015, "Show, attend and tell". [`attention_lstm`] runs its own CPU kernels for f32 on the CPU: one team of
+//! threads goes through all steps, weights are packed once, rows that have ended cost nothing, and the weights'
+//! gradients are one product each for all steps. On every other device and type it runs step by step with
+//! [`additive_attention::additive`](crate::additive_attention::additive) and [`recurrence::lstm`](crate::recurrence::lstm).
+
+#[cfg(test)]
+mod tests;
+
+mod backward;
+mod cpu;
+mod forward;
+mod reference;
+
+use crate::additive_attention::check_counts;
+use crate::node::{apply, on_cpu_f32};
+use crate::recurrence::steps::Steps;
+use candle_core::{D, DType, Result, Tensor};
+
+/// The parameters of [`attention_lstm`], as PyTorch keeps them: (out, in).
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    /// The LSTM's weights for its input [x; ẑ], (4H, E + C); gates in the order i, f, g, o.
+    pub input: &'a Tensor,
+    /// The LSTM's weights for h, (4H, H).
+    pub hidden: &'a Tensor,
+    /// The LSTM's bias (4H), the sum of PyTorch's two.
+    pub bias: &'a Tensor,
+    /// W_q (A, H) and b_q (A).
+    pub query: (&'a Tensor, &'a Tensor),
+    /// v (A).
+    pub v: &'a Tensor,
+    /// W_β (C, H) and b_β (C); without them ẑ = z.
+    pub gate: Option<(&'a Tensor, &'a Tensor)>,
+}
+
+/// What the sequence gives.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// h of each step (N, T, H).
+    pub hidden: Tensor,
+    /// ẑ of each step (N, T, C).
+    pub context: Tensor,
+    /// α of each step (N, T, P).
+    pub alpha: Tensor,
+    /// The position s that each step looked at (N, T) of u32, where positions were drawn.
+    pub positions: Option<Tensor>,
+}
+
+/// What can be said about the rows; where nothing is, each has all T steps and all P annotations.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// How many steps each row has; beyond them the outputs are 0.
+    pub lengths: Option<&'a [usize]>,
+    /// How many annotations each row has; α is 0 at the others.
+    pub counts: Option<&'a [u32]>,
+    /// N·T numbers uniform in [0, 1): step t of row n looks at one position, the first s at which α_t0 + … + α_ts exceeds its
+    /// number.
+    pub draws: Option<&'a [f32]>,
+}
+
+/// The sequence of the formulas above.
+///
+/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. The gradient of annotations that want none
+/// is not computed.
+///
+/// # Errors
+/// When shapes do not fit together, there is no position to look at, a length exceeds T or a count P, or there are not N·T draws.
+pub fn attention_lstm(
+    xs: &Tensor,
+    keys: &Tensor,
+    annotations: &Tensor,
+    state: (&Tensor, &Tensor),
+    weights: Weights,
+    options: Options,
+) -> Result<Sequence> {
+    let Options { lengths, counts, draws } = options;
+    let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
+    if let Some(draws) = draws.filter(|draws| draws.len() != sizes.n * sizes.t) {
+        candle_core::bail!("{NAME}: {} draws, wanted one for each of {} × {} steps", draws.len(), sizes.n, sizes.t)
+    }
+    check_counts(NAME, counts, sizes.n, sizes.p)?;
+    let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
+    let mut inputs = vec![
+        xs,
+        keys,
+        annotations,
+        state.0,
+        state.1,
+        weights.input,
+        weights.hidden,
+        weights.bias,
+        weights.query.0,
+        weights.query.1,
+        weights.v,
+    ];
+    inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
+    if !on_cpu_f32(&inputs) {
+        return reference::attention_lstm(xs, keys, annotations, state, weights, (&steps, options));
+    }
+    let (counts, kept) = (counts.map(<[u32]>::to_vec), draws.map(<[f32]>::to_vec));
+    let outputs = apply(cpu::Attentive { sizes, steps, counts, draws: kept }, &inputs)?;
+    let Ok([hidden, context, alpha]) = <[Tensor; 3]>::try_from(outputs) else {
+        candle_core::bail!("{NAME}: an output is missing")
+    };
+    let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
+    Ok(Sequence { hidden, context, alpha, positions })
+}
+
+/// The position that each row's number, uniform in [0, 1), chooses from its weights: (…, P) → (…) of u32.
+///
+/// # Errors
+/// When there is not a number for each row.
+pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
+    let (shape, p) = (&alpha.dims()[..alpha.rank() - 1], alpha.dim(D::Minus1)?);
+    let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?.to_vec2::<f32>()?;
+    let chosen = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
+    Tensor::from_vec(chosen, shape, alpha.device())
+}
+
+/// The first position at which the weights, added up from the first on, exceed the number.
+fn position(alpha: &[f32], draw: f32) -> usize {
+    let mut sum = 0.0;
+    let found = alpha.iter().position(|weight| {
+        sum += weight;
+        draw < sum
+    });
+    // All weights together may come out a little below 1.
+    found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
+}
+
+const NAME: &str = "attentive lstm";
+
+/// The letters of the shapes.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    n: usize,
+    t: usize,
+    p: usize,
+    e: usize,
+    c: usize,
+    a: usize,
+    h: usize,
+}
+
+impl Sizes {
+    fn of(
+        xs: &Tensor,
+        keys: &Tensor,
+        annotations: &Tensor,
+        state: (&Tensor, &Tensor),
+        weights: &Weights,
+    ) -> Result<Self> {
+        let ((n, t, e), (_, p, a), (_, _, c)) = (xs.dims3()?, keys.dims3()?, annotations.dims3()?);
+        let h = weights.hidden.dims2()?.1;
+        let mut shapes = vec![
+            ("keys", keys, vec![n, p, a]),
+            ("annotations", annotations, vec![n, p, c]),
+            ("h", state.0, vec![n, h]),
+            ("c", state.1, vec![n, h]),
+            ("input weight", weights.input, vec![4 * h, e + c]),
+            ("hidden weight", weights.hidden, vec![4 * h, h]),
+            ("bias", weights.bias, vec![4 * h]),
+            ("query weight", weights.query.0, vec![a, h]),
+            ("query bias", weights.query.1, vec![a]),
+            ("v", weights.v, vec![a]),
+        ];
+        if let Some((weight, bias)) = weights.gate {
+            shapes.extend([("gate weight", weight, vec![c, h]), ("gate bias", bias, vec![c])]);
+        }
+        for (name, tensor, wanted) in shapes {
+            if tensor.dims() != wanted {
+                candle_core::bail!("{NAME}: {name} has shape {:?}, wanted {wanted:?}", tensor.dims())
+            }
+        }
+        if [p, a, c, h].contains(&0) {
+            candle_core::bail!("{NAME}: P, A, C and H must be at least 1, got {p}, {a}, {c} and {h}")
+        }
+        Ok(Self { n, t, p, e, c, a, h })
+    }
+}

@@ -1,0 +1,261 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::numbers::numbers;
+use candle_core::{DType, Device, Var};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// Inputs in the order of the operation.
+fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
+    let Sizes { n, t, p, e, c, a, h } = sizes;
+    let mut shapes = vec![
+        vec![n, t, e],
+        vec![n, p, a],
+        vec![n, p, c],
+        vec![n, h],
+        vec![n, h],
+        vec![4 * h, e + c],
+        vec![4 * h, h],
+        vec![4 * h],
+        vec![a, h],
+        vec![a],
+        vec![a],
+    ];
+    if gate {
+        shapes.extend([vec![c, h], vec![c]]);
+    }
+    let make = |(i, shape): (usize, &Vec<usize>)| {
+        let tensor =
+            Tensor::from_vec(numbers(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
+        Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
+    };
+    shapes.iter().enumerate().map(make).collect()
+}
+
+fn weights<'a>(inputs: &[&'a Tensor]) -> Weights<'a> {
+    Weights {
+        input: inputs[5],
+        hidden: inputs[6],
+        bias: inputs[7],
+        query: (inputs[8], inputs[9]),
+        v: inputs[10],
+        gate: (inputs.len() > 11).then(|| (inputs[11], inputs[12])),
+    }
+}
+
+fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
+    looking(inputs, Options { lengths: Some(lengths), ..Options::default() })
+}
+
+fn looking(inputs: &[&Tensor], options: Options) -> Sequence {
+    attention_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights(inputs), options).unwrap()
+}
+
+/// Numbers in [0, 1).
+fn draws(seed: u64, count: usize) -> Vec<f32> {
+    numbers(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
+}
+
+/// The outputs, and the gradients of a loss that looks at all of them.
+fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
+    let weigh = |tensor: &Tensor, seed| {
+        let weights = Tensor::from_vec(numbers(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
+        (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
+    };
+    let Sequence { hidden, context, alpha, .. } = sequence;
+    let loss = ((weigh(hidden, 90) + weigh(context, 91)).unwrap() + weigh(alpha, 92)).unwrap();
+    let store = loss.backward().unwrap();
+    let gradient = |var: &Var| store.get(var.as_tensor()).cloned().unwrap_or(var.zeros_like().unwrap());
+    [hidden, context, alpha].into_iter().cloned().chain(variables.iter().map(gradient)).collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(found: &[Tensor], wanted: &[Tensor], tolerance: f64) {
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        assert_eq!(found.dims(), wanted.dims(), "tensor {i}");
+        let (found, wanted) = (flat(found), flat(wanted));
+        let largest = wanted.iter().fold(0.05f64, |largest, value| largest.max(value.abs()));
+        for (f, w) in found.iter().zip(&wanted) {
+            assert!((f - w).abs() <= tolerance * largest, "tensor {i}: {f} instead of {w}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cpu_kernels_equal_the_reference(
+        lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
+        a in 1usize..40, h in 1usize..70, gate: bool, hard: bool, counted: bool, beyond in 0usize..3, seed in 0u64..1000,
+    ) {
+        let t = lengths.iter().copied().max().unwrap() + beyond;
+        let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
+        let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let draws = hard.then(|| draws(seed + 50, lengths.len() * t));
+        let count = |row: usize| 1 + ((seed + 7 * row as u64) % p as u64) as u32;
+        let counts = counted.then(|| (0..lengths.len()).map(count).collect::<Vec<_>>());
+        let options = Options { lengths: Some(&lengths), counts: counts.as_deref(), draws: draws.as_deref() };
+        let drawn = looking(&inputs, options);
+        let fast = outcome(&variables, &drawn);
+        // In f64, so that its own rounding, which such weights multiply, does not count.
+        let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
+        let variables: Vec<Var> = variables.iter().map(wide).collect();
+        let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let state = (inputs[3], inputs[4]);
+        let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
+        let plain = reference::attention_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), (&steps, options)).unwrap();
+        let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
+        prop_assert_eq!(positions(&drawn), positions(&plain));
+        assert_close(&fast, &outcome(&variables, &plain), 1e-5);
+    }
+}
+
+#[test]
+fn gradients_meet_finite_differences() {
+    let sizes = Sizes { n: 2, t: 3, p: 2, e: 2, c: 3, a: 2, h: 2 };
+    let variables = variables(7, sizes, true, DType::F64);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let found = outcome(&variables, &run(&inputs, &[3, 2]));
+    let loss = |inputs: &[Tensor]| {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let Sequence { hidden, context, alpha, .. } = run(&inputs, &[3, 2]);
+        let weigh = |tensor: &Tensor, seed| -> f64 {
+            flat(tensor).iter().zip(numbers(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
+        };
+        weigh(&hidden, 90) + weigh(&context, 91) + weigh(&alpha, 92)
+    };
+    let fixed: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+    for (input, gradient) in found[3..].iter().enumerate() {
+        let start = flat(&fixed[input]);
+        for (i, slope) in flat(gradient).into_iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = fixed.clone();
+                let mut values = start.clone();
+                values[i] += step;
+                moved[input] = Tensor::from_vec(values, fixed[input].shape(), &Device::Cpu).unwrap();
+                loss(&moved)
+            };
+            let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((difference - slope).abs() < 1e-7, "input {input} at {i}: {slope} instead of {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_frozen_input_changes_no_other_gradient() {
+    let lengths = [4, 1, 3];
+    let sizes = Sizes { n: 3, t: 4, p: 5, e: 3, c: 6, a: 4, h: 5 };
+    let variables = variables(3, sizes, true, DType::F32);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let all = outcome(&variables, &run(&inputs, &lengths));
+    let without = |frozen: &dyn Fn(usize) -> bool| {
+        let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+        let some = (0..inputs.len()).map(|i| if frozen(i) { &detached[i] } else { inputs[i] }).collect::<Vec<_>>();
+        let some = outcome(&variables, &run(&some, &lengths));
+        for (i, (some, all)) in some.iter().zip(&all).enumerate() {
+            let wanted = if i >= 3 && frozen(i - 3) { vec![0.0; all.elem_count()] } else { flat(all) };
+            assert_eq!(flat(some), wanted, "tensor {i}");
+        }
+    };
+    for input in 0..inputs.len() {
+        without(&|i| i == input);
+        without(&|i| i != input);
+    }
+}
+
+#[test]
+fn what_is_not_kept_for_a_gradient_changes_no_output() {
+    let (lengths, counts) = ([4, 1, 3], [5, 2, 4]);
+    for (gate, hard) in [(true, false), (false, true)] {
+        let variables = variables(3, Sizes { n: 3, t: 4, p: 5, e: 3, c: 70, a: 4, h: 40 }, gate, DType::F32);
+        let tracked: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+        let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
+        let draws = hard.then(|| draws(5, 12));
+        let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+        let outputs = |inputs: &[&Tensor]| {
+            let Sequence { hidden, context, alpha, .. } = looking(inputs, options);
+            [hidden, context, alpha].iter().flat_map(flat).collect::<Vec<f64>>()
+        };
+        assert_eq!(outputs(&detached.iter().collect::<Vec<_>>()), outputs(&tracked));
+    }
+}
+
+#[test]
+fn one_thread_gives_the_same_bits_as_many() {
+    let lengths = [9, 4, 9, 2, 7];
+    let sizes = Sizes { n: 5, t: 9, p: 7, e: 20, c: 100, a: 50, h: 70 };
+    let result = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let variables = variables(11, sizes, true, DType::F32);
+            let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+            outcome(&variables, &run(&inputs, &lengths)).iter().flat_map(flat).collect::<Vec<f64>>()
+        })
+    };
+    assert_eq!(result(1), result(3));
+}
+
+#[test]
+fn wrong_shapes_and_lengths_are_named() {
+    let sizes = Sizes { n: 2, t: 3, p: 2, e: 2, c: 3, a: 2, h: 2 };
+    let variables = variables(1, sizes, true, DType::F32);
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let given = weights(&inputs);
+    let call = |weights, options: Options| {
+        attention_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, options)
+            .unwrap_err()
+            .to_string()
+    };
+    let lengths = |lengths| Options { lengths: Some(lengths), ..Options::default() };
+    assert!(call(Weights { v: inputs[7], ..given }, lengths(&[3, 3])).contains("v has shape [8], wanted [2]"));
+    assert!(call(given, lengths(&[4, 3])).contains("row 0 has length 4, but there are only 3 steps"));
+    let drawn = call(given, Options { draws: Some(&[0.5; 5]), ..Options::default() });
+    assert!(drawn.contains("5 draws, wanted one for each of 2 × 3 steps"));
+    let counted = call(given, Options { counts: Some(&[1, 3]), ..Options::default() });
+    assert!(counted.contains("3 annotations, wanted from 1 to 2"), "{counted}");
+}
+
+#[test]
+fn a_number_chooses_the_position_whose_share_it_falls_into() {
+    let alpha = [0.25f32, 0.0, 0.5, 0.25, 0.0];
+    let found = [0.0, 0.24, 0.25, 0.74, 0.76, 0.999_999].map(|draw| position(&alpha, draw));
+    assert_eq!(found, [0, 0, 2, 2, 3, 3]);
+    // Where the weights come out below the number, the last that has any.
+    assert_eq!(position(&[0.5, 0.499, 0.0], 0.9999), 1);
+}
+
+#[test]
+fn nan_in_padding_spoils_nothing() {
+    let (lengths, counts) = ([3, 0, 2], [2u32, 4, 1]);
+    let sizes = Sizes { n: 3, t: 4, p: 4, e: 3, c: 6, a: 4, h: 5 };
+    for (dtype, hard) in [(DType::F32, false), (DType::F64, false), (DType::F32, true), (DType::F64, true)] {
+        let draws = hard.then(|| draws(5, 12));
+        let result = |beyond: f64| {
+            let mut variables = variables(3, sizes, true, dtype);
+            let lacks = |i: usize, row: usize, place: usize| match i {
+                0 => place >= lengths[row],
+                _ => place >= counts[row] as usize,
+            };
+            for (i, var) in variables.iter_mut().enumerate().take(3) {
+                let (_, places, width) = var.dims3().unwrap();
+                let value =
+                    |(at, x): (usize, f64)| if lacks(i, at / width / places, at / width % places) { beyond } else { x };
+                let values: Vec<f64> = flat(var).into_iter().enumerate().map(value).collect();
+                let tensor = Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap();
+                *var = Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap();
+            }
+            let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+            let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+            outcome(&variables, &looking(&inputs, options)).iter().flat_map(flat).collect::<Vec<f64>>()
+        };
+        let wanted = result(0.0);
+        assert!(wanted.iter().all(|value| value.is_finite()));
+        for beyond in [f64::NAN, f64::INFINITY] {
+            assert_eq!(result(beyond), wanted, "{dtype:?} {beyond} {hard}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Batch norm of NHWC maps with a fused residual addition and ReLU.
+
+use super::{to_nchw, to_nhwc};
+use crate::activation::{floor, relu};
+use crate::fill::{Spare, par_filled, push_each};
+use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
+use crate::norm::{batch_norm_eval, batch_norm_train};
+use crate::reduce::{ROWS, in_blocks};
+use crate::simd_math::vectorised;
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// What a batch norm has beside its input; all tensors are (C).
+#[derive(Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// The factor γ.
+    pub weight: &'a Tensor,
+    /// The summand β.
+    pub bias: &'a Tensor,
+    /// Given mean and variance; without them they are the batch's own, and the gradient flows through them as well.
+    pub statistics: Option<(&'a Tensor, &'a Tensor)>,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// y = (x − mean\[c\]) / √(variance\[c\] + eps) · weight\[c\] + bias\[c\] + add, and then ReLU or not.
+///
+/// Shapes: `xs`, `add` and the result (N, h, w, C). Returns the result and, without a gradient, the mean and the biased variance that it was
+/// normalised by. Gradients flow to `xs`, weight, bias and `add`. Ioffe & Szegedy 2015.
+///
+/// # Errors
+/// When shapes do not fit each other, or a channel has fewer than two values where the batch's own statistics are wanted.
+pub fn batch_norm(
+    xs: &Tensor,
+    norm: &BatchNorm,
+    add: Option<&Tensor>,
+    with_relu: bool,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let (n, h, w, c) = xs.dims4()?;
+    let BatchNorm { weight, bias, statistics, eps } = *norm;
+    if c == 0 || weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
+        let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
+        bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
+    }
+    if let Some((mean, variance)) = statistics.filter(|(mean, variance)| mean.dims() != [c] || variance.dims() != [c]) {
+        let (mean, variance) = (mean.dims(), variance.dims());
+        bail!(
+            "batch_norm: input {:?} wants a mean and a variance of shape [{c}], got {mean:?} and {variance:?}",
+            xs.dims()
+        );
+    }
+    if statistics.is_none() && n * h * w < 2 {
+        bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
+    }
+    let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
+    if !on_cpu_f32(&inputs) {
+        let apart = to_nchw(xs)?.contiguous()?;
+        let (ys, mean, variance) = match statistics {
+            None => batch_norm_train(&apart, weight, bias, eps)?,
+            Some((mean, variance)) => {
+                (batch_norm_eval(&apart, weight, bias, mean, variance, eps)?, mean.clone(), variance.clone())
+            }
+        };
+        let ys = to_nhwc(&ys)?;
+        let ys = add.map_or(Ok(ys.clone()), |add| ys + add)?;
+        return Ok((if with_relu { relu(&ys)? } else { ys }, mean, variance));
+    }
+    let (mean, variance) = match statistics {
+        Some((mean, variance)) => (mean.detach(), variance.detach()),
+        None => with_f32(NAME, xs, |xs| of_batch(xs, c))??,
+    };
+    let scale = |&variance: &f32| (1.0 / (f64::from(variance) + eps).sqrt()) as f32;
+    let node = Normalise {
+        mean: with_f32(NAME, &mean, <[f32]>::to_vec)?,
+        inverse: with_f32(NAME, &variance, |variance| variance.iter().map(scale).collect())?,
+        own: statistics.is_none(),
+        relu: with_relu,
+    };
+    Ok((apply(node, &inputs)?.swap_remove(0), mean, variance))
+}
+
+const NAME: &str = "batch_norm";
+
+/// The mean and the biased variance of each channel of rows (R, C).
+fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
+    let count = (xs.len() / c) as f64;
+    // Around the first value squares stay small, however far the mean is from zero.
+    let shift = &xs[..c];
+    let [sums, squares] = in_blocks(xs.len() / c, c, |rows, [sums, squares]| {
+        xs[rows.start * c..rows.end * c].chunks_exact(c).for_each(|xs| moments(xs, shift, sums, squares));
+    });
+    let mean = sums.iter().zip(shift).map(|(sum, &shift)| (f64::from(shift) + sum / count) as f32);
+    let variance =
+        sums.iter().zip(&squares).map(|(sum, square)| (square / count - (sum / count).powi(2)).max(0.0) as f32);
+    let mean = Tensor::from_vec(mean.collect::<Vec<f32>>(), c, &Device::Cpu)?;
+    Ok((mean, Tensor::from_vec(variance.collect::<Vec<f32>>(), c, &Device::Cpu)?))
+}
+
+struct Normalise {
+    mean: Vec<f32>,
+    /// 1 / √(variance + eps).
+    inverse: Vec<f32>,
+    /// Whether the statistics are the batch's own.
+    own: bool,
+    relu: bool,
+}
+
+impl Operation for Normalise {
+    type Saved = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let c = self.mean.len();
+        let ys = with_all_f32(NAME, inputs, |values| {
+            let scale: Vec<f32> =
+                self.inverse.iter().zip(values[1]).map(|(inverse, weight)| inverse * weight).collect();
+            let blocks = values[0].par_chunks(ROWS * c).enumerate();
+            par_filled(values[0].len(), ROWS * c, blocks, |(block, xs), ys| {
+                let add = values.get(3).map(|add| &add[block * ROWS * c..][..xs.len()]);
+                for (row, xs) in xs.chunks_exact(c).enumerate() {
+                    let add = add.map(|add| &add[row * c..][..c]);
+                    normalised(xs, &self.mean, &scale, values[2], add, self.relu, ys);
+                }
+            })
+        })?;
+        Ok((vec![Value::new(ys, inputs[0].shape())], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let wanted = call.wanted;
+        let [xs, weight, bias] = [0, 1, 2].map(|i| &call.inputs[i]);
+        let all = [xs, weight, &call.outputs[0], &gradients[0], bias].map(Tensor::clone);
+        with_all_f32(NAME, &all, |values| {
+            let [xs, weight, ys, dys] = [values[0], values[1], values[2], values[3]];
+            let scale: Vec<f32> = self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect();
+            // What ReLU lets through is the gradient of a summand; without one it is told from x again, which is faster than
+            // to keep it.
+            let gate = (self.relu && call.inputs.len() == 3).then_some((&scale[..], values[4]));
+            let passed = (self.relu && call.inputs.len() > 3).then(|| self.passed(dys, ys));
+            let dys = passed.as_deref().unwrap_or(dys);
+            let [dweight, dbias] = match self.own || wanted[1] || wanted[2] {
+                true => self.of_parameters(xs, dys, gate),
+                false => [vec![], vec![]],
+            };
+            let dxs = wanted[0].then(|| self.of_xs((xs, dys), &scale, [&dweight, &dbias], gate.map(|(_, bias)| bias)));
+            let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu);
+            let mut found = vec![
+                dxs.map(|dxs| tensor(dxs, 0)).transpose()?,
+                wanted[1].then(|| tensor(dweight, 1)).transpose()?,
+                wanted[2].then(|| tensor(dbias, 2)).transpose()?,
+            ];
+            if call.inputs.len() > 3 {
+                found.push(match passed {
+                    _ if !wanted[3] => None,
+                    Some(passed) => Some(tensor(passed, 3)?),
+                    None => Some(gradients[0].clone()),
+                });
+            }
+            Ok(found)
+        })?
+    }
+}
+
+impl Normalise {
+    /// The gradient where ReLU let the sum through.
+    fn passed(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
+        let block = ROWS * self.mean.len();
+        let chunks = dys.par_chunks(block).zip(ys.par_chunks(block));
+        par_filled(dys.len(), block, chunks, |(dys, ys), into| open(dys, ys, into))
+    }
+
+    /// The gradients of weight and bias.
+    fn of_parameters(&self, xs: &[f32], dys: &[f32], gate: Option<(&[f32], &[f32])>) -> [Vec<f32>; 2] {
+        let c = self.mean.len();
+        let [dbias, dweight] = in_blocks(xs.len() / c, c, |rows, [plain, scaled]| {
+            let block = rows.start * c..rows.end * c;
+            let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
+            rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
+        });
+        let dweight = dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32);
+        [dweight.collect(), dbias.iter().map(|&sum| sum as f32).collect()]
+    }
+
+    /// The gradient of x, from those of weight and bias where the statistics are the batch's own.
+    fn of_xs(
+        &self,
+        (xs, dys): (&[f32], &[f32]),
+        scale: &[f32],
+        [dweight, dbias]: [&[f32]; 2],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let c = self.mean.len();
+        // Given statistics take no part, not even times 0: a sum may be NaN.
+        let (mut constant, mut slope) = (vec![0f32; c], vec![0f32; c]);
+        if self.own {
+            let share = 1.0 / (xs.len() / c) as f32;
+            constant.iter_mut().zip(dbias).for_each(|(constant, sum)| *constant = sum * share);
+            let sums = dweight.iter().zip(&self.inverse);
+            slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
+        }
+        let blocks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c));
+        par_filled(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
+            let rows = dys.chunks_exact(c).zip(xs.chunks_exact(c));
+            rows.for_each(|(dys, xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
+        })
+    }
+}
+
+vectorised! {
+    fn moments(xs: &[f32], shift: &[f32], sums: &mut [f32], squares: &mut [f32]) {
+        let width = xs.len();
+        let (shift, sums, squares) = (&shift[..width], &mut sums[..width], &mut squares[..width]);
+        for j in 0..width {
+            let x = xs[j] - shift[j];
+            sums[j] += x;
+            squares[j] += x * x;
+        }
+    }
+}
+
+vectorised! {
+    /// The gradient where ReLU let its input through, and 0 elsewhere.
+    fn open(dys: &[f32], ys: &[f32], into: &mut Spare) {
+        let width = dys.len();
+        let ys = &ys[..width];
+        // A NaN is not below 0 either, and its gradient passes.
+        push_each!(into, width, |j| if ys[j] <= 0.0 { 0.0 } else { dys[j] });
+    }
+}
+
+vectorised! {
+    /// Σ dy and Σ dy · (x − mean), over what ReLU let through where there is a `gate` of scale and bias.
+    fn sums(
+        xs: &[f32],
+        dys: &[f32],
+        mean: &[f32],
+        gate: Option<(&[f32], &[f32])>,
+        whole: &mut [f32],
+        scaled: &mut [f32],
+    ) {
+        let width = xs.len();
+        let (dys, mean, whole, scaled) = (&dys[..width], &mean[..width], &mut whole[..width], &mut scaled[..width]);
+        match gate {
+            None => {
+                for j in 0..width {
+                    whole[j] += dys[j];
+                    scaled[j] += dys[j] * (xs[j] - mean[j]);
+                }
+            }
+            Some((scale, bias)) => {
+                let (scale, bias) = (&scale[..width], &bias[..width]);
+                for j in 0..width {
+                    let x = xs[j] - mean[j];
+                    let dy = if x * scale[j] + bias[j] <= 0.0 { 0.0 } else { dys[j] };
+                    whole[j] += dy;
+                    scaled[j] += dy * x;
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn normalised(
+        xs: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        bias: &[f32],
+        add: Option<&[f32]>,
+        relu: bool,
+        ys: &mut Spare,
+    ) {
+        let width = xs.len();
+        let (mean, scale, bias) = (&mean[..width], &scale[..width], &bias[..width]);
+        let floor = floor(relu);
+        match add {
+            Some(add) => {
+                let add = &add[..width];
+                push_each!(ys, width, |j| {
+                    let y = (xs[j] - mean[j]) * scale[j] + bias[j] + add[j];
+                    if y < floor { floor } else { y }
+                });
+            }
+            None => push_each!(ys, width, |j| {
+                let y = (xs[j] - mean[j]) * scale[j] + bias[j];
+                if y < floor { floor } else { y }
+            }),
+        }
+    }
+}
+
+vectorised! {
+    /// dx = scale · (dy − constant − (x − mean) · slope), with 0 for dy where ReLU, if a `bias` is given, let nothing through.
+    fn back(
+        xs: &[f32],
+        dys: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        through: (&[f32], &[f32]),
+        bias: Option<&[f32]>,
+        dxs: &mut Spare,
+    ) {
+        let width = xs.len();
+        let (dys, mean) = (&dys[..width], &mean[..width]);
+        let (scale, constant, slope) = (&scale[..width], &through.0[..width], &through.1[..width]);
+        match bias {
+            None => {
+                push_each!(dxs, width, |j| scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]));
+            }
+            Some(bias) => {
+                let bias = &bias[..width];
+                push_each!(dxs, width, |j| {
+                    let x = xs[j] - mean[j];
+                    let dy = if x * scale[j] + bias[j] <= 0.0 { 0.0 } else { dys[j] };
+                    scale[j] * (dy - constant[j] - x * slope[j])
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! GEMV and skinny GEMM with row-major weights: a weight that was read serves several rows.
+
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+
+/// Rows of values, each `stride` after the one before.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+    pub count: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// One row.
+    pub fn one(values: &'a [f32]) -> Self {
+        Self { values, stride: values.len(), count: 1 }
+    }
+
+    /// The first `terms` values of a row.
+    fn line(self, row: usize, terms: usize) -> &'a [f32] {
+        &self.values[row * self.stride..][..terms]
+    }
+
+    /// Whether all rows have so many values.
+    pub fn fit(self, terms: usize) -> bool {
+        self.count == 0 || (self.count - 1) * self.stride + terms <= self.values.len()
+    }
+
+    /// The rows from `start` to `end`.
+    fn part(self, start: usize, end: usize) -> Self {
+        Self { values: &self.values[start * self.stride..], count: end - start, ..self }
+    }
+}
+
+/// The most rows of either side whose sums are formed together.
+pub const ROWS: usize = 6;
+pub const WEIGHTS: usize = 4;
+
+/// Those sums, row by row.
+pub type Sums = [[f32; WEIGHTS]; ROWS];
+
+/// Adds `Σₖ rows[i, k] weights[j, k]` over so many `terms` to value j of row i of `into`, whose rows are `stride` apart. A sum is
+/// formed in the same order whatever is formed beside it.
+pub fn add(into: &mut [f32], stride: usize, rows: Lines, weights: Lines, terms: usize) {
+    assert!(rows.fit(terms) && weights.fit(terms));
+    let parts = rows.count.div_ceil(most());
+    for j in (0..weights.count).step_by(WEIGHTS) {
+        let weights = weights.part(j, weights.count.min(j + WEIGHTS));
+        for part in 0..parts {
+            let (start, end) = (part * rows.count / parts, (part + 1) * rows.count / parts);
+            let sums = few(rows.part(start, end), weights, terms);
+            for (i, sums) in (start..end).zip(&sums) {
+                let into = &mut into[i * stride + j..][..weights.count];
+                into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
+            }
+        }
+    }
+}
+
+/// How many rows [`few`] takes.
+fn most() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(level) = x86::level() {
+        return level.lines();
+    }
+    PLAIN
+}
+
+/// Up to [`most`] rows, and up to [`WEIGHTS`] rows of weights.
+fn few(rows: Lines, weights: Lines, terms: usize) -> Sums {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(level) = x86::level() {
+        return x86::dots(level, rows, weights, terms);
+    }
+    plain(rows, weights, terms)
+}
+
+/// How many rows [`plain`] takes.
+const PLAIN: usize = 4;
+
+/// [`few`] in plain Rust, which compilers turn into vector code.
+fn plain(rows: Lines, weights: Lines, terms: usize) -> Sums {
+    const LANES: usize = 16;
+    let whole = terms / LANES * LANES;
+    // Rows that are missing are the last one again.
+    let rows: [&[f32]; PLAIN] = std::array::from_fn(|i| rows.line(i.min(rows.count - 1), terms));
+    let mut found = Sums::default();
+    for j in 0..weights.count {
+        let weights = weights.line(j, terms);
+        let mut sums = [[0f32; LANES]; PLAIN];
+        for k in (0..whole).step_by(LANES) {
+            let weights = &weights[k..][..LANES];
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let row = &row[k..][..LANES];
+                for lane in 0..LANES {
+                    sums[lane] += weights[lane] * row[lane];
+                }
+            }
+        }
+        for ((found, sums), row) in found.iter_mut().zip(&sums).zip(rows) {
+            let rest: f32 = weights[whole..].iter().zip(&row[whole..]).map(|(x, y)| x * y).sum();
+            found[j] = sums.iter().sum::<f32>() + rest;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, whose sums are exact.
+    fn integers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7 + seed) % 13) as f32 - 6.0).collect()
+    }
+
+    #[test]
+    fn every_number_of_rows_weights_and_terms() {
+        for terms in (0..40).chain([64, 100]) {
+            for rows in 0..14 {
+                for weights in 0..10 {
+                    let (a_stride, b_stride, stride) = (terms + 3, terms + 1, weights + 2);
+                    let (a, b) = (integers(rows * a_stride, 1), integers(weights * b_stride, 5));
+                    let mut found = vec![1f32; rows * stride];
+                    let a = Lines { values: &a, stride: a_stride, count: rows };
+                    let b = Lines { values: &b, stride: b_stride, count: weights };
+                    add(&mut found, stride, a, b, terms);
+                    for (at, found) in found.into_iter().enumerate() {
+                        let (i, j) = (at / stride, at % stride);
+                        let exact = match j < weights {
+                            true => a.line(i, terms).iter().zip(b.line(j, terms)).map(|(a, b)| a * b).sum(),
+                            false => 0f32,
+                        };
+                        assert_eq!(found, 1.0 + exact, "{rows} rows, {weights} weights, {terms} terms: {i}, {j}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks one path with every number of rows that it takes.
+    fn check(most: usize, few: impl Fn(Lines, Lines, usize) -> Sums) {
+        for (rows, weights) in (1..=most).flat_map(|rows| (1..=WEIGHTS).map(move |weights| (rows, weights))) {
+            for terms in [0, 1, 7, 8, 15, 16, 17, 37, 64] {
+                let (a, b) = (integers(rows * terms, 2), integers(weights * terms, 3));
+                let a = Lines { values: &a, stride: terms, count: rows };
+                let b = Lines { values: &b, stride: terms, count: weights };
+                let found = few(a, b, terms);
+                for (i, j) in (0..rows).flat_map(|i| (0..weights).map(move |j| (i, j))) {
+                    let exact: f32 = a.line(i, terms).iter().zip(b.line(j, terms)).map(|(a, b)| a * b).sum();
+                    assert_eq!(found[i][j], exact, "{rows} rows, {weights} weights, {terms} terms: {i}, {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_path_is_exact() {
+        check(PLAIN, plain);
+        #[cfg(target_arch = "x86_64")]
+        for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_there()) {
+            check(level.lines(), |rows, weights, terms| x86::dots(level, rows, weights, terms));
+        }
+    }
+
+    #[test]
+    fn a_sum_does_not_depend_on_what_is_beside_it() {
+        let (terms, count) = (333, 11);
+        let values: Vec<f32> = (0..count * terms).map(|i| (i as f32 * 0.37).sin()).collect();
+        let rows = Lines { values: &values, stride: terms, count };
+        let mut all = vec![0f32; count * count];
+        add(&mut all, count, rows, rows, terms);
+        for (at, all) in all.into_iter().enumerate() {
+            let mut alone = [0f32];
+            let (i, j) = (rows.line(at / count, terms), rows.line(at % count, terms));
+            add(&mut alone, 1, Lines::one(i), Lines::one(j), terms);
+            assert_eq!(alone[0].to_bits(), all.to_bits(), "{at}");
+        }
+    }
+}
