@@ -11,9 +11,9 @@ use candlewick::captioning::{
     ShowTellConfig, TopDownConfig, caption_loss,
 };
 use candlewick::encoders::{FractalConfig, NetworkConfig, network};
+use candlewick::generation::{Decoder as _, GenerationConfig, generate};
 use candlewick::kernels::node::backward;
 use candlewick::parameters::{Mode, Parameters, Rng};
-use candlewick::recurrent::decoding::{Decoder as _, GenerationConfig, generate};
 use candlewick::recurrent::{StackConfig, sequence_layer, sequence_layers};
 use candlewick::training::OptimizerConfig;
 use candlewick::training::optim::Optimizer;

@@ -13,12 +13,12 @@ use candlewick::captioning::{
 };
 use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
+use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
 use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
 use candlewick::kernels::threads;
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
-use candlewick::recurrent::decoding::{Decoder, GenerationConfig, generate};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
 use candlewick::training::{OptimizerConfig, optim::Optimizer};
 use std::io::BufRead;

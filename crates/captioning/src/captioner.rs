@@ -10,9 +10,9 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
+use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_kernels::channels_last;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
-use candlewick_recurrent::decoding::{GenerationConfig, Hypothesis, generate};
 use image::RgbImage;
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
-use candlewick_recurrent::decoding::{self, GenerationConfig, generate};
+use candlewick_generation::{GenerationConfig, generate};
 use image::{RgbImage, imageops};
 
 /// A picture as the encoders of a captioner want it: an input (3, height, width) for each.
@@ -174,7 +174,7 @@ impl Ensemble {
         (count, shape): (usize, (usize, usize)),
         generation: &GenerationConfig,
     ) -> Result<Vec<Vec<Caption>>> {
-        let together = decoding::Ensemble::new(decoders)?;
+        let together = candlewick_generation::DecoderEnsemble::new(decoders)?;
         self.first.tell(generate(&together, memories, count, &self.first.said(generation))?, shape)
     }
 }

@@ -4,9 +4,9 @@ use crate::captioner::{Caption, Captioner, best};
 use crate::dataset::{Input, Pictures, Set};
 use crate::ensemble::{Describe, Prepared};
 use crate::{Error, Result};
+use candlewick_generation::GenerationConfig;
 use candlewick_metrics::coco;
 use candlewick_parameters::Mode;
-use candlewick_recurrent::decoding::GenerationConfig;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,8 @@ use crate::config::{CaptionerConfig, EncoderConfig, WeightsFile};
 use crate::{Error, Result};
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
+use candlewick_generation::GenerationConfig;
 use candlewick_parameters::SafetensorsFile;
-use candlewick_recurrent::decoding::GenerationConfig;
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.json";

@@ -32,7 +32,7 @@ mod top_down;
 mod views;
 
 pub use batches::Batch;
-pub use candlewick_recurrent::decoding::GenerationConfig;
+pub use candlewick_generation::GenerationConfig;
 pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
 pub use comparison::{Compared, comparison_table, write_comparison};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};

@@ -2,9 +2,9 @@
 
 use crate::decoder::Read;
 use candle_core::{D, Result, Tensor, bail};
+use candlewick_generation::TeacherForced;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_kernels::softmax::log_softmax;
-use candlewick_recurrent::decoding::Forced;
 use serde::{Deserialize, Serialize};
 
 /// The cross-entropy of captions and the doubly stochastic term of attention, averaged over words and positions:
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Errors
 /// When shapes do not fit.
-pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
+pub fn caption_loss(forced: &TeacherForced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
     let settings =
         CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
@@ -29,7 +29,7 @@ pub fn caption_loss(forced: &Forced, targets: &Tensor, config: &LossConfig, pad:
 /// Adds the doubly stochastic term to the loss of the words.
 pub(crate) fn with_attention(
     loss: CaptionLoss,
-    forced: &Forced,
+    forced: &TeacherForced,
     targets: &Tensor,
     config: &LossConfig,
     pad: u32,
@@ -176,8 +176,8 @@ mod tests {
     use crate::decoder::{CaptionDecoder as _, Drawn};
     use crate::{Attention, Seen, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::Device;
+    use candlewick_generation::{Decoder as _, TeacherForced};
     use candlewick_parameters::{Mode, Parameters, Rng};
-    use candlewick_recurrent::decoding::{Decoder as _, Forced};
 
     /// Each picture's annotations as it has them: those that fill its row change nothing.
     #[test]
@@ -189,7 +189,8 @@ mod tests {
             let rows = alpha.dim(0).unwrap();
             let logits = Tensor::zeros((rows, 2, 3), candle_core::DType::F32, device).unwrap();
             let targets = targets.broadcast_as((rows, 2)).unwrap().contiguous().unwrap();
-            let loss = caption_loss(&Forced { logits, alpha: Some(alpha), counts }, &targets, &config, 0).unwrap();
+            let loss =
+                caption_loss(&TeacherForced { logits, alpha: Some(alpha), counts }, &targets, &config, 0).unwrap();
             loss.attention.unwrap().to_vec0::<f32>().unwrap()
         };
         let two = Tensor::new(&[[[0.75f32, 0.25], [0.5, 0.5]]], device).unwrap();
@@ -209,7 +210,7 @@ mod tests {
         let entropy = Tensor::new(&[[0.1f32, 0.2], [0.3, 0.4]], device).unwrap();
         let targets = Tensor::new(&[[0u32, 0], [0, 1]], device).unwrap();
         let read = Read {
-            forced: Forced { logits, alpha: None, counts: None },
+            forced: TeacherForced { logits, alpha: None, counts: None },
             drawn: Some(Drawn { log_probability, entropy }),
         };
         let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());

@@ -4,9 +4,9 @@
 
 use crate::Error;
 use candle_core::{DType, Tensor};
+use candlewick_generation::{Decoder, SelectRows as _};
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Mode, Rng};
-use candlewick_recurrent::decoding::{Decoder, Rows as _};
 use serde::{Deserialize, Serialize};
 
 /// With which probability ε a word that is read is the decoder's own: it grows by `increase` every `epochs` epochs up to `most`.
@@ -82,7 +82,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use candle_core::{Device, Result};
-    use candlewick_recurrent::decoding::Step;
+    use candlewick_generation::Step;
 
     /// Always says the word after the one that it read.
     struct Successor;
@@ -104,7 +104,7 @@ mod tests {
             let rows: Vec<Vec<f32>> = words.to_vec1::<u32>()?.into_iter().map(row).collect();
             Ok(Step { logits: Tensor::new(rows, &Device::Cpu)?, alpha: None, state: () })
         }
-        fn expand(&self, _: &(), _: &Tensor) -> Result<()> {
+        fn select_memory(&self, _: &(), _: &Tensor) -> Result<()> {
             Ok(())
         }
     }

@@ -17,11 +17,11 @@ use crate::batches::padded;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::words::{END, PAD, START, UNK, WordTokenizer};
+use candlewick_generation::{Decoder, GenerationConfig, Hypothesis, TeacherForced, generate};
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_metrics::cider::{Cider, DocumentFrequency};
 use candlewick_metrics::tokenizer::tokenize;
 use candlewick_parameters::{Mode, Rng};
-use candlewick_recurrent::decoding::{Decoder, Forced, GenerationConfig, Hypothesis, generate};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -197,7 +197,7 @@ impl Drawn {
         let lengths: Vec<usize> = told.iter().map(|words| words.len()).collect();
         let count: usize = lengths.iter().sum();
         let targets = padded(&told, device)?;
-        let memory = decoder.expand(memory, &Tensor::new(self.photos.as_slice(), device)?)?;
+        let memory = decoder.select_memory(memory, &Tensor::new(self.photos.as_slice(), device)?)?;
         let forced = decoder.teacher_forced(&padded(&read, device)?, &lengths, &memory, mode)?;
         let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
         let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
@@ -220,7 +220,7 @@ pub(crate) struct Judged {
     /// Over how many words.
     pub count: usize,
     /// What the decoder gave when it read the captions.
-    pub forced: Forced,
+    pub forced: TeacherForced,
     /// The words of the captions, padding beyond their ends.
     pub targets: Tensor,
 }

@@ -20,11 +20,11 @@ use crate::hard_attention;
 use crate::seen::Seen;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::Module;
+use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::attention_lstm::{self, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations, Attended};
-use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step, stepwise};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
@@ -177,9 +177,9 @@ impl State {
     }
 }
 
-impl Rows for State {
+impl SelectRows for State {
     fn select(&self, rows: &Tensor) -> Result<Self> {
-        Ok(Self { h: Rows::select(&self.h, rows)?, kept: self.kept.select(rows)? })
+        Ok(Self { h: SelectRows::select(&self.h, rows)?, kept: self.kept.select(rows)? })
     }
 }
 
@@ -315,7 +315,7 @@ impl ShowAttendTell {
         };
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
         let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
-        Ok(Read { forced: Forced { logits, alpha: Some(seen.alpha), counts }, drawn })
+        Ok(Read { forced: TeacherForced { logits, alpha: Some(seen.alpha), counts }, drawn })
     }
 
     /// What [`attention_lstm::attention_lstm`] gives, for any cell.
@@ -417,16 +417,23 @@ impl Decoder for ShowAttendTell {
         Ok(Step { logits, ..step })
     }
 
-    fn expand(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
+    fn select_memory(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
         Ok(Memory { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
     }
 
-    fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Forced> {
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &Memory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForced> {
         match self.config.attention {
             Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
-            Attention::Hard => {
-                Ok(Forced { counts: memory.annotations.counts()?, ..stepwise(self, words, lengths, memory, mode)? })
-            }
+            Attention::Hard => Ok(TeacherForced {
+                counts: memory.annotations.counts()?,
+                ..unrolled_teacher_forcing(self, words, lengths, memory, mode)?
+            }),
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::decoder::CaptionDecoder;
 use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
+use candlewick_generation::{Decoder, Step, TeacherForced};
 use candlewick_kernels::activation::tanh;
 use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
-use candlewick_recurrent::decoding::{Decoder, Forced, Step};
 use candlewick_recurrent::{
     Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer, variational_dropout,
 };
@@ -220,7 +220,7 @@ impl Decoder for ShowTell {
         Ok(Step { logits: self.output(&hidden.squeeze(1)?, mode)?, alpha: None, state })
     }
 
-    fn expand(&self, memory: &PictureVector, rows: &Tensor) -> Result<PictureVector> {
+    fn select_memory(&self, memory: &PictureVector, rows: &Tensor) -> Result<PictureVector> {
         Ok(PictureVector(memory.0.index_select(rows, 0)?))
     }
 
@@ -231,11 +231,11 @@ impl Decoder for ShowTell {
         lengths: &[usize],
         memory: &PictureVector,
         mode: &mut Mode,
-    ) -> Result<Forced> {
+    ) -> Result<TeacherForced> {
         let inputs = self.inputs(words, memory, mode)?;
         let state = self.start(memory, mode)?;
         let (hidden, _) = self.layer.forward(&inputs, Some(&state), Some(lengths), mode)?;
-        Ok(Forced { logits: self.output(&hidden, mode)?, alpha: None, counts: None })
+        Ok(TeacherForced { logits: self.output(&hidden, mode)?, alpha: None, counts: None })
     }
 }
 

@@ -15,8 +15,8 @@ use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::words::{END, PAD};
+use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::decoding::{Decoder as _, GenerationConfig};
 use candlewick_training::{Loss, Scores, Task};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,7 +149,7 @@ impl CaptioningTask {
         let (mut words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
         let mut memory = decoder.memory(seen, mode)?;
         if let Some(pictures) = &told.pictures {
-            memory = decoder.expand(&memory, &Tensor::new(pictures.as_slice(), device)?)?;
+            memory = decoder.select_memory(&memory, &Tensor::new(pictures.as_slice(), device)?)?;
         }
         if let (Mode::Train(rng), true) = (&mut *mode, told.own_words > 0.0) {
             let special = [&NEVER_SAID[..], &[END]].concat();

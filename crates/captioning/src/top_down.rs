@@ -15,9 +15,9 @@ use crate::decoder::{CaptionDecoder, is_lstm};
 use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
+use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
-use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,7 @@ pub struct TopDownState {
     pub telling: Vec<Tensor>,
 }
 
-impl Rows for TopDownState {
+impl SelectRows for TopDownState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok(Self { looking: self.looking.select(rows)?, telling: self.telling.select(rows)? })
     }
@@ -166,12 +166,18 @@ impl Decoder for TopDown {
         Ok(Step { logits: self.output(&state.telling[0], mode)?, alpha: Some(alpha), state })
     }
 
-    fn expand(&self, memory: &TopDownMemory, rows: &Tensor) -> Result<TopDownMemory> {
+    fn select_memory(&self, memory: &TopDownMemory, rows: &Tensor) -> Result<TopDownMemory> {
         Ok(TopDownMemory { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
     }
 
     /// The words are known in advance, so that their vectors are looked up at once and all logits are one product.
-    fn teacher_forced(&self, words: &Tensor, _: &[usize], memory: &TopDownMemory, mode: &mut Mode) -> Result<Forced> {
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        _: &[usize],
+        memory: &TopDownMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForced> {
         let embedded = self.embed(words, mode)?;
         let mut state = self.start(memory, mode)?;
         let (mut hidden, mut alphas) = (Vec::new(), Vec::new());
@@ -182,7 +188,7 @@ impl Decoder for TopDown {
             state = next;
         }
         let logits = self.output(&Tensor::stack(&hidden, 1)?, mode)?;
-        Ok(Forced { logits, alpha: Some(Tensor::stack(&alphas, 1)?), counts: memory.annotations.counts()? })
+        Ok(TeacherForced { logits, alpha: Some(Tensor::stack(&alphas, 1)?), counts: memory.annotations.counts()? })
     }
 }
 

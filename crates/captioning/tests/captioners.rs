@@ -7,9 +7,9 @@ use candlewick_captioning::{
     AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
     ShowTellConfig, TopDownConfig, caption_loss,
 };
+use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::StackConfig;
-use candlewick_recurrent::decoding::{Decoder, GenerationConfig, Rows, generate};
 use fixture::{assert_close, read, weights};
 use std::collections::HashMap;
 
@@ -141,7 +141,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
         // Rows of state and memory move together.
         let rows = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
         let (word, one) = (Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), state.select(&rows).unwrap());
-        let expanded = decoder.expand(&memory, &rows).unwrap();
+        let expanded = decoder.select_memory(&memory, &rows).unwrap();
         let chosen = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
         let some = decoder.step(&chosen, &one, &expanded, &mut Mode::Eval).unwrap();
         let all = decoder.step(&word, &state, &memory, &mut Mode::Eval).unwrap();

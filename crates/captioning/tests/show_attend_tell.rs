@@ -5,9 +5,9 @@ use candle_core::{Device, Tensor, Var};
 use candlewick_captioning::{
     CaptionDecoder as _, LossConfig, Seen, ShowAttendTell, ShowAttendTellConfig, caption_loss,
 };
+use candlewick_generation::GenerationConfig;
+use candlewick_generation::{Decoder, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::decoding::GenerationConfig;
-use candlewick_recurrent::decoding::{Decoder, Rows, generate};
 use fixture::{assert_close, read, weights};
 use std::collections::HashMap;
 
@@ -84,8 +84,12 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     }
     // Rows of state and memory move together.
     let rows = Tensor::new(&[2u32, 0], &Device::Cpu).unwrap();
-    let one =
-        decoder.step(&rows, &state.select(&rows).unwrap(), &decoder.expand(&memory, &rows).unwrap(), &mut Mode::Eval);
+    let one = decoder.step(
+        &rows,
+        &state.select(&rows).unwrap(),
+        &decoder.select_memory(&memory, &rows).unwrap(),
+        &mut Mode::Eval,
+    );
     let all =
         decoder.step(&Tensor::new(&[0u32, 5, 2], &Device::Cpu).unwrap(), &state, &memory, &mut Mode::Eval).unwrap();
     assert_close("selected", &one.unwrap().logits, &all.logits.index_select(&rows, 0).unwrap(), 1e-6);

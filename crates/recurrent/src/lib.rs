@@ -1,4 +1,4 @@
-//! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks, attention, and decoding by sampling and beams.
+//! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks and attention.
 //!
 //! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
@@ -7,7 +7,6 @@
 pub mod any_cell;
 pub mod attention;
 pub mod cell;
-pub mod decoding;
 pub mod drop_connect;
 pub mod embedding;
 pub mod flow;

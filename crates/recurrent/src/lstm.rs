@@ -7,10 +7,10 @@
 //! Sak et al. 2014, "Long short-term memory recurrent neural network architectures for large scale acoustic modeling".
 
 use crate::cell::{Cell, CellConfig, CellState, Weights, advance_on_masked_h, block, looped, zeros};
-use crate::decoding::Rows;
 use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::sigmoid;
+use candlewick_generation::SelectRows;
 use candlewick_kernels::recurrence::{self, Input};
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
@@ -47,7 +47,7 @@ impl CellState for LstmState {
     }
 }
 
-impl Rows for LstmState {
+impl SelectRows for LstmState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok(Self { h: self.h.select(rows)?, c: self.c.select(rows)? })
     }

@@ -7,10 +7,10 @@
 //! that time and count".
 
 use crate::cell::{Cell, CellConfig, CellState, Weights, advance_on_masked_h, block, zeros};
-use crate::decoding::Rows;
 use crate::linear::project;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::sigmoid;
+use candlewick_generation::SelectRows;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ impl CellState for LstmVariantState {
     }
 }
 
-impl Rows for LstmVariantState {
+impl SelectRows for LstmVariantState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok(Self { h: self.h.select(rows)?, c: self.c.select(rows)?, gates: self.gates.select(rows)? })
     }

@@ -3,7 +3,6 @@
 //! A recipe that says `cell = "mut1"` gets its layer from [`sequence_layer`] and needs to know nothing of its state.
 
 use crate::cell::{Cell, CellState};
-use crate::decoding::Rows;
 use crate::flow::GradientFlow;
 use crate::self_attention::SelfAttention;
 use crate::settings::check;
@@ -11,6 +10,7 @@ use crate::temporal_convolution::TemporalConvolution;
 use crate::{GruCell, LayerNormLstmCell, LstmCell, LstmVariant, LstmVariantCell, Mutant, MutantCell, NasCell, RnnCell};
 use crate::{Stack, StackConfig};
 use candle_core::{Result, Tensor};
+use candlewick_generation::SelectRows;
 use candlewick_parameters::{Mode, VarBuilder};
 
 /// A layer that reads sequences (N, T, D) and gives sequences (N, T, [`Self::output_size`]).
@@ -58,7 +58,7 @@ impl SequenceState {
     }
 }
 
-impl Rows for SequenceState {
+impl SelectRows for SequenceState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok(Self(self.0.select(rows)?))
     }

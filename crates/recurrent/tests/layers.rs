@@ -383,7 +383,7 @@ fn linear_and_embedding_have_pytorchs_formula_and_initial_values() {
 
 #[test]
 fn states_give_rows_to_a_search() {
-    use candlewick_recurrent::decoding::Rows;
+    use candlewick_generation::SelectRows;
     let h = Tensor::new(&[[1f32], [2.0], [3.0]], &Device::Cpu).unwrap();
     let state = LstmState { c: (&h * 10.0).unwrap(), h };
     let chosen = state.select(&Tensor::new(&[2u32, 2, 0], &Device::Cpu).unwrap()).unwrap();

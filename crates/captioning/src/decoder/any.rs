@@ -3,8 +3,8 @@
 use super::{CaptionDecoder, Read};
 use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
+use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::Mode;
-use candlewick_recurrent::decoding::{Decoder, Forced, Rows, Step};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -39,8 +39,14 @@ trait Erased: Send + Sync {
     fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory>;
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState>;
     fn step(&self, words: &Tensor, state: &AnyState, memory: &AnyMemory, mode: &mut Mode) -> Result<Step<AnyState>>;
-    fn expand(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
-    fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Forced>;
+    fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &AnyMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForced>;
     fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Read>;
 }
 
@@ -49,9 +55,9 @@ trait ErasedRows: Any + Send + Sync {
     fn select(&self, rows: &Tensor) -> Result<AnyState>;
 }
 
-impl<S: Rows + Send + Sync + 'static> ErasedRows for S {
+impl<S: SelectRows + Send + Sync + 'static> ErasedRows for S {
     fn select(&self, rows: &Tensor) -> Result<AnyState> {
-        Ok(AnyState(Arc::new(Rows::select(self, rows)?)))
+        Ok(AnyState(Arc::new(SelectRows::select(self, rows)?)))
     }
 }
 
@@ -89,11 +95,17 @@ where
         Ok(Step { logits, alpha, state: AnyState(Arc::new(state)) })
     }
 
-    fn expand(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory> {
-        Ok(AnyMemory(Arc::new(Decoder::expand(self, own(&*memory.0, "memory")?, rows)?)))
+    fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory> {
+        Ok(AnyMemory(Arc::new(Decoder::select_memory(self, own(&*memory.0, "memory")?, rows)?)))
     }
 
-    fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Forced> {
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &AnyMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForced> {
         Decoder::teacher_forced(self, words, lengths, own(&*memory.0, "memory")?, mode)
     }
 
@@ -102,7 +114,7 @@ where
     }
 }
 
-impl Rows for AnyState {
+impl SelectRows for AnyState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         self.0.select(rows)
     }
@@ -128,11 +140,17 @@ impl Decoder for AnyDecoder {
         self.0.step(words, state, memory, mode)
     }
 
-    fn expand(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory> {
-        self.0.expand(memory, rows)
+    fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory> {
+        self.0.select_memory(memory, rows)
     }
 
-    fn teacher_forced(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Forced> {
+    fn teacher_forced(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &AnyMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForced> {
         self.0.teacher_forced(words, lengths, memory, mode)
     }
 }

@@ -9,8 +9,8 @@ use crate::show_attend_tell::{Attention, ShowAttendTell, ShowAttendTellConfig};
 use crate::show_tell::{ShowTell, ShowTellConfig};
 use crate::top_down::{TopDown, TopDownConfig};
 use candle_core::{Result, Tensor};
+use candlewick_generation::{Decoder, TeacherForced};
 use candlewick_parameters::{Mode, VarBuilder};
-use candlewick_recurrent::decoding::{Decoder, Forced};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -41,7 +41,7 @@ pub trait CaptionDecoder: Decoder {
 #[derive(Clone, Debug)]
 pub struct Read {
     /// Logits and attention weights.
-    pub forced: Forced,
+    pub forced: TeacherForced,
     /// The positions that were drawn on the way, if any.
     pub drawn: Option<Drawn>,
 }

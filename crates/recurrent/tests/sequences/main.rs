@@ -4,8 +4,8 @@
 mod flow;
 
 use candle_core::{DType, Device, Tensor, Var};
+use candlewick_generation::SelectRows;
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::decoding::Rows;
 use candlewick_recurrent::{
     AnyCell, Carried, CellConfig, Chunks, Lstm, Rnn, SelfAttention, SequenceLayer, SequenceState, StackConfig,
     TemporalConvolution, Truncated, sequence_layer, sequence_layers, sinusoidal_positions,

@@ -2,8 +2,8 @@
 
 use super::small::EOS;
 use candle_core::{Device, Result, Tensor};
+use candlewick_generation::{Decoder, GenerationConfig, Step, generate, logits};
 use candlewick_parameters::{Mode, Rng};
-use candlewick_recurrent::decoding::{Decoder, GenerationConfig, Step, generate, logits};
 
 const WORDS: usize = 7;
 
@@ -39,7 +39,7 @@ impl Decoder for Elman {
         Ok(Step { logits: h.matmul(&self.b)?, alpha: None, state: h })
     }
 
-    fn expand(&self, memory: &Tensor, rows: &Tensor) -> Result<Tensor> {
+    fn select_memory(&self, memory: &Tensor, rows: &Tensor) -> Result<Tensor> {
         memory.index_select(rows, 0)
     }
 }
@@ -48,19 +48,19 @@ impl Decoder for Elman {
 fn every_hypothesis_has_the_probabilities_that_reading_it_gives() {
     let decoder =
         Elman { x: normal("x", (WORDS, 5), 1.0), a: normal("a", (5, 5), 0.9), b: normal("b", (5, WORDS), 1.5) };
-    let photos = normal("photos", (3, 5), 1.0);
+    let sources = normal("sources", (3, 5), 1.0);
     let beams = GenerationConfig { num_return_sequences: 4, ..GenerationConfig::beam(4) };
     let samples = GenerationConfig { num_return_sequences: 4, ..GenerationConfig::sample(1.4, 0, 1.0) };
     for config in [beams, samples, GenerationConfig::greedy()] {
-        for (n, found) in generate(&decoder, &photos, 3, &config).unwrap().iter().enumerate() {
-            let photo = photos.narrow(0, n, 1).unwrap();
+        for (n, found) in generate(&decoder, &sources, 3, &config).unwrap().iter().enumerate() {
+            let source = sources.narrow(0, n, 1).unwrap();
             for hypothesis in found {
                 assert!(hypothesis.alpha.is_empty());
                 let end = if hypothesis.finished { Some(EOS) } else { None };
                 let written: Vec<u32> = hypothesis.words.iter().copied().chain(end).collect();
                 let read = [&[1], &written[..written.len() - 1]].concat();
                 let read = Tensor::new(read, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-                let forced = decoder.teacher_forced(&read, &[written.len()], &photo, &mut Mode::Eval).unwrap();
+                let forced = decoder.teacher_forced(&read, &[written.len()], &source, &mut Mode::Eval).unwrap();
                 assert!(forced.alpha.is_none());
                 let rows = forced.logits.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
                 assert_eq!(rows.len(), hypothesis.log_probabilities.len());

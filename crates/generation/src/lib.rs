@@ -1,8 +1,10 @@
-//! Writing sentences with a [`Decoder`]: greedy, by sampling and by beams, for many photos in one batch.
+//! Writing sentences with a [`Decoder`]: greedy, by sampling and by beams, for many sources in one batch.
 //!
 //! A search is a value: [`BeamSearch`] and [`Sampling`] are made for a decoder and its memory, move on a word at a time
 //! with `advance`, and `finish` tells at any moment what they have. [`generate`] picks the one that a
 //! [`GenerationConfig`] asks for and runs it to the end.
+
+#![forbid(unsafe_code)]
 
 mod batch;
 mod beam;
@@ -18,10 +20,10 @@ mod sampling;
 pub use beam::BeamSearch;
 pub use config::{EarlyStopping, GenerationConfig};
 pub use constrained::ConstrainedBeamSearch;
-pub use decoder::{Decoder, Forced, Step, stepwise};
-pub use ensemble::Ensemble;
+pub use decoder::{Decoder, Step, TeacherForced, unrolled_teacher_forcing};
+pub use ensemble::DecoderEnsemble;
 pub use hypothesis::Hypothesis;
-pub use rows::Rows;
+pub use rows::SelectRows;
 pub use sampling::Sampling;
 
 use candle_core::Result;

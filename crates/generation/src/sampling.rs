@@ -1,9 +1,9 @@
 //! Writing one word after another: the likeliest, or one drawn at random.
 
-use super::batch::{Batch, Next};
-use super::hypothesis::ROOT;
-use super::logits::log_sum_exp;
-use super::{Decoder, GenerationConfig, Hypothesis};
+use crate::batch::{Batch, NextRow};
+use crate::hypothesis::ROOT;
+use crate::logits::log_sum_exp;
+use crate::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 use candlewick_parameters::Rng;
 
@@ -17,18 +17,18 @@ enum Status {
     Stuck,
 }
 
-/// One sentence of one photo.
+/// One sentence of one source.
 struct Sentence {
-    photo: usize,
+    source: usize,
     last: usize,
     status: Status,
     rng: Rng,
 }
 
-/// Greedy search (without `do_sample`) or sampling, for all photos in one batch; sentences that are done leave it.
+/// Greedy search (without `do_sample`) or sampling, for all sources in one batch; sentences that are done leave it.
 ///
-/// Sentence k of photo n draws from a generator derived from (seed, "sampling", n + 2³² k), so that it depends neither on
-/// the other photos nor on the other sentences.
+/// Sentence k of source n draws from a generator derived from (seed, "sampling", n + 2³² k), so that it depends neither on
+/// the other sources nor on the other sentences.
 pub struct Sampling<'a, D: Decoder> {
     batch: Batch<'a, D>,
     config: GenerationConfig,
@@ -43,14 +43,14 @@ impl<'a, D: Decoder> Sampling<'a, D> {
     /// When the configuration is not valid for this decoder, or the memory does not fit it.
     pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         let batch = Batch::new(decoder, memory, count, config)?;
-        let sentence = |photo: usize, k: usize| Sentence {
-            photo,
+        let sentence = |source: usize, k: usize| Sentence {
+            source,
             last: ROOT,
-            status: Status::Running(photo),
-            rng: Rng::derive(config.seed, "sampling", photo as u64 + ((k as u64) << 32)),
+            status: Status::Running(source),
+            rng: Rng::derive(config.seed, "sampling", source as u64 + ((k as u64) << 32)),
         };
         let numbers = 0..config.num_return_sequences;
-        let sentences = (0..count).flat_map(|photo| numbers.clone().map(move |k| sentence(photo, k))).collect();
+        let sentences = (0..count).flat_map(|source| numbers.clone().map(move |k| sentence(source, k))).collect();
         Ok(Self { batch, config: config.clone(), count, sentences })
     }
 
@@ -88,13 +88,13 @@ impl<'a, D: Decoder> Sampling<'a, D> {
             }
             sentence.last = self.batch.trace.push(sentence.last, word, log_probability, row);
             sentence.status = Status::Running(next.len());
-            next.push(Next { parent: row, photo: sentence.photo, word });
+            next.push(NextRow { parent: row, source: sentence.source, word });
         }
         self.batch.select(&next)?;
         Ok(!self.batch.is_empty() && written + 1 < self.config.max_new_tokens)
     }
 
-    /// For each photo its `num_return_sequences` sentences as far as they are written, in the order of their numbers.
+    /// For each source its `num_return_sequences` sentences as far as they are written, in the order of their numbers.
     ///
     /// # Errors
     /// When attention weights cannot be brought to the host.
@@ -103,8 +103,8 @@ impl<'a, D: Decoder> Sampling<'a, D> {
         let mut found: Vec<Vec<Hypothesis>> = (0..self.count).map(|_| Vec::new()).collect();
         for sentence in &self.sentences {
             let end = if let Status::Ended(end) = sentence.status { Some(end) } else { None };
-            if let Some(photo) = found.get_mut(sentence.photo) {
-                photo.push(self.batch.trace.hypothesis(sentence.last, end, &alphas, &self.config));
+            if let Some(source) = found.get_mut(sentence.source) {
+                source.push(self.batch.trace.hypothesis(sentence.last, end, &alphas, &self.config));
             }
         }
         Ok(found)

@@ -1,53 +1,53 @@
-//! The rows that a search feeds to the decoder: which photo each belongs to, its state and its memory.
+//! The rows that a search feeds to the decoder: which source each belongs to, its state and its memory.
 
-use super::hypothesis::Trace;
-use super::logits::log_sum_exps;
-use super::{Decoder, GenerationConfig, Rows as _};
+use crate::hypothesis::Trace;
+use crate::logits::log_sum_exps;
+use crate::{Decoder, GenerationConfig, SelectRows as _};
 use candle_core::{DType, Result, Tensor, bail};
 use candlewick_parameters::Mode;
 
-/// A row of the next step: it goes on from row `parent` of the last one, about `photo`, with `word`.
-pub(super) struct Next {
+/// A row of the next step: it goes on from row `parent` of the last one, about `source`, with `word`.
+pub(crate) struct NextRow {
     pub parent: usize,
-    pub photo: usize,
+    pub source: usize,
     pub word: u32,
 }
 
-/// All sentences of all photos that are still being written, a row each.
+/// All sentences of all sources that are still being written, a row each.
 ///
-/// It begins with one row per photo. Whenever the photos of the rows change (the first step branches, a photo is done),
+/// It begins with one row per source. Whenever the sources of the rows change (the first step branches, a source is done),
 /// the memory is selected anew, so that a step costs what the rows at hand need.
-pub(super) struct Batch<'a, D: Decoder> {
+pub(crate) struct Batch<'a, D: Decoder> {
     decoder: &'a D,
     memory: &'a D::Memory,
-    /// The memory of the rows where they are not simply the photos in order.
+    /// The memory of the rows where they are not simply the sources in order.
     selected: Option<D::Memory>,
     state: D::State,
-    photos: Vec<u32>,
+    sources: Vec<u32>,
     words: Vec<u32>,
     pub trace: Trace,
 }
 
 impl<'a, D: Decoder> Batch<'a, D> {
-    pub(super) fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+    pub(crate) fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         config.validate_for(decoder.vocab_size())?;
         Ok(Self {
             decoder,
             memory,
             selected: None,
             state: decoder.start(memory, &mut Mode::Eval)?,
-            photos: (0..count as u32).collect(),
+            sources: (0..count as u32).collect(),
             words: vec![config.bos_token_id; count],
             trace: Trace::new(config.bos_token_id),
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.photos.is_empty()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
     }
 
     /// One step of the decoder for all rows; the logits as f32 on the host, row after row.
-    pub(super) fn step(&mut self) -> Result<Logits> {
+    pub(crate) fn step(&mut self) -> Result<Logits> {
         let rows = self.words.len();
         let vocab_size = self.decoder.vocab_size();
         let words = Tensor::new(self.words.as_slice(), self.decoder.device())?;
@@ -64,17 +64,17 @@ impl<'a, D: Decoder> Batch<'a, D> {
     }
 
     /// Keeps, repeats and drops rows: row m of the next step is `next[m]`.
-    pub(super) fn select(&mut self, next: &[Next]) -> Result<()> {
+    pub(crate) fn select(&mut self, next: &[NextRow]) -> Result<()> {
         self.words = next.iter().map(|row| row.word).collect();
-        let photos: Vec<u32> = next.iter().map(|row| row.photo as u32).collect();
+        let sources: Vec<u32> = next.iter().map(|row| row.source as u32).collect();
         if !next.is_empty() {
             let parents: Vec<u32> = next.iter().map(|row| row.parent as u32).collect();
             self.state = self.state.select(&self.indices(&parents)?)?;
-            if photos != self.photos {
-                self.selected = Some(self.decoder.expand(self.memory, &self.indices(&photos)?)?);
+            if sources != self.sources {
+                self.selected = Some(self.decoder.select_memory(self.memory, &self.indices(&sources)?)?);
             }
         }
-        self.photos = photos;
+        self.sources = sources;
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl<'a, D: Decoder> Batch<'a, D> {
 }
 
 /// The logits (rows, V) of a step on the host.
-pub(super) struct Logits {
+pub(crate) struct Logits {
     values: Vec<f32>,
     /// log Σ exp of each row.
     normalisers: Vec<f32>,
@@ -93,17 +93,17 @@ pub(super) struct Logits {
 
 impl Logits {
     /// The logits of one row; empty where there is no such row.
-    pub(super) fn row(&self, row: usize) -> &[f32] {
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
         self.values.chunks_exact(self.vocab_size).nth(row).unwrap_or_default()
     }
 
     /// log Σ exp of a row's logits.
-    pub(super) fn normaliser(&self, row: usize) -> f32 {
+    pub(crate) fn normaliser(&self, row: usize) -> f32 {
         self.normalisers.get(row).copied().unwrap_or(f32::NEG_INFINITY)
     }
 
     /// The log-probabilities of a row, in place of what is in `scores`.
-    pub(super) fn log_probabilities(&self, row: usize, scores: &mut Vec<f32>) {
+    pub(crate) fn log_probabilities(&self, row: usize, scores: &mut Vec<f32>) {
         let normaliser = self.normaliser(row);
         scores.clear();
         // A row of −∞ only would otherwise become NaN.

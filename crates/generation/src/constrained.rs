@@ -1,8 +1,8 @@
 //! Constrained beam search: sentences in which wanted words come.
 
-use super::batch::{Batch, Logits, Next};
-use super::hypothesis::{ROOT, penalised};
-use super::{Decoder, GenerationConfig, Hypothesis};
+use crate::batch::{Batch, Logits, NextRow};
+use crate::hypothesis::{ROOT, penalised};
+use crate::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ enum Reached {
 type Progress = Vec<Reached>;
 
 /// The most states of progress that a search may have: beams are kept for each.
-pub(super) const MOST_STATES: usize = 64;
+pub(crate) const MOST_STATES: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Beam {
@@ -43,9 +43,9 @@ struct Ended {
     score: f64,
 }
 
-/// What a photo's search found.
+/// What a source's search found.
 #[derive(Default)]
-struct Photo {
+struct Source {
     /// The beams of each state of progress, the best first.
     running: BTreeMap<Progress, Vec<Beam>>,
     /// Sentences that ended with a phrase of each set in them, the best first.
@@ -58,13 +58,13 @@ struct Photo {
 /// The sets are a finite-state machine whose state is how far the sentence has come with each of them; `num_beams` hypotheses are kept in
 /// each state, so that one with more of the phrases never competes with one with fewer. Beside the likeliest words each hypothesis
 /// is continued with the next word of each phrase of the sets that it lacks, and only those that lack none may end. With no set it is beam search
-/// with one state. A photo whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
+/// with one state. A source whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
 ///
 /// Anderson et al. 2017, "Guided open vocabulary image captioning with constrained beam search".
 pub struct ConstrainedBeamSearch<'a, D: Decoder> {
     batch: Batch<'a, D>,
     config: GenerationConfig,
-    photos: Vec<Photo>,
+    sources: Vec<Source>,
 }
 
 impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
@@ -74,14 +74,14 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
     /// When the configuration is not valid for this decoder, or the memory does not fit.
     pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         let batch = Batch::new(decoder, memory, count, config)?;
-        let photo = |row: usize| {
+        let source = |row: usize| {
             let start = progress(&[], &config.force_words_ids);
-            Photo { running: [(start, vec![Beam { last: ROOT, sum: 0.0, row }])].into(), ..Photo::default() }
+            Source { running: [(start, vec![Beam { last: ROOT, sum: 0.0, row }])].into(), ..Source::default() }
         };
-        Ok(Self { batch, config: config.clone(), photos: (0..count).map(photo).collect() })
+        Ok(Self { batch, config: config.clone(), sources: (0..count).map(source).collect() })
     }
 
-    /// Writes one more word of every hypothesis of every photo that is not done; whether there is more to write.
+    /// Writes one more word of every hypothesis of every source that is not done; whether there is more to write.
     ///
     /// # Errors
     /// When a step fails, or logits are not numbers.
@@ -92,8 +92,8 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         }
         let logits = self.batch.step()?;
         let mut next = Vec::new();
-        let Self { batch, config, photos } = self;
-        for (photo, of) in photos.iter_mut().enumerate().filter(|(_, of)| !of.done) {
+        let Self { batch, config, sources } = self;
+        for (source, of) in sources.iter_mut().enumerate().filter(|(_, of)| !of.done) {
             let banks = banks(batch, config, of, &logits)?;
             if banks.is_empty() && of.ended.is_empty() {
                 // Nothing can follow: what was written stands as it is.
@@ -101,7 +101,7 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
                 continue;
             }
             let before = next.len();
-            of.running = go_on(batch, banks, photo, &mut next);
+            of.running = go_on(batch, banks, source, &mut next);
             if of.is_done(config, length) {
                 of.done = true;
                 next.truncate(before);
@@ -116,7 +116,7 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         Ok(!batch.is_empty())
     }
 
-    /// For each photo its `num_return_sequences` best hypotheses as far as they are written, the best first.
+    /// For each source its `num_return_sequences` best hypotheses as far as they are written, the best first.
     ///
     /// Those that ended come first; of the others those that have come further with the phrases.
     ///
@@ -124,27 +124,27 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
     /// When attention weights cannot be brought to the host.
     pub fn finish(&self) -> Result<Vec<Vec<Hypothesis>>> {
         let alphas = self.batch.trace.alphas()?;
-        let best = |photo: &Photo| {
+        let best = |source: &Source| {
             let tell = |last, end| self.batch.trace.hypothesis(last, end, &alphas, &self.config);
             let mut found: Vec<Hypothesis> =
-                photo.ended.iter().map(|ended| tell(ended.last, Some(ended.end))).collect();
-            let mut states: Vec<&Progress> = photo.running.keys().collect();
+                source.ended.iter().map(|ended| tell(ended.last, Some(ended.end))).collect();
+            let mut states: Vec<&Progress> = source.running.keys().collect();
             states.sort_by_key(|state| Reverse(rank(state)));
-            let unfinished = states.into_iter().filter_map(|state| photo.running.get(state)).flatten();
+            let unfinished = states.into_iter().filter_map(|state| source.running.get(state)).flatten();
             found.extend(unfinished.map(|beam| tell(beam.last, None)));
             found.truncate(self.config.num_return_sequences);
             found
         };
-        Ok(self.photos.iter().map(best).collect())
+        Ok(self.sources.iter().map(best).collect())
     }
 }
 
-/// The best continuations of a photo's hypotheses, in the bank of how far each has come with the phrases; those that end as
+/// The best continuations of a source's hypotheses, in the bank of how far each has come with the phrases; those that end as
 /// sentences are put aside.
 fn banks<D: Decoder>(
     batch: &Batch<D>,
     config: &GenerationConfig,
-    of: &mut Photo,
+    of: &mut Source,
     logits: &Logits,
 ) -> Result<BTreeMap<Progress, Vec<Candidate>>> {
     let mut banks: BTreeMap<Progress, Vec<Candidate>> = BTreeMap::new();
@@ -177,23 +177,23 @@ fn banks<D: Decoder>(
     Ok(banks)
 }
 
-/// The hypotheses that a photo goes on with.
+/// The hypotheses that a source goes on with.
 fn go_on<D: Decoder>(
     batch: &mut Batch<D>,
     banks: BTreeMap<Progress, Vec<Candidate>>,
-    photo: usize,
-    next: &mut Vec<Next>,
+    source: usize,
+    next: &mut Vec<NextRow>,
 ) -> BTreeMap<Progress, Vec<Beam>> {
     let mut beam = |found: Candidate| {
         let Candidate { parent, parent_row, sum, log_probability, word } = found;
         let last = batch.trace.push(parent, word, log_probability, parent_row);
-        next.push(Next { parent: parent_row, photo, word });
+        next.push(NextRow { parent: parent_row, source, word });
         Beam { last, sum, row: next.len() - 1 }
     };
     banks.into_iter().map(|(state, candidates)| (state, candidates.into_iter().map(&mut beam).collect())).collect()
 }
 
-impl Photo {
+impl Source {
     /// Keeps the best `width` ended hypotheses, of equal ones the earlier.
     fn end(&mut self, ended: Ended, width: usize) {
         let at = self.ended.partition_point(|other| other.score >= ended.score);
@@ -270,7 +270,7 @@ fn rank(progress: &Progress) -> (usize, usize) {
 }
 
 /// How many states of progress there are: of each set the different beginnings of its phrases, and one for all that is whole.
-pub(super) fn states(sets: &[Vec<Vec<u32>>]) -> usize {
+pub(crate) fn states(sets: &[Vec<Vec<u32>>]) -> usize {
     let of = |set: &Vec<Vec<u32>>| {
         // More than that are too many already.
         let counts = |phrase: &[u32]| 0..phrase.len().min(MOST_STATES);

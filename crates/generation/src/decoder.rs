@@ -1,6 +1,6 @@
 //! The one trait behind training, searching, sampling and attention maps: a network that writes one word after another.
 
-use super::Rows;
+use crate::SelectRows;
 use candle_core::{Device, Result, Tensor, bail};
 use candlewick_parameters::Mode;
 
@@ -17,7 +17,7 @@ pub struct Step<S> {
 
 /// What a decoder gives when it reads whole sentences, as training does.
 #[derive(Clone, Debug)]
-pub struct Forced {
+pub struct TeacherForced {
     /// Unnormalised log-probabilities of the word after each word that was read, (N, T, V).
     pub logits: Tensor,
     /// Attention weights at each step, (N, T, P), where the decoder attends to something.
@@ -35,7 +35,7 @@ pub struct Forced {
 /// ```
 /// use candle_core::{Device, Result, Tensor};
 /// use candlewick_parameters::Mode;
-/// use candlewick_recurrent::decoding::{Decoder, GenerationConfig, Step, generate};
+/// use candlewick_generation::{Decoder, GenerationConfig, Step, generate};
 ///
 /// /// Knows for each word how likely each next word is: a table of (V, V) logits.
 /// struct Bigrams(Tensor);
@@ -55,7 +55,7 @@ pub struct Forced {
 ///     fn step(&self, words: &Tensor, _: &(), _: &(), _: &mut Mode) -> Result<Step<()>> {
 ///         Ok(Step { logits: self.0.index_select(words, 0)?, alpha: None, state: () })
 ///     }
-///     fn expand(&self, _: &(), _: &Tensor) -> Result<()> {
+///     fn select_memory(&self, _: &(), _: &Tensor) -> Result<()> {
 ///         Ok(())
 ///     }
 /// }
@@ -73,7 +73,7 @@ pub trait Decoder: Sync {
     /// What the sentences are about, a row per sentence: annotations and what is computed from them once.
     type Memory: Sync;
     /// What the decoder carries from step to step, a row per sentence.
-    type State: Rows;
+    type State: SelectRows;
 
     /// V, the number of words that the decoder knows.
     fn vocab_size(&self) -> usize;
@@ -101,11 +101,11 @@ pub trait Decoder: Sync {
 
     /// The memory whose row m is row `rows[m]` of this one; `rows` is (M) of type u32.
     ///
-    /// Searches call it to give each hypothesis of a photo the photo's memory, and to drop photos that are done.
+    /// Searches call it to give each hypothesis of a source the source's memory, and to drop sources that are done.
     ///
     /// # Errors
     /// When a row lies outside the memory.
-    fn expand(&self, memory: &Self::Memory, rows: &Tensor) -> Result<Self::Memory>;
+    fn select_memory(&self, memory: &Self::Memory, rows: &Tensor) -> Result<Self::Memory>;
 
     /// Reads the words (N, T) of type u32 and gives logits (N, T, V), for the word after each, and alpha (N, T, P).
     ///
@@ -120,8 +120,8 @@ pub trait Decoder: Sync {
         lengths: &[usize],
         memory: &Self::Memory,
         mode: &mut Mode,
-    ) -> Result<Forced> {
-        stepwise(self, words, lengths, memory, mode)
+    ) -> Result<TeacherForced> {
+        unrolled_teacher_forcing(self, words, lengths, memory, mode)
     }
 }
 
@@ -130,13 +130,13 @@ pub trait Decoder: Sync {
 ///
 /// # Errors
 /// As [`Decoder::teacher_forced`] says.
-pub fn stepwise<D: Decoder + ?Sized>(
+pub fn unrolled_teacher_forcing<D: Decoder + ?Sized>(
     decoder: &D,
     words: &Tensor,
     lengths: &[usize],
     memory: &D::Memory,
     mode: &mut Mode,
-) -> Result<Forced> {
+) -> Result<TeacherForced> {
     let (rows, steps) = words.dims2()?;
     if steps == 0 {
         bail!("teacher_forced: words has shape {:?}; at least one step is wanted", words.dims())
@@ -153,5 +153,5 @@ pub fn stepwise<D: Decoder + ?Sized>(
         state = step.state;
     }
     let alpha = if alphas.len() == steps { Some(Tensor::stack(&alphas, 1)?) } else { None };
-    Ok(Forced { logits: Tensor::stack(&logits, 1)?, alpha, counts: None })
+    Ok(TeacherForced { logits: Tensor::stack(&logits, 1)?, alpha, counts: None })
 }

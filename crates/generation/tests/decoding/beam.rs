@@ -1,10 +1,10 @@
 //! Beams against all sentences, and examples worked out by hand.
 
 use super::small::{
-    EOS, Small, all_sentences, check_alphas, check_probabilities, log_probabilities, photos, plain, words,
+    EOS, Small, all_sentences, check_alphas, check_probabilities, log_probabilities, plain, sources, words,
 };
 use candle_core::Tensor;
-use candlewick_recurrent::decoding::{BeamSearch, GenerationConfig, generate};
+use candlewick_generation::{BeamSearch, GenerationConfig, generate};
 use proptest::prelude::*;
 
 proptest! {
@@ -12,16 +12,16 @@ proptest! {
 
     #[test]
     fn beams_for_all_sentences_find_the_best_of_all(seed in 0u64..1_000_000, penalty in -1.0f64..2.0, max in 1usize..4) {
-        let (decoder, photos) = (Small::random(seed, 4), photos(seed, 2, 4));
+        let (decoder, sources) = (Small::random(seed, 4), sources(seed, 2, 4));
         let config = GenerationConfig {
             length_penalty: penalty,
             max_new_tokens: max,
             num_return_sequences: 5,
             ..GenerationConfig::beam(64)
         };
-        let found = generate(&decoder, &photos, 2, &config).unwrap();
+        let found = generate(&decoder, &sources, 2, &config).unwrap();
         for (n, found) in found.iter().enumerate() {
-            let wanted = all_sentences(&decoder, &photos.get(n).unwrap(), max, penalty);
+            let wanted = all_sentences(&decoder, &sources.get(n).unwrap(), max, penalty);
             prop_assert_eq!(found.len(), wanted.len().min(5));
             for (found, wanted) in found.iter().zip(&wanted) {
                 prop_assert!((f64::from(found.score) - wanted.0).abs() < 1e-4, "{:?} {:?}", found, wanted);
@@ -32,30 +32,30 @@ proptest! {
 
     #[test]
     fn a_batch_gives_what_each_photo_gives_alone(seed in 0u64..1_000_000, beams in 1usize..6, sampled: bool) {
-        let (decoder, photos) = (Small::random(seed, 7), photos(seed, 4, 7));
+        let (decoder, sources) = (Small::random(seed, 7), sources(seed, 4, 7));
         let config = if sampled { GenerationConfig::sample(1.3, 5, 0.95) } else { GenerationConfig::beam(beams) };
         let config = GenerationConfig { num_return_sequences: if sampled { 3 } else { beams }, seed, ..config };
-        let together = generate(&decoder, &photos, 4, &config).unwrap();
-        // A sample's generator comes from the photo's index: only the first one is the same alone.
+        let together = generate(&decoder, &sources, 4, &config).unwrap();
+        // A sample's generator comes from the source's index: only the first one is the same alone.
         for (n, found) in together.iter().enumerate().take(if sampled { 1 } else { 4 }) {
-            let alone = generate(&decoder, &photos.narrow(0, n, 1).unwrap(), 1, &config).unwrap();
+            let alone = generate(&decoder, &sources.narrow(0, n, 1).unwrap(), 1, &config).unwrap();
             prop_assert_eq!(found, &alone[0]);
         }
-        let fewer = generate(&decoder, &photos.narrow(0, 0, 3).unwrap(), 3, &config).unwrap();
+        let fewer = generate(&decoder, &sources.narrow(0, 0, 3).unwrap(), 3, &config).unwrap();
         prop_assert_eq!(&together[..3], &fewer[..]);
     }
 
     #[test]
     fn hypotheses_are_sorted_distinct_and_add_up(seed in 0u64..1_000_000, beams in 2usize..8, penalty in -1.0f64..2.0) {
-        let (decoder, photos) = (Small::random(seed, 6), photos(seed, 2, 6));
+        let (decoder, sources) = (Small::random(seed, 6), sources(seed, 2, 6));
         let config = GenerationConfig {
             num_return_sequences: beams,
             length_penalty: penalty,
             max_new_tokens: 7,
             ..GenerationConfig::beam(beams)
         };
-        for (n, found) in generate(&decoder, &photos, 2, &config).unwrap().iter().enumerate() {
-            let photo = photos.get(n).unwrap();
+        for (n, found) in generate(&decoder, &sources, 2, &config).unwrap().iter().enumerate() {
+            let source = sources.get(n).unwrap();
             prop_assert!(!found.is_empty());
             prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
             let mut distinct = words(found);
@@ -63,8 +63,8 @@ proptest! {
             distinct.dedup();
             prop_assert_eq!(distinct.len(), found.len());
             for hypothesis in found {
-                check_probabilities(&decoder, &photo, hypothesis, penalty);
-                check_alphas(&photo, hypothesis);
+                check_probabilities(&decoder, &source, hypothesis, penalty);
+                check_alphas(&source, hypothesis);
             }
         }
     }
@@ -73,18 +73,18 @@ proptest! {
 #[test]
 fn one_beam_is_greedy_and_greedy_takes_the_likeliest() {
     for seed in 0..20 {
-        let (decoder, photos) = (Small::random(seed, 8), photos(seed, 3, 8));
-        let greedy = generate(&decoder, &photos, 3, &GenerationConfig::greedy()).unwrap();
+        let (decoder, sources) = (Small::random(seed, 8), sources(seed, 3, 8));
+        let greedy = generate(&decoder, &sources, 3, &GenerationConfig::greedy()).unwrap();
         // generate would take num_beams 1 for greedy itself; the search of one beam is asked for by name.
-        let mut search = BeamSearch::new(&decoder, &photos, 3, &GenerationConfig::beam(1)).unwrap();
+        let mut search = BeamSearch::new(&decoder, &sources, 3, &GenerationConfig::beam(1)).unwrap();
         while search.advance().unwrap() {}
         assert_eq!(greedy, search.finish().unwrap());
         for (n, found) in greedy.iter().enumerate() {
-            let photo = photos.get(n).unwrap();
-            check_alphas(&photo, &found[0]);
+            let source = sources.get(n).unwrap();
+            check_alphas(&source, &found[0]);
             let mut history = vec![1];
             for &word in &found[0].words {
-                let likely = log_probabilities(&decoder, &photo, &history);
+                let likely = log_probabilities(&decoder, &source, &history);
                 assert!(likely.iter().all(|&p| p <= likely[word as usize] + 1e-6));
                 history.push(word);
             }
@@ -134,12 +134,12 @@ fn equal_scores_go_to_the_lower_word() {
 }
 
 /// Groups of one beam: each takes the likeliest word, less the penalty for every earlier group that took it at this step.
-fn greedy_groups(decoder: &Small, photo: &Tensor, groups: usize, penalty: f64, steps: usize) -> Vec<Vec<u32>> {
+fn greedy_groups(decoder: &Small, source: &Tensor, groups: usize, penalty: f64, steps: usize) -> Vec<Vec<u32>> {
     let mut sentences = vec![vec![1u32]; groups];
     for _ in 0..steps {
         let mut taken: Vec<u32> = Vec::new();
         for sentence in &mut sentences {
-            let log_p = log_probabilities(decoder, photo, sentence);
+            let log_p = log_probabilities(decoder, source, sentence);
             let score = |word: u32| {
                 log_p[word as usize] - penalty * taken.iter().filter(|&&other| other == word).count() as f64
             };
@@ -155,7 +155,7 @@ fn greedy_groups(decoder: &Small, photo: &Tensor, groups: usize, penalty: f64, s
 #[test]
 fn groups_avoid_each_others_words() {
     for seed in 0..20 {
-        let (decoder, photos) = (Small::random(seed, 9), photos(seed, 2, 9));
+        let (decoder, sources) = (Small::random(seed, 9), sources(seed, 2, 9));
         // Nothing ends before the last step, so that each group has one sentence.
         let config = GenerationConfig {
             num_beam_groups: 4,
@@ -165,16 +165,16 @@ fn groups_avoid_each_others_words() {
             num_return_sequences: 4,
             ..GenerationConfig::beam(4)
         };
-        for (n, found) in generate(&decoder, &photos, 2, &config).unwrap().iter().enumerate() {
-            let photo = photos.get(n).unwrap();
-            let mut wanted = greedy_groups(&decoder, &photo, 4, 0.7, 4);
+        for (n, found) in generate(&decoder, &sources, 2, &config).unwrap().iter().enumerate() {
+            let source = sources.get(n).unwrap();
+            let mut wanted = greedy_groups(&decoder, &source, 4, 0.7, 4);
             wanted.sort();
             wanted.dedup();
             let mut told = words(found);
             told.sort();
             assert_eq!(told, wanted);
             // What is told of a sentence is without the penalty.
-            found.iter().for_each(|hypothesis| check_probabilities(&decoder, &photo, hypothesis, 1.0));
+            found.iter().for_each(|hypothesis| check_probabilities(&decoder, &source, hypothesis, 1.0));
         }
     }
 }
@@ -182,10 +182,10 @@ fn groups_avoid_each_others_words() {
 #[test]
 fn groups_without_a_penalty_are_smaller_searches() {
     for seed in 0..20 {
-        let (decoder, photos) = (Small::random(seed, 9), photos(seed, 2, 9));
+        let (decoder, sources) = (Small::random(seed, 9), sources(seed, 2, 9));
         let alone = GenerationConfig { num_return_sequences: 3, ..GenerationConfig::beam(3) };
         let groups = GenerationConfig { num_beams: 6, num_beam_groups: 2, ..alone.clone() };
-        let (alone, groups) = [alone, groups].map(|config| generate(&decoder, &photos, 2, &config).unwrap()).into();
+        let (alone, groups) = [alone, groups].map(|config| generate(&decoder, &sources, 2, &config).unwrap()).into();
         assert_eq!(alone, groups);
     }
 }

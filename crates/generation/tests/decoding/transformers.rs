@@ -2,7 +2,7 @@
 
 use super::small::{EOS, Small};
 use candle_core::{Device, Tensor};
-use candlewick_recurrent::decoding::{GenerationConfig, generate, logits};
+use candlewick_generation::{GenerationConfig, generate, logits};
 use serde_json::Value;
 
 fn fixture() -> Value {
@@ -18,11 +18,11 @@ fn matrix(value: &Value) -> Tensor {
 fn searches_find_what_transformers_finds() {
     let fixture = fixture();
     let decoder = Small::new(matrix(&fixture["table"]), matrix(&fixture["before"]), matrix(&fixture["time"]));
-    let photos = matrix(&fixture["photo"]);
+    let sources = matrix(&fixture["source"]);
     for case in fixture["searches"].as_array().unwrap() {
         let settings = &case["settings"];
         let config = GenerationConfig::from_json(&settings.to_string()).unwrap();
-        let found = generate(&decoder, &photos, 3, &config).unwrap();
+        let found = generate(&decoder, &sources, 3, &config).unwrap();
         for (ours, theirs) in found.iter().zip(case["found"].as_array().unwrap()) {
             let theirs = theirs.as_array().unwrap();
             assert_eq!(ours.len(), theirs.len(), "{settings}");

@@ -1,6 +1,6 @@
 //! Several decoders that write as one.
 
-use super::{Decoder, Step};
+use crate::{Decoder, Step};
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::ops::softmax;
 use candlewick_parameters::Mode;
@@ -10,12 +10,12 @@ use candlewick_parameters::Mode;
 /// Its logits are log p. Each member has a memory and a state of its own, in the members' order; there is an alpha where
 /// all members attend to the same number of positions. Training goes member by member, not through the ensemble.
 #[derive(Clone, Debug)]
-pub struct Ensemble<D> {
+pub struct DecoderEnsemble<D> {
     first: D,
     others: Vec<D>,
 }
 
-impl<D: Decoder> Ensemble<D> {
+impl<D: Decoder> DecoderEnsemble<D> {
     /// Puts decoders together.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl<D: Decoder> Ensemble<D> {
     }
 }
 
-impl<D: Decoder> Decoder for Ensemble<D> {
+impl<D: Decoder> Decoder for DecoderEnsemble<D> {
     type Memory = Vec<D::Memory>;
     type State = Vec<D::State>;
 
@@ -83,8 +83,8 @@ impl<D: Decoder> Decoder for Ensemble<D> {
         Ok(Step { logits, alpha, state: states })
     }
 
-    fn expand(&self, memory: &Self::Memory, rows: &Tensor) -> Result<Self::Memory> {
+    fn select_memory(&self, memory: &Self::Memory, rows: &Tensor) -> Result<Self::Memory> {
         self.check("memories", memory.len())?;
-        self.members().zip(memory).map(|(member, memory)| member.expand(memory, rows)).collect()
+        self.members().zip(memory).map(|(member, memory)| member.select_memory(memory, rows)).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! Beam search: the best few hypotheses of each photo go on together.
+//! Beam search: the best few hypotheses of each source go on together.
 
-use super::batch::{Batch, Logits, Next};
-use super::hypothesis::{ROOT, penalised};
-use super::{Decoder, GenerationConfig, Hypothesis};
+use crate::batch::{Batch, Logits, NextRow};
+use crate::hypothesis::{ROOT, penalised};
+use crate::{Decoder, GenerationConfig, Hypothesis};
 use candle_core::Result;
 use candlewick_kernels::softmax::largest;
 
@@ -33,7 +33,7 @@ struct Candidate {
     word: u32,
 }
 
-/// What one group of a photo's beams found; most searches have one group a photo.
+/// What one group of a source's beams found; most searches have one group a source.
 struct Group {
     /// The best first.
     running: Vec<Beam>,
@@ -44,21 +44,21 @@ struct Group {
     width: usize,
 }
 
-/// Beam search for all photos in one batch, as transformers does it; photos that are done leave the batch.
+/// Beam search for all sources in one batch, as transformers does it; sources that are done leave the batch.
 ///
 /// A hypothesis scores Σ log p / length^length_penalty, where the length counts its words and the end. Each step ranks
-/// all continuations of a photo's beams by Σ log p (of equal ones the better beam's first, then the lower word id). Ends
+/// all continuations of a source's beams by Σ log p (of equal ones the better beam's first, then the lower word id). Ends
 /// among the first `num_beams` are kept, the best `num_beams` of them by score; of the rest, the first `num_beams`
-/// without an end go on. [`EarlyStopping`](super::EarlyStopping) says when a photo is done. Hypotheses cut off at
+/// without an end go on. [`EarlyStopping`](crate::EarlyStopping) says when a source is done. Hypotheses cut off at
 /// `max_new_tokens` are compared with the ended ones by score.
 ///
-/// With `num_beam_groups` G above 1 the beams of a photo are searched in G groups, each for itself and one after the other at
+/// With `num_beam_groups` G above 1 the beams of a source are searched in G groups, each for itself and one after the other at
 /// each step; a word ranks lower by `diversity_penalty` for each beam of an earlier group that took it at this step (Vijayakumar et
 /// al. 2018, "Diverse beam search for improved description of complex scenes"). Scores that are returned are without the penalty.
 pub struct BeamSearch<'a, D: Decoder> {
     batch: Batch<'a, D>,
     config: GenerationConfig,
-    /// The groups of the first photo, then those of the second …
+    /// The groups of the first source, then those of the second …
     groups: Vec<Group>,
 }
 
@@ -78,7 +78,7 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
         Ok(Self { batch, config: config.clone(), groups })
     }
 
-    /// Writes one more word of every beam of every photo that is not done; whether there is more to write.
+    /// Writes one more word of every beam of every source that is not done; whether there is more to write.
     ///
     /// # Errors
     /// When a step fails, or logits are not numbers.
@@ -103,10 +103,10 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
             }
             group.close(&self.config, length);
             if group.open {
-                let photo = index / self.config.num_beam_groups;
+                let source = index / self.config.num_beam_groups;
                 for beam in &mut group.running {
                     let parent = std::mem::replace(&mut beam.row, next.len());
-                    next.push(Next { parent, photo, word: self.batch.trace.word(beam.last) });
+                    next.push(NextRow { parent, source, word: self.batch.trace.word(beam.last) });
                 }
             }
         }
@@ -114,7 +114,7 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
         Ok(!self.batch.is_empty())
     }
 
-    /// For each photo its `num_return_sequences` best hypotheses as far as they are written, the best first.
+    /// For each source its `num_return_sequences` best hypotheses as far as they are written, the best first.
     ///
     /// A list is shorter where fewer exist, and never empty.
     ///
@@ -145,7 +145,7 @@ const TOGETHER: usize = 64;
 /// The best continuations of a group's beams, twice as many as beams, the best first; impossible ones are left out.
 ///
 /// Each beam can end in one way only, so that as many as there are beams are left to go on. `taken` are the words that earlier
-/// groups of the photo took at this step.
+/// groups of the source took at this step.
 fn candidates<D: Decoder>(
     group: &Group,
     logits: &Logits,

@@ -1,8 +1,8 @@
-//! What holds for every search: no empty results, bans, photos that leave, results at any moment.
+//! What holds for every search: no empty results, bans, sources that leave, results at any moment.
 
-use super::small::{Small, photos, plain};
+use super::small::{Small, plain, sources};
 use candle_core::{Device, Tensor};
-use candlewick_recurrent::decoding::{BeamSearch, GenerationConfig, Sampling, generate};
+use candlewick_generation::{BeamSearch, GenerationConfig, Sampling, generate};
 
 #[test]
 fn no_search_comes_back_empty() {
@@ -15,21 +15,21 @@ fn no_search_comes_back_empty() {
     let stuck = Small::markov(&rows);
     for config in [GenerationConfig::greedy(), GenerationConfig::beam(4), GenerationConfig::sample(1.0, 0, 0.9)] {
         let found = generate(&endless, &plain(2, 5), 2, &config).unwrap();
-        assert!(found.iter().all(|photo| photo[0].words.len() == 20 && !photo[0].finished));
+        assert!(found.iter().all(|source| source[0].words.len() == 20 && !source[0].finished));
         let found = generate(&stuck, &plain(2, 5), 2, &config).unwrap();
-        assert!(found.iter().all(|photo| photo[0].words == [3] && !photo[0].finished && photo[0].score == 0.0));
+        assert!(found.iter().all(|source| source[0].words == [3] && !source[0].finished && source[0].score == 0.0));
         let nothing = GenerationConfig { suppress_tokens: (0..5).collect(), ..config.clone() };
         let found = generate(&endless, &plain(2, 5), 2, &nothing).unwrap();
-        assert!(found.iter().all(|photo| photo[0].words.is_empty() && !photo[0].finished));
+        assert!(found.iter().all(|source| source[0].words.is_empty() && !source[0].finished));
         assert!(generate(&endless, &plain(0, 5), 0, &config).unwrap().is_empty());
     }
     let forced =
         GenerationConfig { force_words_ids: vec![vec![vec![3]]], max_new_tokens: 20, ..GenerationConfig::beam(4) };
     let found = generate(&stuck, &plain(2, 5), 2, &forced).unwrap();
-    assert!(found.iter().all(|photo| photo[0].words == [3] && !photo[0].finished));
+    assert!(found.iter().all(|source| source[0].words == [3] && !source[0].finished));
     // Far more beams than there are sentences.
     let wide = GenerationConfig { max_new_tokens: 2, ..GenerationConfig::beam(10_000) };
-    assert!(generate(&endless, &plain(2, 5), 2, &wide).unwrap().iter().all(|photo| photo[0].words.len() == 2));
+    assert!(generate(&endless, &plain(2, 5), 2, &wide).unwrap().iter().all(|source| source[0].words.len() == 2));
     let broken = Small::markov(&vec![vec![f32::NAN, 0.0, 0.0]; 3]);
     for config in [GenerationConfig::greedy(), GenerationConfig::beam(2)] {
         let error = generate(&broken, &plain(1, 3), 1, &config).unwrap_err().to_string();
@@ -40,7 +40,7 @@ fn no_search_comes_back_empty() {
 #[test]
 fn no_run_of_words_comes_twice_and_banned_ones_never() {
     for seed in 0..10 {
-        let (decoder, photos) = (Small::random(seed, 12), photos(seed, 2, 12));
+        let (decoder, sources) = (Small::random(seed, 12), sources(seed, 2, 12));
         for config in [GenerationConfig::beam(4), GenerationConfig::sample(1.5, 0, 1.0), GenerationConfig::greedy()] {
             let config = GenerationConfig {
                 no_repeat_ngram_size: 2,
@@ -51,7 +51,7 @@ fn no_run_of_words_comes_twice_and_banned_ones_never() {
                 seed,
                 ..config
             };
-            for found in generate(&decoder, &photos, 2, &config).unwrap().iter().flatten() {
+            for found in generate(&decoder, &sources, 2, &config).unwrap().iter().flatten() {
                 let pairs: Vec<&[u32]> = found.words.windows(2).collect();
                 assert!((1..pairs.len()).all(|at| !pairs[..at].contains(&pairs[at])), "{:?}", found.words);
                 assert!(!found.words.iter().any(|word| [0, 1, 5].contains(word)));
@@ -64,7 +64,7 @@ fn no_run_of_words_comes_twice_and_banned_ones_never() {
 
 #[test]
 fn photos_that_are_done_leave_the_batch() {
-    // The second photo's own words end at once; the first goes on as long as it may.
+    // The second source's own words end at once; the first goes on as long as it may.
     let decoder = Small::markov(&vec![vec![0.0; 5]; 5]);
     let memory = Tensor::new(&[[0f32, 0., -60., 3., 2.], [0., 0., 60., 0., 0.]], &Device::Cpu).unwrap();
     let config = GenerationConfig { max_new_tokens: 4, suppress_tokens: vec![0, 1], ..GenerationConfig::greedy() };
@@ -72,18 +72,18 @@ fn photos_that_are_done_leave_the_batch() {
     assert_eq!(std::mem::take(&mut *decoder.rows.lock().unwrap()), [2, 1, 1, 1]);
     let config = GenerationConfig { num_beams: 2, ..config };
     let found = generate(&decoder, &memory, 2, &config).unwrap();
-    // After the second step the second photo has two ended hypotheses and none to better them.
+    // After the second step the second source has two ended hypotheses and none to better them.
     assert_eq!(std::mem::take(&mut *decoder.rows.lock().unwrap()), [2, 4, 2, 2]);
     assert_eq!((found[0][0].words.as_slice(), found[1][0].words.len()), (&[3, 3, 3, 3][..], 0));
 }
 
 #[test]
 fn a_search_tells_at_any_moment_what_it_has() {
-    let (decoder, photos) = (Small::random(4, 8), photos(4, 2, 8));
+    let (decoder, sources) = (Small::random(4, 8), sources(4, 2, 8));
     let config = GenerationConfig { min_new_tokens: 6, ..GenerationConfig::greedy() };
-    let whole = generate(&decoder, &photos, 2, &config).unwrap();
-    let mut search = Sampling::new(&decoder, &photos, 2, &config).unwrap();
-    assert!(search.finish().unwrap().iter().all(|photo| photo[0].words.is_empty()));
+    let whole = generate(&decoder, &sources, 2, &config).unwrap();
+    let mut search = Sampling::new(&decoder, &sources, 2, &config).unwrap();
+    assert!(search.finish().unwrap().iter().all(|source| source[0].words.is_empty()));
     for length in 1..=5 {
         assert!(search.advance().unwrap());
         for (now, whole) in search.finish().unwrap().iter().zip(&whole) {
@@ -92,9 +92,9 @@ fn a_search_tells_at_any_moment_what_it_has() {
         }
     }
     let config = GenerationConfig { num_beams: 3, num_return_sequences: 3, ..config };
-    let mut search = BeamSearch::new(&decoder, &photos, 2, &config).unwrap();
+    let mut search = BeamSearch::new(&decoder, &sources, 2, &config).unwrap();
     while search.advance().unwrap() {
-        assert!(search.finish().unwrap().iter().all(|photo| photo.len() == 3));
+        assert!(search.finish().unwrap().iter().all(|source| source.len() == 3));
     }
-    assert_eq!(search.finish().unwrap(), generate(&decoder, &photos, 2, &config).unwrap());
+    assert_eq!(search.finish().unwrap(), generate(&decoder, &sources, 2, &config).unwrap());
 }

@@ -1,7 +1,7 @@
 //! Words drawn at random: frequencies and seeds.
 
-use super::small::{EOS, Small, check_alphas, check_probabilities, photos, plain};
-use candlewick_recurrent::decoding::{GenerationConfig, generate};
+use super::small::{EOS, Small, check_alphas, check_probabilities, plain, sources};
+use candlewick_generation::{GenerationConfig, generate};
 use std::collections::HashMap;
 
 #[test]
@@ -35,11 +35,11 @@ fn words_are_drawn_as_often_as_they_are_likely() {
 
 #[test]
 fn a_seed_gives_the_same_samples_again_and_another_gives_others() {
-    let (decoder, photos) = (Small::random(1, 9), photos(1, 4, 9));
+    let (decoder, sources) = (Small::random(1, 9), sources(1, 4, 9));
     let sample = |seed, sequences| {
         let config = GenerationConfig::sample(1.2, 0, 1.0);
         let config = GenerationConfig { seed, num_return_sequences: sequences, ..config };
-        generate(&decoder, &photos, 4, &config).unwrap()
+        generate(&decoder, &sources, 4, &config).unwrap()
     };
     assert_eq!(sample(7, 2), sample(7, 2));
     assert_ne!(sample(7, 2), sample(8, 2));
@@ -47,8 +47,8 @@ fn a_seed_gives_the_same_samples_again_and_another_gives_others() {
     assert!(two.iter().zip(&four).all(|(two, four)| two[..] == four[..2] && two[0].words != two[1].words));
     for (n, found) in four.iter().enumerate() {
         for hypothesis in found {
-            check_probabilities(&decoder, &photos.get(n).unwrap(), hypothesis, 1.0);
-            check_alphas(&photos.get(n).unwrap(), hypothesis);
+            check_probabilities(&decoder, &sources.get(n).unwrap(), hypothesis, 1.0);
+            check_alphas(&sources.get(n).unwrap(), hypothesis);
         }
     }
 }

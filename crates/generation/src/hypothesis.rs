@@ -1,6 +1,6 @@
 //! Sentences found by a search, and the back-pointers that they are read from.
 
-use super::GenerationConfig;
+use crate::GenerationConfig;
 use candle_core::{DType, Result, Tensor};
 
 /// A sentence that a search found.
@@ -21,7 +21,7 @@ pub struct Hypothesis {
 }
 
 /// Index of the node that stands for the start of every sentence.
-pub(super) const ROOT: usize = 0;
+pub(crate) const ROOT: usize = 0;
 
 /// One written word: where it came from and what it cost.
 struct Node {
@@ -33,40 +33,40 @@ struct Node {
 }
 
 /// All words ever written in a search, as a tree by back-pointers, with the attention weights of each step.
-pub(super) struct Trace {
+pub(crate) struct Trace {
     nodes: Vec<Node>,
     alphas: Vec<Option<Tensor>>,
 }
 
 /// Σ log p / length^length_penalty.
-pub(super) fn penalised(sum: f64, length: usize, length_penalty: f64) -> f64 {
+pub(crate) fn penalised(sum: f64, length: usize, length_penalty: f64) -> f64 {
     sum / (length.max(1) as f64).powf(length_penalty)
 }
 
 impl Trace {
-    pub(super) fn new(start: u32) -> Self {
+    pub(crate) fn new(start: u32) -> Self {
         Self { nodes: vec![Node { parent: ROOT, word: start, log_probability: 0.0, row: 0 }], alphas: Vec::new() }
     }
 
     /// Number of steps taken.
-    pub(super) fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.alphas.len()
     }
 
     /// Records the attention weights (rows, P) of a step.
-    pub(super) fn push_step(&mut self, alpha: Option<Tensor>) {
+    pub(crate) fn push_step(&mut self, alpha: Option<Tensor>) {
         // Cut from the graph, so that the step's other tensors can go.
         self.alphas.push(alpha.map(|alpha| alpha.detach()));
     }
 
     /// Records that the last step's `row` wrote `word` after `parent`.
-    pub(super) fn push(&mut self, parent: usize, word: u32, log_probability: f32, row: usize) -> usize {
+    pub(crate) fn push(&mut self, parent: usize, word: u32, log_probability: f32, row: usize) -> usize {
         self.nodes.push(Node { parent, word, log_probability, row });
         self.nodes.len() - 1
     }
 
     /// The word of a node.
-    pub(super) fn word(&self, node: usize) -> u32 {
+    pub(crate) fn word(&self, node: usize) -> u32 {
         self.nodes.get(node).map_or(0, |node| node.word)
     }
 
@@ -81,7 +81,7 @@ impl Trace {
     }
 
     /// Puts the start and the words up to `last` into `words`.
-    pub(super) fn read(&self, last: usize, words: &mut Vec<u32>) {
+    pub(crate) fn read(&self, last: usize, words: &mut Vec<u32>) {
         words.clear();
         words.extend(self.path(last).map(|node| node.word));
         words.extend(self.nodes.first().map(|root| root.word));
@@ -89,13 +89,13 @@ impl Trace {
     }
 
     /// The attention weights of all steps on the host.
-    pub(super) fn alphas(&self) -> Result<Vec<Option<Vec<Vec<f32>>>>> {
+    pub(crate) fn alphas(&self) -> Result<Vec<Option<Vec<Vec<f32>>>>> {
         let host = |alpha: &Tensor| alpha.to_dtype(DType::F32)?.to_vec2::<f32>();
         self.alphas.iter().map(|alpha| alpha.as_ref().map(host).transpose()).collect()
     }
 
     /// The sentence up to `last`, ended with the log-probability `end` or cut off; `alphas` as above.
-    pub(super) fn hypothesis(
+    pub(crate) fn hypothesis(
         &self,
         last: usize,
         end: Option<f32>,

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 /// A state with one row per sentence, of which a search can keep, repeat and reorder rows.
-pub trait Rows: Sized {
+pub trait SelectRows: Sized {
     /// The state whose row m is row `rows[m]` of this one; `rows` is (M) of type u32.
     ///
     /// The result is cut from the graph: a search asks for no gradient, and would otherwise keep every step's tensors.
@@ -13,38 +13,38 @@ pub trait Rows: Sized {
     fn select(&self, rows: &Tensor) -> Result<Self>;
 }
 
-impl Rows for () {
+impl SelectRows for () {
     fn select(&self, _: &Tensor) -> Result<Self> {
         Ok(())
     }
 }
 
-impl Rows for Tensor {
+impl SelectRows for Tensor {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         // index_select wants its source without gaps; for a tensor that has none this is free.
         Ok(self.detach().contiguous()?.index_select(rows, 0)?.detach())
     }
 }
 
-impl<T: Rows> Rows for Vec<T> {
+impl<T: SelectRows> SelectRows for Vec<T> {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         self.iter().map(|part| part.select(rows)).collect()
     }
 }
 
-impl<T: Rows> Rows for Option<T> {
+impl<T: SelectRows> SelectRows for Option<T> {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         self.as_ref().map(|part| part.select(rows)).transpose()
     }
 }
 
-impl<A: Rows, B: Rows> Rows for (A, B) {
+impl<A: SelectRows, B: SelectRows> SelectRows for (A, B) {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok((self.0.select(rows)?, self.1.select(rows)?))
     }
 }
 
-impl<A: Rows, B: Rows, C: Rows> Rows for (A, B, C) {
+impl<A: SelectRows, B: SelectRows, C: SelectRows> SelectRows for (A, B, C) {
     fn select(&self, rows: &Tensor) -> Result<Self> {
         Ok((self.0.select(rows)?, self.1.select(rows)?, self.2.select(rows)?))
     }

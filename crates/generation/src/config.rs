@@ -1,13 +1,13 @@
 //! How sentences are generated, under the names and in the file format of transformers.
 
-use super::constrained::{MOST_STATES, states};
-use super::hypothesis::penalised;
+use crate::constrained::{MOST_STATES, states};
+use crate::hypothesis::penalised;
 use candle_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
-/// When a beam search is done with a photo of which `num_beams` hypotheses have ended.
+/// When a beam search is done with a source of which `num_beams` hypotheses have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum EarlyStopping {
@@ -56,7 +56,7 @@ pub struct GenerationConfig {
     pub max_new_tokens: usize,
     /// The end is not taken before this many words. 0.
     pub min_new_tokens: usize,
-    /// Hypotheses kept for each photo; 1 means no beams. 1.
+    /// Hypotheses kept for each source; 1 means no beams. 1.
     pub num_beams: usize,
     /// Groups into which the beams are parted, each searched for itself; 1 means plain beam search. 1.
     pub num_beam_groups: usize,
@@ -78,12 +78,12 @@ pub struct GenerationConfig {
     pub no_repeat_ngram_size: usize,
     /// Scores of words already written are divided (above 0) or multiplied (below 0) by it; 1 means none. 1.
     pub repetition_penalty: f64,
-    /// Hypotheses returned for each photo: at most `num_beams`, or the number of samples. 1.
+    /// Hypotheses returned for each source: at most `num_beams`, or the number of samples. 1.
     pub num_return_sequences: usize,
     /// Sequences of words that never come; the end alone is not banned by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bad_words_ids: Vec<Vec<u32>>,
-    /// Sets of sequences of words, of each of which one comes; they are searched for by [`super::ConstrainedBeamSearch`], which wants more
+    /// Sets of sequences of words, of each of which one comes; they are searched for by [`crate::ConstrainedBeamSearch`], which wants more
     /// than one beam. In the file a set of one may be written as its sequence.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "forced")]
     pub force_words_ids: Vec<Vec<Vec<u32>>>,
@@ -212,7 +212,7 @@ impl GenerationConfig {
 
     /// Whether a search ends for which as many sentences ended as it has beams: with the sum of the best running one, the score of
     /// the worst ended one, and after so many words.
-    pub(super) fn stops(&self, best: f64, worst: f64, length: usize) -> bool {
+    pub(crate) fn stops(&self, best: f64, worst: f64, length: usize) -> bool {
         let promise = match self.early_stopping {
             EarlyStopping::True => return true,
             EarlyStopping::Never if self.length_penalty > 0.0 => self.max_new_tokens,
@@ -319,7 +319,7 @@ impl GenerationConfig {
     }
 
     /// Checks that the special words are in a vocabulary of this size.
-    pub(super) fn validate_for(&self, vocab_size: usize) -> Result<()> {
+    pub(crate) fn validate_for(&self, vocab_size: usize) -> Result<()> {
         self.validate()?;
         let single = [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)];
         let suppressed = self.suppress_tokens.iter().map(|&word| ("suppress_tokens", word));
@@ -340,25 +340,25 @@ mod forced {
 
     #[derive(Serialize, Deserialize)]
     #[serde(untagged, expecting = "wanted a list of words' ids, or a list of such lists of which one comes")]
-    enum Forced {
+    enum TeacherForced {
         Phrase(Vec<u32>),
         OneOf(Vec<Vec<u32>>),
     }
 
     pub fn serialize<S: Serializer>(sets: &[Vec<Vec<u32>>], serializer: S) -> Result<S::Ok, S::Error> {
         let form = |set: &Vec<Vec<u32>>| match set.as_slice() {
-            [phrase] => Forced::Phrase(phrase.clone()),
-            several => Forced::OneOf(several.to_vec()),
+            [phrase] => TeacherForced::Phrase(phrase.clone()),
+            several => TeacherForced::OneOf(several.to_vec()),
         };
         serializer.collect_seq(sets.iter().map(form))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<Vec<u32>>>, D::Error> {
         let set = |form| match form {
-            Forced::Phrase(phrase) => vec![phrase],
-            Forced::OneOf(several) => several,
+            TeacherForced::Phrase(phrase) => vec![phrase],
+            TeacherForced::OneOf(several) => several,
         };
-        Ok(Vec::<Forced>::deserialize(deserializer)?.into_iter().map(set).collect())
+        Ok(Vec::<TeacherForced>::deserialize(deserializer)?.into_iter().map(set).collect())
     }
 }
 

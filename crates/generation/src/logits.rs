@@ -3,7 +3,7 @@
 //! Each function changes one row of scores (logits or log-probabilities) in place; a word that must not come gets −∞.
 //! Meaning and order are transformers'.
 
-use super::GenerationConfig;
+use crate::GenerationConfig;
 use candle_core::{Result, bail};
 use candlewick_kernels::softmax::log_sum_exp_of_rows;
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ pub fn log_sum_exp(scores: &[f32]) -> Result<f32> {
 }
 
 /// The same of each row of `width` scores.
-pub(super) fn log_sum_exps(scores: &[f32], width: usize) -> Result<Vec<f32>> {
+pub(crate) fn log_sum_exps(scores: &[f32], width: usize) -> Result<Vec<f32>> {
     let found = log_sum_exp_of_rows(scores, width);
     if found.iter().any(|&sum| !sum.is_finite() && sum != BANNED) {
         bail!("decoding: the decoder's logits hold NaN or +inf; its weights or its input are broken")
@@ -148,7 +148,7 @@ fn ban(scores: &mut [f32], word: u32) {
 
 impl GenerationConfig {
     /// Penalties and bans, for every search; `history` has the start and the `written` words after it.
-    pub(super) fn constrain(&self, scores: &mut [f32], history: &[u32], written: usize) {
+    pub(crate) fn constrain(&self, scores: &mut [f32], history: &[u32], written: usize) {
         if self.repetition_penalty != 1.0 {
             repetition_penalty(scores, history, self.repetition_penalty);
         }
@@ -161,7 +161,7 @@ impl GenerationConfig {
     }
 
     /// Temperature and cuts, for sampling.
-    pub(super) fn warp(&self, scores: &mut [f32]) -> Result<()> {
+    pub(crate) fn warp(&self, scores: &mut [f32]) -> Result<()> {
         if self.temperature != 1.0 {
             scores.iter_mut().for_each(|score| *score /= self.temperature as f32);
         }
