@@ -1,8 +1,11 @@
 //! The rows that a search feeds to the decoder: which source each belongs to, its state and its memory.
 
-use crate::hypothesis::Trace;
-use crate::logits::log_sum_exps;
-use crate::{Decoder, GenerationConfig, SelectRows as _};
+use crate::config::GenerationConfig;
+use crate::decoder::Decoder;
+use crate::hypothesis::{Beam, Trace};
+use crate::normaliser::log_sum_exps;
+use crate::processors::{LogitsProcessors, apply};
+use crate::select_rows::SelectRows as _;
 use candle_core::{DType, Result, Tensor, bail};
 use candlewick_parameters::Mode;
 
@@ -17,27 +20,29 @@ pub(crate) struct NextRow {
 ///
 /// It begins with one row per source. Whenever the sources of the rows change (the first step branches, a source is done),
 /// the memory is selected anew, so that a step costs what the rows at hand need.
-pub(crate) struct Batch<'a, D: Decoder> {
-    decoder: &'a D,
-    memory: &'a D::Memory,
+pub(crate) struct Batch<D: Decoder> {
+    decoder: D,
+    memory: D::Memory,
     /// The memory of the rows where they are not simply the sources in order.
     selected: Option<D::Memory>,
     state: D::State,
     sources: Vec<u32>,
     words: Vec<u32>,
+    pub processors: LogitsProcessors,
     pub trace: Trace,
 }
 
-impl<'a, D: Decoder> Batch<'a, D> {
-    pub(crate) fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+impl<D: Decoder> Batch<D> {
+    pub(crate) fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         config.validate_for(decoder.vocab_size())?;
         Ok(Self {
+            state: decoder.start(&memory, &mut Mode::Eval)?,
             decoder,
             memory,
             selected: None,
-            state: decoder.start(memory, &mut Mode::Eval)?,
             sources: (0..count as u32).collect(),
             words: vec![config.bos_token_id; count],
+            processors: config.processors(),
             trace: Trace::new(config.bos_token_id),
         })
     }
@@ -51,7 +56,7 @@ impl<'a, D: Decoder> Batch<'a, D> {
         let rows = self.words.len();
         let vocab_size = self.decoder.vocab_size();
         let words = Tensor::new(self.words.as_slice(), self.decoder.device())?;
-        let memory = self.selected.as_ref().unwrap_or(self.memory);
+        let memory = self.selected.as_ref().unwrap_or(&self.memory);
         let step = self.decoder.step(&words, &self.state, memory, &mut Mode::Eval)?;
         if step.logits.dims() != [rows, vocab_size] {
             bail!("decoding: a step gave logits {:?}; wanted [{rows}, {vocab_size}]", step.logits.dims())
@@ -71,11 +76,25 @@ impl<'a, D: Decoder> Batch<'a, D> {
             let parents: Vec<u32> = next.iter().map(|row| row.parent as u32).collect();
             self.state = self.state.select(&self.indices(&parents)?)?;
             if sources != self.sources {
-                self.selected = Some(self.decoder.select_memory(self.memory, &self.indices(&sources)?)?);
+                self.selected = Some(self.decoder.select_memory(&self.memory, &self.indices(&sources)?)?);
             }
         }
         self.sources = sources;
         Ok(())
+    }
+
+    /// The log-probabilities of a beam's next word after the processors, in place of what is in `scores`; `history` is left with the
+    /// start and the beam's words.
+    pub(crate) fn scores(
+        &self,
+        logits: &Logits,
+        beam: &Beam,
+        scores: &mut Vec<f32>,
+        history: &mut Vec<u32>,
+    ) -> Result<()> {
+        logits.log_probabilities(beam.row, scores);
+        self.trace.read(beam.last, history);
+        apply(&self.processors, scores, history)
     }
 
     fn indices(&self, rows: &[u32]) -> Result<Tensor> {

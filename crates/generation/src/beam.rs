@@ -1,37 +1,13 @@
 //! Beam search: the best few hypotheses of each source go on together.
 
 use crate::batch::{Batch, Logits, NextRow};
-use crate::hypothesis::{ROOT, penalised};
-use crate::{Decoder, GenerationConfig, Hypothesis};
+use crate::config::GenerationConfig;
+use crate::decoder::Decoder;
+use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, ROOT, keep_ended, penalised};
+use crate::processors::LogitsProcessor;
+use crate::search::Search;
 use candle_core::Result;
 use candlewick_kernels::softmax::largest;
-
-/// A hypothesis that goes on.
-struct Beam {
-    /// Its last word in the trace.
-    last: usize,
-    /// Σ log p of its words.
-    sum: f64,
-    /// Its row of the batch.
-    row: usize,
-}
-
-/// A hypothesis that ended: its last word before the end, the end's log-probability and its score.
-struct Ended {
-    last: usize,
-    end: f32,
-    score: f64,
-}
-
-/// A beam with one more word.
-#[derive(Clone, Copy)]
-struct Candidate {
-    sum: f64,
-    log_probability: f32,
-    /// Index of the beam among the group's.
-    beam: usize,
-    word: u32,
-}
 
 /// What one group of a source's beams found; most searches have one group a source.
 struct Group {
@@ -55,19 +31,19 @@ struct Group {
 /// With `num_beam_groups` G above 1 the beams of a source are searched in G groups, each for itself and one after the other at
 /// each step; a word ranks lower by `diversity_penalty` for each beam of an earlier group that took it at this step (Vijayakumar et
 /// al. 2018, "Diverse beam search for improved description of complex scenes"). Scores that are returned are without the penalty.
-pub struct BeamSearch<'a, D: Decoder> {
-    batch: Batch<'a, D>,
+pub struct BeamSearch<D: Decoder> {
+    batch: Batch<D>,
     config: GenerationConfig,
     /// The groups of the first source, then those of the second …
     groups: Vec<Group>,
 }
 
-impl<'a, D: Decoder> BeamSearch<'a, D> {
+impl<D: Decoder> BeamSearch<D> {
     /// A search before its first word, about the `count` rows of `memory`.
     ///
     /// # Errors
     /// When the configuration is not valid for this decoder, or the memory does not fit it.
-    pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+    pub fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         let batch = Batch::new(decoder, memory, count, config)?;
         let width = config.num_beams / config.num_beam_groups;
         let start = |index: usize| {
@@ -77,12 +53,10 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
         let groups = (0..count * config.num_beam_groups).map(start).collect();
         Ok(Self { batch, config: config.clone(), groups })
     }
+}
 
-    /// Writes one more word of every beam of every source that is not done; whether there is more to write.
-    ///
-    /// # Errors
-    /// When a step fails, or logits are not numbers.
-    pub fn advance(&mut self) -> Result<bool> {
+impl<D: Decoder> Search for BeamSearch<D> {
+    fn advance(&mut self) -> Result<bool> {
         let length = self.batch.trace.steps() + 1;
         if self.batch.is_empty() || length > self.config.max_new_tokens {
             return Ok(false);
@@ -96,7 +70,7 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
             if !group.open {
                 continue;
             }
-            let candidates = candidates(group, &logits, &self.batch, &self.config, (length, &taken))?;
+            let candidates = candidates(group, &logits, &self.batch, &self.config, &taken)?;
             group.take(&candidates, &mut self.batch, &self.config, length);
             if group.open {
                 taken.extend(group.running.iter().map(|beam| self.batch.trace.word(beam.last)));
@@ -114,20 +88,15 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
         Ok(!self.batch.is_empty())
     }
 
-    /// For each source its `num_return_sequences` best hypotheses as far as they are written, the best first.
-    ///
-    /// A list is shorter where fewer exist, and never empty.
-    ///
-    /// # Errors
-    /// When attention weights cannot be brought to the host.
-    pub fn finish(&self) -> Result<Vec<Vec<Hypothesis>>> {
+    /// The best first; shorter lists where fewer exist.
+    fn hypotheses(&self) -> Result<Vec<Vec<Hypothesis>>> {
         let alphas = self.batch.trace.alphas()?;
         let best = |groups: &[Group]| {
             let found = groups.iter().flat_map(|group| {
                 let ended = group.ended.iter().map(|ended| (ended.last, Some(ended.end)));
                 ended.chain(group.running.iter().map(|beam| (beam.last, None)))
             });
-            let hypothesis = |(last, end)| self.batch.trace.hypothesis(last, end, &alphas, &self.config);
+            let hypothesis = |(last, end)| self.batch.trace.hypothesis(last, end, &alphas, self.config.length_penalty);
             let mut found: Vec<Hypothesis> = found.map(hypothesis).collect();
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
             // Two groups may come to the same sentence.
@@ -137,10 +106,14 @@ impl<'a, D: Decoder> BeamSearch<'a, D> {
         };
         Ok(self.groups.chunks(self.config.num_beam_groups).map(best).collect())
     }
+
+    fn add_processor(&mut self, processor: Box<dyn LogitsProcessor>) {
+        self.batch.processors.push(processor);
+    }
 }
 
-/// Words that are looked at together: most have none among them that is likely enough.
-const TOGETHER: usize = 64;
+/// Words whose largest score is looked at first: most chunks have none that is likely enough.
+const CHUNK: usize = 64;
 
 /// The best continuations of a group's beams, twice as many as beams, the best first; impossible ones are left out.
 ///
@@ -151,18 +124,16 @@ fn candidates<D: Decoder>(
     logits: &Logits,
     batch: &Batch<D>,
     config: &GenerationConfig,
-    (length, taken): (usize, &[u32]),
+    taken: &[u32],
 ) -> Result<Vec<Candidate>> {
     let all = group.running.iter().map(|beam| logits.row(beam.row).len()).sum();
     let wanted = group.width.saturating_mul(2).min(all);
     let mut best: Vec<Candidate> = Vec::with_capacity(wanted + 1);
     let mut threshold = f64::NEG_INFINITY;
     let (mut scores, mut history) = (Vec::new(), Vec::new());
-    for (index, beam) in group.running.iter().enumerate() {
-        logits.log_probabilities(beam.row, &mut scores);
-        batch.trace.read(beam.last, &mut history);
-        config.constrain(&mut scores, &history, length - 1);
-        for (first, scores) in (0u32..).step_by(TOGETHER).zip(scores.chunks(TOGETHER)) {
+    for &beam in &group.running {
+        batch.scores(logits, &beam, &mut scores, &mut history)?;
+        for (first, scores) in (0u32..).step_by(CHUNK).zip(scores.chunks(CHUNK)) {
             // Sums are rounded in the order of what is added: where the likeliest falls short, all do.
             if taken.is_empty() && beam.sum + f64::from(largest(scores)) <= threshold {
                 continue;
@@ -175,7 +146,7 @@ fn candidates<D: Decoder>(
                 // An equal one came earlier and stays before this one.
                 if sum > threshold {
                     let at = best.partition_point(|candidate| candidate.sum >= sum);
-                    best.insert(at, Candidate { sum, log_probability, beam: index, word });
+                    best.insert(at, Candidate { beam, sum, log_probability, word });
                     best.truncate(wanted);
                     threshold = best.get(wanted.saturating_sub(1)).map_or(f64::NEG_INFINITY, |worst| worst.sum);
                 }
@@ -202,26 +173,20 @@ impl Group {
             }
             return;
         }
-        let parents = std::mem::take(&mut self.running);
+        self.running.clear();
         for (rank, candidate) in candidates.iter().enumerate() {
-            let Some(parent) = parents.get(candidate.beam) else { continue };
+            let parent = candidate.beam;
             if candidate.word == config.eos_token_id {
                 if rank < self.width {
                     let score = penalised(candidate.sum, length, config.length_penalty);
-                    self.end(Ended { last: parent.last, end: candidate.log_probability, score });
+                    let ended = Ended { last: parent.last, end: candidate.log_probability, score };
+                    keep_ended(&mut self.ended, ended, self.width);
                 }
             } else if self.running.len() < self.width {
                 let last = batch.trace.push(parent.last, candidate.word, candidate.log_probability, parent.row);
                 self.running.push(Beam { last, sum: candidate.sum, row: parent.row });
             }
         }
-    }
-
-    /// Keeps the best `width` ended hypotheses, of equal ones the earlier.
-    fn end(&mut self, ended: Ended) {
-        let at = self.ended.partition_point(|other| other.score >= ended.score);
-        self.ended.insert(at, ended);
-        self.ended.truncate(self.width);
     }
 
     /// Closes the group when it is done after `length` words.

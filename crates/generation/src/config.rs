@@ -1,7 +1,7 @@
 //! How sentences are generated, under the names and in the file format of transformers.
 
-use crate::constrained::{MOST_STATES, states};
 use crate::hypothesis::penalised;
+use crate::phrases::{MOST_STATES, states};
 use candle_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,47 +1,15 @@
 //! Constrained beam search: sentences in which wanted words come.
 
 use crate::batch::{Batch, Logits, NextRow};
-use crate::hypothesis::{ROOT, penalised};
-use crate::{Decoder, GenerationConfig, Hypothesis};
+use crate::config::GenerationConfig;
+use crate::decoder::Decoder;
+use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, ROOT, keep_ended, penalised};
+use crate::phrases::{Progress, Reached, begun, finished, progress, rank};
+use crate::processors::LogitsProcessor;
+use crate::search::Search;
 use candle_core::Result;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// How far a sentence has come with a set of phrases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reached {
-    /// It ends with the first `count` words of this phrase, the first such one, and with no more words of any.
-    Begun { count: usize, phrase: usize },
-    /// One of them stands in it.
-    Whole,
-}
-
-/// How far it has come with each set.
-type Progress = Vec<Reached>;
-
-/// The most states of progress that a search may have: beams are kept for each.
-pub(crate) const MOST_STATES: usize = 64;
-
-#[derive(Clone, Copy)]
-struct Beam {
-    last: usize,
-    sum: f64,
-    row: usize,
-}
-
-struct Candidate {
-    parent: usize,
-    parent_row: usize,
-    sum: f64,
-    log_probability: f32,
-    word: u32,
-}
-
-struct Ended {
-    last: usize,
-    end: f32,
-    score: f64,
-}
+use std::collections::BTreeMap;
 
 /// What a source's search found.
 #[derive(Default)]
@@ -61,18 +29,18 @@ struct Source {
 /// with one state. A source whose phrases do not fit into `max_new_tokens` gets its best unfinished hypotheses.
 ///
 /// Anderson et al. 2017, "Guided open vocabulary image captioning with constrained beam search".
-pub struct ConstrainedBeamSearch<'a, D: Decoder> {
-    batch: Batch<'a, D>,
+pub struct ConstrainedBeamSearch<D: Decoder> {
+    batch: Batch<D>,
     config: GenerationConfig,
     sources: Vec<Source>,
 }
 
-impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
+impl<D: Decoder> ConstrainedBeamSearch<D> {
     /// A search before its first word, about the `count` rows of `memory`.
     ///
     /// # Errors
     /// When the configuration is not valid for this decoder, or the memory does not fit.
-    pub fn new(decoder: &'a D, memory: &'a D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
+    pub fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
         let batch = Batch::new(decoder, memory, count, config)?;
         let source = |row: usize| {
             let start = progress(&[], &config.force_words_ids);
@@ -80,12 +48,10 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         };
         Ok(Self { batch, config: config.clone(), sources: (0..count).map(source).collect() })
     }
+}
 
-    /// Writes one more word of every hypothesis of every source that is not done; whether there is more to write.
-    ///
-    /// # Errors
-    /// When a step fails, or logits are not numbers.
-    pub fn advance(&mut self) -> Result<bool> {
+impl<D: Decoder> Search for ConstrainedBeamSearch<D> {
+    fn advance(&mut self) -> Result<bool> {
         let length = self.batch.trace.steps() + 1;
         if self.batch.is_empty() || length > self.config.max_new_tokens {
             return Ok(false);
@@ -116,16 +82,11 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
         Ok(!batch.is_empty())
     }
 
-    /// For each source its `num_return_sequences` best hypotheses as far as they are written, the best first.
-    ///
-    /// Those that ended come first; of the others those that have come further with the phrases.
-    ///
-    /// # Errors
-    /// When attention weights cannot be brought to the host.
-    pub fn finish(&self) -> Result<Vec<Vec<Hypothesis>>> {
+    /// Those that ended come first, the best first; of the others those that have come further with the phrases.
+    fn hypotheses(&self) -> Result<Vec<Vec<Hypothesis>>> {
         let alphas = self.batch.trace.alphas()?;
         let best = |source: &Source| {
-            let tell = |last, end| self.batch.trace.hypothesis(last, end, &alphas, &self.config);
+            let tell = |last, end| self.batch.trace.hypothesis(last, end, &alphas, self.config.length_penalty);
             let mut found: Vec<Hypothesis> =
                 source.ended.iter().map(|ended| tell(ended.last, Some(ended.end))).collect();
             let mut states: Vec<&Progress> = source.running.keys().collect();
@@ -136,6 +97,10 @@ impl<'a, D: Decoder> ConstrainedBeamSearch<'a, D> {
             found
         };
         Ok(self.sources.iter().map(best).collect())
+    }
+
+    fn add_processor(&mut self, processor: Box<dyn LogitsProcessor>) {
+        self.batch.processors.push(processor);
     }
 }
 
@@ -151,9 +116,7 @@ fn banks<D: Decoder>(
     let (mut scores, mut history) = (Vec::new(), Vec::new());
     let beams: Vec<Beam> = of.running.values().flatten().copied().collect();
     for beam in beams {
-        logits.log_probabilities(beam.row, &mut scores);
-        batch.trace.read(beam.last, &mut history);
-        config.constrain(&mut scores, &history, batch.trace.steps() - 1);
+        batch.scores(logits, &beam, &mut scores, &mut history)?;
         for word in continuations(&scores, &history, config) {
             let log_probability = scores.get(word as usize).copied().unwrap_or(f32::NEG_INFINITY);
             if log_probability == f32::NEG_INFINITY {
@@ -163,14 +126,14 @@ fn banks<D: Decoder>(
             if word == config.eos_token_id {
                 if finished(&progress(&history, &config.force_words_ids)) {
                     let score = penalised(sum, batch.trace.steps(), config.length_penalty);
-                    of.end(Ended { last: beam.last, end: log_probability, score }, config.num_beams);
+                    keep_ended(&mut of.ended, Ended { last: beam.last, end: log_probability, score }, config.num_beams);
                 }
                 continue;
             }
             history.push(word);
             let state = progress(&history, &config.force_words_ids);
             history.pop();
-            let candidate = Candidate { parent: beam.last, parent_row: beam.row, sum, log_probability, word };
+            let candidate = Candidate { beam, sum, log_probability, word };
             insert(banks.entry(state).or_default(), candidate, config.num_beams);
         }
     }
@@ -185,22 +148,15 @@ fn go_on<D: Decoder>(
     next: &mut Vec<NextRow>,
 ) -> BTreeMap<Progress, Vec<Beam>> {
     let mut beam = |found: Candidate| {
-        let Candidate { parent, parent_row, sum, log_probability, word } = found;
-        let last = batch.trace.push(parent, word, log_probability, parent_row);
-        next.push(NextRow { parent: parent_row, source, word });
+        let Candidate { beam: parent, sum, log_probability, word } = found;
+        let last = batch.trace.push(parent.last, word, log_probability, parent.row);
+        next.push(NextRow { parent: parent.row, source, word });
         Beam { last, sum, row: next.len() - 1 }
     };
     banks.into_iter().map(|(state, candidates)| (state, candidates.into_iter().map(&mut beam).collect())).collect()
 }
 
 impl Source {
-    /// Keeps the best `width` ended hypotheses, of equal ones the earlier.
-    fn end(&mut self, ended: Ended, width: usize) {
-        let at = self.ended.partition_point(|other| other.score >= ended.score);
-        self.ended.insert(at, ended);
-        self.ended.truncate(width);
-    }
-
     /// Whether nothing can come that is better, or nothing at all, after `length` words.
     fn is_done(&self, config: &GenerationConfig, length: usize) -> bool {
         let best = self.running.values().flatten().map(|beam| beam.sum).fold(f64::NEG_INFINITY, f64::max);
@@ -235,91 +191,4 @@ fn continuations(scores: &[f32], history: &[u32], config: &GenerationConfig) -> 
     words.sort_unstable();
     words.dedup();
     words
-}
-
-/// How far a sentence has come with each set of phrases.
-fn progress(history: &[u32], sets: &[Vec<Vec<u32>>]) -> Progress {
-    let of = |set: &Vec<Vec<u32>>| {
-        let stands = |phrase: &Vec<u32>| history.windows(phrase.len()).any(|words| words == phrase);
-        if set.iter().any(stands) {
-            return Reached::Whole;
-        }
-        // Of phrases that begin alike the first stands for all.
-        let parts = set.iter().enumerate().map(|(at, phrase)| (begun(history, phrase), Reverse(at)));
-        let (count, Reverse(phrase)) = parts.max().unwrap_or_default();
-        Reached::Begun { count, phrase }
-    };
-    sets.iter().map(of).collect()
-}
-
-/// How many of a phrase's first words, less than all, the sentence ends with.
-fn begun(history: &[u32], phrase: &[u32]) -> usize {
-    (0..phrase.len()).rev().find(|&count| history.ends_with(&phrase[..count])).unwrap_or(0)
-}
-
-fn finished(progress: &Progress) -> bool {
-    progress.iter().all(|reached| *reached == Reached::Whole)
-}
-
-/// The sets that a sentence lacks nothing of, and the words of others.
-fn rank(progress: &Progress) -> (usize, usize) {
-    progress.iter().fold((0, 0), |(whole, words), reached| match reached {
-        Reached::Whole => (whole + 1, words),
-        Reached::Begun { count, .. } => (whole, words + count),
-    })
-}
-
-/// How many states of progress there are: of each set the different beginnings of its phrases, and one for all that is whole.
-pub(crate) fn states(sets: &[Vec<Vec<u32>>]) -> usize {
-    let of = |set: &Vec<Vec<u32>>| {
-        // More than that are too many already.
-        let counts = |phrase: &[u32]| 0..phrase.len().min(MOST_STATES);
-        let beginnings = set.iter().flat_map(|phrase| counts(phrase).filter_map(|count| phrase.get(..count)));
-        beginnings.collect::<BTreeSet<&[u32]>>().len() + 1
-    };
-    sets.iter().map(of).fold(1, usize::saturating_mul)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn part(count: usize, phrase: usize) -> Reached {
-        Reached::Begun { count, phrase }
-    }
-
-    #[test]
-    fn a_phrase_comes_word_by_word_and_stays_once_it_is_there() {
-        let sets = vec![vec![vec![5, 6]], vec![vec![7]]];
-        for (history, wanted) in [
-            (&[1u32, 5][..], [part(1, 0), part(0, 0)]),
-            (&[1, 5, 6], [Reached::Whole, part(0, 0)]),
-            (&[1, 5, 6, 7, 5], [Reached::Whole, Reached::Whole]),
-            (&[1, 5, 5], [part(1, 0), part(0, 0)]),
-            (&[1, 6], [part(0, 0), part(0, 0)]),
-        ] {
-            assert_eq!(progress(history, &sets), wanted, "{history:?}");
-        }
-    }
-
-    #[test]
-    fn of_several_phrases_the_one_that_came_furthest_counts() {
-        let set = vec![vec![5, 6, 7], vec![5, 8], vec![6, 6], vec![9]];
-        for (history, wanted) in [
-            (&[1u32][..], part(0, 0)),
-            (&[1, 5], part(1, 0)),
-            (&[1, 5, 6], part(2, 0)),
-            (&[1, 8, 6], part(1, 2)),
-            (&[1, 5, 8], Reached::Whole),
-            (&[1, 5, 6, 6], Reached::Whole),
-            (&[9, 5], Reached::Whole),
-        ] {
-            assert_eq!(progress(history, std::slice::from_ref(&set)), [wanted], "{history:?}");
-        }
-        // Nothing, 5, 5 6, 6, and whole.
-        assert_eq!(states(std::slice::from_ref(&set)), 5);
-        assert_eq!(states(&[set, vec![vec![3]]]), 10);
-        assert_eq!(states(&[]), 1);
-        assert!(states(&[vec![vec![3; 1_000_000]]]) > MOST_STATES && states(&vec![vec![vec![3]]; 99]) > MOST_STATES);
-    }
 }

@@ -1,8 +1,9 @@
 //! The one trait behind training, searching, sampling and attention maps: a network that writes one word after another.
 
-use crate::SelectRows;
+use crate::select_rows::SelectRows;
 use candle_core::{Device, Result, Tensor, bail};
 use candlewick_parameters::Mode;
+use std::sync::Arc;
 
 /// What one step of a decoder gives for each of its N rows.
 #[derive(Clone, Debug)]
@@ -69,11 +70,11 @@ pub struct TeacherForced {
 /// # Ok(())
 /// # }
 /// ```
-pub trait Decoder: Sync {
+pub trait Decoder: Send + Sync {
     /// What the sentences are about, a row per sentence: annotations and what is computed from them once.
-    type Memory: Sync;
+    type Memory: Clone + Send + Sync;
     /// What the decoder carries from step to step, a row per sentence.
-    type State: SelectRows;
+    type State: SelectRows + Send;
 
     /// V, the number of words that the decoder knows.
     fn vocab_size(&self) -> usize;
@@ -124,6 +125,55 @@ pub trait Decoder: Sync {
         unrolled_teacher_forcing(self, words, lengths, memory, mode)
     }
 }
+
+/// A search may own a decoder or share one: a reference and an [`Arc`] decode as what they point to.
+macro_rules! decode_through {
+    ($pointer:ty) => {
+        impl<D: Decoder + ?Sized> Decoder for $pointer {
+            type Memory = D::Memory;
+            type State = D::State;
+
+            fn vocab_size(&self) -> usize {
+                (**self).vocab_size()
+            }
+
+            fn device(&self) -> &Device {
+                (**self).device()
+            }
+
+            fn start(&self, memory: &Self::Memory, mode: &mut Mode) -> Result<Self::State> {
+                (**self).start(memory, mode)
+            }
+
+            fn step(
+                &self,
+                words: &Tensor,
+                state: &Self::State,
+                memory: &Self::Memory,
+                mode: &mut Mode,
+            ) -> Result<Step<Self::State>> {
+                (**self).step(words, state, memory, mode)
+            }
+
+            fn select_memory(&self, memory: &Self::Memory, rows: &Tensor) -> Result<Self::Memory> {
+                (**self).select_memory(memory, rows)
+            }
+
+            fn teacher_forced(
+                &self,
+                words: &Tensor,
+                lengths: &[usize],
+                memory: &Self::Memory,
+                mode: &mut Mode,
+            ) -> Result<TeacherForced> {
+                (**self).teacher_forced(words, lengths, memory, mode)
+            }
+        }
+    };
+}
+
+decode_through!(&D);
+decode_through!(Arc<D>);
 
 /// Reads whole sentences word by word: the definition of [`Decoder::teacher_forced`], for decoders that override it for some of
 /// their settings only.

@@ -1,6 +1,6 @@
 //! Several decoders that write as one.
 
-use crate::{Decoder, Step};
+use crate::decoder::{Decoder, Step};
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::ops::softmax;
 use candlewick_parameters::Mode;

@@ -1,6 +1,5 @@
 //! Sentences found by a search, and the back-pointers that they are read from.
 
-use crate::GenerationConfig;
 use candle_core::{DType, Result, Tensor};
 
 /// A sentence that a search found.
@@ -22,6 +21,40 @@ pub struct Hypothesis {
 
 /// Index of the node that stands for the start of every sentence.
 pub(crate) const ROOT: usize = 0;
+
+/// A hypothesis of a beam search that goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Beam {
+    /// Its last word in the trace.
+    pub last: usize,
+    /// Σ log p of its words.
+    pub sum: f64,
+    /// Its row of the batch.
+    pub row: usize,
+}
+
+/// A beam with one more word.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub beam: Beam,
+    pub sum: f64,
+    pub log_probability: f32,
+    pub word: u32,
+}
+
+/// A hypothesis that ended: its last word before the end, the end's log-probability and its score.
+pub(crate) struct Ended {
+    pub last: usize,
+    pub end: f32,
+    pub score: f64,
+}
+
+/// Keeps the best `width` ended hypotheses, of equal ones the earlier.
+pub(crate) fn keep_ended(list: &mut Vec<Ended>, ended: Ended, width: usize) {
+    let at = list.partition_point(|other| other.score >= ended.score);
+    list.insert(at, ended);
+    list.truncate(width);
+}
 
 /// One written word: where it came from and what it cost.
 struct Node {
@@ -100,7 +133,7 @@ impl Trace {
         last: usize,
         end: Option<f32>,
         alphas: &[Option<Vec<Vec<f32>>>],
-        config: &GenerationConfig,
+        length_penalty: f64,
     ) -> Hypothesis {
         let mut path: Vec<&Node> = self.path(last).collect();
         path.reverse();
@@ -109,7 +142,7 @@ impl Trace {
         let sum = log_probabilities.iter().map(|&p| f64::from(p)).sum();
         Hypothesis {
             words: path.iter().map(|node| node.word).collect(),
-            score: penalised(sum, log_probabilities.len(), config.length_penalty) as f32,
+            score: penalised(sum, log_probabilities.len(), length_penalty) as f32,
             alpha: path.iter().enumerate().filter_map(weights).collect(),
             log_probabilities,
             finished: end.is_some(),

@@ -1,8 +1,9 @@
-//! Writing sentences with a [`Decoder`]: greedy, by sampling and by beams, for many sources in one batch.
+//! Decoding any autoregressive network: the [`Decoder`] trait, greedy search, sampling and beams for many sources in one batch.
 //!
-//! A search is a value: [`BeamSearch`] and [`Sampling`] are made for a decoder and its memory, move on a word at a time
-//! with `advance`, and `finish` tells at any moment what they have. [`generate`] picks the one that a
-//! [`GenerationConfig`] asks for and runs it to the end.
+//! [`generate`] runs the search that a [`GenerationConfig`] asks for to its end. A [`Search`] is a value that owns what it needs: it
+//! moves on a word at a time with [`advance`](Search::advance) and shows what it has so far, so that a caller can show, stop and batch;
+//! [`stream`] gives the words of a [`Sampling`] one by one. What changes the scores of the next word is a list of
+//! [`processors`].
 
 #![forbid(unsafe_code)]
 
@@ -12,56 +13,24 @@ mod config;
 mod constrained;
 mod decoder;
 mod ensemble;
+mod generate;
 mod hypothesis;
-pub mod logits;
-mod rows;
+mod normaliser;
+mod phrases;
+pub mod processors;
 mod sampling;
+mod search;
+mod select_rows;
 
 pub use beam::BeamSearch;
 pub use config::{EarlyStopping, GenerationConfig};
 pub use constrained::ConstrainedBeamSearch;
 pub use decoder::{Decoder, Step, TeacherForced, unrolled_teacher_forcing};
 pub use ensemble::DecoderEnsemble;
+pub use generate::{generate, search};
 pub use hypothesis::Hypothesis;
-pub use rows::SelectRows;
-pub use sampling::Sampling;
-
-use candle_core::Result;
-use candlewick_kernels::threads;
-
-/// Writes sentences about each of the `count` rows of `memory`: for each, `num_return_sequences` hypotheses.
-///
-/// With `force_words_ids` they come from [`ConstrainedBeamSearch`], with `num_beams` above 1 from [`BeamSearch`], the best first; otherwise from [`Sampling`], which takes the
-/// likeliest word each time unless `do_sample` is set. No list is ever empty.
-///
-/// # Errors
-/// When the configuration is not valid for this decoder, a step fails, or logits are not numbers.
-pub fn generate<D: Decoder>(
-    decoder: &D,
-    memory: &D::Memory,
-    count: usize,
-    config: &GenerationConfig,
-) -> Result<Vec<Vec<Hypothesis>>> {
-    threads::enter(decoder.device(), || search(decoder, memory, count, config))
-}
-
-fn search<D: Decoder>(
-    decoder: &D,
-    memory: &D::Memory,
-    count: usize,
-    config: &GenerationConfig,
-) -> Result<Vec<Vec<Hypothesis>>> {
-    if !config.force_words_ids.is_empty() {
-        let mut search = ConstrainedBeamSearch::new(decoder, memory, count, config)?;
-        while search.advance()? {}
-        search.finish()
-    } else if config.num_beams > 1 {
-        let mut search = BeamSearch::new(decoder, memory, count, config)?;
-        while search.advance()? {}
-        search.finish()
-    } else {
-        let mut search = Sampling::new(decoder, memory, count, config)?;
-        while search.advance()? {}
-        search.finish()
-    }
-}
+pub use normaliser::log_sum_exp;
+pub use processors::{LogitsProcessor, LogitsProcessors};
+pub use sampling::{Sampling, StreamedWord, stream};
+pub use search::Search;
+pub use select_rows::SelectRows;

@@ -4,7 +4,7 @@ use super::small::{
     EOS, Small, all_sentences, check_alphas, check_probabilities, log_probabilities, plain, sources, words,
 };
 use candle_core::Tensor;
-use candlewick_generation::{BeamSearch, GenerationConfig, generate};
+use candlewick_generation::{BeamSearch, GenerationConfig, Search as _, generate};
 use proptest::prelude::*;
 
 proptest! {
@@ -31,7 +31,7 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_gives_what_each_photo_gives_alone(seed in 0u64..1_000_000, beams in 1usize..6, sampled: bool) {
+    fn a_batch_gives_what_each_source_gives_alone(seed in 0u64..1_000_000, beams in 1usize..6, sampled: bool) {
         let (decoder, sources) = (Small::random(seed, 7), sources(seed, 4, 7));
         let config = if sampled { GenerationConfig::sample(1.3, 5, 0.95) } else { GenerationConfig::beam(beams) };
         let config = GenerationConfig { num_return_sequences: if sampled { 3 } else { beams }, seed, ..config };
@@ -76,9 +76,9 @@ fn one_beam_is_greedy_and_greedy_takes_the_likeliest() {
         let (decoder, sources) = (Small::random(seed, 8), sources(seed, 3, 8));
         let greedy = generate(&decoder, &sources, 3, &GenerationConfig::greedy()).unwrap();
         // generate would take num_beams 1 for greedy itself; the search of one beam is asked for by name.
-        let mut search = BeamSearch::new(&decoder, &sources, 3, &GenerationConfig::beam(1)).unwrap();
+        let mut search = BeamSearch::new(&decoder, sources.clone(), 3, &GenerationConfig::beam(1)).unwrap();
         while search.advance().unwrap() {}
-        assert_eq!(greedy, search.finish().unwrap());
+        assert_eq!(greedy, search.hypotheses().unwrap());
         for (n, found) in greedy.iter().enumerate() {
             let source = sources.get(n).unwrap();
             check_alphas(&source, &found[0]);

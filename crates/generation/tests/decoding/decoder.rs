@@ -2,7 +2,7 @@
 
 use super::small::{Small, log_probabilities, sources};
 use candle_core::{Device, Tensor};
-use candlewick_generation::{Decoder as _, DecoderEnsemble, GenerationConfig, generate, logits};
+use candlewick_generation::{Decoder as _, DecoderEnsemble, GenerationConfig, generate, log_sum_exp};
 use candlewick_parameters::Mode;
 
 #[test]
@@ -45,7 +45,7 @@ fn teacher_forcing_gives_the_steps_logits() {
     for (n, sentence) in sentences.iter().enumerate() {
         for t in 0..[4, 3][n] {
             let logits = forced.logits.get(n).unwrap().get(t).unwrap().to_vec1::<f32>().unwrap();
-            let normaliser = logits::log_sum_exp(&logits).unwrap();
+            let normaliser = log_sum_exp(&logits).unwrap();
             let wanted = log_probabilities(&decoder, &sources.get(n).unwrap(), &sentence[..=t]);
             assert!(logits.iter().zip(wanted).all(|(&l, p)| (f64::from(l - normaliser) - p).abs() < 1e-5));
             assert_eq!((alpha[n][t][1], alpha[n][t][3]), (sentence[t] as f32, t as f32));

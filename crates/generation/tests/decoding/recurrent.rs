@@ -2,7 +2,7 @@
 
 use super::small::EOS;
 use candle_core::{Device, Result, Tensor};
-use candlewick_generation::{Decoder, GenerationConfig, Step, generate, logits};
+use candlewick_generation::{Decoder, GenerationConfig, Step, generate, log_sum_exp};
 use candlewick_parameters::{Mode, Rng};
 
 const WORDS: usize = 7;
@@ -65,7 +65,7 @@ fn every_hypothesis_has_the_probabilities_that_reading_it_gives() {
                 let rows = forced.logits.squeeze(0).unwrap().to_vec2::<f32>().unwrap();
                 assert_eq!(rows.len(), hypothesis.log_probabilities.len());
                 for ((row, &word), found) in rows.iter().zip(&written).zip(&hypothesis.log_probabilities) {
-                    let wanted = row[word as usize] - logits::log_sum_exp(row).unwrap();
+                    let wanted = row[word as usize] - log_sum_exp(row).unwrap();
                     assert!((wanted - found).abs() < 1e-4, "{wanted} and {found}");
                 }
             }

@@ -2,7 +2,9 @@
 
 use super::small::{Small, plain, sources};
 use candle_core::{Device, Tensor};
-use candlewick_generation::{BeamSearch, GenerationConfig, Sampling, generate};
+use candlewick_generation::{
+    BeamSearch, GenerationConfig, LogitsProcessor, Sampling, Search, generate, search, stream,
+};
 
 #[test]
 fn no_search_comes_back_empty() {
@@ -63,7 +65,7 @@ fn no_run_of_words_comes_twice_and_banned_ones_never() {
 }
 
 #[test]
-fn photos_that_are_done_leave_the_batch() {
+fn sources_that_are_done_leave_the_batch() {
     // The second source's own words end at once; the first goes on as long as it may.
     let decoder = Small::markov(&vec![vec![0.0; 5]; 5]);
     let memory = Tensor::new(&[[0f32, 0., -60., 3., 2.], [0., 0., 60., 0., 0.]], &Device::Cpu).unwrap();
@@ -82,19 +84,69 @@ fn a_search_tells_at_any_moment_what_it_has() {
     let (decoder, sources) = (Small::random(4, 8), sources(4, 2, 8));
     let config = GenerationConfig { min_new_tokens: 6, ..GenerationConfig::greedy() };
     let whole = generate(&decoder, &sources, 2, &config).unwrap();
-    let mut search = Sampling::new(&decoder, &sources, 2, &config).unwrap();
-    assert!(search.finish().unwrap().iter().all(|source| source[0].words.is_empty()));
+    let mut search = Sampling::new(&decoder, sources.clone(), 2, &config).unwrap();
+    assert!(search.hypotheses().unwrap().iter().all(|source| source[0].words.is_empty()));
     for length in 1..=5 {
         assert!(search.advance().unwrap());
-        for (now, whole) in search.finish().unwrap().iter().zip(&whole) {
+        for (now, whole) in search.hypotheses().unwrap().iter().zip(&whole) {
             assert_eq!(now[0].words, whole[0].words[..length]);
             assert!(!now[0].finished);
         }
     }
     let config = GenerationConfig { num_beams: 3, num_return_sequences: 3, ..config };
-    let mut search = BeamSearch::new(&decoder, &sources, 2, &config).unwrap();
+    let mut search = BeamSearch::new(&decoder, sources.clone(), 2, &config).unwrap();
     while search.advance().unwrap() {
-        assert!(search.finish().unwrap().iter().all(|source| source.len() == 3));
+        assert!(search.hypotheses().unwrap().iter().all(|source| source.len() == 3));
     }
-    assert_eq!(search.finish().unwrap(), generate(&decoder, &sources, 2, &config).unwrap());
+    assert_eq!(search.hypotheses().unwrap(), generate(&decoder, &sources, 2, &config).unwrap());
+}
+
+#[test]
+fn words_come_one_by_one_as_they_are_written() {
+    let (decoder, sources) = (Small::random(4, 8), sources(4, 3, 8));
+    let config = GenerationConfig { num_return_sequences: 2, seed: 5, ..GenerationConfig::sample(1.0, 0, 1.0) };
+    let whole = generate(&decoder, &sources, 3, &config).unwrap();
+    let mut heard = vec![vec![(Vec::new(), false); 2]; 3];
+    for written in stream(Sampling::new(&decoder, sources, 3, &config).unwrap()) {
+        let written = written.unwrap();
+        let (words, ended) = &mut heard[written.source][written.sentence];
+        assert!(!*ended);
+        match written.word {
+            Some(word) => words.push(word),
+            None => *ended = true,
+        }
+    }
+    for (heard, whole) in heard.iter().flatten().zip(whole.iter().flatten()) {
+        assert_eq!((&heard.0, heard.1), (&whole.words, whole.finished));
+    }
+    assert!(heard.iter().flatten().any(|(_, ended)| *ended));
+}
+
+#[test]
+fn a_search_owns_what_it_needs_and_takes_a_processor_of_the_callers_own() {
+    struct Never(u32);
+    impl LogitsProcessor for Never {
+        fn process(&self, scores: &mut [f32], _: &[u32]) -> candle_core::Result<()> {
+            scores[self.0 as usize] = f32::NEG_INFINITY;
+            Ok(())
+        }
+    }
+    let (decoder, sources) = (std::sync::Arc::new(Small::random(4, 8)), sources(4, 2, 8));
+    for config in [GenerationConfig::greedy(), GenerationConfig::beam(3), GenerationConfig::sample(1.0, 0, 1.0)] {
+        let found = |never: Option<u32>| {
+            let decoder = decoder.clone();
+            let mut search: Box<dyn Search> = search(decoder, sources.clone(), 2, &config).unwrap();
+            if let Some(word) = never {
+                search.add_processor(Box::new(Never(word)));
+            }
+            let run = move || {
+                while search.advance().unwrap() {}
+                search.hypotheses().unwrap()
+            };
+            std::thread::spawn(run).join().unwrap()
+        };
+        let free = found(None);
+        let word = free[0][0].words[0];
+        assert!(found(Some(word)).iter().flatten().all(|hypothesis| !hypothesis.words.contains(&word)));
+    }
 }

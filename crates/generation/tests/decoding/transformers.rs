@@ -2,7 +2,7 @@
 
 use super::small::{EOS, Small};
 use candle_core::{Device, Tensor};
-use candlewick_generation::{GenerationConfig, generate, logits};
+use candlewick_generation::{GenerationConfig, LogitsProcessor as _, generate, processors};
 use serde_json::Value;
 
 fn fixture() -> Value {
@@ -50,11 +50,13 @@ fn scores_are_processed_as_by_transformers() {
         let (kind, number) = name.split_once(' ').unwrap_or((name, "0"));
         let number: f64 = number.parse().unwrap();
         match kind {
-            "top_k" => logits::top_k(&mut found, number as usize),
-            "top_p" => logits::top_p(&mut found, number).unwrap(),
-            "repetition_penalty" => logits::repetition_penalty(&mut found, &history, number),
-            "no_repeat_ngram_size" => logits::no_repeat_ngram(&mut found, &history, number as usize),
-            "bad_words_ids" => logits::bad_words(&mut found, &history, &bad, EOS),
+            "top_k" => processors::TopK(number as usize).process(&mut found, &history).unwrap(),
+            "top_p" => processors::TopP(number).process(&mut found, &history).unwrap(),
+            "repetition_penalty" => processors::RepetitionPenalty(number).process(&mut found, &history).unwrap(),
+            "no_repeat_ngram_size" => processors::NoRepeatNgram(number as usize).process(&mut found, &history).unwrap(),
+            "bad_words_ids" => processors::BadWords { sequences: bad.clone(), eos_token_id: EOS }
+                .process(&mut found, &history)
+                .unwrap(),
             other => panic!("{other}"),
         }
         let wanted: Vec<Option<f32>> = serde_json::from_value(wanted.clone()).unwrap();
