@@ -26,6 +26,7 @@ pub use candlewick_encoders as encoders;
 pub use candlewick_generation as generation;
 pub use candlewick_kernels as kernels;
 pub use candlewick_metrics as metrics;
+pub use candlewick_pages as pages;
 pub use candlewick_parameters as parameters;
 pub use candlewick_recurrent as recurrent;
 pub use candlewick_tasks as tasks;

@@ -1,21 +1,16 @@
 //! `candlewick gradient-flow`: how far back the gradient of the last output reaches, cell by cell.
 
 use super::arguments::GradientFlowArguments;
-use super::axis::Powers;
-use super::output::say;
+use super::output::{self, say};
 use super::{Failure, bounds};
 use candlewick::candle::{Device, Tensor};
+use candlewick::pages::{GradientNorms, gradient_flow_plot};
 use candlewick::parameters::{Parameters, Rng};
 use candlewick::recurrent::{GradientFlow, StackConfig, largest_singular_value, sequence_layer, sequence_layers};
-use plotters::prelude::*;
-use std::path::Path;
 
 /// D, the size of the random inputs, and N, how many sequences of them.
 const INPUT_SIZE: usize = 16;
 const ROWS: usize = 4;
-
-/// The smallest norm that is drawn: f32 is about to underflow there.
-const FLOOR: f64 = 1e-30;
 
 /// What each tensor of a state is called in the table.
 const STATES: [&str; 2] = ["‖∂L/∂h‖", "‖∂L/∂c‖"];
@@ -28,15 +23,6 @@ struct Flow {
     /// X, and the norms of the gradients that were clipped at it at each step.
     clipped: Option<(f64, Vec<Vec<f64>>)>,
     singular_values: Vec<f64>,
-}
-
-impl Flow {
-    /// Whether it was clipped, the place of the tensor in the state, and the norms of its gradient.
-    fn curves(&self) -> impl Iterator<Item = (bool, usize, &Vec<f64>)> {
-        let all = |clipped| move |(state, norms)| (clipped, state, norms);
-        let clipped = self.clipped.iter().flat_map(|(_, norms)| norms.iter().enumerate());
-        self.norms.iter().enumerate().map(all(false)).chain(clipped.map(all(true)))
-    }
 }
 
 /// Measures the cells, prints the norms at some steps, and draws all of them.
@@ -66,10 +52,7 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &arguments.plot {
-        plot(&flows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
-        if !arguments.json {
-            say!("{}", path.display())?;
-        }
+        output::write_drawing(path, &plot(&flows)?, arguments.json)?;
     }
     Ok(())
 }
@@ -139,54 +122,16 @@ fn json(flow: &Flow) -> serde_json::Value {
     found
 }
 
-/// The picture's width, and what the legend beside the curves takes of it.
-const WIDTH: u32 = 1020;
-const LEGEND: u32 = 140;
-
-/// Steps across, the norms up on a logarithmic scale; c is drawn thinner than h, and what was clipped is dashed.
-fn plot(flows: &[Flow], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let all = || flows.iter().flat_map(Flow::curves).flat_map(|(.., norms)| norms).filter(|norm| norm.is_finite());
-    let most = all().fold(1.0f64, |most, &norm| most.max(norm));
-    let least = all().filter(|norm| **norm > 0.0).fold(1.0f64, |least, &norm| least.min(norm)).max(FLOOR);
-    let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
-    let steps = flows.iter().map(|flow| flow.norms.first().map_or(0, Vec::len)).max().unwrap_or(1);
-    let area = SVGBackend::new(path, (WIDTH, 500)).into_drawing_area();
-    area.fill(&WHITE)?;
-    // A chart draws its legend over its curves.
-    let (left, legend) = area.split_horizontally(WIDTH - LEGEND);
-    let mut entries = 0;
-    let mut chart = ChartBuilder::on(&left)
-        .margin(20)
-        .x_label_area_size(40)
-        .y_label_area_size(80)
-        .build_cartesian_2d(1..steps.max(2), Powers::whole(low..high))?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_desc("step t")
-        .y_desc("norm of the gradient of the last output")
-        .y_label_formatter(&|power| format!("1e{power:.0}"))
-        .draw()?;
-    for (index, flow) in flows.iter().enumerate() {
-        let colour = Palette99::pick(index).to_rgba();
-        for (dashed, state, norms) in flow.curves() {
-            let style = colour.stroke_width(if state == 0 { 2 } else { 1 });
-            let points = norms.iter().enumerate().filter(|(_, norm)| norm.is_finite() && **norm >= least);
-            let points = points.map(|(t, &norm)| (t + 1, norm.log10()));
-            match dashed {
-                true => chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?,
-                false => chart.draw_series(LineSeries::new(points, style))?,
-            };
-            let (letter, clipped) = (if state == 0 { "h" } else { "c" }, if dashed { " clipped" } else { "" });
-            let y = 30 + 18 * entries;
-            legend.draw(&PathElement::new([(0, y), (if dashed { 8 } else { 20 }, y)], style))?;
-            let label = format!("{} {letter}{clipped}", flow.name);
-            legend.draw(&Text::new(label, (28, y - 6), ("sans-serif", 12)))?;
-            entries += 1;
-        }
-    }
-    area.present()?;
-    Ok(())
+fn plot(flows: &[Flow]) -> candlewick::pages::Result<String> {
+    let cells: Vec<GradientNorms<'_>> = flows
+        .iter()
+        .map(|Flow { name, norms, clipped, .. }| GradientNorms {
+            name,
+            norms,
+            clipped: clipped.as_ref().map_or(&[], |(_, norms)| norms),
+        })
+        .collect();
+    gradient_flow_plot(&cells)
 }
 
 #[cfg(test)]
@@ -233,10 +178,7 @@ mod tests {
         let lstm = flow("--cell lstm --hidden-size 8 --steps 40", None);
         assert!(json(&lstm).get("clip").is_none());
 
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flow.svg");
-        plot(&[rnn, lstm], &path).unwrap();
-        let drawn = std::fs::read_to_string(path).unwrap();
+        let drawn = plot(&[rnn, lstm]).unwrap();
         for (label, count) in [("rnn h", 1), ("rnn h clipped", 1), ("lstm c", 1), ("lstm h clipped", 0)] {
             assert_eq!(drawn.lines().filter(|line| line.trim() == label).count(), count, "{label}");
         }

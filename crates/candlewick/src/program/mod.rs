@@ -1,9 +1,7 @@
 //! The program: arguments in, one of its commands, and an exit code out.
 
 mod arguments;
-mod axis;
 mod bounds;
-mod bubbles;
 mod caption;
 mod classify;
 mod compare;

@@ -1,13 +1,12 @@
 //! `candlewick networks`: what each network costs, computed and measured here.
 
 use super::arguments::NetworksArguments;
-use super::bubbles::{self, Bubble};
-use super::output::{note, say};
+use super::output::{self, note, say};
 use super::{Failure, bounds, device};
 use candlewick::candle::{DType, Device, Tensor};
 use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks, stages};
+use candlewick::pages::{Bubble, bubble_plot};
 use candlewick::parameters::{Mode, Parameters};
-use std::path::Path;
 use std::time::Instant;
 
 /// Classes of the heads: ImageNet's.
@@ -63,10 +62,7 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
         return Err(Failure::Work(format!("no network takes pictures of {0}×{0} pixels", arguments.size)));
     }
     if let Some(path) = &arguments.plot {
-        plot(&rows, path).map_err(|error| Failure::Work(format!("{}: {error}", path.display())))?;
-        if !arguments.json {
-            say!("{}", path.display())?;
-        }
+        output::write_drawing(path, &plot(&rows)?, arguments.json)?;
     }
     Ok(())
 }
@@ -109,12 +105,13 @@ fn json(row: &Row) -> serde_json::Value {
 }
 
 /// Multiply-adds across and time up, both on logarithmic scales, and a bubble whose area is the parameters.
-fn plot(rows: &[Row], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn plot(rows: &[Row]) -> candlewick::pages::Result<String> {
     let bubble = |row: &Row| Bubble {
         name: row.name.clone(),
-        at: (row.cost.multiply_adds as f64 / 1e9, row.milliseconds),
+        x: row.cost.multiply_adds as f64 / 1e9,
+        y: row.milliseconds,
         area: row.parameters as f64,
     };
     let bubbles: Vec<Bubble> = rows.iter().map(bubble).collect();
-    bubbles::draw(&bubbles, ("multiply-adds of a picture (10⁹)", "time of a picture (ms)"), path)
+    bubble_plot(&bubbles, "multiply-adds of a picture (10⁹)", "time of a picture (ms)")
 }

@@ -6,6 +6,7 @@
 use super::Failure;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 
 /// A line of a result on standard output, formatted as `println!` does; wants a `?`.
 macro_rules! say {
@@ -26,6 +27,15 @@ pub(super) use {note, say};
 /// [`Failure::Closed`], quiet where nobody reads it, otherwise with one line.
 pub fn line(text: impl Display) -> Result<(), Failure> {
     written(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Writes a drawing into its file and, unless the output is JSON, the file's name to standard output.
+///
+/// # Errors
+/// When the file cannot be written, with its name; and as [`line`] says.
+pub fn write_drawing(path: &Path, svg: &str, json: bool) -> Result<(), Failure> {
+    std::fs::write(path, svg).map_err(|error| Failure::from(error).of(path))?;
+    if json { Ok(()) } else { line(path.display()) }
 }
 
 /// Writes out what standard output still holds.

@@ -1,0 +1,15 @@
+//! Pictures and pages for people: numbers and strings in, HTML, SVG and PNG out.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::too_many_arguments)]
+
+mod axis;
+mod bubble_plot;
+mod chart;
+mod error;
+mod gradient_flow;
+mod label_placement;
+
+pub use bubble_plot::{Bubble, bubble_plot};
+pub use error::{Error, Result};
+pub use gradient_flow::{GradientNorms, gradient_flow_plot};
