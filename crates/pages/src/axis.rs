@@ -1,4 +1,4 @@
-//! The axes of all plots: logarithmic axes with round ticks, and what stands at a tick.
+//! The axes of all plots: linear ranges with a margin, logarithmic axes with round ticks, and what stands at a tick.
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use std::ops::Range;
@@ -50,6 +50,20 @@ pub fn power_label(power: &f64) -> String {
     format!("{:.digits$}", 10f64.powf(*power))
 }
 
+/// The number at a linear tick, with three decimals at most.
+pub fn decimal_label(value: &f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// From `floor` or the least value to the largest, with a margin beside values.
+pub fn linear_range(values: impl IntoIterator<Item = f64>, floor: f64) -> Range<f64> {
+    let (low, high) = values.into_iter().fold((floor, floor), |(low, high), value| (low.min(value), high.max(value)));
+    let margin = if high > low { 0.06 * (high - low) } else { 0.5 * high.abs().max(1e-6) };
+    let bottom = if low == floor { low } else { low - margin };
+    bottom..high + margin
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +76,12 @@ mod tests {
         }
         let labels: Vec<String> = LogAxis::one_two_five(-0.7..1.9).ticks.iter().map(power_label).collect();
         assert_eq!(labels, ["0.2", "0.5", "1", "2", "5", "10", "20", "50"]);
+    }
+
+    #[test]
+    fn a_range_has_a_margin_beside_values_and_none_at_its_floor() {
+        assert_eq!(linear_range([1.0, 2.0], 0.0), 0.0..2.12);
+        assert_eq!(linear_range([-1.0, 1.0], 0.0), -1.12..1.12);
+        assert_eq!(linear_range([], 0.0), 0.0..5e-7);
     }
 }

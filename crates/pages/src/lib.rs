@@ -9,7 +9,9 @@ mod chart;
 mod error;
 mod gradient_flow;
 mod label_placement;
+mod training_curves;
 
 pub use bubble_plot::{Bubble, bubble_plot};
 pub use error::{Error, Result};
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
+pub use training_curves::{Curve, TrainingCurves};
