@@ -28,6 +28,9 @@ pub enum Error {
     /// A fault of scoring.
     #[error(transparent)]
     Metrics(#[from] candlewick_metrics::coco::Error),
+    /// A fault of drawing.
+    #[error(transparent)]
+    Pages(#[from] candlewick_pages::Error),
     /// A fault of a tensor operation.
     #[error("{}", .0.to_string().lines().next().unwrap_or_default())]
     Candle(#[from] candle_core::Error),

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attention_overlay;
 mod batches;
 mod captioner;
 mod comparison;
@@ -18,7 +19,6 @@ mod features;
 mod folder;
 mod hard_attention;
 mod loss;
-mod pictures;
 mod prepare;
 mod recipe;
 mod regions;
@@ -31,10 +31,12 @@ mod task;
 mod top_down;
 mod views;
 
+pub use attention_overlay::write_attention;
 pub use batches::Batch;
 pub use candlewick_generation::GenerationConfig;
+pub use candlewick_pages::ComparisonRow;
 pub use captioner::{AttentionMap, Caption, Captioner, FreshCaptioner, Word};
-pub use comparison::{Compared, comparison_table, write_comparison};
+pub use comparison::{comparison_table, write_comparison};
 pub use config::{CaptionerConfig, EncoderConfig, WeightsFile};
 pub use dataset::{Features, Input, Pictures, Set};
 pub use decoder::{AnyDecoder, AnyMemory, AnyState, CaptionDecoder, DecoderConfig, Drawn, Read};
@@ -43,7 +45,6 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, decode, evaluate};
 pub use folder::{EmbeddedFiles, ModelFiles};
 pub use loss::{CaptionLoss, LossConfig, caption_loss};
-pub use pictures::{overlay, write_attention};
 pub use prepare::{Note, prepare};
 pub use recipe::{BatchConfig, DataConfig, EncoderRecipe, Recipe};
 pub use regions::{RegionSet, open_regions};

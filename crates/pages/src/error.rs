@@ -1,12 +1,35 @@
 //! What can go wrong when something is drawn.
 
+use std::path::PathBuf;
+
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A fault in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that this crate has not written stands where a drawing would be.
+    #[error("{}: is not of this program, and attention would be drawn over it; choose another folder", .0.display())]
+    Foreign(PathBuf),
+    /// A picture that cannot be written as PNG.
+    #[error("a picture cannot be written as PNG: {0}")]
+    Png(#[from] image::ImageError),
     /// A plot that cannot be drawn.
     #[error("cannot be drawn: {0}")]
     Plot(String),
+}
+
+impl Error {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
 }

@@ -3,15 +3,21 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::too_many_arguments)]
 
+mod attention_overlay;
 mod axis;
 mod bubble_plot;
 mod chart;
+mod comparison;
+mod embedding;
 mod error;
 mod gradient_flow;
 mod label_placement;
 mod training_curves;
 
+pub use attention_overlay::{CaptionWord, Heatmap, overlay, write_attention};
 pub use bubble_plot::{Bubble, bubble_plot};
+pub use comparison::{ComparedPicture, ComparisonRow, comparison_page, comparison_table};
+pub use embedding::data_url;
 pub use error::{Error, Result};
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
 pub use training_curves::{Curve, TrainingCurves};

@@ -7,7 +7,7 @@ use super::{Failure, caption, device, evaluate, hub, search, train};
 use anyhow::Context;
 use candlewick::candle::Device;
 use candlewick::captioning::{
-    self, Captioner, Compared, Describe, Evaluation, GenerationConfig, Set, comparison_table, write_comparison,
+    self, Captioner, Describe, Evaluation, GenerationConfig, Set, comparison_table, write_comparison,
 };
 use candlewick::data::captions::CaptionSet;
 use candlewick::training;
@@ -66,7 +66,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
         object["model"] = entry.folder.display().to_string().into();
         object["training_seconds"] = training_seconds.into();
         told.push(object);
-        compared.push(Compared { name: entry.name.clone(), evaluation, training_seconds });
+        compared.push(evaluation.comparison_row(&entry.name, training_seconds));
         shown = Some(set);
     }
     let Some(set) = shown else { return Ok(()) };

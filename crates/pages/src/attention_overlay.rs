@@ -1,29 +1,44 @@
-//! Pictures of what a captioner looked at: one per word, and a sheet with all words of a caption.
+//! Attention overlay: a picture for each word, bright where the network looked, and a sheet with all words of a caption.
 
-use crate::captioner::{AttentionMap, Caption};
+use crate::embedding::{escaped, png, png_url};
 use crate::{Error, Result};
-use base64::Engine as _;
-use image::imageops::{FilterType, resize, thumbnail};
-use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
+use image::imageops::{FilterType, resize};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::fmt::Write as _;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
-
-/// The longest side of a picture in a page.
-const LARGEST: u32 = 640;
 
 /// The shortest side of a drawn picture; smaller ones are enlarged to it.
 const SIDE: u32 = 224;
 
+/// Attention weights over the positions of a picture, row after row.
+#[derive(Clone, Copy, Debug)]
+pub struct Heatmap<'a> {
+    /// Rows of positions.
+    pub height: usize,
+    /// Columns of positions.
+    pub width: usize,
+    /// The weights, `height` × `width`.
+    pub weights: &'a [f32],
+}
+
+/// A word of a caption.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptionWord<'a> {
+    /// The word.
+    pub text: &'a str,
+    /// Where the network looked; nothing where it has no attention.
+    pub heatmap: Option<Heatmap<'a>>,
+}
+
 /// The picture where the network looked, and dim elsewhere: brightness follows the weight, the largest being full.
 ///
 /// The map's positions are spread over the whole picture, so `picture` is the part that the encoder saw.
-pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
+pub fn overlay(picture: &RgbImage, heatmap: Heatmap<'_>) -> RgbImage {
     let picture = enlarged(picture);
-    let largest = attention.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let largest = heatmap.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let share =
-        |x: u32, y: u32| attention.weights.get(y as usize * attention.width + x as usize).map_or(0.0, |w| w / largest);
-    let (columns, rows) = (attention.width.max(1) as u32, attention.height.max(1) as u32);
+        |x: u32, y: u32| heatmap.weights.get(y as usize * heatmap.width + x as usize).map_or(0.0, |w| w / largest);
+    let (columns, rows) = (heatmap.width.max(1) as u32, heatmap.height.max(1) as u32);
     let small = GrayImage::from_fn(columns, rows, |x, y| Luma([(255.0 * share(x, y)).round() as u8]));
     let light = resize(&small, picture.width(), picture.height(), FilterType::CatmullRom);
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
@@ -34,11 +49,16 @@ pub fn overlay(picture: &RgbImage, attention: &AttentionMap) -> RgbImage {
 
 /// Writes a picture per word, `00-a.png`, `01-red.png` …, and `caption.svg` with all of them, into a folder that it makes.
 ///
-/// Returns the path of the sheet. A captioner without attention has looked at nothing: the sheet is the picture and the sentence.
+/// Returns the path of the sheet. Without any heatmap the sheet is the picture and the sentence.
 ///
 /// # Errors
-/// When a file cannot be written; the message names it.
-pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> Result<PathBuf> {
+/// When the folder has such files of another program, or a file cannot be written; the message names it.
+pub fn write_attention(
+    folder: &Path,
+    picture: &RgbImage,
+    sentence: &str,
+    words: &[CaptionWord<'_>],
+) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     clear(folder)?;
     let path = folder.join(SHEET);
@@ -48,17 +68,17 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
         let renamed = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, &path));
         renamed.map_err(Error::io(&path))
     };
-    written(sheet(&caption.text, &[], (1, 1)))?;
-    let mut tiles = vec![("".to_owned(), png(&enlarged(picture))?)];
-    for (index, word) in caption.words.iter().enumerate() {
-        let Some(attention) = &word.attention else { continue };
-        let bytes = png(&overlay(picture, attention))?;
-        let path = folder.join(format!("{index:02}-{}.png", file_name(&word.text)));
-        std::fs::write(&path, &bytes).map_err(Error::io(&path))?;
-        tiles.push((word.text.clone(), bytes));
+    let picture = enlarged(picture);
+    written(sheet(sentence, &[], &picture))?;
+    let mut tiles = vec![Tile { word: "", png: png(&picture)? }];
+    for (index, word) in words.iter().enumerate() {
+        let Some(heatmap) = word.heatmap else { continue };
+        let tile = Tile { word: word.text, png: png(&overlay(&picture, heatmap))? };
+        let path = folder.join(format!("{index:02}-{}.png", file_name(word.text)));
+        std::fs::write(&path, &tile.png).map_err(Error::io(&path))?;
+        tiles.push(tile);
     }
-    let size = enlarged(picture).dimensions();
-    written(sheet(&caption.text, &tiles, size))?;
+    written(sheet(sentence, &tiles, &picture))?;
     Ok(path)
 }
 
@@ -68,7 +88,8 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
 /// When the folder is another's and holds such names.
 fn clear(folder: &Path) -> Result<()> {
     let sheet = folder.join(SHEET);
-    let ours = std::fs::read(&sheet).is_ok_and(|text| text.windows(MARK.len()).take(400).any(|part| part == MARK));
+    let ours =
+        std::fs::read(&sheet).is_ok_and(|text| text.windows(MARK.len()).take(400).any(|part| part == MARK.as_bytes()));
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -76,10 +97,7 @@ fn clear(folder: &Path) -> Result<()> {
         let drawn = drawn.is_some_and(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()));
         match (drawn, ours) {
             (true, true) => std::fs::remove_file(&path).map_err(Error::io(&path))?,
-            (_, false) if drawn || name == SHEET => {
-                let fault = "is not of this program, and attention would be drawn over it; choose another folder";
-                return Err(Error::Config(format!("{}: {fault}", path.display())));
-            }
+            (_, false) if drawn || name == SHEET => return Err(Error::Foreign(path)),
             _ => {}
         }
     }
@@ -88,36 +106,39 @@ fn clear(folder: &Path) -> Result<()> {
 
 /// The sheet of all words, and what tells that this program has drawn it.
 const SHEET: &str = "caption.svg";
-const MARK: &[u8] = b"<!-- candlewick attention -->";
+const MARK: &str = "<!-- candlewick attention -->";
 
-/// Pictures in rows, each with its word below, and the sentence on top.
-fn sheet(sentence: &str, tiles: &[(String, Vec<u8>)], (width, height): (u32, u32)) -> String {
+/// A picture of the sheet, and the word below it.
+struct Tile<'a> {
+    word: &'a str,
+    png: Vec<u8>,
+}
+
+/// Tiles of the picture's form in rows, and the sentence on top.
+fn sheet(sentence: &str, tiles: &[Tile<'_>], picture: &RgbImage) -> String {
     const GAP: u32 = 12;
     const LINE: u32 = 30;
     let columns = (tiles.len() as u32).clamp(1, 6);
     let rows = (tiles.len() as u32).div_ceil(columns);
-    let (tile_width, tile_height) = (SIDE, (SIDE * height).div_ceil(width.max(1)));
-    let total = (columns * (tile_width + GAP) + GAP, rows * (tile_height + LINE + GAP) + LINE + 2 * GAP);
+    let tile_height = (SIDE * picture.height()).div_ceil(picture.width().max(1));
+    let (width, height) = (columns * (SIDE + GAP) + GAP, rows * (tile_height + LINE + GAP) + LINE + 2 * GAP);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" \
-         font-family=\"sans-serif\">{3}\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"{GAP}\" y=\"{LINE}\" font-size=\"22\" fill=\"#111111\">{2}</text>\n",
-        total.0,
-        total.1,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         font-family=\"sans-serif\">{MARK}\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+         <text x=\"{GAP}\" y=\"{LINE}\" font-size=\"22\" fill=\"#111111\">{}</text>\n",
         escaped(sentence),
-        String::from_utf8_lossy(MARK)
     );
-    for (index, (word, bytes)) in tiles.iter().enumerate() {
+    for (index, tile) in tiles.iter().enumerate() {
         let (column, row) = (index as u32 % columns, index as u32 / columns);
-        let (x, y) = (GAP + column * (tile_width + GAP), LINE + 2 * GAP + row * (tile_height + LINE + GAP));
-        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
-        let (middle, below) = (x + tile_width / 2, y + tile_height + 22);
+        let (x, y) = (GAP + column * (SIDE + GAP), LINE + 2 * GAP + row * (tile_height + LINE + GAP));
+        let (middle, below) = (x + SIDE / 2, y + tile_height + 22);
         // Writing to a string cannot fail.
         let _ = writeln!(
             svg,
-            "<image x=\"{x}\" y=\"{y}\" width=\"{tile_width}\" height=\"{tile_height}\" href=\"data:image/png;base64,{data}\"/>\n\
+            "<image x=\"{x}\" y=\"{y}\" width=\"{SIDE}\" height=\"{tile_height}\" href=\"{}\"/>\n\
              <text x=\"{middle}\" y=\"{below}\" font-size=\"18\" text-anchor=\"middle\" fill=\"#333333\">{}</text>",
-            escaped(word)
+            png_url(&tile.png),
+            escaped(tile.word)
         );
     }
     svg + "</svg>\n"
@@ -132,32 +153,9 @@ fn enlarged(picture: &RgbImage) -> RgbImage {
     resize(picture, scaled(picture.width()), scaled(picture.height()), FilterType::Triangle)
 }
 
-fn png(picture: &RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|error| Error::Config(format!("a picture cannot be written as PNG: {error}")))?;
-    Ok(bytes.into_inner())
-}
-
-/// The picture as an address that a page holds in itself.
-pub(crate) fn data_url(picture: &RgbImage) -> Result<String> {
-    let most = picture.width().max(picture.height());
-    if most > LARGEST {
-        let side = |side: u32| (u64::from(side) * u64::from(LARGEST) / u64::from(most)).max(1) as u32;
-        return data_url(&thumbnail(picture, side(picture.width()), side(picture.height())));
-    }
-    let data = base64::engine::general_purpose::STANDARD.encode(png(picture)?);
-    Ok(format!("data:image/png;base64,{data}"))
-}
-
 fn file_name(word: &str) -> String {
     // A sentence without spaces is one word, and longer than a file's name may be.
     word.chars().take(40).map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
-}
-
-pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -178,12 +176,27 @@ mod tests {
             let fault = clear(folder.path()).unwrap_err().to_string();
             assert!(fault.contains("choose another folder") && path(name).exists(), "{fault}");
         }
-        std::fs::write(path("caption.svg"), sheet("a dog", &[], (1, 1))).unwrap();
+        std::fs::write(path("caption.svg"), sheet("a dog", &[], &RgbImage::new(1, 1))).unwrap();
         clear(folder.path()).unwrap();
         let names =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut left: Vec<String> = names.collect();
         left.sort();
         assert_eq!(left, ["00-a.txt", "1-dog.png", "caption.svg", "dog.png"]);
+    }
+
+    #[test]
+    fn the_picture_is_bright_where_the_weight_is_large() {
+        let white = RgbImage::from_pixel(300, 300, Rgb([200; 3]));
+        let heatmap = Heatmap { height: 1, width: 2, weights: &[0.2, 0.8] };
+        let seen = overlay(&white, heatmap);
+        assert_eq!(seen.get_pixel(299, 150).0, [200; 3]);
+        assert!(seen.get_pixel(0, 150).0[0] < 100);
+        let folder = tempfile::tempdir().unwrap();
+        let words = [CaptionWord { text: "a/b", heatmap: Some(heatmap) }, CaptionWord { text: "<", heatmap: None }];
+        let sheet = write_attention(&folder.path().join("new"), &white, "a/b <", &words).unwrap();
+        let text = std::fs::read_to_string(&sheet).unwrap();
+        assert!(text.contains("a/b &lt;</text>") && text.matches("<image").count() == 2);
+        assert!(sheet.with_file_name("00-a_b.png").is_file());
     }
 }
