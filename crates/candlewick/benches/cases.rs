@@ -17,7 +17,7 @@ use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
 use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
-use candlewick::kernels::threads;
+use candlewick::kernels::thread_pool;
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
 use candlewick::training::{OptimizerConfig, optim::Optimizer};
@@ -191,7 +191,7 @@ where
         let mut state = Some(stack.zero_state(1, &xs)?);
         return Ok(Box::new(move || {
             // A step alone is too short for the clock; `generate` enters for all of its steps too.
-            threads::enter(&Device::Cpu, || {
+            thread_pool::install(&Device::Cpu, || {
                 for _ in 0..100 {
                     state = Some(stack.forward(&xs, state.as_deref(), None, &mut Mode::Eval)?.1);
                 }

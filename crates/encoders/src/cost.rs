@@ -2,7 +2,7 @@
 
 use crate::encoder::Encoder;
 use candle_core::{DType, Device, Result, Tensor};
-use candlewick_kernels::threads;
+use candlewick_kernels::thread_pool;
 use candlewick_parameters::Mode;
 use std::cell::Cell;
 
@@ -35,7 +35,7 @@ pub(crate) fn count(outputs: usize, terms: usize) {
 /// else runs there meanwhile is not.
 pub(crate) fn pass<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     let counted = COUNTED.take();
-    let (result, counted) = threads::enter(device, || {
+    let (result, counted) = thread_pool::install(device, || {
         let outer = COUNTED.replace(counted);
         (work(), COUNTED.replace(outer))
     });

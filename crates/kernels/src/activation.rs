@@ -3,9 +3,9 @@
 //! Which path runs: f32 on the CPU takes loops over chunks shared out among rayon's threads; all else takes candle's
 //! operations, with the gradients written here.
 
-use crate::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::simd_math::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
 use crate::node::{Call, Operation, Value, apply, check_float, on_cpu_f32, with_all_f32};
-use crate::simd_math::{exp_within, logistic, multiply_add, tanh as smooth_tanh, vectorised, with_logistic};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

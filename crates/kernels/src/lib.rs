@@ -9,22 +9,18 @@ pub mod additive_attention;
 pub mod attention_lstm;
 pub mod channels_last;
 pub mod conv;
-mod fill;
-mod gemm;
+mod cpu;
 pub mod linear;
 pub mod loss;
 pub mod node;
 pub mod norm;
-#[cfg(test)]
-mod numbers;
 pub mod pool;
 pub mod precision;
 pub mod recurrence;
-mod reduce;
 pub mod residual;
 pub mod scale;
-mod simd_math;
 pub mod softmax;
-mod team;
-pub mod threads;
-mod transpose;
+#[cfg(test)]
+mod test_values;
+
+pub use cpu::thread_pool;

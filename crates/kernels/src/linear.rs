@@ -4,9 +4,9 @@
 //! CPU is multiplied where it lies; every other device and type takes candle's products. Either way only the gradients that
 //! are wanted are computed.
 
-use crate::gemm::gemm_into;
+use crate::cpu::gemm::gemm_into;
+use crate::cpu::reduce::sums_of_columns;
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
-use crate::reduce::sums_of_columns;
 use candle_core::{Device, Result, Tensor};
 
 const NAME: &str = "linear";

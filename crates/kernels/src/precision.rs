@@ -24,7 +24,7 @@
 //! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
 //! bits, and sum in f32.
 
-use crate::gemm::bf16;
+use crate::cpu::gemm::bf16;
 use candle_core::{DType, Result, Tensor};
 use std::fmt;
 use std::str::FromStr;

@@ -1,9 +1,9 @@
 //! Residual addition as one autograd node.
 
-use crate::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::scale::scaled;
-use crate::simd_math::{multiply_add, vectorised};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Rows times one factor each.
 
-use crate::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::simd_math::{dot, vectorised};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use crate::simd_math::{dot, vectorised};
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 

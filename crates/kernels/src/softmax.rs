@@ -3,9 +3,9 @@
 //! Both are composed of candle's tensor operations on every device; half precision is widened to f32 inside. candle's `softmax_last_dim` is not used: it cuts the
 //! gradient without a word (huggingface/candle#2168).
 
+use crate::cpu::simd_math::{exp, vectorised};
 use crate::node::check_float;
 use crate::precision::wide;
-use crate::simd_math::{exp, vectorised};
 use candle_core::shape::Dim;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;

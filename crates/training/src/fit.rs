@@ -7,7 +7,7 @@ use crate::optim::Optimizer;
 use crate::recovery::{self, Beginning};
 use crate::{Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Task, Unreached};
 use crate::{clip, run_folder, same};
-use candlewick_kernels::threads;
+use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -262,7 +262,7 @@ impl<'a> Run<'a> {
         self.report_unreached(&gradients, observer)?;
         let (config, learning_rate) = (self.config, self.learning_rate());
         let optimizer = &mut self.optimizer;
-        let gradient_norm = threads::enter(&optimizer.device(), || -> Result<f64> {
+        let gradient_norm = thread_pool::install(&optimizer.device(), || -> Result<f64> {
             if let Some(limit) = config.clip_value {
                 gradients = clip::by_value(&gradients, limit)?;
             }
@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
             let optimizer = &self.optimizer;
             let gradients = &mut gradients;
             // The batch goes along, since it need not be one that threads can share.
-            let value = threads::enter(&optimizer.device(), move || {
+            let value = thread_pool::install(&optimizer.device(), move || {
                 gradients.add(&task.loss(&batch, &mut Mode::Train(&mut rng))?, optimizer.vars())
             })?;
             if !value.is_finite() {

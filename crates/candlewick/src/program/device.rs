@@ -5,7 +5,7 @@ use super::arguments::DeviceArguments;
 use candlewick::candle::Device;
 use candlewick::candle::utils::{cuda_is_available, metal_is_available};
 use candlewick::kernels::precision::set_float32_matmul_precision;
-use candlewick::kernels::threads::STACK;
+use candlewick::kernels::thread_pool::STACK;
 
 /// The most CPU threads where there are fewer cores.
 const MOST_THREADS: usize = 256;

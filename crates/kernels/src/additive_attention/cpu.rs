@@ -2,10 +2,10 @@
 
 use super::NAME;
 use super::rows::{key_gradient, mean, weights};
-use crate::gemm::dots::{self, Lines};
+use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::reduce::add_scaled;
+use crate::cpu::simd_math::dot;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::reduce::add_scaled;
-use crate::simd_math::dot;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Additive attention of one row: what every CPU kernel that looks at annotations is made of.
 
-use crate::simd_math::{exp, tanh, vectorised};
+use crate::cpu::simd_math::{exp, tanh, vectorised};
 
 /// α of one row from its keys.
 pub fn weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {

@@ -1,13 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::numbers::numbers;
+use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 /// Values in [−scale, scale).
 fn values(seed: u64, count: usize, scale: f32) -> Vec<f32> {
-    numbers(seed, count).into_iter().map(|value| scale * value).collect()
+    test_values(seed, count).into_iter().map(|value| scale * value).collect()
 }
 
 fn variables(seed: u64, (n, p, a, c): (usize, usize, usize, usize)) -> Vec<Var> {

@@ -6,14 +6,14 @@
 use super::cpu::{Attentive, Saved, Slices};
 use super::{NAME, Sizes};
 use crate::additive_attention::rows;
-use crate::gemm::bf16::{self, RoundedRows, TERMS};
-use crate::gemm::dots::{self, Lines};
-use crate::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::gemm::bf16::{self, RoundedRows, TERMS};
+use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::reduce::{add_scaled, sums_of_columns};
+use crate::cpu::simd_math::{dot, vectorised};
+use crate::cpu::team::{self, Shared, share};
 use crate::node::{Call, with_all_f32};
 use crate::recurrence::gates::{four, lstm_backward};
-use crate::reduce::{add_scaled, sums_of_columns};
-use crate::simd_math::{dot, vectorised};
-use crate::team::{self, Shared, share};
 use candle_core::{Device, Result, Tensor};
 
 /// The gradients of all inputs, in their order.

@@ -6,11 +6,11 @@
 use super::Sizes;
 use super::cpu::{Attentive, Saved, Slices};
 use crate::additive_attention::rows;
-use crate::gemm::bf16::{self, RoundedRows};
-use crate::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::gemm::bf16::{self, RoundedRows};
+use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::simd_math::{logistic, vectorised};
+use crate::cpu::team::{self, Shared, share};
 use crate::recurrence::gates::{Blocks, four, lstm_forward};
-use crate::simd_math::{logistic, vectorised};
-use crate::team::{self, Shared, share};
 use rayon::prelude::*;
 
 /// Hidden units of a block, times four gates.

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::numbers::numbers;
+use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -26,7 +26,7 @@ fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
     }
     let make = |(i, shape): (usize, &Vec<usize>)| {
         let tensor =
-            Tensor::from_vec(numbers(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
+            Tensor::from_vec(test_values(seed + i as u64, shape.iter().product()), &shape[..], &Device::Cpu).unwrap();
         Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
     };
     shapes.iter().enumerate().map(make).collect()
@@ -53,13 +53,13 @@ fn looking(inputs: &[&Tensor], options: Options) -> Sequence {
 
 /// Numbers in [0, 1).
 fn draws(seed: u64, count: usize) -> Vec<f32> {
-    numbers(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
+    test_values(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
 }
 
 /// The outputs, and the gradients of a loss that looks at all of them.
 fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
     let weigh = |tensor: &Tensor, seed| {
-        let weights = Tensor::from_vec(numbers(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
+        let weights = Tensor::from_vec(test_values(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();
         (tensor * weights.to_dtype(tensor.dtype()).unwrap()).unwrap().sum_all().unwrap()
     };
     let Sequence { hidden, context, alpha, .. } = sequence;
@@ -124,7 +124,7 @@ fn gradients_meet_finite_differences() {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
         let Sequence { hidden, context, alpha, .. } = run(&inputs, &[3, 2]);
         let weigh = |tensor: &Tensor, seed| -> f64 {
-            flat(tensor).iter().zip(numbers(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
+            flat(tensor).iter().zip(test_values(seed, tensor.elem_count())).map(|(x, w)| x * f64::from(w)).sum()
         };
         weigh(&hidden, 90) + weigh(&context, 91) + weigh(&alpha, 92)
     };

@@ -1,6 +1,6 @@
 //! Concatenation of NHWC maps along their channels.
 
-use crate::fill::{Spare, par_filled};
+use crate::cpu::fill::{Spare, par_filled};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use candle_core::{D, Device, Result, Tensor};
 use rayon::prelude::*;

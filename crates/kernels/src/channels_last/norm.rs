@@ -2,11 +2,11 @@
 
 use super::{to_nchw, to_nhwc};
 use crate::activation::{floor, relu};
-use crate::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::reduce::{ROWS, in_blocks};
+use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
 use crate::norm::{batch_norm_eval, batch_norm_train};
-use crate::reduce::{ROWS, in_blocks};
-use crate::simd_math::vectorised;
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 

@@ -1,11 +1,11 @@
 //! Max and average pooling of NHWC maps.
 
 use super::{to_nchw, to_nhwc};
-use crate::fill::{Spare, par_filled};
+use crate::cpu::fill::{Spare, par_filled};
+use crate::cpu::reduce::add_scaled;
+use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
 use crate::pool::{self, Pool2d, Window, Windows};
-use crate::reduce::add_scaled;
-use crate::simd_math::vectorised;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

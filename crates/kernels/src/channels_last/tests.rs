@@ -2,14 +2,14 @@
 use super::*;
 use crate::activation::Activation;
 use crate::norm::batch_norm_train;
-use crate::numbers::numbers;
 use crate::pool::{self, Pool2d};
+use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 fn var(seed: u64, shape: &[usize], dtype: DType) -> Var {
-    let values = numbers(seed, shape.iter().product());
+    let values = test_values(seed, shape.iter().product());
     let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
     Var::from_tensor(&tensor).unwrap()
 }
@@ -165,7 +165,7 @@ proptest! {
 
 #[test]
 fn a_mean_far_from_zero_keeps_the_variance_of_the_batch() {
-    let values: Vec<f32> = numbers(3, 2 * 400 * 300).iter().map(|value| 1000.0 + value).collect();
+    let values: Vec<f32> = test_values(3, 2 * 400 * 300).iter().map(|value| 1000.0 + value).collect();
     let xs = Tensor::from_vec(values, (2, 20, 20, 300), &Device::Cpu).unwrap();
     let ones = Tensor::ones(300, DType::F32, &Device::Cpu).unwrap();
     let norm = BatchNorm { weight: &ones, bias: &ones, statistics: None, eps: 1e-5 };

@@ -4,9 +4,9 @@
 
 use super::Geometry;
 use super::target::After;
-use crate::simd_math::{multiply_add, vectorised};
-use crate::team::{Shared, SharedRows, filled};
-use crate::transpose::transpose;
+use crate::cpu::simd_math::{multiply_add, vectorised};
+use crate::cpu::team::{Shared, SharedRows, filled};
+use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! NCHW and NHWC maps, turned into each other.
 
-use crate::fill::par_filled;
-use crate::transpose::push_transpose;
+use crate::cpu::fill::par_filled;
+use crate::cpu::transpose::push_transpose;
 use rayon::prelude::*;
 
 /// Positions that a thread takes at a time.

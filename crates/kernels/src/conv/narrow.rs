@@ -3,8 +3,8 @@
 use super::Geometry;
 use super::cpu::Layout;
 use super::gather::Gather;
-use crate::simd_math::{multiply_add, vectorised};
-use crate::team::Shared;
+use crate::cpu::simd_math::{multiply_add, vectorised};
+use crate::cpu::team::Shared;
 use rayon::prelude::*;
 
 /// Up to so many input channels, their gradient has a way of its own.

@@ -3,11 +3,11 @@
 use super::cpu::Layout;
 use super::gather::Gather;
 use crate::activation::{Activation, floor};
-use crate::gemm::blocks::Sums;
-use crate::gemm::{FEW, PANEL};
-use crate::simd_math::vectorised;
-use crate::team::{Shared, SharedRows};
-use crate::transpose::transpose;
+use crate::cpu::gemm::blocks::Sums;
+use crate::cpu::gemm::{FEW, PANEL};
+use crate::cpu::simd_math::vectorised;
+use crate::cpu::team::{Shared, SharedRows};
+use crate::cpu::transpose::transpose;
 use std::ops::Range;
 
 /// What is done to each value of a product before it is written: y = x + bias\[channel\] + add, and then an activation or none.

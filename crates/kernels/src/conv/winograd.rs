@@ -8,10 +8,10 @@
 
 use super::Geometry;
 use super::target::{After, finish};
-use crate::gemm::blocks::{Scratch, TILE, parts, with_scratch};
-use crate::gemm::{Left, Line, PANEL, Packed};
-use crate::simd_math::vectorised;
-use crate::team::{Shared, filled};
+use crate::cpu::gemm::blocks::{Scratch, TILE, parts, with_scratch};
+use crate::cpu::gemm::{Left, Line, PANEL, Packed};
+use crate::cpu::simd_math::vectorised;
+use crate::cpu::team::{Shared, filled};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 

@@ -6,10 +6,10 @@
 
 use super::Geometry;
 use super::winograd::{LANES, Lanes, Winograd, minus, plus, turn_inputs};
-use crate::gemm::blocks::{Scratch, parts, with_scratch};
-use crate::gemm::{Left, Line, PANEL, multiply};
-use crate::simd_math::vectorised;
-use crate::transpose::transpose;
+use crate::cpu::gemm::blocks::{Scratch, parts, with_scratch};
+use crate::cpu::gemm::{Left, Line, PANEL, multiply};
+use crate::cpu::simd_math::vectorised;
+use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
 //! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads.
 
 use super::Rows;
+use crate::cpu::reduce::sum1;
+use crate::cpu::simd_math::{exp, vectorised};
 use crate::node::{Call, Operation, Value, with_f32};
-use crate::reduce::sum1;
-use crate::simd_math::{exp, vectorised};
 use crate::softmax::normaliser;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

@@ -3,7 +3,7 @@
 use super::late::formed;
 use super::route::{Origin, Slots, collect, collect_product};
 use super::{Call, Operation, Value};
-use crate::threads::enter_for;
+use crate::cpu::thread_pool::install_for;
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, MetalStorage, Result, Shape,
@@ -220,7 +220,7 @@ impl<O: Operation> Graph for Node<O> {
         let gradients: Vec<Tensor> = outputs.iter().enumerate().map(found).collect::<Result<_>>()?;
         let (inputs, saved, wanted, products) = (&self.inputs, &self.saved, &self.wanted, Mutex::default());
         let call = Call { inputs, outputs, saved, wanted, products };
-        let mut found = enter_for(&self.inputs, || self.operation.backward(&call, &gradients))?;
+        let mut found = install_for(&self.inputs, || self.operation.backward(&call, &gradients))?;
         let mut collected = vec![false; found.len()];
         for (i, product) in call.products.into_inner().unwrap_or_else(PoisonError::into_inner) {
             match self.sources[i] {

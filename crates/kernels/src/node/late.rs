@@ -4,8 +4,8 @@
 //! read and written again to add it up; formed together they are one product over the rows of all steps.
 
 use super::{on_cpu_f32, with_all_f32};
-use crate::gemm::gemm_into;
-use crate::threads::enter_for;
+use crate::cpu::gemm::gemm_into;
+use crate::cpu::thread_pool::install_for;
 use candle_core::{Device, Result, Tensor};
 
 /// dYᵀ X, a gradient that is not formed yet: dY (M, out) is the gradient of a product's rows, X (M, in) what W was multiplied by.
@@ -32,7 +32,7 @@ pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
     let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);
     let sides = [dys, xs];
     let product = |values: &[&[f32]]| gemm_into(values[0], (1, n), values[1], (k, 1), (n, k, m), None);
-    let sum = enter_for(&sides, || with_all_f32("weight gradient", &sides, product))?;
+    let sum = install_for(&sides, || with_all_f32("weight gradient", &sides, product))?;
     Tensor::from_vec(sum, (n, k), &Device::Cpu)
 }
 

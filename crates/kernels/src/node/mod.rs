@@ -11,7 +11,7 @@ mod route;
 
 pub use route::{Gradients, backward};
 
-use crate::threads::enter_for;
+use crate::cpu::thread_pool::install_for;
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
 use late::Product;
 use std::sync::{Mutex, PoisonError};
@@ -96,7 +96,7 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     let wanted: Vec<bool> = inputs.iter().map(|input| input.track_op()).collect();
     let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
     let tracked = wanted.contains(&true);
-    let (outputs, saved) = enter_for(&detached, || operation.forward(&detached, tracked))?;
+    let (outputs, saved) = install_for(&detached, || operation.forward(&detached, tracked))?;
     if !tracked {
         return outputs.into_iter().map(Value::tensor).collect();
     }

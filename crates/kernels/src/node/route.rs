@@ -1,9 +1,9 @@
 //! How a gradient gets from a node to where its input came from without candle in between.
 
 use super::late::{Product, formed};
-use crate::fill::{par_filled, push_each};
+use crate::cpu::fill::{par_filled, push_each};
+use crate::cpu::thread_pool::install;
 use crate::node::{on_cpu_f32, with_all_f32};
-use crate::threads::enter;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
 use rayon::prelude::*;
@@ -119,7 +119,7 @@ pub(super) fn collect_product(variable: TensorId, product: &Product) -> bool {
 /// # Errors
 /// As [`Tensor::backward`].
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    enter(loss.device(), || gradients(loss))
+    install(loss.device(), || gradients(loss))
 }
 
 fn gradients(loss: &Tensor) -> Result<GradStore> {
@@ -154,7 +154,7 @@ impl Gradients {
     /// # Errors
     /// As [`Tensor::backward`].
     pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
-        let store = enter(loss.device(), || collecting(&mut self.0, loss))?;
+        let store = install(loss.device(), || collecting(&mut self.0, loss))?;
         for (&variable, sum) in &mut self.0 {
             if let Some(gradient) = store.get_id(variable) {
                 // candle's gradients carry the graph that made them, through which another pass would count twice.

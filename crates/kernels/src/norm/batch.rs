@@ -1,8 +1,8 @@
 //! Batch norm of f32 on the CPU: channels, or maps, are shared out among rayon's threads; each channel's sums run over the
 //! batch in order.
 
+use crate::cpu::reduce::{sum1, sum2};
 use crate::node::{Call, Operation, Value, with_f32};
-use crate::reduce::{sum1, sum2};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

@@ -1,8 +1,8 @@
 //! Layer norm of f32 on the CPU: rows are shared out among rayon's threads.
 
-use crate::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::simd_math::vectorised;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 

@@ -2,11 +2,11 @@
 
 use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
 use super::packed::{PackedSteps, Part, Step};
-use crate::gemm::bf16::{RoundedRows, TERMS};
-use crate::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::gemm::bf16::{RoundedRows, TERMS};
+use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
+use crate::cpu::reduce::sums_of_columns;
+use crate::cpu::team::{self, Shared, filled};
 use crate::node::Call;
-use crate::reduce::sums_of_columns;
-use crate::team::{self, Shared, filled};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;

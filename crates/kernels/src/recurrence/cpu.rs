@@ -7,9 +7,9 @@
 use super::gates::Blocks;
 use super::steps::Steps;
 use super::{Cell, backward, forward};
-use crate::gemm::PANEL;
+use crate::cpu::gemm::PANEL;
+use crate::cpu::team::{self, Shared};
 use crate::node::{Call, Operation, Value, with_all_f32};
-use crate::team::{self, Shared};
 use candle_core::{Result, Tensor};
 
 /// The loops over the gates of one cell, for some hidden units of one row of the batch. There are slices for up to four

@@ -4,9 +4,9 @@ use super::cpu::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shar
 use super::gates::{Blocks, copied};
 use super::packed::{PackedSteps, Part, Step};
 use super::weights::{Projected, Together, WORTH_PACKING, Weights};
-use crate::gemm::bf16::RoundedRows;
-use crate::gemm::{Left, PANEL, gemm_into};
-use crate::team::{self, Shared, filled};
+use crate::cpu::gemm::bf16::RoundedRows;
+use crate::cpu::gemm::{Left, PANEL, gemm_into};
+use crate::cpu::team::{self, Shared, filled};
 use rayon::prelude::*;
 
 /// What going forward gives.

@@ -2,7 +2,7 @@
 
 use super::cpu::{Gates, Saved};
 use super::{Gru, Lstm, Nonlinearity, Rnn};
-use crate::simd_math::{logistic, tanh, vectorised};
+use crate::cpu::simd_math::{logistic, tanh, vectorised};
 
 /// Blocks of values, one for each gate, that start every `stride` values.
 #[derive(Clone, Copy)]

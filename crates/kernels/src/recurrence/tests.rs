@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::numbers::numbers;
+use crate::test_values::test_values;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops::sigmoid;
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ impl Kind {
 
 fn tensor(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
     let count = shape.iter().product();
-    Tensor::from_vec(numbers(seed, count), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    Tensor::from_vec(test_values(seed, count), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
 /// projected, w_hh, h0 and what the kind has beyond.
@@ -148,7 +148,7 @@ proptest! {
         ragged in any::<bool>(), reverse in any::<bool>(),
     ) {
         let vars = variables(kind, (n, t, h), seed, DType::F32);
-        let lengths: Vec<usize> = numbers(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths: Vec<usize> = test_values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
         let fast = outputs(kind, Path::Chosen, &vars, lengths, reverse);
         let (_, fast_gradients) = gradients(&vars, &fast);
@@ -182,7 +182,7 @@ proptest! {
         let mut vars = variables(kind, (n, t, h), seed, DType::F32);
         // With larger weights a recurrence makes much of every rounding.
         vars[1] = Var::from_tensor(&(vars[1].as_tensor() * 0.1).unwrap()).unwrap();
-        let lengths: Vec<usize> = numbers(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths: Vec<usize> = test_values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
         let [fast, plain] = [Path::Chosen, Path::Reference].map(|path| {
             let outputs = outputs(kind, path, &vars, lengths, reverse);
@@ -211,7 +211,7 @@ proptest! {
         let shapes: [&[usize]; 3] = [&[n, t, d], &[wide, d], &[wide]];
         let more = shapes.iter().enumerate().map(|(i, shape)| tensor(seed + 70 + i as u64, shape, DType::F32));
         let more: Vec<Var> = more.map(|tensor| Var::from_tensor(&tensor).unwrap()).collect();
-        let lengths: Vec<usize> = numbers(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
+        let lengths: Vec<usize> = test_values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
         let (xs, weight) = (more[0].as_tensor(), more[1].as_tensor());
         let bias = bias.then_some(more[2].as_tensor());

@@ -1,9 +1,9 @@
 //! The weights of a recurrence, ready for products of a few rows, and the inputs that they project.
 
 use super::packed::Part;
-use crate::gemm::bf16::{Path, Whole};
-use crate::gemm::dots::{self, Lines};
-use crate::gemm::{Left, PANEL, Packed, Right};
+use crate::cpu::gemm::bf16::{Path, Whole};
+use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::gemm::{Left, PANEL, Packed, Right};
 
 /// Rows whose input is projected in one go.
 const TOGETHER: usize = 128;

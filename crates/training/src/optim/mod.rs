@@ -8,7 +8,7 @@ pub use config::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdCon
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
-use candlewick_kernels::threads;
+use candlewick_kernels::thread_pool;
 use candlewick_parameters::{SafetensorsFile, write_safetensors};
 use rayon::prelude::*;
 use rule::{Chunk, Now, Rule};
@@ -156,7 +156,7 @@ impl Optimizer {
     /// # Errors
     /// When a gradient has another shape than its parameter; the message names it.
     pub fn step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
-        threads::enter(&self.device(), || self.take_step(gradients, learning_rate, scale))
+        thread_pool::install(&self.device(), || self.take_step(gradients, learning_rate, scale))
     }
 
     fn take_step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {

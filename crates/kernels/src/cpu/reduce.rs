@@ -1,6 +1,6 @@
 //! SIMD reductions: sums in a fixed order, written so that the compiler vectorises them.
 
-use crate::simd_math::vectorised;
+use crate::cpu::simd_math::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -91,7 +91,7 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers::numbers;
+    use crate::test_values::test_values;
 
     #[test]
     fn columns_have_their_sums_whatever_lies_between_them() {
@@ -105,7 +105,7 @@ mod tests {
             (0, 4, 4),
         ] {
             // The last row may end with its last column.
-            let values = numbers(3, (rows * stride + count).saturating_sub(stride));
+            let values = test_values(3, (rows * stride + count).saturating_sub(stride));
             let sums = sums_of_columns(&values, stride, count);
             assert_eq!(sums.len(), count);
             for (column, sum) in sums.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Transposes of matrices on the CPU, in squares of eight values: in registers with AVX2, as plain code on any other machine.
 
-use crate::fill::Spare;
+use crate::cpu::fill::Spare;
 use std::mem::MaybeUninit;
 
 /// The side of a square.

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::numbers::numbers;
+use crate::test_values::test_values;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -32,7 +32,7 @@ proptest! {
         seed in 0u64..1000,
     ) {
         let n = if large { 40 * n } else { n };
-        let (a, b, bias) = (numbers(seed, m * k), numbers(seed + 1, k * n), numbers(seed + 2, n));
+        let (a, b, bias) = (test_values(seed, m * k), test_values(seed + 1, k * n), test_values(seed + 2, n));
         let a_strides = if a_turned { (1, m) } else { (k, 1) };
         let b_strides = if b_turned { (1, k) } else { (n, 1) };
         let plain = gemm_into(&a, a_strides, &b, b_strides, (m, n, k), None);
@@ -59,13 +59,13 @@ proptest! {
         seed in 0u64..1000,
     ) {
         let left_stride = if turned { rows } else { depth } + gap;
-        let (a, b) = (numbers(seed, rows.max(depth) * left_stride + depth), numbers(seed + 1, depth * columns));
+        let (a, b) = (test_values(seed, rows.max(depth) * left_stride + depth), test_values(seed + 1, depth * columns));
         let left = if turned { Left::columns(&a, rows, left_stride) } else { Left::rows(&a, rows, left_stride) };
         let strides = left.strides;
         let packed = if back { Packed::rows(&b, depth, columns) } else { Packed::transposed(&b, columns, depth) };
         let value = |k: usize, j: usize| if back { b[k * columns + j] } else { b[j * depth + k] };
         let stride = PANEL + gap;
-        let before = numbers(seed + 2, rows * stride + PANEL);
+        let before = test_values(seed + 2, rows * stride + PANEL);
         for panel in 0..packed.panels() {
             let (start, width) = packed.span(panel);
             for (most, kernel) in kernels() {
@@ -102,10 +102,10 @@ proptest! {
 #[test]
 fn deep_panels_are_plain_sums() {
     let (rows, depth, columns) = (7, 450, 40);
-    let (a, b) = (numbers(1, rows * depth), numbers(2, depth * columns));
+    let (a, b) = (test_values(1, rows * depth), test_values(2, depth * columns));
     let packed = Packed::rows(&b, depth, columns);
     for (left, add) in [(Left::rows(&a, rows, depth), true), (Left::columns(&a, rows, rows), false)] {
-        let before = numbers(3, rows * PANEL);
+        let before = test_values(3, rows * PANEL);
         let mut into = before.clone();
         packed.multiply(left, 1, &mut into, PANEL, add);
         for (at, found) in into.iter().enumerate().filter(|(at, _)| at % PANEL < columns - PANEL) {
@@ -121,7 +121,7 @@ fn deep_panels_are_plain_sums() {
 #[test]
 fn products_of_rows_that_would_collide_are_plain_sums() {
     for (m, n, k, turned) in [(200, 256, 1024, false), (1024, 260, 50, true)] {
-        let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+        let (a, b) = (test_values(1, m * k), test_values(2, k * n));
         let strides = if turned { (1, m) } else { (k, 1) };
         let found = gemm_into(&a, strides, &b, (n, 1), (m, n, k), None);
         for (at, found) in found.into_iter().enumerate() {

@@ -149,8 +149,8 @@ impl<'a> Shared<'a> {
 macro_rules! share {
     ($name:ident { $($field:ident),+ }) => {
         impl $name {
-            fn shared(&mut self) -> $name<$crate::team::Shared<'_>> {
-                $name { $($field: $crate::team::Shared::new(&mut self.$field)),+ }
+            fn shared(&mut self) -> $name<$crate::cpu::team::Shared<'_>> {
+                $name { $($field: $crate::cpu::team::Shared::new(&mut self.$field)),+ }
             }
         }
     };
@@ -184,7 +184,7 @@ impl SharedRows<'_> {
 
 /// A vector of `count` values that `fill` writes.
 ///
-/// It is for results that are written in pieces that do not lie together; of all others [`crate::fill`] makes vectors without a promise.
+/// It is for results that are written in pieces that do not lie together; of all others [`crate::cpu::fill`] makes vectors without a promise.
 ///
 /// # Safety
 /// `fill` writes all of them and reads none before.

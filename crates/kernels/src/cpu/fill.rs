@@ -121,7 +121,7 @@ impl<'a> Spare<'a> {
 /// takes a closure, because only what stands in the body of `vectorised!` is sure to be compiled for wide instructions.
 macro_rules! push_each {
     ($spare:expr, $count:expr, |$i:ident| $value:expr) => {{
-        let spare: &mut $crate::fill::Spare = $spare;
+        let spare: &mut $crate::cpu::fill::Spare = $spare;
         let count: usize = $count;
         let values = &mut spare.unwritten()[..count];
         let mut at = 0;

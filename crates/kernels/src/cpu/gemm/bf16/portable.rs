@@ -1,7 +1,7 @@
 //! Rounding to bf16 and products of it in plain Rust: what the kernels are compared with.
 
 use super::{LINES, Pairs, Rounded, Strip, TERMS, tiles};
-use crate::gemm::PANEL;
+use crate::cpu::gemm::PANEL;
 use std::mem::MaybeUninit;
 
 /// The bits of the nearest bf16; of two that are as near, the even one.

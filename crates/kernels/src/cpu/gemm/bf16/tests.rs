@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::gemm::{Packed, many_rows};
-use crate::numbers::numbers;
-use crate::team::Shared;
+use crate::cpu::gemm::{Packed, many_rows};
+use crate::cpu::team::Shared;
+use crate::test_values::test_values;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -60,7 +60,7 @@ proptest! {
         seed in 0u64..1000,
     ) {
         let strides = if beside { (1, count.max(1) + gap) } else { (terms.max(1) + gap, 1) };
-        let values = numbers(seed, count.saturating_sub(1) * strides.0 + terms.saturating_sub(1) * strides.1 + 1);
+        let values = test_values(seed, count.saturating_sub(1) * strides.0 + terms.saturating_sub(1) * strides.1 + 1);
         let strip = Strip { values: &values, strides, count, terms, by_term };
         let step = LINES + between;
         let round = |path: Path| {
@@ -91,11 +91,11 @@ proptest! {
         gap in 0usize..3, seed in 0u64..1000,
     ) {
         let k = if long { 13 * k } else { k };
-        let m = if many { m + crate::gemm::FEW_BLOCKS } else { m };
+        let m = if many { m + crate::cpu::gemm::FEW_BLOCKS } else { m };
         let a_strides = if a_turned { (1, m + gap) } else { (k + gap, 1) };
         let b_strides = if b_turned { (1, k + gap) } else { (n + gap, 1) };
-        let a = numbers(seed, (m - 1) * a_strides.0 + (k - 1) * a_strides.1 + 1);
-        let b = numbers(seed + 1, (k - 1) * b_strides.0 + (n - 1) * b_strides.1 + 1);
+        let a = test_values(seed, (m - 1) * a_strides.0 + (k - 1) * a_strides.1 + 1);
+        let b = test_values(seed + 1, (k - 1) * b_strides.0 + (n - 1) * b_strides.1 + 1);
         let (a_kept, b_kept): (Vec<f64>, Vec<f64>) =
             (a.iter().map(|&a| kept(a)).collect(), b.iter().map(|&b| kept(b)).collect());
         let mut wanted = vec![(0f64, 0f64, 0f64); m * n];
@@ -132,10 +132,10 @@ proptest! {
         rows in 1usize..70, depth in 1usize..100, columns in 1usize..100, gap in 0usize..3, add: bool, back: bool,
         seed in 0u64..1000,
     ) {
-        let (a, b) = (numbers(seed, rows * (depth + gap)), numbers(seed + 1, depth * columns));
+        let (a, b) = (test_values(seed, rows * (depth + gap)), test_values(seed + 1, depth * columns));
         let strides = if back { (columns, 1) } else { (1, depth) };
         let stride = PANEL + gap;
-        let before = numbers(seed + 2, rows * stride + PANEL);
+        let before = test_values(seed + 2, rows * stride + PANEL);
         for path in every_path() {
             let packed = Packed::new(Some(path), &b, strides, depth, columns);
             for panel in 0..packed.panels() {

@@ -13,7 +13,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::team::{Shared, filled};
+use crate::cpu::team::{Shared, filled};
 use bf16::{Pairs, Path, Rounded, Whole};
 use blocks::{Cut, Sums, times};
 use dots::Lines;

@@ -3,7 +3,7 @@
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
 use super::blocks::{Scratch, with_scratch};
 use super::{Left, PANEL, multiply};
-use crate::transpose::{Places, transpose_into};
+use crate::cpu::transpose::{Places, transpose_into};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;

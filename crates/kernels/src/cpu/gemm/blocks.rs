@@ -4,7 +4,7 @@
 
 use super::bf16::{Pairs, Path, Rounded};
 use super::{Left, Line, PANEL, Right, multiply};
-use crate::fill::par_filled;
+use crate::cpu::fill::par_filled;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
