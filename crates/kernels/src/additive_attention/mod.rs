@@ -3,9 +3,8 @@
 //! [`additive`] runs its own CPU kernels for f32 on the CPU, and candle's operations on every other device and type;
 //! both keep nothing but the weights of attention and compute the hyperbolic tangents a second time on the way back.
 
-mod cpu;
+pub(crate) mod cpu;
 mod reference;
-pub(crate) mod rows;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor};

@@ -19,9 +19,7 @@
 #[cfg(test)]
 mod tests;
 
-mod backward;
 mod cpu;
-mod forward;
 mod reference;
 
 use crate::additive_attention::check_counts;

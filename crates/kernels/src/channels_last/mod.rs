@@ -6,22 +6,22 @@
 //! operations on (N, C, h, w) between two views, so that results are the same everywhere.
 
 mod concat;
-mod gate;
 mod norm;
 mod pool;
 mod prepared;
+mod scale;
 #[cfg(test)]
 mod tests;
 
 pub use concat::concat_channels;
-pub use gate::gate;
 pub use norm::{BatchNorm, batch_norm};
 pub use pool::{avg_pool2d, max_pool2d, mean};
 pub use prepared::PackedConv2d;
+pub use scale::gate;
 
 use crate::activation;
-use crate::conv::cpu::{Convolution, Layout};
-use crate::conv::{self, Conv2d, Geometry};
+use crate::conv::cpu::{Convolution, layout};
+use crate::conv::{self, Conv2d, Geometry, Layout};
 use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
 use candle_core::{Result, Tensor};
 
@@ -96,7 +96,7 @@ impl Operation for Turn {
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (height, width) = self.size;
-        let turn = |xs: &[f32]| conv::layout::together(xs, self.channels, height * width);
+        let turn = |xs: &[f32]| layout::together(xs, self.channels, height * width);
         let rows = with_f32(self.name(), &inputs[0], turn)?;
         Ok((vec![Value::new(rows, (inputs[0].dim(0)?, height, width, self.channels))], ()))
     }

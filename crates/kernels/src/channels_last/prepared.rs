@@ -1,9 +1,9 @@
 //! NHWC convolution for inference, its weights packed once.
 
 use crate::activation::Activation;
-use crate::conv::cpu::{Layout, Weights};
-use crate::conv::target::After;
-use crate::conv::{Conv2d, Geometry};
+use crate::conv::cpu::Weights;
+use crate::conv::cpu::output::After;
+use crate::conv::{Conv2d, Geometry, Layout};
 use crate::node::{on_cpu_f32, with_f32};
 use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;

@@ -5,19 +5,10 @@
 //! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
 pub(crate) mod cpu;
-mod depthwise;
-mod gather;
-pub(crate) mod layout;
-mod matrix;
-mod narrow;
 mod reference;
-pub(crate) mod target;
-mod winograd;
-mod winograd_gradient;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};
-use cpu::Layout;
 
 /// How the kernel walks over the map; pairs are (vertical, horizontal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +72,15 @@ fn path(inputs: &[&Tensor], options: &Conv2d) -> Path {
     } else {
         Path::Reference
     }
+}
+
+/// How maps lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// (N, C, h, w).
+    Nchw,
+    /// (N, h, w, C).
+    Nhwc,
 }
 
 /// The checked sizes of one call.

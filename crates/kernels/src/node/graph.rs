@@ -1,7 +1,7 @@
 //! An autograd node as candle's graph sees it.
 
-use super::late::formed;
-use super::route::{Origin, Slots, collect, collect_product};
+use super::bypass::{Origin, Slots, collect, collect_product};
+use super::deferred::formed;
 use super::{Call, Operation, Value};
 use crate::cpu::thread_pool::install_for;
 use candle_core::backend::BackendStorage;

@@ -5,15 +5,15 @@
 //! element too, and gradients go from node to node beside candle's own, which would be met with a tensor of zeros and an addition
 //! each. [`backward`] gives variables theirs in the same way.
 
+mod bypass;
+mod deferred;
 mod graph;
-mod late;
-mod route;
 
-pub use route::{Gradients, backward};
+pub use bypass::{Gradients, backward};
 
 use crate::cpu::thread_pool::install_for;
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
-use late::Product;
+use deferred::Product;
 use std::sync::{Mutex, PoisonError};
 
 /// An operation with several inputs and outputs and a gradient of its own.
@@ -236,13 +236,13 @@ mod tests {
                 assert_eq!(store.get(var).unwrap().to_vec1::<f32>().unwrap(), [one[i], two[i]], "variable {i}");
             }
         }
-        assert!(route::Origin::of(&first[0]).is_some());
+        assert!(bypass::Origin::of(&first[0]).is_some());
         let clone = first[0].clone();
         // The gradients too: candle makes them with a graph of their own.
         drop((first, second, loss, ours, candles));
-        assert!(route::Origin::of(&clone).is_some(), "its graph is alive");
+        assert!(bypass::Origin::of(&clone).is_some(), "its graph is alive");
         let id = clone.id();
         drop(clone);
-        assert!(!route::Origin::knows(id), "what is gone is forgotten");
+        assert!(!bypass::Origin::knows(id), "what is gone is forgotten");
     }
 }

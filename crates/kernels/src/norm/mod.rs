@@ -4,12 +4,12 @@
 //! its own backward); all else takes `reference`, composed of candle's tensor operations. candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts
 //! the gradient without a word (huggingface/candle#2977).
 
-mod batch;
-mod layer;
+mod cpu;
 mod reference;
 
 use crate::node::{apply, on_cpu_f32};
 use candle_core::{Result, Tensor, bail};
+use cpu::{batch, layer};
 
 /// Normalises each row of the last dimension: y = (x − mean) / √(variance + eps) · weight + bias (Ba et al. 2016).
 ///

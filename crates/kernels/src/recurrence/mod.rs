@@ -9,15 +9,10 @@
 //! each row starts at its own last step and goes back to step 0, and each output stands at its input's place. Both are
 //! what PyTorch's packed sequences give.
 
-mod backward;
-mod cpu;
-mod forward;
-pub(crate) mod gates;
-mod packed;
+pub(crate) mod cpu;
 mod reference;
 pub(crate) mod steps;
 mod unrolled;
-mod weights;
 
 pub use unrolled::unrolled;
 
@@ -37,7 +32,7 @@ pub enum Nonlinearity {
 }
 
 /// What every path needs to know of a cell.
-trait Cell: Copy + Send + Sync + 'static {
+pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The name that errors use.
     const NAME: &'static str;
     /// Whether there is a second state tensor c, after h.

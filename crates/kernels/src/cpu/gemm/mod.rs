@@ -6,18 +6,18 @@
 //! blocks.
 
 pub mod bf16;
-pub mod blocks;
-pub mod dots;
-mod panels;
+pub mod blocked;
+pub mod gemv;
+mod packing;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use crate::cpu::team::{Shared, filled};
 use bf16::{Pairs, Path, Rounded, Whole};
-use blocks::{Cut, Sums, times};
-use dots::Lines;
-pub use panels::{Line, Lying, Packed, Right};
+use blocked::{Cut, Sums, times};
+use gemv::Lines;
+pub use packing::{Line, Lying, Packed, Right};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -164,25 +164,25 @@ fn many_rows(
     assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
     assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
     let apart = strides.0.max(strides.1);
-    let (panels, apart) = if strides.0 == 1 { (4, blocks::far(apart)) } else { (8, blocks::collide(apart)) };
+    let (panels, apart) = if strides.0 == 1 { (4, blocked::far(apart)) } else { (8, blocked::collide(apart)) };
     let copied = path.is_none() && apart && n >= panels * PANEL;
     let cut = Cut::of(path);
     // Where several blocks read the same rows, they are rounded once.
     let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
-        path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocks::parts(k, cut.terms, cut.step))
+        path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocked::parts(k, cut.terms, cut.step))
     });
     let together = if path.is_none() && m <= ONE_BLOCK && b_strides.0 == 1 { m } else { 0 };
     // One block is read by all groups of panels, so that it is copied once for all.
-    let once = (together > 0 && copied && strides.1 == 1).then(|| blocks::copied_whole(a, strides.0, (k, m)));
+    let once = (together > 0 && copied && strides.1 == 1).then(|| blocked::copied_whole(a, strides.0, (k, m)));
     let (a, strides, copied) = match &once {
-        Some(rows) => (&rows[..], (k + blocks::GAP, 1), false),
+        Some(rows) => (&rows[..], (k + blocked::GAP, 1), false),
         None => (a, strides, copied),
     };
     let left = Plain { values: a, strides, size: (m, k), copied, whole, together };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
-            // SAFETY: a product hands out each block once (`blocks::times`): these columns of this row are in no other, and nobody else
+            // SAFETY: a product hands out each block once (`blocked::times`): these columns of this row are in no other, and nobody else
             // has `into`.
             let into = unsafe { into.write(row * n + sums.columns.start, width) };
             write(into, &values[..width], sums.columns.start);
@@ -220,14 +220,14 @@ fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usi
     let columns = |columns: Range<usize>| {
         let weights = Lines { values: &b[columns.start * b_row..], stride: b_row, count: columns.len() };
         let mut sums = [0f32; WORTH_PACKING * COLUMNS];
-        dots::add(&mut sums, COLUMNS, rows, weights, k);
+        gemv::add(&mut sums, COLUMNS, rows, weights, k);
         for (i, sums) in sums.chunks_exact(COLUMNS).take(m).enumerate() {
             // SAFETY: the parts are columns that do not overlap, each is one task's, and it has one row at a time.
             let into = unsafe { shared.write(i * n + columns.start, columns.len()) };
             into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
         }
     };
-    let parts = blocks::parts(n, COLUMNS, 1);
+    let parts = blocked::parts(n, COLUMNS, 1);
     match m * n * k < 1 << 16 {
         true => parts.into_iter().for_each(columns),
         false => parts.into_par_iter().for_each(columns),
@@ -291,13 +291,13 @@ struct Plain<'a> {
     together: usize,
 }
 
-impl blocks::Rows for Plain<'_> {
+impl blocked::Rows for Plain<'_> {
     fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocks::parts(self.size.0, if self.together > 0 { self.together } else { cut.plain }, cut.tile)
+        blocked::parts(self.size.0, if self.together > 0 { self.together } else { cut.plain }, cut.tile)
     }
 
     fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocks::parts(self.size.1, cut.terms, cut.step)
+        blocked::parts(self.size.1, cut.terms, cut.step)
     }
 
     fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
@@ -310,8 +310,8 @@ impl blocks::Rows for Plain<'_> {
             true => (self.strides.1, (rows.len(), terms.len())),
             false => (self.strides.0, (terms.len(), rows.len())),
         };
-        blocks::copied(values, stride, (width, count), room);
-        let strides = if beside { (1, width + blocks::GAP) } else { (width + blocks::GAP, 1) };
+        blocked::copied(values, stride, (width, count), room);
+        let strides = if beside { (1, width + blocked::GAP) } else { (width + blocked::GAP, 1) };
         Left { values: room, rows: rows.len(), strides, rounded: None }
     }
 

@@ -1,6 +1,6 @@
 //! GEMM microkernels with AVX-512, or with AVX2 and FMA.
 
-use super::dots::{Lines, Sums, WEIGHTS};
+use super::gemv::{Lines, Sums, WEIGHTS};
 use super::{Line, PANEL, Tile};
 use std::arch::x86_64::*;
 

@@ -2,7 +2,7 @@
 
 use super::packed::Part;
 use crate::cpu::gemm::bf16::{Path, Whole};
-use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::gemm::gemv::{self, Lines};
 use crate::cpu::gemm::{Left, PANEL, Packed, Right};
 
 /// Rows whose input is projected in one go.
@@ -59,7 +59,7 @@ impl<'a> Weights<'a> {
                     }
                     let rows = Lines { values: left.values, stride: depth, count: left.rows };
                     let weights = Lines { values: &values[(gate * h + start) * depth..], stride: depth, count: width };
-                    dots::add(&mut into[gate * PANEL..], stride, rows, weights, depth);
+                    gemv::add(&mut into[gate * PANEL..], stride, rows, weights, depth);
                 }
             }
         }

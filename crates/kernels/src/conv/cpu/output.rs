@@ -1,9 +1,9 @@
 //! The epilogue of an implicit-GEMM convolution: where sums are written, with bias, addition and ReLU.
 
-use super::cpu::Layout;
-use super::gather::Gather;
+use super::im2col::Gather;
 use crate::activation::{Activation, floor};
-use crate::cpu::gemm::blocks::Sums;
+use crate::conv::Layout;
+use crate::cpu::gemm::blocked::Sums;
 use crate::cpu::gemm::{FEW, PANEL};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::team::{Shared, SharedRows};

@@ -3,14 +3,14 @@
 //! Each step has three phases: the products with h (query, gate and the LSTM's own, a panel of columns a chunk), the look at
 //! the annotations (a row a chunk), and the product with ẑ and the LSTM's gates (a block of hidden units a chunk).
 
-use super::Sizes;
-use super::cpu::{Attentive, Saved, Slices};
-use crate::additive_attention::rows;
+use super::{Attentive, Saved, Slices};
+use crate::additive_attention::cpu::rows;
+use crate::attention_lstm::Sizes;
 use crate::cpu::gemm::bf16::{self, RoundedRows};
 use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
 use crate::cpu::simd_math::{logistic, vectorised};
 use crate::cpu::team::{self, Shared, share};
-use crate::recurrence::gates::{Blocks, four, lstm_forward};
+use crate::recurrence::cpu::gates::{Blocks, four, lstm_forward};
 use rayon::prelude::*;
 
 /// Hidden units of a block, times four gates.

@@ -1,7 +1,7 @@
 //! The packed B operand of a GEMM, in panels.
 
 use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
-use super::blocks::{Scratch, with_scratch};
+use super::blocked::{Scratch, with_scratch};
 use super::{Left, PANEL, multiply};
 use crate::cpu::transpose::{Places, transpose_into};
 use rayon::prelude::*;

@@ -2,8 +2,8 @@
 //!
 //! There is no product of matrices in it. Loops go over channels, so that compilers make vectors of them whatever the CPU's width.
 
-use super::Geometry;
-use super::target::After;
+use super::output::After;
+use crate::conv::Geometry;
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::cpu::team::{Shared, SharedRows, filled};
 use crate::cpu::transpose::transpose;

@@ -3,7 +3,7 @@
 //! Maps lie with their channels together, (N, h, w, C). Then what one row of the kernel reads is one straight run of values,
 //! and a row of the matrix is a few such runs, with zeros where they reach over the edge.
 
-use crate::cpu::gemm::blocks::{GAP, copied};
+use crate::cpu::gemm::blocked::{GAP, copied};
 use std::ops::Range;
 
 /// The matrix A with a row for each position (n, i, j) of the result and a column for each tap t and channel c:

@@ -1,10 +1,13 @@
 //! The attention LSTM as an autograd node, f32, CPU.
 
-use super::forward::{self, Outputs};
-use super::{NAME, Sizes, backward, position};
+mod backward;
+mod forward;
+
+use super::{NAME, Sizes, position};
 use crate::node::{Call, Operation, Value, with_all_f32};
 use crate::recurrence::steps::Steps;
 use candle_core::{Result, Tensor};
+use forward::Outputs;
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and, with a gate, W_β and b_β.
 pub struct Attentive {

@@ -1,13 +1,15 @@
 //! Additive attention in f32 on the CPU: one pass over keys and annotations for each row, rows in parallel.
 
+pub(crate) mod rows;
+
 use super::NAME;
-use super::rows::{key_gradient, mean, weights};
-use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::gemm::gemv::{self, Lines};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::dot;
 use crate::node::{Call, Operation, Value, with_all_f32};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
+use rows::{key_gradient, mean, weights};
 
 /// [`super::additive_of`] on keys, query, v and annotations.
 pub struct Additive {
@@ -111,7 +113,7 @@ impl Additive {
                 let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
                 let annotations = Lines { values: &annotations[picture * p * c..], stride: c, count };
                 d_energies.copy_from_slice(d_alpha);
-                dots::add(d_energies, count, Lines::one(d_context), annotations, c);
+                gemv::add(d_energies, count, Lines::one(d_context), annotations, c);
                 let mean = dot(alpha, d_energies);
                 d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
             });

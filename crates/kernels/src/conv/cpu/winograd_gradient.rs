@@ -4,9 +4,9 @@
 //! are d. Over all channels these are sixteen products of matrices, (C, tiles) times (tiles, O), instead of one with nine times C
 //! rows and four times as many terms.
 
-use super::Geometry;
 use super::winograd::{LANES, Lanes, Winograd, minus, plus, turn_inputs};
-use crate::cpu::gemm::blocks::{Scratch, parts, with_scratch};
+use crate::conv::Geometry;
+use crate::cpu::gemm::blocked::{Scratch, parts, with_scratch};
 use crate::cpu::gemm::{Left, Line, PANEL, multiply};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::transpose::transpose;

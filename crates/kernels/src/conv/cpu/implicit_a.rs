@@ -1,8 +1,8 @@
 //! The im2col matrix of a convolution as the implicit A operand of a GEMM.
 
-use super::gather::Gather;
+use super::im2col::Gather;
 use crate::cpu::gemm::Left;
-use crate::cpu::gemm::blocks::{Cut, GAP, Rows, collide, copied, far, parts};
+use crate::cpu::gemm::blocked::{Cut, GAP, Rows, collide, copied, far, parts};
 use std::ops::Range;
 
 /// What the positions of the result read.

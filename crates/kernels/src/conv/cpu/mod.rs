@@ -4,34 +4,33 @@
 //! `gather` and `matrix`). The gradient of the input is such a product too, one for each phase of the stride. Maps with their
 //! channels apart are turned first.
 
-use super::Geometry;
-use super::gather::{Gather, Source};
-use super::layout::{apart, together};
-use super::matrix::{Matrix, Transposed};
-use super::narrow::NARROW;
-use super::target::{After, Target};
-use super::winograd::Winograd;
-use super::winograd_gradient;
+mod depthwise;
+mod few_channels;
+mod im2col;
+mod implicit_a;
+pub(crate) mod layout;
+pub(crate) mod output;
+mod winograd;
+mod winograd_gradient;
+
+use super::{Geometry, Layout};
 use crate::activation::{Activation, relu_gradient};
 use crate::cpu::fill::par_filled;
-use crate::cpu::gemm::blocks::{Sums, times};
+use crate::cpu::gemm::blocked::{Sums, times};
 use crate::cpu::gemm::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::cpu::reduce::{sum1, sums_of_columns};
 use crate::cpu::team::{Shared, filled};
 use crate::cpu::transpose::{push_transpose, transpose};
 use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
 use candle_core::{Device, Result, Tensor};
+use few_channels::NARROW;
+use im2col::{Gather, Source};
+use implicit_a::{Matrix, Transposed};
+use layout::{apart, together};
+use output::{After, Target};
 use rayon::prelude::*;
 use std::borrow::Cow;
-
-/// How maps lie in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// (N, C, h, w).
-    Nchw,
-    /// (N, h, w, C).
-    Nhwc,
-}
+use winograd::Winograd;
 
 pub struct Convolution {
     pub geometry: Geometry,

@@ -1,8 +1,8 @@
 //! The gradient of a few input channels, such as a picture's three: sums over what each position reads, as it lies.
 
-use super::Geometry;
-use super::cpu::Layout;
-use super::gather::Gather;
+use super::im2col::Gather;
+use crate::conv::Geometry;
+use crate::conv::Layout;
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::cpu::team::Shared;
 use rayon::prelude::*;

@@ -1,9 +1,9 @@
 //! Forward pass of RNN, LSTM and GRU, f32, CPU.
 
-use super::cpu::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shared_out};
 use super::gates::{Blocks, copied};
 use super::packed::{PackedSteps, Part, Step};
 use super::weights::{Projected, Together, WORTH_PACKING, Weights};
+use super::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shared_out};
 use crate::cpu::gemm::bf16::RoundedRows;
 use crate::cpu::gemm::{Left, PANEL, gemm_into};
 use crate::cpu::team::{self, Shared, filled};

@@ -3,17 +3,17 @@
 //! Each step has three phases: the gates (with what comes back through h from the step after), the product that gives
 //! ∂L/∂ẑ, and the look at the annotations. The weights' gradients are products over all steps at the end.
 
-use super::cpu::{Attentive, Saved, Slices};
-use super::{NAME, Sizes};
-use crate::additive_attention::rows;
+use super::{Attentive, Saved, Slices};
+use crate::additive_attention::cpu::rows;
+use crate::attention_lstm::{NAME, Sizes};
 use crate::cpu::gemm::bf16::{self, RoundedRows, TERMS};
-use crate::cpu::gemm::dots::{self, Lines};
+use crate::cpu::gemm::gemv::{self, Lines};
 use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
 use crate::cpu::reduce::{add_scaled, sums_of_columns};
 use crate::cpu::simd_math::{dot, vectorised};
 use crate::cpu::team::{self, Shared, share};
 use crate::node::{Call, with_all_f32};
-use crate::recurrence::gates::{four, lstm_backward};
+use crate::recurrence::cpu::gates::{four, lstm_backward};
 use candle_core::{Device, Result, Tensor};
 
 /// The gradients of all inputs, in their order.
@@ -350,7 +350,7 @@ impl Walk<'_> {
         let mut gradients = self.gradients[2][at * p..][..alpha.len()].to_vec();
         if mean {
             let (values, count) = (&self.given.annotations[row * p * c..], alpha.len());
-            dots::add(&mut gradients, count, Lines::one(d_looked), Lines { values, stride: c, count }, c);
+            gemv::add(&mut gradients, count, Lines::one(d_looked), Lines { values, stride: c, count }, c);
         }
         let whole = dot(alpha, &gradients);
         gradients.iter_mut().zip(alpha).for_each(|(d, alpha)| *d = alpha * (*d - whole));

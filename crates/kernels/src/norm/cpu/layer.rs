@@ -10,7 +10,7 @@ use rayon::prelude::*;
 const ROWS: usize = 64;
 
 /// The inputs are xs, weight and bias.
-pub(super) struct LayerNorm {
+pub struct LayerNorm {
     pub eps: f64,
 }
 

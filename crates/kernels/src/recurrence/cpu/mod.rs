@@ -4,13 +4,19 @@
 //! meeting of the team a step. Inside, all rows of a step lie together, step after step, the longest row first: rows that
 //! have ended cost nothing, and the products with W_ih and of the weights' gradients are each one for all steps.
 
-use super::gates::Blocks;
+mod backward;
+mod forward;
+pub(crate) mod gates;
+mod packed;
+mod weights;
+
+use super::Cell;
 use super::steps::Steps;
-use super::{Cell, backward, forward};
 use crate::cpu::gemm::PANEL;
 use crate::cpu::team::{self, Shared};
 use crate::node::{Call, Operation, Value, with_all_f32};
 use candle_core::{Result, Tensor};
+use gates::Blocks;
 
 /// The loops over the gates of one cell, for some hidden units of one row of the batch. There are slices for up to four
 /// gates; those that a cell lacks are empty.

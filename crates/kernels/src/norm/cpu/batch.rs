@@ -10,7 +10,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 14;
 
 /// The mean and the biased variance of each channel of (N, C, ..).
-pub(super) fn statistics(xs: &Tensor) -> Result<(Tensor, Tensor)> {
+pub fn statistics(xs: &Tensor) -> Result<(Tensor, Tensor)> {
     let (n, c, area) = sizes(xs);
     let count = (n * area) as f64;
     let (mean, variance): (Vec<f32>, Vec<f32>) = with_f32("batch_norm", xs, |xs| {
@@ -35,7 +35,7 @@ fn sizes(xs: &Tensor) -> (usize, usize, usize) {
 }
 
 /// Normalises by given statistics; the inputs are xs, weight and bias.
-pub(super) struct BatchNorm {
+pub struct BatchNorm {
     mean: Vec<f32>,
     /// 1 / √(variance + eps).
     inverse: Vec<f32>,
@@ -44,7 +44,7 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub(super) fn new(mean: &Tensor, variance: &Tensor, eps: f64, own: bool) -> Result<Self> {
+    pub fn new(mean: &Tensor, variance: &Tensor, eps: f64, own: bool) -> Result<Self> {
         let inverse = |&variance: &f32| (1.0 / (f64::from(variance) + eps).sqrt()) as f32;
         Ok(Self {
             mean: with_f32("batch_norm", mean, <[f32]>::to_vec)?,

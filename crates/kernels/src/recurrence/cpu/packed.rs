@@ -1,7 +1,7 @@
 //! Packed sequences: the rows of all steps of a batch, step after step, without padding.
 
-use super::steps::Steps;
 use crate::cpu::fill::par_filled;
+use crate::recurrence::steps::Steps;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Backward pass of RNN, LSTM and GRU (backpropagation through time), f32, CPU.
 
-use super::cpu::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
 use super::packed::{PackedSteps, Part, Step};
+use super::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
 use crate::cpu::gemm::bf16::{RoundedRows, TERMS};
 use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
 use crate::cpu::reduce::sums_of_columns;

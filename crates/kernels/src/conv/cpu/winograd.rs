@@ -6,9 +6,9 @@
 //!
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
 
-use super::Geometry;
-use super::target::{After, finish};
-use crate::cpu::gemm::blocks::{Scratch, TILE, parts, with_scratch};
+use super::output::{After, finish};
+use crate::conv::Geometry;
+use crate::cpu::gemm::blocked::{Scratch, TILE, parts, with_scratch};
 use crate::cpu::gemm::{Left, Line, PANEL, Packed};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::team::{Shared, filled};

@@ -1,6 +1,6 @@
 //! How a gradient gets from a node to where its input came from without candle in between.
 
-use super::late::{Product, formed};
+use super::deferred::{Product, formed};
 use crate::cpu::fill::{par_filled, push_each};
 use crate::cpu::thread_pool::install;
 use crate::node::{on_cpu_f32, with_all_f32};

@@ -1,8 +1,8 @@
 //! Fused gate kernels of RNN, LSTM and GRU, one row of the batch at a time, f32, CPU.
 
-use super::cpu::{Gates, Saved};
-use super::{Gru, Lstm, Nonlinearity, Rnn};
+use super::{Gates, Saved};
 use crate::cpu::simd_math::{logistic, tanh, vectorised};
+use crate::recurrence::{Gru, Lstm, Nonlinearity, Rnn};
 
 /// Blocks of values, one for each gate, that start every `stride` values.
 #[derive(Clone, Copy)]

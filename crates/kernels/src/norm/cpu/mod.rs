@@ -1,0 +1,4 @@
+//! Batch and layer norm of f32 on the CPU.
+
+pub mod batch;
+pub mod layer;
