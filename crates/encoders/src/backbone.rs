@@ -1,10 +1,10 @@
 //! Models of the caller's own as encoders: whatever makes tokens or a map of pictures.
 
+use crate::architecture::NetworkConfig;
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::mlp_head::as_pytorch;
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
-use crate::fully_connected::as_pytorch;
-use crate::head::Head;
-use crate::map::Map;
-use crate::network::NetworkConfig;
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::Init;
 use candle_nn::var_builder::SimpleBackend;

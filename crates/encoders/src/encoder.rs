@@ -1,6 +1,6 @@
 //! The one trait of all image networks.
 
-use crate::map::Map;
+use crate::blocks::feature_map::Map;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
 use serde::{Deserialize, Serialize};

@@ -25,41 +25,28 @@
 
 #![forbid(unsafe_code)]
 
-mod alexnet;
+mod architecture;
 mod backbone;
-mod convnet;
-mod convnext;
+mod blocks;
 mod cost;
-mod densenet;
-mod efficientnet;
 mod encoder;
 mod file_hash;
-mod fractalnet;
-mod fully_connected;
-mod googlenet;
-mod head;
-pub mod layers;
-mod map;
-mod network;
-mod parts;
-mod plain;
+mod networks;
 mod preprocessing;
-mod resnet;
-mod squeezenet;
 #[cfg(feature = "transformers")]
 pub mod transformers;
-mod vgg;
 
-pub use backbone::Backbone;
-pub use convnet::ConvBlock;
-pub use cost::{Cost, cost};
-pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
-pub use file_hash::file_hash;
-pub use fractalnet::FractalConfig;
-pub use head::{classes_in, without_head};
-pub use map::Map;
-pub use network::{
+pub use architecture::{
     Architecture, NetworkConfig, add_network, auxiliary_prefixes, frozen_prefixes, head_prefix, head_prefixes,
     logit_prefixes, network, networks, own_weights, preprocessing, stages,
 };
+pub use backbone::Backbone;
+pub use blocks::feature_map::Map;
+pub use blocks::head::{classes_in, without_head};
+pub use blocks::layers;
+pub use cost::{Cost, cost};
+pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
+pub use file_hash::file_hash;
+pub use networks::convnet::ConvBlock;
+pub use networks::fractalnet::FractalConfig;
 pub use preprocessing::{Interpolation, Preprocessing, Resize};

@@ -30,18 +30,18 @@
 //! ConvNeXt and EfficientNet, of which candle-transformers gives the mean of the map only, are networks of this crate's own, with
 //! torchvision's names, and can be trained.
 
-mod handed;
+mod detached_builder;
 mod models;
-mod positions;
+mod position_embeddings;
 mod table;
 
+use crate::architecture::NetworkConfig;
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
-use crate::head::Head;
-use crate::map::Map;
-use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
-use handed::Given;
+use detached_builder::Given;
 use models::Wanted;
 pub(crate) use table::rows;
 

@@ -1,13 +1,13 @@
 //! What each family's model is asked for, through candle-transformers' public pieces.
 
-use super::handed::Given;
-use super::positions::{Bicubic, resized, rotary};
+use super::detached_builder::Given;
+use super::position_embeddings::{Bicubic, resized, rotary};
 use super::{Family, VisionConfig};
+use crate::architecture::NetworkConfig;
+use crate::blocks::head::Head;
+use crate::blocks::mlp_head::as_pytorch;
 use crate::cost::count;
 use crate::encoder::LayerInfo;
-use crate::fully_connected::as_pytorch;
-use crate::head::Head;
-use crate::network::NetworkConfig;
 use candle_core::{Result, Shape, Tensor};
 use candle_nn::{Activation, LayerNorm, Module, layer_norm};
 use candle_transformers::models::beit::BeitVisionTransformer;

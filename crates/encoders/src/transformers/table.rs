@@ -2,7 +2,7 @@
 
 use super::models::{head_parts, layer_names};
 use super::{Family, VisionConfig, VisionTransformer};
-use crate::network::Architecture;
+use crate::architecture::Architecture;
 use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 
 /// A row of the papers' tables.

@@ -1,11 +1,11 @@
 //! Fully connected layers on a map: hidden ones whose vectors can be read, and a last one that gives logits.
 
+use crate::architecture::NetworkConfig;
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::{classes, keep};
+use crate::blocks::layers::{ConvNorm, LayerNorm};
 use crate::cost;
 use crate::encoder::VectorInfo;
-use crate::head::{classes, keep};
-use crate::layers::{ConvNorm, LayerNorm};
-use crate::map::Map;
-use crate::network::NetworkConfig;
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::relu;
 use candlewick_kernels::linear::linear;

@@ -5,10 +5,10 @@
 //! groups, no local response normalisation. Layers are `features.1` to `features.12`, vectors `classifier.2` (fc6) and
 //! `classifier.5` (fc7).
 
-use crate::fully_connected::as_pytorch;
-use crate::layers::ConvInitial;
-use crate::network::Architecture;
-use crate::plain::{Layer, Plain};
+use super::conv_fc::{Layer, Plain};
+use crate::architecture::Architecture;
+use crate::blocks::layers::ConvInitial;
+use crate::blocks::mlp_head::as_pytorch;
 
 /// Channels, kernel, stride and padding of a convolution.
 const fn conv(channels: usize, kernel_size: usize, stride: usize, padding: usize) -> Layer {

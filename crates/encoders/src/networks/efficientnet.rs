@@ -5,12 +5,12 @@
 //! squeeze-and-excitation and narrows them again; a fused one does the first two in one k×k convolution and weighs nothing.
 //! Batch norm follows each convolution, SiLU each but the last. B1 to B7 are B0 wider and deeper. Names are torchvision's.
 
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::network::{Layers, Network, Part, Sequence};
 use crate::cost;
-use crate::head::Head;
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::{Activation, sigmoid, silu};

@@ -1,10 +1,10 @@
 //! The classification head, wanted or merely found in a file.
 
+use crate::architecture::{NetworkConfig, head_prefix, head_prefixes, own_weights};
+use crate::blocks::feature_map::Map;
+use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
+use crate::blocks::mlp_head::{FullyConnected, LinearInitial, Plan};
 use crate::encoder::VectorInfo;
-use crate::fully_connected::{FullyConnected, LinearInitial, Plan};
-use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::map::Map;
-use crate::network::{NetworkConfig, head_prefix, head_prefixes, own_weights};
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, SafetensorsFile, VarBuilder};
 

@@ -3,11 +3,11 @@
 //! A fire module squeezes the channels with a 1×1 convolution and expands them again with a 1×1 and a 3×3 beside each
 //! other. Names are torchvision's, where activations count as members of `features`; layers are `features.1` to `features.12`.
 
-use crate::head::Head;
-use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::network::{Layers, Network, Part};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};

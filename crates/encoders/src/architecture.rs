@@ -1,10 +1,9 @@
 //! The networks by name.
 
-use crate::convnet::ConvBlock;
 use crate::encoder::Encoder;
-use crate::fractalnet::FractalConfig;
+use crate::networks::convnet::ConvBlock;
+use crate::networks::fractalnet::FractalConfig;
 use crate::preprocessing::Preprocessing;
-use crate::{alexnet, convnet, convnext, densenet, efficientnet, fractalnet, googlenet, resnet, squeezenet, vgg};
 use candle_core::Result;
 use candlewick_parameters::{SafetensorsFile, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -149,21 +148,10 @@ impl Architecture {
 }
 
 static TABLE: LazyLock<Vec<Architecture>> = LazyLock::new(|| {
-    let families = [
-        alexnet::rows(),
-        vgg::rows(),
-        googlenet::rows(),
-        resnet::rows(),
-        squeezenet::rows(),
-        densenet::rows(),
-        efficientnet::rows(),
-        convnext::rows(),
-        fractalnet::rows(),
-        convnet::rows(),
-        #[cfg(feature = "transformers")]
-        crate::transformers::rows(),
-    ];
-    families.into_iter().flatten().collect()
+    let convolutional = crate::networks::rows();
+    #[cfg(feature = "transformers")]
+    let convolutional = convolutional.chain(crate::transformers::rows());
+    convolutional.collect()
 });
 
 /// What [`add_network`] added; a row is never taken out.

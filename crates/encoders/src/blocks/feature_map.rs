@@ -1,7 +1,7 @@
 //! Feature maps on their way through a network, in the layout that suits the device.
 
+use crate::blocks::layers::{BatchNorm2d, Conv2d};
 use crate::cost;
-use crate::layers::{BatchNorm2d, Conv2d};
 use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::activation::Activation;
 use candlewick_kernels::channels_last;

@@ -4,11 +4,11 @@
 //! of each position, W₁ and W₂ go to four times the channels and back, and γ begins near 0. Names are torchvision's, where
 //! `features.0` cuts patches, 2, 4 and 6 halve the map, and the odd ones are the stages.
 
-use crate::head::Head;
-use crate::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part, Sequence};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
+use crate::blocks::network::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::Activation;

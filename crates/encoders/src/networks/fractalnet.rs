@@ -9,13 +9,13 @@
 //! (global), else each join leaves out each of its inputs with some probability, but never all (local). What no path needs
 //! is not computed. Dropout, growing from block to block, is between convolution and batch norm.
 
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::network::{Body, Network};
 use crate::encoder::LayerInfo;
-use crate::fully_connected::as_pytorch;
-use crate::head::Head;
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Body, Network};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};

@@ -5,12 +5,12 @@
 //! the identity, or a 1×1 convolution where the shape changes. As in torchvision the stride of a bottleneck is in its
 //! 3×3 convolution ("v1.5"). A ResNeXt has that convolution in groups, a Wide ResNet has it twice as wide.
 
-use crate::fully_connected::as_pytorch;
-use crate::head::Head;
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part, Sequence};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::network::{Layers, Network, Part, Sequence};
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;

@@ -2,11 +2,11 @@
 //!
 //! Convolution, batch norm and ReLU, block after block: names `blocks.0.conv.weight`, `blocks.0.bn.weight` …, head `fc`.
 
-use crate::fully_connected::as_pytorch;
-use crate::head::Head;
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::head::Head;
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::network::{Layers, Network};
 use candle_core::Result;
 use candlewick_parameters::VarBuilder;
 use serde::{Deserialize, Serialize};

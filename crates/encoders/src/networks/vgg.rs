@@ -4,9 +4,9 @@
 //! fc7; the `_bn` networks have batch norm after each convolution. Vectors are `classifier.1` (fc6) and `classifier.4` (fc7).
 //! The paper's `conv5_3` is `features.29` of `vgg16`, `conv5_4` is `features.35` of `vgg19`.
 
-use crate::layers::ConvInitial;
-use crate::network::Architecture;
-use crate::plain::{Layer, Plain};
+use super::conv_fc::{Layer, Plain};
+use crate::architecture::Architecture;
+use crate::blocks::layers::ConvInitial;
 use candlewick_parameters::Initial;
 
 /// Names, without and with batch norm, and the number of convolutions of each stage: columns A, B, D and E of the paper's

@@ -1,11 +1,11 @@
 //! What every network is put together from: parts in a row, named layers, and a head.
 
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::ConvNorm;
+use crate::blocks::mlp_head::FullyConnected;
 use crate::cost::pass;
 use crate::encoder::{Classified, Encoder, LayerInfo, VectorInfo, no_head, no_vector, position};
-use crate::fully_connected::FullyConnected;
-use crate::head::Head;
-use crate::layers::ConvNorm;
-use crate::map::Map;
 use candle_core::{Result, Tensor};
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::Mode;

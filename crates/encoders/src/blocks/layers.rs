@@ -1,6 +1,6 @@
 //! The layers that image networks are made of, with PyTorch's names and initial values.
 
-use crate::map::Map;
+use crate::blocks::feature_map::Map;
 use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};

@@ -5,12 +5,12 @@
 //! on `inception4d`, help training; [`crate::Encoder::classified`] gives their logits. A fresh normal value is not truncated:
 //! torchvision does so at 200 standard deviations.
 
-use crate::fully_connected::{FullyConnected, Hidden, Plan};
-use crate::head::{Head, keep};
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part, Sequence};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::{Head, keep};
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::mlp_head::{FullyConnected, Hidden, Plan};
+use crate::blocks::network::{Layers, Network, Part, Sequence};
 use crate::preprocessing::Preprocessing;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;

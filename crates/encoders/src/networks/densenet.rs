@@ -4,11 +4,11 @@
 //! convolution to 4k channels, batch norm, ReLU and 3×3 convolution to k channels. A transition halves channels and map.
 //! The last layer, `features.norm5`, is meant with the ReLU that follows it.
 
-use crate::head::Head;
-use crate::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::map::Map;
-use crate::network::{Architecture, NetworkConfig};
-use crate::parts::{Layers, Network, Part, Sequence};
+use crate::architecture::{Architecture, NetworkConfig};
+use crate::blocks::feature_map::Map;
+use crate::blocks::head::Head;
+use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
+use crate::blocks::network::{Layers, Network, Part, Sequence};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
