@@ -8,7 +8,7 @@ use crate::hypothesis::Hypothesis;
 use crate::sampling::Sampling;
 use crate::search::Search;
 use candle_core::Result;
-use candlewick_kernels::pool;
+use candlewick_kernels::thread_pool;
 
 /// The search that a configuration asks for, before its first word: [`ConstrainedBeamSearch`] with `force_words_ids`, [`BeamSearch`]
 /// with `num_beams` above 1, otherwise [`Sampling`], which takes the likeliest word each time unless `do_sample` is set.
@@ -46,7 +46,7 @@ pub fn generate<D: Decoder>(
     count: usize,
     config: &GenerationConfig,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    pool::install(decoder.device(), || {
+    thread_pool::install(decoder.device(), || {
         let mut search = search(decoder, memory.clone(), count, config)?;
         while search.advance()? {}
         search.hypotheses()
