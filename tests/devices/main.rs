@@ -10,7 +10,7 @@ use candlewick::captioning::{
     AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
     ShowTellConfig, TopDownConfig, caption_loss,
 };
-use candlewick::encoders::{FractalConfig, NetworkConfig, network};
+use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
 use candlewick::kernels::node::backward;
 use candlewick::parameters::{Mode, Parameters, Rng};
@@ -106,7 +106,7 @@ fn networks_classify_and_learn() {
         };
         compare(name, 2e-3, |device| {
             let parameters = Parameters::new(1);
-            let net = network(name, &config, parameters.builder(device)).unwrap();
+            let net = Architecture::find(name).unwrap().build(&config, parameters.builder(device)).unwrap();
             let images = normal("images", &[4, 3, 96, 96], device);
             let mut found = vec![("logits".to_owned(), net.logits(&images, &mut Mode::Eval).unwrap())];
             let folded = net.for_inference().unwrap();

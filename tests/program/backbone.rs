@@ -1,7 +1,7 @@
 use candlewick::candle::{Device, Tensor};
 use candlewick::captioning::{Captioner, EncoderConfig, FreshCaptioner, GenerationConfig, WeightsFile};
 use candlewick::data::words::WordTokenizer;
-use candlewick::encoders::{self, Architecture, Backbone, NetworkConfig, Preprocessing, add_network, network};
+use candlewick::encoders::{self, Architecture, Backbone, NetworkConfig, Preprocessing, add_network};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 
 const NAME: &str = "means_of_patches";
@@ -32,7 +32,8 @@ fn a_captioner_sees_through_a_backbone_of_the_callers_own() {
 
     let weights = WeightsFile { sha256: encoders::file_hash(&file).unwrap(), file: file.clone() };
     let encoder = EncoderConfig { network: NAME.into(), weights: Some(weights), ..EncoderConfig::default() };
-    let preprocessing = encoders::preprocessing(NAME).unwrap();
+    let architecture = Architecture::find(NAME).unwrap();
+    let preprocessing = architecture.preprocessing().clone();
     let settings = FreshCaptioner { encoder, preprocessing, ..FreshCaptioner::default() };
     let tokenizer = WordTokenizer::train(["a red square", "a blue circle"], 1).unwrap();
     let open = || SafetensorsFile::open(&file).unwrap();
@@ -43,7 +44,7 @@ fn a_captioner_sees_through_a_backbone_of_the_callers_own() {
     let seen = captioner.annotations(&images, &mut Mode::Train(&mut Rng::derive(1, "train", 0))).unwrap();
     assert_eq!((seen.annotations().dims(), seen.map()), ([2, 16, 5].as_slice(), (4, 4)));
     let own = Parameters::from_file(open());
-    let backbone = network(NAME, &NetworkConfig::default(), own.builder(&Device::Cpu)).unwrap();
+    let backbone = architecture.build(&NetworkConfig::default(), own.builder(&Device::Cpu)).unwrap();
     own.verify().unwrap();
     let map = backbone.map(&images, &mut Mode::Eval).unwrap().flatten_from(2).unwrap().transpose(1, 2).unwrap();
     let difference = (map - seen.annotations()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();

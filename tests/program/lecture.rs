@@ -1,6 +1,6 @@
 use crate::{candlewick, fail, succeed, text};
 use candlewick::candle::{DType, Device, Tensor};
-use candlewick::encoders::{NetworkConfig, network};
+use candlewick::encoders::{Architecture, NetworkConfig};
 use candlewick::parameters::{Parameters, write_safetensors};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
@@ -95,8 +95,8 @@ fn what_classify_cannot_open_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let classify =
         |model: &'static str, more: &[&'static str]| [&["classify", "a.jpg", "--model", model], more].concat();
-    let unknown = ["resnet7: no such folder; no network is called resnet7", "resnet18", HINT];
-    fail(folder.path(), &classify("resnet7", &[]), 2, &unknown);
+    let unknown = "resnet7: no such folder; no network is called resnet7; did you mean resnet18?";
+    fail(folder.path(), &classify("resnet7", &[]), 2, &[unknown]);
     fail(folder.path(), &classify("resnet18", &[]), 2, &["resnet18", "--weights FILE"]);
     fail(folder.path(), &classify("resnet18", &["--weights", "a.pth"]), 1, &["a.pth"]);
     // A cache without the repository, and a hub that does not answer.
@@ -113,7 +113,7 @@ fn classify_says_what_is_wrong_with_weights() {
     let folder = tempfile::tempdir().unwrap();
     let config = NetworkConfig { classes: Some(1000), ..NetworkConfig::default() };
     let parameters = Parameters::new(4);
-    network("squeezenet1_1", &config, parameters.builder(&Device::Cpu)).unwrap();
+    Architecture::find("squeezenet1_1").unwrap().build(&config, parameters.builder(&Device::Cpu)).unwrap();
     RgbImage::from_fn(90, 70, |x, y| Rgb([x as u8, y as u8, 128])).save(folder.path().join("a.png")).unwrap();
     let classify = ["classify", "a.png", "--model", "squeezenet1_1", "--weights", "weights"];
     let change = |change: &dyn Fn(&mut Vec<(String, Tensor)>)| {
@@ -186,7 +186,7 @@ fn networks_are_compared_by_what_they_cost() {
     assert!(rows.iter().all(|row| row["milliseconds"].as_f64().unwrap() > 0.0));
     let drawn = std::fs::read_to_string(folder.path().join("networks.svg")).unwrap();
     assert!(drawn.contains("resnet18") && drawn.contains("<circle"));
-    fail(folder.path(), &["networks", "resnet18", "resnet7"], 2, &["no network is called resnet7", "alexnet", HINT]);
+    fail(folder.path(), &["networks", "resnet18", "lenet"], 2, &["no network is called lenet", "alexnet", HINT]);
     fail(folder.path(), &["networks", "alexnet", "--size", "8"], 1, &["alexnet at 8×8"]);
 }
 

@@ -3,7 +3,7 @@
 
 use candlewick::data::captions::Split;
 use candlewick::data::scenes::Scene;
-use candlewick::encoders::{NetworkConfig, network};
+use candlewick::encoders::{Architecture, NetworkConfig};
 use candlewick::parameters::Parameters;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,8 @@ pub fn flickr(here: &Path) {
 pub fn weights(here: &Path, name: &str, file: &str) {
     let parameters = Parameters::new(5);
     let config = NetworkConfig { classes: Some(10), ..NetworkConfig::default() };
-    network(name, &config, parameters.builder(&candlewick::candle::Device::Cpu)).unwrap();
+    let architecture = Architecture::find(name).unwrap();
+    architecture.build(&config, parameters.builder(&candlewick::candle::Device::Cpu)).unwrap();
     parameters.save(here.join(file)).unwrap();
 }
 

@@ -12,7 +12,7 @@ use candlewick::captioning::{
     ShowAttendTellConfig, WeightsFile, caption_loss,
 };
 use candlewick::data::words::WordTokenizer;
-use candlewick::encoders::{NetworkConfig, Preprocessing, file_hash, network};
+use candlewick::encoders::{Architecture, NetworkConfig, Preprocessing, file_hash};
 use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
@@ -295,7 +295,7 @@ fn inference(case: &str) -> Result<Case> {
     let (name, rest) = case.split_once('-').expect("NETWORK-nN-inference");
     let n = if rest.starts_with("n8") { 8 } else { 1 };
     let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-    let network = network(name, &config, frozen().builder(&Device::Cpu))?.for_inference()?;
+    let network = Architecture::find(name)?.build(&config, frozen().builder(&Device::Cpu))?.for_inference()?;
     let images = random(1, &[n, 3, 224, 224])?;
     Ok(Box::new(move || network.logits(&images, &mut Mode::Eval).map(|_| ())))
 }
@@ -306,7 +306,7 @@ fn network_training(case: &str) -> Result<Case> {
     let (name, _) = case.split_once('-').expect("NETWORK-nN-train");
     let parameters = Parameters::new(1);
     let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-    let network = network(name, &config, parameters.builder(&Device::Cpu))?;
+    let network = Architecture::find(name)?.build(&config, parameters.builder(&Device::Cpu))?;
     let wrap = candlewick::candle::Error::wrap;
     let mut optimizer =
         Optimizer::new(&OptimizerConfig::sgd(0.01, 0.9), parameters.trainable(), |_| 1.0).map_err(wrap)?;

@@ -9,7 +9,7 @@ use crate::seen::Seen;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
-use candlewick_encoders::{Encoder, Preprocessing, network, own_weights};
+use candlewick_encoders::{Architecture, Encoder, Preprocessing};
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_kernels::channels_last;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
@@ -35,7 +35,7 @@ use std::path::Path;
 /// ```
 pub struct Captioner {
     pub(crate) config: CaptionerConfig,
-    pub(crate) encoder: Box<dyn Encoder + Send + Sync>,
+    pub(crate) encoder: Box<dyn Encoder>,
     pub(crate) decoder: AnyDecoder,
     pub(crate) tokenizer: WordTokenizer,
     pub(crate) preprocessing: Preprocessing,
@@ -139,13 +139,12 @@ impl Captioner {
         let named_by_file = settings.encoder.weights.is_some();
         let encoder = match pretrained {
             Some(file) if !named_by_file => {
-                let from = settings.fine_tune.as_deref();
-                for prefix in candlewick_encoders::frozen_prefixes(&settings.encoder.network, from)? {
+                let architecture = Architecture::find(&settings.encoder.network)?;
+                for prefix in architecture.frozen_prefixes(settings.fine_tune.as_deref())? {
                     parameters.freeze(format!("{ENCODER}.{prefix}"));
                 }
                 let encoder = build_encoder(&settings.encoder, None, &parameters, device)?;
-                let body = candlewick_encoders::without_head(&settings.encoder.network, file)?;
-                parameters.assign(&body, &format!("{ENCODER}."))?;
+                parameters.assign(&architecture.without_head(file)?, &format!("{ENCODER}."))?;
                 encoder
             }
             other => build_encoder(&settings.encoder, other, &parameters, device)?,
@@ -182,7 +181,7 @@ impl Captioner {
 
     fn assemble(
         config: CaptionerConfig,
-        encoder: Box<dyn Encoder + Send + Sync>,
+        encoder: Box<dyn Encoder>,
         parameters: Parameters,
         tokenizer: WordTokenizer,
         device: &Device,
@@ -375,16 +374,17 @@ fn build_encoder(
     file: Option<SafetensorsFile>,
     parameters: &Parameters,
     device: &Device,
-) -> Result<Box<dyn Encoder + Send + Sync>> {
+) -> Result<Box<dyn Encoder>> {
     if let Some(channels) = config.regions {
         return Ok(Box::new(FromFile::new(channels)));
     }
+    let architecture = Architecture::find(&config.network)?;
     let Some(file) = file else {
-        return Ok(network(&config.network, &config.config, parameters.builder(device).pp(ENCODER))?);
+        return Ok(architecture.build(&config.config, parameters.builder(device).pp(ENCODER))?);
     };
-    let own = Parameters::from_file(own_weights(&config.network, file)?);
+    let own = Parameters::from_file(architecture.canonical_weights(file)?);
     own.freeze("");
-    let encoder = network(&config.network, &config.config, own.builder(device))?;
+    let encoder = architecture.build(&config.config, own.builder(device))?;
     own.verify()?;
     Ok(encoder.for_inference()?)
 }

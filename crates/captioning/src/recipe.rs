@@ -7,9 +7,9 @@ use crate::self_critical::SelfCritical;
 use crate::views::Views;
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_encoders::{NetworkConfig, Preprocessing, networks, stages};
+use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
 use candlewick_generation::GenerationConfig;
-use candlewick_parameters::{Parameters, available_memory, nearest};
+use candlewick_parameters::{Parameters, available_memory};
 use candlewick_training::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -98,7 +98,7 @@ impl Recipe {
     pub fn preprocessing(&self) -> Result<Preprocessing> {
         match &self.preprocessing {
             Some(preprocessing) => Ok(preprocessing.clone()),
-            None => Ok(self.encoder.config.preprocessing(&self.encoder.network)?),
+            None => Ok(Architecture::find(&self.encoder.network)?.preprocessing_for(&self.encoder.config)),
         }
     }
 }
@@ -226,14 +226,9 @@ impl EncoderRecipe {
     /// One line that names the setting and what to do.
     fn check(&self, known: bool) -> Result<()> {
         let fault = |fault: String| Err(Error::Config(fault));
-        let (name, networks) = (self.network.as_str(), networks());
-        if !networks.contains(&name) {
-            let nearest = nearest(name, &networks);
-            return fault(format!(
-                "encoder.network: no network is called {name}{nearest}; candlewick networks lists them"
-            ));
-        }
-        let stages = stages(name)?;
+        let name = self.network.as_str();
+        let unknown = |error| Error::Config(format!("encoder.network: {error}"));
+        let stages = Architecture::find(name).map_err(unknown)?.stages();
         if let Some(from) = &self.fine_tune
             && !stages.iter().any(|stage| stage == from)
         {

@@ -163,7 +163,7 @@ impl Encoder for FromFile {
         self.layer("", map, mode)
     }
 
-    fn for_inference(&self) -> candle_core::Result<Box<dyn Encoder + Send + Sync>> {
+    fn for_inference(&self) -> candle_core::Result<Box<dyn Encoder>> {
         Ok(Box::new(Self(self.0.clone())))
     }
 }

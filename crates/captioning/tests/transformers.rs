@@ -5,7 +5,7 @@
 use candle_core::{Device, Tensor};
 use candlewick_captioning::{Captioner, EncoderConfig, FreshCaptioner, WeightsFile};
 use candlewick_data::words::WordTokenizer;
-use candlewick_encoders::{NetworkConfig, file_hash, network, preprocessing};
+use candlewick_encoders::{Architecture, NetworkConfig, file_hash};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
 
 const NAME: &str = "vit_tiny_patch16_224";
@@ -16,12 +16,14 @@ fn patch_tokens_are_annotations_and_the_encoder_stays_frozen() {
     let file = folder.path().join("vit.safetensors");
     let saved = Parameters::new(1);
     let config = NetworkConfig { classes: Some(5), ..Default::default() };
-    let vit = network(NAME, &config, saved.builder(&Device::Cpu)).unwrap();
+    let architecture = Architecture::find(NAME).unwrap();
+    let vit = architecture.build(&config, saved.builder(&Device::Cpu)).unwrap();
     saved.save(&file).unwrap();
 
     let weights = WeightsFile { sha256: file_hash(&file).unwrap(), file: file.clone() };
     let encoder = EncoderConfig { network: NAME.into(), weights: Some(weights), ..Default::default() };
-    let settings = FreshCaptioner { encoder, preprocessing: preprocessing(NAME).unwrap(), ..Default::default() };
+    let settings =
+        FreshCaptioner { encoder, preprocessing: architecture.preprocessing().clone(), ..Default::default() };
     let tokenizer = || WordTokenizer::train(["a dog runs", "a dog sits"], 1).unwrap();
     let open = || Some(SafetensorsFile::open(&file).unwrap());
     let captioner = Captioner::fresh(settings.clone(), tokenizer(), open(), &Device::Cpu).unwrap();

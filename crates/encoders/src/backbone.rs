@@ -1,9 +1,9 @@
 //! Models of the caller's own as encoders: whatever makes tokens or a map of pictures.
 
-use crate::architecture::NetworkConfig;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::mlp_head::as_pytorch;
+use crate::config::NetworkConfig;
 use crate::encoder::{Encoder, LayerInfo, no_head, position};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::Init;
@@ -27,7 +27,7 @@ const LAYER: &str = "map";
 ///
 /// ```
 /// use candle_core::{Device, Module, Tensor};
-/// use candlewick_encoders::{Backbone, Encoder, NetworkConfig, Architecture, add_network, network};
+/// use candlewick_encoders::{Architecture, Backbone, Encoder, NetworkConfig, add_network};
 /// use candlewick_parameters::{Mode, Parameters};
 ///
 /// # fn main() -> candle_core::Result<()> {
@@ -45,7 +45,8 @@ const LAYER: &str = "map";
 ///     .without_gradients(&[]),
 /// )?;
 /// let parameters = Parameters::new(7);
-/// let encoder = network("patches_8", &NetworkConfig::default(), parameters.builder(&Device::Cpu))?;
+/// let patches = Architecture::find("patches_8")?;
+/// let encoder = patches.build(&NetworkConfig::default(), parameters.builder(&Device::Cpu))?;
 /// let images = Tensor::zeros((1, 3, 32, 48), candle_core::DType::F32, &Device::Cpu)?;
 /// assert_eq!(encoder.map(&images, &mut Mode::Eval)?.dims(), [1, 16, 4, 6]);
 /// # Ok(())
@@ -159,7 +160,7 @@ impl Encoder for Backbone {
         self.head.as_ref().ok_or_else(|| no_head(&self.name))?.forward(&Map::new(map)?, mode)
     }
 
-    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
+    fn for_inference(&self) -> Result<Box<dyn Encoder>> {
         let look = Arc::clone(&self.look);
         let head = self.head.as_ref().map(Head::for_inference).transpose()?;
         let look = move |images: &Tensor| Ok(look(images)?.detach());

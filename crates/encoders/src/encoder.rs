@@ -47,7 +47,7 @@ pub struct Classified {
 /// batch's statistics, except in layers whose parameters are frozen; pass [`Mode::Eval`] to fine-tune with the recorded
 /// ones, gradients flow all the same.
 pub trait Encoder: Send + Sync {
-    /// The network's name, as [`crate::network`] takes it.
+    /// The network's name, as [`crate::Architecture::find`] takes it.
     fn name(&self) -> &str;
 
     /// The intermediate layers in order from input to output; the last one is the map.
@@ -88,7 +88,7 @@ pub trait Encoder: Send + Sync {
     ///
     /// # Errors
     /// When the device has no memory for the folded weights.
-    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>>;
+    fn for_inference(&self) -> Result<Box<dyn Encoder>>;
 
     /// The feature map after the last convolutional layer, (N, C, h, w).
     ///

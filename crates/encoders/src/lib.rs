@@ -1,7 +1,7 @@
 //! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers where torchvision has
 //! the network.
 //!
-//! [`network`] builds any of [`networks`] by name and gives an [`Encoder`]: feature maps, pooled vectors, logits and named
+//! [`Architecture::find`] finds any of [`networks`] by name and builds an [`Encoder`]: feature maps, pooled vectors, logits and named
 //! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the
 //! weights were trained on.
 //!
@@ -10,12 +10,13 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use candlewick_encoders::{Encoder, NetworkConfig, network};
+//! use candlewick_encoders::{Architecture, NetworkConfig};
 //! use candlewick_parameters::{Mode, Parameters};
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! let parameters = Parameters::new(7);
-//! let encoder = network("convnet", &NetworkConfig::default(), parameters.builder(&Device::Cpu))?;
+//! let convnet = Architecture::find("convnet")?;
+//! let encoder = convnet.build(&NetworkConfig::default(), parameters.builder(&Device::Cpu))?;
 //! let images = Tensor::zeros((2, 3, 64, 64), DType::F32, &Device::Cpu)?;
 //! let map = encoder.map(&images, &mut Mode::Eval)?;
 //! assert_eq!(map.dims(), [2, encoder.channels(), 64 / encoder.stride(), 64 / encoder.stride()]);
@@ -28,25 +29,25 @@
 mod architecture;
 mod backbone;
 mod blocks;
+mod config;
 mod cost;
+mod counter;
 mod encoder;
 mod file_hash;
 mod networks;
 mod preprocessing;
+mod registry;
 #[cfg(feature = "transformers")]
 pub mod transformers;
 
-pub use architecture::{
-    Architecture, NetworkConfig, add_network, auxiliary_prefixes, frozen_prefixes, head_prefix, head_prefixes,
-    logit_prefixes, network, networks, own_weights, preprocessing, stages,
-};
+pub use architecture::Architecture;
 pub use backbone::Backbone;
 pub use blocks::feature_map::Map;
-pub use blocks::head::{classes_in, without_head};
 pub use blocks::layers;
-pub use cost::{Cost, cost};
+pub use config::{ConvBlock, FractalConfig, NetworkConfig};
+pub use cost::cost;
+pub use counter::Cost;
 pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
 pub use file_hash::file_hash;
-pub use networks::convnet::ConvBlock;
-pub use networks::fractalnet::FractalConfig;
 pub use preprocessing::{Interpolation, Preprocessing, Resize};
+pub use registry::{add_network, networks};

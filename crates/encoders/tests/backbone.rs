@@ -4,12 +4,9 @@
 mod hashed;
 
 use candle_core::{DType, Device, Module, Result, Tensor};
-use candlewick_encoders::{
-    Architecture, Backbone, Encoder, NetworkConfig, Preprocessing, add_network, classes_in, frozen_prefixes,
-    head_prefix, network, networks, own_weights, preprocessing, stages,
-};
+use candlewick_encoders::{Architecture, Backbone, Encoder, NetworkConfig, Preprocessing, add_network, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, VarBuilder};
-use hashed::images;
+use hashed::{find, images, network};
 
 const CPU: Device = Device::Cpu;
 const CHANNELS: usize = 6;
@@ -37,7 +34,7 @@ fn row(name: &'static str) -> Architecture {
     };
     Architecture::new(name, vec!["patches".into(), "norm".into()], &["classifier"], build)
         .with_preprocessing(Preprocessing::unresized())
-        .with_own_names(|name| Some(name.strip_prefix("backbone.").unwrap_or(name).to_owned()))
+        .with_canonical_names(|name| Some(name.strip_prefix("backbone.").unwrap_or(name).to_owned()))
         .without_gradients(&[])
 }
 
@@ -100,11 +97,11 @@ fn gradients_flow_as_the_function_lets_them() {
 fn a_network_that_was_added_is_built_saved_loaded_and_trained_up_to_its_body() {
     const NAME: &str = "added_backbone";
     let (images, folder) = (images(8, 12), tempfile::tempdir().unwrap());
-    assert!(preprocessing(NAME).unwrap_err().to_string().contains("no network is called added_backbone"));
+    assert!(Architecture::find(NAME).err().unwrap().to_string().contains("no network is called added_backbone"));
     add_network(row(NAME)).unwrap();
     assert_eq!(networks().last(), Some(&NAME));
-    assert_eq!((stages(NAME).unwrap().len(), head_prefix(NAME).unwrap()), (3, "classifier"));
-    assert_eq!(preprocessing(NAME).unwrap(), Preprocessing::unresized());
+    assert_eq!((find(NAME).stages().len(), find(NAME).head_prefix()), (3, "classifier"));
+    assert_eq!(find(NAME).preprocessing(), &Preprocessing::unresized());
     for taken in [NAME, "resnet18"] {
         let fault = add_network(row(taken)).unwrap_err().to_string();
         assert!(fault.contains(taken) && fault.contains("another name"), "{fault}");
@@ -117,8 +114,8 @@ fn a_network_that_was_added_is_built_saved_loaded_and_trained_up_to_its_body() {
     let published = |name: String| if name.starts_with("classifier") { name } else { format!("backbone.{name}") };
     let tensors: Vec<_> = saved.tensors().into_iter().map(|(name, tensor)| (published(name), tensor)).collect();
     candlewick_parameters::write_safetensors(&tensors, &path).unwrap();
-    let open = || own_weights(NAME, SafetensorsFile::open(&path).unwrap()).unwrap();
-    assert_eq!(classes_in(NAME, &open()).unwrap(), Some(4));
+    let open = || find(NAME).canonical_weights(SafetensorsFile::open(&path).unwrap()).unwrap();
+    assert_eq!(find(NAME).head_classes(&open()), Some(4));
     let loaded = Parameters::from_file(open());
     let net = network(NAME, &config(None), loaded.builder(&CPU)).unwrap();
     loaded.verify().unwrap();
@@ -135,9 +132,11 @@ fn a_network_that_was_added_is_built_saved_loaded_and_trained_up_to_its_body() {
     let mut rng = Rng::derive(1, "train", 0);
     let fault = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap_err().to_string();
     assert!(fault.contains(NAME) && fault.contains("cannot be trained"), "{fault}");
-    assert!(frozen_prefixes(NAME, Some("norm")).unwrap_err().to_string().contains("only its head can, classifier"));
+    assert!(
+        find(NAME).frozen_prefixes(Some("norm")).unwrap_err().to_string().contains("only its head can, classifier")
+    );
     let tuned = Parameters::new(5);
-    frozen_prefixes(NAME, Some("classifier")).unwrap().into_iter().for_each(|prefix| tuned.freeze(prefix));
+    find(NAME).frozen_prefixes(Some("classifier")).unwrap().into_iter().for_each(|prefix| tuned.freeze(prefix));
     let net = network(NAME, &config(Some(4)), tuned.builder(&CPU)).unwrap();
     let loss = net.logits(&images, &mut Mode::Train(&mut rng)).unwrap().sqr().unwrap().sum_all().unwrap();
     let gradients = loss.backward().unwrap();

@@ -4,12 +4,9 @@
 mod hashed;
 
 use candle_core::{Device, Tensor};
-use candlewick_encoders::{
-    Encoder, FractalConfig, NetworkConfig, classes_in, head_prefix, head_prefixes, logit_prefixes, network,
-    own_weights, without_head,
-};
+use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, images};
+use hashed::{Hashed, find, images, network};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
@@ -41,8 +38,8 @@ fn hidden_layers_come_with_the_head_from_the_file_or_when_asked_for() {
     let saved = Parameters::new(1);
     let whole = network("alexnet", &config(Some(10)), saved.builder(&CPU)).unwrap();
     saved.save(&path).unwrap();
-    assert_eq!(classes_in("alexnet", &open(&path)).unwrap(), Some(10));
-    assert_eq!(head_prefix("alexnet").unwrap(), "classifier.6");
+    assert_eq!(find("alexnet").head_classes(&open(&path)), Some(10));
+    assert_eq!(find("alexnet").head_prefix(), "classifier.6");
     let fc7 = |net: &dyn Encoder| flat(&net.vector("classifier.5", &images, &mut Mode::Eval).unwrap());
 
     let loaded = Parameters::from_file(open(&path));
@@ -62,7 +59,7 @@ fn hidden_layers_come_with_the_head_from_the_file_or_when_asked_for() {
 
     let fresh = Parameters::new(2);
     let net = network("alexnet", &config(None), fresh.builder(&CPU)).unwrap();
-    fresh.assign(&without_head("alexnet", open(&path)).unwrap(), "").unwrap();
+    fresh.assign(&find("alexnet").without_head(open(&path)).unwrap(), "").unwrap();
     assert!(net.vectors().is_empty() && !trains(&fresh, "classifier."));
     let fault = net.vector("classifier.5", &images, &mut Mode::Eval).unwrap_err().to_string();
     assert!(fault.contains("classifier.5") && fault.contains("fully_connected"), "{fault}");
@@ -84,8 +81,8 @@ fn auxiliary_heads_that_nobody_asked_for_are_kept_and_do_not_train() {
     let saved = Parameters::new(1);
     let whole = network("googlenet", &config(Some(4)), saved.builder(&CPU)).unwrap();
     saved.save(&path).unwrap();
-    assert_eq!(head_prefixes("googlenet").unwrap(), ["aux1", "aux2", "fc"]);
-    assert_eq!(logit_prefixes("googlenet").unwrap(), ["aux1.fc2", "aux2.fc2", "fc"]);
+    assert_eq!(find("googlenet").head_prefixes(), ["aux1", "aux2", "fc"]);
+    assert_eq!(find("googlenet").logit_prefixes(), ["aux1.fc2", "aux2.fc2", "fc"]);
     assert!(trains(&saved, "aux1.fc1."));
 
     let without = NetworkConfig { auxiliary: false, ..config(Some(4)) };
@@ -102,7 +99,7 @@ fn auxiliary_heads_that_nobody_asked_for_are_kept_and_do_not_train() {
     }
     let fresh = Parameters::new(2);
     network("googlenet", &config(None), fresh.builder(&CPU)).unwrap();
-    fresh.assign(&without_head("googlenet", open(&path)).unwrap(), "").unwrap();
+    fresh.assign(&find("googlenet").without_head(open(&path)).unwrap(), "").unwrap();
 }
 
 #[test]
@@ -120,7 +117,7 @@ fn the_older_names_of_densenets_load_and_are_saved_as_the_present_ones() {
     assert!(tensors.iter().any(|(name, _)| name == "features.denseblock4.denselayer16.norm.2.running_var"));
     let (path, again) = (folder.path().join("older"), folder.path().join("again"));
     write_safetensors(&tensors, &path).unwrap();
-    let loaded = Parameters::from_file(own_weights("densenet121", open(&path)).unwrap());
+    let loaded = Parameters::from_file(find("densenet121").canonical_weights(open(&path)).unwrap());
     let net = network("densenet121", &config(Some(4)), loaded.builder(&CPU)).unwrap();
     loaded.verify().unwrap();
     assert_eq!(logits(net.as_ref(), &images), logits(whole.as_ref(), &images));
@@ -129,17 +126,17 @@ fn the_older_names_of_densenets_load_and_are_saved_as_the_present_ones() {
     let mut present = saved.names();
     present.sort();
     assert_eq!(names(&open(&again)), present);
-    assert_eq!(names(&own_weights("densenet121", open(&again)).unwrap()), present);
+    assert_eq!(names(&find("densenet121").canonical_weights(open(&again)).unwrap()), present);
 
     // Into a network that is there already, too.
     let fresh = Parameters::new(2);
     network("densenet121", &config(None), fresh.builder(&CPU)).unwrap();
-    fresh.assign(&without_head("densenet121", open(&path)).unwrap(), "").unwrap();
+    fresh.assign(&find("densenet121").without_head(open(&path)).unwrap(), "").unwrap();
 
     let twice = "features.denseblock1.denselayer1.norm1.weight";
     tensors.push((twice.to_owned(), Tensor::new(&[0f32], &CPU).unwrap()));
     write_safetensors(&tensors, &path).unwrap();
-    let fault = own_weights("densenet121", open(&path)).err().unwrap().to_string();
+    let fault = find("densenet121").canonical_weights(open(&path)).err().unwrap().to_string();
     assert!(fault.contains(twice) && fault.contains("twice"), "{fault}");
 }
 

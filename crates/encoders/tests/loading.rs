@@ -4,9 +4,9 @@
 mod hashed;
 
 use candle_core::{DType, Device, Tensor};
-use candlewick_encoders::{NetworkConfig, classes_in, frozen_prefixes, head_prefixes, network, networks};
+use candlewick_encoders::{Architecture, NetworkConfig, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
-use hashed::images;
+use hashed::{find, images, network};
 
 const CPU: Device = Device::Cpu;
 
@@ -115,12 +115,12 @@ fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
         let saved = Parameters::new(1);
         let whole = network(name, &config(Some(10)), saved.builder(&CPU)).unwrap();
         saved.save(&path).unwrap();
-        assert_eq!(classes_in(name, &SafetensorsFile::open(&path).unwrap()).unwrap(), Some(10));
+        assert_eq!(find(name).head_classes(&SafetensorsFile::open(&path).unwrap()), Some(10));
 
         let loaded = Parameters::from_safetensors(&path).unwrap();
         let encoder = network(name, &config(None), loaded.builder(&CPU)).unwrap();
         loaded.verify().unwrap();
-        for head in head_prefixes(name).unwrap().iter().map(|head| format!("{head}.")) {
+        for head in find(name).head_prefixes().iter().map(|head| format!("{head}.")) {
             assert!(loaded.names().iter().any(|name| name.starts_with(&head)));
             assert!(!loaded.trainable().iter().any(|(name, _)| name.starts_with(&head)));
         }
@@ -140,7 +140,7 @@ fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
 #[test]
 fn what_lies_before_a_stage_stands_still_and_what_follows_trains() {
     let parameters = Parameters::new(5);
-    for prefix in frozen_prefixes("resnet18", Some("layer4")).unwrap() {
+    for prefix in find("resnet18").frozen_prefixes(Some("layer4")).unwrap() {
         parameters.freeze(prefix);
     }
     let net = network("resnet18", &config(None), parameters.builder(&CPU)).unwrap();
@@ -165,13 +165,16 @@ fn what_lies_before_a_stage_stands_still_and_what_follows_trains() {
 
 #[test]
 fn frozen_prefixes_end_with_a_dot_and_unknown_names_are_told() {
-    let prefixes = frozen_prefixes("squeezenet1_1", Some("features.4")).unwrap();
+    let prefixes = find("squeezenet1_1").frozen_prefixes(Some("features.4")).unwrap();
     assert_eq!(prefixes, ["features.0.", "features.3."]);
-    assert_eq!(frozen_prefixes("resnet50", None).unwrap().len(), 7);
-    let fault = frozen_prefixes("resnet50", Some("layer9")).unwrap_err().to_string();
+    assert_eq!(find("resnet50").frozen_prefixes(None).unwrap().len(), 7);
+    let fault = find("resnet50").frozen_prefixes(Some("layer9")).unwrap_err().to_string();
     assert!(fault.contains("layer9") && fault.contains("layer4"), "{fault}");
-    let Err(fault) = network("resnet19", &config(None), Parameters::new(1).builder(&CPU)) else { panic!("built") };
-    assert!(fault.to_string().contains("resnet19") && fault.to_string().contains("squeezenet1_1"), "{fault}");
+    let unknown = |name: &str| Architecture::find(name).err().unwrap().to_string();
+    assert_eq!(unknown("resnet19"), "no network is called resnet19; did you mean resnet18?");
+    let fault = unknown("lenet");
+    assert!(fault.starts_with("no network is called lenet; there are alexnet, vgg11"), "{fault}");
+    assert_eq!(fault.contains("built with the feature transformers"), !cfg!(feature = "transformers"), "{fault}");
     let mut names = networks();
     names.sort_unstable();
     names.dedup();

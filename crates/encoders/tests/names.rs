@@ -3,8 +3,8 @@
 
 mod hashed;
 
-use candlewick_encoders::{NetworkConfig, network, networks, stages};
-use hashed::{Hashed, fixture, fnv};
+use candlewick_encoders::{NetworkConfig, networks};
+use hashed::{Hashed, find, fixture, fnv, network};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn found(name: &str) -> BTreeMap<String, Vec<usize>> {
     network(name, &config, builder.builder()).unwrap();
     let found = builder.shapes.lock().unwrap().clone();
     // The stages cover all parameters, and none is empty.
-    let stages = stages(name).unwrap();
+    let stages = find(name).stages();
     let under = |parameter: &str, stage: &str| parameter.strip_prefix(stage).is_some_and(|r| r.starts_with('.'));
     for parameter in found.keys() {
         assert!(stages.iter().any(|stage| under(parameter, stage)), "{name}: {parameter} is in no stage");

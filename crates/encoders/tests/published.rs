@@ -4,12 +4,9 @@
 mod hashed;
 
 use candle_core::{Device, Tensor};
-use candlewick_encoders::{
-    Encoder, Interpolation, NetworkConfig, Preprocessing, Resize, auxiliary_prefixes, network, networks, own_weights,
-    preprocessing, without_head,
-};
+use candlewick_encoders::{Encoder, Interpolation, NetworkConfig, Preprocessing, Resize, networks};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, assert_close, fixture};
+use hashed::{Hashed, assert_close, find, fixture, network};
 use image::{Rgb, RgbImage};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -51,7 +48,7 @@ fn pictures_are_made_as_torchvisions_first_weights_want_them() {
             mean,
             std,
         };
-        assert_eq!(preprocessing(&name).unwrap(), wanted, "{name}");
+        assert_eq!(find(&name).preprocessing(), &wanted, "{name}");
     }
 }
 
@@ -67,7 +64,7 @@ fn googlenet_sees_what_torchvisions_transform_input_shows_it() {
         flat(&net.logits(&images, &mut Mode::Eval).unwrap())
     };
     let wanted = logits(true, &Preprocessing::imagenet());
-    assert_close("logits", &logits(false, &preprocessing("googlenet").unwrap()), &wanted, 1e-4);
+    assert_close("logits", &logits(false, find("googlenet").preprocessing()), &wanted, 1e-4);
 }
 
 #[test]
@@ -79,21 +76,21 @@ fn googlenet_loads_from_files_with_auxiliary_heads_and_without() {
     let whole = NetworkConfig { auxiliary: true, ..config(Some(4)) };
     let whole = network("googlenet", &whole, saved.builder(&CPU)).unwrap();
     saved.save(&with).unwrap();
-    let of_aux = |name: &str| auxiliary_prefixes("googlenet").unwrap().iter().any(|aux| name.starts_with(aux));
+    let of_aux = |name: &str| find("googlenet").auxiliary_prefixes().iter().any(|aux| name.starts_with(aux));
     let tensors: Vec<_> = saved.tensors().into_iter().filter(|(name, _)| !of_aux(name)).collect();
     assert_eq!(saved.names().len() - tensors.len(), 18);
     write_safetensors(&tensors, &without).unwrap();
     let logits = |net: &dyn Encoder| flat(&net.logits(&images, &mut Mode::Eval).unwrap());
     for path in [&with, &without] {
         for classes in [None, Some(4)] {
-            let loaded = Parameters::from_file(own_weights("googlenet", open(path)).unwrap());
+            let loaded = Parameters::from_file(find("googlenet").canonical_weights(open(path)).unwrap());
             let net = network("googlenet", &config(classes), loaded.builder(&CPU)).unwrap();
             loaded.verify().unwrap();
             assert_eq!(logits(net.as_ref()), logits(whole.as_ref()));
         }
         let encoder = Parameters::new(2);
         let net = network("googlenet", &config(None), encoder.builder(&CPU)).unwrap();
-        encoder.assign(&without_head("googlenet", open(path)).unwrap(), "").unwrap();
+        encoder.assign(&find("googlenet").without_head(open(path)).unwrap(), "").unwrap();
         let map = |net: &dyn Encoder| flat(&net.map(&images, &mut Mode::Eval).unwrap());
         assert_eq!(map(net.as_ref()), map(whole.as_ref()));
     }
@@ -109,12 +106,14 @@ fn names_under_module_are_told_with_what_to_do() {
         write_safetensors(&tensors, &path).unwrap();
     };
     write(&["module.conv1.weight", "module.fc.bias"]);
-    for fault in [own_weights("resnet18", open(&path)).err(), without_head("resnet18", open(&path)).err()] {
+    for fault in
+        [find("resnet18").canonical_weights(open(&path)).err(), find("resnet18").without_head(open(&path)).err()]
+    {
         let fault = fault.unwrap().to_string();
         let parts = ["wrapped: ", "begin with module.", "DataParallel", "candlewick convert"];
         assert!(parts.iter().all(|part| fault.contains(part)), "{fault}");
     }
     // Where some names do not begin so, it is a part of the network.
     write(&["module.conv1.weight", "fc.bias"]);
-    assert_eq!(own_weights("resnet18", open(&path)).unwrap().names().count(), 2);
+    assert_eq!(find("resnet18").canonical_weights(open(&path)).unwrap().names().count(), 2);
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 use candle_core::{DType, Device, Tensor};
-use candlewick_encoders::{NetworkConfig, network};
+use candlewick_encoders::{Architecture, NetworkConfig};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile, write_safetensors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,8 @@ fn compare(data: &Path, weights: &Path, name: &str, key: &str) {
     let parameters = Parameters::from_safetensors(weights).unwrap();
     parameters.freeze("");
     // No head is asked for; the one in the file serves.
-    let net = network(name, &NetworkConfig::default(), parameters.builder(&CPU)).unwrap();
+    let architecture = Architecture::find(name).unwrap();
+    let net = architecture.build(&NetworkConfig::default(), parameters.builder(&CPU)).unwrap();
     parameters.verify().unwrap();
     let tensor = |key: String| fixture.tensor(&key, &CPU).unwrap();
     let pictures = ["cat", "ski"];

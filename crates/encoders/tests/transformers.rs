@@ -6,12 +6,9 @@ mod hashed;
 
 use candle_core::{Device, Tensor};
 use candlewick_encoders::transformers::{Family, VisionConfig, VisionTransformer};
-use candlewick_encoders::{
-    Encoder, NetworkConfig, cost, frozen_prefixes, head_prefix, head_prefixes, network, networks, own_weights,
-    preprocessing, stages,
-};
+use candlewick_encoders::{Encoder, NetworkConfig, cost, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, assert_close, digest, fixture, images};
+use hashed::{Hashed, assert_close, digest, find, fixture, images, network};
 
 const CPU: Device = Device::Cpu;
 
@@ -144,13 +141,13 @@ fn every_network_has_its_stages_and_a_map_of_the_right_shape() {
         let net = network(name, &config(Some(7)), builder.builder()).unwrap();
         for parameter in builder.shapes.lock().unwrap().keys() {
             let of = |stage: &String| parameter == stage || parameter.starts_with(&format!("{stage}."));
-            assert_eq!(stages(name).unwrap().iter().filter(|stage| of(stage)).count(), 1, "{name}: {parameter}");
+            assert_eq!(find(name).stages().iter().filter(|stage| of(stage)).count(), 1, "{name}: {parameter}");
         }
-        for stage in stages(name).unwrap() {
+        for stage in find(name).stages() {
             let found = builder.shapes.lock().unwrap().keys().any(|parameter| parameter.starts_with(stage));
             assert!(found, "{name}: {stage} is empty");
         }
-        let seen = preprocessing(name).unwrap();
+        let seen = find(name).preprocessing();
         let size = seen.crop.unwrap_or_else(|| match seen.size {
             Some(candlewick_encoders::Resize::Exact(height, width)) => (height, width),
             _ => panic!("{name}"),
@@ -189,7 +186,7 @@ fn costs_are_those_that_are_published() {
     let net = network("vit_base_patch16_224", &config(Some(1000)), builder.builder()).unwrap();
     let parameters: usize = builder.shapes.lock().unwrap().values().map(|shape| shape.iter().product::<usize>()).sum();
     assert_eq!(parameters, 86_567_656);
-    let cost = cost(net.as_ref(), (224, 224), &CPU).unwrap();
+    let cost = cost(net.as_ref(), 224, 224, &CPU).unwrap();
     assert!((cost.multiply_adds as f64 / 1e9 - 17.56).abs() < 0.02, "{cost:?}");
 }
 
@@ -203,9 +200,9 @@ fn only_the_head_trains() {
         assert!(fault.contains("cannot be trained") && fault.contains("fine_tune"), "{fault}");
 
         let network = of_family(family).next().unwrap();
-        let head = head_prefix(network).unwrap();
+        let head = find(network).head_prefix();
         let parameters = Parameters::new(1);
-        for prefix in frozen_prefixes(network, Some(head)).unwrap() {
+        for prefix in find(network).frozen_prefixes(Some(head)).unwrap() {
             parameters.freeze(prefix);
         }
         let net = VisionTransformer::new(name, &sizes(family), &config(Some(3)), parameters.builder(&CPU)).unwrap();
@@ -220,9 +217,9 @@ fn only_the_head_trains() {
             let gradient = gradients.get(variable.as_tensor()).unwrap();
             assert!(flat(gradient).iter().any(|&value| value != 0.0), "{name}");
         }
-        let stage = &stages(network).unwrap()[3];
-        let fault = frozen_prefixes(network, Some(stage)).unwrap_err().to_string();
-        let heads = head_prefixes(network).unwrap().join(", ");
+        let stage = &find(network).stages()[3];
+        let fault = find(network).frozen_prefixes(Some(stage)).unwrap_err().to_string();
+        let heads = find(network).head_prefixes().join(", ");
         assert!(fault.contains(stage.as_str()) && fault.contains(&format!("only its head can, {heads}")), "{fault}");
     }
 }
@@ -270,7 +267,7 @@ fn published_files_are_taken_for_what_is_of_the_network() {
     let own = |network: &str, tensors: &[&str]| -> Vec<String> {
         let one = |name: &&str| (name.to_string(), Tensor::new(&[0f32], &CPU).unwrap());
         write_safetensors(&tensors.iter().map(one).collect::<Vec<_>>(), &path).unwrap();
-        let file = own_weights(network, SafetensorsFile::open(&path).unwrap()).unwrap();
+        let file = find(network).canonical_weights(SafetensorsFile::open(&path).unwrap()).unwrap();
         file.names().map(str::to_owned).collect()
     };
     let tower = ["vision_model.post_layernorm.bias", "visual_projection.weight", "text_model.x.weight", "logit_scale"];

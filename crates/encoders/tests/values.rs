@@ -4,9 +4,9 @@
 mod hashed;
 
 use candle_core::{DType, Device, Tensor};
-use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig, network};
+use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig};
 use candlewick_parameters::{Mode, Rng, SafetensorsFile, VarBuilder};
-use hashed::{Hashed, assert_close, digest, fixture, hashed};
+use hashed::{Hashed, assert_close, digest, fixture, hashed, network};
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -26,11 +26,11 @@ impl Case {
         Self { name, file, weights: Hashed::default(), images: hashed::images(height, width) }
     }
 
-    fn network(&self, column: Option<usize>) -> Box<dyn Encoder + Send + Sync> {
+    fn network(&self, column: Option<usize>) -> Box<dyn Encoder> {
         self.built(column, self.weights.builder())
     }
 
-    fn built(&self, column: Option<usize>, vb: VarBuilder) -> Box<dyn Encoder + Send + Sync> {
+    fn built(&self, column: Option<usize>, vb: VarBuilder) -> Box<dyn Encoder> {
         let config = NetworkConfig {
             classes: Some(10),
             dropout: Some(0.0),

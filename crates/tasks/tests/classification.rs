@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::Device;
-use candlewick_encoders::{ConvBlock, NetworkConfig, Preprocessing, Resize};
+use candlewick_encoders::{Architecture, ConvBlock, NetworkConfig, Preprocessing, Resize};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
 use candlewick_tasks::classification::{ClassificationTask, Classifier, DataConfig, NetworkRecipe, Recipe, prepare};
 use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, Task, fit};
@@ -92,7 +92,7 @@ fn pretrained_weights_are_taken_up_to_a_head_for_other_classes() {
     let ten = NetworkConfig { classes: Some(10), ..recipe.network.config.clone() };
     let file = folder.path().join("ten.safetensors");
     let pretrained = Parameters::new(9);
-    candlewick_encoders::network("convnet", &ten, pretrained.builder(&Device::Cpu)).unwrap();
+    Architecture::find("convnet").unwrap().build(&ten, pretrained.builder(&Device::Cpu)).unwrap();
     pretrained.save(&file).unwrap();
     recipe.network.pretrained = Some(file.clone());
     recipe.network.fine_tune = Some("fc".into());
@@ -115,7 +115,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
     bars(&data);
     let file = folder.path().join("three.safetensors");
     let (pretrained, three) = (Parameters::new(9), NetworkConfig { classes: Some(3), ..NetworkConfig::default() });
-    candlewick_encoders::network("googlenet", &three, pretrained.builder(&Device::Cpu)).unwrap();
+    Architecture::find("googlenet").unwrap().build(&three, pretrained.builder(&Device::Cpu)).unwrap();
     pretrained.save(&file).unwrap();
     let before = SafetensorsFile::open(&file).unwrap();
     let mut recipe = recipe(&data, 1);
@@ -143,7 +143,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
 fn googlenets(folder: &Path, classes: usize) -> [PathBuf; 2] {
     let config = NetworkConfig { classes: Some(classes), ..NetworkConfig::default() };
     let (files, parameters) = (["with", "without"].map(|name| folder.join(name)), Parameters::new(9));
-    candlewick_encoders::network("googlenet", &config, parameters.builder(&Device::Cpu)).unwrap();
+    Architecture::find("googlenet").unwrap().build(&config, parameters.builder(&Device::Cpu)).unwrap();
     parameters.save(&files[0]).unwrap();
     let mut tensors = parameters.tensors();
     tensors.retain(|(name, _)| !name.starts_with("aux"));
@@ -204,7 +204,7 @@ fn pictures_are_made_as_the_network_wants_them_unless_the_recipe_says_otherwise(
     recipe.preprocessing = None;
     for name in ["googlenet", "efficientnet_b3"] {
         recipe.network.name = name.into();
-        assert_eq!(recipe.preprocessing().unwrap(), candlewick_encoders::preprocessing(name).unwrap());
+        assert_eq!(recipe.preprocessing().unwrap(), *Architecture::find(name).unwrap().preprocessing());
     }
     recipe.network.name = "googlenet".into();
     assert_eq!(recipe.preprocessing().unwrap().mean, [0.5; 3]);

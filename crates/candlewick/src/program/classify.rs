@@ -6,7 +6,7 @@ use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::text::read_utf8;
-use candlewick::encoders::preprocessing;
+use candlewick::encoders::Architecture;
 use candlewick::parameters::SafetensorsFile;
 use candlewick::tasks::classification::{Classifier, Guess};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
         }
         return Ok(Classifier::from_pretrained(folder, device)?);
     }
-    let preprocessing = preprocessing(&arguments.model)
+    let architecture = Architecture::find(&arguments.model)
         .map_err(|error| Failure::usage(format!("model {}: no such folder; {error}", arguments.model)))?;
     let Some(weights) = &arguments.weights else {
         return Err(Failure::usage(format!(
@@ -78,6 +78,7 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
     };
     let classes = arguments.classes.as_deref().map(classes).transpose()?;
     let file = SafetensorsFile::open(file)?;
+    let preprocessing = architecture.preprocessing().clone();
     Ok(Classifier::from_weights(&arguments.model, file, classes.as_deref(), preprocessing, device)?)
 }
 

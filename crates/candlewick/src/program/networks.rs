@@ -4,7 +4,7 @@ use super::arguments::NetworksArguments;
 use super::output::{self, note, say};
 use super::{Failure, bounds, device};
 use candlewick::candle::{DType, Device, Tensor};
-use candlewick::encoders::{Cost, NetworkConfig, cost, network, networks, stages};
+use candlewick::encoders::{Architecture, Cost, NetworkConfig, cost, networks};
 use candlewick::pages::{Bubble, bubble_plot};
 use candlewick::parameters::{Mode, Parameters};
 use std::time::Instant;
@@ -32,7 +32,8 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
         true => networks(),
         false => arguments.names.iter().map(String::as_str).collect(),
     };
-    names.iter().try_for_each(|name| stages(name).map(|_| ())).map_err(Failure::usage)?;
+    let architectures =
+        names.into_iter().map(Architecture::find).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
     // The first maps of VGG have 64 channels of the picture's size, and three of them are there at a time.
     bounds::fits("--size", (arguments.size as f64).powi(2) * 64.0 * 4.0 * 3.0)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -42,8 +43,8 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
         say!("{:<26} {:>12} {:>14} {:>13} {:>10}", "network", "parameters", "multiply-adds", "activations", "time")?;
     }
     let mut rows = Vec::new();
-    for name in names {
-        let row = match row(name, arguments.size, &device) {
+    for architecture in architectures {
+        let row = match row(architecture, arguments.size, &device) {
             Ok(row) => row,
             // Not every network takes every size: of all of them, those that do are compared.
             Err(Failure::Work(line)) if arguments.names.is_empty() => {
@@ -67,12 +68,13 @@ pub fn run(arguments: &NetworksArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn row(name: &str, size: usize, device: &Device) -> Result<Row, Failure> {
+fn row(architecture: &Architecture, size: usize, device: &Device) -> Result<Row, Failure> {
+    let name = architecture.name();
     let parameters = Parameters::new(1);
     let config = NetworkConfig { classes: Some(CLASSES), auxiliary: false, ..NetworkConfig::default() };
     let fault = |error: candlewick::candle::Error| Failure::Work(format!("{name} at {size}×{size}: {error}"));
-    let built = network(name, &config, parameters.builder(device)).map_err(fault)?;
-    let cost = cost(built.as_ref(), (size, size), device).map_err(fault)?;
+    let built = architecture.build(&config, parameters.builder(device)).map_err(fault)?;
+    let cost = cost(built.as_ref(), size, size, device).map_err(fault)?;
     let fast = built.for_inference().map_err(fault)?;
     let images = Tensor::zeros((1, 3, size, size), DType::F32, device)?;
     let mut milliseconds = f64::INFINITY;

@@ -1,9 +1,8 @@
 //! Feature maps on their way through a network, in the layout that suits the device.
 
-use crate::blocks::layers::{BatchNorm2d, Conv2d};
-use crate::cost;
+use crate::counter;
 use candle_core::{D, DType, Result, Tensor};
-use candlewick_kernels::activation::Activation;
+use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::channels_last;
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
@@ -15,11 +14,8 @@ use candlewick_parameters::Mode;
 #[derive(Clone, Debug)]
 pub struct Map {
     tensor: Tensor,
-    together: bool,
+    channels_last: bool,
 }
-
-/// A convolution of maps with a weight and perhaps a bias.
-type Convolve = fn(&Tensor, &Tensor, Option<&Tensor>, &conv::Conv2d) -> Result<Tensor>;
 
 impl Map {
     /// Pictures, or maps, (N, C, h, w).
@@ -27,9 +23,9 @@ impl Map {
     /// # Errors
     /// When the tensor is not of rank 4.
     pub fn new(apart: &Tensor) -> Result<Self> {
-        let together = apart.device().is_cpu() && apart.dtype() == DType::F32;
-        let tensor = if together { channels_last::to_nhwc(apart)? } else { apart.clone() };
-        Ok(Self { tensor, together })
+        let channels_last = apart.device().is_cpu() && apart.dtype() == DType::F32;
+        let tensor = if channels_last { channels_last::to_nhwc(apart)? } else { apart.clone() };
+        Ok(Self { tensor, channels_last })
     }
 
     /// The maps as (N, C, h, w), perhaps a view.
@@ -37,30 +33,38 @@ impl Map {
     /// # Errors
     /// When the device fails.
     pub fn apart(&self) -> Result<Tensor> {
-        if self.together { channels_last::to_nchw(&self.tensor) } else { Ok(self.tensor.clone()) }
+        if self.channels_last { channels_last::to_nchw(&self.tensor) } else { Ok(self.tensor.clone()) }
     }
 
-    fn with(&self, tensor: Tensor) -> Self {
-        Self { tensor, together: self.together }
+    /// The values as they lie: (N, h, w, C) where [`Self::is_channels_last`], and else (N, C, h, w).
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.tensor
     }
 
-    /// (N, C, h, w) → (N, O, h', w').
-    pub(crate) fn convolve(&self, layer: &Conv2d) -> Result<Self> {
-        self.convolve_by(if self.together { channels_last::conv2d } else { conv2d }, layer)
+    pub(crate) fn is_channels_last(&self) -> bool {
+        self.channels_last
     }
 
-    /// The same and then ReLU.
-    pub(crate) fn convolve_relu(&self, layer: &Conv2d) -> Result<Self> {
-        if self.together {
-            self.convolve_by(channels_last::conv2d_relu, layer)
-        } else {
-            self.convolve(layer)?.activated(Activation::Relu)
-        }
+    /// Other values in the same layout.
+    pub(crate) fn with(&self, tensor: Tensor) -> Self {
+        Self { tensor, channels_last: self.channels_last }
     }
 
-    fn convolve_by(&self, convolve: Convolve, layer: &Conv2d) -> Result<Self> {
-        let ys = convolve(&self.tensor, layer.weight(), layer.bias(), layer.config())?;
-        cost::count(ys.elem_count(), layer.weight().elem_count() / layer.out_channels());
+    /// A convolution with weight (O, C / groups, kernel, kernel), and then ReLU or not: (N, C, h, w) → (N, O, h', w').
+    pub(crate) fn convolve(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        config: &conv::Conv2d,
+        with_relu: bool,
+    ) -> Result<Self> {
+        let ys = match (self.channels_last, with_relu) {
+            (true, true) => channels_last::conv2d_relu(&self.tensor, weight, bias, config)?,
+            (true, false) => channels_last::conv2d(&self.tensor, weight, bias, config)?,
+            (false, true) => relu(&conv2d(&self.tensor, weight, bias, config)?)?,
+            (false, false) => conv2d(&self.tensor, weight, bias, config)?,
+        };
+        counter::count(ys.elem_count(), weight.elem_count() / weight.dim(0)?);
         Ok(self.with(ys))
     }
 
@@ -72,17 +76,6 @@ impl Map {
         then: Option<Activation>,
     ) -> Result<Self> {
         Ok(self.with(layer.forward(&self.tensor, add.map(|add| &add.tensor), then)?))
-    }
-
-    /// Batch norm, then the sum with `add`, then ReLU or not.
-    pub(crate) fn normalise(
-        &self,
-        norm: &BatchNorm2d,
-        add: Option<&Self>,
-        relu: bool,
-        mode: &mut Mode,
-    ) -> Result<Self> {
-        Ok(self.with(norm.run(&self.tensor, self.together, add.map(|add| &add.tensor), relu, mode)?))
     }
 
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
@@ -101,7 +94,7 @@ impl Map {
 
     /// What a function of (N, h, w, C) makes of the maps.
     pub(crate) fn with_channels_last(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(self.with(match self.together {
+        Ok(self.with(match self.channels_last {
             true => f(&self.tensor)?,
             false => f(&self.tensor.permute((0, 2, 3, 1))?.contiguous()?)?.permute((0, 3, 1, 2))?.contiguous()?,
         }))
@@ -109,20 +102,20 @@ impl Map {
 
     /// Each channel of each picture times one number of (N, C).
     pub(crate) fn gated(&self, gates: &Tensor) -> Result<Self> {
-        if self.together {
+        if self.channels_last {
             return Ok(self.with(channels_last::gate(&self.tensor, gates)?));
         }
         Ok(self.with(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
     }
 
     pub(crate) fn max_pool(&self, pool: &Pool2d) -> Result<Self> {
-        let largest = if self.together { channels_last::max_pool2d } else { max_pool2d };
+        let largest = if self.channels_last { channels_last::max_pool2d } else { max_pool2d };
         Ok(self.with(largest(&self.tensor, pool)?))
     }
 
     /// The mean of each window.
     pub(crate) fn avg_pool(&self, pool: &Pool2d) -> Result<Self> {
-        let mean = if self.together { channels_last::avg_pool2d } else { avg_pool2d };
+        let mean = if self.channels_last { channels_last::avg_pool2d } else { avg_pool2d };
         Ok(self.with(mean(&self.tensor, pool)?))
     }
 
@@ -140,7 +133,7 @@ impl Map {
     pub(crate) fn concat(maps: &[Self]) -> Result<Self> {
         let Some(first) = maps.first() else { candle_core::bail!("maps: there are none to put beside each other") };
         let tensors: Vec<&Tensor> = maps.iter().map(|map| &map.tensor).collect();
-        Ok(first.with(if first.together {
+        Ok(first.with(if first.channels_last {
             channels_last::concat_channels(&tensors)?
         } else {
             Tensor::cat(&tensors, 1)?
@@ -161,7 +154,7 @@ impl Map {
     pub(crate) fn scaled(&self, scale: &[f32], shift: &[f32]) -> Result<Self> {
         let line = |values: &[f32]| {
             let values = Tensor::new(values, self.tensor.device())?.to_dtype(self.tensor.dtype())?;
-            if self.together { Ok(values) } else { values.reshape(((), 1, 1)) }
+            if self.channels_last { Ok(values) } else { values.reshape(((), 1, 1)) }
         };
         Ok(self.with(self.tensor.broadcast_mul(&line(scale)?)?.broadcast_add(&line(shift)?)?))
     }
@@ -172,6 +165,10 @@ impl Map {
 
     /// The mean over the positions, (N, C).
     pub(crate) fn mean(&self) -> Result<Tensor> {
-        if self.together { channels_last::mean(&self.tensor) } else { self.tensor.flatten_from(2)?.mean(D::Minus1) }
+        if self.channels_last {
+            channels_last::mean(&self.tensor)
+        } else {
+            self.tensor.flatten_from(2)?.mean(D::Minus1)
+        }
     }
 }

@@ -1,55 +1,12 @@
 //! The classification head, wanted or merely found in a file.
 
-use crate::architecture::{NetworkConfig, head_prefix, head_prefixes, own_weights};
 use crate::blocks::feature_map::Map;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::blocks::mlp_head::{FullyConnected, LinearInitial, Plan};
+use crate::blocks::mlp_head::{FullyConnected, LinearInitial, Plan, classes, keep};
+use crate::config::NetworkConfig;
 use crate::encoder::VectorInfo;
 use candle_core::{Result, Tensor};
-use candlewick_parameters::{Initial, Mode, ParameterBuilder, SafetensorsFile, VarBuilder};
-
-/// How many classes the head in a file tells apart, for a network by name; `None` where the file holds no head.
-///
-/// Put it into [`NetworkConfig::classes`] before building a network whose values will be assigned from this file.
-///
-/// # Errors
-/// When no network has this name.
-pub fn classes_in(network: &str, file: &SafetensorsFile) -> Result<Option<usize>> {
-    let shape = file.shape(&format!("{}.weight", head_prefix(network)?));
-    Ok(shape.and_then(|shape| shape.dims().first().copied()))
-}
-
-/// A pretrained file without what a network has after its map: its head, fully connected layers, auxiliary heads.
-///
-/// What is left is what an encoder takes that is built without [`NetworkConfig::classes`].
-///
-/// # Errors
-/// As [`own_weights`] says, through which it goes.
-pub fn without_head(network: &str, file: SafetensorsFile) -> Result<SafetensorsFile> {
-    let file = own_weights(network, file)?;
-    Ok(head_prefixes(network)?.iter().fold(file, |file, prefix| file.without(&format!("{prefix}."))))
-}
-
-/// The classes of the head to build: as many as asked for, or else as many as the loaded file's head has.
-///
-/// A head that the file holds and nobody asked for stays in the store as buffers: it is saved with the rest and serves
-/// [`crate::Encoder::logits`], but no optimiser sees it.
-pub(crate) fn classes(config: &NetworkConfig, vb: &VarBuilder) -> Result<Option<usize>> {
-    if config.classes.is_some() || !vb.contains_tensor("weight") {
-        return Ok(config.classes);
-    }
-    let classes = vb.get_unchecked("weight")?.dims().first().copied();
-    keep(vb, &["weight", "bias"])?;
-    Ok(classes)
-}
-
-/// Puts tensors that the file holds and nobody asked for into the store, as buffers of whatever shape they have.
-pub(crate) fn keep(vb: &VarBuilder, names: &[&str]) -> Result<()> {
-    for name in names {
-        vb.buffer(vb.get_unchecked(name)?.shape(), name, Initial::Constant(0.0))?;
-    }
-    Ok(())
-}
+use candlewick_parameters::{Mode, VarBuilder};
 
 /// What turns the map into logits.
 #[derive(Clone, Debug)]

@@ -107,7 +107,12 @@ impl Conv2d {
     /// # Errors
     /// When the input has another number of channels or is smaller than the kernel.
     pub fn forward(&self, xs: &Map) -> Result<Map> {
-        xs.convolve(self)
+        self.run(xs, false)
+    }
+
+    /// The same and then ReLU or not.
+    fn run(&self, xs: &Map, with_relu: bool) -> Result<Map> {
+        xs.convolve(&self.weight, self.bias.as_ref(), &self.config, with_relu)
     }
 
     /// The weight (O, C / groups, kernel, kernel).
@@ -210,19 +215,8 @@ impl BatchNorm2d {
     ///
     /// # Errors
     /// When the input has another number of channels, or only one value a channel in training.
-    pub fn forward(&self, xs: &Map, add: Option<&Map>, relu: bool, mode: &mut Mode) -> Result<Map> {
-        xs.normalise(self, add, relu, mode)
-    }
-
-    /// The same on tensors of either layout.
-    pub(crate) fn run(
-        &self,
-        xs: &Tensor,
-        together: bool,
-        add: Option<&Tensor>,
-        with_relu: bool,
-        mode: &mut Mode,
-    ) -> Result<Tensor> {
+    pub fn forward(&self, maps: &Map, add: Option<&Map>, with_relu: bool, mode: &mut Mode) -> Result<Map> {
+        let (xs, add) = (maps.tensor(), add.map(Map::tensor));
         let train = mode.is_training() && self.weight.track_op();
         let count = (xs.elem_count() / self.weight.elem_count()) as f64;
         if train && count < 2.0 {
@@ -230,7 +224,7 @@ impl BatchNorm2d {
         }
         let (mean, variance) = (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
         let (weight, bias, eps) = (&self.weight, &self.bias, self.eps);
-        let (ys, mean, variance) = if together {
+        let (ys, mean, variance) = if maps.is_channels_last() {
             let statistics = (!train).then_some((&mean, &variance));
             channels_last::batch_norm(xs, &channels_last::BatchNorm { weight, bias, statistics, eps }, add, with_relu)?
         } else {
@@ -245,7 +239,7 @@ impl BatchNorm2d {
             self.record(&self.running_mean, &mean)?;
             self.record(&self.running_var, &(variance * (count / (count - 1.0)))?)?;
         }
-        Ok(ys)
+        Ok(maps.with(ys))
     }
 
     fn record(&self, running: &Var, batch: &Tensor) -> Result<()> {
@@ -371,7 +365,7 @@ impl ConvNorm {
         };
         let relu = self.then == Some(Activation::Relu);
         if norm.is_none() && add.is_none() && relu && dropout == 0.0 {
-            return xs.convolve_relu(conv);
+            return conv.run(xs, true);
         }
         let ys = conv.forward(xs)?.dropout(dropout, mode)?;
         let ys = match (norm, add) {

@@ -1,10 +1,9 @@
 //! Fully connected layers on a map: hidden ones whose vectors can be read, and a last one that gives logits.
 
-use crate::architecture::NetworkConfig;
 use crate::blocks::feature_map::Map;
-use crate::blocks::head::{classes, keep};
 use crate::blocks::layers::{ConvNorm, LayerNorm};
-use crate::cost;
+use crate::config::NetworkConfig;
+use crate::counter;
 use crate::encoder::VectorInfo;
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::relu;
@@ -17,6 +16,27 @@ pub(crate) type LinearInitial = fn(usize, usize) -> (Initial, Initial);
 /// PyTorch's own: both uniform in ±1/√inputs.
 pub(crate) fn as_pytorch(inputs: usize, _: usize) -> (Initial, Initial) {
     (Initial::fan_in(inputs), Initial::fan_in(inputs))
+}
+
+/// The classes of the head to build: as many as asked for, or else as many as the loaded file's head has.
+///
+/// A head that the file holds and nobody asked for stays in the store as buffers: it is saved with the rest and serves
+/// [`crate::Encoder::logits`], but no optimiser sees it.
+pub(crate) fn classes(config: &NetworkConfig, vb: &VarBuilder) -> Result<Option<usize>> {
+    if config.classes.is_some() || !vb.contains_tensor("weight") {
+        return Ok(config.classes);
+    }
+    let classes = vb.get_unchecked("weight")?.dims().first().copied();
+    keep(vb, &["weight", "bias"])?;
+    Ok(classes)
+}
+
+/// Puts tensors that the file holds and nobody asked for into the store, as buffers of whatever shape they have.
+pub(crate) fn keep(vb: &VarBuilder, names: &[&str]) -> Result<()> {
+    for name in names {
+        vb.buffer(vb.get_unchecked(name)?.shape(), name, Initial::Constant(0.0))?;
+    }
+    Ok(())
 }
 
 /// A hidden layer, followed by ReLU.
@@ -72,7 +92,7 @@ impl Linear {
     /// (N, inputs) → (N, outputs).
     fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let ys = linear(&mode.dropout(xs, self.dropout)?, &self.weight, Some(&self.bias))?;
-        cost::count(ys.elem_count(), self.weight.dims()[1]);
+        counter::count(ys.elem_count(), self.weight.dims()[1]);
         Ok(ys)
     }
 

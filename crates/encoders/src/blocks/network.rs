@@ -4,7 +4,7 @@ use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::ConvNorm;
 use crate::blocks::mlp_head::FullyConnected;
-use crate::cost::pass;
+use crate::counter::pass;
 use crate::encoder::{Classified, Encoder, LayerInfo, VectorInfo, no_head, no_vector, position};
 use candle_core::{Result, Tensor};
 use candlewick_kernels::pool::Pool2d;
@@ -200,7 +200,7 @@ impl Encoder for Network {
         })
     }
 
-    fn for_inference(&self) -> Result<Box<dyn Encoder + Send + Sync>> {
+    fn for_inference(&self) -> Result<Box<dyn Encoder>> {
         let head = self.head.as_ref().map(Head::for_inference).transpose()?;
         Ok(Box::new(Self::with_body(self.name, self.infos.clone(), self.body.folded()?, head)))
     }

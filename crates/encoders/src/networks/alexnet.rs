@@ -26,7 +26,7 @@ const TABLE: [Layer; 8] = [
     Layer::Pool(3),
 ];
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let plan = Plain {
         name: "alexnet",
         layers: TABLE.to_vec(),

@@ -3,11 +3,12 @@
 //! Names are torchvision's, where batch norm and activations count as members of `features`, and activations and dropout as
 //! members of `classifier`.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::mlp_head::{Hidden, LinearInitial, Plan};
 use crate::blocks::network::{Layers, Network};
+use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::VarBuilder;

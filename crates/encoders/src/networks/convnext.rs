@@ -4,11 +4,12 @@
 //! of each position, W₁ and W₂ go to four times the channels and back, and γ begins near 0. Names are torchvision's, where
 //! `features.0` cuts patches, 2, 4 and 6 halve the map, and the odd ones are the stages.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
 use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::config::NetworkConfig;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::Activation;
@@ -43,7 +44,7 @@ const TABLE: [Plan; 4] = [
 /// Added to the variance of a layer norm.
 const EPS: f64 = 1e-6;
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = (0..8).map(|number| format!("features.{number}")).collect();
         let head = &["classifier.0", "classifier.2"];

@@ -4,11 +4,12 @@
 //! convolution to 4k channels, batch norm, ReLU and 3×3 convolution to k channels. A transition halves channels and map.
 //! The last layer, `features.norm5`, is meant with the ReLU that follows it.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
@@ -46,11 +47,11 @@ const STAGES: [&str; 10] = [
     "norm5",
 ];
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
         let row = Architecture::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb));
-        row.with_own_names(|name| Some(present_name(name)))
+        row.with_canonical_names(|name| Some(present_name(name)))
     };
     TABLE.map(row).into()
 }

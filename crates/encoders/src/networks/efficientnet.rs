@@ -5,12 +5,13 @@
 //! squeeze-and-excitation and narrows them again; a fused one does the first two in one k×k convolution and weighs nothing.
 //! Batch norm follows each convolution, SiLU each but the last. B1 to B7 are B0 wider and deeper. Names are torchvision's.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::network::{Layers, Network, Part, Sequence};
-use crate::cost;
+use crate::config::NetworkConfig;
+use crate::counter;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
 use candlewick_kernels::activation::{Activation, sigmoid, silu};
@@ -145,7 +146,7 @@ fn table() -> Vec<Plan> {
     ]
 }
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = (0..plan.stages.len() + 2).map(|number| format!("features.{number}")).collect();
         let preprocessing = plan.preprocessing.clone();
@@ -231,7 +232,7 @@ impl Excitation {
     fn forward(&self, xs: &Map) -> Result<Map> {
         let run = |xs: &Tensor, (weight, bias): &(Tensor, Tensor)| {
             let ys = linear(xs, weight, Some(bias))?;
-            cost::count(ys.elem_count(), weight.dims()[1]);
+            counter::count(ys.elem_count(), weight.dims()[1]);
             Ok::<_, candle_core::Error>(ys)
         };
         let squeezed = silu(&run(&xs.mean()?, &self.layers[0])?)?;

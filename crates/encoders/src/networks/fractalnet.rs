@@ -9,17 +9,17 @@
 //! (global), else each join leaves out each of its inputs with some probability, but never all (local). What no path needs
 //! is not computed. Dropout, growing from block to block, is between convolution and batch norm.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::mlp_head::as_pytorch;
 use crate::blocks::network::{Body, Network};
+use crate::config::{FractalConfig, NetworkConfig};
 use crate::encoder::LayerInfo;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
-use serde::{Deserialize, Serialize};
 
 /// Names, and the number of columns C: with five blocks the deepest paths have 5 · 2^(C−1) convolutions.
 const TABLE: [(&str, usize); 2] = [("fractalnet20", 3), ("fractalnet40", 4)];
@@ -27,28 +27,7 @@ const TABLE: [(&str, usize); 2] = [("fractalnet20", 3), ("fractalnet40", 4)];
 /// The channels of each block.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// Which paths of a FractalNet a pass takes: f₁(z) = conv(z), f_{C+1}(z) = (f_C ∘ f_C)(z) ⊕ conv(z), ⊕ the mean of what is not dropped.
-///
-/// Larsson et al. 2017, "FractalNet: ultra-deep neural networks without residuals".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FractalConfig {
-    /// The probability in training that a join leaves out an input (local drop-path).
-    pub drop_path: f64,
-    /// The share of training batches that take one column alone (global drop-path).
-    pub global_drop_path: f64,
-    /// The column that is taken alone in every pass, counted from 1, the shallowest; `None` takes all.
-    pub column: Option<usize>,
-}
-
-impl Default for FractalConfig {
-    /// The paper's: 0.15, one half, all columns.
-    fn default() -> Self {
-        Self { drop_path: 0.15, global_drop_path: 0.5, column: None }
-    }
-}
-
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |(name, columns)| {
         let stages = (1..=CHANNELS.len()).map(|number| format!("block{number}")).collect();
         Architecture::new(name, stages, &["fc"], move |config, vb| build(name, columns, config, vb))

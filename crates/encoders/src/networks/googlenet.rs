@@ -5,12 +5,13 @@
 //! on `inception4d`, help training; [`crate::Encoder::classified`] gives their logits. A fresh normal value is not truncated:
 //! torchvision does so at 200 standard deviations.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
-use crate::blocks::head::{Head, keep};
+use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::{FullyConnected, Hidden, Plan};
+use crate::blocks::mlp_head::{FullyConnected, Hidden, Plan, keep};
 use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::config::NetworkConfig;
 use crate::preprocessing::Preprocessing;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -64,7 +65,7 @@ const AUXILIARY_PARAMETERS: [&str; 9] = [
     "fc2.bias",
 ];
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let stage = |layer: &Layer| match layer {
         Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
         Layer::Pool(..) => None,

@@ -5,12 +5,13 @@
 //! the identity, or a 1×1 convolution where the shape changes. As in torchvision the stride of a bottleneck is in its
 //! 3×3 convolution ("v1.5"). A ResNeXt has that convolution in groups, a Wide ResNet has it twice as wide.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::mlp_head::as_pytorch;
 use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::config::NetworkConfig;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -88,7 +89,7 @@ const TABLE: [Plan; 10] = [
 /// The parts of any ResNet before its head.
 const STAGES: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let stages = STAGES.map(str::to_owned).to_vec();
         Architecture::new(plan.name, stages, &["fc"], move |config, vb| build(&plan, config, vb))

@@ -3,11 +3,12 @@
 //! A fire module squeezes the channels with a 1×1 convolution and expands them again with a 1×1 and a 3×3 beside each
 //! other. Names are torchvision's, where activations count as members of `features`; layers are `features.1` to `features.12`.
 
-use crate::architecture::{Architecture, NetworkConfig};
+use crate::architecture::Architecture;
 use crate::blocks::feature_map::Map;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
 use crate::blocks::network::{Layers, Network, Part};
+use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::{Mode, VarBuilder};
@@ -55,7 +56,7 @@ const VERSION_1_1: [Layer; 12] = [
 
 const TABLE: [(&str, [Layer; 12]); 2] = [("squeezenet1_0", VERSION_1_0), ("squeezenet1_1", VERSION_1_1)];
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |(name, plan): (&'static str, [Layer; 12])| {
         // The first convolution's ReLU is a member too, so that all others come one later.
         let members = plan.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));

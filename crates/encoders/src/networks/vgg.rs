@@ -39,7 +39,7 @@ fn plan(name: &'static str, depths: [usize; 5], batch_norm: bool) -> Plain {
     }
 }
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let pairs = TABLE.into_iter().flat_map(|(names, depths)| [(names[0], depths, false), (names[1], depths, true)]);
     pairs.map(|(name, depths, batch_norm)| plan(name, depths, batch_norm).row()).collect()
 }

@@ -1,12 +1,12 @@
 //! What each family's model is asked for, through candle-transformers' public pieces.
 
+use super::config::{Family, VisionConfig};
 use super::detached_builder::Given;
 use super::position_embeddings::{Bicubic, resized, rotary};
-use super::{Family, VisionConfig};
-use crate::architecture::NetworkConfig;
 use crate::blocks::head::Head;
 use crate::blocks::mlp_head::as_pytorch;
-use crate::cost::count;
+use crate::config::NetworkConfig;
+use crate::counter::count;
 use crate::encoder::LayerInfo;
 use candle_core::{Result, Shape, Tensor};
 use candle_nn::{Activation, LayerNorm, Module, layer_norm};

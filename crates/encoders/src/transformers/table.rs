@@ -1,7 +1,8 @@
 //! The vision transformers whose weights are published.
 
+use super::config::{Family, VisionConfig};
 use super::models::{head_parts, layer_names};
-use super::{Family, VisionConfig, VisionTransformer};
+use super::vision_transformer::VisionTransformer;
 use crate::architecture::Architecture;
 use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 
@@ -138,7 +139,7 @@ fn own_name(family: Family, name: &str) -> Option<String> {
     (!begins(others)).then(|| name.to_owned())
 }
 
-pub(crate) fn rows() -> Vec<Architecture> {
+pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |plan: Plan| {
         let config = plan.config();
         let head = head_parts(plan.family);
@@ -146,7 +147,7 @@ pub(crate) fn rows() -> Vec<Architecture> {
             VisionTransformer::new(plan.name, &config, own, vb)
         })
         .with_preprocessing(plan.preprocessing())
-        .with_own_names(move |name| own_name(plan.family, name))
+        .with_canonical_names(move |name| own_name(plan.family, name))
         .without_gradients(&["cls_token", "pos_embed", "register_tokens"])
     };
     TABLE.map(row).into()

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
-use candlewick_encoders::{Encoder, NetworkConfig, Preprocessing, classes_in, network, own_weights};
+use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ const MODEL_TYPE: &str = "image-classifier";
 /// ```
 pub struct Classifier {
     pub(crate) config: ClassifierConfig,
-    pub(crate) network: Box<dyn Encoder + Send + Sync>,
+    pub(crate) network: Box<dyn Encoder>,
     pub(crate) parameters: Parameters,
     pub(crate) preprocessing: Preprocessing,
     device: Device,
@@ -101,8 +101,9 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self> {
         let path = file.path().display().to_string();
-        let file = own_weights(name, file)?;
-        let count = classes_in(name, &file)?.ok_or_else(|| {
+        let architecture = Architecture::find(name)?;
+        let file = architecture.canonical_weights(file)?;
+        let count = architecture.head_classes(&file).ok_or_else(|| {
             Error::Config(format!("{path}: holds no classification head of {name}; take another file"))
         })?;
         let usual: Vec<String> = match count {
@@ -175,14 +176,14 @@ impl Classifier {
             return Err(Error::Config(fault));
         }
         let config = NetworkConfig { classes: Some(classes.len()), ..config.clone() };
-        let network = network(name, &config, parameters.builder(device))?;
+        let network = Architecture::find(name)?.build(&config, parameters.builder(device))?;
         let id2label = classes.iter().cloned().enumerate().collect();
         let config = ClassifierConfig { model_type: MODEL_TYPE.into(), network: name.into(), config, id2label };
         Ok(Self { config, network, parameters, preprocessing, device: device.clone() })
     }
 
     /// The same classifier with another network of the same kind.
-    pub(crate) fn with(self, network: Box<dyn Encoder + Send + Sync>, parameters: Parameters) -> Self {
+    pub(crate) fn with(self, network: Box<dyn Encoder>, parameters: Parameters) -> Self {
         Self { network, parameters, ..self }
     }
 

@@ -8,9 +8,7 @@ use candle_core::Device;
 use candlewick_data::faults::Faults;
 use candlewick_data::labelled::{self, Examples, Labelled};
 use candlewick_data::shown;
-use candlewick_encoders::{
-    Preprocessing, auxiliary_prefixes, classes_in, frozen_prefixes, head_prefixes, logit_prefixes, network, own_weights,
-};
+use candlewick_encoders::{Architecture, Preprocessing};
 use candlewick_parameters::{Parameters, SafetensorsFile};
 use rayon::prelude::*;
 use std::path::Path;
@@ -92,21 +90,23 @@ fn classifier(
     let Some(file) = &recipe.network.pretrained else {
         return Ok(classifier);
     };
-    let file = own_weights(name, SafetensorsFile::open(file)?)?;
+    let architecture = Architecture::find(name)?;
+    let file = architecture.canonical_weights(SafetensorsFile::open(file)?)?;
     let parameters = Parameters::new(seed);
     if let Some(from) = &recipe.network.fine_tune {
-        frozen_prefixes(name, Some(from))?.into_iter().for_each(|prefix| parameters.freeze(prefix));
+        architecture.frozen_prefixes(Some(from))?.into_iter().for_each(|prefix| parameters.freeze(prefix));
     }
-    let network = network(name, &classifier.config.config, parameters.builder(device))?;
+    let network = architecture.build(&classifier.config.config, parameters.builder(device))?;
     // Heads that were not wanted, such as auxiliary ones, may be in the file all the same.
     let built = parameters.names();
     let absent = |part: &&&str| !built.iter().any(|name| is_under(name, part));
-    let file = head_prefixes(name)?.iter().filter(absent).fold(file, |file, part| file.without(&format!("{part}.")));
+    let file =
+        architecture.head_prefixes().iter().filter(absent).fold(file, |file, part| file.without(&format!("{part}.")));
     // Auxiliary heads that were wanted and are not in the file begin fresh.
     let lacking = |part: &&&str| !file.names().any(|name| is_under(name, part));
-    let mut fresh: Vec<&str> = auxiliary_prefixes(name)?.iter().filter(lacking).copied().collect();
-    if classes_in(name, &file)? != Some(classes.len()) {
-        fresh.extend(logit_prefixes(name)?);
+    let mut fresh: Vec<&str> = architecture.auxiliary_prefixes().iter().filter(lacking).copied().collect();
+    if architecture.head_classes(&file) != Some(classes.len()) {
+        fresh.extend(architecture.logit_prefixes());
     }
     parameters.assign_without(&file, &fresh)?;
     Ok(classifier.with(network, parameters))

@@ -3,8 +3,7 @@
 use super::Augmentation;
 use crate::{Error, Result};
 use candlewick_data::faults::DEFAULT_MAX_SHARE;
-use candlewick_encoders::{NetworkConfig, Preprocessing, networks, stages};
-use candlewick_parameters::nearest;
+use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
 use candlewick_training::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -45,14 +44,9 @@ impl Recipe {
     /// One line that names the setting and what to do.
     pub(crate) fn check(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Config(fault));
-        let (name, networks) = (self.network.name.as_str(), networks());
-        if !networks.contains(&name) {
-            let nearest = nearest(name, &networks);
-            return fault(format!(
-                "network.name: no network is called {name}{nearest}; candlewick networks lists them"
-            ));
-        }
-        let stages = stages(name)?;
+        let name = self.network.name.as_str();
+        let unknown = |error| Error::Config(format!("network.name: {error}"));
+        let stages = Architecture::find(name).map_err(unknown)?.stages();
         match &self.network.fine_tune {
             Some(_) if self.network.pretrained.is_none() => {
                 return fault(
@@ -95,7 +89,7 @@ impl Recipe {
     pub fn preprocessing(&self) -> Result<Preprocessing> {
         match &self.preprocessing {
             Some(preprocessing) => Ok(preprocessing.clone()),
-            None => Ok(self.network.config.preprocessing(&self.network.name)?),
+            None => Ok(Architecture::find(&self.network.name)?.preprocessing_for(&self.network.config)),
         }
     }
 }
