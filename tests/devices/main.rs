@@ -7,8 +7,8 @@
 
 use candlewick::candle::{Device, Tensor, Var};
 use candlewick::captioning::{
-    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
-    ShowTellConfig, TopDownConfig, caption_loss,
+    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput,
+    ShowAttendTellConfig, ShowTellConfig, TopDownConfig, caption_loss,
 };
 use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
@@ -191,7 +191,7 @@ fn captioners_learn_and_write_the_same_captions() {
             let parameters = Parameters::new(1);
             let decoder = build(device, &parameters);
             // The first picture has fewer annotations than the others.
-            let seen = Seen::regions(normal("annotations", &[3, 9, 16], device)).unwrap();
+            let seen = Annotations::set(normal("annotations", &[3, 9, 16], device)).unwrap();
             let seen = seen.with_counts(vec![4, 9, 9]).unwrap();
             let memory = decoder.memory(&seen, &mut Mode::Eval).unwrap();
             let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], device).unwrap();

@@ -8,8 +8,8 @@
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
 use candlewick::captioning::{
-    CaptionDecoder as _, Captioner, EncoderConfig, FreshCaptioner, LossConfig, Seen, ShowAttendTell,
-    ShowAttendTellConfig, WeightsFile, caption_loss,
+    Annotations, CaptionDecoder as _, Captioner, CaptionerInit, LossConfig, ShowAttendTell, ShowAttendTellConfig,
+    caption_loss,
 };
 use candlewick::data::words::WordTokenizer;
 use candlewick::encoders::{Architecture, NetworkConfig, Preprocessing, file_hash};
@@ -21,6 +21,7 @@ use candlewick::kernels::thread_pool;
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
 use candlewick::training::{OptimizerConfig, optim::Optimizer};
+use candlewick::vision::{EncoderConfig, WeightsFile};
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -233,7 +234,7 @@ fn attend(positions: usize) -> Result<Case> {
     let (n, t, v) = (32, 20, 2500);
     let parameters = Parameters::new(1);
     let decoder = ShowAttendTell::new(2048, v, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
-    let seen = Seen::regions(random(1, &[n, positions, 2048])?)?;
+    let seen = Annotations::set(random(1, &[n, positions, 2048])?)?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
     let mut step = 0;
     Ok(Box::new(move || {
@@ -249,7 +250,7 @@ fn attend(positions: usize) -> Result<Case> {
 /// Beam search with five beams and twenty words, all photos in one batch.
 fn beams(photos: usize) -> Result<Case> {
     let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), frozen().builder(&Device::Cpu))?;
-    let seen = Seen::regions(random(1, &[photos, 49, 2048])?)?;
+    let seen = Annotations::set(random(1, &[photos, 49, 2048])?)?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
     Ok(Box::new(move || {
@@ -261,7 +262,7 @@ fn beams(photos: usize) -> Result<Case> {
 fn captioner(folder: &Path, weights: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = (0..2500).map(|i| format!("w{i}")).collect();
     let file = WeightsFile { file: weights.to_path_buf(), sha256: file_hash(weights)? };
-    let settings = FreshCaptioner {
+    let settings = CaptionerInit {
         encoder: EncoderConfig { network: "resnet50".into(), weights: Some(file), ..Default::default() },
         preprocessing: Preprocessing::imagenet(),
         ..Default::default()
@@ -269,7 +270,7 @@ fn captioner(folder: &Path, weights: &Path) -> std::result::Result<(), Box<dyn s
     let tokenizer = WordTokenizer::with_words(&words)?;
     let weights = SafetensorsFile::open(weights)?;
     std::fs::create_dir_all(folder)?;
-    Captioner::fresh(settings, tokenizer, Some(weights), &Device::Cpu)?.save(folder)?;
+    Captioner::init(settings, tokenizer, Some(weights), &Device::Cpu)?.save(folder)?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ pub use candlewick_parameters as parameters;
 pub use candlewick_recurrent as recurrent;
 pub use candlewick_tasks as tasks;
 pub use candlewick_training as training;
+pub use candlewick_vision as vision;
 
 /// Pages to read.
 pub mod guide {

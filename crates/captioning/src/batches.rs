@@ -1,16 +1,16 @@
 //! Batches of captions and of what the decoder looks at.
 
 use crate::Result;
-use crate::dataset::Input;
 use crate::recipe::BatchConfig;
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
 use candlewick_data::words::{PAD, WordTokenizer};
+use candlewick_vision::EncoderInput;
 use std::ops::Range;
 
 /// What the decoder looks at in a batch, on the CPU, and what it is to say of it.
 pub struct Batch {
-    pub(crate) input: Input,
+    pub(crate) input: EncoderInput,
     pub(crate) aim: Aim,
 }
 
@@ -88,7 +88,7 @@ impl Captions {
     /// The rows of a batch as a batch; `input` gives what the network is given for the pictures in these rows.
     pub fn batch(
         &self,
-        input: &mut dyn FnMut(&[usize]) -> Result<Input>,
+        input: &mut dyn FnMut(&[usize]) -> Result<EncoderInput>,
         grouping: Grouping,
         rows: &[usize],
         reading: Reading,
@@ -170,7 +170,7 @@ pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::dataset::Set;
+    use crate::dataset::CaptionDataset;
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
     use candlewick_encoders::Preprocessing;
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn by_picture_every_caption_comes_once_with_its_own_picture() {
         let scenes = (0..5).map(|index| Scene::generate(1, index, Split::Train)).collect();
-        let set = Set::scenes(scenes, Preprocessing::unresized());
+        let set = CaptionDataset::scenes(scenes, Preprocessing::unresized());
         // The second picture has no caption that is short enough, and is left out.
         let references: Vec<Vec<String>> = [&["a", "b c"][..], &["a b c d e"], &["d"], &["e a", "b", "c"], &["a b"]]
             .map(|captions| captions.iter().map(|caption| caption.to_string()).collect())
@@ -188,16 +188,16 @@ mod tests {
         let config = BatchConfig { size: 4, by_picture: true, ..BatchConfig::default() };
         let grouping = Grouping::new(&config, &captions, None);
         assert_eq!((grouping, captions.batches(grouping)), (Grouping::Pictures(2), 2));
-        let mut input = |of: &[usize]| set.pictures.input(of);
+        let mut input = |of: &[usize]| Ok(set.pictures.input(of)?);
         let mut seen = Vec::new();
         for rows in captions.order(grouping, true, 1, 0) {
             let batch = captions.batch(&mut input, grouping, &rows, Reading::Told { own_words: 0.0 }).unwrap();
-            let (Input::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
+            let (EncoderInput::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
             let (places, targets) = (told.pictures.unwrap(), told.targets.to_vec2::<u32>().unwrap());
             for ((place, target), length) in places.into_iter().zip(targets).zip(told.lengths) {
                 let text = tokenizer.decode(&target[..length - 1]).unwrap();
                 let of = references.iter().position(|captions| captions.contains(&text)).unwrap();
-                let Input::Images(own) = set.pictures.input(&[of]).unwrap() else { panic!("no images") };
+                let EncoderInput::Images(own) = set.pictures.input(&[of]).unwrap() else { panic!("no images") };
                 let found = images.get(place as usize).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 assert_eq!(found, own.flatten_all().unwrap().to_vec1::<f32>().unwrap(), "{text}");
                 seen.push(text);

@@ -1,18 +1,16 @@
 //! From a picture to its caption.
 
-use crate::config::{CaptionerConfig, EncoderConfig, MODEL_TYPE};
+use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
-use crate::ensemble::Describe;
-use crate::folder::{DECODER, ENCODER, ModelFiles, Start};
-use crate::regions::FromFile;
-use crate::seen::Seen;
+use crate::ensemble::CaptionPictures;
+use crate::folder::{DECODER, ModelFiles, Start};
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
-use candlewick_encoders::{Architecture, Encoder, Preprocessing};
+use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
-use candlewick_kernels::channels_last;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
 use image::RgbImage;
 use std::path::Path;
 
@@ -35,14 +33,12 @@ use std::path::Path;
 /// ```
 pub struct Captioner {
     pub(crate) config: CaptionerConfig,
-    pub(crate) encoder: Box<dyn Encoder>,
+    pub(crate) encoder: PictureEncoder,
     pub(crate) decoder: AnyDecoder,
     pub(crate) tokenizer: WordTokenizer,
-    pub(crate) preprocessing: Preprocessing,
     pub(crate) generation: GenerationConfig,
     /// What `model.safetensors` holds: the decoder, and the encoder unless it is named by file.
     pub(crate) parameters: Parameters,
-    device: Device,
 }
 
 /// A caption with what the network looked at for each of its words.
@@ -69,27 +65,6 @@ pub struct Word {
     pub attention: Option<AttentionMap>,
 }
 
-/// Attention weights over the positions of a picture, row after row; they sum to 1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionMap {
-    /// Rows of positions.
-    pub height: usize,
-    /// Columns of positions.
-    pub width: usize,
-    /// The weights, `height` × `width`.
-    pub weights: Vec<f32>,
-}
-
-impl AttentionMap {
-    /// The centre of the position that got the most weight, as shares (x, y) of the picture's width and height.
-    pub fn peak(&self) -> (f32, f32) {
-        let largest = self.weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        let at = largest.map_or(0, |(at, _)| at);
-        let share = |index: usize, count: usize| (index as f32 + 0.5) / count.max(1) as f32;
-        (share(at % self.width.max(1), self.width), share(at / self.width.max(1), self.height))
-    }
-}
-
 impl Captioner {
     /// Opens a model folder; a frozen encoder's weights are looked for where training had them and beside the model.
     ///
@@ -114,11 +89,11 @@ impl Captioner {
     pub fn from_files(files: ModelFiles, device: &Device) -> Result<Self> {
         let parameters = Parameters::from_file(files.model);
         parameters.freeze("");
-        let encoder = build_encoder(&files.config.encoder, files.encoder, &parameters, device)?;
-        let mut captioner = Self::assemble(files.config, encoder, parameters, files.tokenizer, device)?;
+        let config = files.config.encoder.clone();
+        let encoder = PictureEncoder::new(config, files.preprocessing, files.encoder, &parameters, device)?;
+        let mut captioner = Self::assemble(files.config, encoder, parameters, files.tokenizer)?;
         captioner.parameters.verify()?;
         captioner.encoder = captioner.encoder.for_inference()?;
-        captioner.preprocessing = files.preprocessing;
         captioner.generation = files.generation;
         Ok(captioner)
     }
@@ -129,36 +104,29 @@ impl Captioner {
     ///
     /// # Errors
     /// When the file's weights are not of this network.
-    pub fn fresh(
-        settings: FreshCaptioner,
+    pub fn init(
+        settings: CaptionerInit,
         tokenizer: WordTokenizer,
         pretrained: Option<SafetensorsFile>,
         device: &Device,
     ) -> Result<Self> {
         let parameters = Parameters::new(settings.seed);
-        let named_by_file = settings.encoder.weights.is_some();
-        let encoder = match pretrained {
-            Some(file) if !named_by_file => {
-                let architecture = Architecture::find(&settings.encoder.network)?;
-                for prefix in architecture.frozen_prefixes(settings.fine_tune.as_deref())? {
-                    parameters.freeze(format!("{ENCODER}.{prefix}"));
-                }
-                let encoder = build_encoder(&settings.encoder, None, &parameters, device)?;
-                parameters.assign(&architecture.without_head(file)?, &format!("{ENCODER}."))?;
-                encoder
-            }
-            other => build_encoder(&settings.encoder, other, &parameters, device)?,
-        };
-        let annotation_size = annotation_size(encoder.as_ref(), &settings.encoder)?;
+        let encoder = PictureEncoder::init(
+            settings.encoder.clone(),
+            settings.preprocessing,
+            pretrained,
+            settings.fine_tune.as_deref(),
+            &parameters,
+            device,
+        )?;
         let config = CaptionerConfig {
             model_type: MODEL_TYPE.into(),
             encoder: settings.encoder,
             decoder: settings.decoder,
-            annotation_size,
+            annotation_size: encoder.annotation_size(),
             vocab_size: tokenizer.vocab_size(),
         };
-        let mut captioner = Self::assemble(config, encoder, parameters, tokenizer, device)?;
-        captioner.preprocessing = settings.preprocessing;
+        let mut captioner = Self::assemble(config, encoder, parameters, tokenizer)?;
         captioner.generation = settings.generation;
         Ok(captioner)
     }
@@ -171,38 +139,36 @@ impl Captioner {
         let own = self.config.encoder.weights.is_none();
         if start.has_encoder() && !own {
             let fault = "has an encoder of its own, which was trained with its decoder; leave the encoder's pretrained weights out";
-            return Err(Error::Config(format!("{}: {fault}", start.model.display())));
+            return Err(Error::Setting(format!("{}: {fault}", start.model.display())));
         }
         if start.has_encoder() {
-            self.parameters.assign(&start.encoder()?, &format!("{ENCODER}."))?;
+            self.parameters.assign(&start.encoder()?, &format!("{}.", candlewick_vision::ENCODER))?;
         }
         Ok(self.parameters.assign(&start.decoder()?, &format!("{DECODER}."))?)
     }
 
     fn assemble(
         config: CaptionerConfig,
-        encoder: Box<dyn Encoder>,
+        encoder: PictureEncoder,
         parameters: Parameters,
         tokenizer: WordTokenizer,
-        device: &Device,
     ) -> Result<Self> {
         if let (Some(_), DecoderConfig::ShowAttendTell(decoder)) = (config.encoder.regions, &config.decoder)
             && !decoder.takes_in_one()
         {
             let fault = "decoder: regions have no neighbours on a map; leave glimpse and periphery out";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
-        let vb = parameters.builder(device).pp(DECODER);
+        let vb = parameters.builder(encoder.device()).pp(DECODER);
         let decoder = config.decoder.build(config.annotation_size, config.vocab_size, vb)?;
         if tokenizer.vocab_size() != config.vocab_size {
             let (words, rows) = (tokenizer.vocab_size(), config.vocab_size);
-            return Err(Error::Config(format!(
+            return Err(Error::Setting(format!(
                 "tokenizer.json has {words} words, config.json {rows}; take both from one model"
             )));
         }
-        let (preprocessing, generation) = (Preprocessing::imagenet(), GenerationConfig::default());
-        let device = device.clone();
-        Ok(Self { config, encoder, decoder, tokenizer, preprocessing, generation, parameters, device })
+        let generation = GenerationConfig::default();
+        Ok(Self { config, encoder, decoder, tokenizer, generation, parameters })
     }
 
     /// The caption of a picture.
@@ -226,62 +192,48 @@ impl Captioner {
     /// # Errors
     /// As [`Captioner::captions`] says.
     pub fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        Describe::n_best(self, pictures, generation)
+        CaptionPictures::n_best(self, pictures, generation)
     }
 
-    /// What the encoder sees in preprocessed images, as [`Captioner::annotations`] gives it.
-    pub(crate) fn look(&self, images: &Tensor) -> Result<Seen> {
-        self.annotations(&images.to_device(&self.device)?, &mut Mode::Eval)
-    }
-
-    /// The annotations of images that are mirrored, each at the place where its content is in the picture itself.
-    pub(crate) fn look_mirrored(&self, images: &Tensor) -> Result<Seen> {
-        let seen = self.look(images)?;
-        let ((n, p, c), (height, width)) = (seen.annotations().dims3()?, seen.map());
-        let map = seen.annotations().reshape((n, height, width, c))?;
-        Ok(seen.with_annotations(map.flip(&[2])?.reshape((n, p, c))?)?)
-    }
-
-    /// Whether the other's pictures have the same annotations: one frozen encoder from one file, given the same images.
-    pub(crate) fn sees_like(&self, other: &Self) -> bool {
-        let (mine, others) = (&self.config.encoder, &other.config.encoder);
-        mine.weights.is_some() && mine == others && self.preprocessing == other.preprocessing
-    }
-
-    /// The `num_return_sequences` best captions of each picture, best first, of what was seen in them.
+    /// The `num_return_sequences` best captions of each picture, best first, from their annotations.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn describe(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        let memory = self.memory(seen)?;
-        let found = generate(&self.decoder, &memory, seen.annotations().dim(0)?, &self.said(generation))?;
-        self.tell(found, seen.map())
+    pub fn caption_annotations(
+        &self,
+        annotations: &Annotations,
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
+        let memory = self.memory(annotations)?;
+        let count = annotations.tensor().dim(0)?;
+        let found = generate(&self.decoder, &memory, count, &self.with_special_words_banned(generation))?;
+        self.finish(found, annotations.grid_size())
     }
 
-    /// What the decoder keeps of what was seen.
-    pub(crate) fn memory(&self, seen: &Seen) -> Result<AnyMemory> {
-        let (found, wanted) = (seen.annotations().dim(2)?, self.config.annotation_size);
+    /// What the decoder keeps of annotations.
+    pub(crate) fn memory(&self, annotations: &Annotations) -> Result<AnyMemory> {
+        let (found, wanted) = (annotations.tensor().dim(2)?, self.config.annotation_size);
         if found != wanted {
             let fault = format!("annotations have {found} features; the captioner was trained on {wanted}");
-            return Err(Error::Config(fault));
+            return Err(Error::Setting(fault));
         }
-        Ok(self.decoder.memory(&seen.to_device(&self.device)?, &mut Mode::Eval)?)
+        Ok(self.decoder.memory(&annotations.to_device(self.device())?, &mut Mode::Eval)?)
     }
 
     /// The settings without the words that a caption never says.
-    pub(crate) fn said(&self, generation: &GenerationConfig) -> GenerationConfig {
+    pub(crate) fn with_special_words_banned(&self, generation: &GenerationConfig) -> GenerationConfig {
         let mut generation = generation.clone();
         generation.suppress_tokens.extend([PAD, START, UNK]);
         generation
     }
 
     /// The captions of what a search found of each picture.
-    pub(crate) fn tell(&self, found: Vec<Vec<Hypothesis>>, shape: (usize, usize)) -> Result<Vec<Vec<Caption>>> {
-        let caption = |hypothesis: Hypothesis| self.told(hypothesis, shape.0, shape.1);
+    pub(crate) fn finish(&self, found: Vec<Vec<Hypothesis>>, grid: (usize, usize)) -> Result<Vec<Vec<Caption>>> {
+        let caption = |hypothesis: Hypothesis| self.to_caption(hypothesis, grid);
         found.into_iter().map(|hypotheses| hypotheses.into_iter().map(caption).collect()).collect()
     }
 
-    fn told(&self, hypothesis: Hypothesis, height: usize, width: usize) -> Result<Caption> {
+    fn to_caption(&self, hypothesis: Hypothesis, (height, width): (usize, usize)) -> Result<Caption> {
         let text = self.tokenizer.decode(&hypothesis.words)?;
         let maps = hypothesis.alpha.into_iter().map(|weights| Some(AttentionMap { height, width, weights }));
         let maps = maps.chain(std::iter::repeat(None));
@@ -293,38 +245,6 @@ impl Captioner {
         Ok(Caption { words, text, score: hypothesis.score, finished: hypothesis.finished })
     }
 
-    /// What the encoder sees in preprocessed images (N, 3, height, width): annotations (N, P, C) of a map.
-    ///
-    /// A fully connected layer, such as fc7, gives one annotation of the whole picture.
-    ///
-    /// # Errors
-    /// When the images have another shape.
-    pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<Seen> {
-        let vector = |layer: &&String| self.encoder.vectors().iter().any(|info| info.name == **layer);
-        let map = match &self.config.encoder.layer {
-            Some(layer) if vector(&layer) => {
-                return Ok(Seen::on_map(self.encoder.vector(layer, images, mode)?.unsqueeze(1)?, (1, 1))?);
-            }
-            Some(layer) => self.encoder.layer(layer, images, mode)?,
-            None => self.encoder.map(images, mode)?,
-        };
-        let map = channels_last::to_nhwc(&map)?;
-        let (n, height, width, _) = map.dims4()?;
-        let map = if self.config.encoder.coordinates {
-            let axis = |count: usize| -> candle_core::Result<Tensor> {
-                let at = |index: usize| (2.0 * index as f32 + 1.0) / count as f32 - 1.0;
-                Tensor::new((0..count).map(at).collect::<Vec<_>>(), map.device())
-            };
-            let x = axis(width)?.reshape((1, 1, width, 1))?.broadcast_as((n, height, width, 1))?;
-            let y = axis(height)?.reshape((1, height, 1, 1))?.broadcast_as((n, height, width, 1))?;
-            Tensor::cat(&[&map, &x.contiguous()?, &y.contiguous()?], 3)?
-        } else {
-            map
-        };
-        let channels = map.dim(3)?;
-        Ok(Seen::on_map(map.reshape((n, height * width, channels))?, (height, width))?)
-    }
-
     /// How the model's own folder says that captions are generated.
     pub fn generation(&self) -> &GenerationConfig {
         &self.generation
@@ -332,7 +252,12 @@ impl Captioner {
 
     /// What is done to a picture before the encoder sees it.
     pub fn preprocessing(&self) -> &Preprocessing {
-        &self.preprocessing
+        self.encoder.preprocessing()
+    }
+
+    /// What makes annotations of pictures.
+    pub fn encoder(&self) -> &PictureEncoder {
+        &self.encoder
     }
 
     /// The words that it knows.
@@ -347,13 +272,13 @@ impl Captioner {
 
     /// Where it runs.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.encoder.device()
     }
 }
 
-/// What a fresh captioner is made of.
+/// What a captioner that is to be trained is made of.
 #[derive(Clone, Debug, Default)]
-pub struct FreshCaptioner {
+pub struct CaptionerInit {
     /// The encoder; with `weights` set it stays frozen and is not saved with the model.
     pub encoder: EncoderConfig,
     /// The stage from which a pretrained encoder is trained further.
@@ -368,45 +293,7 @@ pub struct FreshCaptioner {
     pub seed: u64,
 }
 
-/// The encoder, from a frozen file of its own or among the model's parameters.
-fn build_encoder(
-    config: &EncoderConfig,
-    file: Option<SafetensorsFile>,
-    parameters: &Parameters,
-    device: &Device,
-) -> Result<Box<dyn Encoder>> {
-    if let Some(channels) = config.regions {
-        return Ok(Box::new(FromFile::new(channels)));
-    }
-    let architecture = Architecture::find(&config.network)?;
-    let Some(file) = file else {
-        return Ok(architecture.build(&config.config, parameters.builder(device).pp(ENCODER))?);
-    };
-    let own = Parameters::from_file(architecture.canonical_weights(file)?);
-    own.freeze("");
-    let encoder = architecture.build(&config.config, own.builder(device))?;
-    own.verify()?;
-    Ok(encoder.for_inference()?)
-}
-
-/// C: the channels of the layer that is read, and two coordinates where they are wanted.
-fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usize> {
-    let coordinates = if config.coordinates { 2 } else { 0 };
-    let Some(name) = &config.layer else { return Ok(encoder.channels() + coordinates) };
-    if let Some(vector) = encoder.vectors().iter().find(|info| info.name == *name) {
-        return match config.coordinates {
-            true => Err(Error::Config(format!("encoder: {name} is of the whole picture; leave coordinates out"))),
-            false => Ok(vector.size),
-        };
-    }
-    let found = encoder.layers().iter().find(|info| info.name == *name);
-    found.map(|info| info.channels + coordinates).ok_or_else(|| {
-        let layers = encoder.layers().iter().map(|info| info.name.as_str());
-        let known: Vec<&str> = layers.chain(encoder.vectors().iter().map(|info| info.name.as_str())).collect();
-        Error::Config(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
-    })
-}
 /// The first of a picture's captions; were one left out, those after it would be taken for other pictures'.
 pub(crate) fn best(captions: Vec<Caption>) -> Result<Caption> {
-    captions.into_iter().next().ok_or_else(|| Error::Config("no caption came out".into()))
+    captions.into_iter().next().ok_or_else(|| Error::task("no caption came out"))
 }

@@ -1,6 +1,6 @@
 //! Captioners side by side: one table of scores, and one page with what each says of the same pictures.
 
-use crate::dataset::Set;
+use crate::dataset::CaptionDataset;
 use crate::evaluate::Evaluation;
 use crate::{Error, Result};
 use candlewick_pages::{self as pages, ComparedPicture, ComparisonRow};
@@ -33,17 +33,17 @@ pub fn comparison_table(rows: &[ComparisonRow]) -> String {
 ///
 /// # Errors
 /// When a picture cannot be read or a file cannot be written; the message names it.
-pub fn write_comparison(folder: &Path, set: &Set, rows: &[ComparisonRow], shown: usize) -> Result<PathBuf> {
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+pub fn write_comparison(folder: &Path, set: &CaptionDataset, rows: &[ComparisonRow], shown: usize) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).map_err(Error::file(folder, "cannot be written"))?;
     let write = |name: &str, text: String| {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(Error::io(&path)).map(|()| path)
+        std::fs::write(&path, text).map_err(Error::file(&path, "cannot be written")).map(|()| path)
     };
     write("comparison.md", comparison_table(rows))?;
     let count = set.pictures.len();
     let step = (count / shown.max(1)).max(1);
     let picture = |index: usize| -> Result<ComparedPicture> {
-        let url = set.pictures.reduced(index, |photo| Ok(pages::data_url(&photo)?))?;
+        let url = set.pictures.reduced(index, |photo| Ok(pages::data_url(&photo)))??;
         let (name, references) = (set.names[index].to_string(), set.references[index].clone());
         Ok(ComparedPicture { index, name, url, references })
     };
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn the_page_has_every_captioners_words_beside_those_of_people() {
         let scenes = (0..3).map(|index| Scene::generate(1, index, Split::Dev)).collect();
-        let set = Set::scenes(scenes, Preprocessing::unresized());
+        let set = CaptionDataset::scenes(scenes, Preprocessing::unresized());
         let said = |text: &str| Caption { text: text.into(), score: 0.0, words: vec![], finished: true };
         let compared = |name: &str, text: &str| {
             let captions = vec![said(text), said("a dog"), said("a cat")];

@@ -1,20 +1,20 @@
-//! Captioners that tell as one.
+//! Ensembles of captioners.
 
 use crate::captioner::{Caption, Captioner};
 use crate::decoder::{AnyDecoder, AnyMemory};
-use crate::seen::Seen;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
-use candlewick_generation::{GenerationConfig, generate};
+use candlewick_generation::{DecoderEnsemble, GenerationConfig, generate};
+use candlewick_vision::Annotations;
 use image::{RgbImage, imageops};
 
 /// A picture as the encoders of a captioner want it: an input (3, height, width) for each.
 #[derive(Clone, Debug)]
-pub struct Prepared(Vec<Tensor>);
+pub struct PreprocessedPicture(Vec<Tensor>);
 
-impl Prepared {
+impl PreprocessedPicture {
     /// The inputs of one encoder as a batch (N, 3, height, width).
     fn batch(pictures: &[Self], encoder: usize) -> Result<Tensor> {
         let images: Vec<&Tensor> = pictures.iter().filter_map(|picture| picture.0.get(encoder)).collect();
@@ -23,33 +23,37 @@ impl Prepared {
 }
 
 /// What captions pictures: one [`Captioner`], or several as one.
-pub trait Describe: Sync {
+pub trait CaptionPictures: Sync {
     /// The `num_return_sequences` best captions of each picture, best first.
     ///
     /// # Errors
     /// When a picture is too small, preprocessing leaves the pictures at different sizes, or a setting makes no sense.
     fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        let prepared = pictures.iter().map(|picture| self.prepare(picture)).collect::<Result<Vec<_>>>()?;
-        self.n_best_prepared(&prepared, generation)
+        let pictures = pictures.iter().map(|picture| self.preprocess(picture)).collect::<Result<Vec<_>>>()?;
+        self.n_best_preprocessed(&pictures, generation)
     }
 
     /// What of a picture the encoders see: a small image each, for which the picture itself need not be kept.
     ///
     /// # Errors
     /// When the picture is empty, or of too extreme a shape.
-    fn prepare(&self, picture: &RgbImage) -> Result<Prepared>;
+    fn preprocess(&self, picture: &RgbImage) -> Result<PreprocessedPicture>;
 
-    /// [`Describe::n_best`] of pictures that were prepared.
+    /// [`CaptionPictures::n_best`] of pictures that were prepared.
     ///
     /// # Errors
-    /// As [`Describe::n_best`] says.
-    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
+    /// As [`CaptionPictures::n_best`] says.
+    fn n_best_preprocessed(
+        &self,
+        pictures: &[PreprocessedPicture],
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>>;
 
     /// The same of what was seen in pictures, wherever it comes from.
     ///
     /// # Errors
     /// When the shapes do not fit, or a setting makes no sense.
-    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
+    fn n_best_of(&self, annotations: &Annotations, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>>;
 
     /// How the model's own folder says that captions are generated.
     fn generation(&self) -> &GenerationConfig;
@@ -64,20 +68,24 @@ pub trait Describe: Sync {
     fn regions(&self) -> Option<usize>;
 }
 
-impl Describe for Captioner {
-    fn prepare(&self, picture: &RgbImage) -> Result<Prepared> {
-        Ok(Prepared(vec![self.preprocessing.apply(picture, &Device::Cpu)?]))
+impl CaptionPictures for Captioner {
+    fn preprocess(&self, picture: &RgbImage) -> Result<PreprocessedPicture> {
+        Ok(PreprocessedPicture(vec![self.encoder().preprocess(picture)?]))
     }
 
-    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+    fn n_best_preprocessed(
+        &self,
+        pictures: &[PreprocessedPicture],
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        self.describe(&self.look(&Prepared::batch(pictures, 0)?)?, generation)
+        self.caption_annotations(&self.encoder().encode(&PreprocessedPicture::batch(pictures, 0)?)?, generation)
     }
 
-    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        self.describe(seen, generation)
+    fn n_best_of(&self, annotations: &Annotations, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        self.caption_annotations(annotations, generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -114,15 +122,15 @@ impl Ensemble {
     /// When there is none, they know different words, or some look at regions from a file and others do not.
     pub fn new(members: Vec<Captioner>) -> Result<Self> {
         let mut members = members.into_iter();
-        let first = members.next().ok_or_else(|| Error::Config("an ensemble needs at least one captioner".into()))?;
+        let first = members.next().ok_or_else(|| Error::Setting("an ensemble needs at least one captioner".into()))?;
         let others: Vec<Captioner> = members.collect();
         if others.iter().any(|other| other.tokenizer() != first.tokenizer()) {
             let fault = "the captioners of an ensemble know different words; take models that were trained on one set of captions";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         if others.iter().any(|other| other.config.encoder.regions != first.config.encoder.regions) {
             let fault = "the captioners of an ensemble look at pictures, or all at regions of one size; take models of one kind";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         Ok(Self { first, others, mirrored: false })
     }
@@ -140,7 +148,7 @@ impl Ensemble {
         };
         if self.members().any(unfit) {
             let fault = "mirrored: a captioner that knows where its annotations lie, or looks at regions from a file, cannot look at mirror images; leave it out";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         Ok(Self { mirrored: true, ..self })
     }
@@ -151,7 +159,9 @@ impl Ensemble {
         let (mut looks, mut of_members): (Vec<(&Captioner, bool)>, Vec<(&Captioner, usize)>) = (Vec::new(), Vec::new());
         for mirrored in [false, true].into_iter().take(if self.mirrored { 2 } else { 1 }) {
             for member in self.members() {
-                let same = |(other, way): &(&Captioner, bool)| *way == mirrored && other.sees_like(member);
+                let same = |(other, way): &(&Captioner, bool)| {
+                    *way == mirrored && other.encoder().shares_encoder(member.encoder())
+                };
                 let at = looks.iter().position(same).unwrap_or(looks.len());
                 if at == looks.len() {
                     looks.push((member, mirrored));
@@ -166,53 +176,60 @@ impl Ensemble {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// What these decoders tell as one of their memories of `count` pictures.
-    fn told(
+    /// The captions of these decoders' mean, of their memories of `count` pictures.
+    fn generate(
         &self,
         decoders: Vec<AnyDecoder>,
         memories: &Vec<AnyMemory>,
-        (count, shape): (usize, (usize, usize)),
+        count: usize,
+        grid: (usize, usize),
         generation: &GenerationConfig,
     ) -> Result<Vec<Vec<Caption>>> {
-        let together = candlewick_generation::DecoderEnsemble::new(decoders)?;
-        self.first.tell(generate(&together, memories, count, &self.first.said(generation))?, shape)
+        let decoder = DecoderEnsemble::new(decoders)?;
+        let generation = self.first.with_special_words_banned(generation);
+        self.first.finish(generate(&decoder, memories, count, &generation)?, grid)
     }
 }
 
-impl Describe for Ensemble {
-    fn prepare(&self, picture: &RgbImage) -> Result<Prepared> {
+impl CaptionPictures for Ensemble {
+    fn preprocess(&self, picture: &RgbImage) -> Result<PreprocessedPicture> {
         let flipped = self.mirrored.then(|| imageops::flip_horizontal(picture));
         let image = |&(member, mirrored): &(&Captioner, bool)| {
             let picture = flipped.as_ref().filter(|_| mirrored).unwrap_or(picture);
-            Ok(member.preprocessing.apply(picture, &Device::Cpu)?)
+            Ok(member.encoder().preprocess(picture)?)
         };
-        Ok(Prepared(self.looks().0.iter().map(image).collect::<Result<_>>()?))
+        Ok(PreprocessedPicture(self.looks().0.iter().map(image).collect::<Result<_>>()?))
     }
 
-    fn n_best_prepared(&self, pictures: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+    fn n_best_preprocessed(
+        &self,
+        pictures: &[PreprocessedPicture],
+        generation: &GenerationConfig,
+    ) -> Result<Vec<Vec<Caption>>> {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
         let (looks, of_members) = self.looks();
         let seen = |(at, &(member, mirrored)): (usize, &(&Captioner, bool))| {
-            let images = Prepared::batch(pictures, at)?;
-            if mirrored { member.look_mirrored(&images) } else { member.look(&images) }
+            let images = PreprocessedPicture::batch(pictures, at)?;
+            let encoder = member.encoder();
+            if mirrored { Ok(encoder.encode_flipped(&images)?) } else { Ok(encoder.encode(&images)?) }
         };
-        let seen: Vec<Seen> = looks.iter().enumerate().map(seen).collect::<Result<_>>()?;
+        let seen: Vec<Annotations> = looks.iter().enumerate().map(seen).collect::<Result<_>>()?;
         let (mut decoders, mut memories): (Vec<AnyDecoder>, Vec<AnyMemory>) = (Vec::new(), Vec::new());
         for (member, at) in of_members {
             memories.push(member.memory(&seen[at])?);
             decoders.push(member.decoder.clone());
         }
-        let map = seen.first().map_or((0, 0), Seen::map);
-        self.told(decoders, &memories, (pictures.len(), map), generation)
+        let grid = seen.first().map_or((0, 0), Annotations::grid_size);
+        self.generate(decoders, &memories, pictures.len(), grid, generation)
     }
 
-    fn n_best_of(&self, seen: &Seen, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        let memory = |member: &Captioner| member.memory(seen);
+    fn n_best_of(&self, annotations: &Annotations, generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
+        let memory = |member: &Captioner| member.memory(annotations);
         let memories = self.members().map(memory).collect::<Result<Vec<_>>>()?;
         let decoders = self.members().map(|member| member.decoder.clone()).collect();
-        self.told(decoders, &memories, (seen.annotations().dim(0)?, seen.map()), generation)
+        self.generate(decoders, &memories, annotations.tensor().dim(0)?, annotations.grid_size(), generation)
     }
 
     fn generation(&self) -> &GenerationConfig {
@@ -236,20 +253,21 @@ impl Describe for Ensemble {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::captioner::FreshCaptioner;
-    use crate::config::EncoderConfig;
+    use crate::captioner::CaptionerInit;
+    use candle_core::Device;
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
+    use candlewick_vision::EncoderConfig;
 
     fn captioner() -> Captioner {
-        let settings = FreshCaptioner {
+        let settings = CaptionerInit {
             encoder: EncoderConfig { network: "convnet".into(), ..EncoderConfig::default() },
             preprocessing: Preprocessing { size: None, crop: Some((64, 64)), ..Preprocessing::imagenet() },
             seed: 3,
-            ..FreshCaptioner::default()
+            ..CaptionerInit::default()
         };
         let tokenizer = WordTokenizer::train(["a word and another one"], 1).unwrap();
-        Captioner::fresh(settings, tokenizer, None, &Device::Cpu).unwrap()
+        Captioner::init(settings, tokenizer, None, &Device::Cpu).unwrap()
     }
 
     fn picture() -> RgbImage {
@@ -259,11 +277,11 @@ mod tests {
     #[test]
     fn a_mirrored_look_has_each_annotation_at_its_own_place() {
         let (captioner, picture) = (captioner(), picture());
-        let images = Prepared::batch(&[captioner.prepare(&picture).unwrap()], 0).unwrap();
-        let seen = captioner.look(&images).unwrap();
-        let mirrored = captioner.look_mirrored(&images).unwrap();
-        let rows = |seen: &Seen| seen.annotations().get(0).unwrap().to_vec2::<f32>().unwrap();
-        let (height, width) = seen.map();
+        let images = PreprocessedPicture::batch(&[captioner.preprocess(&picture).unwrap()], 0).unwrap();
+        let seen = captioner.encoder().encode(&images).unwrap();
+        let mirrored = captioner.encoder().encode_flipped(&images).unwrap();
+        let rows = |seen: &Annotations| seen.tensor().get(0).unwrap().to_vec2::<f32>().unwrap();
+        let (height, width) = seen.grid_size();
         let (seen, mirrored) = (rows(&seen), rows(&mirrored));
         assert!(width > 1);
         for (p, annotation) in seen.iter().enumerate() {
@@ -278,7 +296,7 @@ mod tests {
         let half = imageops::crop_imm(&picture, 0, 0, 32, 64).to_image();
         imageops::replace(&mut picture, &imageops::flip_horizontal(&half), 32, 0);
         let generation = GenerationConfig::beam(3);
-        let told = |ensemble: &dyn Describe, picture: &RgbImage| {
+        let told = |ensemble: &dyn CaptionPictures, picture: &RgbImage| {
             ensemble.n_best(std::slice::from_ref(picture), &generation).unwrap()[0][0].clone()
         };
         let once = told(&captioner(), &picture);

@@ -1,12 +1,12 @@
 //! Decoding a split and scoring it as the COCO scorer does.
 
 use crate::captioner::{Caption, Captioner, best};
-use crate::dataset::{Input, Pictures, Set};
-use crate::ensemble::{Describe, Prepared};
+use crate::dataset::CaptionDataset;
+use crate::ensemble::{CaptionPictures, PreprocessedPicture};
 use crate::{Error, Result};
 use candlewick_generation::GenerationConfig;
 use candlewick_metrics::coco;
-use candlewick_parameters::Mode;
+use candlewick_vision::{EncoderInput, PictureSource};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -34,23 +34,23 @@ pub struct Evaluation {
 /// # Errors
 /// When a picture cannot be read or a file cannot be written; the message names it.
 pub fn evaluate(
-    captioner: &dyn Describe,
-    set: &Set,
+    captioner: &dyn CaptionPictures,
+    set: &CaptionDataset,
     generation: &GenerationConfig,
     folder: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Evaluation> {
     // Before hours of decoding, not after.
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    std::fs::create_dir_all(folder).map_err(Error::file(folder, "cannot be made"))?;
     let rows: Vec<usize> = (0..set.pictures.len()).collect();
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
         let found = match &set.pictures {
-            Pictures::Regions(regions) => captioner.n_best_of(&regions.seen(rows)?, generation)?,
+            PictureSource::Regions(regions) => captioner.n_best_of(&regions.annotations(rows)?, generation)?,
             pictures => {
-                let prepared = |&row: &usize| pictures.reduced(row, |photo| captioner.prepare(&photo));
-                let prepared: Vec<Prepared> = rows.par_iter().map(prepared).collect::<Result<_>>()?;
-                captioner.n_best_prepared(&prepared, generation)?
+                let prepared = |&row: &usize| pictures.reduced(row, |photo| Ok(captioner.preprocess(&photo)))?;
+                let prepared: Vec<PreprocessedPicture> = rows.par_iter().map(prepared).collect::<Result<_>>()?;
+                captioner.n_best_preprocessed(&prepared, generation)?
             }
         };
         for found in found {
@@ -59,11 +59,11 @@ pub fn evaluate(
         progress(captions.len());
     }
     let (references, results) = set.coco(&captions);
-    let scores = coco::evaluate(&references, &results)?;
+    let scores = coco::evaluate(&references, &results).map_err(Error::task)?;
     let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
-    let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Config(error.to_string()))?;
-    std::fs::write(&results_file, text + "\n").map_err(Error::io(&results_file))?;
-    scores.save(&scores_file)?;
+    let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Setting(error.to_string()))?;
+    std::fs::write(&results_file, text + "\n").map_err(Error::file(&results_file, "cannot be written"))?;
+    scores.save(&scores_file).map_err(Error::task)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
     let distinct = coco::distinct(&texts);
     let moves = moves(&captions);
@@ -76,7 +76,7 @@ pub fn evaluate(
 /// When a picture cannot be read or the captioner does not fit; the message says which.
 pub fn decode(
     captioner: &Captioner,
-    set: &Set,
+    set: &CaptionDataset,
     count: Option<usize>,
     batch: usize,
     generation: &GenerationConfig,
@@ -86,10 +86,10 @@ pub fn decode(
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(batch.max(1)) {
         let seen = match set.pictures.input(rows)? {
-            Input::Seen(seen) => seen,
-            Input::Images(images) => captioner.annotations(&images.to_device(captioner.device())?, &mut Mode::Eval)?,
+            EncoderInput::Annotations(seen) => seen,
+            EncoderInput::Images(images) => captioner.encoder().encode(&images)?,
         };
-        let found = captioner.describe(&seen, generation)?;
+        let found = captioner.caption_annotations(&seen, generation)?;
         for found in found {
             captions.push(best(found)?);
         }
@@ -114,7 +114,8 @@ fn moves(captions: &[Caption]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captioner::{AttentionMap, Word};
+    use crate::captioner::Word;
+    use candlewick_vision::AttentionMap;
 
     #[test]
     fn attention_moves_where_its_peak_does() {

@@ -1,22 +1,24 @@
 //! A captioner's model folder, laid out as on the Hugging Face hub.
 
 use crate::captioner::Captioner;
-use crate::config::{CaptionerConfig, EncoderConfig, WeightsFile};
+use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::{Error, Result};
+use candle_core::Device;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::SafetensorsFile;
+use candlewick_training::model_folder::{
+    CONFIG_FILE, PREPROCESSOR_FILE, open_model, parse_config, read_config, read_json, write_json,
+};
+use candlewick_training::{MODEL_FILE, ModelFolder, check_model};
+use candlewick_vision::{ENCODER, EncoderConfig};
 use std::path::{Path, PathBuf};
 
-const CONFIG: &str = "config.json";
-const PREPROCESSING: &str = "preprocessor_config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
-const MODEL: &str = "model.safetensors";
 
-/// What the encoder and the decoder are called in `model.safetensors`.
-pub(crate) const ENCODER: &str = "encoder";
+/// What the decoder is called in `model.safetensors`.
 pub(crate) const DECODER: &str = "decoder";
 
 /// The content of a model folder.
@@ -63,25 +65,17 @@ impl ModelFiles {
     }
 
     fn of_folder(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
-        candlewick_training::check_model(folder)?;
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(Error::io(&path)).map(|text| (path.display().to_string(), text))
-        };
-        let (name, text) = read(CONFIG)?;
-        let config = CaptionerConfig::from_json(&name, &text)?;
-        let (name, text) = read(PREPROCESSING)?;
-        let preprocessing = parse_preprocessing(&name, &text)?;
-        let encoder = match &config.encoder.weights {
-            Some(weights) => Some(open_encoder(folder, weights, encoder_weights)?),
-            None => None,
-        };
+        check_model(folder)?;
+        let config: CaptionerConfig = read_config(folder, MODEL_TYPE)?;
+        let preprocessing = read_json(&folder.join(PREPROCESSOR_FILE))?;
+        let weights = config.encoder.weights.as_ref();
+        let encoder = weights.map(|weights| weights.open(folder, encoder_weights)).transpose()?;
         Ok(Self {
             config,
             preprocessing,
             tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?,
             generation: GenerationConfig::load(folder.join(GENERATION))?,
-            model: SafetensorsFile::open(folder.join(MODEL))?,
+            model: SafetensorsFile::open(folder.join(MODEL_FILE))?,
             encoder,
         })
     }
@@ -92,11 +86,12 @@ impl ModelFiles {
     /// When one of them is not what its name says.
     pub fn embedded(files: EmbeddedFiles) -> Result<Self> {
         Ok(Self {
-            config: CaptionerConfig::from_json(CONFIG, files.config)?,
-            preprocessing: parse_preprocessing(PREPROCESSING, files.preprocessing)?,
+            config: parse_config(Path::new(CONFIG_FILE), files.config, MODEL_TYPE)?,
+            preprocessing: serde_json::from_str(files.preprocessing)
+                .map_err(|error| Error::model(PREPROCESSOR_FILE, error.to_string()))?,
             tokenizer: WordTokenizer::from_bytes(TOKENIZER, files.tokenizer.as_bytes())?,
             generation: GenerationConfig::from_json(files.generation)?,
-            model: SafetensorsFile::from_bytes(MODEL, files.model.to_vec())?,
+            model: SafetensorsFile::from_bytes(MODEL_FILE, files.model.to_vec())?,
             encoder: None,
         })
     }
@@ -116,11 +111,9 @@ impl Start {
     /// Opens a model folder, or the best checkpoint of a run's folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = open_model(folder, |folder| Ok(folder.to_path_buf()))?;
-        candlewick_training::check_model(&folder)?;
-        let config = folder.join(CONFIG);
-        let text = std::fs::read_to_string(&config).map_err(Error::io(&config))?;
-        let encoder = CaptionerConfig::from_json(&config.display().to_string(), &text)?.encoder;
-        let model = folder.join(MODEL);
+        check_model(&folder)?;
+        let encoder = read_config::<CaptionerConfig>(&folder, MODEL_TYPE)?.encoder;
+        let model = folder.join(MODEL_FILE);
         let has_encoder = SafetensorsFile::open(&model)?.under(ENCODER).names().next().is_some();
         Ok(Self { tokenizer: WordTokenizer::load(&folder.join(TOKENIZER))?, model, encoder, has_encoder })
     }
@@ -131,7 +124,7 @@ impl Start {
     /// # Errors
     /// One line that names the model and what is another.
     pub fn check_encoder(&self, encoder: &EncoderConfig, weights: Option<&Path>) -> Result<()> {
-        let fault = |what: String| Err(Error::Config(format!("{}: {what}", self.model.display())));
+        let fault = |what: String| Err(Error::model(&self.model, what));
         let own = &self.encoder;
         if own.regions != encoder.regions {
             let of = |regions: Option<usize>| {
@@ -190,53 +183,18 @@ impl Captioner {
     /// # Errors
     /// When a file cannot be written; the message names it.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let write = |name: &str, value: serde_json::Result<String>| {
-            let text = value.map_err(|error| Error::Config(format!("{name}: {error}")))? + "\n";
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(Error::io(&path))
-        };
-        write(CONFIG, serde_json::to_string_pretty(&self.config))?;
-        write(PREPROCESSING, serde_json::to_string_pretty(&self.preprocessing))?;
+        write_json(&folder.join(CONFIG_FILE), &self.config)?;
+        write_json(&folder.join(PREPROCESSOR_FILE), self.preprocessing())?;
         self.generation.save(folder.join(GENERATION))?;
         self.tokenizer.save(&folder.join(TOKENIZER))?;
-        Ok(self.parameters.save(folder.join(MODEL))?)
+        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
     }
 }
 
-fn parse_preprocessing(name: &str, text: &str) -> Result<Preprocessing> {
-    serde_json::from_str(text).map_err(|error| Error::Config(format!("{name}: {error}")))
-}
+impl ModelFolder for Captioner {
+    const MODEL_TYPE: &'static str = MODEL_TYPE;
 
-/// Opens the model folder itself, or the best checkpoint where the folder is a run's.
-fn open_model<T>(folder: &Path, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
-    if folder.join(CONFIG).is_file() {
-        return open(folder);
+    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
+        Self::from_files(ModelFiles::of_folder(folder, None)?, device)
     }
-    if folder.join("run.json").is_file() {
-        return candlewick_training::open_best(folder, open);
-    }
-    let shown = folder.display();
-    Err(Error::Config(format!("{shown}: holds no {CONFIG} and no run.json; name a model folder or a run's folder")))
-}
-
-fn open_encoder(folder: &Path, weights: &WeightsFile, given: Option<&Path>) -> Result<SafetensorsFile> {
-    let beside = weights.file.file_name().map(|name| folder.join(name));
-    let candidates = match given {
-        Some(path) => vec![path.to_path_buf()],
-        None => [Some(weights.file.clone()), beside].into_iter().flatten().collect(),
-    };
-    let Some(path) = candidates.iter().find(|path| path.is_file()) else {
-        let looked = candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ");
-        return Err(Error::Config(format!(
-            "{looked}: no such file; say where the encoder's weights are with --encoder-weights"
-        )));
-    };
-    let found = file_hash(path)?;
-    if found != weights.sha256 {
-        let (path, wanted) = (path.display(), &weights.sha256);
-        return Err(Error::Config(format!(
-            "{path}: not the encoder's weights that this model was trained with (SHA-256 {found}, wanted {wanted}); name the right file"
-        )));
-    }
-    Ok(SafetensorsFile::open(path)?)
 }

@@ -174,7 +174,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::decoder::{CaptionDecoder as _, Drawn};
-    use crate::{Attention, Seen, ShowAttendTell, ShowAttendTellConfig};
+    use crate::{Annotations, Attention, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::Device;
     use candlewick_generation::{Decoder as _, TeacherForced};
     use candlewick_parameters::{Mode, Parameters, Rng};
@@ -239,7 +239,7 @@ mod tests {
         let decoder = ShowAttendTell::new(3, 6, &config, parameters.builder(device)).unwrap();
         let annotations = Rng::derive(2, "annotations", 0).normal_tensor(0.0, 3.0, (1, 3, 3), device).unwrap();
         let (word, target) = (Tensor::new(&[[1u32]], device).unwrap(), Tensor::new(&[[4u32]], device).unwrap());
-        let memory = decoder.memory(&Seen::regions(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
         let alpha = {
             let soft = ShowAttendTellConfig { attention: Attention::Soft, ..config.clone() };
             let soft = ShowAttendTell::new(3, 6, &soft, parameters.builder(device)).unwrap();
@@ -248,8 +248,9 @@ mod tests {
         // log p(y) when position p alone is seen: the position is the only one of the memory, but the state begins as before.
         let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
         let told = |p: usize| {
-            let alone =
-                decoder.memory(&Seen::regions(annotations.narrow(1, p, 1).unwrap()).unwrap(), &mut Mode::Eval).unwrap();
+            let alone = decoder
+                .memory(&Annotations::set(annotations.narrow(1, p, 1).unwrap()).unwrap(), &mut Mode::Eval)
+                .unwrap();
             let step = decoder.step(&word.squeeze(1).unwrap(), &state, &alone, &mut Mode::Eval).unwrap();
             log_softmax(&step.logits, 1).unwrap().to_vec2::<f32>().unwrap()[0][4]
         };

@@ -1,15 +1,13 @@
 //! From a recipe to a task that is ready to train.
 
-use crate::captioner::{Captioner, FreshCaptioner};
-use crate::config::{EncoderConfig, WeightsFile};
-use crate::dataset::{Pictures, Set};
+use crate::captioner::{Captioner, CaptionerInit};
+use crate::dataset::CaptionDataset;
 use crate::folder::Start;
-use crate::recipe::{DataConfig, Recipe};
-use crate::regions::open_regions;
+use crate::recipe::{CaptioningRecipe, DataConfig};
 use crate::task::{CaptioningTask, TaskSettings};
-use crate::views::{View, Views};
-use crate::{Error, Result, features};
+use crate::{Error, Result};
 use candle_core::Device;
+use candlewick_data::Note;
 use candlewick_data::captions::{self, LoadOptions, Split};
 use candlewick_data::faults::Faults;
 use candlewick_data::loader::{Loader, LoaderConfig};
@@ -19,33 +17,24 @@ use candlewick_data::scenes::Scene;
 use candlewick_data::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_parameters::SafetensorsFile;
+use candlewick_vision::{
+    AnnotationCache, CachedPart, EncoderConfig, PictureSource, Views, WeightsFile, cached, open_regions,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What is told while a task is prepared.
-#[derive(Clone, Debug)]
-pub enum Note {
-    /// A line about the data: how much there is, or what was skipped.
-    Line(String),
-    /// Annotations are being computed.
-    Features {
-        /// Photos done.
-        done: usize,
-        /// Photos to do.
-        total: usize,
-    },
-}
 
 /// Reads data and weights as the recipe says and builds the captioner; `out` is the run's folder.
 ///
 /// # Errors
 /// One line that names the file or the setting and the fault.
-pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<CaptioningTask> {
-    if recipe.task != "captioning" {
-        return Err(Error::Config(format!("task is {}; this program trains the task captioning", recipe.task)));
-    }
+pub fn prepare(
+    recipe: &CaptioningRecipe,
+    out: &Path,
+    device: &Device,
+    note: &mut dyn FnMut(Note),
+) -> Result<CaptioningTask> {
     let start = recipe.start.as_deref().map(Start::open).transpose()?;
-    recipe.check(start.as_ref().is_some_and(Start::has_encoder))?;
+    recipe.check_before(start.as_ref())?;
     check_self_critical(recipe, start.as_ref())?;
     let preprocessing = recipe.preprocessing()?;
     let (train, dev) = pictures(recipe, &preprocessing, note)?;
@@ -67,7 +56,8 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
     let known = recipe.encoder.pretrained.is_some() || start.as_ref().is_some_and(|start| start.has_encoder());
     let frozen = known && recipe.encoder.fine_tune.is_none();
     let channels = regions.as_ref().map(|regions| regions.features());
-    let captioner = fresh(recipe, (frozen, channels), preprocessing, tokenizer, start.as_ref(), device)?;
+    let captioner =
+        captioner(recipe, Known { frozen, regions: channels }, preprocessing, tokenizer, start.as_ref(), device)?;
     let (train, dev) = match (&recipe.data, &regions) {
         (DataConfig::Photos { max_share, .. }, Some(regions)) => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
@@ -78,9 +68,18 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
         (DataConfig::Photos { features: folder, max_share, .. }, None) => {
             let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
-            let weights = if frozen { encoder_hash(&captioner, start.as_ref())? } else { String::new() };
-            let features = frozen.then_some((folder.as_path(), weights));
-            checked(&captioner, (train, dev), &recipe.views.all()?, features, &faults, note)?
+            let sets = [train, dev];
+            let [train, dev] = match frozen {
+                true => {
+                    let cache = AnnotationCache { folder, weights: encoder_hash(&captioner, start.as_ref())? };
+                    let paths = [sets[0].pictures.paths(), sets[1].pictures.paths()];
+                    let found = cached(captioner.encoder(), paths, &recipe.views.all()?, &cache, &faults, note)?;
+                    with_annotations(sets, found)
+                }
+                false => readable_both(sets, &faults)?,
+            };
+            faults.report().into_iter().for_each(|line| note(Note::Line(line)));
+            (train, dev)
         }
         (DataConfig::Scenes { .. }, _) => (train, dev),
     };
@@ -99,25 +98,29 @@ pub fn prepare(recipe: &Recipe, out: &Path, device: &Device, note: &mut dyn FnMu
 }
 
 /// The pictures to train on and to validate on.
-fn pictures(recipe: &Recipe, preprocessing: &Preprocessing, note: &mut dyn FnMut(Note)) -> Result<(Set, Set)> {
+fn pictures(
+    recipe: &CaptioningRecipe,
+    preprocessing: &Preprocessing,
+    note: &mut dyn FnMut(Note),
+) -> Result<(CaptionDataset, CaptionDataset)> {
     match &recipe.data {
         DataConfig::Scenes { .. } if recipe.views != Views::default() => {
             let fault = "views: scenes say where things are, which is true of the whole scene only; leave views out";
-            Err(Error::Config(fault.into()))
+            Err(Error::Setting(fault.into()))
         }
         DataConfig::Scenes { train, dev, seed } => {
             let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
-            let set = |split, count| Set::scenes(scenes(split, count), preprocessing.clone());
+            let set = |split, count| CaptionDataset::scenes(scenes(split, count), preprocessing.clone());
             Ok((set(Split::Train, *train), set(Split::Dev, *dev)))
         }
         DataConfig::Photos { path: Some(path), max_share, .. } => photos(path, *max_share, preprocessing, note),
         DataConfig::Photos { path: None, .. } => {
-            Err(Error::Config("no data: say where photos and captions are with --data DIR".into()))
+            Err(Error::Setting("no data: say where photos and captions are with --data DIR".into()))
         }
     }
 }
 
-fn check_self_critical(recipe: &Recipe, start: Option<&Start>) -> Result<()> {
+fn check_self_critical(recipe: &CaptioningRecipe, start: Option<&Start>) -> Result<()> {
     let fault = match &recipe.self_critical {
         Some(_) if start.is_none() => "wants a captioner that learned from people's captions; name it with --start",
         Some(_) if recipe.decoder.draws_positions() => {
@@ -125,11 +128,11 @@ fn check_self_critical(recipe: &Recipe, start: Option<&Start>) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(Error::Config(format!("self_critical: {fault}")))
+    Err(Error::Setting(format!("self_critical: {fault}")))
 }
 
 /// The file of regions, where a recipe reads one in an encoder's place.
-fn regions(recipe: &Recipe, start: Option<&Start>) -> Result<Option<Arc<Regions>>> {
+fn regions(recipe: &CaptioningRecipe, start: Option<&Start>) -> Result<Option<Arc<Regions>>> {
     let DataConfig::Photos { regions: Some(path), .. } = &recipe.data else { return Ok(None) };
     let regions = open_regions(path, None)?;
     let encoder = &recipe.encoder;
@@ -143,7 +146,7 @@ fn regions(recipe: &Recipe, start: Option<&Start>) -> Result<Option<Arc<Regions>
     ];
     match unfit.iter().find(|(_, given)| *given) {
         Some((setting, _)) => {
-            Err(Error::Config(format!("data.regions: no encoder sees the photos; leave out {setting}")))
+            Err(Error::Setting(format!("data.regions: no encoder sees the photos; leave out {setting}")))
         }
         None => Ok(Some(regions)),
     }
@@ -158,9 +161,17 @@ fn encoder_hash(captioner: &Captioner, start: Option<&Start>) -> Result<String> 
     })
 }
 
-fn fresh(
-    recipe: &Recipe,
-    (frozen, regions): (bool, Option<usize>),
+/// What is known of the encoder before it is built.
+struct Known {
+    /// Whether its weights stay as they are.
+    frozen: bool,
+    /// The features of a region, where regions take its place.
+    regions: Option<usize>,
+}
+
+fn captioner(
+    recipe: &CaptioningRecipe,
+    Known { frozen, regions }: Known,
     preprocessing: Preprocessing,
     tokenizer: WordTokenizer,
     start: Option<&Start>,
@@ -174,7 +185,7 @@ fn fresh(
         }
         _ => None,
     };
-    let settings = FreshCaptioner {
+    let settings = CaptionerInit {
         encoder: EncoderConfig {
             network: encoder.network.clone(),
             layer: encoder.layer.clone(),
@@ -197,7 +208,7 @@ fn fresh(
         (None, Some(start)) if start.has_encoder() => Some(start.encoder()?),
         _ => None,
     };
-    let captioner = Captioner::fresh(settings, tokenizer, pretrained, device)?;
+    let captioner = Captioner::init(settings, tokenizer, pretrained, device)?;
     if let Some(start) = start {
         captioner.start_from(start)?;
     }
@@ -209,50 +220,47 @@ fn photos(
     max_share: f64,
     preprocessing: &Preprocessing,
     note: &mut dyn FnMut(Note),
-) -> Result<(Set, Set)> {
+) -> Result<(CaptionDataset, CaptionDataset)> {
     let all = captions::load(path, &LoadOptions { max_share, ..LoadOptions::default() })?;
     if let Some(line) = all.faults.report() {
         note(Note::Line(line));
     }
-    let set = |split| Set::photos(all.split(split), preprocessing.clone());
+    let set = |split| CaptionDataset::photos(all.split(split), preprocessing.clone());
     let (train, dev) = (set(Split::Train), set(Split::Dev));
     for (set, split) in [(&train, "train"), (&dev, "dev")] {
         if set.pictures.is_empty() {
             let fault = format!("{}: the {split} split has no photos; training needs train and dev", path.display());
-            return Err(Error::Config(fault));
+            return Err(Error::Setting(fault));
         }
     }
     Ok((train, dev))
 }
 
-/// The sets without photos that cannot be read: with annotations from the cache, or with every photo tried once.
-fn checked(
-    captioner: &Captioner,
-    (train, dev): (Set, Set),
-    views: &[View],
-    features: Option<(&Path, String)>,
-    faults: &Faults,
-    note: &mut dyn FnMut(Note),
-) -> Result<(Set, Set)> {
-    let sets = match features {
-        Some(place) => features::cached(captioner, [train, dev], views, place, faults, note)?,
-        None => [readable(train, faults)?, readable(dev, faults)?],
-    };
-    if let Some(line) = faults.report() {
-        note(Note::Line(line));
-    }
-    Ok(sets.into())
+/// The sets with annotations from the cache in their photos' place, without photos that have none.
+fn with_annotations(sets: [CaptionDataset; 2], found: [CachedPart; 2]) -> [CaptionDataset; 2] {
+    let mut found = found.into_iter();
+    sets.map(|set| match found.next() {
+        Some(CachedPart { annotations, known }) => {
+            CaptionDataset { pictures: PictureSource::Cached(annotations), ..set }
+                .retain(|row| known.get(row).copied().unwrap_or(false))
+        }
+        None => set,
+    })
+}
+
+fn readable_both([train, dev]: [CaptionDataset; 2], faults: &Faults) -> Result<[CaptionDataset; 2]> {
+    Ok([readable(train, faults)?, readable(dev, faults)?])
 }
 
 /// The set without photos that cannot be decoded, which are recorded.
-fn readable(set: Set, faults: &Faults) -> Result<Set> {
+fn readable(set: CaptionDataset, faults: &Faults) -> Result<CaptionDataset> {
     let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
-    let tried = Loader::new(set.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
-        let tried = picture::reduced(&path, &Limits::default(), |_| Result::Ok(()));
+    let tried = Loader::new(set.pictures.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
+        let tried = picture::reduced(&path, &Limits::default(), |_| candlewick_data::Result::Ok(()));
         Ok(tried.err().map(|fault| fault.to_string()))
     });
     let mut good = Vec::new();
-    for (path, fault) in set.paths().iter().zip(tried) {
+    for (path, fault) in set.pictures.paths().iter().zip(tried) {
         let fault = fault?;
         good.push(fault.is_none());
         if let Some(fault) = fault {
@@ -262,7 +270,7 @@ fn readable(set: Set, faults: &Faults) -> Result<Set> {
     Ok(set.retain(|row| good.get(row).copied().unwrap_or(false)))
 }
 
-impl Set {
+impl CaptionDataset {
     /// Photos of a split as a set.
     pub fn photos<'a>(
         images: impl Iterator<Item = &'a captions::CaptionedImage>,
@@ -274,7 +282,7 @@ impl Set {
             paths.push(image.path.clone());
             references.push(image.captions.clone());
         }
-        Self { names, pictures: Pictures::Photos(paths, preprocessing), references }
+        Self { names, pictures: PictureSource::Photos(paths, preprocessing), references }
     }
 
     /// The set without the photos that cannot be decoded, and a line that names them; too large a share is an error.
@@ -285,15 +293,5 @@ impl Set {
         let faults = Faults::new("photos", self.pictures.len(), max_share);
         let set = readable(self, &faults)?;
         Ok((set, faults.report()))
-    }
-
-    /// The files of its photos; none for scenes.
-    pub(crate) fn paths(&self) -> &[PathBuf] {
-        match &self.pictures {
-            Pictures::Scenes(..) => &[],
-            Pictures::Photos(paths, _) => paths,
-            Pictures::Features(features) => &features.paths,
-            Pictures::Regions(regions) => &regions.paths,
-        }
     }
 }

@@ -1,23 +1,28 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
 use crate::decoder::DecoderConfig;
+use crate::folder::Start;
 use crate::loss::LossConfig;
+use crate::outcome::outcome;
+use crate::prepare::prepare;
 use crate::scheduled_sampling::ScheduledSampling;
 use crate::self_critical::SelfCritical;
-use crate::views::Views;
+use crate::task::CaptioningTask;
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
+use candlewick_data::Note;
+use candlewick_encoders::Preprocessing;
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::{Parameters, available_memory};
-use candlewick_training::FitConfig;
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use candlewick_vision::{EncoderRecipe, Views};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How a captioner is trained: the content of a `train.toml` whose task is `captioning`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct CaptioningRecipe {
     /// Always `captioning`.
     pub task: String,
     /// The run's name, and its folder under `runs/`.
@@ -58,13 +63,13 @@ pub struct Recipe {
     pub training: FitConfig,
 }
 
-impl Recipe {
-    /// Finds out what can be known before any data is read; `start_has_encoder` where training starts from a model that has its
-    /// encoder in itself.
+impl CaptioningRecipe {
+    /// Finds out what can be known before any data is read, with the model that training starts from.
     ///
     /// # Errors
     /// One line that names the setting and what to do.
-    pub(crate) fn check(&self, start_has_encoder: bool) -> Result<()> {
+    pub(crate) fn check_before(&self, start: Option<&Start>) -> Result<()> {
+        let start_has_encoder = start.is_some_and(Start::has_encoder);
         let regions = matches!(&self.data, DataConfig::Photos { regions: Some(_), .. });
         if !regions {
             self.encoder.check(self.encoder.pretrained.is_some() || start_has_encoder)?;
@@ -72,7 +77,7 @@ impl Recipe {
         let encoder_size = self.preprocessing()?.input_size();
         if matches!(self.data, DataConfig::Photos { .. }) && encoder_size.is_none() && !regions {
             let fault = "preprocessing: photos would keep their own shapes and make no batch; set crop_size";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         self.training.check()?;
         self.loss.validate()?;
@@ -87,7 +92,7 @@ impl Recipe {
         self.decoder.build(64, 8, parameters.builder(&Device::Cpu)).map(drop).map_err(|error| {
             let error = error.to_string();
             let line = error.lines().next().unwrap_or_default();
-            Error::Config(if line.starts_with("decoder") { line.to_owned() } else { format!("decoder: {line}") })
+            Error::Setting(if line.starts_with("decoder") { line.to_owned() } else { format!("decoder: {line}") })
         })
     }
 
@@ -96,10 +101,51 @@ impl Recipe {
     /// # Errors
     /// When no network has the encoder's name.
     pub fn preprocessing(&self) -> Result<Preprocessing> {
-        match &self.preprocessing {
-            Some(preprocessing) => Ok(preprocessing.clone()),
-            None => Ok(Architecture::find(&self.encoder.network)?.preprocessing_for(&self.encoder.config)),
+        let given = self.preprocessing.as_ref();
+        Ok(candlewick_vision::preprocessing(given, &self.encoder.network, &self.encoder.config)?)
+    }
+}
+
+impl Recipe for CaptioningRecipe {
+    const TASK: &'static str = "captioning";
+    type Task = CaptioningTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        let Inputs { data, encoder_weights, start, regions } = inputs.clone();
+        self.encoder.pretrained = encoder_weights.or(self.encoder.pretrained.take());
+        self.start = start.or(self.start.take());
+        match &mut self.data {
+            DataConfig::Photos { path, regions: features, .. } => {
+                *path = data.or(path.take());
+                *features = regions.or(features.take());
+                Ok(())
+            }
+            DataConfig::Scenes { .. } => inputs.refuse(&[
+                ("--data", "the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml"),
+                ("--regions", "the recipe trains on generated scenes, whose regions no file has"),
+            ]),
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        let start = self.start.as_deref().map(Start::open).transpose()?;
+        self.check_before(start.as_ref())
+    }
+
+    fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<CaptioningTask> {
+        prepare(self, out, device, note)
+    }
+
+    fn outcome(&self, task: CaptioningTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
+        outcome(self, &task, report, out, device)
     }
 }
 
@@ -148,17 +194,17 @@ impl DataConfig {
                 let bytes = (train as u64).saturating_add(dev as u64).saturating_mul(SCENE_BYTES);
                 let (wanted, there) = (bytes / 1_000_000_000, available_memory() / 1_000_000_000);
                 if train == 0 || dev == 0 {
-                    return Err(Error::Config("data.train and data.dev must be above 0".into()));
+                    return Err(Error::Setting("data.train and data.dev must be above 0".into()));
                 }
                 if bytes > available_memory() {
                     let fault = format!(
                         "data.train and data.dev: these scenes would take {wanted} GB of memory, and {there} GB are free"
                     );
-                    return Err(Error::Config(fault + "; make them fewer"));
+                    return Err(Error::Setting(fault + "; make them fewer"));
                 }
             }
             Self::Photos { max_share, .. } if !(0.0..=1.0).contains(&max_share) => {
-                return Err(Error::Config(format!("data.max_share is {max_share}; wanted 0 to 1")));
+                return Err(Error::Setting(format!("data.max_share is {max_share}; wanted 0 to 1")));
             }
             Self::Photos { .. } => {}
         }
@@ -179,81 +225,6 @@ fn longest() -> usize {
 
 fn max_share() -> f64 {
     candlewick_data::faults::DEFAULT_MAX_SHARE
-}
-
-/// The encoder of a recipe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncoderRecipe {
-    /// The network's name, as `candlewick_encoders::networks` lists it.
-    pub network: String,
-    /// The layer whose map is read; the last one by default.
-    pub layer: Option<String>,
-    /// Whether each annotation ends with its position, x and y from −1 to 1.
-    pub coordinates: bool,
-    /// What can be chosen about the network.
-    pub config: NetworkConfig,
-    /// Pretrained weights; `--encoder-weights` on the command line.
-    pub pretrained: Option<PathBuf>,
-    /// Whether the encoder is trained from nothing. A network of which published weights exist wants this said, or weights.
-    pub from_scratch: bool,
-    /// The stage from which pretrained weights are trained further; frozen altogether without it.
-    pub fine_tune: Option<String>,
-    /// The factor on the learning rate of the encoder's parameters.
-    pub learning_rate_factor: Option<f64>,
-}
-
-impl Default for EncoderRecipe {
-    fn default() -> Self {
-        Self {
-            network: "resnet50".into(),
-            layer: None,
-            coordinates: false,
-            config: NetworkConfig::default(),
-            pretrained: None,
-            from_scratch: false,
-            fine_tune: None,
-            learning_rate_factor: None,
-        }
-    }
-}
-
-impl EncoderRecipe {
-    /// Checks what can be known without the weights; `known` says whether some are there, in a file or in the model that training
-    /// starts from.
-    ///
-    /// # Errors
-    /// One line that names the setting and what to do.
-    fn check(&self, known: bool) -> Result<()> {
-        let fault = |fault: String| Err(Error::Config(fault));
-        let name = self.network.as_str();
-        let unknown = |error| Error::Config(format!("encoder.network: {error}"));
-        let stages = Architecture::find(name).map_err(unknown)?.stages();
-        if let Some(from) = &self.fine_tune
-            && !stages.iter().any(|stage| stage == from)
-        {
-            return fault(format!("encoder.fine_tune: {name} has no stage {from}; it has {}", stages.join(", ")));
-        }
-        if self.learning_rate_factor.is_some_and(|factor| !(factor >= 0.0 && factor.is_finite())) {
-            return fault("encoder.learning_rate_factor must be 0 or more".into());
-        }
-        match (known, self.from_scratch, self.fine_tune.is_some()) {
-            (true, true, _) => fault("encoder.from_scratch: there are weights for it; leave one of the two out".into()),
-            (false, _, true) => fault(
-                "encoder.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
-                    .into(),
-            ),
-            (false, false, _) if is_published(name) => fault(format!(
-                "this recipe wants the weights of its encoder {name}: --encoder-weights FILE|hub:REPO, or encoder.from_scratch = true to train it from nothing"
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether others have published weights of a network.
-fn is_published(network: &str) -> bool {
-    network != "convnet" && !network.starts_with("fractalnet")
 }
 
 /// How batches are made and what validation decodes.
@@ -286,7 +257,7 @@ impl BatchConfig {
         } else {
             return Ok(());
         };
-        Err(Error::Config(fault.into()))
+        Err(Error::Setting(fault.into()))
     }
 }
 

@@ -40,7 +40,7 @@ impl ScheduledSampling {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         for (name, value) in [("increase", self.increase), ("most", self.most)] {
             if !(0.0..=1.0).contains(&value) {
-                return Err(Error::Config(format!("scheduled_sampling: {name} is {value}; wanted 0 to 1")));
+                return Err(Error::Setting(format!("scheduled_sampling: {name} is {value}; wanted 0 to 1")));
             }
         }
         Ok(())

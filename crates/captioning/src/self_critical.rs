@@ -118,10 +118,10 @@ impl SelfCritical {
     /// When too few captions would be drawn to compare them.
     pub(crate) fn validate(&self) -> Result<()> {
         if !(self.likelihood.is_finite() && self.likelihood >= 0.0) {
-            return Err(Error::Config(format!("self_critical: likelihood is {}; wanted at least 0", self.likelihood)));
+            return Err(Error::Setting(format!("self_critical: likelihood is {}; wanted at least 0", self.likelihood)));
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(Error::Config(format!(
+            return Err(Error::Setting(format!(
                 "self_critical: temperature is {}; wanted more than 0",
                 self.temperature
             )));
@@ -130,7 +130,7 @@ impl SelfCritical {
         if self.samples >= least {
             return Ok(());
         }
-        Err(Error::Config(format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples)))
+        Err(Error::Setting(format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples)))
     }
 
     /// Draws captions of the photos in `memory` and judges them; `rows` are the photos' places in the training set.
@@ -230,7 +230,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::decoder::CaptionDecoder as _;
-    use crate::{Memory, Seen, ShowAttendTell, ShowAttendTellConfig};
+    use crate::{Annotations, Memory, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::{D, Device};
     use candle_nn::ops::log_softmax;
     use candlewick_kernels::node::backward;
@@ -240,7 +240,7 @@ mod tests {
     struct Small {
         tokenizer: WordTokenizer,
         reward: Reward,
-        seen: Seen,
+        seen: Annotations,
         decoder: ShowAttendTell,
         parameters: Parameters,
     }
@@ -255,7 +255,7 @@ mod tests {
         let vb = parameters.builder(&Device::Cpu);
         let decoder = ShowAttendTell::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 4, 6), &Device::Cpu).unwrap();
-        let seen = Seen::regions(annotations).unwrap();
+        let seen = Annotations::set(annotations).unwrap();
         Small { tokenizer, reward: Reward::new(&captions), seen, decoder, parameters }
     }
 

@@ -17,15 +17,15 @@
 
 use crate::decoder::{CaptionDecoder, Read, is_lstm};
 use crate::hard_attention;
-use crate::seen::Seen;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::attention_lstm::{self, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Annotations, Attended};
+use candlewick_recurrent::attention::{AdditiveAttention, Annotations as AttentionMemory, Attended};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
+use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowAttendTell`] decoder.
@@ -153,7 +153,7 @@ pub struct ShowAttendTell {
 /// What the decoder looks at.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    annotations: Annotations,
+    annotations: AttentionMemory,
     /// mean_p a_p for each row, (N, C).
     mean: Tensor,
 }
@@ -348,23 +348,24 @@ impl ShowAttendTell {
 
 impl CaptionDecoder for ShowAttendTell {
     /// Some channels of the annotations are dropped in training.
-    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<Memory> {
+    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<Memory> {
         let seen = match mode {
             Mode::Train(_) if self.config.channel_dropout > 0.0 => {
-                let annotations = seen.annotations();
+                let annotations = seen.tensor();
                 let (n, _, c) = annotations.dims3()?;
                 let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
                 let kept = mode.dropout(&ones, self.config.channel_dropout)?;
-                seen.with_annotations(annotations.broadcast_mul(&kept)?)?
+                seen.with_tensor(annotations.broadcast_mul(&kept)?)?
             }
             _ => seen.clone(),
         };
-        let (annotations, mean) = (seen.annotations(), seen.mean()?);
+        let (annotations, mean) = (seen.tensor(), seen.mean()?);
         let looked_at = self.attention.annotations(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
         if self.config.takes_in_one() {
             return Ok(Memory { annotations: looked_at, mean });
         }
-        let look = hard_attention::look(seen.map(), self.config.glimpse, self.config.periphery, annotations.device())?;
+        let look =
+            hard_attention::look(seen.grid_size(), self.config.glimpse, self.config.periphery, annotations.device())?;
         let taken_in = look.to_dtype(annotations.dtype())?.broadcast_matmul(annotations)?;
         Ok(Memory { annotations: looked_at.with_values(taken_in)?, mean })
     }
@@ -455,7 +456,7 @@ mod tests {
             let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
             let parameters = Parameters::new(1);
             let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device)).unwrap();
-            let memory = decoder.memory(&Seen::regions(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
+            let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
             let draws = draws.as_ref().map(<[f32; 8]>::as_slice);
             let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
             let state = decoder.start(&memory, &mut Mode::Eval).unwrap();

@@ -10,7 +10,6 @@
 //! ```
 
 use crate::decoder::CaptionDecoder;
-use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, Step, TeacherForced};
@@ -19,6 +18,7 @@ use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
 use candlewick_recurrent::{
     Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer, variational_dropout,
 };
+use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowTell`] decoder.
@@ -240,7 +240,7 @@ impl Decoder for ShowTell {
 }
 
 impl CaptionDecoder for ShowTell {
-    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<PictureVector> {
+    fn memory(&self, seen: &Annotations, _: &mut Mode) -> Result<PictureVector> {
         Ok(PictureVector(seen.mean()?))
     }
 }

@@ -2,14 +2,12 @@
 
 use crate::batches::{Aim, Batch, Captions, Grouping, Reading, Told};
 use crate::captioner::{Caption, Captioner};
-use crate::dataset::{Input, Set};
+use crate::dataset::CaptionDataset;
 use crate::decoder::CaptionDecoder as _;
 use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
 use crate::recipe::BatchConfig;
 use crate::scheduled_sampling::{ScheduledSampling, replaced};
-use crate::seen::Seen;
 use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
-use crate::views::View;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
@@ -17,15 +15,16 @@ use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_training::{Loss, Scores, Task};
+use candlewick_training::{Loss, Scores, Shard, Task};
+use candlewick_vision::{Annotations, EncoderInput, View};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Trains a [`Captioner`] on a set of captioned pictures and validates it by decoding another.
 pub struct CaptioningTask {
     captioner: Captioner,
-    train: Arc<Set>,
-    dev: Arc<Set>,
+    train: Arc<CaptionDataset>,
+    dev: Arc<CaptionDataset>,
     captions: Arc<Captions>,
     grouping: Grouping,
     /// What drawn captions are judged by, where training is self-critical.
@@ -65,17 +64,22 @@ impl CaptioningTask {
     ///
     /// # Errors
     /// When no caption is short enough to be trained on.
-    pub fn new(captioner: Captioner, train: Set, dev: Set, settings: TaskSettings) -> Result<Self> {
+    pub fn new(
+        captioner: Captioner,
+        train: CaptionDataset,
+        dev: CaptionDataset,
+        settings: TaskSettings,
+    ) -> Result<Self> {
         let captions = Captions::new(&captioner.tokenizer, &train.references, settings.longest)?;
         if captions.len() == 0 || settings.batches.size == 0 {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         if settings.batches.validated == Some(0) {
-            return Err(Error::Config("batches.validated is 0; leave it out to validate on all pictures".into()));
+            return Err(Error::Setting("batches.validated is 0; leave it out to validate on all pictures".into()));
         }
         if dev.pictures.is_empty() {
-            return Err(Error::Config("no picture is left to validate on: none of the dev split can be read".into()));
+            return Err(Error::Setting("no picture is left to validate on: none of the dev split can be read".into()));
         }
         settings.loss.validate()?;
         captioner.generation().validate()?;
@@ -119,21 +123,21 @@ impl CaptioningTask {
     }
 
     /// The set that validation decodes.
-    pub fn dev(&self) -> &Set {
+    pub fn dev(&self) -> &CaptionDataset {
         &self.dev
     }
 
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
         let seen = match &batch.input {
-            Input::Seen(seen) => seen.to_device(device)?,
-            Input::Images(images) => {
+            EncoderInput::Annotations(seen) => seen.to_device(device)?,
+            EncoderInput::Images(images) => {
                 let images = images.to_device(device)?;
                 match mode {
                     Mode::Train(rng) if self.settings.train_statistics => {
-                        self.captioner.annotations(&images, &mut Mode::Train(rng))?
+                        self.captioner.encoder().annotations(&images, &mut Mode::Train(rng))?
                     }
-                    _ => self.captioner.annotations(&images, &mut Mode::Eval)?,
+                    _ => self.captioner.encoder().annotations(&images, &mut Mode::Eval)?,
                 }
             }
         };
@@ -144,7 +148,7 @@ impl CaptioningTask {
     }
 
     /// The loss of people's captions.
-    fn likelihood(&self, seen: &Seen, told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn likelihood(&self, seen: &Annotations, told: &Told, mode: &mut Mode) -> Result<Loss> {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
         let (mut words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
         let mut memory = decoder.memory(seen, mode)?;
@@ -176,13 +180,13 @@ impl CaptioningTask {
     }
 
     /// The loss of captions that are drawn now, from the network as it tells but for `channel_dropout`.
-    fn critical(&self, seen: &Seen, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn critical(&self, seen: &Annotations, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
-            return Err(Error::Config("self_critical: no reward for this task".into()));
+            return Err(Error::Setting("self_critical: no reward for this task".into()));
         };
         let Mode::Train(rng) = mode else {
-            return Err(Error::Config("self_critical: captions are drawn in training only".into()));
+            return Err(Error::Setting("self_critical: captions are drawn in training only".into()));
         };
         // With the channels that are left, so that the captions are of what the loss looks at.
         let memory = match drawing.dropout {
@@ -228,13 +232,6 @@ fn parts(loss: CaptionLoss, reward: Option<Tensor>) -> Vec<(&'static str, Tensor
     parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn training(error: Error) -> candlewick_training::Error {
-    match error {
-        Error::Training(error) => error,
-        other => candlewick_training::Error::Task(other.to_string()),
-    }
-}
-
 impl Task for CaptioningTask {
     type Batch = Batch;
 
@@ -250,11 +247,12 @@ impl Task for CaptioningTask {
         &'a self,
         epoch: usize,
         skip: usize,
-    ) -> candlewick_training::Result<Box<dyn Iterator<Item = candlewick_training::Result<Batch>> + 'a>> {
+        shard: Shard,
+    ) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
         // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
         // takes the batch's statistics gets batches of any lengths.
         let order = self.captions.order(self.grouping, !self.settings.train_statistics, self.settings.seed, epoch);
-        let jobs: Vec<(usize, Vec<usize>)> = order.into_iter().enumerate().skip(skip).collect();
+        let jobs: Vec<(usize, Vec<usize>)> = shard.select(order, skip).collect();
         let (views, seed) = (self.settings.views.clone(), self.settings.seed);
         let (set, captions, grouping) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.grouping);
         let own_words = self.settings.scheduled_sampling.as_ref().map_or(0.0, |schedule| schedule.probability(epoch));
@@ -263,28 +261,28 @@ impl Task for CaptioningTask {
         let first = epoch * self.batches_per_epoch();
         let loader = Loader::new(jobs, config, move |(at, rows): (usize, Vec<usize>)| {
             let mut rng = Rng::derive(seed, "views", (first + at) as u64);
-            let mut input = |of: &[usize]| set.pictures.input_through(of, &mut || View::drawn(&views, &mut rng));
+            let mut input = |of: &[usize]| Ok(set.pictures.input_through(of, &mut || View::drawn(&views, &mut rng))?);
             captions.batch(&mut input, grouping, &rows, reading)
         });
-        Ok(Box::new(loader.map(|batch: Result<Batch>| batch.map_err(training))))
+        Ok(Box::new(loader))
     }
 
-    fn loss(&self, batch: &Batch, mode: &mut Mode) -> candlewick_training::Result<Loss> {
-        self.forward(batch, mode).map_err(training)
+    fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
+        self.forward(batch, mode)
     }
 
-    fn validate(&mut self, _: usize) -> candlewick_training::Result<Scores> {
+    fn validate(&mut self, _: usize) -> Result<Scores> {
         let generation = self.captioner.generation().clone();
-        let captions = self.decode(self.settings.batches.validated, &generation).map_err(training)?;
-        self.dev.scores(&captions).map_err(training)
+        let captions = self.decode(self.settings.batches.validated, &generation)?;
+        self.dev.scores(&captions)
     }
 
     fn score_names(&self) -> Vec<&'static str> {
         self.dev.score_names()
     }
 
-    fn save(&self, folder: &Path) -> candlewick_training::Result<()> {
-        self.captioner.save(folder).map_err(training)
+    fn save(&self, folder: &Path) -> Result<()> {
+        self.captioner.save(folder)
     }
 
     fn state(&self) -> serde_json::Value {
@@ -292,7 +290,7 @@ impl Task for CaptioningTask {
         serde_json::json!({ "baseline": baseline })
     }
 
-    fn restore(&mut self, state: serde_json::Value) -> candlewick_training::Result<()> {
+    fn restore(&mut self, state: serde_json::Value) -> Result<()> {
         let baseline = state.get("baseline").and_then(serde_json::Value::as_f64);
         *self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner) = baseline;
         Ok(())
@@ -319,8 +317,7 @@ impl Task for CaptioningTask {
             "loss": self.settings.loss,
             "scheduled_sampling": self.settings.scheduled_sampling,
             "self_critical": self.settings.self_critical,
-            // Runs of before there were views have none, and go on.
-            "views": (self.settings.views != [View::WHOLE]).then_some(&self.settings.views),
+            "views": self.settings.views,
             "regions": self.train.pictures.regions_file(),
             "seed": self.settings.seed,
         })

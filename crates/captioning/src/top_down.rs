@@ -12,13 +12,13 @@
 //! Any other cell can stand in for both LSTMs.
 
 use crate::decoder::{CaptionDecoder, is_lstm};
-use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Annotations};
+use candlewick_recurrent::attention::{AdditiveAttention, Annotations as AttentionMemory};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
+use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`TopDown`] decoder.
@@ -70,7 +70,7 @@ pub struct TopDown {
 /// What [`TopDown`] looks at: annotations (N, P, C) with their keys, and their mean (N, C).
 #[derive(Clone, Debug)]
 pub struct TopDownMemory {
-    annotations: Annotations,
+    annotations: AttentionMemory,
     /// Their mean for each row, (N, C).
     mean: Tensor,
 }
@@ -193,8 +193,8 @@ impl Decoder for TopDown {
 }
 
 impl CaptionDecoder for TopDown {
-    fn memory(&self, seen: &Seen, _: &mut Mode) -> Result<TopDownMemory> {
-        let annotations = self.attention.annotations(seen.annotations())?;
+    fn memory(&self, seen: &Annotations, _: &mut Mode) -> Result<TopDownMemory> {
+        let annotations = self.attention.annotations(seen.tensor())?;
         let counts = seen.counts().map(<[u32]>::to_vec);
         Ok(TopDownMemory { annotations: annotations.with_counts(counts), mean: seen.mean()? })
     }

@@ -4,8 +4,8 @@
 use candle_core::{Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_captioning::{
-    AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput, Seen, ShowAttendTellConfig,
-    ShowTellConfig, TopDownConfig, caption_loss,
+    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput,
+    ShowAttendTellConfig, ShowTellConfig, TopDownConfig, caption_loss,
 };
 use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
@@ -70,8 +70,8 @@ fn decoder(config: &DecoderConfig, fixture: &HashMap<String, Tensor>) -> (AnyDec
     (decoder, parameters)
 }
 
-fn seen(annotations: &Tensor) -> Seen {
-    Seen::regions(annotations.clone()).unwrap()
+fn seen(annotations: &Tensor) -> Annotations {
+    Annotations::set(annotations.clone()).unwrap()
 }
 
 #[test]

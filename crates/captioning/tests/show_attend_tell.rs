@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use candlewick_captioning::{
-    CaptionDecoder as _, LossConfig, Seen, ShowAttendTell, ShowAttendTellConfig, caption_loss,
+    Annotations, CaptionDecoder as _, LossConfig, ShowAttendTell, ShowAttendTellConfig, caption_loss,
 };
 use candlewick_generation::GenerationConfig;
 use candlewick_generation::{Decoder, SelectRows, generate};
@@ -27,8 +27,8 @@ fn decoder(fixture: &HashMap<String, Tensor>) -> (ShowAttendTell, Parameters) {
     (decoder, parameters)
 }
 
-fn seen(annotations: &Tensor) -> Seen {
-    Seen::regions(annotations.clone()).unwrap()
+fn seen(annotations: &Tensor) -> Annotations {
+    Annotations::set(annotations.clone()).unwrap()
 }
 
 #[test]

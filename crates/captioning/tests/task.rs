@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::Device;
-use candlewick_captioning::{Batch, CaptioningTask, Recipe, prepare};
+use candlewick_captioning::{Batch, CaptioningRecipe, CaptioningTask, prepare};
 use candlewick_parameters::{Mode, Parameters};
-use candlewick_training::{Error, Loss, Result, Scores, Silent, Task, fit};
+use candlewick_training::{Error, Loss, Result, Scores, Shard, Silent, Task, fit};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Scenes of 32×32 points, seen by a small convolutional network, with what the case says instead or besides.
-fn recipe(case: &Value) -> Recipe {
+fn recipe(case: &Value) -> CaptioningRecipe {
     let blocks =
         json!([{ "channels": 8, "kernel_size": 4, "stride": 4 }, { "channels": 16, "kernel_size": 4, "stride": 2 }]);
     let mut recipe = json!({
@@ -58,8 +58,13 @@ impl Task for Stopping {
         self.task.batches_per_epoch()
     }
 
-    fn batches<'a>(&'a self, epoch: usize, skip: usize) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
-        self.task.batches(epoch, skip)
+    fn batches<'a>(
+        &'a self,
+        epoch: usize,
+        skip: usize,
+        shard: Shard,
+    ) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
+        self.task.batches(epoch, skip, shard)
     }
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
@@ -96,7 +101,7 @@ impl Task for Stopping {
 }
 
 /// The bits of all weights after a run that breaks off, and goes on, after so many batches.
-fn trained(recipe: &Recipe, out: &Path, stops: &[usize]) -> Vec<(String, Vec<u32>)> {
+fn trained(recipe: &CaptioningRecipe, out: &Path, stops: &[usize]) -> Vec<(String, Vec<u32>)> {
     let ready = || prepare(recipe, out, &Device::Cpu, &mut |_| ()).unwrap();
     for &stop in stops {
         let mut stopping = Stopping { task: ready(), left: AtomicUsize::new(stop) };
@@ -225,7 +230,7 @@ fn a_vector_of_a_fully_connected_layer_is_seen_at_every_word() {
     let weight =
         task.parameters().trainable().into_iter().find(|(name, _)| name == "decoder.rnn.weight_ih_l0").unwrap().1;
     assert_eq!(weight.dims(), [24, 16 + 4096]);
-    let batch = task.batches(0, 0).unwrap().next().unwrap().unwrap();
+    let batch = task.batches(0, 0, Shard::WHOLE).unwrap().next().unwrap().unwrap();
     let loss = task.loss(&batch, &mut Mode::Eval).unwrap().value.to_vec0::<f32>().unwrap();
     assert!(loss.is_finite());
     let captions = task.decode(None, task.captioner().generation()).unwrap();

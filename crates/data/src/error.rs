@@ -74,6 +74,9 @@ pub enum Error {
         /// The fault and what to do.
         fault: String,
     },
+    /// A setting that cannot be used as it is.
+    #[error("{0}")]
+    Setting(String),
     /// More items were broken than the user allows.
     #[error("{0}")]
     TooManyFaults(String),
@@ -91,6 +94,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A setting that cannot be used: which, and what is wanted.
+    pub fn setting(fault: impl Into<String>) -> Self {
+        Self::Setting(fault.into())
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }

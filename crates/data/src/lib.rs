@@ -14,6 +14,7 @@ pub mod faults;
 pub mod features;
 pub mod labelled;
 pub mod loader;
+mod note;
 pub mod picture;
 mod positional;
 pub mod regions;
@@ -22,3 +23,4 @@ pub mod text;
 pub mod words;
 
 pub use error::{Error, Result, escaped, shown};
+pub use note::Note;

@@ -5,6 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod classification;
-mod error;
 
-pub use error::{Error, Result};
+pub use candlewick_training::{Error, Result};

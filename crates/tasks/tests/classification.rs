@@ -4,8 +4,10 @@
 use candle_core::Device;
 use candlewick_encoders::{Architecture, ConvBlock, NetworkConfig, Preprocessing, Resize};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use candlewick_tasks::classification::{ClassificationTask, Classifier, DataConfig, NetworkRecipe, Recipe, prepare};
-use candlewick_training::{FitConfig, OptimizerConfig, Report, Silent, StopReason, Task, fit};
+use candlewick_tasks::classification::{
+    ClassificationRecipe, ClassificationTask, Classifier, DataConfig, NetworkRecipe, prepare,
+};
+use candlewick_training::{FitConfig, OptimizerConfig, Report, Shard, Silent, StopReason, Task, fit};
 use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -31,10 +33,10 @@ fn small() -> Preprocessing {
     Preprocessing { size: Some(Resize::Exact(32, 32)), ..Preprocessing::unresized() }
 }
 
-fn recipe(data: &Path, epochs: usize) -> Recipe {
+fn recipe(data: &Path, epochs: usize) -> ClassificationRecipe {
     let block = |channels| ConvBlock { channels, kernel_size: 3, stride: 2 };
     let config = NetworkConfig { blocks: vec![block(8), block(16)], ..NetworkConfig::default() };
-    Recipe {
+    ClassificationRecipe {
         task: "classification".into(),
         name: "bars".into(),
         data: DataConfig { path: Some(data.into()), dev_share: 0.3, ..DataConfig::default() },
@@ -47,8 +49,8 @@ fn recipe(data: &Path, epochs: usize) -> Recipe {
     }
 }
 
-fn train(recipe: &Recipe, out: &Path) -> (ClassificationTask, Report) {
-    let (mut task, _) = prepare(recipe, &Device::Cpu).unwrap();
+fn train(recipe: &ClassificationRecipe, out: &Path) -> (ClassificationTask, Report) {
+    let mut task = prepare(recipe, &Device::Cpu).unwrap();
     let report = fit(&mut task, &recipe.training, out, &mut Silent).unwrap();
     (task, report)
 }
@@ -124,7 +126,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
     recipe.network.pretrained = Some(file);
     for auxiliary in [true, false] {
         recipe.network.config = NetworkConfig { auxiliary, ..NetworkConfig::default() };
-        let (task, _) = prepare(&recipe, &Device::Cpu).unwrap();
+        let task = prepare(&recipe, &Device::Cpu).unwrap();
         let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
         for part in ["fc", "aux1.fc2", "aux2.fc2"] {
             let bias = parameters.get(&format!("{part}.bias")).map(|bias| bias.elem_count());
@@ -133,7 +135,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
         let kept = if auxiliary { "aux2.fc1.bias" } else { "inception5b.branch1.bn.bias" };
         let found = parameters[kept].to_vec1::<f32>().unwrap();
         assert_eq!(found, before.tensor(kept, &Device::Cpu).unwrap().to_vec1::<f32>().unwrap());
-        let batch = task.batches(0, 0).unwrap().next().unwrap().unwrap();
+        let batch = task.batches(0, 0, Shard::WHOLE).unwrap().next().unwrap().unwrap();
         let mut rng = Rng::derive(1, "train", 0);
         assert!(task.loss(&batch, &mut Mode::Train(&mut rng)).unwrap().value.to_scalar::<f32>().unwrap().is_finite());
     }
@@ -186,7 +188,7 @@ fn auxiliary_heads_that_the_pretrained_file_lacks_begin_fresh() {
         let [_, without] = googlenets(folder.path(), classes);
         let wanted = SafetensorsFile::open(&without).unwrap();
         recipe.network.pretrained = Some(without);
-        let (task, _) = prepare(&recipe, &Device::Cpu).unwrap();
+        let task = prepare(&recipe, &Device::Cpu).unwrap();
         let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
         let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let same = |name: &str| flat(&parameters[name]) == flat(&wanted.tensor(name, &Device::Cpu).unwrap());
@@ -221,7 +223,8 @@ fn broken_pictures_are_skipped_until_they_are_too_many() {
     bars(&data);
     std::fs::write(data.join("down/broken.png"), "no picture").unwrap();
     let mut recipe = recipe(&data, 1);
-    let (mut task, set) = prepare(&recipe, &Device::Cpu).unwrap();
+    let mut task = prepare(&recipe, &Device::Cpu).unwrap();
+    let set = task.set().clone();
     let all = set.train.len() + set.dev.len();
     assert_eq!(all, 121);
     let line = task.skipped().unwrap();
@@ -236,7 +239,7 @@ fn broken_pictures_are_skipped_until_they_are_too_many() {
     let of_train = (0..set.train.len()).filter(|&row| set.train.path(row) == Some(&broken)).count();
     assert_eq!(pictures(&task), set.train.len() - of_train);
     for epoch in 0..2 {
-        assert!(task.batches(epoch, 0).unwrap().all(|batch| batch.is_ok()));
+        assert!(task.batches(epoch, 0, Shard::WHOLE).unwrap().all(|batch| batch.is_ok()));
     }
     task.validate(0).unwrap();
     task.scores(&set.train).unwrap();
@@ -265,10 +268,11 @@ fn pictures_of_two_sizes_are_named() {
             && message.contains("12×12; set pre"),
         "{message}"
     );
-    let recipe = Recipe { preprocessing: Some(small()), ..recipe(&data, 1) };
+    let recipe = ClassificationRecipe { preprocessing: Some(small()), ..recipe(&data, 1) };
     assert!(prepare(&recipe, &Device::Cpu).is_ok());
     // What was passed over is told with the set.
     std::fs::write(data.join("down/notes.txt"), "text").unwrap();
-    let (_, set) = prepare(&recipe, &Device::Cpu).unwrap();
+    let task = prepare(&recipe, &Device::Cpu).unwrap();
+    let set = task.set();
     assert_eq!(set.notes, ["passed over 1 files and folders that are no pictures of a class: down/notes.txt"]);
 }

@@ -9,14 +9,17 @@ use crate::checksums::{self, CHECKSUMS};
 use crate::durable::{self, TEMPORARY};
 use crate::optim::Optimizer;
 use crate::{Error, Metric, Patience, Result, Scores, StopReason, Task};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "checkpoint-";
 const TRAINER: &str = "trainer.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+const TASK: &str = "task.safetensors";
 pub(crate) const RUN: &str = "run.json";
 
 /// What the name of a checkpoint that is being removed begins with, after [`TEMPORARY`].
@@ -171,6 +174,12 @@ impl Checkpoint {
         task.load(&self.folder).map_err(advice)?;
         optimizer.load(&self.folder.join(OPTIMIZER)).map_err(advice)?;
         optimizer.exchange()?;
+        let carried = self.folder.join(TASK);
+        let tensors = match carried.is_file() {
+            true => candle_core::safetensors::load(&carried, &Device::Cpu).map_err(|error| advice(error.into()))?,
+            false => HashMap::new(),
+        };
+        task.restore_tensors(tensors.into_iter().collect()).map_err(advice)?;
         task.restore(self.state.task.clone()).map_err(advice)
     }
 
@@ -232,6 +241,10 @@ fn fill<T: Task>(folder: &Path, state: &TrainerState, task: &T, optimizer: &Opti
     phase(Phase::Model);
     optimizer.save(&folder.join(OPTIMIZER))?;
     phase(Phase::Optimizer);
+    let tensors = task.tensors()?;
+    if !tensors.is_empty() {
+        candle_core::safetensors::save(&tensors.into_iter().collect(), folder.join(TASK))?;
+    }
     let path = folder.join(TRAINER);
     durable::write(&path, &durable::json(&path, state)?).map_err(Error::file(&path, "cannot be written"))?;
     let (path, sums) = (folder.join(CHECKSUMS), checksums::of_folder(folder)?);

@@ -66,7 +66,7 @@ impl Task for Number {
         0
     }
 
-    fn batches<'a>(&'a self, _: usize, _: usize) -> Result<Box<dyn Iterator<Item = Result<()>> + 'a>> {
+    fn batches<'a>(&'a self, _: usize, _: usize, _: crate::Shard) -> Result<Box<dyn Iterator<Item = Result<()>> + 'a>> {
         Ok(Box::new(std::iter::empty()))
     }
 

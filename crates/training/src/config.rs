@@ -121,7 +121,7 @@ impl Metric {
         let sign = if self.0.starts_with('-') { -1.0 } else { 1.0 };
         scores.get(self.name()).map(|score| sign * score).ok_or_else(|| {
             let known: Vec<&str> = scores.iter().map(|(name, _)| name).collect();
-            Error::Config(format!("the task gives no score {}; it gives {}", self.name(), known.join(", ")))
+            Error::Setting(format!("the task gives no score {}; it gives {}", self.name(), known.join(", ")))
         })
     }
 }
@@ -215,7 +215,7 @@ impl FitConfig {
         } else {
             return Ok(());
         };
-        Err(Error::Config(fault.into()))
+        Err(Error::Setting(fault.into()))
     }
 
     /// Checks that the scores that are asked for are among those of these names, where any are known.
@@ -233,7 +233,7 @@ impl FitConfig {
         let unknown =
             asked.into_iter().find(|(_, metric)| metric.is_some_and(|metric| !known.contains(&metric.name())));
         match unknown {
-            Some((key, Some(metric))) if !known.is_empty() => Err(Error::Config(format!(
+            Some((key, Some(metric))) if !known.is_empty() => Err(Error::Setting(format!(
                 "{key}: the task gives no score {}; it gives {}",
                 metric.name(),
                 known.join(", ")
@@ -246,7 +246,7 @@ impl FitConfig {
     ///
     /// The number of epochs counts only where the schedule depends on it, so that a finished run can be taken further.
     pub(crate) fn identity(&self, task: Value, trained: usize) -> Result<Value> {
-        let mut fit = serde_json::to_value(self).map_err(|error| Error::Config(error.to_string()))?;
+        let mut fit = serde_json::to_value(self).map_err(|error| Error::Setting(error.to_string()))?;
         if let Value::Object(settings) = &mut fit {
             let whole = matches!(self.schedule, Schedule::Cosine { .. });
             settings.retain(|name, _| !FREE.contains(&name.as_str()) || (name == "epochs" && whole));

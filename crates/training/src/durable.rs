@@ -12,7 +12,7 @@ pub(crate) const TEMPORARY: &str = ".tmp-";
 /// Replaces a file: writes beside it, syncs, renames.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let Some((folder, name)) = path.parent().zip(path.file_name()) else {
-        return Err(Error::Config(format!("{}: not the path of a file", path.display())));
+        return Err(Error::Setting(format!("{}: not the path of a file", path.display())));
     };
     let temporary = folder.join(format!("{TEMPORARY}{}", name.to_string_lossy()));
     write(&temporary, content).map_err(Error::file(path, "cannot be written"))?;

@@ -35,9 +35,31 @@ pub enum Error {
         /// What is wrong with it and what to do.
         fault: String,
     },
-    /// The configuration cannot be trained with.
+    /// A setting of a recipe or a request that cannot be used as it is.
     #[error("{0}")]
-    Config(String),
+    Setting(String),
+    /// A model folder, or a file of it, that is not what is wanted.
+    #[error("{path}: {fault}", path = path.display())]
+    Model {
+        /// The folder or file.
+        path: PathBuf,
+        /// What it is instead, and what to do.
+        fault: String,
+    },
+    /// A flag of the command line that the task has no use for.
+    #[error("{flag}: {fault}")]
+    Flag {
+        /// The flag, such as `--regions`.
+        flag: &'static str,
+        /// Why, and what to do.
+        fault: String,
+    },
+    /// A fault of the data.
+    #[error(transparent)]
+    Data(#[from] candlewick_data::Error),
+    /// A fault of drawing.
+    #[error(transparent)]
+    Pages(#[from] candlewick_pages::Error),
     /// The run that lies in the folder has another configuration.
     #[error(
         "{path}: holds a run of another configuration ({difference}); choose another folder, or set resume = \"never\" after removing it",
@@ -73,6 +95,11 @@ impl Error {
     /// An error of a task's own.
     pub fn task(error: impl std::fmt::Display) -> Self {
         Error::Task(one_line(&error.to_string()))
+    }
+
+    /// A model folder, or a file of it, that is not what is wanted.
+    pub fn model(path: impl Into<PathBuf>, fault: impl Into<String>) -> Self {
+        Error::Model { path: path.into(), fault: fault.into() }
     }
 
     /// This error with what was being done before it.

@@ -5,7 +5,9 @@ use crate::gradients::Gradients;
 use crate::logs::{Logs, StepRecord};
 use crate::optim::Optimizer;
 use crate::recovery::{self, Beginning};
-use crate::{Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Task, Unreached};
+use crate::{
+    Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Shard, Task, Unreached,
+};
 use crate::{clip, run_folder, same};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
@@ -86,7 +88,7 @@ fn identity<T: Task>(task: &T, config: &FitConfig) -> Result<serde_json::Value> 
     config.check()?;
     config.check_metrics(&task.score_names())?;
     match task.parameters().trainable().len() {
-        0 => Err(Error::Config("there is no parameter to train: all are frozen or none was built".into())),
+        0 => Err(Error::Setting("there is no parameter to train: all are frozen or none was built".into())),
         trained => config.identity(task.config(), trained),
     }
 }
@@ -201,7 +203,7 @@ impl<'a> Run<'a> {
     fn report(&self, reason: StopReason) -> Result<Report> {
         let state = &self.state;
         if state.step == 0 {
-            return Err(Error::Config("nothing was trained: epochs is 0".into()));
+            return Err(Error::Setting("nothing was trained: epochs is 0".into()));
         }
         let last = self.out.join(checkpoint::folder_name(state.step));
         let best = state.best_folder.as_ref().map(|best| self.out.join(best)).filter(|best| best.is_dir());
@@ -220,7 +222,7 @@ impl<'a> Run<'a> {
     /// Takes the steps of an epoch from where the run stands; false where the time was up before its end.
     fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<bool> {
         let (items, seconds) = (self.state.epoch_items, self.seconds());
-        let mut batches = task.batches(self.state.epoch, self.state.batch)?.peekable();
+        let mut batches = task.batches(self.state.epoch, self.state.batch, Shard::WHOLE)?.peekable();
         self.last_step = Instant::now();
         while batches.peek().is_some() {
             self.step(task, &mut batches, observer)?;
@@ -238,7 +240,7 @@ impl<'a> Run<'a> {
             }
         }
         if self.state.batch == 0 {
-            return Err(Error::Config("the task gave no batch in a whole epoch; is its training set empty?".into()));
+            return Err(Error::Setting("the task gave no batch in a whole epoch; is its training set empty?".into()));
         }
         let took = self.seconds() - seconds;
         observer.event(&Event::Epoch {
@@ -357,7 +359,7 @@ impl<'a> Run<'a> {
         let names: Vec<String> = missing.map(|(name, _)| name.to_owned()).collect();
         if names.len() == gradients.len() || (!names.is_empty() && self.config.unreached == Unreached::Error) {
             let fault = "the loss's gradient does not reach them; freeze them, or mend the graph that was cut";
-            return Err(Error::Config(format!("parameters {}: {fault}", names.join(", "))));
+            return Err(Error::Setting(format!("parameters {}: {fault}", names.join(", "))));
         }
         if !names.is_empty() {
             observer.event(&Event::Unreached { names: &names });
@@ -432,7 +434,7 @@ impl<'a> Run<'a> {
         match (metric.or(self.config.metric.as_ref()), scores.iter().next()) {
             (Some(metric), _) => metric.of(scores),
             (None, Some((_, first))) => Ok(first),
-            (None, None) => Err(Error::Config("the task's validation gave no score".into())),
+            (None, None) => Err(Error::Setting("the task's validation gave no score".into())),
         }
     }
 

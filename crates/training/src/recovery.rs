@@ -46,6 +46,7 @@ pub(crate) fn optimizer<T: Task>(task: &T, config: &FitConfig) -> Result<Optimiz
 pub(crate) struct Beginning {
     values: Vec<(Var, Tensor)>,
     state: Value,
+    tensors: Vec<(String, Tensor)>,
 }
 
 impl Beginning {
@@ -53,11 +54,12 @@ impl Beginning {
         let parameters = task.parameters();
         let vars = parameters.trainable().into_iter().chain(parameters.buffers());
         let values = vars.map(|(_, var)| Ok((var.clone(), var.copy()?))).collect::<candle_core::Result<_>>()?;
-        Ok(Self { values, state: task.state() })
+        Ok(Self { values, state: task.state(), tensors: task.tensors()? })
     }
 
     fn restore<T: Task>(&self, task: &mut T) -> Result<()> {
         self.values.iter().try_for_each(|(var, value)| var.set(value))?;
+        task.restore_tensors(self.tensors.clone())?;
         task.restore(self.state.clone())
     }
 }

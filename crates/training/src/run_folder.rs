@@ -79,7 +79,7 @@ fn lock(folder: &Path) -> Result<Lock> {
         Err(TryLockError::WouldBlock) => {
             let fault =
                 "another process is training into this folder; wait until it has ended, or choose another folder";
-            Err(Error::Config(format!("{}: {fault}", folder.display())))
+            Err(Error::Setting(format!("{}: {fault}", folder.display())))
         }
         Err(TryLockError::Error(error)) => Err(Error::file(&path, "cannot be locked")(error)),
     }

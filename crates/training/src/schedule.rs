@@ -143,6 +143,6 @@ impl Schedule {
             }
             _ => return Ok(()),
         };
-        Err(Error::Config(fault.into()))
+        Err(Error::Setting(fault.into()))
     }
 }

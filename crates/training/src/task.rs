@@ -25,11 +25,16 @@ pub trait Task: Sync {
     /// How many batches an epoch has.
     fn batches_per_epoch(&self) -> usize;
 
-    /// The batches of an epoch, counted from 0, without the first `skip`; the order depends on the seed and the epoch only.
+    /// The batches of a shard of an epoch, counted from 0, without the first `skip`; the order depends on the seed and the epoch only.
     ///
     /// # Errors
     /// When the data cannot be read; an item may be an error too, and ends the run.
-    fn batches<'a>(&'a self, epoch: usize, skip: usize) -> Result<Box<dyn Iterator<Item = Result<Self::Batch>> + 'a>>;
+    fn batches<'a>(
+        &'a self,
+        epoch: usize,
+        skip: usize,
+        shard: Shard,
+    ) -> Result<Box<dyn Iterator<Item = Result<Self::Batch>> + 'a>>;
 
     /// The loss of a batch.
     ///
@@ -79,6 +84,26 @@ pub trait Task: Sync {
         Ok(())
     }
 
+    /// Named tensors that the task carries from step to step beside its parameters, such as the state of a text that goes on: the
+    /// checkpoint's `task.safetensors`.
+    ///
+    /// # Errors
+    /// When an operation fails.
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes back what [`Task::tensors`] gave.
+    ///
+    /// # Errors
+    /// When they are not this task's.
+    fn restore_tensors(&mut self, tensors: Vec<(String, Tensor)>) -> Result<()> {
+        match tensors.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(crate::Error::task(format!("carries no tensors, got {name}"))),
+        }
+    }
+
     /// What makes this task the one that it is (network, data, batch size): a run is resumed only where it is the same.
     fn config(&self) -> Value {
         Value::Null
@@ -88,6 +113,28 @@ pub trait Task: Sync {
     fn learning_rate_factor(&self, parameter: &str) -> f64 {
         let _ = parameter;
         1.0
+    }
+}
+
+/// Which part of an epoch's batches is meant: every `of`-th from `rank` on; what does not fill a last round is left out, so that all ranks
+/// have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0 to below `of`.
+    pub rank: usize,
+    /// How many shards there are.
+    pub of: usize,
+}
+
+impl Shard {
+    /// All batches.
+    pub const WHOLE: Self = Self { rank: 0, of: 1 };
+
+    /// The shard's batches but for its first `skip`, each with its place in the epoch.
+    pub fn select<T>(self, batches: Vec<T>, skip: usize) -> impl Iterator<Item = (usize, T)> {
+        let of = self.of.max(1);
+        let whole = batches.len() / of * of;
+        batches.into_iter().enumerate().take(whole).skip(self.rank).step_by(of).skip(skip)
     }
 }
 
@@ -185,5 +232,18 @@ impl<'de> Deserialize<'de> for Scores {
             }
         }
         deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shard;
+
+    #[test]
+    fn shards_share_an_epoch_evenly() {
+        let of = |rank, skip| Shard { rank, of: 3 }.select((10..18).collect::<Vec<usize>>(), skip).collect::<Vec<_>>();
+        assert_eq!([of(0, 0), of(1, 0), of(2, 0)], [[(0, 10), (3, 13)], [(1, 11), (4, 14)], [(2, 12), (5, 15)]]);
+        assert_eq!(of(1, 1), [(4, 14)]);
+        assert_eq!(Shard::WHOLE.select(vec!['a', 'b'], 1).collect::<Vec<_>>(), [(1, 'b')]);
     }
 }

@@ -2,14 +2,15 @@
 
 use super::arguments::CaptionArguments;
 use super::output::{say, shown};
-use super::{Failure, device, embedded, hub, search};
+use super::{Failure, device, embedded, hub, search, tasks};
 use candlewick::candle::Device;
 use candlewick::captioning::{
-    Caption, Captioner, Describe, Ensemble, GenerationConfig, ModelFiles, Prepared, RegionSet, open_regions,
+    Caption, CaptionPictures, Captioner, Ensemble, GenerationConfig, ModelFiles, PreprocessedPicture, place_regions,
     write_attention,
 };
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::regions::Regions;
+use candlewick::vision::{RegionSet, open_regions};
 use image::RgbImage;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -33,8 +34,8 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let mut failed = false;
     for paths in arguments.photos.chunks(BATCH) {
         // Of a photo only what the encoders see is kept: a batch of large ones would fill the memory.
-        let prepare = |path: &PathBuf| -> Result<Prepared, Failure> {
-            picture::reduced(path, &Limits::default(), |photo| Ok(captioner.prepare(&photo)?))
+        let prepare = |path: &PathBuf| -> Result<PreprocessedPicture, Failure> {
+            picture::reduced(path, &Limits::default(), |photo| Ok(captioner.preprocess(&photo)?))
         };
         let prepared: Vec<_> = paths.par_iter().map(prepare).collect();
         let mut readable = Vec::with_capacity(paths.len());
@@ -47,8 +48,8 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
                 }
             }
         }
-        let (paths, prepared): (Vec<&PathBuf>, Vec<Prepared>) = readable.into_iter().unzip();
-        let all = match captioner.n_best_prepared(&prepared, &generation) {
+        let (paths, prepared): (Vec<&PathBuf>, Vec<PreprocessedPicture>) = readable.into_iter().unzip();
+        let all = match captioner.n_best_preprocessed(&prepared, &generation) {
             Ok(all) => all.into_iter().map(Ok).collect(),
             // One of them does not go with the others: each for itself, so that it is named.
             Err(_) => prepared.chunks(1).map(|one| alone(captioner, one, &generation)).collect::<Vec<_>>(),
@@ -63,8 +64,12 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-fn alone(captioner: &dyn Describe, one: &[Prepared], generation: &GenerationConfig) -> Result<Vec<Caption>, Failure> {
-    Ok(captioner.n_best_prepared(one, generation)?.pop().unwrap_or_default())
+fn alone(
+    captioner: &dyn CaptionPictures,
+    one: &[PreprocessedPicture],
+    generation: &GenerationConfig,
+) -> Result<Vec<Caption>, Failure> {
+    Ok(captioner.n_best_preprocessed(one, generation)?.pop().unwrap_or_default())
 }
 
 /// Refuses photos that would be drawn into one folder.
@@ -90,7 +95,7 @@ fn drawn_as(path: &Path) -> &OsStr {
 ///
 /// # Errors
 /// A wrong call where it looks at pictures and there is a file, or the other way round; and as [`open_regions`] says.
-pub fn regions(captioner: &dyn Describe, file: Option<&Path>) -> Result<Option<Arc<Regions>>, Failure> {
+pub fn regions(captioner: &dyn CaptionPictures, file: Option<&Path>) -> Result<Option<Arc<Regions>>, Failure> {
     match (captioner.regions(), file) {
         (None, None) => Ok(None),
         (Some(size), Some(file)) => Ok(Some(open_regions(file, Some(size))?)),
@@ -105,7 +110,7 @@ pub fn regions(captioner: &dyn Describe, file: Option<&Path>) -> Result<Option<A
 
 /// Captions photos whose regions are in a file; one that has none there is named and the others are captioned all the same.
 fn of_regions(
-    captioner: &dyn Describe,
+    captioner: &dyn CaptionPictures,
     regions: &Arc<Regions>,
     generation: &GenerationConfig,
     arguments: &CaptionArguments,
@@ -115,9 +120,9 @@ fn of_regions(
         if set.paths.is_empty() {
             return Err(Failure::Work(format!("{} has no regions of it", regions.path().display())));
         }
-        let captions = captioner.n_best_of(&set.seen(&[0])?, generation)?.pop().unwrap_or_default();
+        let captions = captioner.n_best_of(&set.annotations(&[0])?, generation)?.pop().unwrap_or_default();
         let captions: candlewick::captioning::Result<Vec<Caption>> =
-            captions.into_iter().map(|caption| set.placed(0, caption)).collect();
+            captions.into_iter().map(|caption| place_regions(&set, 0, caption)).collect();
         let captions = captions?;
         print(path, &captions, arguments)?;
         match (&arguments.attention, captions.first()) {
@@ -147,12 +152,15 @@ pub fn open(
     encoder_weights: Option<&Path>,
     mirrored: bool,
     device: &Device,
-) -> Result<Box<dyn Describe>, Failure> {
+) -> Result<Box<dyn CaptionPictures>, Failure> {
     let members: Vec<Captioner> = match folders {
         [] => vec![Captioner::from_files(ModelFiles::embedded(embedded::MODEL)?, device)?],
         several => {
-            let open = |folder| Captioner::open(folder, encoder_weights, device);
-            several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?
+            let open = |folder: &PathBuf| -> Result<Captioner, Failure> {
+                tasks::wants("captioning", folder)?;
+                Ok(Captioner::open(folder, encoder_weights, device)?)
+            };
+            several.iter().map(open).collect::<Result<_, _>>()?
         }
     };
     match encoder_weights {
@@ -175,7 +183,7 @@ pub fn unwanted(weights: &Path, advice: &str) -> Failure {
 ///
 /// # Errors
 /// As [`Ensemble::new`] and [`Ensemble::mirrored`] say.
-pub fn together(mut members: Vec<Captioner>, mirrored: bool) -> Result<Box<dyn Describe>, Failure> {
+pub fn together(mut members: Vec<Captioner>, mirrored: bool) -> Result<Box<dyn CaptionPictures>, Failure> {
     Ok(match members.pop() {
         Some(only) if members.is_empty() && !mirrored => Box::new(only),
         last => {
@@ -188,7 +196,7 @@ pub fn together(mut members: Vec<Captioner>, mirrored: bool) -> Result<Box<dyn D
 
 /// Prints a photo's captions, and draws where the best one looked.
 fn tell(
-    captioner: &dyn Describe,
+    captioner: &dyn CaptionPictures,
     path: &Path,
     captions: &[Caption],
     arguments: &CaptionArguments,

@@ -2,15 +2,15 @@
 
 use super::arguments::CompareArguments;
 use super::output::{note, say};
-use super::recipe::{self, Recipe};
-use super::{Failure, caption, device, evaluate, hub, search, train};
+use super::{Failure, caption, device, evaluate, hub, recipe, search, train};
 use anyhow::Context;
 use candlewick::candle::Device;
 use candlewick::captioning::{
-    self, Captioner, Describe, Evaluation, GenerationConfig, Set, comparison_table, write_comparison,
+    self, CaptionDataset, CaptionPictures, Captioner, CaptioningRecipe, Evaluation, GenerationConfig, comparison_table,
+    write_comparison,
 };
 use candlewick::data::captions::CaptionSet;
-use candlewick::training;
+use candlewick::training::{self, Inputs, Recipe as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ struct Entry<'a> {
     name: String,
     /// Where its model lies, or will lie once it is trained.
     folder: PathBuf,
-    recipe: Option<Box<captioning::Recipe>>,
+    recipe: Option<Box<CaptioningRecipe>>,
     /// Whether it starts from the run of a recipe before it, which is still to be made.
     follows: bool,
 }
@@ -108,22 +108,25 @@ fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Resul
 }
 
 /// Reads a recipe that this comparison can train.
-fn recipe(
-    path: &Path,
-    arguments: &CompareArguments,
-    weights: Option<&Path>,
-) -> Result<Box<captioning::Recipe>, Failure> {
-    let Recipe::Captioning(mut recipe) = recipe::read(Some(path), &arguments.set_recipes)? else {
+fn recipe(path: &Path, arguments: &CompareArguments, weights: Option<&Path>) -> Result<Box<CaptioningRecipe>, Failure> {
+    let found = recipe::read(Some(path), &arguments.set_recipes)?;
+    if found.row.task != CaptioningRecipe::TASK {
         return Err(Failure::Work("not a captioning recipe; captioners are compared with captioners".into()));
+    }
+    let mut recipe = train::read::<CaptioningRecipe>(found.table)?;
+    let inputs = Inputs {
+        data: Some(arguments.set.data.clone()),
+        encoder_weights: weights.map(Path::to_owned),
+        start: None,
+        regions: arguments.set.regions.clone(),
     };
-    let regions = arguments.set.regions.as_deref();
-    train::take(&mut recipe, (Some(&arguments.set.data), weights, None, regions))?;
+    train::apply(&mut recipe, &inputs)?;
     recipe.training.check()?;
     if recipe.self_critical.is_some() && recipe.start.is_none() {
         let fault = "self_critical wants a captioner that learned from people's captions; name its run in the recipe, for instance start = \"runs/flickr8k\"";
         return Err(Failure::Work(fault.into()));
     }
-    Ok(recipe)
+    Ok(Box::new(recipe))
 }
 
 /// Whether a recipe before this one makes the run that it starts from.
@@ -158,7 +161,7 @@ fn check(
         let mut checked = || -> Result<(), Failure> {
             let captioner = match &entry.recipe {
                 Some(recipe) => {
-                    let task = train::prepared(recipe, &entry.folder, device, arguments.quiet)?;
+                    let task = train::prepared(&**recipe, &entry.folder, device, arguments.quiet)?;
                     training::check(&task, &recipe.training, &entry.folder)?;
                     task.into_captioner()
                 }
@@ -184,8 +187,8 @@ fn check(
 
 /// Captions a set with a bar, into a folder of the captioner's name.
 fn evaluated(
-    captioner: &dyn Describe,
-    set: &Set,
+    captioner: &dyn CaptionPictures,
+    set: &CaptionDataset,
     generation: &GenerationConfig,
     entry: &Entry,
     arguments: &CompareArguments,
@@ -203,12 +206,12 @@ fn opened(
     weights: Option<&Path>,
     mirrored: bool,
     device: &Device,
-) -> Result<Box<dyn Describe>, Failure> {
+) -> Result<Box<dyn CaptionPictures>, Failure> {
     caption::together(vec![Captioner::open(folder, weights, device)?], mirrored)
 }
 
 /// Trains a recipe into its folder, or goes on there; a run that has come to its end is taken as it is.
-fn trained(recipe: &captioning::Recipe, entry: &Entry, quiet: bool, device: &Device) -> Result<(), Failure> {
+fn trained(recipe: &CaptioningRecipe, entry: &Entry, quiet: bool, device: &Device) -> Result<(), Failure> {
     if !quiet {
         note!("training {} into {}", entry.name, entry.folder.display());
     }

@@ -2,18 +2,78 @@
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::output::{note, say};
-use super::{Failure, caption, device, hub, search};
-use candlewick::captioning::{Describe, Evaluation, Set, evaluate};
+use super::{Failure, caption, device, hub, search, tasks};
+use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
+use candlewick::data::labelled;
 use candlewick::metrics::coco::Overall;
+use candlewick::tasks::classification::{self, Classifier};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Evaluates a model on a split.
+/// Evaluates a model of any task on a split.
 ///
 /// # Errors
 /// When the model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let row = arguments.model.first().and_then(|folder| tasks::of_model(folder));
+    (row.map_or(captioner as fn(&EvaluateArguments) -> _, |row| row.evaluate))(arguments)
+}
+
+/// Tells how often a classifier is right on the pictures of a split.
+///
+/// # Errors
+/// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
+pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let EvaluateArguments { model, set, encoder_weights, search, out, .. } = arguments;
+    let unfit = [
+        ("--encoder-weights", encoder_weights.is_some(), "a classifier has its weights in its folder"),
+        ("--regions", set.regions.is_some(), "a classifier looks at pictures"),
+        ("--out", out.is_some(), "a classifier's scores are printed"),
+        ("--model", model.len() > 1, "classifiers are evaluated one by one"),
+    ];
+    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
+        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
+    }
+    if let Some(flag) = search::given(search) {
+        return Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out")));
+    }
+    let split = parse_split(&set.split)?;
+    let (device, device_name) = device::open(&arguments.device)?;
+    let classifier = Classifier::from_pretrained(&model[0], &device)?;
+    let pictures = labelled::load(&set.data, classification::DataConfig::default().dev_share)?;
+    let examples = match split {
+        Split::Train => &pictures.train,
+        Split::Dev => &pictures.dev,
+        Split::Test => &pictures.test,
+    };
+    if examples.is_empty() {
+        return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
+    }
+    let found = classification::evaluate(&classifier, &pictures.classes, examples, set.max_share)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if !arguments.quiet {
+        found.skipped.iter().for_each(|line| note!("{line}"));
+    }
+    if arguments.json {
+        let mut object = serde_json::to_value(&found.scores)?;
+        object["pictures"] = found.pictures.into();
+        object["split"] = split.to_string().into();
+        object["seconds"] = seconds.into();
+        return say!("{object}");
+    }
+    for (name, value) in found.scores.iter() {
+        say!("{name:<8} {value:.4}")?;
+    }
+    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", found.pictures)
+}
+
+/// Captions a split and scores the captions.
+///
+/// # Errors
+/// When the model or the data cannot be read, or the files cannot be written.
+pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -73,10 +133,15 @@ fn no_photos(SetArguments { data, split, .. }: &SetArguments) -> Failure {
 ///
 /// # Errors
 /// When too large a share of them cannot be read, or none can.
-pub fn read(all: &CaptionSet, arguments: &SetArguments, captioner: &dyn Describe, quiet: bool) -> Result<Set, Failure> {
+pub fn read(
+    all: &CaptionSet,
+    arguments: &SetArguments,
+    captioner: &dyn CaptionPictures,
+    quiet: bool,
+) -> Result<CaptionDataset, Failure> {
     let SetArguments { split, max_share, regions, .. } = arguments;
     let (split, max_share) = (parse_split(split)?, *max_share);
-    let set = Set::photos(all.split(split), captioner.preprocessing().clone());
+    let set = CaptionDataset::photos(all.split(split), captioner.preprocessing().clone());
     let (set, skipped) = match caption::regions(captioner, regions.as_deref())? {
         Some(regions) => set.seen_in(&regions, max_share)?,
         None => set.readable(max_share)?,

@@ -3,6 +3,7 @@
 use super::Failure;
 use hf_hub::{Cache, api::sync::ApiBuilder};
 use std::path::{Path, PathBuf};
+use toml::Table;
 
 /// Where a repository may keep its weights, the better first.
 const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -25,6 +26,20 @@ pub fn encoder_weights(named: Option<&Path>) -> Result<Option<PathBuf>, Failure>
         Some(repository) => find(repository, "--encoder-weights").map(Some),
         None => Ok(named.map(Path::to_owned)),
     }
+}
+
+/// Puts files in the place of pretrained weights that a recipe names as `hub:REPO`.
+///
+/// # Errors
+/// As [`weights`] says.
+pub fn recipe_weights(recipe: &mut Table) -> Result<(), Failure> {
+    for (_, value) in recipe.iter_mut() {
+        let Some(pretrained) = value.as_table_mut().and_then(|table| table.get_mut("pretrained")) else { continue };
+        if let Some(repository) = pretrained.as_str().and_then(|named| named.strip_prefix("hub:")) {
+            *pretrained = find(repository, "--encoder-weights")?.display().to_string().into();
+        }
+    }
+    Ok(())
 }
 
 fn find(repository: &str, flag: &str) -> Result<PathBuf, Failure> {

@@ -15,6 +15,7 @@ mod networks;
 mod output;
 mod recipe;
 mod search;
+mod tasks;
 mod train;
 
 use arguments::{Arguments, Command};

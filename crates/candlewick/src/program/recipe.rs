@@ -1,40 +1,41 @@
 //! Recipes: a TOML file, changed by `--set`.
 
 use super::output::escaped;
+use super::tasks::{self, TASKS, TaskRow};
 use super::{Failure, embedded};
-use candlewick::captioning;
 use candlewick::data::text::read_utf8;
-use candlewick::tasks::classification;
+use candlewick::training::Recipe;
 use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
 use toml::{Table, Value};
 
-/// A recipe of any task.
-pub enum Recipe {
-    /// Looking at pictures and telling what is on them.
-    Captioning(Box<captioning::Recipe>),
-    /// Telling which of a list of things a picture shows.
-    Classification(Box<classification::Recipe>),
+/// A recipe of any task, read and checked for what it can say.
+pub struct Found {
+    /// Its task.
+    pub row: &'static TaskRow,
+    /// The run's name, and its folder under `runs/`.
+    pub name: String,
+    /// What it says.
+    pub table: Table,
 }
 
-impl Recipe {
-    /// The run's name, and its folder under `runs/`.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Captioning(recipe) => &recipe.name,
-            Self::Classification(recipe) => &recipe.name,
-        }
-    }
-
+impl Found {
     /// The recipe of the task that the table names.
     fn of(table: Table) -> Result<Self, String> {
         let task = table.get("task").and_then(Value::as_str).unwrap_or("captioning").to_owned();
-        match task.as_str() {
-            "captioning" => numbers(&table).and_then(|()| Ok(Self::Captioning(Box::new(whole(table)?)))),
-            "classification" => numbers(&table).and_then(|()| Ok(Self::Classification(Box::new(whole(table)?)))),
-            _ => Err(format!("task is {task}; there are captioning and classification")),
-        }
+        let known = || TASKS.map(|row| row.task).join(" and ");
+        let row = tasks::of_recipe(&task).ok_or_else(|| format!("task is {task}; there are {}", known()))?;
+        numbers(&table)?;
+        Ok(Self { row, name: (row.read)(table.clone())?, table })
     }
+}
+
+/// The name of the run of a recipe of type R.
+///
+/// # Errors
+/// With the key where the table is no such recipe.
+pub fn name<R: Recipe>(table: Table) -> Result<String, String> {
+    Ok(whole::<R>(table)?.name().to_owned())
 }
 
 /// Refuses what TOML takes for numbers and no setting can be: NaN and the infinities.
@@ -61,7 +62,10 @@ fn is_folder(name: &str) -> Result<(), String> {
 
 /// Reads all of a table: what is wrong is told with its key, and a key that nothing reads is wrong, also where the files of models may
 /// have others.
-fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
+///
+/// # Errors
+/// With the key of what is wrong.
+pub fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
     let mut unread = None;
     let mut note = |path: serde_ignored::Path| unread = unread.take().or_else(|| Some(path.to_string()));
     let found = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(Value::Table(table), &mut note));
@@ -76,7 +80,7 @@ fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
 ///
 /// # Errors
 /// A wrong call where `--set` names what the recipe does not know; otherwise one line that names the file.
-pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> {
+pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Found, Failure> {
     let (name, text) = match path {
         Some(path) => {
             let text = read_utf8(path)?;
@@ -85,7 +89,7 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
     };
     let table = based(parsed(&name, &text)?, path)?;
-    Recipe::of(table.clone()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
+    Found::of(table.clone()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     let mut changed = table;
     for change in changes {
         let told = escaped(change);
@@ -96,10 +100,10 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Recipe, Failure> 
             .and_then(|value| set(&mut changed, key.trim(), value))
             .map_err(|error| Failure::usage(format!("--set {told}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
-        Recipe::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {told}: {fault}")))?;
+        Found::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {told}: {fault}")))?;
     }
-    let recipe = Recipe::of(changed).map_err(Failure::Work)?;
-    is_folder(recipe.name()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
+    let recipe = Found::of(changed).map_err(Failure::Work)?;
+    is_folder(&recipe.name).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     Ok(recipe)
 }
 
@@ -187,7 +191,7 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> String {
-        Recipe::of(text.parse().unwrap()).err().unwrap()
+        Found::of(text.parse().unwrap()).err().unwrap()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::arguments::SearchArguments;
-use candlewick::captioning::{Describe, GenerationConfig};
+use candlewick::captioning::{CaptionPictures, GenerationConfig};
 use candlewick::data::words::WordTokenizer;
 
 /// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
@@ -16,7 +16,7 @@ const BEAMS: usize = 5;
 /// # Errors
 /// A wrong call where a setting makes no sense.
 pub fn settings(
-    captioner: &dyn Describe,
+    captioner: &dyn CaptionPictures,
     arguments: &SearchArguments,
     n_best: Option<usize>,
 ) -> Result<GenerationConfig, Failure> {
@@ -48,6 +48,23 @@ pub fn settings(
     generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
     generation.validate().map_err(|error| Failure::usage(in_flags(error.to_string())))?;
     Ok(generation)
+}
+
+/// The first option of a search that the command line gives, for models that search for nothing.
+pub fn given(arguments: &SearchArguments) -> Option<&'static str> {
+    let SearchArguments { beam, beam_groups, diversity, include, exclude, max_words, length_penalty, mirrored } =
+        arguments;
+    let given = [
+        ("--beam", beam.is_some()),
+        ("--beam-groups", beam_groups.is_some()),
+        ("--diversity", diversity.is_some()),
+        ("--include", !include.is_empty()),
+        ("--exclude", !exclude.is_empty()),
+        ("--max-words", max_words.is_some()),
+        ("--length-penalty", length_penalty.is_some()),
+        ("--mirrored", *mirrored),
+    ];
+    given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
 }
 
 /// What the settings are called on the command line.

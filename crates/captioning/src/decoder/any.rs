@@ -1,10 +1,10 @@
 //! Decoders of any kind as one type.
 
 use super::{CaptionDecoder, Read};
-use crate::seen::Seen;
 use candle_core::{Device, Result, Tensor};
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::Mode;
+use candlewick_vision::Annotations;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl AnyDecoder {
 trait Erased: Send + Sync {
     fn vocab_size(&self) -> usize;
     fn device(&self) -> &Device;
-    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory>;
+    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory>;
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState>;
     fn step(&self, words: &Tensor, state: &AnyState, memory: &AnyMemory, mode: &mut Mode) -> Result<Step<AnyState>>;
     fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
@@ -81,7 +81,7 @@ where
         Decoder::device(self)
     }
 
-    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory> {
+    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory> {
         Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, seen, mode)?)))
     }
 
@@ -156,7 +156,7 @@ impl Decoder for AnyDecoder {
 }
 
 impl CaptionDecoder for AnyDecoder {
-    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<AnyMemory> {
+    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory> {
         self.0.memory(seen, mode)
     }
 

@@ -4,13 +4,13 @@ mod any;
 
 pub use any::{AnyDecoder, AnyMemory, AnyState};
 
-use crate::seen::Seen;
 use crate::show_attend_tell::{Attention, ShowAttendTell, ShowAttendTellConfig};
 use crate::show_tell::{ShowTell, ShowTellConfig};
 use crate::top_down::{TopDown, TopDownConfig};
 use candle_core::{Result, Tensor};
 use candlewick_generation::{Decoder, TeacherForced};
 use candlewick_parameters::{Mode, VarBuilder};
+use candlewick_vision::Annotations;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ pub trait CaptionDecoder: Decoder {
     ///
     /// # Errors
     /// When the annotations' shape is not what the decoder was built for.
-    fn memory(&self, seen: &Seen, mode: &mut Mode) -> Result<Self::Memory>;
+    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<Self::Memory>;
 
     /// Reads people's captions in training, as [`Decoder::teacher_forced`] does.
     ///

@@ -5,15 +5,15 @@ use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use candlewick_training::MODEL_FILE;
+use candlewick_training::model_folder::{
+    CONFIG_FILE, ModelFolder, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json,
+};
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-const CONFIG: &str = "config.json";
-const PREPROCESSING: &str = "preprocessor_config.json";
-const MODEL: &str = candlewick_training::MODEL_FILE;
 
 /// The classes of ImageNet-1k in order, as torchvision calls them.
 const IMAGENET: &str = include_str!("imagenet.txt");
@@ -104,7 +104,7 @@ impl Classifier {
         let architecture = Architecture::find(name)?;
         let file = architecture.canonical_weights(file)?;
         let count = architecture.head_classes(&file).ok_or_else(|| {
-            Error::Config(format!("{path}: holds no classification head of {name}; take another file"))
+            Error::Setting(format!("{path}: holds no classification head of {name}; take another file"))
         })?;
         let usual: Vec<String> = match count {
             1000 => IMAGENET.lines().map(str::to_owned).collect(),
@@ -113,7 +113,7 @@ impl Classifier {
         let classes = classes.unwrap_or(&usual);
         if classes.len() != count {
             let fault = format!("{path}: tells {count} classes apart, but {} names were given", classes.len());
-            return Err(Error::Config(fault));
+            return Err(Error::Setting(fault));
         }
         let parameters = Parameters::from_file(file);
         parameters.freeze("");
@@ -129,37 +129,7 @@ impl Classifier {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn from_pretrained(folder: &Path, device: &Device) -> Result<Self> {
-        match folder.join(CONFIG).is_file() {
-            true => Self::of_folder(folder, device),
-            false => candlewick_training::open_best(folder, |folder| Self::of_folder(folder, device)),
-        }
-    }
-
-    fn of_folder(folder: &Path, device: &Device) -> Result<Self> {
-        candlewick_training::check_model(folder)?;
-        let path = folder.join(CONFIG);
-        let config: serde_json::Value = read_json(&path)?;
-        match config.get("model_type").and_then(serde_json::Value::as_str) {
-            Some(MODEL_TYPE) => {}
-            Some("captioner") => {
-                let fault = "is a captioner; candlewick caption uses it";
-                return Err(Error::Config(format!("{}: {fault}", folder.display())));
-            }
-            found => {
-                let (path, found) = (path.display(), found.unwrap_or("missing"));
-                return Err(Error::Config(format!("{path}: model_type is {found}; a classifier's is {MODEL_TYPE}")));
-            }
-        }
-        let config: ClassifierConfig = read_json(&path)?;
-        let preprocessing = read_json(&folder.join(PREPROCESSING))?;
-        let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL))?);
-        parameters.freeze("");
-        let classes: Vec<String> = config.id2label.values().cloned().collect();
-        let mut classifier =
-            Self::assemble(&config.network, &config.config, &classes, preprocessing, parameters, device)?;
-        classifier.parameters.verify()?;
-        classifier.network = classifier.network.for_inference()?;
-        Ok(classifier)
+        Self::open_folder(folder, device)
     }
 
     fn assemble(
@@ -173,7 +143,7 @@ impl Classifier {
         if classes.len() < 2 {
             let fault =
                 format!("{name}: {} class to tell, of which every picture would be; two are the least", classes.len());
-            return Err(Error::Config(fault));
+            return Err(Error::Setting(fault));
         }
         let config = NetworkConfig { classes: Some(classes.len()), ..config.clone() };
         let network = Architecture::find(name)?.build(&config, parameters.builder(device))?;
@@ -192,14 +162,9 @@ impl Classifier {
     /// # Errors
     /// When a file cannot be written; the message names it.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let write = |name: &str, text: serde_json::Result<String>| {
-            let path = folder.join(name);
-            let text = text.map_err(|error| Error::Config(format!("{name}: {error}")))? + "\n";
-            std::fs::write(&path, text).map_err(Error::io(&path))
-        };
-        write(CONFIG, serde_json::to_string_pretty(&self.config))?;
-        write(PREPROCESSING, serde_json::to_string_pretty(&self.preprocessing))?;
-        Ok(self.parameters.save(folder.join(MODEL))?)
+        write_json(&folder.join(CONFIG_FILE), &self.config)?;
+        write_json(&folder.join(PREPROCESSOR_FILE), &self.preprocessing)?;
+        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
     }
 
     /// The `top` likeliest classes of each picture, the likeliest first.
@@ -219,7 +184,7 @@ impl Classifier {
         let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
         if rows.iter().flatten().any(|probability| !probability.is_finite()) {
             let fault = "the network's logits hold NaN or an infinity; its weights are broken";
-            return Err(Error::Config(fault.into()));
+            return Err(Error::Setting(fault.into()));
         }
         let guesses = |row: Vec<f32>| {
             let mut classes: Vec<usize> = (0..row.len()).collect();
@@ -251,7 +216,18 @@ impl Classifier {
     }
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    serde_json::from_str(&text).map_err(|error| Error::Config(format!("{}: {error}", path.display())))
+impl ModelFolder for Classifier {
+    const MODEL_TYPE: &'static str = MODEL_TYPE;
+
+    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
+        let config: ClassifierConfig = read_config(folder, MODEL_TYPE)?;
+        let preprocessing = read_json(&folder.join(PREPROCESSOR_FILE))?;
+        let classes: Vec<String> = config.id2label.values().cloned().collect();
+        let parameters = read_weights(folder)?;
+        let mut classifier =
+            Self::assemble(&config.network, &config.config, &classes, preprocessing, parameters, device)?;
+        classifier.parameters.verify()?;
+        classifier.network = classifier.network.for_inference()?;
+        Ok(classifier)
+    }
 }

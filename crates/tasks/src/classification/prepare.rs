@@ -1,47 +1,44 @@
 //! From a recipe to a task that is ready to train.
 
 use super::classifier::Classifier;
-use super::task::{ClassificationTask, Source};
-use super::{Augmentation, Recipe};
+use super::source::Source;
+use super::task::ClassificationTask;
+use super::{Augmentation, ClassificationRecipe};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::faults::Faults;
-use candlewick_data::labelled::{self, Examples, Labelled};
+use candlewick_data::labelled::{self, Examples};
 use candlewick_data::shown;
 use candlewick_encoders::{Architecture, Preprocessing};
 use candlewick_parameters::{Parameters, SafetensorsFile};
+use candlewick_training::Recipe as _;
 use rayon::prelude::*;
 use std::path::Path;
 
-/// Reads the pictures and builds the network as the recipe says; gives the task and the set.
+/// Reads the pictures and builds the network as the recipe says.
 ///
 /// Every picture that is a file of its own is tried once; the task skips those that cannot be read.
 ///
 /// # Errors
 /// One line that names the file or the setting and the fault; also when more than the share `data.max_share` of the pictures cannot be
 /// read.
-pub fn prepare(recipe: &Recipe, device: &Device) -> Result<(ClassificationTask, Labelled)> {
-    if recipe.task != "classification" {
-        return Err(Error::Config(format!("task is {}; this is the task classification", recipe.task)));
-    }
+pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<ClassificationTask> {
     recipe.check()?;
     let path = recipe.data.path.as_deref();
-    let path = path.ok_or_else(|| Error::Config("no data: say where the pictures are with --data DIR".into()))?;
+    let path = path.ok_or_else(|| Error::Setting("no data: say where the pictures are with --data DIR".into()))?;
     let set = labelled::load(path, recipe.data.dev_share)?;
     let preprocessing = recipe.preprocessing()?;
     let classifier = classifier(recipe, &set.classes, &preprocessing, device)?;
-    let faults = tried(&set, &preprocessing, recipe.data.max_share)?;
+    let faults = tried(&[&set.train, &set.dev, &set.test], &preprocessing, recipe.data.max_share)?;
     let source = |examples: &Examples, augmentation: Augmentation| {
         Source::new(examples, &faults, preprocessing.clone(), augmentation)
     };
-    let sources = (source(&set.train, recipe.augmentation.clone()), source(&set.dev, Augmentation::default()));
-    let task = ClassificationTask::new(classifier, sources, faults, ClassificationTask::settings(recipe))?;
-    Ok((task, set))
+    let (train, dev) = (source(&set.train, recipe.augmentation.clone()), source(&set.dev, Augmentation::default()));
+    ClassificationTask::new(classifier, set, train, dev, faults, ClassificationTask::settings(recipe))
 }
 
 /// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
-fn tried(set: &Labelled, preprocessing: &Preprocessing, max_share: f64) -> Result<Faults> {
-    let parts = [&set.train, &set.dev, &set.test];
+pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Faults> {
     let faults = Faults::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
     let mut first = None;
     for part in parts {
@@ -71,7 +68,7 @@ fn tried(set: &Labelled, preprocessing: &Preprocessing, max_share: f64) -> Resul
                     wanted.1
                 );
                 let advice = "set preprocessing.size = { height, width }, or preprocessing.crop_size";
-                return Err(Error::Config(format!("{}: is {sizes}; {advice}", shown(path))));
+                return Err(Error::Setting(format!("{}: is {sizes}; {advice}", shown(path))));
             }
         }
     }
@@ -80,7 +77,7 @@ fn tried(set: &Labelled, preprocessing: &Preprocessing, max_share: f64) -> Resul
 
 /// The network, fresh or with pretrained weights up to the head.
 fn classifier(
-    recipe: &Recipe,
+    recipe: &ClassificationRecipe,
     classes: &[String],
     preprocessing: &Preprocessing,
     device: &Device,

@@ -1,17 +1,22 @@
 //! A recipe: everything about training a classifier that a person chooses, as `train.toml` says it.
 
 use super::Augmentation;
+use super::prepare::prepare;
+use super::task::ClassificationTask;
 use crate::{Error, Result};
+use candle_core::Device;
+use candlewick_data::Note;
 use candlewick_data::faults::DEFAULT_MAX_SHARE;
-use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
-use candlewick_training::FitConfig;
+use candlewick_encoders::{NetworkConfig, Preprocessing};
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _};
+use candlewick_vision::check_stage;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How a classifier is trained: the content of a `train.toml` whose task is `classification`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct ClassificationRecipe {
     /// Always `classification`.
     pub task: String,
     /// The run's name, and its folder under `runs/`.
@@ -37,28 +42,49 @@ pub struct Recipe {
     pub training: FitConfig,
 }
 
-impl Recipe {
-    /// Finds out what can be known before any data is read.
+impl ClassificationRecipe {
+    /// What is done to pictures: what the recipe says, or else what the network's published weights want.
     ///
     /// # Errors
-    /// One line that names the setting and what to do.
-    pub(crate) fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Config(fault));
-        let name = self.network.name.as_str();
-        let unknown = |error| Error::Config(format!("network.name: {error}"));
-        let stages = Architecture::find(name).map_err(unknown)?.stages();
-        match &self.network.fine_tune {
-            Some(_) if self.network.pretrained.is_none() => {
-                return fault(
-                    "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
-                        .into(),
-                );
-            }
-            Some(from) if !stages.contains(from) => {
-                return fault(format!("network.fine_tune: {name} has no stage {from}; it has {}", stages.join(", ")));
-            }
-            _ => {}
+    /// When no network has this name.
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
+        let given = self.preprocessing.as_ref();
+        Ok(candlewick_vision::preprocessing(given, &self.network.name, &self.network.config)?)
+    }
+}
+
+impl Recipe for ClassificationRecipe {
+    const TASK: &'static str = "classification";
+    type Task = ClassificationTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        inputs.refuse(&[
+            ("--start", "a classifier starts from --encoder-weights"),
+            ("--regions", "a classifier looks at pictures; leave the file of regions out"),
+        ])?;
+        self.data.path = inputs.data.clone().or(self.data.path.take());
+        self.network.pretrained = inputs.encoder_weights.clone().or(self.network.pretrained.take());
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Setting(fault));
+        let NetworkRecipe { name, fine_tune, pretrained, .. } = &self.network;
+        if fine_tune.is_some() && pretrained.is_none() {
+            return fault(
+                "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
+                    .into(),
+            );
         }
+        check_stage(name, fine_tune.as_deref(), "network.name", "network.fine_tune")?;
         for (key, share, most) in [
             ("data.max_share", self.data.max_share, 1.0),
             ("data.dev_share", self.data.dev_share, 0.9),
@@ -79,18 +105,27 @@ impl Recipe {
             return fault("batches: wanted a size from 1 to 100000 and at most 256 workers".into());
         }
         self.preprocessing()?;
-        Ok(self.training.check()?)
+        self.training.check()
     }
 
-    /// What is done to pictures: what the recipe says, or else what the network's published weights want.
-    ///
-    /// # Errors
-    /// When no network has this name.
-    pub fn preprocessing(&self) -> Result<Preprocessing> {
-        match &self.preprocessing {
-            Some(preprocessing) => Ok(preprocessing.clone()),
-            None => Ok(Architecture::find(&self.network.name)?.preprocessing_for(&self.network.config)),
-        }
+    fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
+        let task = prepare(self, device)?;
+        let set = task.set();
+        set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Line(line)));
+        let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
+        note(Note::Line(format!(
+            "{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes"
+        )));
+        Ok(task)
+    }
+
+    fn outcome(&self, mut task: ClassificationTask, report: &Report, _: &Path, _: &Device) -> Result<Outcome> {
+        task.load(&report.best)?;
+        let set = task.set();
+        let (split, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
+        let scores = task.scores(examples)?;
+        let lines = vec![format!("on {} pictures of the {split} split:", examples.len())];
+        Ok(Outcome { lines, scores, split: Some(split), files: Vec::new() })
     }
 }
 

@@ -166,7 +166,7 @@ impl OptimizerConfig {
         };
         checks.extend([positive("learning_rate", self.learning_rate()), positive("weight_decay", decay)]);
         match checks.into_iter().find(|(good, ..)| !good) {
-            Some((_, name, fault)) => Err(Error::Config(format!("optimizer.{name} {fault}"))),
+            Some((_, name, fault)) => Err(Error::Setting(format!("optimizer.{name} {fault}"))),
             None => Ok(()),
         }
     }

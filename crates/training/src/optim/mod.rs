@@ -99,7 +99,7 @@ impl Optimizer {
     fn averaging(mut self, average: Averaging) -> Result<Self> {
         let decay = average.decay;
         if !(0.0..1.0).contains(&decay) {
-            return Err(Error::Config(format!("the decay of the weights' average is {decay}; it must lie in [0, 1)")));
+            return Err(Error::Setting(format!("the decay of the weights' average is {decay}; it must lie in [0, 1)")));
         }
         self.average = Some(average);
         for slot in self.slots.iter_mut().chain(&mut self.buffers) {
@@ -162,7 +162,7 @@ impl Optimizer {
     fn take_step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
         if gradients.len() != self.slots.len() {
             let (found, wanted) = (gradients.len(), self.slots.len());
-            return Err(Error::Config(format!("optimizer: {found} gradients for {wanted} parameters")));
+            return Err(Error::Setting(format!("optimizer: {found} gradients for {wanted} parameters")));
         }
         let (rule, average) = (self.rule, self.average);
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {

@@ -3,7 +3,7 @@
 
 use candle_core::{D, Device, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng};
-use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Task};
+use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Shard, Task};
 use serde_json::{Value, json};
 
 use std::io::Write;
@@ -112,7 +112,12 @@ impl Task for Toy {
         POINTS.div_ceil(self.batch_size)
     }
 
-    fn batches<'a>(&'a self, epoch: usize, skip: usize) -> Result<Box<dyn Iterator<Item = Result<Self::Batch>> + 'a>> {
+    fn batches<'a>(
+        &'a self,
+        epoch: usize,
+        skip: usize,
+        _: Shard,
+    ) -> Result<Box<dyn Iterator<Item = Result<Self::Batch>> + 'a>> {
         self.at.store(epoch * self.batches_per_epoch() + skip, Relaxed);
         let mut order: Vec<usize> = (0..POINTS).collect();
         Rng::derive(5, "order", epoch as u64).shuffle(&mut order);

@@ -1,36 +1,36 @@
-//! What a decoder tells of: annotations, wherever they come from.
+//! Annotations: the vectors, one for each position of a feature map or each region, that a decoder attends to.
 
 use candle_core::{Device, Result, Tensor, bail};
 use candlewick_kernels::channels_last;
 
-/// What an encoder or an object detector saw in pictures.
+/// The annotations (N, P, C) of N pictures, of a feature map's positions or of regions (Xu et al. 2015, section 3.1.1).
 #[derive(Clone, Debug)]
-pub struct Seen {
-    annotations: Tensor,
-    map: (usize, usize),
+pub struct Annotations {
+    values: Tensor,
+    grid: (usize, usize),
     counts: Option<Vec<u32>>,
 }
 
-impl Seen {
+impl Annotations {
     /// The annotations (N, P, C) of maps with `height` × `width` = P positions, row by row.
     ///
     /// # Errors
     /// When the map has another number of positions.
-    pub fn on_map(annotations: Tensor, (height, width): (usize, usize)) -> Result<Self> {
-        let (_, p, _) = annotations.dims3()?;
+    pub fn grid(values: Tensor, (height, width): (usize, usize)) -> Result<Self> {
+        let (_, p, _) = values.dims3()?;
         if height * width != p {
             bail!("annotations: {p} positions are no map of {height} rows and {width} columns")
         }
-        Ok(Self { annotations, map: (height, width), counts: None })
+        Ok(Self { values, grid: (height, width), counts: None })
     }
 
     /// The annotations (N, P, C) of P regions, or of anything else that has no place on a map.
     ///
     /// # Errors
     /// When the tensor is not of rank 3.
-    pub fn regions(annotations: Tensor) -> Result<Self> {
-        let (_, p, _) = annotations.dims3()?;
-        Ok(Self { annotations, map: (1, p), counts: None })
+    pub fn set(values: Tensor) -> Result<Self> {
+        let (_, p, _) = values.dims3()?;
+        Ok(Self { values, grid: (1, p), counts: None })
     }
 
     /// Says how many annotations each picture has, from 1 to P: those after them only fill its row.
@@ -38,7 +38,7 @@ impl Seen {
     /// # Errors
     /// When there are not N counts, or one is 0 or more than P.
     pub fn with_counts(self, counts: Vec<u32>) -> Result<Self> {
-        let (n, p, _) = self.annotations.dims3()?;
+        let (n, p, _) = self.values.dims3()?;
         if counts.len() != n {
             bail!("annotations: the counts of {} pictures, wanted those of {n}", counts.len())
         }
@@ -50,14 +50,14 @@ impl Seen {
         Ok(Self { counts, ..self })
     }
 
-    /// The annotations (N, P, C).
-    pub fn annotations(&self) -> &Tensor {
-        &self.annotations
+    /// (N, P, C).
+    pub fn tensor(&self) -> &Tensor {
+        &self.values
     }
 
     /// Rows and columns of the map whose positions the annotations are of, row by row; 1 and P for regions.
-    pub fn map(&self) -> (usize, usize) {
-        self.map
+    pub fn grid_size(&self) -> (usize, usize) {
+        self.grid
     }
 
     /// How many annotations each picture has; nothing where all have P.
@@ -68,34 +68,34 @@ impl Seen {
     /// The mean annotation of each picture, (N, C).
     ///
     /// # Errors
-    /// When the device has no memory for it.
+    /// When an operation fails.
     pub fn mean(&self) -> Result<Tensor> {
-        let Some(counts) = &self.counts else { return channels_last::mean(&self.annotations.unsqueeze(1)?) };
-        let (n, p, _) = self.annotations.dims3()?;
+        let Some(counts) = &self.counts else { return channels_last::mean(&self.values.unsqueeze(1)?) };
+        let (n, p, _) = self.values.dims3()?;
         let share = |place: usize, count: u32| if place < count as usize { 1.0 / count as f32 } else { 0.0 };
         let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();
-        let shares = Tensor::from_vec(shares, (n, 1, p), self.annotations.device())?;
-        shares.to_dtype(self.annotations.dtype())?.matmul(&self.annotations.contiguous()?)?.squeeze(1)
+        let shares = Tensor::from_vec(shares, (n, 1, p), self.values.device())?;
+        shares.to_dtype(self.values.dtype())?.matmul(&self.values.contiguous()?)?.squeeze(1)
     }
 
     /// The same with other annotations of the same shape.
     ///
     /// # Errors
     /// When the shape is another.
-    pub fn with_annotations(&self, annotations: Tensor) -> Result<Self> {
-        if annotations.dims() != self.annotations.dims() {
-            let (found, wanted) = (annotations.dims(), self.annotations.dims());
+    pub fn with_tensor(&self, values: Tensor) -> Result<Self> {
+        if values.dims() != self.values.dims() {
+            let (found, wanted) = (values.dims(), self.values.dims());
             bail!("annotations: {found:?} in the place of {wanted:?}")
         }
-        Ok(Self { annotations, ..self.clone() })
+        Ok(Self { values, ..self.clone() })
     }
 
     /// The same on this device.
     ///
     /// # Errors
-    /// When the device has no memory for it.
+    /// When an operation fails.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
-        Ok(Self { annotations: self.annotations.to_device(device)?, ..self.clone() })
+        Ok(Self { values: self.values.to_device(device)?, ..self.clone() })
     }
 }
 
@@ -107,18 +107,16 @@ mod tests {
     #[test]
     fn the_mean_is_of_the_annotations_that_a_picture_has() {
         let annotations = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
-        let all = Seen::regions(annotations).unwrap();
+        let all = Annotations::set(annotations).unwrap();
         assert_eq!(all.mean().unwrap().to_vec2::<f32>().unwrap(), [[2., 3.], [8., 9.]]);
         let some = all.clone().with_counts(vec![2, 3]).unwrap();
         assert_eq!(some.mean().unwrap().to_vec2::<f32>().unwrap(), [[1., 2.], [8., 9.]]);
-        assert_eq!((some.counts(), some.map()), (Some(&[2, 3][..]), (1, 3)));
+        assert_eq!((some.counts(), some.grid_size()), (Some(&[2, 3][..]), (1, 3)));
         assert_eq!(all.clone().with_counts(vec![3, 3]).unwrap().counts(), None);
         for counts in [vec![2], vec![0, 3], vec![2, 4]] {
             assert!(all.clone().with_counts(counts).is_err());
         }
-        assert!(Seen::on_map(all.annotations().clone(), (2, 2)).is_err());
-        assert!(
-            all.with_annotations(Tensor::zeros((2, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err()
-        );
+        assert!(Annotations::grid(all.tensor().clone(), (2, 2)).is_err());
+        assert!(all.with_tensor(Tensor::zeros((2, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).is_err());
     }
 }

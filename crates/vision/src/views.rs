@@ -4,7 +4,7 @@
 //! shows other annotations; which view a caption comes with is drawn anew each time. Parts are those of Krizhevsky et al.
 //! 2012, "ImageNet classification with deep convolutional neural networks": the corners and the centre.
 
-use crate::{Error, Result};
+use candlewick_data::{Error, Result};
 use candlewick_parameters::Rng;
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ impl Views {
     pub fn all(&self) -> Result<Vec<View>> {
         if self.parts.is_empty() || !(self.share > 0.0 && self.share <= 1.0) {
             let (count, share) = (self.parts.len(), self.share);
-            return Err(Error::Config(format!(
+            return Err(Error::setting(format!(
                 "views: {count} parts with a share of {share}; wanted at least one part and a share above 0 and at most 1"
             )));
         }
@@ -79,7 +79,7 @@ impl View {
     pub const WHOLE: Self = Self { part: Part::Whole, share: 1.0, mirrored: false };
 
     /// One of the views, each as likely as the others.
-    pub(crate) fn drawn(views: &[Self], rng: &mut Rng) -> Self {
+    pub fn drawn(views: &[Self], rng: &mut Rng) -> Self {
         views.get(rng.below(views.len())).copied().unwrap_or(Self::WHOLE)
     }
 

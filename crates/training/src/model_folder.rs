@@ -1,0 +1,127 @@
+//! Model folders, laid out as on the Hugging Face hub, of any task.
+
+use crate::checkpoint::RUN;
+use crate::{Error, MODEL_FILE, Result, check_model, open_best};
+use candle_core::Device;
+use candlewick_parameters::{Parameters, SafetensorsFile};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::Path;
+
+/// The file that says what the model is made of; its `model_type` says of which task it is.
+pub const CONFIG_FILE: &str = "config.json";
+
+/// The file that says what is done to pictures.
+pub const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
+
+/// A trained model that lies in a folder.
+pub trait ModelFolder: Sized {
+    /// The word in `config.json` by which a folder of this model is known, such as `captioner`.
+    const MODEL_TYPE: &'static str;
+
+    /// The model in a folder, which holds no run but the model itself.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    fn from_folder(folder: &Path, device: &Device) -> Result<Self>;
+
+    /// Opens a model folder, or the best checkpoint of a run's folder.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    fn open_folder(folder: &Path, device: &Device) -> Result<Self> {
+        open_model(folder, |folder| {
+            check_model(folder)?;
+            Self::from_folder(folder, device)
+        })
+    }
+}
+
+/// Opens the model folder itself, or the best checkpoint where the folder is a run's.
+///
+/// # Errors
+/// When it is neither, or as `open` says.
+pub fn open_model<T>(folder: &Path, open: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    if folder.join(CONFIG_FILE).is_file() {
+        return open(folder);
+    }
+    if folder.join(RUN).is_file() {
+        return open_best(folder, open);
+    }
+    Err(Error::model(folder, format!("holds no {CONFIG_FILE} and no {RUN}; name a model folder or a run's folder")))
+}
+
+/// The word by which the model in a folder, or in a run's folder, is known.
+///
+/// # Errors
+/// When there is no model, or it does not say.
+pub fn model_type(folder: &Path) -> Result<String> {
+    open_model(folder, |folder| {
+        let path = folder.join(CONFIG_FILE);
+        let config: Value = read_json(&path)?;
+        let word = config.get("model_type").and_then(Value::as_str).map(str::to_owned);
+        word.ok_or_else(|| Error::model(&path, "model_type is missing; name a folder of a model that was trained here"))
+    })
+}
+
+/// Reads a model's `config.json` from its text; `path` is what messages call it.
+///
+/// # Errors
+/// When it is another model's, or not a `config.json`.
+pub fn parse_config<C: DeserializeOwned>(path: &Path, text: &str, model_type: &str) -> Result<C> {
+    let other =
+        |error: serde_json::Error| Error::model(path, format!("not the {CONFIG_FILE} of a {model_type}: {error}"));
+    let whole: Value = serde_json::from_str(text).map_err(other)?;
+    match whole.get("model_type").and_then(Value::as_str) {
+        Some(found) if found == model_type => serde_json::from_str(text).map_err(other),
+        found => {
+            let found = found.unwrap_or("missing");
+            Err(Error::model(path, format!("model_type is {found}; wanted {model_type}")))
+        }
+    }
+}
+
+/// Reads a model's `config.json`.
+///
+/// # Errors
+/// As [`parse_config`] says, and when it cannot be read.
+pub fn read_config<C: DeserializeOwned>(folder: &Path, model_type: &str) -> Result<C> {
+    let path = folder.join(CONFIG_FILE);
+    parse_config(&path, &read_text(&path)?, model_type)
+}
+
+/// Reads a text file of a model.
+///
+/// # Errors
+/// When it cannot be read; the message names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(Error::file(path, "cannot be read"))
+}
+
+/// Reads a JSON file of a model.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be; the message names it.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| Error::model(path, error.to_string()))
+}
+
+/// Writes a JSON file of a model.
+///
+/// # Errors
+/// When it cannot be written; the message names it.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::model(path, error.to_string()))? + "\n";
+    std::fs::write(path, text).map_err(Error::file(path, "cannot be written"))
+}
+
+/// The weights in a model folder, which training will not change.
+///
+/// # Errors
+/// When the file cannot be read or is none.
+pub fn read_weights(folder: &Path) -> Result<Parameters> {
+    let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL_FILE))?);
+    parameters.freeze("");
+    Ok(parameters)
+}
