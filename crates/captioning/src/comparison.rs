@@ -59,7 +59,7 @@ mod tests {
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
     use candlewick_encoders::Preprocessing;
-    use candlewick_metrics::coco;
+    use candlewick_metrics::caption::coco;
 
     #[test]
     fn the_page_has_every_captioners_words_beside_those_of_people() {

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use candlewick_data::captions::ImageId;
 use candlewick_data::scenes::{self, Scene};
 use candlewick_encoders::Preprocessing;
-use candlewick_metrics::coco;
+use candlewick_metrics::caption::coco;
 use candlewick_training::Scores;
 use candlewick_vision::{AttentionMap, PictureSource, retained};
 use image::RgbImage;

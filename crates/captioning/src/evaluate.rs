@@ -5,7 +5,7 @@ use crate::dataset::CaptionDataset;
 use crate::ensemble::{CaptionPictures, PreprocessedPicture};
 use crate::{Error, Result};
 use candlewick_generation::GenerationConfig;
-use candlewick_metrics::coco;
+use candlewick_metrics::caption::coco;
 use candlewick_vision::{EncoderInput, PictureSource};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
 //! COCO's files: reading captions and results, writing scores, and the errors on the way.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use candlewick_metrics::cider::DocumentFrequency;
-use candlewick_metrics::coco::{
+use candlewick_metrics::caption::cider::DocumentFrequency;
+use candlewick_metrics::caption::coco::{
     Caption, Error, ImageId, References, Scorer, distinct, evaluate, load_references, load_results,
 };
-use candlewick_metrics::meteor::{Matchers, Meteor};
+use candlewick_metrics::caption::meteor::{Matchers, Meteor};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! Invented captions against the plain implementation in scripts/fixtures/metrics.py.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use candlewick_metrics::cider::Cider;
-use candlewick_metrics::meteor::{Matchers, Meteor};
-use candlewick_metrics::{MetricScore, Segment, bleu, rouge};
+use candlewick_metrics::caption::cider::Cider;
+use candlewick_metrics::caption::meteor::{Matchers, Meteor};
+use candlewick_metrics::caption::{MetricScore, Segment, bleu, rouge};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

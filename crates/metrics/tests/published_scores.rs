@@ -1,9 +1,9 @@
 //! Our scores against those of the original scorers on real captions, corpus and image by image.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
-use candlewick_metrics::cider::Cider;
-use candlewick_metrics::meteor::{Matchers, Meteor};
-use candlewick_metrics::{MetricScore, Segment, bleu, rouge};
+use candlewick_metrics::caption::cider::Cider;
+use candlewick_metrics::caption::meteor::{Matchers, Meteor};
+use candlewick_metrics::caption::{MetricScore, Segment, bleu, rouge};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

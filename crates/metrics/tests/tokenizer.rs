@@ -1,7 +1,7 @@
 //! Captions and their tokens as CoreNLP 3.4.1's PTBTokenizer gives them (`-preserveLines -lowerCase`), less the punctuation the COCO scorer drops.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use candlewick_metrics::tokenizer::{line, tokenize};
+use candlewick_metrics::caption::tokenizer::{line, tokenize};
 
 #[rustfmt::skip]
 const CAPTIONS: &[(&str, &str)] = &[

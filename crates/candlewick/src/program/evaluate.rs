@@ -6,7 +6,7 @@ use super::{Failure, caption, device, hub, search, tasks};
 use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::labelled;
-use candlewick::metrics::coco::Overall;
+use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use std::path::PathBuf;
 use std::time::Instant;

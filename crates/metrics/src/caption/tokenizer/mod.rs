@@ -14,15 +14,18 @@ mod abbreviations;
 mod addresses;
 mod characters;
 mod compounds;
+mod look_ahead;
 mod marks;
 mod markup;
 mod numbers;
 mod rules;
+mod scan;
 mod tables;
 mod words;
 
 use characters::{is_digit, is_letter_or_digit, is_space};
-use rules::Form;
+use look_ahead::Found;
+use scan::Form;
 
 /// The tokens the COCO scorer drops.
 const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"];
@@ -38,7 +41,7 @@ const BEYOND: usize = 64;
 /// Characters that are neither letters nor known symbols (emoji, for one) are left out.
 ///
 /// ```
-/// use candlewick_metrics::tokenizer::tokenize;
+/// use candlewick_metrics::caption::tokenizer::tokenize;
 /// assert_eq!(tokenize("A man's dog can't swim."), ["a", "man", "'s", "dog", "ca", "n't", "swim"]);
 /// ```
 pub fn tokenize(caption: &str) -> Vec<String> {
@@ -72,7 +75,7 @@ pub(crate) fn line_before(caption: &str, next: &str) -> String {
     let length = text.len();
     text.extend(next.chars().take(BEYOND).map(spaced).chain(['\n']));
     let mut line = String::with_capacity(caption.len() + 16);
-    let mut found = addresses::Found::before(&text);
+    let mut found = Found::before(&text);
     let mut at = 0;
     while at < length {
         if matches!(text[at], ' ' | '\t') {

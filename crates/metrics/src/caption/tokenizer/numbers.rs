@@ -1,7 +1,7 @@
 //! Rules for numbers: decimals, times, dates, fractions, telephone numbers and money.
 
 use super::characters::{is_digit, is_space};
-use super::rules::{Form, Scan};
+use super::scan::{Form, Scan};
 
 impl Scan<'_> {
     pub(super) fn numbers(&mut self) {

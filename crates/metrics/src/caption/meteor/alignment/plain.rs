@@ -1,7 +1,8 @@
 //! The beam search as METEOR has it, every candidate pair and every path written out: what the search that keeps less must equal.
 
-use super::super::{Matchers, stemmer};
-use super::{BEAM_SIZE, Match, Pair};
+use super::super::pair::{Match, Matchers, Pair};
+use super::super::stemmer;
+use super::BEAM_SIZE;
 
 /// An alignment under way: what is chosen for the reference words read so far.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Path {
 }
 
 /// For each word of `reference` the word of `caption` it is paired with.
-pub(in crate::meteor) fn align(caption: &[String], reference: &[String], matchers: Matchers) -> Vec<Option<Pair>> {
+pub(in super::super) fn align(caption: &[String], reference: &[String], matchers: Matchers) -> Vec<Option<Pair>> {
     let candidates = candidates(caption, reference, matchers);
     let mut wanted = vec![0; caption.len()];
     for pair in candidates.iter().flatten() {

@@ -1,7 +1,7 @@
 //! Rules for quotes, brackets, dashes, smileys and other marks.
 
 use super::characters::{is_newline, is_quote, is_space, is_symbol};
-use super::rules::{Form, Scan};
+use super::scan::{Form, Scan};
 
 impl Scan<'_> {
     pub(super) fn smileys(&mut self) {

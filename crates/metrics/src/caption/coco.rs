@@ -1,9 +1,10 @@
 //! COCO's caption files and its evaluation: captions and results in, `{"overall": …, "imgToEval": …}` out.
 
-use crate::cider::{Cider, DocumentFrequency};
-use crate::meteor::{Matchers, Meteor};
-use crate::tokenizer::{self, words};
-use crate::{MetricScore, Segment, bleu, rouge};
+use super::cider::{Cider, DocumentFrequency};
+use super::meteor::{Matchers, Meteor};
+use super::segment::{MetricScore, Segment};
+use super::tokenizer::{self, words};
+use super::{bleu, rouge};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};

@@ -1,7 +1,7 @@
 //! The beam search over the reference's words.
 
+use super::super::pair::{Match, Pair};
 use super::vocabulary::Vocabulary;
-use super::{Match, Pair};
 use std::cmp::Reverse;
 use std::ops::Range;
 

@@ -11,7 +11,8 @@
 //! match count carries + 1e-15 and every k-gram count + 1e-9, so that a score is tiny rather than undefined where nothing matches,
 //! and of two references equally close in length the shorter counts.
 
-use crate::{MetricScore, Segment, ngram};
+use super::ngram;
+use super::segment::{MetricScore, Segment};
 use std::collections::BTreeMap;
 
 const MAX_N: usize = 4;

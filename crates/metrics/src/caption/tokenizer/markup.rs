@@ -1,6 +1,6 @@
 //! Rules for markup: tags and entities.
 
-use super::rules::{Form, Scan};
+use super::scan::{Form, Scan};
 
 /// Entities that are written as something else.
 const ENTITIES: [(&str, Form); 7] = [

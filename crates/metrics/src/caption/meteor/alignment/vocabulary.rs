@@ -1,6 +1,6 @@
 //! The words of two sentences as numbers, and where in the caption each stands.
 
-use super::super::{Matchers, stemmer};
+use super::super::{pair::Matchers, stemmer};
 use std::collections::HashMap;
 use std::ops::Range;
 

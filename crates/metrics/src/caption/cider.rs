@@ -11,7 +11,8 @@
 //!
 //! As in coco-caption, a length is the number of a caption's bigrams, and the corpus score is the mean of the images'.
 
-use crate::{MetricScore, Segment, ngram};
+use super::ngram;
+use super::segment::{MetricScore, Segment};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

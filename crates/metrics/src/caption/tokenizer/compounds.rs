@@ -4,7 +4,7 @@ use super::abbreviations::{
     ABBREVIATIONS, BEFORE_NAMES, BEFORE_NUMBERS, CASED, CASED_BEFORE_NAMES, COUNTRIES, SENTENCE_STARTS,
 };
 use super::characters::{fold, is_digit, is_hyphen, is_newline, is_plain_letter, is_space};
-use super::rules::{Form, Scan};
+use super::scan::{Form, Scan};
 
 /// The letters of the longest abbreviation.
 const LONGEST: usize = 7;

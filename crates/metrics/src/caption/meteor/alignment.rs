@@ -16,7 +16,7 @@ mod beam;
 mod plain;
 mod vocabulary;
 
-use super::Matchers;
+use super::pair::{Match, Matchers, Pair};
 use beam::Beam;
 use vocabulary::Vocabulary;
 
@@ -24,20 +24,6 @@ const BEAM_SIZE: usize = 40;
 /// How much a search may read, some seconds' worth. Captions of 12,000 equal words reach it: the beam becomes narrower, and at six times as
 /// many equal words are paired in their order, without a search.
 const READS: usize = 100_000_000;
-
-/// How two words came to be paired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Match {
-    Exact,
-    Stem,
-}
-
-/// A pair of words: a reference position has at most one, with this position of the caption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pair {
-    pub(super) caption: usize,
-    pub(super) kind: Match,
-}
 
 /// For each word of `reference` the word of `caption` it is paired with.
 pub(super) fn align(caption: &[String], reference: &[String], matchers: Matchers) -> Vec<Option<Pair>> {

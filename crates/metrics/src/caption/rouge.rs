@@ -9,7 +9,7 @@
 //!
 //! As in coco-caption, P and R may come from different references, and the corpus score is the mean of the images'.
 
-use crate::{MetricScore, Segment};
+use super::segment::{MetricScore, Segment};
 use std::collections::HashMap;
 
 const BETA: f64 = 1.2;

@@ -2,7 +2,7 @@
 
 use super::abbreviations::{CUT, WHOLE, WITH_APOSTROPHE, WITH_STRAIGHT_APOSTROPHE};
 use super::characters::{is_letter, is_letter_or_digit, is_plain_letter};
-use super::rules::{Form, Scan};
+use super::scan::{Form, Scan};
 
 impl Scan<'_> {
     pub(super) fn cut_words(&mut self) {

@@ -21,13 +21,14 @@
 
 mod alignment;
 mod normalize;
+mod pair;
 mod stemmer;
 
+pub use pair::Matchers;
 pub use stemmer::stem;
 
-use crate::{MetricScore, Segment};
-use alignment::Match;
-use serde::{Deserialize, Serialize};
+use super::segment::{MetricScore, Segment};
+use pair::Match;
 
 const ALPHA: f64 = 0.85;
 const BETA: f64 = 0.2;
@@ -45,18 +46,6 @@ const FUNCTION_WORDS: [&str; 93] = [
     "the", "their", "there", "they", "this", "time", "to", "two", "up", "was", "we", "were", "what", "when", "which",
     "who", "will", "with", "would", "year", "years", "you", "—", "’", "“", "”",
 ];
-
-/// Which words may be paired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Matchers {
-    /// Equal words only.
-    #[serde(rename = "exact")]
-    Exact,
-    /// Equal words and words of one stem.
-    #[default]
-    #[serde(rename = "exact+stem")]
-    ExactStem,
-}
 
 /// METEOR 1.5 limited to the exact and stem matchers; see the [module](self) for what that leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
