@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::too_many_arguments)]
 
+pub mod accuracy;
 pub mod caption;

@@ -7,6 +7,7 @@ use super::source::{Batch, Source};
 use crate::{Error, Result};
 use candlewick_data::labelled::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
+use candlewick_metrics::accuracy::Accuracy;
 use candlewick_parameters::Mode;
 use candlewick_training::Scores;
 use std::sync::Arc;
@@ -59,45 +60,19 @@ pub(crate) fn scored(classifier: &Classifier, source: &Arc<Source>, size: usize,
     let jobs: Vec<Vec<usize>> = source.rows.chunks(size).map(<[usize]>::to_vec).collect();
     let config = LoaderConfig { workers, ..LoaderConfig::default() };
     let own = Arc::clone(source);
-    let (mut first, mut five) = (0, 0);
+    let mut accuracy = Accuracy::default();
     for batch in Loader::new(jobs, config, move |rows: Vec<usize>| own.batch(&rows, (0, 0))) {
         let batch: Batch = batch?;
         let images = batch.images.to_device(classifier.device())?;
         let logits = classifier.network.logits(&images, &mut Mode::Eval)?.to_vec2::<f32>()?;
         for (row, label) in logits.iter().zip(batch.labels.to_vec1::<u32>()?) {
-            if let Some(rank) = rank(row, label as usize) {
-                first += usize::from(rank == 0);
-                five += usize::from(rank < 5);
-            }
+            accuracy.add(row, label as usize);
         }
     }
-    let share = |count: usize| count as f64 / source.rows.len().max(1) as f64;
     let mut scores = Scores::new();
-    scores.insert("accuracy", share(first));
+    scores.insert("accuracy", accuracy.top(1));
     if classifier.config().id2label.len() > 10 {
-        scores.insert("top_5", share(five));
+        scores.insert("top_5", accuracy.top(5));
     }
     Ok(scores)
-}
-
-/// How many classes are told before this one, of equally likely ones the first; nothing where a logit is NaN, which is no answer.
-fn rank(logits: &[f32], class: usize) -> Option<usize> {
-    let own = *logits.get(class)?;
-    let before = |(other, &logit): (usize, &f32)| logit > own || (logit == own && other < class);
-    let told = logits.iter().all(|logit| !logit.is_nan());
-    told.then(|| logits.iter().enumerate().filter(|&one| before(one)).count())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rank;
-
-    #[test]
-    fn a_class_is_told_where_no_other_is_before_it() {
-        assert_eq!(rank(&[0.1, 0.7, 0.2], 1), Some(0));
-        assert_eq!(rank(&[0.1, 0.7, 0.2], 0), Some(2));
-        // A network that says the same of all classes tells the first.
-        assert_eq!([0, 1, 2].map(|class| rank(&[0.5; 3], class)), [Some(0), Some(1), Some(2)]);
-        assert_eq!([rank(&[f32::NAN; 3], 0), rank(&[0.0, f32::NAN, 1.0], 2), rank(&[0.0], 1)], [None; 3]);
-    }
 }
