@@ -1,6 +1,6 @@
 use candlewick::candle::{Device, Tensor};
 use candlewick::captioning::{Captioner, CaptionerInit, GenerationConfig};
-use candlewick::data::words::WordTokenizer;
+use candlewick::data::text::words::WordTokenizer;
 use candlewick::encoders::{self, Architecture, Backbone, NetworkConfig, Preprocessing, add_network};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::vision::{EncoderConfig, WeightsFile};

@@ -11,7 +11,7 @@ use candlewick::captioning::{
     Annotations, CaptionDecoder as _, Captioner, CaptionerInit, LossConfig, ShowAttendTell, ShowAttendTellConfig,
     caption_loss,
 };
-use candlewick::data::words::WordTokenizer;
+use candlewick::data::text::words::WordTokenizer;
 use candlewick::encoders::{Architecture, NetworkConfig, Preprocessing, file_hash};
 use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};

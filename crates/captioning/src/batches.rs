@@ -4,7 +4,7 @@ use crate::Result;
 use crate::recipe::BatchConfig;
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
-use candlewick_data::words::{PAD, WordTokenizer};
+use candlewick_data::text::words::{PAD, WordTokenizer};
 use candlewick_vision::EncoderInput;
 use std::ops::Range;
 

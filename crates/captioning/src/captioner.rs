@@ -6,7 +6,7 @@ use crate::ensemble::CaptionPictures;
 use crate::folder::{DECODER, ModelFiles, Start};
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::words::{PAD, START, UNK, WordTokenizer};
+use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};

@@ -4,7 +4,7 @@ use crate::captioner::{Caption, Captioner};
 use crate::decoder::{AnyDecoder, AnyMemory};
 use crate::{Error, Result};
 use candle_core::Tensor;
-use candlewick_data::words::WordTokenizer;
+use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{DecoderEnsemble, GenerationConfig, generate};
 use candlewick_vision::Annotations;

@@ -4,7 +4,7 @@ use crate::captioner::Captioner;
 use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::words::WordTokenizer;
+use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::SafetensorsFile;

@@ -9,12 +9,12 @@ use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
 use candlewick_data::captions::{self, LoadOptions, Split};
-use candlewick_data::faults::Faults;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::picture::{self, Limits};
 use candlewick_data::regions::Regions;
 use candlewick_data::scenes::Scene;
-use candlewick_data::words::WordTokenizer;
+use candlewick_data::skipped::Skipped;
+use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_parameters::SafetensorsFile;
 use candlewick_vision::{
@@ -60,13 +60,13 @@ pub fn prepare(
         captioner(recipe, Known { frozen, regions: channels }, preprocessing, tokenizer, start.as_ref(), device)?;
     let (train, dev) = match (&recipe.data, &regions) {
         (DataConfig::Photos { max_share, .. }, Some(regions)) => {
-            let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
+            let faults = Skipped::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let sets = (train.with_regions(regions, &faults)?, dev.with_regions(regions, &faults)?);
             faults.report().into_iter().for_each(|line| note(Note::Line(line)));
             sets
         }
         (DataConfig::Photos { features: folder, max_share, .. }, None) => {
-            let faults = Faults::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
+            let faults = Skipped::new("photos", train.pictures.len() + dev.pictures.len(), *max_share);
             let folder = folder.clone().unwrap_or_else(|| out.parent().unwrap_or(out).join("features"));
             let sets = [train, dev];
             let [train, dev] = match frozen {
@@ -222,7 +222,7 @@ fn photos(
     note: &mut dyn FnMut(Note),
 ) -> Result<(CaptionDataset, CaptionDataset)> {
     let all = captions::load(path, &LoadOptions { max_share, ..LoadOptions::default() })?;
-    if let Some(line) = all.faults.report() {
+    if let Some(line) = all.skipped.report() {
         note(Note::Line(line));
     }
     let set = |split| CaptionDataset::photos(all.split(split), preprocessing.clone());
@@ -248,12 +248,12 @@ fn with_annotations(sets: [CaptionDataset; 2], found: [CachedPart; 2]) -> [Capti
     })
 }
 
-fn readable_both([train, dev]: [CaptionDataset; 2], faults: &Faults) -> Result<[CaptionDataset; 2]> {
+fn readable_both([train, dev]: [CaptionDataset; 2], faults: &Skipped) -> Result<[CaptionDataset; 2]> {
     Ok([readable(train, faults)?, readable(dev, faults)?])
 }
 
 /// The set without photos that cannot be decoded, which are recorded.
-fn readable(set: CaptionDataset, faults: &Faults) -> Result<CaptionDataset> {
+fn readable(set: CaptionDataset, faults: &Skipped) -> Result<CaptionDataset> {
     let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
     let tried = Loader::new(set.pictures.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
         let tried = picture::reduced(&path, &Limits::default(), |_| candlewick_data::Result::Ok(()));
@@ -290,7 +290,7 @@ impl CaptionDataset {
     /// # Errors
     /// When more than the share `max_share` of the photos cannot be decoded.
     pub fn readable(self, max_share: f64) -> Result<(Self, Option<String>)> {
-        let faults = Faults::new("photos", self.pictures.len(), max_share);
+        let faults = Skipped::new("photos", self.pictures.len(), max_share);
         let set = readable(self, &faults)?;
         Ok((set, faults.report()))
     }

@@ -224,7 +224,7 @@ fn longest() -> usize {
 }
 
 fn max_share() -> f64 {
-    candlewick_data::faults::DEFAULT_MAX_SHARE
+    candlewick_data::skipped::DEFAULT_MAX_SHARE
 }
 
 /// How batches are made and what validation decodes.

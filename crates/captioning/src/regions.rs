@@ -3,7 +3,7 @@
 use crate::captioner::Caption;
 use crate::dataset::CaptionDataset;
 use crate::{Error, Result};
-use candlewick_data::faults::Faults;
+use candlewick_data::skipped::Skipped;
 use candlewick_data::regions::Regions;
 use candlewick_vision::{AttentionMap, PictureSource, RegionSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub fn place_regions(regions: &RegionSet, row: usize, mut caption: Caption) -> R
 
 impl CaptionDataset {
     /// The set with annotations from a file of regions; photos that it does not know are recorded and left out.
-    pub(crate) fn with_regions(self, regions: &Arc<Regions>, faults: &Faults) -> Result<Self> {
+    pub(crate) fn with_regions(self, regions: &Arc<Regions>, faults: &Skipped) -> Result<Self> {
         let (known, rows) = RegionSet::new(self.pictures.paths(), Arc::clone(regions));
         let fault = format!("{} has no regions of it", regions.path().display());
         let kept: std::collections::HashSet<usize> = rows.into_iter().collect();
@@ -38,7 +38,7 @@ impl CaptionDataset {
     /// # Errors
     /// When it does not know more than the share `max_share` of the photos.
     pub fn seen_in(self, regions: &Arc<Regions>, max_share: f64) -> Result<(Self, Option<String>)> {
-        let faults = Faults::new("photos", self.pictures.len(), max_share);
+        let faults = Skipped::new("photos", self.pictures.len(), max_share);
         let set = self.with_regions(regions, &faults)?;
         Ok((set, faults.report()))
     }

@@ -16,7 +16,7 @@
 use crate::batches::padded;
 use crate::{Error, Result};
 use candle_core::Tensor;
-use candlewick_data::words::{END, PAD, START, UNK, WordTokenizer};
+use candlewick_data::text::words::{END, PAD, START, UNK, WordTokenizer};
 use candlewick_generation::{Decoder, GenerationConfig, Hypothesis, TeacherForced, generate};
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_metrics::caption::cider::{Cider, DocumentFrequency};

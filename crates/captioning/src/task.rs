@@ -12,7 +12,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
-use candlewick_data::words::{END, PAD};
+use candlewick_data::text::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::{Loss, Scores, Shard, Task};

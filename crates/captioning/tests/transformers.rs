@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use candlewick_captioning::{Captioner, CaptionerInit, EncoderConfig, WeightsFile};
-use candlewick_data::words::WordTokenizer;
+use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::{Architecture, NetworkConfig, file_hash};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
 

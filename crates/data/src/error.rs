@@ -79,7 +79,7 @@ pub enum Error {
     Setting(String),
     /// More items were broken than the user allows.
     #[error("{0}")]
-    TooManyFaults(String),
+    TooManyBroken(String),
     /// A worker's function panicked on one job.
     #[error("job {job}: the worker panicked: {message}")]
     Panic {

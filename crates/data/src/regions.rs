@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result, escaped};
 use crate::positional::read_exact_at;
-use crate::text;
+use crate::text::utf8;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl Regions {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let mut reader = BufReader::with_capacity(1 << 20, &file);
-        text::check(reader.fill_buf().map_err(Error::io(path))?).map_err(|fault| Error::text(path, fault))?;
+        utf8::check(reader.fill_buf().map_err(Error::io(path))?).map_err(|fault| Error::text(path, fault))?;
         let (mut lines, mut features, mut next) = (HashMap::new(), None, 0);
         let mut bytes = Vec::new();
         for number in 1.. {

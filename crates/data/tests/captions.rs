@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candlewick_data::captions::{CaptionSet, LoadOptions, Split, load};
-use candlewick_data::words::WordTokenizer;
+use candlewick_data::text::words::WordTokenizer;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ fn flickr8k_lists_say_what_is_read() {
     let set = read(&folder);
     let wanted = ["b.jpg train images/b.jpg A dog ./A man 's dog", "a.jpg dev images/a.jpg One cat/Two cats"];
     assert_eq!(told(&set, &folder), wanted);
-    assert_eq!((set.split(Split::Dev).count(), set.split(Split::Test).count(), set.faults.report()), (1, 0, None));
+    assert_eq!((set.split(Split::Dev).count(), set.split(Split::Test).count(), set.skipped.report()), (1, 0, None));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn broken_captions_are_named_and_skipped() {
     let generous = LoadOptions { max_share: 0.8, ..LoadOptions::default() };
     let set = load(folder.path(), &generous).unwrap();
     assert_eq!(told(&set, &folder), ["b.jpg train b.jpg A dog"]);
-    let report = set.faults.report().unwrap();
+    let report = set.skipped.report().unwrap();
     let wanted = "b.jpg#1: the caption is empty; b.jpg#2: the caption is not UTF-8; b.jpg#3: the caption is empty";
     assert_eq!(report, format!("skipped 3 of 4 captions: {wanted}"));
     let message = fault(&folder, "", &LoadOptions::default());
@@ -215,7 +215,7 @@ fn flickr8k_itself() {
         return;
     };
     let set = load(&PathBuf::from(data).join("flickr8k"), &LoadOptions::default()).unwrap();
-    assert_eq!(set.faults.report(), None);
+    assert_eq!(set.skipped.report(), None);
     assert_eq!([Split::Train, Split::Dev, Split::Test].map(|split| set.split(split).count()), [6000, 1000, 0]);
     assert!(set.images.iter().all(|image| image.captions.len() == 5 && image.path.is_file()));
     let captions: Vec<&String> = set.split(Split::Train).flat_map(|image| &image.captions).collect();

@@ -4,7 +4,7 @@ use crate::picture_encoder::PictureEncoder;
 use crate::source::CachedAnnotations;
 use crate::views::View;
 use candle_core::{Device, Tensor};
-use candlewick_data::faults::Faults;
+use candlewick_data::skipped::Skipped;
 use candlewick_data::features::{FeatureCache, Key, PhotoHash, PhotoHashes};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::picture::{self, Limits};
@@ -47,7 +47,7 @@ pub fn cached(
     parts: [&[PathBuf]; 2],
     views: &[View],
     cache: &AnnotationCache,
-    faults: &Faults,
+    faults: &Skipped,
     note: &mut dyn FnMut(Note),
 ) -> Result<[CachedPart; 2]> {
     let filler = Filler { encoder, cache, faults, grid: encoder.grid_size()? };
@@ -79,7 +79,7 @@ pub fn cached(
 struct Filler<'a> {
     encoder: &'a PictureEncoder,
     cache: &'a AnnotationCache,
-    faults: &'a Faults,
+    faults: &'a Skipped,
     grid: (usize, usize),
 }
 
@@ -188,7 +188,7 @@ struct Photo {
 fn hashed(
     paths: &[PathBuf],
     folder: &Path,
-    faults: &Faults,
+    faults: &Skipped,
     note: &mut dyn FnMut(Note),
 ) -> Result<Vec<Option<PhotoHash>>> {
     let known = PhotoHashes::open(folder)?;
@@ -239,7 +239,7 @@ mod tests {
         let encoder = (encoder(false), encoder(true));
         let (photo, other) = (place(Split::Train, "photo.png"), place(Split::Dev, "other.png"));
         let views = Views { mirrored: true, parts: vec![Part::Whole, Part::BottomRight], share: 0.75 }.all().unwrap();
-        let faults = Faults::new("photos", 2, 0.0);
+        let faults = Skipped::new("photos", 2, 0.0);
         let mut done = Vec::new();
         let mut note = |note| {
             if let Note::Progress { done: now, total, .. } = note {

@@ -5,7 +5,7 @@ use super::output::{note, say};
 use super::{Failure, caption, device, hub, search, tasks};
 use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
-use candlewick::data::labelled;
+use candlewick::data::image_classes;
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let classifier = Classifier::from_pretrained(&model[0], &device)?;
-    let pictures = labelled::load(&set.data, classification::DataConfig::default().dev_share)?;
+    let pictures = image_classes::load(&set.data, classification::DataConfig::default().dev_share)?;
     let examples = match split {
         Split::Train => &pictures.train,
         Split::Dev => &pictures.dev,
@@ -115,7 +115,7 @@ pub fn images(arguments: &SetArguments, quiet: bool) -> Result<CaptionSet, Failu
     let SetArguments { data, split, max_share, .. } = arguments;
     let all = captions::load(data, &LoadOptions { max_share: *max_share, ..LoadOptions::default() })?;
     if !quiet {
-        all.faults.report().into_iter().for_each(|line| note!("{line}"));
+        all.skipped.report().into_iter().for_each(|line| note!("{line}"));
     }
     let split = parse_split(split)?;
     if all.split(split).next().is_none() {

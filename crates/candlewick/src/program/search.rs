@@ -3,7 +3,7 @@
 use super::Failure;
 use super::arguments::SearchArguments;
 use candlewick::captioning::{CaptionPictures, GenerationConfig};
-use candlewick::data::words::WordTokenizer;
+use candlewick::data::text::words::WordTokenizer;
 
 /// What a word that another group took costs, where nothing else is said: about what Vijayakumar et al. found best.
 const DIVERSITY: f64 = 0.5;

@@ -1,9 +1,12 @@
 //! Flickr8k's token file and split lists.
 
-use super::roots::Roots;
-use super::{ImageId, LoadOptions, Read, Split, folder_of, name_of, named, names_in};
+use super::gathered::{Gathered, named};
+use super::paths::{folder_of, name_of, names_in};
+use super::photo_folders::PhotoFolders;
+use super::set::{ImageId, LoadOptions};
 use crate::error::{Error, Result, shown};
-use crate::text;
+use crate::split::Split;
+use crate::text::utf8;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -11,11 +14,11 @@ use std::path::Path;
 type Captions<'a> = HashMap<&'a str, Vec<Option<&'a str>>>;
 
 /// Reads the token file `file` and the split lists beside it.
-pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut Read) -> Result<()> {
+pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, gathered: &mut Gathered) -> Result<()> {
     let captions = parse(file, text)?;
     let here = folder_of(file);
     let names = names_in(here)?;
-    let mut roots = Roots::new(file, options);
+    let mut folders = PhotoFolders::new(file, options);
     let mut lists = 0;
     for (split, end) in
         [(Split::Train, "trainImages.txt"), (Split::Dev, "devImages.txt"), (Split::Test, "testImages.txt")]
@@ -31,7 +34,7 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
         };
         let list = here.join(name);
         lists += 1;
-        let photos = text::read_utf8(&list)?;
+        let photos = utf8::read_utf8(&list)?;
         let photos: Vec<&str> = photos.lines().map(str::trim).filter(|photo| !photo.is_empty()).collect();
         let without: Vec<String> =
             photos.iter().filter(|photo| !captions.contains_key(*photo)).map(ToString::to_string).collect();
@@ -39,13 +42,13 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
             let fault = format!("{} have no captions in {}; mend the list", named(&without), name_of(file));
             return Err(Error::captions(&list, fault));
         }
-        let before = read.missing.len();
+        let before = gathered.missing.len();
         for photo in photos {
-            let path = roots.find(&[photo], read);
-            add(photo, path, split, &captions, read);
+            let path = folders.find(&[photo], gathered);
+            add(photo, path, split, &captions, gathered);
         }
-        if let Some(missing) = read.missing.get(before..).filter(|missing| !missing.is_empty()) {
-            let looked: Vec<_> = read.looked_in.iter().map(|folder| shown(folder)).collect();
+        if let Some(missing) = gathered.missing.get(before..).filter(|missing| !missing.is_empty()) {
+            let looked: Vec<_> = gathered.looked_in.iter().map(|folder| shown(folder)).collect();
             let what = "put them there, name their folder, or take them out of the list";
             let fault = format!("{} have no file (looked in {}); {what}", named(missing), looked.join(", "));
             return Err(Error::captions(&list, fault));
@@ -58,7 +61,7 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut R
     Ok(())
 }
 
-fn add(photo: &str, path: std::path::PathBuf, split: Split, captions: &Captions<'_>, read: &mut Read) {
+fn add(photo: &str, path: std::path::PathBuf, split: Split, captions: &Captions<'_>, gathered: &mut Gathered) {
     let all = captions.get(photo).map(Vec::as_slice).unwrap_or_default();
     let mut kept = Vec::with_capacity(all.len());
     for (index, caption) in all.iter().enumerate() {
@@ -66,13 +69,13 @@ fn add(photo: &str, path: std::path::PathBuf, split: Split, captions: &Captions<
             Some(caption) if !caption.trim().is_empty() => kept.push((*caption).to_string()),
             broken => {
                 let reason = if broken.is_some() { "the caption is empty" } else { "the caption is not UTF-8" };
-                read.broken.push((format!("{photo}#{index}"), reason));
-                read.captions += 1;
+                gathered.broken.push((format!("{photo}#{index}"), reason));
+                gathered.captions += 1;
             }
         }
     }
     if !kept.is_empty() {
-        read.add(ImageId::Text(photo.to_string()), path, split, kept);
+        gathered.add(ImageId::Text(photo.to_string()), path, split, kept);
     }
 }
 

@@ -1,9 +1,12 @@
 //! The three JSON formats: Karpathy's, COCO's and the simple list.
 
-use super::roots::Roots;
-use super::{ImageId, LoadOptions, Read, Split, name_of, share};
+use super::gathered::Gathered;
+use super::paths::name_of;
+use super::photo_folders::PhotoFolders;
+use super::set::{ImageId, LoadOptions};
 use crate::error::{Error, Result};
-use crate::text;
+use crate::split::{Split, share};
+use crate::text::utf8;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,26 +51,26 @@ struct Entry {
 }
 
 /// Reads the JSON file `file`, whichever of the three it is.
-pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, read: &mut Read) -> Result<()> {
-    let mut roots = Roots::new(file, options);
+pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, gathered: &mut Gathered) -> Result<()> {
+    let mut folders = PhotoFolders::new(file, options);
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return list(file, parse(file, text)?, options, &mut roots, read);
+        return list(file, parse(file, text)?, options, &mut folders, gathered);
     }
     let document: Document = parse(file, text)?;
     let Some(images) = document.images else {
         return Err(Error::captions(file, "has no \"images\": it is neither Karpathy's nor COCO's format"));
     };
     match document.annotations {
-        Some(annotations) => coco(file, images, annotations, options, &mut roots, read),
+        Some(annotations) => coco(file, images, annotations, options, &mut folders, gathered),
         None if images.iter().all(|image| image.sentences.is_none()) => {
             Err(Error::captions(file, "has images but no captions (\"annotations\" or \"sentences\")"))
         }
-        None => karpathy(file, images, options, &mut roots, read),
+        None => karpathy(file, images, options, &mut folders, gathered),
     }
 }
 
 fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
-    let text = std::str::from_utf8(text).map_err(|_| text::not_utf8(file, text))?;
+    let text = std::str::from_utf8(text).map_err(|_| utf8::not_utf8(file, text))?;
     serde_json::from_str(text).map_err(|error| {
         let what = error.to_string();
         let what = what.split(" at line ").next().unwrap_or_default();
@@ -75,7 +78,13 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
     })
 }
 
-fn karpathy(file: &Path, images: Vec<Image>, options: &LoadOptions, roots: &mut Roots, read: &mut Read) -> Result<()> {
+fn karpathy(
+    file: &Path,
+    images: Vec<Image>,
+    options: &LoadOptions,
+    folders: &mut PhotoFolders,
+    gathered: &mut Gathered,
+) -> Result<()> {
     for (index, image) in images.into_iter().enumerate() {
         let name = image.filename.ok_or_else(|| lacks(file, "images", index, "filename"))?;
         let split = split_of(file, "images", index, image.split.as_deref())?
@@ -83,7 +92,7 @@ fn karpathy(file: &Path, images: Vec<Image>, options: &LoadOptions, roots: &mut 
             .ok_or_else(|| lacks(file, "images", index, "split"))?;
         let within = image.filepath.map(|folder| format!("{folder}/{name}"));
         let names: Vec<&str> = within.as_deref().into_iter().chain([name.as_str()]).collect();
-        let path = roots.find(&names, read);
+        let path = folders.find(&names, gathered);
         let captions = image.sentences.unwrap_or_default().into_iter().map(|sentence| {
             sentence.raw.or_else(|| sentence.tokens.map(|tokens| tokens.join(" "))).unwrap_or_default()
         });
@@ -91,7 +100,7 @@ fn karpathy(file: &Path, images: Vec<Image>, options: &LoadOptions, roots: &mut 
             Some(id) => image_id(file, "images", index, id)?,
             None => ImageId::Text(name),
         };
-        read.add(id, path, split, captions.collect());
+        gathered.add(id, path, split, captions.collect());
     }
     Ok(())
 }
@@ -101,8 +110,8 @@ fn coco(
     images: Vec<Image>,
     annotations: Vec<Annotation>,
     options: &LoadOptions,
-    roots: &mut Roots,
-    read: &mut Read,
+    folders: &mut PhotoFolders,
+    gathered: &mut Gathered,
 ) -> Result<()> {
     let name = name_of(file);
     let told = [("train", Split::Train), ("val", Split::Dev), ("test", Split::Test)];
@@ -126,9 +135,9 @@ fn coco(
             return Err(Error::captions(file, fault));
         }
         let name = image.file_name.ok_or_else(|| lacks(file, "images", index, "file_name"))?;
-        let path = roots.find(&[&name], read);
+        let path = folders.find(&[&name], gathered);
         let captions = captions.remove(&id).unwrap_or_default();
-        read.add(id, path, split, captions);
+        gathered.add(id, path, split, captions);
     }
     // The least of them, so that the message does not depend on the map's order.
     if let Some(id) = captions.keys().min() {
@@ -140,13 +149,19 @@ fn coco(
     Ok(())
 }
 
-fn list(file: &Path, entries: Vec<Entry>, options: &LoadOptions, roots: &mut Roots, read: &mut Read) -> Result<()> {
+fn list(
+    file: &Path,
+    entries: Vec<Entry>,
+    options: &LoadOptions,
+    folders: &mut PhotoFolders,
+    gathered: &mut Gathered,
+) -> Result<()> {
     for (index, entry) in entries.into_iter().enumerate() {
         let split = split_of(file, "entries", index, entry.split.as_deref())?
             .or(options.split)
             .unwrap_or_else(|| if share(&entry.file_path) < options.dev_share { Split::Dev } else { Split::Train });
-        let path = roots.find(&[&entry.file_path], read);
-        read.add(ImageId::Text(entry.file_path), path, split, entry.captions);
+        let path = folders.find(&[&entry.file_path], gathered);
+        gathered.add(ImageId::Text(entry.file_path), path, split, entry.captions);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Photos by the hash of their bytes, and a memory of hashes that saves reading all photos at every start.
 
-use super::sealed;
+use super::checksummed_lines::{checked, with_checksum};
 use crate::error::{Error, Result, one_line};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// Remembers which hash a file had, as long as its size and time of change stay the same.
 ///
-/// The memory is the file `photos.index` in the cache's folder. Its lines are sealed and only ever appended, so several
+/// The memory is the file `photos.index` in the cache's folder. Its lines carry checksums and are only ever appended, so several
 /// processes may share it, and a torn line is only forgotten.
 #[derive(Debug)]
 pub struct PhotoHashes {
@@ -69,8 +69,13 @@ struct Known {
     unsaved: String,
 }
 
-/// What tells that a file was not changed: bytes, and nanoseconds since 1970.
-type Stamp = (u64, u64);
+/// What tells that a file was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    /// Nanoseconds since 1970.
+    changed: u64,
+}
 
 impl PhotoHashes {
     /// Opens the memory in `folder`, which is made where it is missing.
@@ -85,11 +90,11 @@ impl PhotoHashes {
             read => read.map_err(Error::io(&path))?,
         };
         let mut known = Known::default();
-        for line in text.split(|&byte| byte == b'\n').filter_map(sealed::unseal) {
-            if let Ok((file, size, changed, hash)) = serde_json::from_str::<(String, u64, u64, String)>(line)
+        for line in text.split(|&byte| byte == b'\n').filter_map(checked) {
+            if let Ok((file, bytes, changed, hash)) = serde_json::from_str::<(String, u64, u64, String)>(line)
                 && let Ok(hash) = hash.parse()
             {
-                known.files.insert(file, ((size, changed), hash));
+                known.files.insert(file, (Stamp { bytes, changed }, hash));
             }
         }
         Ok(Self { path, known: Mutex::new(known) })
@@ -113,11 +118,11 @@ impl PhotoHashes {
         std::io::copy(&mut &file, &mut digest).map_err(Error::io(photo))?;
         let hash = PhotoHash(digest.finalize().into());
         if let (Some(stamp), Some(name)) =
-            (stamp.filter(|&then| settled(then) && self::stamp(&file) == Some(then)), name)
+            (stamp.filter(|&then| settled(then.changed) && self::stamp(&file) == Some(then)), name)
         {
             let mut known = self.lock();
-            if let Ok(line) = serde_json::to_string(&(&name, stamp.0, stamp.1, hash.to_string())) {
-                known.unsaved.push_str(&sealed::seal(&line));
+            if let Ok(line) = serde_json::to_string(&(&name, stamp.bytes, stamp.changed, hash.to_string())) {
+                known.unsaved.push_str(&with_checksum(&line));
             }
             known.files.insert(name, (stamp, hash));
         }
@@ -149,10 +154,10 @@ impl PhotoHashes {
 fn stamp(file: &File) -> Option<Stamp> {
     let about = file.metadata().ok()?;
     let changed = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((about.len(), u64::try_from(changed.as_nanos()).ok()?))
+    Some(Stamp { bytes: about.len(), changed: u64::try_from(changed.as_nanos()).ok()? })
 }
 
-fn settled((_, changed): Stamp) -> bool {
+fn settled(changed: u64) -> bool {
     SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_nanos(changed)).is_ok_and(|age| age >= SETTLED)
 }
 

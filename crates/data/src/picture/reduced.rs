@@ -1,6 +1,6 @@
 //! Pictures that are made small as soon as they are decoded, so that few large ones are in memory at a time.
 
-use super::{Limits, decode_bytes, read};
+use super::decode::{Limits, decode_bytes, read};
 use crate::error::Error;
 use image::{ImageReader, RgbImage};
 use std::io::Cursor;

@@ -16,7 +16,7 @@
 
 mod draw;
 
-use crate::captions::Split;
+use crate::split::Split;
 use candlewick_parameters::Rng;
 
 /// Width and height of a scene, in pixels.

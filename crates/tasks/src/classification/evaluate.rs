@@ -5,7 +5,7 @@ use super::classifier::Classifier;
 use super::prepare::tried;
 use super::source::{Batch, Source};
 use crate::{Error, Result};
-use candlewick_data::labelled::Examples;
+use candlewick_data::image_classes::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_metrics::accuracy::Accuracy;
 use candlewick_parameters::Mode;

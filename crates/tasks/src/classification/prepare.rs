@@ -6,8 +6,8 @@ use super::task::ClassificationTask;
 use super::{Augmentation, ClassificationRecipe};
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::faults::Faults;
-use candlewick_data::labelled::{self, Examples};
+use candlewick_data::skipped::Skipped;
+use candlewick_data::image_classes::{self, Examples};
 use candlewick_data::shown;
 use candlewick_encoders::{Architecture, Preprocessing};
 use candlewick_parameters::{Parameters, SafetensorsFile};
@@ -26,7 +26,7 @@ pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<Classif
     recipe.check()?;
     let path = recipe.data.path.as_deref();
     let path = path.ok_or_else(|| Error::Setting("no data: say where the pictures are with --data DIR".into()))?;
-    let set = labelled::load(path, recipe.data.dev_share)?;
+    let set = image_classes::load(path, recipe.data.dev_share)?;
     let preprocessing = recipe.preprocessing()?;
     let classifier = classifier(recipe, &set.classes, &preprocessing, device)?;
     let faults = tried(&[&set.train, &set.dev, &set.test], &preprocessing, recipe.data.max_share)?;
@@ -38,8 +38,8 @@ pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<Classif
 }
 
 /// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
-pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Faults> {
-    let faults = Faults::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
+pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Skipped> {
+    let faults = Skipped::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
     let mut first = None;
     for part in parts {
         let size = |row: usize| -> Option<(&Path, Result<(u32, u32)>)> {

@@ -6,7 +6,7 @@ use super::task::ClassificationTask;
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
-use candlewick_data::faults::DEFAULT_MAX_SHARE;
+use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _};
 use candlewick_vision::check_stage;
@@ -133,7 +133,7 @@ impl Recipe for ClassificationRecipe {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// The folder, in one of the formats of `candlewick_data::labelled`; `--data` on the command line.
+    /// The folder, in one of the formats of `candlewick_data::image_classes`; `--data` on the command line.
     pub path: Option<PathBuf>,
     /// The share of the training pictures that is held out where the set brings no dev part.
     pub dev_share: f64,

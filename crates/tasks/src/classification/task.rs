@@ -7,9 +7,8 @@ use super::{Augmentation, ClassificationRecipe};
 use crate::{Error, Result};
 use candle_core::D;
 use candlewick_data::buckets;
-use candlewick_data::faults::Faults;
 use candlewick_data::features::PhotoHash;
-use candlewick_data::labelled::{Examples, Labelled};
+use candlewick_data::image_classes::{Examples, LabelledImages};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_encoders::Classified;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
@@ -27,8 +26,8 @@ pub struct ClassificationTask {
     train: Arc<Source>,
     dev: Arc<Source>,
     /// All the pictures, also those that are tested on.
-    set: Labelled,
-    faults: Faults,
+    set: LabelledImages,
+    faults: Skipped,
     /// Hashes of the pictures and classes that are trained on, and of those that are validated on.
     digests: [PhotoHash; 2],
     settings: Settings,
@@ -48,10 +47,10 @@ pub(crate) struct Settings {
 impl ClassificationTask {
     pub(crate) fn new(
         classifier: Classifier,
-        set: Labelled,
+        set: LabelledImages,
         train: Source,
         dev: Source,
-        faults: Faults,
+        faults: Skipped,
         settings: Settings,
     ) -> Result<Self> {
         if train.rows.is_empty() || dev.rows.is_empty() || settings.size == 0 {
@@ -80,7 +79,7 @@ impl ClassificationTask {
     }
 
     /// The labelled pictures in their parts.
-    pub fn set(&self) -> &Labelled {
+    pub fn set(&self) -> &LabelledImages {
         &self.set
     }
 

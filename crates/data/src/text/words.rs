@@ -1,7 +1,7 @@
 //! Captions as word ids, on the `tokenizers` crate, so that `tokenizer.json` is one that everybody reads.
 
+use super::utf8;
 use crate::error::{Error, Result};
-use crate::text;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use tokenizers::models::wordlevel::WordLevel;
@@ -189,7 +189,7 @@ impl WordTokenizer {
     /// # Errors
     /// When the file cannot be read, is no tokenizer, or has not the four special tokens with the ids 0 to 3.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = text::read(path)?;
+        let bytes = utf8::read(path)?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 

@@ -1,8 +1,8 @@
 //! CIFAR's binary version: records of a label (CIFAR-100: a coarse and a fine one) and 3 × 32 × 32 bytes, red first.
 
-use super::{Block, Labelled, Pixels, check};
+use super::set::{Block, LabelledImages, Pixels, check};
 use crate::error::{Error, Result};
-use crate::text;
+use crate::text::read_utf8;
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
@@ -30,14 +30,14 @@ const CIFAR_100: Layout =
     Layout { train: &["train.bin"], test: "test.bin", names: "fine_label_names.txt", labels: 2, classes: 100 };
 
 /// The set in this folder, or nothing where it has no CIFAR files.
-pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
+pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<LabelledImages>> {
     let there = |layout: &&Layout| layout.train.iter().any(|name| folder.join(name).is_file());
     let Some(layout) = [&CIFAR_10, &CIFAR_100].into_iter().find(there) else { return Ok(None) };
     let train: Vec<PathBuf> = layout.train.iter().map(|name| folder.join(name)).collect();
     let test: Vec<PathBuf> = [folder.join(layout.test)].into_iter().filter(|path| path.is_file()).collect();
     let (train, dev) = read(&train, layout)?.split(dev_share);
     let test = read(&test, layout)?.whole();
-    Ok(Some(Labelled {
+    Ok(Some(LabelledImages {
         classes: names(&folder.join(layout.names), layout.classes)?,
         train,
         dev,
@@ -71,7 +71,7 @@ fn names(path: &Path, classes: usize) -> Result<Vec<String>> {
     if !path.is_file() {
         return Ok((0..classes).map(|class| class.to_string()).collect());
     }
-    let text = text::read_utf8(path)?;
+    let text = read_utf8(path)?;
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     match names.len() == classes {
         true => Ok(names),

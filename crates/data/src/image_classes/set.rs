@@ -1,14 +1,4 @@
-//! Pictures with a class each, from the formats that people have.
-//!
-//! - a folder a class, `train/CLASS/*.jpg` and `dev/CLASS/*.jpg` (or `val`), or `CLASS/*.jpg` alone, as torchvision's ImageFolder,
-//!   which finds the pictures at any depth;
-//! - MNIST's idx files, gzipped or not (LeCun et al. 1998), and those of its kin (Fashion-MNIST, KMNIST);
-//! - CIFAR-10's and CIFAR-100's binary version (Krizhevsky 2009).
-
-mod cifar;
-mod folder;
-mod idx;
-mod tree;
+//! Pictures and their labels, in files or in memory.
 
 use crate::error::{Error, Result};
 use crate::picture::{self, Limits};
@@ -18,7 +8,7 @@ use std::sync::Arc;
 
 /// A set of pictures with a class each, in its parts.
 #[derive(Clone, Debug)]
-pub struct Labelled {
+pub struct LabelledImages {
     /// The classes' names; a label is a place in this list.
     pub classes: Vec<String>,
     /// What the weights are fitted to.
@@ -50,11 +40,11 @@ enum Pictures {
 
 /// Bytes of pictures of one size, each colour of a picture after the other.
 #[derive(Debug)]
-struct Pixels {
-    bytes: Vec<u8>,
-    colours: usize,
-    height: usize,
-    width: usize,
+pub(super) struct Pixels {
+    pub bytes: Vec<u8>,
+    pub colours: usize,
+    pub height: usize,
+    pub width: usize,
 }
 
 impl Pixels {
@@ -73,7 +63,7 @@ impl Pixels {
 }
 
 impl Examples {
-    fn files(files: Vec<(PathBuf, u32)>) -> Self {
+    pub(super) fn files(files: Vec<(PathBuf, u32)>) -> Self {
         let (paths, labels) = files.into_iter().unzip();
         Self { pictures: Pictures::Files(paths), labels }
     }
@@ -110,19 +100,19 @@ impl Examples {
 }
 
 /// Pictures in memory with their labels, as one file or several of a format give them.
-struct Block {
-    pixels: Pixels,
-    labels: Vec<u32>,
+pub(super) struct Block {
+    pub pixels: Pixels,
+    pub labels: Vec<u32>,
 }
 
 impl Block {
     /// All of them as examples.
-    fn whole(self) -> Examples {
+    pub fn whole(self) -> Examples {
         Examples { pictures: Pictures::Pixels { pixels: self.pixels.into(), first: 0 }, labels: self.labels }
     }
 
     /// All but the last share, and the last share.
-    fn split(mut self, dev_share: f64) -> (Examples, Examples) {
+    pub fn split(mut self, dev_share: f64) -> (Examples, Examples) {
         let count = self.labels.len();
         let first = count - ((count as f64 * dev_share) as usize).min(count);
         let (labels, pixels) = (self.labels.split_off(first), Arc::new(self.pixels));
@@ -131,36 +121,8 @@ impl Block {
     }
 }
 
-/// Reads the set in the folder `path`; the format is recognised by the names of its files.
-///
-/// Where a set brings no dev part, the share `dev_share` of its training part becomes one: the last of idx and CIFAR files,
-/// those of a folder by a hash of their names.
-///
-/// # Errors
-/// One line that names the file and the fault: a file that is missing, cut short or of another format, a label that is no
-/// class, fewer than two classes, a class whose pictures cannot be read, folders that may be splits or classes.
-pub fn load(path: &Path, dev_share: f64) -> Result<Labelled> {
-    if !(0.0..1.0).contains(&dev_share) {
-        return Err(Error::labelled(
-            path,
-            format!("the share of the dev split is {dev_share}; it lies between 0 and 1"),
-        ));
-    }
-    if !std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
-        let formats = "a folder a class, MNIST's idx files, or CIFAR's binary files";
-        return Err(Error::labelled(path, format!("is not a folder; name one that holds {formats}")));
-    }
-    if let Some(found) = idx::load(path, dev_share)? {
-        return Ok(found);
-    }
-    if let Some(found) = cifar::load(path, dev_share)? {
-        return Ok(found);
-    }
-    folder::load(path, dev_share)
-}
-
 /// Checks that each label is one of so many classes.
-fn check(path: &Path, labels: &[u32], classes: usize) -> Result<()> {
+pub(super) fn check(path: &Path, labels: &[u32], classes: usize) -> Result<()> {
     match labels.iter().position(|&label| label as usize >= classes) {
         None => Ok(()),
         Some(at) => {
@@ -169,6 +131,3 @@ fn check(path: &Path, labels: &[u32], classes: usize) -> Result<()> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

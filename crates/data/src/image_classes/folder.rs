@@ -2,14 +2,14 @@
 //!
 //! A folder that is called as a split is called may be a class as well: a split's folder holds folders, a class's pictures.
 
+use super::set::{Examples, LabelledImages};
 use super::tree::{Tree, all_pictures, named};
-use super::{Examples, Labelled};
-use crate::captions::{Split, share};
 use crate::error::{Error, Result};
+use crate::split::{Split, share};
 use std::path::{Path, PathBuf};
 
 /// The set in this folder.
-pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Labelled> {
+pub(super) fn load(folder: &Path, dev_share: f64) -> Result<LabelledImages> {
     let mut top = Tree::read(folder)?;
     let mut passed_over = Vec::new();
     let splits = take_splits(folder, &mut top, &mut passed_over)?;
@@ -38,7 +38,7 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Labelled> {
         )],
     };
     let (train, dev, test) = (Examples::files(train), Examples::files(dev), Examples::files(test));
-    Ok(Labelled { classes, train, dev, test, notes })
+    Ok(LabelledImages { classes, train, dev, test, notes })
 }
 
 /// What the picture is called in its set, on every machine alike.

@@ -15,7 +15,7 @@ const NAMED: usize = 5;
 ///
 /// An item that is broken is recorded once, whatever number of epochs meets it again.
 #[derive(Clone, Debug)]
-pub struct Faults {
+pub struct Skipped {
     what: &'static str,
     total: usize,
     max_share: f64,
@@ -28,8 +28,8 @@ struct Found {
     unreported: Vec<String>,
 }
 
-impl Faults {
-    /// No faults yet among `total` items called `what` ("photos"), of which the share `max_share` (0 to 1) may be broken.
+impl Skipped {
+    /// Nothing skipped yet among `total` items called `what` ("photos"), of which the share `max_share` (0 to 1) may be broken.
     pub fn new(what: &'static str, total: usize, max_share: f64) -> Self {
         Self { what, total, max_share, found: Arc::default() }
     }
@@ -52,7 +52,7 @@ impl Faults {
             return Ok(());
         }
         let listed = list(found.reasons.iter().map(|(name, reason)| (name.as_str(), reason.as_str())));
-        Err(Error::TooManyFaults(format!(
+        Err(Error::TooManyBroken(format!(
             "{} of {} {} are broken, more than the {} % allowed (max_share = {}): {listed}; mend or remove them, or allow a larger share",
             found.reasons.len(),
             self.total,
@@ -114,46 +114,46 @@ mod tests {
 
     #[test]
     fn each_item_is_reported_once() {
-        let faults = Faults::new("photos", 600, 0.01);
-        faults.record("b.jpg", "b.jpg: the file is empty").unwrap();
-        faults.record("a.jpg", "no such file").unwrap();
-        faults.record("a.jpg", "no such file").unwrap();
-        assert_eq!(faults.report().unwrap(), "skipped 2 of 600 photos: b.jpg: the file is empty; a.jpg: no such file");
-        assert_eq!(faults.report(), None);
-        faults.record("c.jpg", "is cut\nshort").unwrap();
-        assert_eq!(faults.report().unwrap(), "skipped 1 of 600 photos: c.jpg: is cut short");
-        faults.record("d\n.jpg", "d\\n.jpg: the file is empty").unwrap();
-        assert_eq!(faults.report().unwrap(), "skipped 1 of 600 photos: d\\n.jpg: the file is empty");
-        assert_eq!(faults.count(), 4);
-        assert!(faults.contains("a.jpg") && faults.contains("d\n.jpg") && !faults.contains("d.jpg"));
+        let skipped = Skipped::new("photos", 600, 0.01);
+        skipped.record("b.jpg", "b.jpg: the file is empty").unwrap();
+        skipped.record("a.jpg", "no such file").unwrap();
+        skipped.record("a.jpg", "no such file").unwrap();
+        assert_eq!(skipped.report().unwrap(), "skipped 2 of 600 photos: b.jpg: the file is empty; a.jpg: no such file");
+        assert_eq!(skipped.report(), None);
+        skipped.record("c.jpg", "is cut\nshort").unwrap();
+        assert_eq!(skipped.report().unwrap(), "skipped 1 of 600 photos: c.jpg: is cut short");
+        skipped.record("d\n.jpg", "d\\n.jpg: the file is empty").unwrap();
+        assert_eq!(skipped.report().unwrap(), "skipped 1 of 600 photos: d\\n.jpg: the file is empty");
+        assert_eq!(skipped.count(), 4);
+        assert!(skipped.contains("a.jpg") && skipped.contains("d\n.jpg") && !skipped.contains("d.jpg"));
     }
 
     #[test]
     fn too_many_stop_the_run_and_the_message_says_what_to_do() {
-        let faults = Faults::new("photos", 200, 0.01);
-        faults.record("1.jpg", "bad").unwrap();
-        faults.record("2.jpg", "bad").unwrap();
-        let message = faults.record("3.jpg", "bad").unwrap_err().to_string();
+        let skipped = Skipped::new("photos", 200, 0.01);
+        skipped.record("1.jpg", "bad").unwrap();
+        skipped.record("2.jpg", "bad").unwrap();
+        let message = skipped.record("3.jpg", "bad").unwrap_err().to_string();
         assert!(message.starts_with(
             "3 of 200 photos are broken, more than the 1 % allowed (max_share = 0.01): 1.jpg: bad; 2.jpg"
         ));
         assert!(message.contains("allow a larger share") && !message.contains('\n'));
-        let strict = Faults::new("photos", 200, 0.0);
+        let strict = Skipped::new("photos", 200, 0.0);
         assert!(strict.record("1.jpg", "bad").is_err());
     }
 
     #[test]
     fn threads_share_one_collection() {
-        let faults = Faults::new("photos", 1000, 1.0);
+        let skipped = Skipped::new("photos", 1000, 1.0);
         std::thread::scope(|scope| {
             for worker in 0..4 {
-                let faults = faults.clone();
+                let skipped = skipped.clone();
                 scope.spawn(move || {
-                    (0..100).for_each(|i| faults.record(&format!("{}", worker * 50 + i), "bad").unwrap())
+                    (0..100).for_each(|i| skipped.record(&format!("{}", worker * 50 + i), "bad").unwrap())
                 });
             }
         });
-        assert_eq!(faults.count(), 250);
-        assert!(faults.report().unwrap().ends_with("; and 245 more"));
+        assert_eq!(skipped.count(), 250);
+        assert!(skipped.report().unwrap().ends_with("; and 245 more"));
     }
 }

@@ -2,6 +2,7 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use image::RgbImage;
 use std::io::Write as _;
 use tempfile::TempDir;
 

@@ -1,15 +1,17 @@
 //! Where the photos of a caption file lie.
 
-use super::{LoadOptions, Read, folder_of, name_of};
+use super::gathered::Gathered;
+use super::paths::{folder_of, name_of};
+use super::set::LoadOptions;
 use std::path::{Path, PathBuf};
 
 /// The folders that may hold the photos, the one that held the last first.
-pub(super) struct Roots {
+pub(super) struct PhotoFolders {
     folders: Vec<PathBuf>,
     need_files: bool,
 }
 
-impl Roots {
+impl PhotoFolders {
     /// The folders for the caption file `file`: the given one, or its own, the one above, and the usual ones in these.
     pub fn new(file: &Path, options: &LoadOptions) -> Self {
         let mut folders = Vec::new();
@@ -33,8 +35,8 @@ impl Roots {
         Self { folders, need_files: options.need_files }
     }
 
-    /// The path of the photo with one of these names; one that is nowhere is noted in `read`.
-    pub fn find(&mut self, names: &[&str], read: &mut Read) -> PathBuf {
+    /// The path of the photo with one of these names; one that is nowhere is noted in `gathered`.
+    pub fn find(&mut self, names: &[&str], gathered: &mut Gathered) -> PathBuf {
         let paths = |folder: &Path| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
         for index in 0..self.folders.len() {
             let Some(found) = paths(&self.folders[index]).into_iter().find(|path| path.is_file()) else { continue };
@@ -43,8 +45,8 @@ impl Roots {
             return found;
         }
         if self.need_files {
-            read.missing.push(names.first().copied().unwrap_or_default().to_string());
-            read.looked_in.clone_from(&self.folders);
+            gathered.missing.push(names.first().copied().unwrap_or_default().to_string());
+            gathered.looked_in.clone_from(&self.folders);
         }
         let first = self.folders.first().map(PathBuf::as_path).unwrap_or(Path::new(""));
         paths(first).into_iter().next().unwrap_or_default()

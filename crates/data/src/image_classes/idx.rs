@@ -1,6 +1,6 @@
 //! MNIST's idx files: a magic number that tells type and dimensions, the sizes as big-endian numbers, then bytes.
 
-use super::{Block, Labelled, Pixels, check};
+use super::set::{Block, LabelledImages, Pixels, check};
 use crate::error::{Error, Result};
 use flate2::read::GzDecoder;
 use std::io::Read;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const MOST_BYTES: u64 = 4 << 30;
 
 /// The set in this folder, or nothing where it has no idx files.
-pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
+pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<LabelledImages>> {
     let Some(images) = find(folder, "train-images") else { return Ok(None) };
     let block = |images: &Path, name: &str| {
         let labels = find(folder, name)
@@ -28,7 +28,7 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<Option<Labelled>> {
         None => Block { pixels: Pixels { bytes: Vec::new(), colours: 1, height: 0, width: 0 }, labels: Vec::new() },
     };
     let (train, dev) = train.split(dev_share);
-    Ok(Some(Labelled {
+    Ok(Some(LabelledImages {
         classes: (0..classes).map(|class| class.to_string()).collect(),
         train,
         dev,
