@@ -162,8 +162,7 @@ fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>, reading: Read
 
 /// The rows as one (N, T) tensor with padding behind the shorter ones.
 pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
-    let (ids, n, t) = buckets::pad(rows, PAD);
-    Ok(Tensor::from_vec(ids, (n, t), device)?)
+    Ok(buckets::padded(rows, PAD, device)?)
 }
 
 #[cfg(test)]

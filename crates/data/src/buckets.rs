@@ -1,5 +1,7 @@
 //! Batches of like length, so that little of a batch is padding.
 
+use crate::error::Result;
+use candle_core::{Device, Tensor};
 use candlewick_parameters::Rng;
 
 /// How many batches are sorted by length together: enough for little padding, few enough for a random order.
@@ -25,15 +27,15 @@ pub fn batches(lengths: &[usize], batch_size: usize, seed: u64, epoch: usize) ->
     batches
 }
 
-/// Sequences as one flat (N, T) block with `pad` behind the shorter ones; returns the ids, N and T, the longest's length.
-pub fn pad<S: AsRef<[u32]>>(sequences: &[S], pad: u32) -> (Vec<u32>, usize, usize) {
+/// Sequences as one tensor (N, T), T being the longest's length, with `padding` behind the shorter ones.
+pub fn padded<S: AsRef<[u32]>>(sequences: &[S], padding: u32, device: &Device) -> Result<Tensor> {
     let longest = sequences.iter().map(|sequence| sequence.as_ref().len()).max().unwrap_or(0);
     let mut ids = Vec::with_capacity(sequences.len() * longest);
     for (row, sequence) in sequences.iter().enumerate() {
         ids.extend_from_slice(sequence.as_ref());
-        ids.resize((row + 1) * longest, pad);
+        ids.resize((row + 1) * longest, padding);
     }
-    (ids, sequences.len(), longest)
+    Ok(Tensor::from_vec(ids, (sequences.len(), longest), device)?)
 }
 
 #[cfg(test)]
@@ -76,7 +78,9 @@ mod tests {
 
     #[test]
     fn padding_stands_behind_the_words() {
-        assert_eq!(pad(&[vec![1, 7, 2], vec![1, 2], vec![]], 0), (vec![1, 7, 2, 1, 2, 0, 0, 0, 0], 3, 3));
-        assert_eq!(pad::<Vec<u32>>(&[], 0), (vec![], 0, 0));
+        let padded = |sequences: &[Vec<u32>]| super::padded(sequences, 0, &Device::Cpu).unwrap();
+        let rows = padded(&[vec![1, 7, 2], vec![1, 2], vec![]]).to_vec2::<u32>().unwrap();
+        assert_eq!(rows, [[1, 7, 2], [1, 2, 0], [0, 0, 0]]);
+        assert_eq!(padded(&[]).dims(), [0, 0]);
     }
 }

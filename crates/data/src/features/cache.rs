@@ -281,7 +281,7 @@ impl FeatureCache {
     /// The annotations of these photos as an f32 tensor (N, P, C).
     ///
     /// # Errors
-    /// As [`FeatureCache::get`], and when the device has no memory for it.
+    /// As [`FeatureCache::get`].
     pub fn batch(&self, photos: &[PhotoHash], device: &Device) -> Result<Tensor> {
         let (positions, channels) = self.shape;
         let count = positions * channels;
