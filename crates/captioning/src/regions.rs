@@ -3,8 +3,8 @@
 use crate::captioner::Caption;
 use crate::dataset::CaptionDataset;
 use crate::{Error, Result};
-use candlewick_data::skipped::Skipped;
 use candlewick_data::regions::Regions;
+use candlewick_data::skipped::Skipped;
 use candlewick_vision::{AttentionMap, PictureSource, RegionSet};
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use super::Augmentation;
 use crate::Result;
 use candle_core::{Device, Tensor};
-use candlewick_data::skipped::Skipped;
 use candlewick_data::features::PhotoHash;
 use candlewick_data::image_classes::Examples;
 use candlewick_data::picture::{self, Limits};
+use candlewick_data::skipped::Skipped;
 use candlewick_encoders::Preprocessing;
 use candlewick_parameters::Rng;
 use rayon::prelude::*;
@@ -30,7 +30,12 @@ pub struct Batch {
 
 impl Source {
     /// The pictures but for those that are recorded as broken.
-    pub fn new(examples: &Examples, faults: &Skipped, preprocessing: Preprocessing, augmentation: Augmentation) -> Self {
+    pub fn new(
+        examples: &Examples,
+        faults: &Skipped,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+    ) -> Self {
         let broken = |row: usize| examples.path(row).is_some_and(|path| faults.contains(&path.display().to_string()));
         let rows = (0..examples.len()).filter(|&row| !broken(row)).collect();
         Self { examples: examples.clone(), rows, preprocessing, augmentation }

@@ -9,6 +9,7 @@ use candle_core::D;
 use candlewick_data::buckets;
 use candlewick_data::features::PhotoHash;
 use candlewick_data::image_classes::{Examples, LabelledImages};
+use candlewick_data::skipped::Skipped;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_encoders::Classified;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
