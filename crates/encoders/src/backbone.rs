@@ -1,10 +1,10 @@
 //! Models of the caller's own as encoders: whatever makes tokens or a map of pictures.
 
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
-use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::mlp_head::pytorch_linear_init;
 use crate::config::NetworkConfig;
-use crate::encoder::{Encoder, LayerInfo, no_head, position};
+use crate::encoder::{Encoder, LayerInfo, layer_index, missing_head};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::Init;
 use candle_nn::var_builder::SimpleBackend;
@@ -104,7 +104,7 @@ impl Backbone {
     /// When the builder has no such parameters.
     pub fn with_head(self, name: &'static str, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
         let last = (name, config.dropout.unwrap_or(0.0));
-        let head = Head::linear(self.channels(), last, as_pytorch, config, vb)?;
+        let head = Head::linear(self.channels(), last, pytorch_linear_init, config, vb)?;
         Ok(Self { head, ..self })
     }
 }
@@ -125,7 +125,7 @@ impl Encoder for Backbone {
     }
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        position(&self.name, &self.infos, name, images)?;
+        layer_index(&self.name, &self.infos, name, images)?;
         if mode.is_training() && self.blocked {
             candle_core::bail!(
                 "{}: its layers cannot be trained, they hand no gradients back; freeze them: train the head alone with \
@@ -156,8 +156,8 @@ impl Encoder for Backbone {
         self.head.as_ref().and_then(Head::classes)
     }
 
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.head.as_ref().ok_or_else(|| no_head(&self.name))?.forward(&Map::new(map)?, mode)
+    fn head(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.head.as_ref().ok_or_else(|| missing_head(&self.name))?.forward(&FeatureMap::new(map)?, mode)
     }
 
     fn for_inference(&self) -> Result<Box<dyn Encoder>> {

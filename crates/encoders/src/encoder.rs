@@ -1,6 +1,6 @@
 //! The one trait of all image networks.
 
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,8 @@ impl LayerInfo {
 
 /// A fully connected layer before the head that a network offers by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VectorInfo {
-    /// The name that [`Encoder::vector`] takes, torchvision's of the ReLU after the layer.
+pub struct PreLogitsInfo {
+    /// The name that [`Encoder::pre_logits`] takes, torchvision's of the ReLU after the layer.
     pub name: String,
     /// The number of its values.
     pub size: usize,
@@ -33,7 +33,7 @@ pub struct VectorInfo {
 
 /// What a classifier says of pictures.
 #[derive(Clone, Debug)]
-pub struct Classified {
+pub struct ClassifierOutput {
     /// The logits of the classes, (N, classes).
     pub logits: Tensor,
     /// In training, the logits (N, classes) of each auxiliary head in the order of the layers that they read; empty in
@@ -60,7 +60,7 @@ pub trait Encoder: Send + Sync {
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
     /// The fully connected layers before the head, in order from input to output; most networks have none.
-    fn vectors(&self) -> &[VectorInfo] {
+    fn pre_logits_layers(&self) -> &[PreLogitsInfo] {
         &[]
     }
 
@@ -68,9 +68,9 @@ pub trait Encoder: Send + Sync {
     ///
     /// # Errors
     /// When the network has no such layer, or the images have another shape.
-    fn vector(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn pre_logits(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let _ = (images, mode);
-        Err(no_vector(self.name(), self.vectors(), name))
+        Err(unknown_pre_logits(self.name(), self.pre_logits_layers(), name))
     }
 
     /// How many classes the head tells apart; `None` without a head.
@@ -80,7 +80,7 @@ pub trait Encoder: Send + Sync {
     ///
     /// # Errors
     /// When the network was built without a head, or its head reads more than the map.
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+    fn head(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
     /// The same network for inference only: batch norm folded into the convolutions, no gradients.
     ///
@@ -106,7 +106,7 @@ pub trait Encoder: Send + Sync {
     /// # Errors
     /// When the images have another shape.
     fn pooled(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        Map::new(&self.map(images, mode)?)?.mean()
+        FeatureMap::new(&self.map(images, mode)?)?.mean()
     }
 
     /// The logits of the classes, (N, classes).
@@ -115,17 +115,17 @@ pub trait Encoder: Send + Sync {
     /// When the network was built without a head, or the images have another shape.
     fn logits(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         if self.classes().is_none() {
-            return Err(no_head(self.name()));
+            return Err(missing_head(self.name()));
         }
-        self.classify(&self.map(images, mode)?, mode)
+        self.head(&self.map(images, mode)?, mode)
     }
 
     /// The logits of the classes and, in training, of the auxiliary heads, all from one pass.
     ///
     /// # Errors
     /// As [`Encoder::logits`].
-    fn classified(&self, images: &Tensor, mode: &mut Mode) -> Result<Classified> {
-        Ok(Classified { logits: self.logits(images, mode)?, auxiliary: Vec::new() })
+    fn logits_with_auxiliary(&self, images: &Tensor, mode: &mut Mode) -> Result<ClassifierOutput> {
+        Ok(ClassifierOutput { logits: self.logits(images, mode)?, auxiliary: Vec::new() })
     }
 
     /// The channels C of the map.
@@ -139,11 +139,11 @@ pub trait Encoder: Send + Sync {
     }
 }
 
-pub(crate) fn no_head(network: &str) -> candle_core::Error {
+pub(crate) fn missing_head(network: &str) -> candle_core::Error {
     candle_core::Error::Msg(format!("{network}: was built without a classification head; set `classes`"))
 }
 
-pub(crate) fn no_vector(network: &str, vectors: &[VectorInfo], name: &str) -> candle_core::Error {
+pub(crate) fn unknown_pre_logits(network: &str, vectors: &[PreLogitsInfo], name: &str) -> candle_core::Error {
     let known: Vec<&str> = vectors.iter().map(|vector| vector.name.as_str()).collect();
     let known = if known.is_empty() {
         "none; they are built with `classes` or `fully_connected`".into()
@@ -154,7 +154,7 @@ pub(crate) fn no_vector(network: &str, vectors: &[VectorInfo], name: &str) -> ca
 }
 
 /// The position of a layer by its name, once the images have been looked at.
-pub(crate) fn position(network: &str, layers: &[LayerInfo], name: &str, images: &Tensor) -> Result<usize> {
+pub(crate) fn layer_index(network: &str, layers: &[LayerInfo], name: &str, images: &Tensor) -> Result<usize> {
     if images.rank() != 4 || images.dim(1)? != 3 {
         candle_core::bail!("{network}: wants images (N, 3, height, width), got {:?}", images.dims())
     }

@@ -2,7 +2,7 @@
 //! the network.
 //!
 //! [`Architecture::find`] finds any of [`networks`] by name and builds an [`Encoder`]: feature maps, pooled vectors, logits and named
-//! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::vectors`]). [`Preprocessing`] makes of a picture what the
+//! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::pre_logits_layers`]). [`Preprocessing`] makes of a picture what the
 //! weights were trained on.
 //!
 //! With the feature `transformers`, the vision transformers of candle-transformers are among them. [`add_network`] puts one of your own
@@ -42,12 +42,12 @@ pub mod transformers;
 
 pub use architecture::Architecture;
 pub use backbone::Backbone;
-pub use blocks::feature_map::Map;
+pub use blocks::feature_map::FeatureMap;
 pub use blocks::layers;
 pub use config::{ConvBlock, FractalConfig, NetworkConfig};
 pub use cost::cost;
 pub use counter::Cost;
-pub use encoder::{Classified, Encoder, LayerInfo, VectorInfo};
+pub use encoder::{ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo};
 pub use file_hash::file_hash;
 pub use preprocessing::{Interpolation, Preprocessing, Resize};
 pub use registry::{add_network, networks};

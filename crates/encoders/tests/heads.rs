@@ -40,7 +40,7 @@ fn hidden_layers_come_with_the_head_from_the_file_or_when_asked_for() {
     saved.save(&path).unwrap();
     assert_eq!(find("alexnet").head_classes(&open(&path)), Some(10));
     assert_eq!(find("alexnet").head_prefix(), "classifier.6");
-    let fc7 = |net: &dyn Encoder| flat(&net.vector("classifier.5", &images, &mut Mode::Eval).unwrap());
+    let fc7 = |net: &dyn Encoder| flat(&net.pre_logits("classifier.5", &images, &mut Mode::Eval).unwrap());
 
     let loaded = Parameters::from_file(open(&path));
     let net = network("alexnet", &config(None), loaded.builder(&CPU)).unwrap();
@@ -60,8 +60,8 @@ fn hidden_layers_come_with_the_head_from_the_file_or_when_asked_for() {
     let fresh = Parameters::new(2);
     let net = network("alexnet", &config(None), fresh.builder(&CPU)).unwrap();
     fresh.assign(&find("alexnet").without_head(open(&path)).unwrap(), "").unwrap();
-    assert!(net.vectors().is_empty() && !trains(&fresh, "classifier."));
-    let fault = net.vector("classifier.5", &images, &mut Mode::Eval).unwrap_err().to_string();
+    assert!(net.pre_logits_layers().is_empty() && !trains(&fresh, "classifier."));
+    let fault = net.pre_logits("classifier.5", &images, &mut Mode::Eval).unwrap_err().to_string();
     assert!(fault.contains("classifier.5") && fault.contains("fully_connected"), "{fault}");
 
     let fresh = Parameters::new(2);
@@ -70,7 +70,7 @@ fn hidden_layers_come_with_the_head_from_the_file_or_when_asked_for() {
     fresh.assign(&open(&path).without("classifier.6."), "").unwrap();
     assert!(trains(&fresh, "classifier.4.") && !trains(&fresh, "classifier.6."));
     assert_eq!(fc7(net.as_ref()), fc7(whole.as_ref()));
-    let fault = net.vector("fc7", &images, &mut Mode::Eval).unwrap_err().to_string();
+    let fault = net.pre_logits("fc7", &images, &mut Mode::Eval).unwrap_err().to_string();
     assert!(fault.contains("fc7") && fault.contains("classifier.2, classifier.5"), "{fault}");
 }
 
@@ -94,7 +94,7 @@ fn auxiliary_heads_that_nobody_asked_for_are_kept_and_do_not_train() {
         assert_eq!(trains(&loaded, "fc."), trained);
         assert!(trains(&loaded, "inception5b.") && !trains(&loaded, "aux"));
         assert_eq!(logits(net.as_ref(), &images), logits(whole.as_ref(), &images));
-        let classified = net.classified(&images, &mut Mode::Train(&mut Rng::derive(1, "train", 0))).unwrap();
+        let classified = net.logits_with_auxiliary(&images, &mut Mode::Train(&mut Rng::derive(1, "train", 0))).unwrap();
         assert!(classified.auxiliary.is_empty());
     }
     let fresh = Parameters::new(2);

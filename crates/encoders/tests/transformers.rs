@@ -95,7 +95,7 @@ fn values_are_those_of_the_libraries() {
             compare("map", &digest(&net.map(&images, mode).unwrap()));
             compare("pooled", &flat(&net.pooled(&images, mode).unwrap()));
             compare("logits", &flat(&net.logits(&images, mode).unwrap()));
-            compare("logits", &flat(&fast.classified(&images, mode).unwrap().logits));
+            compare("logits", &flat(&fast.logits_with_auxiliary(&images, mode).unwrap().logits));
             if family != Family::Siglip {
                 compare("layer", &digest(&net.layer(&net.layers()[0].name, &images, mode).unwrap()));
             }
@@ -309,7 +309,7 @@ fn what_cannot_be_is_told_in_one_line() {
     let net =
         VisionTransformer::new("vit", &sizes(Family::Vit), &config(Some(3)), Hashed::default().builder()).unwrap();
     let map = net.map(&images(56, 56), mode).unwrap();
-    assert!(net.classify(&map, mode).unwrap_err().to_string().contains("ask for logits"));
+    assert!(net.head(&map, mode).unwrap_err().to_string().contains("ask for logits"));
     let odd = VisionConfig { num_attention_heads: 3, ..sizes(Family::Vit) };
     let Err(fault) = VisionTransformer::new("odd", &odd, &config(None), Hashed::default().builder()) else { panic!() };
     assert!(fault.to_string().contains("no multiple of num_attention_heads 3"), "{fault}");

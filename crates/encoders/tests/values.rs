@@ -86,17 +86,17 @@ impl Case {
         }
         let logits = net.logits(&self.images, &mut Mode::Eval).unwrap();
         assert_close("logits", &flat(&logits), &self.wanted("logits"), 1e-5);
-        let classified = net.classified(&self.images, &mut Mode::Eval).unwrap();
+        let classified = net.logits_with_auxiliary(&self.images, &mut Mode::Eval).unwrap();
         assert!(flat(&classified.logits) == flat(&logits) && classified.auxiliary.is_empty());
         let folded = net.for_inference().unwrap();
         let inferred = folded.logits(&self.images, &mut Mode::Eval).unwrap();
         assert!(!inferred.track_op() && logits.track_op());
         assert_close("logits for inference", &flat(&inferred), &self.wanted("logits"), 2e-5);
-        assert_eq!(self.keys("vector.").is_empty(), net.vectors().is_empty());
+        assert_eq!(self.keys("vector.").is_empty(), net.pre_logits_layers().is_empty());
         for vector in self.keys("vector.") {
-            let info = net.vectors().iter().find(|info| info.name == vector).unwrap();
+            let info = net.pre_logits_layers().iter().find(|info| info.name == vector).unwrap();
             for net in [net, folded.as_ref()] {
-                let found = net.vector(&vector, &self.images, &mut Mode::Eval).unwrap();
+                let found = net.pre_logits(&vector, &self.images, &mut Mode::Eval).unwrap();
                 assert_eq!(found.dims(), [2, info.size]);
                 assert_close(&vector, &digest(&found), &self.wanted(&format!("vector.{vector}")), 1e-5);
             }
@@ -106,7 +106,7 @@ impl Case {
     /// The tolerances are those of gradients and of logits.
     fn trains(&self, net: &dyn Encoder, (of_gradients, of_logits): (f32, f32)) {
         let mut rng = Rng::derive(1, "train", 0);
-        let found = net.classified(&self.images, &mut Mode::Train(&mut rng)).unwrap();
+        let found = net.logits_with_auxiliary(&self.images, &mut Mode::Train(&mut rng)).unwrap();
         assert_close("train.logits", &flat(&found.logits), &self.wanted("train.logits"), of_logits);
         assert_eq!(found.auxiliary.len(), self.keys("train.auxiliary.").len());
         let mut loss = weighted("loss", &found.logits);

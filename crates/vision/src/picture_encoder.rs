@@ -134,10 +134,10 @@ impl PictureEncoder {
     /// # Errors
     /// When the images have another shape.
     pub fn annotations(&self, images: &Tensor, mode: &mut Mode) -> Result<Annotations> {
-        let vector = |layer: &&String| self.encoder.vectors().iter().any(|info| info.name == **layer);
+        let vector = |layer: &&String| self.encoder.pre_logits_layers().iter().any(|info| info.name == **layer);
         let map = match &self.config.layer {
             Some(layer) if vector(&layer) => {
-                return Ok(Annotations::grid(self.encoder.vector(layer, images, mode)?.unsqueeze(1)?, (1, 1))?);
+                return Ok(Annotations::grid(self.encoder.pre_logits(layer, images, mode)?.unsqueeze(1)?, (1, 1))?);
             }
             Some(layer) => self.encoder.layer(layer, images, mode)?,
             None => self.encoder.map(images, mode)?,
@@ -226,7 +226,7 @@ fn build(
 fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usize> {
     let coordinates = if config.coordinates { 2 } else { 0 };
     let Some(name) = &config.layer else { return Ok(encoder.channels() + coordinates) };
-    if let Some(vector) = encoder.vectors().iter().find(|info| info.name == *name) {
+    if let Some(vector) = encoder.pre_logits_layers().iter().find(|info| info.name == *name) {
         return match config.coordinates {
             true => Err(Error::setting(format!("encoder: {name} is of the whole picture; leave coordinates out"))),
             false => Ok(vector.size),
@@ -235,7 +235,7 @@ fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usiz
     let found = encoder.layers().iter().find(|info| info.name == *name);
     found.map(|info| info.channels + coordinates).ok_or_else(|| {
         let layers = encoder.layers().iter().map(|info| info.name.as_str());
-        let known: Vec<&str> = layers.chain(encoder.vectors().iter().map(|info| info.name.as_str())).collect();
+        let known: Vec<&str> = layers.chain(encoder.pre_logits_layers().iter().map(|info| info.name.as_str())).collect();
         Error::setting(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
     })
 }

@@ -95,7 +95,7 @@ impl Encoder for RegionsEncoder {
         None
     }
 
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> candle_core::Result<Tensor> {
+    fn head(&self, map: &Tensor, mode: &mut Mode) -> candle_core::Result<Tensor> {
         self.layer("", map, mode)
     }
 

@@ -12,12 +12,12 @@ use candlewick_parameters::Mode;
 /// Maps of N pictures. From the first layer to the last they lie as (N, h, w, C) for f32 on the CPU, where that is fastest,
 /// and as (N, C, h, w) elsewhere.
 #[derive(Clone, Debug)]
-pub struct Map {
+pub struct FeatureMap {
     tensor: Tensor,
     channels_last: bool,
 }
 
-impl Map {
+impl FeatureMap {
     /// Pictures, or maps, (N, C, h, w).
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl Map {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn apart(&self) -> Result<Tensor> {
+    pub fn to_nchw(&self) -> Result<Tensor> {
         if self.channels_last { channels_last::to_nchw(&self.tensor) } else { Ok(self.tensor.clone()) }
     }
 
@@ -51,7 +51,7 @@ impl Map {
     }
 
     /// A convolution with weight (O, C / groups, kernel, kernel), and then ReLU or not: (N, C, h, w) → (N, O, h', w').
-    pub(crate) fn convolve(
+    pub(crate) fn conv2d(
         &self,
         weight: &Tensor,
         bias: Option<&Tensor>,
@@ -69,7 +69,7 @@ impl Map {
     }
 
     /// The same with weights packed before; see [`channels_last::PackedConv2d::forward`].
-    pub(crate) fn convolve_prepared(
+    pub(crate) fn conv2d_packed(
         &self,
         layer: &channels_last::PackedConv2d,
         add: Option<&Self>,
@@ -88,12 +88,12 @@ impl Map {
         Ok(self.with(residual(&self.tensor, &branch.tensor, factors.as_deref())?))
     }
 
-    pub(crate) fn activated(&self, activation: Activation) -> Result<Self> {
+    pub(crate) fn activate(&self, activation: Activation) -> Result<Self> {
         Ok(self.with(activation.of(&self.tensor)?))
     }
 
     /// What a function of (N, h, w, C) makes of the maps.
-    pub(crate) fn with_channels_last(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
+    pub(crate) fn on_nhwc(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(self.with(match self.channels_last {
             true => f(&self.tensor)?,
             false => f(&self.tensor.permute((0, 2, 3, 1))?.contiguous()?)?.permute((0, 3, 1, 2))?.contiguous()?,
@@ -101,7 +101,7 @@ impl Map {
     }
 
     /// Each channel of each picture times one number of (N, C).
-    pub(crate) fn gated(&self, gates: &Tensor) -> Result<Self> {
+    pub(crate) fn scale_channels(&self, gates: &Tensor) -> Result<Self> {
         if self.channels_last {
             return Ok(self.with(channels_last::gate(&self.tensor, gates)?));
         }
@@ -120,8 +120,8 @@ impl Map {
     }
 
     /// The means of a grid of side×side windows that cover the map.
-    pub(crate) fn means(&self, side: usize) -> Result<Self> {
-        let apart = self.apart()?;
+    pub(crate) fn adaptive_avg_pool(&self, side: usize) -> Result<Self> {
+        let apart = self.to_nchw()?;
         // The windows of a map of this size are its positions.
         if apart.dims().ends_with(&[side, side]) {
             return Ok(self.clone());
@@ -141,7 +141,7 @@ impl Map {
     }
 
     /// The mean of maps of one shape.
-    pub(crate) fn joined(maps: &[Self]) -> Result<Self> {
+    pub(crate) fn mean_of(maps: &[Self]) -> Result<Self> {
         let Some((first, others)) = maps.split_first() else { candle_core::bail!("maps: there are none to join") };
         if others.is_empty() {
             return Ok(first.clone());
@@ -151,7 +151,7 @@ impl Map {
     }
 
     /// y = x · scale + shift with numbers for each channel.
-    pub(crate) fn scaled(&self, scale: &[f32], shift: &[f32]) -> Result<Self> {
+    pub(crate) fn affine(&self, scale: &[f32], shift: &[f32]) -> Result<Self> {
         let line = |values: &[f32]| {
             let values = Tensor::new(values, self.tensor.device())?.to_dtype(self.tensor.dtype())?;
             if self.channels_last { Ok(values) } else { values.reshape(((), 1, 1)) }

@@ -1,10 +1,10 @@
 //! The classification head, wanted or merely found in a file.
 
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::blocks::mlp_head::{FullyConnected, LinearInitial, Plan, classes, keep};
+use crate::blocks::mlp_head::{LinearInit, MlpConfig, MlpHead, classes_to_build, keep_as_buffers};
 use crate::config::NetworkConfig;
-use crate::encoder::VectorInfo;
+use crate::encoder::PreLogitsInfo;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
 
@@ -13,7 +13,7 @@ use candlewick_parameters::{Mode, VarBuilder};
 pub(crate) enum Head {
     /// Means over a grid of positions, then linear layers: one on the mean of all (He et al. 2015), or three (Krizhevsky
     /// et al. 2012).
-    FullyConnected(FullyConnected),
+    Mlp(MlpHead),
     /// Dropout, a 1×1 convolution, ReLU, then the mean over the positions (Iandola et al. 2016).
     Conv { conv: Box<ConvNorm>, dropout: f64 },
 }
@@ -23,11 +23,11 @@ impl Head {
     pub(crate) fn linear(
         channels: usize,
         last: (&'static str, f64),
-        initial: LinearInitial,
+        initial: LinearInit,
         config: &NetworkConfig,
         vb: VarBuilder,
     ) -> Result<Option<Self>> {
-        Self::fully_connected(channels, &Plan { grid: 1, hidden: &[], last, initial }, config, vb)
+        Self::fully_connected(channels, &MlpConfig { grid: 1, hidden: &[], last, initial }, config, vb)
     }
 
     /// Layer norm (name, eps) of the mean of C channels, then a linear layer.
@@ -35,32 +35,32 @@ impl Head {
         channels: usize,
         norm: (&'static str, f64),
         last: &'static str,
-        initial: LinearInitial,
+        initial: LinearInit,
         config: &NetworkConfig,
         vb: VarBuilder,
     ) -> Result<Option<Self>> {
-        let plan = Plan { grid: 1, hidden: &[], last: (last, 0.0), initial };
-        let Some(layers) = FullyConnected::new(channels, &plan, config, vb.clone())? else { return Ok(None) };
+        let plan = MlpConfig { grid: 1, hidden: &[], last: (last, 0.0), initial };
+        let Some(layers) = MlpHead::new(channels, &plan, config, vb.clone())? else { return Ok(None) };
         let vb = vb.pp(norm.0);
         if config.classes.is_none() {
-            keep(&vb, &["weight", "bias"])?;
+            keep_as_buffers(&vb, &["weight", "bias"])?;
         }
-        Ok(Some(Self::FullyConnected(layers.after_norm(LayerNorm::new(channels, norm.1, vb)?))))
+        Ok(Some(Self::Mlp(layers.after_norm(LayerNorm::new(channels, norm.1, vb)?))))
     }
 
     /// The fully connected layers of a plan on C channels.
     pub(crate) fn fully_connected(
         channels: usize,
-        plan: &Plan,
+        plan: &MlpConfig,
         config: &NetworkConfig,
         vb: VarBuilder,
     ) -> Result<Option<Self>> {
-        Ok(FullyConnected::new(channels, plan, config, vb)?.map(Self::FullyConnected))
+        Ok(MlpHead::new(channels, plan, config, vb)?.map(Self::Mlp))
     }
 
     /// A convolutional head on C channels; `vb` stands at the head's name.
     pub(crate) fn conv(channels: usize, dropout: f64, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
-        let Some(classes) = classes(config, &vb)? else { return Ok(None) };
+        let Some(classes) = classes_to_build(config, &vb)? else { return Ok(None) };
         let layer = Conv2dConfig { bias: true, initial: ConvInitial::Normal(0.01), ..Conv2dConfig::new(1) };
         let conv = Conv2d::new(channels, classes, &layer, vb)?;
         Ok(Some(Self::Conv { conv: Box::new(ConvNorm::new(conv, None, true)), dropout }))
@@ -69,23 +69,23 @@ impl Head {
     /// How many classes it tells apart; `None` where only hidden layers are there.
     pub(crate) fn classes(&self) -> Option<usize> {
         match self {
-            Self::FullyConnected(head) => head.classes(),
+            Self::Mlp(head) => head.classes(),
             Self::Conv { conv, .. } => Some(conv.out_channels()),
         }
     }
 
     /// The hidden layers in order.
-    pub(crate) fn vectors(&self) -> &[VectorInfo] {
+    pub(crate) fn pre_logits_layers(&self) -> &[PreLogitsInfo] {
         match self {
-            Self::FullyConnected(head) => head.vectors(),
+            Self::Mlp(head) => head.pre_logits_layers(),
             Self::Conv { .. } => &[],
         }
     }
 
     /// (N, C, h, w) → (N, classes).
-    pub(crate) fn forward(&self, map: &Map, mode: &mut Mode) -> Result<Tensor> {
+    pub(crate) fn forward(&self, map: &FeatureMap, mode: &mut Mode) -> Result<Tensor> {
         match self {
-            Self::FullyConnected(head) => head.logits(map, mode),
+            Self::Mlp(head) => head.logits(map, mode),
             Self::Conv { conv, dropout } => conv.forward(&map.dropout(*dropout, mode)?, mode)?.mean(),
         }
     }
@@ -93,7 +93,7 @@ impl Head {
     /// The same head without gradients and dropout.
     pub(crate) fn for_inference(&self) -> Result<Self> {
         Ok(match self {
-            Self::FullyConnected(head) => Self::FullyConnected(head.for_inference()?),
+            Self::Mlp(head) => Self::Mlp(head.for_inference()?),
             Self::Conv { conv, .. } => Self::Conv { conv: Box::new(conv.folded()?), dropout: 0.0 },
         })
     }

@@ -1,6 +1,6 @@
 //! The layers that image networks are made of, with PyTorch's names and initial values.
 
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use candle_core::{DType, Result, Tensor, Var};
 use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
@@ -106,13 +106,13 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the input has another number of channels or is smaller than the kernel.
-    pub fn forward(&self, xs: &Map) -> Result<Map> {
+    pub fn forward(&self, xs: &FeatureMap) -> Result<FeatureMap> {
         self.run(xs, false)
     }
 
     /// The same and then ReLU or not.
-    fn run(&self, xs: &Map, with_relu: bool) -> Result<Map> {
-        xs.convolve(&self.weight, self.bias.as_ref(), &self.config, with_relu)
+    fn run(&self, xs: &FeatureMap, with_relu: bool) -> Result<FeatureMap> {
+        xs.conv2d(&self.weight, self.bias.as_ref(), &self.config, with_relu)
     }
 
     /// The weight (O, C / groups, kernel, kernel).
@@ -215,8 +215,14 @@ impl BatchNorm2d {
     ///
     /// # Errors
     /// When the input has another number of channels, or only one value a channel in training.
-    pub fn forward(&self, maps: &Map, add: Option<&Map>, with_relu: bool, mode: &mut Mode) -> Result<Map> {
-        let (xs, add) = (maps.tensor(), add.map(Map::tensor));
+    pub fn forward(
+        &self,
+        maps: &FeatureMap,
+        add: Option<&FeatureMap>,
+        with_relu: bool,
+        mode: &mut Mode,
+    ) -> Result<FeatureMap> {
+        let (xs, add) = (maps.tensor(), add.map(FeatureMap::tensor));
         let train = mode.is_training() && self.weight.track_op();
         let count = (xs.elem_count() / self.weight.elem_count()) as f64;
         if train && count < 2.0 {
@@ -292,8 +298,8 @@ impl LayerNorm {
     ///
     /// # Errors
     /// When the input has another number of channels.
-    pub fn forward(&self, xs: &Map) -> Result<Map> {
-        xs.with_channels_last(|xs| self.of_rows(xs))
+    pub fn forward(&self, xs: &FeatureMap) -> Result<FeatureMap> {
+        xs.on_nhwc(|xs| self.of_rows(xs))
     }
 
     /// (.., C) → (.., C).
@@ -350,18 +356,18 @@ impl ConvNorm {
     ///
     /// # Errors
     /// As the layers say.
-    pub fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.forward_onto(xs, None, mode)
+    pub fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
+        self.forward_add(xs, None, mode)
     }
 
     /// The same with `add` added before the activation, as a residual block ends.
     ///
     /// # Errors
     /// As the layers say, and when `add` has another shape than the result.
-    pub fn forward_onto(&self, xs: &Map, add: Option<&Map>, mode: &mut Mode) -> Result<Map> {
+    pub fn forward_add(&self, xs: &FeatureMap, add: Option<&FeatureMap>, mode: &mut Mode) -> Result<FeatureMap> {
         let (conv, norm, dropout) = match &self.layers {
             Layers::Apart { conv, norm, dropout } => (conv, norm.as_ref(), *dropout),
-            Layers::Prepared(prepared) => return xs.convolve_prepared(prepared, add, self.then),
+            Layers::Prepared(prepared) => return xs.conv2d_packed(prepared, add, self.then),
         };
         let relu = self.then == Some(Activation::Relu);
         if norm.is_none() && add.is_none() && relu && dropout == 0.0 {
@@ -375,7 +381,7 @@ impl ConvNorm {
         };
         match self.then {
             Some(_) if relu && norm.is_some() => Ok(ys),
-            Some(then) => ys.activated(then),
+            Some(then) => ys.activate(then),
             None => Ok(ys),
         }
     }

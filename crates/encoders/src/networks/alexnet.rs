@@ -2,13 +2,13 @@
 //!
 //! Five convolutions with ReLU and three max-pools, then fc6, fc7 and fc8 with dropout before fc6 and fc7. As in torchvision
 //! it has the widths of Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks": one column, no
-//! groups, no local response normalisation. Layers are `features.1` to `features.12`, vectors `classifier.2` (fc6) and
+//! groups, no local response normalisation. Layers are `features.1` to `features.12`, pre-logits `classifier.2` (fc6) and
 //! `classifier.5` (fc7).
 
-use super::conv_fc::{Layer, Plain};
+use super::conv_fc::{ConvFc, Layer};
 use crate::architecture::Architecture;
 use crate::blocks::layers::ConvInitial;
-use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::mlp_head::pytorch_linear_init;
 
 /// Channels, kernel, stride and padding of a convolution.
 const fn conv(channels: usize, kernel_size: usize, stride: usize, padding: usize) -> Layer {
@@ -27,7 +27,7 @@ const TABLE: [Layer; 8] = [
 ];
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let plan = Plain {
+    let plan = ConvFc {
         name: "alexnet",
         layers: TABLE.to_vec(),
         batch_norm: false,
@@ -35,7 +35,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         grid: 6,
         vectors: ["classifier.2", "classifier.5"],
         dropped: [true, true, false],
-        linear_initial: as_pytorch,
+        linear_initial: pytorch_linear_init,
         head: &["classifier.1", "classifier.4", "classifier.6"],
     };
     vec![plan.row()]

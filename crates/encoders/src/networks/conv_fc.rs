@@ -6,8 +6,8 @@
 use crate::architecture::Architecture;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::{Hidden, LinearInitial, Plan};
-use crate::blocks::network::{Layers, Network};
+use crate::blocks::mlp_head::{Hidden, LinearInit, MlpConfig};
+use crate::blocks::network::{NamedLayers, Network};
 use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -24,7 +24,7 @@ pub(crate) enum Layer {
 
 /// The plan of a network.
 #[derive(Clone, Debug)]
-pub(crate) struct Plain {
+pub(crate) struct ConvFc {
     pub name: &'static str,
     pub layers: Vec<Layer>,
     /// Whether batch norm follows each convolution.
@@ -36,7 +36,7 @@ pub(crate) struct Plain {
     pub vectors: [&'static str; 2],
     /// Which of the three fully connected layers read through dropout.
     pub dropped: [bool; 3],
-    pub linear_initial: LinearInitial,
+    pub linear_initial: LinearInit,
     /// The names of the three fully connected layers.
     pub head: &'static [&'static str; 3],
 }
@@ -47,7 +47,7 @@ const HIDDEN_SIZE: usize = 4096;
 /// The probability of dropout in both papers.
 const DROPOUT: f64 = 0.5;
 
-impl Plain {
+impl ConvFc {
     /// How many members of `features` a layer is.
     fn members(&self, layer: Layer) -> usize {
         match layer {
@@ -68,7 +68,7 @@ impl Plain {
     }
 
     fn build(&self, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-        let mut layers = Layers::default();
+        let mut layers = NamedLayers::default();
         let (mut index, mut channels, mut total) = (0, 3, 1);
         for &layer in &self.layers {
             let vb = vb.pp("features");
@@ -102,7 +102,7 @@ impl Plain {
             Hidden { name: fc6, vector: self.vectors[0], size, dropout: first },
             Hidden { name: fc7, vector: self.vectors[1], size, dropout: second },
         ];
-        let plan = Plan { grid: self.grid, hidden: &hidden, last: (fc8, last), initial: self.linear_initial };
+        let plan = MlpConfig { grid: self.grid, hidden: &hidden, last: (fc8, last), initial: self.linear_initial };
         Head::fully_connected(channels, &plan, config, vb)
     }
 }

@@ -5,8 +5,8 @@
 use crate::architecture::Architecture;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::as_pytorch;
-use crate::blocks::network::{Layers, Network};
+use crate::blocks::mlp_head::pytorch_linear_init;
+use crate::blocks::network::{NamedLayers, Network};
 use crate::config::{ConvBlock, NetworkConfig};
 use candle_core::Result;
 use candlewick_parameters::VarBuilder;
@@ -25,7 +25,7 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     if config.blocks.is_empty() || config.blocks.len() > MOST {
         candle_core::bail!("{NAME}: wants 1 to {MOST} blocks, got {}", config.blocks.len())
     }
-    let (mut layers, mut inputs, mut total) = (Layers::default(), 3, 1);
+    let (mut layers, mut inputs, mut total) = (NamedLayers::default(), 3, 1);
     for (index, &ConvBlock { channels, kernel_size, stride }) in config.blocks.iter().enumerate() {
         let name = format!("blocks.{index}");
         let (vb, initial) = (vb.pp(&name), ConvInitial::KaimingFanOut);
@@ -36,5 +36,5 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
         (inputs, total) = (channels, usize::saturating_mul(total, stride));
         layers.push(name, channels, total, ConvNorm::new(conv, Some(norm), true));
     }
-    Ok(Network::new(NAME, layers, Head::linear(inputs, ("fc", 0.0), as_pytorch, config, vb)?))
+    Ok(Network::new(NAME, layers, Head::linear(inputs, ("fc", 0.0), pytorch_linear_init, config, vb)?))
 }

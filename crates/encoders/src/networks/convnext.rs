@@ -5,10 +5,10 @@
 //! `features.0` cuts patches, 2, 4 and 6 halve the map, and the odd ones are the stages.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
 use crate::config::NetworkConfig;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
@@ -17,7 +17,7 @@ use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 
 /// A row of the paper's section 3.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct Variant {
     name: &'static str,
     /// The channels of each stage.
     channels: [usize; 4],
@@ -29,37 +29,37 @@ struct Plan {
     resize: usize,
 }
 
-const fn plan(name: &'static str, first: usize, third: usize, stochastic_depth: f64, resize: usize) -> Plan {
+const fn variant(name: &'static str, first: usize, third: usize, stochastic_depth: f64, resize: usize) -> Variant {
     let channels = [first, 2 * first, 4 * first, 8 * first];
-    Plan { name, channels, depths: [3, 3, third, 3], stochastic_depth, resize }
+    Variant { name, channels, depths: [3, 3, third, 3], stochastic_depth, resize }
 }
 
-const TABLE: [Plan; 4] = [
-    plan("convnext_tiny", 96, 9, 0.1, 236),
-    plan("convnext_small", 96, 27, 0.4, 230),
-    plan("convnext_base", 128, 27, 0.5, 232),
-    plan("convnext_large", 192, 27, 0.5, 232),
+const TABLE: [Variant; 4] = [
+    variant("convnext_tiny", 96, 9, 0.1, 236),
+    variant("convnext_small", 96, 27, 0.4, 230),
+    variant("convnext_base", 128, 27, 0.5, 232),
+    variant("convnext_large", 192, 27, 0.5, 232),
 ];
 
 /// Added to the variance of a layer norm.
 const EPS: f64 = 1e-6;
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |plan: Plan| {
+    let row = |variant: Variant| {
         let stages = (0..8).map(|number| format!("features.{number}")).collect();
         let head = &["classifier.0", "classifier.2"];
-        Architecture::new(plan.name, stages, head, move |config, vb| build(&plan, config, vb))
-            .with_preprocessing(Preprocessing::imagenet_of(plan.resize, 224, Interpolation::Bilinear))
+        Architecture::new(variant.name, stages, head, move |config, vb| build(&variant, config, vb))
+            .with_preprocessing(Preprocessing::imagenet_of(variant.resize, 224, Interpolation::Bilinear))
     };
     TABLE.map(row).into()
 }
 
-fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-    let most = config.stochastic_depth.unwrap_or(plan.stochastic_depth);
-    let (mut layers, features) = (Layers::default(), vb.pp("features"));
-    let (mut inputs, mut number, last) = (3, 0, plan.depths.iter().sum::<usize>() - 1);
-    for (index, (channels, depth)) in plan.channels.into_iter().zip(plan.depths).enumerate() {
-        let (stride, vb, mut smaller) = (4 << index, features.pp(2 * index), Sequence::default());
+fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let most = config.stochastic_depth.unwrap_or(variant.stochastic_depth);
+    let (mut layers, features) = (NamedLayers::default(), vb.pp("features"));
+    let (mut inputs, mut number, last) = (3, 0, variant.depths.iter().sum::<usize>() - 1);
+    for (index, (channels, depth)) in variant.channels.into_iter().zip(variant.depths).enumerate() {
+        let (stride, vb, mut smaller) = (4 << index, features.pp(2 * index), Sequential::default());
         // Patches are cut before they are normalised, later maps normalised before they are halved.
         if index == 0 {
             smaller.push(patches((inputs, channels), 4, vb.pp(0))?);
@@ -69,17 +69,17 @@ fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network>
             smaller.push(patches((inputs, channels), 2, vb.pp(1))?);
         }
         layers.push(format!("features.{}", 2 * index), channels, stride, smaller);
-        let mut blocks = Sequence::default();
+        let mut blocks = Sequential::default();
         for block in 0..depth {
             let vb = features.pp(2 * index + 1).pp(block);
-            blocks.push(Block::new(channels, most * number as f64 / last as f64, vb)?);
+            blocks.push(CnBlock::new(channels, most * number as f64 / last as f64, vb)?);
             number += 1;
         }
         layers.push(format!("features.{}", 2 * index + 1), channels, stride, blocks);
         inputs = channels;
     }
     let head = Head::after_norm(inputs, ("classifier.0", EPS), "classifier.2", |_, _| initial(), config, vb)?;
-    Ok(Network::new(plan.name, layers, head))
+    Ok(Network::new(variant.name, layers, head))
 }
 
 /// How weights and biases begin.
@@ -94,12 +94,12 @@ fn patches((inputs, outputs): (usize, usize), side: usize, vb: VarBuilder) -> Re
     Ok(ConvNorm::new(Conv2d::new(inputs, outputs, &layer, vb)?, None, false))
 }
 
-impl Part for LayerNorm {
-    fn forward(&self, xs: &Map, _: &mut Mode) -> Result<Map> {
+impl Block for LayerNorm {
+    fn forward(&self, xs: &FeatureMap, _: &mut Mode) -> Result<FeatureMap> {
         LayerNorm::forward(self, xs)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(self.detached()))
     }
 }
@@ -113,7 +113,7 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         self.wider.forward(&self.norm.forward(&self.depthwise.forward(xs, mode)?)?, mode)
     }
 
@@ -125,7 +125,7 @@ impl Hidden {
 
 /// A residual block.
 #[derive(Clone, Debug)]
-struct Block {
+struct CnBlock {
     hidden: Hidden,
     narrower: Conv2d,
     /// γ.
@@ -133,7 +133,7 @@ struct Block {
     stochastic_depth: f64,
 }
 
-impl Block {
+impl CnBlock {
     fn new(channels: usize, stochastic_depth: f64, vb: VarBuilder) -> Result<Self> {
         let initial_conv = ConvInitial::Normal(0.02);
         let layer =
@@ -150,13 +150,13 @@ impl Block {
     }
 }
 
-impl Part for Block {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for CnBlock {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         let ys = self.narrower.scaled(&self.scale)?.forward(&self.hidden.forward(xs, mode)?)?;
         xs.residual(&ys, self.stochastic_depth, mode)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         let narrower = ConvNorm::new(self.narrower.scaled(&self.scale)?, None, false).folded()?;
         Ok(Box::new(Folded { hidden: self.hidden.folded()?, narrower }))
     }
@@ -169,12 +169,12 @@ struct Folded {
     narrower: ConvNorm,
 }
 
-impl Part for Folded {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
-        self.narrower.forward_onto(&self.hidden.forward(xs, mode)?, Some(xs), mode)
+impl Block for Folded {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
+        self.narrower.forward_add(&self.hidden.forward(xs, mode)?, Some(xs), mode)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(self.clone()))
     }
 }

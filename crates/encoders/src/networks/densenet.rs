@@ -5,10 +5,10 @@
 //! The last layer, `features.norm5`, is meant with the ReLU that follows it.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
 use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -16,7 +16,7 @@ use candlewick_parameters::{Initial, Mode, VarBuilder};
 
 /// A row of the paper's table 1.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct Variant {
     name: &'static str,
     /// The channels k that each layer adds.
     growth: usize,
@@ -26,11 +26,11 @@ struct Plan {
     first: usize,
 }
 
-const TABLE: [Plan; 4] = [
-    Plan { name: "densenet121", growth: 32, depths: [6, 12, 24, 16], first: 64 },
-    Plan { name: "densenet161", growth: 48, depths: [6, 12, 36, 24], first: 96 },
-    Plan { name: "densenet169", growth: 32, depths: [6, 12, 32, 32], first: 64 },
-    Plan { name: "densenet201", growth: 32, depths: [6, 12, 48, 32], first: 64 },
+const TABLE: [Variant; 4] = [
+    Variant { name: "densenet121", growth: 32, depths: [6, 12, 24, 16], first: 64 },
+    Variant { name: "densenet161", growth: 48, depths: [6, 12, 36, 24], first: 96 },
+    Variant { name: "densenet169", growth: 32, depths: [6, 12, 32, 32], first: 64 },
+    Variant { name: "densenet201", growth: 32, depths: [6, 12, 48, 32], first: 64 },
 ];
 
 /// The parts of any DenseNet before its head.
@@ -48,28 +48,30 @@ const STAGES: [&str; 10] = [
 ];
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |plan: Plan| {
+    let row = |variant: Variant| {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
-        let row = Architecture::new(plan.name, stages, &["classifier"], move |config, vb| build(&plan, config, vb));
+        let row =
+            Architecture::new(variant.name, stages, &["classifier"], move |config, vb| build(&variant, config, vb));
         row.with_canonical_names(|name| Some(present_name(name)))
     };
     TABLE.map(row).into()
 }
 
-fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-    let (mut layers, features) = (Layers::default(), vb.pp("features"));
-    let (mut channels, mut stride) = (plan.first, 4);
-    let mut stem = Sequence::default();
+fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let (mut layers, features) = (NamedLayers::default(), vb.pp("features"));
+    let (mut channels, mut stride) = (variant.first, 4);
+    let mut stem = Sequential::default();
     let norm = norm(channels, features.pp("norm0"))?;
     stem.push(ConvNorm::new(conv((3, channels), 7, 2, features.pp("conv0"))?, Some(norm), true));
     stem.push(Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
     layers.push("features.pool0", channels, stride, stem);
-    for (index, depth) in plan.depths.into_iter().enumerate() {
+    for (index, depth) in variant.depths.into_iter().enumerate() {
         let name = format!("denseblock{}", index + 1);
-        let block = DenseBlock::new(channels, plan.growth, depth, config.dropout.unwrap_or(0.0), features.pp(&name))?;
-        channels += depth * plan.growth;
+        let block =
+            DenseBlock::new(channels, variant.growth, depth, config.dropout.unwrap_or(0.0), features.pp(&name))?;
+        channels += depth * variant.growth;
         layers.push(format!("features.{name}"), channels, stride, block);
-        if index + 1 < plan.depths.len() {
+        if index + 1 < variant.depths.len() {
             let name = format!("transition{}", index + 1);
             let transition = Transition::new(channels, features.pp(&name))?;
             (channels, stride) = (channels / 2, 2 * stride);
@@ -78,7 +80,7 @@ fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network>
     }
     layers.push("features.norm5", channels, stride, NormRelu(self::norm(channels, features.pp("norm5"))?));
     let initial = |inputs, _| (Initial::fan_in(inputs), Initial::Constant(0.0));
-    Ok(Network::new(plan.name, layers, Head::linear(channels, ("classifier", 0.0), initial, config, vb)?))
+    Ok(Network::new(variant.name, layers, Head::linear(channels, ("classifier", 0.0), initial, config, vb)?))
 }
 
 /// Batch norm and ReLU that no convolution precedes, so that there is nothing to fold them into.
@@ -91,12 +93,12 @@ impl NormRelu {
     }
 }
 
-impl Part for NormRelu {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for NormRelu {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         self.0.forward(xs, None, true, mode)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(self.detached()?))
     }
 }
@@ -131,18 +133,18 @@ impl DenseBlock {
     }
 }
 
-impl Part for DenseBlock {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for DenseBlock {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         let mut maps = xs.clone();
         for layer in &self.0 {
             let xs = layer.bottleneck.forward(&layer.first.forward(&maps, mode)?, mode)?;
             let new = layer.last.forward(&xs, mode)?.dropout(layer.dropout, mode)?;
-            maps = Map::concat(&[maps, new])?;
+            maps = FeatureMap::concat(&[maps, new])?;
         }
         Ok(maps)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         let layer = |layer: &DenseLayer| {
             let (bottleneck, last) = (layer.bottleneck.folded()?, layer.last.folded()?);
             Ok(DenseLayer { first: layer.first.detached()?, bottleneck, last, dropout: 0.0 })
@@ -165,14 +167,14 @@ impl Transition {
     }
 }
 
-impl Part for Transition {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for Transition {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         // The mean of a product is the product of the mean, with a quarter of the work.
         let means = self.norm.forward(xs, mode)?.avg_pool(&Pool2d::new((2, 2), (2, 2)))?;
         self.conv.forward(&means, mode)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(Self { norm: self.norm.detached()?, conv: self.conv.folded()? }))
     }
 }

@@ -6,10 +6,10 @@
 //! Batch norm follows each convolution, SiLU each but the last. B1 to B7 are B0 wider and deeper. Names are torchvision's.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
 use crate::config::NetworkConfig;
 use crate::counter;
 use crate::preprocessing::{Interpolation, Preprocessing};
@@ -81,7 +81,7 @@ const V2_L: &[Stage] = &[
 ];
 
 #[derive(Clone, Debug)]
-struct Plan {
+struct Variant {
     name: &'static str,
     /// The channels of the first convolution.
     first: usize,
@@ -107,7 +107,7 @@ fn scaled(
     dropout: f64,
     (resize, crop): (usize, usize),
     norm: BatchNormConfig,
-) -> Plan {
+) -> Variant {
     let wider = |channels: usize| multiple_of_eight(channels as f64 * width);
     let larger = |stage: &Stage| Stage {
         channels: wider(stage.channels),
@@ -116,16 +116,16 @@ fn scaled(
     };
     let stages: Vec<Stage> = B0.iter().map(larger).collect();
     let preprocessing = Preprocessing::imagenet_of(resize, crop, Interpolation::Bicubic);
-    Plan { name, first: wider(32), last: 4 * wider(320), stages, norm, dropout, preprocessing }
+    Variant { name, first: wider(32), last: 4 * wider(320), stages, norm, dropout, preprocessing }
 }
 
-fn version_2(name: &'static str, stages: &[Stage], dropout: f64, preprocessing: Preprocessing) -> Plan {
+fn version_2(name: &'static str, stages: &[Stage], dropout: f64, preprocessing: Preprocessing) -> Variant {
     let norm = BatchNormConfig { eps: 1e-3, ..Default::default() };
     let first = stages.first().map_or(24, |stage| stage.channels);
-    Plan { name, first, stages: stages.to_vec(), last: 1280, norm, dropout, preprocessing }
+    Variant { name, first, stages: stages.to_vec(), last: 1280, norm, dropout, preprocessing }
 }
 
-fn table() -> Vec<Plan> {
+fn table() -> Vec<Variant> {
     let usual = BatchNormConfig::default();
     let slow = BatchNormConfig { eps: 1e-3, momentum: 0.01, ..Default::default() };
     let bilinear = |side| Preprocessing::imagenet_of(side, side, Interpolation::Bilinear);
@@ -147,43 +147,49 @@ fn table() -> Vec<Plan> {
 }
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |plan: Plan| {
-        let stages = (0..plan.stages.len() + 2).map(|number| format!("features.{number}")).collect();
-        let preprocessing = plan.preprocessing.clone();
-        Architecture::new(plan.name, stages, &["classifier.1"], move |config, vb| build(&plan, config, vb))
+    let row = |variant: Variant| {
+        let stages = (0..variant.stages.len() + 2).map(|number| format!("features.{number}")).collect();
+        let preprocessing = variant.preprocessing.clone();
+        Architecture::new(variant.name, stages, &["classifier.1"], move |config, vb| build(&variant, config, vb))
             .with_preprocessing(preprocessing)
     };
     table().into_iter().map(row).collect()
 }
 
-fn build(plan: &Plan, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     let most = config.stochastic_depth.unwrap_or(0.2);
-    let (mut layers, features) = (Layers::default(), vb.pp("features"));
-    let unit = |channels, shape, vb: VarBuilder| conv_norm_silu(channels, shape, &plan.norm, vb);
-    layers.push("features.0", plan.first, 2, unit((3, plan.first), (3, 2, 1), features.pp(0))?);
-    let (mut inputs, mut stride, mut number) = (plan.first, 2, 0);
-    let total: usize = plan.stages.iter().map(|stage| stage.depth).sum();
-    for (index, stage) in plan.stages.iter().enumerate() {
-        let mut blocks = Sequence::default();
+    let (mut layers, features) = (NamedLayers::default(), vb.pp("features"));
+    let unit = |channels, shape, vb: VarBuilder| conv_norm_silu(channels, shape, &variant.norm, vb);
+    layers.push("features.0", variant.first, 2, unit((3, variant.first), (3, 2, 1), features.pp(0))?);
+    let (mut inputs, mut stride, mut number) = (variant.first, 2, 0);
+    let total: usize = variant.stages.iter().map(|stage| stage.depth).sum();
+    for (index, stage) in variant.stages.iter().enumerate() {
+        let mut blocks = Sequential::default();
         for block in 0..stage.depth {
             let stage = Stage { stride: if block == 0 { stage.stride } else { 1 }, ..*stage };
             let depth = most * number as f64 / total as f64;
-            blocks.push(Block::new(&stage, inputs, depth, &plan.norm, features.pp(index + 1).pp(block).pp("block"))?);
+            blocks.push(MbConv::new(
+                &stage,
+                inputs,
+                depth,
+                &variant.norm,
+                features.pp(index + 1).pp(block).pp("block"),
+            )?);
             (inputs, number) = (stage.channels, number + 1);
         }
         stride *= stage.stride;
         layers.push(format!("features.{}", index + 1), inputs, stride, blocks);
     }
-    let last = plan.stages.len() + 1;
+    let last = variant.stages.len() + 1;
     layers.push(
         format!("features.{last}"),
-        plan.last,
+        variant.last,
         stride,
-        unit((inputs, plan.last), (1, 1, 1), features.pp(last))?,
+        unit((inputs, variant.last), (1, 1, 1), features.pp(last))?,
     );
     let initial = |_, outputs| (Initial::fan_in(outputs), Initial::Constant(0.0));
-    let dropout = config.dropout.unwrap_or(plan.dropout);
-    Ok(Network::new(plan.name, layers, Head::linear(plan.last, ("classifier.1", dropout), initial, config, vb)?))
+    let dropout = config.dropout.unwrap_or(variant.dropout);
+    Ok(Network::new(variant.name, layers, Head::linear(variant.last, ("classifier.1", dropout), initial, config, vb)?))
 }
 
 /// A convolution (from, to) of (kernel, stride, groups) that keeps the size but for its stride, and its batch norm.
@@ -229,14 +235,14 @@ impl Excitation {
         Ok(Self { layers })
     }
 
-    fn forward(&self, xs: &Map) -> Result<Map> {
+    fn forward(&self, xs: &FeatureMap) -> Result<FeatureMap> {
         let run = |xs: &Tensor, (weight, bias): &(Tensor, Tensor)| {
             let ys = linear(xs, weight, Some(bias))?;
             counter::count(ys.elem_count(), weight.dims()[1]);
             Ok::<_, candle_core::Error>(ys)
         };
         let squeezed = silu(&run(&xs.mean()?, &self.layers[0])?)?;
-        xs.gated(&sigmoid(&run(&squeezed, &self.layers[1])?)?)
+        xs.scale_channels(&sigmoid(&run(&squeezed, &self.layers[1])?)?)
     }
 
     fn detached(&self) -> Self {
@@ -246,7 +252,7 @@ impl Excitation {
 
 /// An inverted residual block.
 #[derive(Clone, Debug)]
-struct Block {
+struct MbConv {
     /// The convolutions with SiLU.
     wide: Vec<ConvNorm>,
     excitation: Option<Excitation>,
@@ -256,7 +262,7 @@ struct Block {
     stochastic_depth: f64,
 }
 
-impl Block {
+impl MbConv {
     fn new(
         stage: &Stage,
         inputs: usize,
@@ -287,8 +293,8 @@ impl Block {
     }
 }
 
-impl Part for Block {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for MbConv {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         let mut ys = xs.clone();
         for conv in &self.wide {
             ys = conv.forward(&ys, mode)?;
@@ -299,7 +305,7 @@ impl Part for Block {
         // Where no picture may pass the block by, the sum is formed with the last convolution.
         let together = self.residual && (self.stochastic_depth == 0.0 || !mode.is_training());
         if let Some(narrow) = &self.narrow {
-            ys = narrow.forward_onto(&ys, together.then_some(xs), mode)?;
+            ys = narrow.forward_add(&ys, together.then_some(xs), mode)?;
             if together {
                 return Ok(ys);
             }
@@ -307,7 +313,7 @@ impl Part for Block {
         if self.residual { xs.residual(&ys, self.stochastic_depth, mode) } else { Ok(ys) }
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(Self {
             wide: self.wide.iter().map(ConvNorm::folded).collect::<Result<_>>()?,
             excitation: self.excitation.as_ref().map(Excitation::detached),

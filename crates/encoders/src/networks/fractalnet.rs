@@ -10,10 +10,10 @@
 //! is not computed. Dropout, growing from block to block, is between convolution and batch norm.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::mlp_head::pytorch_linear_init;
 use crate::blocks::network::{Body, Network};
 use crate::config::{FractalConfig, NetworkConfig};
 use crate::encoder::LayerInfo;
@@ -48,13 +48,13 @@ fn build(name: &'static str, columns: usize, config: &NetworkConfig, vb: VarBuil
     let (mut infos, mut blocks, mut inputs) = (Vec::new(), Vec::new(), 3);
     for (index, channels) in CHANNELS.into_iter().enumerate() {
         let (block, dropout) = (format!("block{}", index + 1), most * index as f64 / last as f64);
-        blocks.push(Block::new((inputs, channels), columns, dropout, vb.pp(&block))?);
+        blocks.push(FractalBlock::new((inputs, channels), columns, dropout, vb.pp(&block))?);
         infos.push(LayerInfo::new(block, channels, 1 << index));
         infos.push(LayerInfo::new(format!("pool{}", index + 1), channels, 2 << index));
         inputs = channels;
     }
-    let head = Head::linear(inputs, ("fc", 0.0), as_pytorch, config, vb)?;
-    Ok(Network::with_body(name, infos, Box::new(Blocks { blocks, columns, paths }), head))
+    let head = Head::linear(inputs, ("fc", 0.0), pytorch_linear_init, config, vb)?;
+    Ok(Network::with_body(name, infos, Box::new(FractalBody { blocks, columns, paths }), head))
 }
 
 /// Which inputs the joins of one pass take.
@@ -88,13 +88,13 @@ impl Route {
 }
 
 #[derive(Debug)]
-struct Blocks {
-    blocks: Vec<Block>,
+struct FractalBody {
+    blocks: Vec<FractalBlock>,
     columns: usize,
     paths: FractalConfig,
 }
 
-impl Blocks {
+impl FractalBody {
     fn route(&self, mode: &mut Mode) -> Route {
         match (self.paths.column, mode) {
             (Some(column), _) => Route::Column(column - 1),
@@ -107,8 +107,14 @@ impl Blocks {
     }
 }
 
-impl Body for Blocks {
-    fn forward(&self, mut xs: Map, last: usize, visit: &mut dyn FnMut(usize, &Map), mode: &mut Mode) -> Result<Map> {
+impl Body for FractalBody {
+    fn forward(
+        &self,
+        mut xs: FeatureMap,
+        last: usize,
+        visit: &mut dyn FnMut(usize, &FeatureMap),
+        mode: &mut Mode,
+    ) -> Result<FeatureMap> {
         let route = self.route(mode);
         for number in 0..=last {
             xs = match self.blocks.get(number / 2) {
@@ -130,9 +136,9 @@ impl Body for Blocks {
 
 /// The columns of a block, the shallowest first.
 #[derive(Debug)]
-struct Block(Vec<Vec<ConvNorm>>);
+struct FractalBlock(Vec<Vec<ConvNorm>>);
 
-impl Block {
+impl FractalBlock {
     fn new((inputs, outputs): (usize, usize), columns: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
         let conv_norm = |column: usize, number: usize| {
             let vb = vb.pp(format!("column{}", column + 1)).pp(number);
@@ -147,20 +153,26 @@ impl Block {
     }
 
     /// The join of the columns from `first` on, over the stretch that convolution `number` of that column spans.
-    fn join(&self, (first, number): (usize, usize), xs: &Map, route: Route, mode: &mut Mode) -> Result<Map> {
+    fn join(
+        &self,
+        (first, number): (usize, usize),
+        xs: &FeatureMap,
+        route: Route,
+        mode: &mut Mode,
+    ) -> Result<FeatureMap> {
         let taken = route.taken(first, self.0.len(), mode);
-        Map::joined(&self.branches((first, number), xs, &taken, route, mode)?)
+        FeatureMap::mean_of(&self.branches((first, number), xs, &taken, route, mode)?)
     }
 
     /// What the join takes: the convolution itself, and the deeper columns, which join once half-way.
     fn branches(
         &self,
         (first, number): (usize, usize),
-        xs: &Map,
+        xs: &FeatureMap,
         taken: &[bool],
         route: Route,
         mode: &mut Mode,
-    ) -> Result<Vec<Map>> {
+    ) -> Result<Vec<FeatureMap>> {
         let (mut maps, Some((own, deeper))) = (Vec::new(), taken.split_first()) else { return Ok(Vec::new()) };
         if *own {
             maps.push(self.0[first][number].forward(xs, mode)?);

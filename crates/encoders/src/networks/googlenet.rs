@@ -2,15 +2,15 @@
 //!
 //! An inception module computes side by side a 1×1 convolution, a 3×3 behind a 1×1, another 3×3 behind a 1×1 (5×5 in the
 //! paper; torchvision's weights have 3×3), and a 1×1 behind a max-pool. Two auxiliary heads, `aux1` on `inception4a` and `aux2`
-//! on `inception4d`, help training; [`crate::Encoder::classified`] gives their logits. A fresh normal value is not truncated:
+//! on `inception4d`, help training; [`crate::Encoder::logits_with_auxiliary`] gives their logits. A fresh normal value is not truncated:
 //! torchvision does so at 200 standard deviations.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::{FullyConnected, Hidden, Plan, keep};
-use crate::blocks::network::{Layers, Network, Part, Sequence};
+use crate::blocks::mlp_head::{Hidden, MlpConfig, MlpHead, keep_as_buffers};
+use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
 use crate::config::NetworkConfig;
 use crate::preprocessing::Preprocessing;
 use candle_core::Result;
@@ -77,12 +77,12 @@ pub(crate) fn architectures() -> Vec<Architecture> {
 }
 
 fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-    let mut layers = Layers::default();
+    let mut layers = NamedLayers::default();
     let (mut channels, mut total) = (3, 1);
     for layer in TABLE {
         match layer {
             Layer::Conv(name, (outputs, kernel, stride)) => {
-                let mut part = Sequence::default();
+                let mut part = Sequential::default();
                 if channels == 3 && config.transform_input {
                     part.push(TransformInput);
                 }
@@ -107,20 +107,20 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
 }
 
 /// The auxiliary heads that are wanted; of those that are not, what the file holds stays in the store.
-fn auxiliary(layers: &Layers, config: &NetworkConfig, vb: &VarBuilder) -> Result<Vec<(usize, FullyConnected)>> {
+fn auxiliary(layers: &NamedLayers, config: &NetworkConfig, vb: &VarBuilder) -> Result<Vec<(usize, MlpHead)>> {
     let mut heads = Vec::new();
     for (name, layer, channels) in AUXILIARY {
         let vb = vb.pp(name);
         if config.classes.is_none() || !config.auxiliary {
             if AUXILIARY_PARAMETERS.iter().all(|parameter| vb.contains_tensor(parameter)) {
-                keep(&vb, &AUXILIARY_PARAMETERS)?;
+                keep_as_buffers(&vb, &AUXILIARY_PARAMETERS)?;
             }
             continue;
         }
         let reduced = conv((channels, 128), 1, 1, vb.pp("conv"))?;
         let hidden = [Hidden { name: "fc1", vector: "fc1", size: 1024, dropout: 0.0 }];
-        let plan = Plan { grid: 4, hidden: &hidden, last: ("fc2", config.auxiliary_dropout), initial };
-        let head = FullyConnected::new(128, &plan, config, vb)?;
+        let plan = MlpConfig { grid: 4, hidden: &hidden, last: ("fc2", config.auxiliary_dropout), initial };
+        let head = MlpHead::new(128, &plan, config, vb)?;
         heads.extend(layers.number(layer).zip(head.map(|head| head.after(reduced))));
     }
     Ok(heads)
@@ -143,13 +143,13 @@ fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: Var
 #[derive(Debug)]
 struct TransformInput;
 
-impl Part for TransformInput {
-    fn forward(&self, xs: &Map, _: &mut Mode) -> Result<Map> {
+impl Block for TransformInput {
+    fn forward(&self, xs: &FeatureMap, _: &mut Mode) -> Result<FeatureMap> {
         let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-        xs.scaled(&std.map(|std| std / 0.5), &mean.map(|mean| (mean - 0.5) / 0.5))
+        xs.affine(&std.map(|std| std / 0.5), &mean.map(|mean| (mean - 0.5) / 0.5))
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(Self))
     }
 }
@@ -180,17 +180,17 @@ impl Inception {
     }
 }
 
-impl Part for Inception {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for Inception {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         let pooled = xs.max_pool(&Pool2d { padding: (1, 1), ceil_mode: true, ..Pool2d::new((3, 3), (1, 1)) })?;
         let mut maps = Vec::with_capacity(4);
         for (branch, xs) in self.branches.iter().zip([xs, xs, xs, &pooled]) {
             maps.push(branch.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs, mode))?);
         }
-        Map::concat(&maps)
+        FeatureMap::concat(&maps)
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         let folded = |branch: &Vec<ConvNorm>| branch.iter().map(ConvNorm::folded).collect::<Result<Vec<_>>>();
         let [a, b, c, d] = &self.branches;
         Ok(Box::new(Self { branches: [folded(a)?, folded(b)?, folded(c)?, folded(d)?] }))

@@ -4,10 +4,10 @@
 //! other. Names are torchvision's, where activations count as members of `features`; layers are `features.1` to `features.12`.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::Map;
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Layers, Network, Part};
+use crate::blocks::network::{Block, NamedLayers, Network};
 use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -68,7 +68,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
 }
 
 fn build(name: &'static str, plan: &[Layer], config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-    let mut layers = Layers::default();
+    let mut layers = NamedLayers::default();
     let (mut index, mut channels, mut stride) = (0, 3, 1);
     for &layer in plan {
         let vb = vb.pp("features").pp(index);
@@ -113,13 +113,13 @@ impl Fire {
     }
 }
 
-impl Part for Fire {
-    fn forward(&self, xs: &Map, mode: &mut Mode) -> Result<Map> {
+impl Block for Fire {
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
         let xs = self.squeeze.forward(xs, mode)?;
-        Map::concat(&[self.expand1x1.forward(&xs, mode)?, self.expand3x3.forward(&xs, mode)?])
+        FeatureMap::concat(&[self.expand1x1.forward(&xs, mode)?, self.expand3x3.forward(&xs, mode)?])
     }
 
-    fn folded(&self) -> Result<Box<dyn Part>> {
+    fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(Self {
             squeeze: self.squeeze.folded()?,
             expand1x1: self.expand1x1.folded()?,

@@ -4,7 +4,7 @@
 //! fc7; the `_bn` networks have batch norm after each convolution. Vectors are `classifier.1` (fc6) and `classifier.4` (fc7).
 //! The paper's `conv5_3` is `features.29` of `vgg16`, `conv5_4` is `features.35` of `vgg19`.
 
-use super::conv_fc::{Layer, Plain};
+use super::conv_fc::{ConvFc, Layer};
 use crate::architecture::Architecture;
 use crate::blocks::layers::ConvInitial;
 use candlewick_parameters::Initial;
@@ -21,12 +21,12 @@ const TABLE: [([&str; 2], [usize; 5]); 4] = [
 /// The channels of each stage.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 
-fn plan(name: &'static str, depths: [usize; 5], batch_norm: bool) -> Plain {
+fn plan(name: &'static str, depths: [usize; 5], batch_norm: bool) -> ConvFc {
     let stage = |(channels, depth)| {
         let conv = Layer::Conv { channels, kernel_size: 3, stride: 1, padding: 1 };
         std::iter::repeat_n(conv, depth).chain([Layer::Pool(2)])
     };
-    Plain {
+    ConvFc {
         name,
         layers: CHANNELS.into_iter().zip(depths).flat_map(stage).collect(),
         batch_norm,

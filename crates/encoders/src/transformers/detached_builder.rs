@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// All parameters of a model by name, without gradients.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
+pub(super) struct DetachedParameters {
     tensors: Arc<HashMap<String, Tensor>>,
     dtype: DType,
     device: Device,
@@ -20,7 +20,7 @@ pub(super) struct Given {
     pub trained: bool,
 }
 
-impl Given {
+impl DetachedParameters {
     /// Asks `vb` for all that `build` asks its builder for, in that order; `own` says what stands for a parameter of the model, by name
     /// and shape.
     pub fn new(
@@ -28,7 +28,7 @@ impl Given {
         build: impl FnOnce(VarBuilder) -> Result<()>,
         own: impl Fn(&str, Shape) -> Vec<(String, Shape)>,
     ) -> Result<Self> {
-        let list = List::default();
+        let list = RequestRecorder::default();
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         build(VarBuilder::from_backend(Box::new(list.clone()), dtype, device.clone()))?;
         let (mut tensors, mut trained) = (HashMap::new(), false);
@@ -44,9 +44,9 @@ impl Given {
         Ok(Self { tensors: Arc::new(tensors), dtype, device, trained })
     }
 
-    /// A builder that hands out `instead` where it names a parameter, and the parameters themselves elsewhere.
-    pub fn builder(&self, instead: HashMap<String, Tensor>) -> VarBuilder<'static> {
-        let handed = Handed { given: Arc::clone(&self.tensors), instead };
+    /// A builder that hands out `overrides` where it names a parameter, and the parameters themselves elsewhere.
+    pub fn builder(&self, overrides: HashMap<String, Tensor>) -> VarBuilder<'static> {
+        let handed = OverridingBackend { parameters: Arc::clone(&self.tensors), overrides };
         VarBuilder::from_backend(Box::new(handed), self.dtype, self.device.clone())
     }
 
@@ -66,9 +66,9 @@ fn missing(name: &str) -> Error {
 
 /// Takes down what a model asks for.
 #[derive(Clone, Default)]
-struct List(Arc<Mutex<Vec<(String, Shape, Init)>>>);
+struct RequestRecorder(Arc<Mutex<Vec<(String, Shape, Init)>>>);
 
-impl SimpleBackend for List {
+impl SimpleBackend for RequestRecorder {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if list.iter().all(|(known, ..)| known != name) {
@@ -89,21 +89,21 @@ impl SimpleBackend for List {
 }
 
 /// Hands out tensors whatever shape is asked for.
-struct Handed {
-    given: Arc<HashMap<String, Tensor>>,
-    instead: HashMap<String, Tensor>,
+struct OverridingBackend {
+    parameters: Arc<HashMap<String, Tensor>>,
+    overrides: HashMap<String, Tensor>,
 }
 
-impl SimpleBackend for Handed {
+impl SimpleBackend for OverridingBackend {
     fn get(&self, _: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         self.get_unchecked(name, dtype, device)
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        self.instead.get(name).or_else(|| self.given.get(name)).cloned().ok_or_else(|| missing(name))
+        self.overrides.get(name).or_else(|| self.parameters.get(name)).cloned().ok_or_else(|| missing(name))
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.instead.contains_key(name) || self.given.contains_key(name)
+        self.overrides.contains_key(name) || self.parameters.contains_key(name)
     }
 }

@@ -1,10 +1,10 @@
 //! What each family's model is asked for, through candle-transformers' public pieces.
 
 use super::config::{Family, VisionConfig};
-use super::detached_builder::Given;
+use super::detached_builder::DetachedParameters;
 use super::position_embeddings::{Bicubic, resized, rotary};
 use crate::blocks::head::Head;
-use crate::blocks::mlp_head::as_pytorch;
+use crate::blocks::mlp_head::pytorch_linear_init;
 use crate::config::NetworkConfig;
 use crate::counter::count;
 use crate::encoder::LayerInfo;
@@ -22,9 +22,9 @@ use std::collections::HashMap;
 /// The registers of a DINOv2 that has them.
 const REGISTERS: usize = 4;
 
-/// What is wanted of pictures.
+/// What is output of pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Wanted {
+pub(super) enum Output {
     /// The tokens (N, P, C) after this layer.
     Layer(usize),
     /// The tokens (N, P, C) of the map.
@@ -42,14 +42,18 @@ pub(super) fn head_parts(family: Family) -> &'static [&'static str] {
     }
 }
 
-/// The head, where one is wanted or in the file.
+/// The head, where one is output or in the file.
 pub(super) fn head(sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Head>> {
     let (size, dropout) = (sizes.hidden_size, config.dropout.unwrap_or(0.0));
     match sizes.family {
-        Family::Dinov2 | Family::Dinov2Registers => Head::linear(2 * size, ("head", dropout), as_pytorch, config, vb),
-        Family::Beit | Family::Eva02 => Head::after_norm(size, ("fc_norm", 1e-6), "head", as_pytorch, config, vb),
+        Family::Dinov2 | Family::Dinov2Registers => {
+            Head::linear(2 * size, ("head", dropout), pytorch_linear_init, config, vb)
+        }
+        Family::Beit | Family::Eva02 => {
+            Head::after_norm(size, ("fc_norm", 1e-6), "head", pytorch_linear_init, config, vb)
+        }
         Family::Vit | Family::Clip | Family::Siglip => {
-            Head::linear(size, ("classifier", dropout), as_pytorch, config, vb)
+            Head::linear(size, ("classifier", dropout), pytorch_linear_init, config, vb)
         }
     }
 }
@@ -91,7 +95,7 @@ pub(super) fn every_parameter(config: &VisionConfig, vb: VarBuilder) -> Result<(
 }
 
 /// What stands for a parameter that candle-transformers reads: nothing where it is of the head, which is ours and there only where it
-/// is wanted, or is computed.
+/// is output, or is computed.
 pub(super) fn own_parameters(config: &VisionConfig, name: &str, shape: Shape) -> Vec<(String, Shape)> {
     let (family, c) = (config.family, config.hidden_size);
     let of_head = name.starts_with("head.") || (config.is_of_one_size() && name.starts_with("norm."));
@@ -104,33 +108,43 @@ pub(super) fn own_parameters(config: &VisionConfig, name: &str, shape: Shape) ->
 }
 
 /// Runs the model on square pictures.
-pub(super) fn run(config: &VisionConfig, given: &Given, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
-    let depth = match wanted {
-        Wanted::Layer(number) => number + 1,
+pub(super) fn run(
+    config: &VisionConfig,
+    parameters: &DetachedParameters,
+    output: Output,
+    images: &Tensor,
+) -> Result<Tensor> {
+    let depth = match output {
+        Output::Layer(number) => number + 1,
         _ => config.num_hidden_layers,
     };
     let (n, size) = (images.dim(0)?, images.dim(2)?);
     count_costs(config, depth, n, size / config.patch_size);
-    let vb = given.builder(instead(config, given, n, size / config.patch_size)?);
+    let vb = parameters.builder(overrides(config, parameters, n, size / config.patch_size)?);
     // The model counts its positions by the side of the pictures.
     let config = &VisionConfig { image_size: size, ..*config };
     match config.family {
-        Family::Vit => Vit::new(config, depth, vb)?.run(wanted, images),
-        Family::Dinov2 => run_dinov2(&dinov2(config, depth, vb)?, depth, wanted, images),
-        Family::Dinov2Registers => run_with_registers(&dinov2(config, depth, vb)?, depth, wanted, images),
-        Family::Beit => run_beit(&beit(config, depth, vb)?, depth, wanted, images),
+        Family::Vit => Vit::new(config, depth, vb)?.run(output, images),
+        Family::Dinov2 => run_dinov2(&dinov2(config, depth, vb)?, depth, output, images),
+        Family::Dinov2Registers => run_with_registers(&dinov2(config, depth, vb)?, depth, output, images),
+        Family::Beit => run_beit(&beit(config, depth, vb)?, depth, output, images),
         Family::Eva02 => {
             let tokens =
                 eva02(config, depth, vb)?.get_intermediate_layers(images, &[depth - 1], false, false, false)?;
-            mean_or_map(tokens.squeeze(0)?, wanted)
+            mean_or_map(tokens.squeeze(0)?, output)
         }
-        Family::Clip => run_clip(&clip(config, depth, vb)?, wanted, images),
-        Family::Siglip => siglip(config, wanted == Wanted::Pooled, vb)?.forward(images),
+        Family::Clip => run_clip(&clip(config, depth, vb)?, output, images),
+        Family::Siglip => siglip(config, output == Output::Pooled, vb)?.forward(images),
     }
 }
 
 /// The parameters that are other ones for n pictures with side × side positions.
-fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Result<HashMap<String, Tensor>> {
+fn overrides(
+    config: &VisionConfig,
+    parameters: &DetachedParameters,
+    n: usize,
+    side: usize,
+) -> Result<HashMap<String, Tensor>> {
     const IN_CLIP: &str = "vision_model.embeddings.position_embedding.weight";
     let c = config.hidden_size;
     // The models of DINOv2 and EVA-02 add and join what goes before the patches without widening it to the pictures.
@@ -138,17 +152,18 @@ fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Resul
     let tensors = match config.family {
         Family::Vit => {
             let name = "vit.embeddings.position_embeddings";
-            let positions = after_class(&given.tensor(name)?.squeeze(0)?, config, side, Bicubic::Plain(0.0))?;
+            let positions = after_class(&parameters.tensor(name)?.squeeze(0)?, config, side, Bicubic::Plain(0.0))?;
             vec![(name, positions.unsqueeze(0)?)]
         }
-        Family::Clip => vec![(IN_CLIP, after_class(given.tensor(IN_CLIP)?, config, side, Bicubic::Plain(0.0))?)],
+        Family::Clip => vec![(IN_CLIP, after_class(parameters.tensor(IN_CLIP)?, config, side, Bicubic::Plain(0.0))?)],
         Family::Siglip => {
-            vec![(IN_CLIP, resized(given.tensor(IN_CLIP)?, config.native(), side, Bicubic::Plain(0.0))?)]
+            vec![(IN_CLIP, resized(parameters.tensor(IN_CLIP)?, config.native(), side, Bicubic::Plain(0.0))?)]
         }
         Family::Dinov2 => {
             // Its authors add a tenth to the number of positions before they divide.
-            let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Plain(0.1))?;
-            let class = given.tensor("cls_token")?;
+            let positions =
+                after_class(&parameters.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Plain(0.1))?;
+            let class = parameters.tensor("cls_token")?;
             // The model's head, as one that changes nothing, lets out what the head reads.
             vec![
                 ("pos_embed", widened(&positions.unsqueeze(0)?)?),
@@ -158,27 +173,27 @@ fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Resul
             ]
         }
         Family::Dinov2Registers => {
-            let (positions, tokens) = with_registers(config, given, side)?;
-            let mut tensors = unread(config, given.tensor("cls_token")?)?;
+            let (positions, tokens) = with_registers(config, parameters, side)?;
+            let mut tensors = unread(config, parameters.tensor("cls_token")?)?;
             tensors.extend([("pos_embed", widened(&positions)?), ("cls_token", widened(&tokens)?)]);
             tensors
         }
         Family::Eva02 => {
-            let (class, head_size) = (given.tensor("cls_token")?, c / config.num_attention_heads);
+            let (class, head_size) = (parameters.tensor("cls_token")?, c / config.num_attention_heads);
             let mut tensors = unread(config, class)?;
-            tensors.push(("pos_embed", widened(given.tensor("pos_embed")?)?));
+            tensors.push(("pos_embed", widened(parameters.tensor("pos_embed")?)?));
             tensors.push(("cls_token", widened(class)?));
             // Its authors count positions as in pictures of 224 pixels.
             let rotary = rotary(side, 224 / config.patch_size, head_size, class.device())?;
             tensors.push(("rot_pos_embed", rotary.to_dtype(class.dtype())?));
             tensors
         }
-        Family::Beit => unread(config, given.tensor("cls_token")?)?,
+        Family::Beit => unread(config, parameters.tensor("cls_token")?)?,
     };
     let mut tensors: HashMap<String, Tensor> =
         tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     if config.family == Family::Beit {
-        tensors.extend(attention_biases(config, given)?);
+        tensors.extend(attention_biases(config, parameters)?);
     }
     Ok(tensors)
 }
@@ -187,9 +202,9 @@ fn instead(config: &VisionConfig, given: &Given, n: usize, side: usize) -> Resul
 ///
 /// The model knows of no registers and lets out all tokens but the first. Their order is all the same to attention, so that a
 /// register stands there.
-fn with_registers(config: &VisionConfig, given: &Given, side: usize) -> Result<(Tensor, Tensor)> {
-    let positions = after_class(&given.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
-    let (class, registers) = (given.tensor("cls_token")?, given.tensor("register_tokens")?);
+fn with_registers(config: &VisionConfig, parameters: &DetachedParameters, side: usize) -> Result<(Tensor, Tensor)> {
+    let positions = after_class(&parameters.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
+    let (class, registers) = (parameters.tensor("cls_token")?, parameters.tensor("register_tokens")?);
     let (first, others) = (registers.narrow(1, 0, 1)?, registers.narrow(1, 1, REGISTERS - 1)?);
     let nowhere = |count: usize| Tensor::zeros((count, config.hidden_size), class.dtype(), class.device());
     let (at_class, at_patches) = (positions.narrow(0, 0, 1)?, positions.narrow(0, 1, side * side)?);
@@ -206,9 +221,9 @@ fn unread(config: &VisionConfig, like: &Tensor) -> Result<Vec<(&'static str, Ten
 }
 
 /// The biases of queries, keys and values in one, as BEiT's model has them.
-fn attention_biases(config: &VisionConfig, given: &Given) -> Result<Vec<(String, Tensor)>> {
+fn attention_biases(config: &VisionConfig, parameters: &DetachedParameters) -> Result<Vec<(String, Tensor)>> {
     let bias = |number: usize| {
-        let part = |name: &str| given.tensor(&format!("blocks.{number}.attn.{name}"));
+        let part = |name: &str| parameters.tensor(&format!("blocks.{number}.attn.{name}"));
         let (queries, values) = (part("q_bias")?, part("v_bias")?);
         let bias = Tensor::cat(&[queries, &queries.zeros_like()?, values], 0)?;
         Ok((format!("blocks.{number}.attn.qkv.bias"), bias))
@@ -282,12 +297,12 @@ impl Vit {
         })
     }
 
-    fn run(&self, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
+    fn run(&self, output: Output, images: &Tensor) -> Result<Tensor> {
         let tokens = self.encoder.forward(&self.embeddings.forward(images, None, false)?)?;
-        match wanted {
-            Wanted::Layer(_) => patch_tokens(&tokens),
-            Wanted::Map => self.norm.forward(&patch_tokens(&tokens)?.contiguous()?),
-            Wanted::Pooled => self.norm.forward(&class_token(&tokens)?.contiguous()?),
+        match output {
+            Output::Layer(_) => patch_tokens(&tokens),
+            Output::Map => self.norm.forward(&patch_tokens(&tokens)?.contiguous()?),
+            Output::Pooled => self.norm.forward(&class_token(&tokens)?.contiguous()?),
         }
     }
 }
@@ -296,19 +311,19 @@ fn dinov2(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<DinoVis
     DinoVisionTransformer::new(vb, depth, config.hidden_size, config.num_attention_heads)
 }
 
-fn run_dinov2(model: &DinoVisionTransformer, depth: usize, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
-    match wanted {
-        Wanted::Pooled => model.forward(images),
-        _ => model.get_intermediate_layers(images, &[depth - 1], false, false, wanted == Wanted::Map)?.squeeze(0),
+fn run_dinov2(model: &DinoVisionTransformer, depth: usize, output: Output, images: &Tensor) -> Result<Tensor> {
+    match output {
+        Output::Pooled => model.forward(images),
+        _ => model.get_intermediate_layers(images, &[depth - 1], false, false, output == Output::Map)?.squeeze(0),
     }
 }
 
-fn run_with_registers(model: &DinoVisionTransformer, depth: usize, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
-    let normalised = !matches!(wanted, Wanted::Layer(_));
+fn run_with_registers(model: &DinoVisionTransformer, depth: usize, output: Output, images: &Tensor) -> Result<Tensor> {
+    let normalised = !matches!(output, Output::Layer(_));
     let tokens = model.get_intermediate_layers(images, &[depth - 1], false, false, normalised)?.squeeze(0)?;
     let patches = tokens.narrow(1, REGISTERS, tokens.dim(1)? - REGISTERS)?;
-    match wanted {
-        Wanted::Pooled => Tensor::cat(&[class_token(&tokens)?, patches.mean(1)?], 1),
+    match output {
+        Output::Pooled => Tensor::cat(&[class_token(&tokens)?, patches.mean(1)?], 1),
         _ => Ok(patches),
     }
 }
@@ -317,14 +332,14 @@ fn beit(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<BeitVisio
     BeitVisionTransformer::new(vb, depth, config.hidden_size, config.num_attention_heads)
 }
 
-fn run_beit(model: &BeitVisionTransformer, depth: usize, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
+fn run_beit(model: &BeitVisionTransformer, depth: usize, output: Output, images: &Tensor) -> Result<Tensor> {
     // The model takes one picture at a time: it adds what attention knows of positions without widening it.
     let one = |number| {
         let image = images.narrow(0, number, 1)?;
         model.get_intermediate_layers(&image, &[depth - 1], false, false, false)?.squeeze(0)
     };
     let tokens = (0..images.dim(0)?).map(one).collect::<Result<Vec<_>>>()?;
-    mean_or_map(Tensor::cat(&tokens, 0)?, wanted)
+    mean_or_map(Tensor::cat(&tokens, 0)?, output)
 }
 
 fn eva02(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<EVA2VisionTransformer> {
@@ -332,8 +347,8 @@ fn eva02(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<EVA2Visi
 }
 
 /// The patches' tokens, or their mean for the whole picture.
-fn mean_or_map(patches: Tensor, wanted: Wanted) -> Result<Tensor> {
-    if wanted == Wanted::Pooled { patches.mean(1) } else { Ok(patches) }
+fn mean_or_map(patches: Tensor, output: Output) -> Result<Tensor> {
+    if output == Output::Pooled { patches.mean(1) } else { Ok(patches) }
 }
 
 fn clip(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<ClipVisionTransformer> {
@@ -351,11 +366,11 @@ fn clip(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<ClipVisio
     ClipVisionTransformer::new(vb.pp("vision_model"), &sizes)
 }
 
-fn run_clip(model: &ClipVisionTransformer, wanted: Wanted, images: &Tensor) -> Result<Tensor> {
+fn run_clip(model: &ClipVisionTransformer, output: Output, images: &Tensor) -> Result<Tensor> {
     // The tokens after each layer, and the class token after the layer norm behind them.
     let states = model.output_hidden_states(images)?;
-    match (states.as_slice(), wanted) {
-        ([.., pooled], Wanted::Pooled) => Ok(pooled.clone()),
+    match (states.as_slice(), output) {
+        ([.., pooled], Output::Pooled) => Ok(pooled.clone()),
         ([.., tokens, _], _) => patch_tokens(tokens),
         _ => candle_core::bail!("CLIP: gave no tokens"),
     }

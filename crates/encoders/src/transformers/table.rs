@@ -8,7 +8,7 @@ use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 
 /// A row of the papers' tables.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct Variant {
     name: &'static str,
     family: Family,
     /// C, layers and heads; the hidden layers are 4C where the family says nothing else.
@@ -17,13 +17,13 @@ struct Plan {
     patch_size: usize,
 }
 
-const fn plan(
+const fn variant(
     name: &'static str,
     family: Family,
     sizes: (usize, usize, usize),
     (image_size, patch_size): (usize, usize),
-) -> Plan {
-    Plan { name, family, sizes, image_size, patch_size }
+) -> Variant {
+    Variant { name, family, sizes, image_size, patch_size }
 }
 
 const TINY: (usize, usize, usize) = (192, 12, 3);
@@ -31,30 +31,30 @@ const SMALL: (usize, usize, usize) = (384, 12, 6);
 const BASE: (usize, usize, usize) = (768, 12, 12);
 const LARGE: (usize, usize, usize) = (1024, 24, 16);
 
-const TABLE: [Plan; 20] = [
-    plan("vit_tiny_patch16_224", Family::Vit, TINY, (224, 16)),
-    plan("vit_small_patch16_224", Family::Vit, SMALL, (224, 16)),
-    plan("vit_base_patch16_224", Family::Vit, BASE, (224, 16)),
-    plan("vit_large_patch16_224", Family::Vit, LARGE, (224, 16)),
-    plan("dinov2_vits14", Family::Dinov2, SMALL, (518, 14)),
-    plan("dinov2_vitb14", Family::Dinov2, BASE, (518, 14)),
-    plan("dinov2_vitl14", Family::Dinov2, LARGE, (518, 14)),
-    plan("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, (518, 14)),
-    plan("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, (518, 14)),
-    plan("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, (518, 14)),
-    plan("clip_vit_base_patch32", Family::Clip, BASE, (224, 32)),
-    plan("clip_vit_base_patch16", Family::Clip, BASE, (224, 16)),
-    plan("clip_vit_large_patch14", Family::Clip, LARGE, (224, 14)),
-    plan("clip_vit_large_patch14_336", Family::Clip, LARGE, (336, 14)),
-    plan("siglip_base_patch16_224", Family::Siglip, BASE, (224, 16)),
-    plan("siglip_large_patch16_256", Family::Siglip, LARGE, (256, 16)),
-    plan("beit_base_patch16_384", Family::Beit, BASE, (384, 16)),
-    plan("beit_large_patch16_384", Family::Beit, LARGE, (384, 16)),
-    plan("eva02_base_patch14_448", Family::Eva02, BASE, (448, 14)),
-    plan("eva02_large_patch14_448", Family::Eva02, LARGE, (448, 14)),
+const TABLE: [Variant; 20] = [
+    variant("vit_tiny_patch16_224", Family::Vit, TINY, (224, 16)),
+    variant("vit_small_patch16_224", Family::Vit, SMALL, (224, 16)),
+    variant("vit_base_patch16_224", Family::Vit, BASE, (224, 16)),
+    variant("vit_large_patch16_224", Family::Vit, LARGE, (224, 16)),
+    variant("dinov2_vits14", Family::Dinov2, SMALL, (518, 14)),
+    variant("dinov2_vitb14", Family::Dinov2, BASE, (518, 14)),
+    variant("dinov2_vitl14", Family::Dinov2, LARGE, (518, 14)),
+    variant("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, (518, 14)),
+    variant("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, (518, 14)),
+    variant("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, (518, 14)),
+    variant("clip_vit_base_patch32", Family::Clip, BASE, (224, 32)),
+    variant("clip_vit_base_patch16", Family::Clip, BASE, (224, 16)),
+    variant("clip_vit_large_patch14", Family::Clip, LARGE, (224, 14)),
+    variant("clip_vit_large_patch14_336", Family::Clip, LARGE, (336, 14)),
+    variant("siglip_base_patch16_224", Family::Siglip, BASE, (224, 16)),
+    variant("siglip_large_patch16_256", Family::Siglip, LARGE, (256, 16)),
+    variant("beit_base_patch16_384", Family::Beit, BASE, (384, 16)),
+    variant("beit_large_patch16_384", Family::Beit, LARGE, (384, 16)),
+    variant("eva02_base_patch14_448", Family::Eva02, BASE, (448, 14)),
+    variant("eva02_large_patch14_448", Family::Eva02, LARGE, (448, 14)),
 ];
 
-impl Plan {
+impl Variant {
     fn config(&self) -> VisionConfig {
         let (hidden_size, num_hidden_layers, num_attention_heads) = self.sizes;
         VisionConfig {
@@ -140,14 +140,14 @@ fn own_name(family: Family, name: &str) -> Option<String> {
 }
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |plan: Plan| {
-        let config = plan.config();
-        let head = head_parts(plan.family);
-        Architecture::new(plan.name, plan.stages(), head, move |own, vb| {
-            VisionTransformer::new(plan.name, &config, own, vb)
+    let row = |variant: Variant| {
+        let config = variant.config();
+        let head = head_parts(variant.family);
+        Architecture::new(variant.name, variant.stages(), head, move |own, vb| {
+            VisionTransformer::new(variant.name, &config, own, vb)
         })
-        .with_preprocessing(plan.preprocessing())
-        .with_canonical_names(move |name| own_name(plan.family, name))
+        .with_preprocessing(variant.preprocessing())
+        .with_canonical_names(move |name| own_name(variant.family, name))
         .without_gradients(&["cls_token", "pos_embed", "register_tokens"])
     };
     TABLE.map(row).into()

@@ -1,12 +1,12 @@
 //! A vision transformer of candle-transformers as an [`Encoder`].
 
 use super::config::{Family, VisionConfig};
-use super::detached_builder::Given;
-use super::models::{self, Wanted};
-use crate::blocks::feature_map::Map;
+use super::detached_builder::DetachedParameters;
+use super::models::{self, Output};
+use crate::blocks::feature_map::FeatureMap;
 use crate::blocks::head::Head;
 use crate::config::NetworkConfig;
-use crate::encoder::{Encoder, LayerInfo, no_head, position};
+use crate::encoder::{Encoder, LayerInfo, layer_index, missing_head};
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
 
@@ -40,7 +40,7 @@ pub struct VisionTransformer {
     name: String,
     config: VisionConfig,
     infos: Vec<LayerInfo>,
-    given: Given,
+    parameters: DetachedParameters,
     head: Option<Head>,
 }
 
@@ -54,14 +54,14 @@ impl VisionTransformer {
     pub fn new(name: &str, sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
         sizes.check(name)?;
         let own = |name: &str, shape| models::own_parameters(sizes, name, shape);
-        let given = Given::new(&vb, |vb| models::every_parameter(sizes, vb), own)?;
+        let parameters = DetachedParameters::new(&vb, |vb| models::every_parameter(sizes, vb), own)?;
         let head = models::head(sizes, config, vb)?;
-        Ok(Self { name: name.to_owned(), config: *sizes, infos: models::layers(sizes), given, head })
+        Ok(Self { name: name.to_owned(), config: *sizes, infos: models::layers(sizes), parameters, head })
     }
 
     /// What is wanted of these pictures, whose shape was looked at.
-    fn run(&self, wanted: Wanted, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        if mode.is_training() && self.given.trained {
+    fn run(&self, wanted: Output, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        if mode.is_training() && self.parameters.trained {
             let head = models::head_parts(self.config.family).join(" and ");
             candle_core::bail!(
                 "{}: its layers cannot be trained, candle-transformers hands no gradients back; freeze them: train \
@@ -77,11 +77,11 @@ impl VisionTransformer {
         if height != width || height % patch != 0 || height == 0 {
             candle_core::bail!("{}: wants squares of a multiple of {patch} pixels, got {height}×{width}", self.name)
         }
-        models::run(&self.config, &self.given, wanted, images)
+        models::run(&self.config, &self.parameters, wanted, images)
     }
 
-    fn head(&self) -> Result<&Head> {
-        self.head.as_ref().ok_or_else(|| no_head(&self.name))
+    fn built_head(&self) -> Result<&Head> {
+        self.head.as_ref().ok_or_else(|| missing_head(&self.name))
     }
 
     /// Whether the head reads the class token.
@@ -95,9 +95,9 @@ impl VisionTransformer {
     }
 
     /// The place of the layer whose map is wanted.
-    fn wanted(&self, name: &str, images: &Tensor) -> Result<Wanted> {
-        let number = position(&self.name, &self.infos, name, images)?;
-        Ok(if number + 1 == self.infos.len() { Wanted::Map } else { Wanted::Layer(number) })
+    fn wanted(&self, name: &str, images: &Tensor) -> Result<Output> {
+        let number = layer_index(&self.name, &self.infos, name, images)?;
+        Ok(if number + 1 == self.infos.len() { Output::Map } else { Output::Layer(number) })
     }
 }
 
@@ -122,34 +122,34 @@ impl Encoder for VisionTransformer {
     }
 
     /// As the trait says; ViT and the DINOv2s read the class token, which is not in the map, and have [`Encoder::logits`] only.
-    fn classify(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let head = self.head()?;
+    fn head(&self, map: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let head = self.built_head()?;
         if self.reads_class() {
             candle_core::bail!("{}: its head reads the class token, which is in no map; ask for logits", self.name)
         }
-        head.forward(&Map::new(map)?, mode)
+        head.forward(&FeatureMap::new(map)?, mode)
     }
 
     fn for_inference(&self) -> Result<Box<dyn Encoder>> {
         let head = self.head.as_ref().map(Head::for_inference).transpose()?;
-        let given = self.given.for_inference();
-        Ok(Box::new(Self { name: self.name.clone(), infos: self.infos.clone(), given, head, ..*self }))
+        let parameters = self.parameters.for_inference();
+        Ok(Box::new(Self { name: self.name.clone(), infos: self.infos.clone(), parameters, head, ..*self }))
     }
 
     fn pooled(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        position(&self.name, &self.infos, self.last(), images)?;
-        let pooled = self.run(Wanted::Pooled, images, mode)?;
+        layer_index(&self.name, &self.infos, self.last(), images)?;
+        let pooled = self.run(Output::Pooled, images, mode)?;
         pooled.narrow(1, 0, self.config.hidden_size)
     }
 
     fn logits(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let head = self.head()?;
+        let head = self.built_head()?;
         if !self.reads_class() {
-            return self.classify(&self.map(images, mode)?, mode);
+            return self.head(&self.map(images, mode)?, mode);
         }
-        position(&self.name, &self.infos, self.last(), images)?;
-        let vector = self.run(Wanted::Pooled, images, mode)?;
+        layer_index(&self.name, &self.infos, self.last(), images)?;
+        let vector = self.run(Output::Pooled, images, mode)?;
         let (n, size) = vector.dims2()?;
-        head.forward(&Map::new(&vector.reshape((n, size, 1, 1))?)?, mode)
+        head.forward(&FeatureMap::new(&vector.reshape((n, size, 1, 1))?)?, mode)
     }
 }

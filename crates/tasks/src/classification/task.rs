@@ -11,7 +11,7 @@ use candlewick_data::features::PhotoHash;
 use candlewick_data::image_classes::{Examples, LabelledImages};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::skipped::Skipped;
-use candlewick_encoders::Classified;
+use candlewick_encoders::ClassifierOutput;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_training::{Loss, Scores, Shard, Task};
@@ -132,9 +132,9 @@ impl Task for ClassificationTask {
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.classifier.device();
         let (images, labels) = (batch.images.to_device(device)?, batch.labels.to_device(device)?);
-        let Classified { logits, auxiliary } = match self.settings.statistics {
-            true => self.classifier.network.classified(&images, mode)?,
-            false => self.classifier.network.classified(&images, &mut Mode::Eval)?,
+        let ClassifierOutput { logits, auxiliary } = match self.settings.statistics {
+            true => self.classifier.network.logits_with_auxiliary(&images, mode)?,
+            false => self.classifier.network.logits_with_auxiliary(&images, &mut Mode::Eval)?,
         };
         let options = CrossEntropy { label_smoothing: self.settings.label_smoothing, ..CrossEntropy::default() };
         let right = logits.argmax(D::Minus1)?.eq(&labels)?.to_dtype(logits.dtype())?.mean_all()?;
