@@ -1,8 +1,6 @@
 //! Models of the caller's own as encoders: whatever makes tokens or a map of pictures.
 
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::mlp_head::pytorch_linear_init;
+use crate::blocks::{FeatureMap, Head, MlpConfig};
 use crate::config::NetworkConfig;
 use crate::encoder::{Encoder, LayerInfo, layer_index, missing_head};
 use candle_core::{DType, Device, Result, Shape, Tensor};
@@ -103,8 +101,8 @@ impl Backbone {
     /// # Errors
     /// When the builder has no such parameters.
     pub fn with_head(self, name: &'static str, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
-        let last = (name, config.dropout.unwrap_or(0.0));
-        let head = Head::linear(self.channels(), last, pytorch_linear_init, config, vb)?;
+        let mlp = MlpConfig { dropout: config.dropout.unwrap_or(0.0), ..MlpConfig::linear(name) };
+        let head = Head::mlp(self.channels(), &mlp, config, vb)?;
         Ok(Self { head, ..self })
     }
 }

@@ -1,6 +1,6 @@
 //! The one trait of all image networks.
 
-use crate::blocks::feature_map::FeatureMap;
+use crate::blocks::FeatureMap;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
 use serde::{Deserialize, Serialize};

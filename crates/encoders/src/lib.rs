@@ -42,8 +42,7 @@ pub mod transformers;
 
 pub use architecture::Architecture;
 pub use backbone::Backbone;
-pub use blocks::feature_map::FeatureMap;
-pub use blocks::layers;
+pub use blocks::FeatureMap;
 pub use config::{ConvBlock, FractalConfig, NetworkConfig};
 pub use cost::cost;
 pub use counter::Cost;
@@ -51,3 +50,8 @@ pub use encoder::{ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo};
 pub use file_hash::file_hash;
 pub use preprocessing::{Interpolation, Preprocessing, Resize};
 pub use registry::{add_network, networks};
+
+/// The layers that image networks are made of, with PyTorch's names and initial values.
+pub mod layers {
+    pub use crate::blocks::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
+}

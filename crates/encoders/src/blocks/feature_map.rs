@@ -3,14 +3,14 @@
 use crate::counter;
 use candle_core::{D, DType, Result, Tensor};
 use candlewick_kernels::activation::{Activation, relu};
-use candlewick_kernels::channels_last;
+use candlewick_kernels::channels_last::{self, PackedConv2d};
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 use candlewick_kernels::residual::residual;
 use candlewick_parameters::Mode;
 
-/// Maps of N pictures. From the first layer to the last they lie as (N, h, w, C) for f32 on the CPU, where that is fastest,
-/// and as (N, C, h, w) elsewhere.
+/// The feature maps of N images: (N, h, w, C), channels last, for f32 on the CPU, where that is fastest, and (N, C, h, w)
+/// elsewhere.
 #[derive(Clone, Debug)]
 pub struct FeatureMap {
     tensor: Tensor,
@@ -18,25 +18,22 @@ pub struct FeatureMap {
 }
 
 impl FeatureMap {
-    /// Pictures, or maps, (N, C, h, w).
+    /// From images or maps (N, C, h, w).
     ///
     /// # Errors
     /// When the tensor is not of rank 4.
-    pub fn new(apart: &Tensor) -> Result<Self> {
-        let channels_last = apart.device().is_cpu() && apart.dtype() == DType::F32;
-        let tensor = if channels_last { channels_last::to_nhwc(apart)? } else { apart.clone() };
+    pub fn new(nchw: &Tensor) -> Result<Self> {
+        let channels_last = nchw.device().is_cpu() && nchw.dtype() == DType::F32;
+        let tensor = if channels_last { channels_last::to_nhwc(nchw)? } else { nchw.clone() };
         Ok(Self { tensor, channels_last })
     }
 
     /// The maps as (N, C, h, w), perhaps a view.
-    ///
-    /// # Errors
-    /// When the device fails.
     pub fn to_nchw(&self) -> Result<Tensor> {
         if self.channels_last { channels_last::to_nchw(&self.tensor) } else { Ok(self.tensor.clone()) }
     }
 
-    /// The values as they lie: (N, h, w, C) where [`Self::is_channels_last`], and else (N, C, h, w).
+    /// The values in their layout: (N, h, w, C) if [`Self::is_channels_last`], or else (N, C, h, w).
     pub(crate) fn tensor(&self) -> &Tensor {
         &self.tensor
     }
@@ -46,7 +43,7 @@ impl FeatureMap {
     }
 
     /// Other values in the same layout.
-    pub(crate) fn with(&self, tensor: Tensor) -> Self {
+    pub(crate) fn with_tensor(&self, tensor: Tensor) -> Self {
         Self { tensor, channels_last: self.channels_last }
     }
 
@@ -65,75 +62,75 @@ impl FeatureMap {
             (false, false) => conv2d(&self.tensor, weight, bias, config)?,
         };
         counter::count(ys.elem_count(), weight.elem_count() / weight.dim(0)?);
-        Ok(self.with(ys))
+        Ok(self.with_tensor(ys))
     }
 
-    /// The same with weights packed before; see [`channels_last::PackedConv2d::forward`].
+    /// The same with packed weights, then the sum with `add`, then an activation.
     pub(crate) fn conv2d_packed(
         &self,
-        layer: &channels_last::PackedConv2d,
+        conv: &PackedConv2d,
         add: Option<&Self>,
-        then: Option<Activation>,
+        activation: Option<Activation>,
     ) -> Result<Self> {
-        Ok(self.with(layer.forward(&self.tensor, add.map(|add| &add.tensor), then)?))
+        Ok(self.with_tensor(conv.forward(&self.tensor, add.map(Self::tensor), activation)?))
     }
 
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
-        Ok(self.with(residual(&self.tensor, &other.tensor, None)?))
+        Ok(self.with_tensor(residual(&self.tensor, &other.tensor, None)?))
     }
 
-    /// The sum with what a block made of it, which each picture passes by with probability `p` in training.
+    /// The sum with a residual branch, which each image leaves out with probability `p` in training: stochastic depth.
     pub(crate) fn residual(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
         let factors = mode.stochastic_depth(self.tensor.dim(0)?, p)?;
-        Ok(self.with(residual(&self.tensor, &branch.tensor, factors.as_deref())?))
+        Ok(self.with_tensor(residual(&self.tensor, &branch.tensor, factors.as_deref())?))
     }
 
     pub(crate) fn activate(&self, activation: Activation) -> Result<Self> {
-        Ok(self.with(activation.of(&self.tensor)?))
+        Ok(self.with_tensor(activation.of(&self.tensor)?))
     }
 
-    /// What a function of (N, h, w, C) makes of the maps.
+    /// Applies a function of (N, h, w, C).
     pub(crate) fn on_nhwc(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(self.with(match self.channels_last {
+        Ok(self.with_tensor(match self.channels_last {
             true => f(&self.tensor)?,
             false => f(&self.tensor.permute((0, 2, 3, 1))?.contiguous()?)?.permute((0, 3, 1, 2))?.contiguous()?,
         }))
     }
 
-    /// Each channel of each picture times one number of (N, C).
+    /// Each channel of each image times its factor of `gates` (N, C).
     pub(crate) fn scale_channels(&self, gates: &Tensor) -> Result<Self> {
         if self.channels_last {
-            return Ok(self.with(channels_last::gate(&self.tensor, gates)?));
+            return Ok(self.with_tensor(channels_last::gate(&self.tensor, gates)?));
         }
-        Ok(self.with(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
+        Ok(self.with_tensor(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
     }
 
     pub(crate) fn max_pool(&self, pool: &Pool2d) -> Result<Self> {
         let largest = if self.channels_last { channels_last::max_pool2d } else { max_pool2d };
-        Ok(self.with(largest(&self.tensor, pool)?))
+        Ok(self.with_tensor(largest(&self.tensor, pool)?))
     }
 
     /// The mean of each window.
     pub(crate) fn avg_pool(&self, pool: &Pool2d) -> Result<Self> {
         let mean = if self.channels_last { channels_last::avg_pool2d } else { avg_pool2d };
-        Ok(self.with(mean(&self.tensor, pool)?))
+        Ok(self.with_tensor(mean(&self.tensor, pool)?))
     }
 
     /// The means of a grid of side×side windows that cover the map.
     pub(crate) fn adaptive_avg_pool(&self, side: usize) -> Result<Self> {
-        let apart = self.to_nchw()?;
+        let nchw = self.to_nchw()?;
         // The windows of a map of this size are its positions.
-        if apart.dims().ends_with(&[side, side]) {
+        if nchw.dims().ends_with(&[side, side]) {
             return Ok(self.clone());
         }
-        Self::new(&adaptive_avg_pool2d(&apart, (side, side))?)
+        Self::new(&adaptive_avg_pool2d(&nchw, (side, side))?)
     }
 
-    /// The channels of all maps, one after the other.
+    /// All maps one after the other along the channels.
     pub(crate) fn concat(maps: &[Self]) -> Result<Self> {
-        let Some(first) = maps.first() else { candle_core::bail!("maps: there are none to put beside each other") };
+        let Some(first) = maps.first() else { candle_core::bail!("feature maps: there are none to concatenate") };
         let tensors: Vec<&Tensor> = maps.iter().map(|map| &map.tensor).collect();
-        Ok(first.with(if first.channels_last {
+        Ok(first.with_tensor(if first.channels_last {
             channels_last::concat_channels(&tensors)?
         } else {
             Tensor::cat(&tensors, 1)?
@@ -142,25 +139,27 @@ impl FeatureMap {
 
     /// The mean of maps of one shape.
     pub(crate) fn mean_of(maps: &[Self]) -> Result<Self> {
-        let Some((first, others)) = maps.split_first() else { candle_core::bail!("maps: there are none to join") };
+        let Some((first, others)) = maps.split_first() else {
+            candle_core::bail!("feature maps: there are none to average")
+        };
         if others.is_empty() {
             return Ok(first.clone());
         }
         let sum = others.iter().try_fold(first.tensor.clone(), |sum, map| &sum + &map.tensor)?;
-        Ok(first.with((sum * (1.0 / maps.len() as f64))?))
+        Ok(first.with_tensor((sum * (1.0 / maps.len() as f64))?))
     }
 
-    /// y = x · scale + shift with numbers for each channel.
+    /// y = x · scale + shift, channel by channel.
     pub(crate) fn affine(&self, scale: &[f32], shift: &[f32]) -> Result<Self> {
-        let line = |values: &[f32]| {
+        let row = |values: &[f32]| {
             let values = Tensor::new(values, self.tensor.device())?.to_dtype(self.tensor.dtype())?;
             if self.channels_last { Ok(values) } else { values.reshape(((), 1, 1)) }
         };
-        Ok(self.with(self.tensor.broadcast_mul(&line(scale)?)?.broadcast_add(&line(shift)?)?))
+        Ok(self.with_tensor(self.tensor.broadcast_mul(&row(scale)?)?.broadcast_add(&row(shift)?)?))
     }
 
     pub(crate) fn dropout(&self, probability: f64, mode: &mut Mode) -> Result<Self> {
-        Ok(self.with(mode.dropout(&self.tensor, probability)?))
+        Ok(self.with_tensor(mode.dropout(&self.tensor, probability)?))
     }
 
     /// The mean over the positions, (N, C).

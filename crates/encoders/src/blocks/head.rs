@@ -1,14 +1,15 @@
-//! The classification head, wanted or merely found in a file.
+//! The classification head: a multilayer perceptron or a 1×1 convolution, wanted or merely found in a file.
 
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::blocks::mlp_head::{LinearInit, MlpConfig, MlpHead, classes_to_build, keep_as_buffers};
+use super::conv::{Conv2d, Conv2dConfig, ConvInitial};
+use super::conv_norm::ConvNorm;
+use super::feature_map::FeatureMap;
+use super::mlp_head::{MlpConfig, MlpHead, classes_to_build};
 use crate::config::NetworkConfig;
 use crate::encoder::PreLogitsInfo;
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
 
-/// What turns the map into logits.
+/// From the map to logits.
 #[derive(Clone, Debug)]
 pub(crate) enum Head {
     /// Means over a grid of positions, then linear layers: one on the mean of all (He et al. 2015), or three (Krizhevsky
@@ -19,54 +20,25 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    /// A linear layer, of this name, on the mean of C channels, with dropout before it.
-    pub(crate) fn linear(
+    /// Linear layers on C channels, where `config` wants them or the file holds them.
+    pub(crate) fn mlp(
         channels: usize,
-        last: (&'static str, f64),
-        initial: LinearInit,
+        mlp: &MlpConfig,
         config: &NetworkConfig,
         vb: VarBuilder,
     ) -> Result<Option<Self>> {
-        Self::fully_connected(channels, &MlpConfig { grid: 1, hidden: &[], last, initial }, config, vb)
-    }
-
-    /// Layer norm (name, eps) of the mean of C channels, then a linear layer.
-    pub(crate) fn after_norm(
-        channels: usize,
-        norm: (&'static str, f64),
-        last: &'static str,
-        initial: LinearInit,
-        config: &NetworkConfig,
-        vb: VarBuilder,
-    ) -> Result<Option<Self>> {
-        let plan = MlpConfig { grid: 1, hidden: &[], last: (last, 0.0), initial };
-        let Some(layers) = MlpHead::new(channels, &plan, config, vb.clone())? else { return Ok(None) };
-        let vb = vb.pp(norm.0);
-        if config.classes.is_none() {
-            keep_as_buffers(&vb, &["weight", "bias"])?;
-        }
-        Ok(Some(Self::Mlp(layers.after_norm(LayerNorm::new(channels, norm.1, vb)?))))
-    }
-
-    /// The fully connected layers of a plan on C channels.
-    pub(crate) fn fully_connected(
-        channels: usize,
-        plan: &MlpConfig,
-        config: &NetworkConfig,
-        vb: VarBuilder,
-    ) -> Result<Option<Self>> {
-        Ok(MlpHead::new(channels, plan, config, vb)?.map(Self::Mlp))
+        Ok(MlpHead::new(channels, mlp, config, vb)?.map(Self::Mlp))
     }
 
     /// A convolutional head on C channels; `vb` stands at the head's name.
     pub(crate) fn conv(channels: usize, dropout: f64, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
         let Some(classes) = classes_to_build(config, &vb)? else { return Ok(None) };
-        let layer = Conv2dConfig { bias: true, initial: ConvInitial::Normal(0.01), ..Conv2dConfig::new(1) };
-        let conv = Conv2d::new(channels, classes, &layer, vb)?;
-        Ok(Some(Self::Conv { conv: Box::new(ConvNorm::new(conv, None, true)), dropout }))
+        let layer = Conv2dConfig::new(channels, classes, 1).with_bias().with_initial(ConvInitial::Normal(0.01));
+        let conv = ConvNorm::new(Conv2d::new(&layer, vb)?, None).with_relu();
+        Ok(Some(Self::Conv { conv: Box::new(conv), dropout }))
     }
 
-    /// How many classes it tells apart; `None` where only hidden layers are there.
+    /// How many classes it has; `None` where only hidden layers are there.
     pub(crate) fn classes(&self) -> Option<usize> {
         match self {
             Self::Mlp(head) => head.classes(),

@@ -1,48 +1,16 @@
-//! What every network is put together from: parts in a row, named layers, and a head.
+//! The network around its blocks: a body with named layers, a head or none, auxiliary heads.
 
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::ConvNorm;
-use crate::blocks::mlp_head::MlpHead;
+use super::block::{Block, Sequential};
+use super::feature_map::FeatureMap;
+use super::head::Head;
+use super::mlp_head::MlpHead;
 use crate::counter::pass;
 use crate::encoder::{
     ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo, layer_index, missing_head, unknown_pre_logits,
 };
 use candle_core::{Result, Tensor};
-use candlewick_kernels::pool::Pool2d;
 use candlewick_parameters::Mode;
-use rayon::prelude::*;
 use std::fmt::Debug;
-
-/// A piece of a network: a map in, a map out.
-pub(crate) trait Block: Debug + Send + Sync {
-    /// (N, C, h, w) → (N, O, h', w').
-    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap>;
-
-    /// The same function in evaluation, batch norm folded where it can be, without gradients.
-    fn folded(&self) -> Result<Box<dyn Block>>;
-}
-
-impl Block for ConvNorm {
-    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
-        ConvNorm::forward(self, xs, mode)
-    }
-
-    fn folded(&self) -> Result<Box<dyn Block>> {
-        Ok(Box::new(ConvNorm::folded(self)?))
-    }
-}
-
-/// The largest value of each window.
-impl Block for Pool2d {
-    fn forward(&self, xs: &FeatureMap, _: &mut Mode) -> Result<FeatureMap> {
-        xs.max_pool(self)
-    }
-
-    fn folded(&self) -> Result<Box<dyn Block>> {
-        Ok(Box::new(*self))
-    }
-}
 
 /// All of a network up to its map: as many steps as the network has layers, each giving the map of one.
 pub(crate) trait Body: Debug + Send + Sync {
@@ -55,32 +23,8 @@ pub(crate) trait Body: Debug + Send + Sync {
         mode: &mut Mode,
     ) -> Result<FeatureMap>;
 
-    /// The same function in evaluation, batch norm folded where it can be, without gradients.
+    /// The same function in evaluation, without gradients and with batch norm folded where it can be.
     fn folded(&self) -> Result<Box<dyn Body>>;
-}
-
-/// Parts one after the other.
-#[derive(Debug, Default)]
-pub(crate) struct Sequential(Vec<Box<dyn Block>>);
-
-impl Sequential {
-    pub(crate) fn push(&mut self, part: impl Block + 'static) {
-        self.0.push(Box::new(part));
-    }
-
-    fn all_folded(&self) -> Result<Self> {
-        Ok(Self(self.0.par_iter().map(|part| part.folded()).collect::<Result<_>>()?))
-    }
-}
-
-impl Block for Sequential {
-    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
-        self.0.iter().try_fold(xs.clone(), |xs, part| part.forward(&xs, mode))
-    }
-
-    fn folded(&self) -> Result<Box<dyn Block>> {
-        Ok(Box::new(self.all_folded()?))
-    }
 }
 
 impl Body for Sequential {
@@ -91,8 +35,8 @@ impl Body for Sequential {
         visit: &mut dyn FnMut(usize, &FeatureMap),
         mode: &mut Mode,
     ) -> Result<FeatureMap> {
-        for (number, part) in self.0.iter().enumerate().take(last + 1) {
-            xs = part.forward(&xs, mode)?;
+        for (number, block) in self.iter().enumerate().take(last + 1) {
+            xs = block.forward(&xs, mode)?;
             visit(number, &xs);
         }
         Ok(xs)
@@ -103,18 +47,24 @@ impl Body for Sequential {
     }
 }
 
-/// The layers of a network while it is built: each part with its name, and what its map is like.
+/// The layers of a network while it is built: blocks with their names and what their maps are like.
 #[derive(Debug, Default)]
 pub(crate) struct NamedLayers {
     infos: Vec<LayerInfo>,
-    parts: Sequential,
+    blocks: Sequential,
 }
 
 impl NamedLayers {
-    /// The next part, whose map has so many channels, and positions that stand for `stride` pixels.
-    pub(crate) fn push(&mut self, name: impl Into<String>, channels: usize, stride: usize, part: impl Block + 'static) {
+    /// Adds a layer, with the channels of its map and the image's pixels to a position, across and down.
+    pub(crate) fn push(
+        &mut self,
+        name: impl Into<String>,
+        channels: usize,
+        stride: usize,
+        block: impl Block + 'static,
+    ) {
         self.infos.push(LayerInfo::new(name, channels, stride));
-        self.parts.push(part);
+        self.blocks.push(block);
     }
 
     /// The number of the layer of this name, if there is one.
@@ -123,20 +73,28 @@ impl NamedLayers {
     }
 }
 
-/// A body with its named layers, and a head or none: what all networks are.
+/// A head on the map of a layer on the way, for training alone.
+#[derive(Debug)]
+pub(crate) struct AuxiliaryHead {
+    /// The number of the layer.
+    pub layer: usize,
+    pub head: MlpHead,
+}
+
+/// A body with its named layers, and a head or none: what all networks of this crate are.
 #[derive(Debug)]
 pub(crate) struct Network {
     name: &'static str,
     infos: Vec<LayerInfo>,
     body: Box<dyn Body>,
     head: Option<Head>,
-    /// Heads that training adds, each on the map of a layer, in the order of the layers.
-    auxiliary: Vec<(usize, MlpHead)>,
+    /// In the order of the layers.
+    auxiliary: Vec<AuxiliaryHead>,
 }
 
 impl Network {
     pub(crate) fn new(name: &'static str, layers: NamedLayers, head: Option<Head>) -> Self {
-        Self::with_body(name, layers.infos, Box::new(layers.parts), head)
+        Self::with_body(name, layers.infos, Box::new(layers.blocks), head)
     }
 
     pub(crate) fn with_body(
@@ -148,7 +106,7 @@ impl Network {
         Self { name, infos, body, head, auxiliary: Vec::new() }
     }
 
-    pub(crate) fn with_auxiliary(self, auxiliary: Vec<(usize, MlpHead)>) -> Self {
+    pub(crate) fn with_auxiliary(self, auxiliary: Vec<AuxiliaryHead>) -> Self {
         Self { auxiliary, ..self }
     }
 
@@ -200,16 +158,16 @@ impl Encoder for Network {
         let (head, map) = (self.built_head()?, self.infos.last().map_or("", |info| &info.name));
         let last = layer_index(self.name, &self.infos, map, images)?;
         pass(images.device(), || {
-            let mut seen = Vec::new();
+            let mut maps = Vec::new();
             let mut visit = |number: usize, map: &FeatureMap| {
-                if self.auxiliary.iter().any(|(layer, _)| *layer == number) {
-                    seen.push(map.clone());
+                if self.auxiliary.iter().any(|auxiliary| auxiliary.layer == number) {
+                    maps.push(map.clone());
                 }
             };
             let map = self.body.forward(FeatureMap::new(images)?, last, &mut visit, mode)?;
             let logits = head.forward(&map, mode)?;
-            let heads = self.auxiliary.iter().zip(&seen);
-            let auxiliary = heads.map(|((_, head), map)| head.logits(map, mode)).collect::<Result<_>>()?;
+            let heads = self.auxiliary.iter().zip(&maps);
+            let auxiliary = heads.map(|(auxiliary, map)| auxiliary.head.logits(map, mode)).collect::<Result<_>>()?;
             Ok(ClassifierOutput { logits, auxiliary })
         })
     }

@@ -5,17 +5,16 @@
 //! groups, no local response normalisation. Layers are `features.1` to `features.12`, pre-logits `classifier.2` (fc6) and
 //! `classifier.5` (fc7).
 
-use super::conv_fc::{ConvFc, Layer};
+use super::conv_fc::{ConvFc, FullyConnected, Layer};
 use crate::architecture::Architecture;
-use crate::blocks::layers::ConvInitial;
-use crate::blocks::mlp_head::pytorch_linear_init;
+use crate::blocks::{ConvInitial, pytorch_linear_init};
 
 /// Channels, kernel, stride and padding of a convolution.
 const fn conv(channels: usize, kernel_size: usize, stride: usize, padding: usize) -> Layer {
     Layer::Conv { channels, kernel_size, stride, padding }
 }
 
-const TABLE: [Layer; 8] = [
+const LAYERS: [Layer; 8] = [
     conv(64, 11, 4, 2),
     Layer::Pool(3),
     conv(192, 5, 1, 2),
@@ -27,16 +26,18 @@ const TABLE: [Layer; 8] = [
 ];
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let plan = ConvFc {
+    let alexnet = ConvFc {
         name: "alexnet",
-        layers: TABLE.to_vec(),
+        layers: LAYERS.to_vec(),
         batch_norm: false,
-        initial: ConvInitial::FanIn,
+        conv_initial: ConvInitial::FanIn,
         grid: 6,
-        vectors: ["classifier.2", "classifier.5"],
-        dropped: [true, true, false],
-        linear_initial: pytorch_linear_init,
-        head: &["classifier.1", "classifier.4", "classifier.6"],
+        fully_connected: FullyConnected {
+            names: &["classifier.1", "classifier.4", "classifier.6"],
+            outputs: ["classifier.2", "classifier.5"],
+            dropout: [true, true, false],
+            initial: pytorch_linear_init,
+        },
     };
-    vec![plan.row()]
+    vec![alexnet.architecture()]
 }

@@ -5,10 +5,10 @@
 //! `features.0` cuts patches, 2, 4 and 6 halve the map, and the odd ones are the stages.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
-use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
+use crate::blocks::{
+    Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, LayerNorm, MlpConfig, NamedLayers, Network,
+    Sequential,
+};
 use crate::config::NetworkConfig;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::{Result, Tensor};
@@ -62,11 +62,11 @@ fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Ne
         let (stride, vb, mut smaller) = (4 << index, features.pp(2 * index), Sequential::default());
         // Patches are cut before they are normalised, later maps normalised before they are halved.
         if index == 0 {
-            smaller.push(patches((inputs, channels), 4, vb.pp(0))?);
+            smaller.push(patches(inputs, channels, 4, vb.pp(0))?);
             smaller.push(LayerNorm::new(channels, EPS, vb.pp(1))?);
         } else {
             smaller.push(LayerNorm::new(inputs, EPS, vb.pp(0))?);
-            smaller.push(patches((inputs, channels), 2, vb.pp(1))?);
+            smaller.push(patches(inputs, channels, 2, vb.pp(1))?);
         }
         layers.push(format!("features.{}", 2 * index), channels, stride, smaller);
         let mut blocks = Sequential::default();
@@ -78,30 +78,23 @@ fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Ne
         layers.push(format!("features.{}", 2 * index + 1), channels, stride, blocks);
         inputs = channels;
     }
-    let head = Head::after_norm(inputs, ("classifier.0", EPS), "classifier.2", |_, _| initial(), config, vb)?;
+    let mlp = MlpConfig { norm: Some("classifier.0"), initial, ..MlpConfig::linear("classifier.2") };
+    let head = Head::mlp(inputs, &mlp, config, vb)?;
     Ok(Network::new(variant.name, layers, head))
 }
 
-/// How weights and biases begin.
-fn initial() -> (Initial, Initial) {
+/// How fresh weights and biases of linear layers are drawn.
+fn initial(_: usize, _: usize) -> (Initial, Initial) {
     (Initial::Normal(0.02), Initial::Constant(0.0))
 }
 
 /// A convolution whose windows lie side by side.
-fn patches((inputs, outputs): (usize, usize), side: usize, vb: VarBuilder) -> Result<ConvNorm> {
-    let layer =
-        Conv2dConfig { stride: side, bias: true, initial: ConvInitial::Normal(0.02), ..Conv2dConfig::new(side) };
-    Ok(ConvNorm::new(Conv2d::new(inputs, outputs, &layer, vb)?, None, false))
+fn patches(inputs: usize, outputs: usize, side: usize, vb: VarBuilder) -> Result<ConvNorm> {
+    Ok(ConvNorm::new(conv(Conv2dConfig::new(inputs, outputs, side).with_stride(side), vb)?, None))
 }
 
-impl Block for LayerNorm {
-    fn forward(&self, xs: &FeatureMap, _: &mut Mode) -> Result<FeatureMap> {
-        LayerNorm::forward(self, xs)
-    }
-
-    fn folded(&self) -> Result<Box<dyn Block>> {
-        Ok(Box::new(self.detached()))
-    }
+fn conv(config: Conv2dConfig, vb: VarBuilder) -> Result<Conv2d> {
+    Conv2d::new(&config.with_bias().with_initial(ConvInitial::Normal(0.02)), vb)
 }
 
 /// What a block computes in four times the channels: gelu(W₁ LN(d(x))).
@@ -135,17 +128,14 @@ struct CnBlock {
 
 impl CnBlock {
     fn new(channels: usize, stochastic_depth: f64, vb: VarBuilder) -> Result<Self> {
-        let initial_conv = ConvInitial::Normal(0.02);
-        let layer =
-            Conv2dConfig { padding: 3, groups: channels, bias: true, initial: initial_conv, ..Conv2dConfig::new(7) };
-        let (scale, vb) = (vb.parameter((channels, 1, 1), "layer_scale", Initial::Constant(1e-6))?, vb.pp("block"));
-        let hidden = Hidden {
-            depthwise: ConvNorm::new(Conv2d::new(channels, channels, &layer, vb.pp(0))?, None, false),
-            norm: LayerNorm::new(channels, EPS, vb.pp(2))?,
-            wider: ConvNorm::new(Conv2d::linear((channels, 4 * channels), initial(), vb.pp(3))?, None, false)
-                .then(Activation::Gelu),
-        };
-        let narrower = Conv2d::linear((4 * channels, channels), initial(), vb.pp(5))?;
+        let scale = vb.parameter((channels, 1, 1), "layer_scale", Initial::Constant(1e-6))?;
+        let vb = vb.pp("block");
+        let depthwise = conv(Conv2dConfig::same(channels, channels, 7).with_groups(channels), vb.pp(0))?;
+        let norm = LayerNorm::new(channels, EPS, vb.pp(2))?;
+        let wider = Conv2d::linear(channels, 4 * channels, initial, vb.pp(3))?;
+        let wider = ConvNorm::new(wider, None).with_activation(Activation::Gelu);
+        let hidden = Hidden { depthwise: ConvNorm::new(depthwise, None), norm, wider };
+        let narrower = Conv2d::linear(4 * channels, channels, initial, vb.pp(5))?;
         Ok(Self { hidden, narrower, scale, stochastic_depth })
     }
 }
@@ -157,7 +147,7 @@ impl Block for CnBlock {
     }
 
     fn folded(&self) -> Result<Box<dyn Block>> {
-        let narrower = ConvNorm::new(self.narrower.scaled(&self.scale)?, None, false).folded()?;
+        let narrower = ConvNorm::new(self.narrower.scaled(&self.scale)?, None).folded()?;
         Ok(Box::new(Folded { hidden: self.hidden.folded()?, narrower }))
     }
 }

@@ -5,10 +5,10 @@
 //! The last layer, `features.norm5`, is meant with the ReLU that follows it.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
+use crate::blocks::{
+    BatchNorm2d, BatchNormConfig, Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, MlpConfig,
+    NamedLayers, Network, Sequential,
+};
 use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -50,9 +50,8 @@ const STAGES: [&str; 10] = [
 pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |variant: Variant| {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
-        let row =
-            Architecture::new(variant.name, stages, &["classifier"], move |config, vb| build(&variant, config, vb));
-        row.with_canonical_names(|name| Some(present_name(name)))
+        Architecture::new(variant.name, stages, &["classifier"], move |config, vb| build(&variant, config, vb))
+            .with_canonical_names(|name| Some(canonical_name(name)))
     };
     TABLE.map(row).into()
 }
@@ -61,8 +60,8 @@ fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Ne
     let (mut layers, features) = (NamedLayers::default(), vb.pp("features"));
     let (mut channels, mut stride) = (variant.first, 4);
     let mut stem = Sequential::default();
-    let norm = norm(channels, features.pp("norm0"))?;
-    stem.push(ConvNorm::new(conv((3, channels), 7, 2, features.pp("conv0"))?, Some(norm), true));
+    let conv0 = conv(Conv2dConfig::same(3, channels, 7).with_stride(2), features.pp("conv0"))?;
+    stem.push(ConvNorm::new(conv0, Some(norm(channels, features.pp("norm0"))?)).with_relu());
     stem.push(Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
     layers.push("features.pool0", channels, stride, stem);
     for (index, depth) in variant.depths.into_iter().enumerate() {
@@ -78,9 +77,10 @@ fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Ne
             layers.push(format!("features.{name}"), channels, stride, transition);
         }
     }
-    layers.push("features.norm5", channels, stride, NormRelu(self::norm(channels, features.pp("norm5"))?));
+    layers.push("features.norm5", channels, stride, NormRelu(norm(channels, features.pp("norm5"))?));
     let initial = |inputs, _| (Initial::fan_in(inputs), Initial::Constant(0.0));
-    Ok(Network::new(variant.name, layers, Head::linear(channels, ("classifier", 0.0), initial, config, vb)?))
+    let head = Head::mlp(channels, &MlpConfig { initial, ..MlpConfig::linear("classifier") }, config, vb)?;
+    Ok(Network::new(variant.name, layers, head))
 }
 
 /// Batch norm and ReLU that no convolution precedes, so that there is nothing to fold them into.
@@ -120,14 +120,13 @@ struct DenseLayer {
 impl DenseBlock {
     fn new(channels: usize, growth: usize, depth: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
         let layer = |index: usize| {
-            let (vb, inputs, width) =
-                (vb.pp(format!("denselayer{}", index + 1)), channels + index * growth, 4 * growth);
+            let vb = vb.pp(format!("denselayer{}", index + 1));
+            let (inputs, width) = (channels + index * growth, 4 * growth);
             let first = NormRelu(norm(inputs, vb.pp("norm1"))?);
-            let conv1 = conv((inputs, width), 1, 1, vb.pp("conv1"))?;
-            let norm2 = norm(width, vb.pp("norm2"))?;
-            let conv2 = conv((width, growth), 3, 1, vb.pp("conv2"))?;
-            let bottleneck = ConvNorm::new(conv1, Some(norm2), true);
-            Ok(DenseLayer { first, bottleneck, last: ConvNorm::new(conv2, None, false), dropout })
+            let conv1 = conv(Conv2dConfig::same(inputs, width, 1), vb.pp("conv1"))?;
+            let bottleneck = ConvNorm::new(conv1, Some(norm(width, vb.pp("norm2"))?)).with_relu();
+            let conv2 = conv(Conv2dConfig::same(width, growth, 3), vb.pp("conv2"))?;
+            Ok(DenseLayer { first, bottleneck, last: ConvNorm::new(conv2, None), dropout })
         };
         Ok(Self((0..depth).map(layer).collect::<Result<_>>()?))
     }
@@ -162,8 +161,8 @@ struct Transition {
 
 impl Transition {
     fn new(channels: usize, vb: VarBuilder) -> Result<Self> {
-        let conv = conv((channels, channels / 2), 1, 1, vb.pp("conv"))?;
-        Ok(Self { norm: NormRelu(norm(channels, vb.pp("norm"))?), conv: ConvNorm::new(conv, None, false) })
+        let conv = conv(Conv2dConfig::same(channels, channels / 2, 1), vb.pp("conv"))?;
+        Ok(Self { norm: NormRelu(norm(channels, vb.pp("norm"))?), conv: ConvNorm::new(conv, None) })
     }
 }
 
@@ -180,7 +179,7 @@ impl Block for Transition {
 }
 
 /// `norm1` and so on for `norm.1`, which the layers have in the files that torchvision still publishes.
-fn present_name(name: &str) -> String {
+fn canonical_name(name: &str) -> String {
     let Some((block, rest)) = name.split_once(".denselayer") else { return name.to_owned() };
     let members = ["norm", "conv"].into_iter().flat_map(|kind| [1, 2].map(|number| (kind, number)));
     let present = members.fold(rest.to_owned(), |rest, (kind, number)| {
@@ -189,10 +188,8 @@ fn present_name(name: &str) -> String {
     format!("{block}.denselayer{present}")
 }
 
-fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: VarBuilder) -> Result<Conv2d> {
-    let initial = ConvInitial::KaimingFanIn;
-    let layer = Conv2dConfig { stride, padding: kernel / 2, initial, ..Conv2dConfig::new(kernel) };
-    Conv2d::new(inputs, outputs, &layer, vb)
+fn conv(config: Conv2dConfig, vb: VarBuilder) -> Result<Conv2d> {
+    Conv2d::new(&config.with_initial(ConvInitial::KaimingFanIn), vb)
 }
 
 fn norm(channels: usize, vb: VarBuilder) -> Result<BatchNorm2d> {

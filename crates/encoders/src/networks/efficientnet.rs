@@ -6,17 +6,15 @@
 //! Batch norm follows each convolution, SiLU each but the last. B1 to B7 are B0 wider and deeper. Names are torchvision's.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
+use crate::blocks::{
+    BatchNorm2d, BatchNormConfig, Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, Linear,
+    MlpConfig, NamedLayers, Network, Sequential,
+};
 use crate::config::NetworkConfig;
-use crate::counter;
 use crate::preprocessing::{Interpolation, Preprocessing};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candlewick_kernels::activation::{Activation, sigmoid, silu};
-use candlewick_kernels::linear::linear;
-use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
+use candlewick_parameters::{Initial, Mode, VarBuilder};
 
 /// Blocks of one shape.
 #[derive(Clone, Copy, Debug)]
@@ -100,14 +98,8 @@ fn multiple_of_eight(channels: f64) -> usize {
     if (rounded as f64) < 0.9 * channels { rounded + 8 } else { rounded }
 }
 
-/// B0 wider and deeper by these factors, for pictures of so many pixels.
-fn scaled(
-    name: &'static str,
-    (width, depth): (f64, f64),
-    dropout: f64,
-    (resize, crop): (usize, usize),
-    norm: BatchNormConfig,
-) -> Variant {
+/// B0 wider and deeper by these factors, for images of `crop` pixels.
+fn scaled(name: &'static str, width: f64, depth: f64, dropout: f64, resize: usize, crop: usize) -> Variant {
     let wider = |channels: usize| multiple_of_eight(channels as f64 * width);
     let larger = |stage: &Stage| Stage {
         channels: wider(stage.channels),
@@ -116,6 +108,7 @@ fn scaled(
     };
     let stages: Vec<Stage> = B0.iter().map(larger).collect();
     let preprocessing = Preprocessing::imagenet_of(resize, crop, Interpolation::Bicubic);
+    let norm = BatchNormConfig::default();
     Variant { name, first: wider(32), last: 4 * wider(320), stages, norm, dropout, preprocessing }
 }
 
@@ -126,23 +119,23 @@ fn version_2(name: &'static str, stages: &[Stage], dropout: f64, preprocessing: 
 }
 
 fn table() -> Vec<Variant> {
-    let usual = BatchNormConfig::default();
-    let slow = BatchNormConfig { eps: 1e-3, momentum: 0.01, ..Default::default() };
+    let norm = BatchNormConfig { eps: 1e-3, momentum: 0.01, ..Default::default() };
+    let slow = |variant| Variant { norm: norm.clone(), ..variant };
     let bilinear = |side| Preprocessing::imagenet_of(side, side, Interpolation::Bilinear);
-    let large =
-        Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet_of(480, 480, Interpolation::Bicubic) };
+    let bicubic = Preprocessing::imagenet_of(480, 480, Interpolation::Bicubic);
     vec![
-        scaled("efficientnet_b0", (1.0, 1.0), 0.2, (256, 224), usual.clone()),
-        scaled("efficientnet_b1", (1.0, 1.1), 0.2, (256, 240), usual.clone()),
-        scaled("efficientnet_b2", (1.1, 1.2), 0.3, (288, 288), usual.clone()),
-        scaled("efficientnet_b3", (1.2, 1.4), 0.3, (320, 300), usual.clone()),
-        scaled("efficientnet_b4", (1.4, 1.8), 0.4, (384, 380), usual),
-        scaled("efficientnet_b5", (1.6, 2.2), 0.4, (456, 456), slow.clone()),
-        scaled("efficientnet_b6", (1.8, 2.6), 0.5, (528, 528), slow.clone()),
-        scaled("efficientnet_b7", (2.0, 3.1), 0.5, (600, 600), slow),
+        // Name, width, depth, dropout, resize, crop.
+        scaled("efficientnet_b0", 1.0, 1.0, 0.2, 256, 224),
+        scaled("efficientnet_b1", 1.0, 1.1, 0.2, 256, 240),
+        scaled("efficientnet_b2", 1.1, 1.2, 0.3, 288, 288),
+        scaled("efficientnet_b3", 1.2, 1.4, 0.3, 320, 300),
+        scaled("efficientnet_b4", 1.4, 1.8, 0.4, 384, 380),
+        slow(scaled("efficientnet_b5", 1.6, 2.2, 0.4, 456, 456)),
+        slow(scaled("efficientnet_b6", 1.8, 2.6, 0.5, 528, 528)),
+        slow(scaled("efficientnet_b7", 2.0, 3.1, 0.5, 600, 600)),
         version_2("efficientnet_v2_s", V2_S, 0.2, bilinear(384)),
         version_2("efficientnet_v2_m", V2_M, 0.3, bilinear(480)),
-        version_2("efficientnet_v2_l", V2_L, 0.4, large),
+        version_2("efficientnet_v2_l", V2_L, 0.4, Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..bicubic }),
     ]
 }
 
@@ -159,98 +152,67 @@ pub(crate) fn architectures() -> Vec<Architecture> {
 fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     let most = config.stochastic_depth.unwrap_or(0.2);
     let (mut layers, features) = (NamedLayers::default(), vb.pp("features"));
-    let unit = |channels, shape, vb: VarBuilder| conv_norm_silu(channels, shape, &variant.norm, vb);
-    layers.push("features.0", variant.first, 2, unit((3, variant.first), (3, 2, 1), features.pp(0))?);
+    let norm = &variant.norm;
+    let stem = Conv2dConfig::same(3, variant.first, 3).with_stride(2);
+    layers.push("features.0", variant.first, 2, conv_norm_silu(stem, norm, features.pp(0))?);
     let (mut inputs, mut stride, mut number) = (variant.first, 2, 0);
     let total: usize = variant.stages.iter().map(|stage| stage.depth).sum();
     for (index, stage) in variant.stages.iter().enumerate() {
         let mut blocks = Sequential::default();
         for block in 0..stage.depth {
             let stage = Stage { stride: if block == 0 { stage.stride } else { 1 }, ..*stage };
-            let depth = most * number as f64 / total as f64;
-            blocks.push(MbConv::new(
-                &stage,
-                inputs,
-                depth,
-                &variant.norm,
-                features.pp(index + 1).pp(block).pp("block"),
-            )?);
+            let mb_conv = MbConv::new(&stage, inputs, norm, features.pp(index + 1).pp(block).pp("block"))?;
+            blocks.push(MbConv { stochastic_depth: most * number as f64 / total as f64, ..mb_conv });
             (inputs, number) = (stage.channels, number + 1);
         }
         stride *= stage.stride;
         layers.push(format!("features.{}", index + 1), inputs, stride, blocks);
     }
     let last = variant.stages.len() + 1;
-    layers.push(
-        format!("features.{last}"),
-        variant.last,
-        stride,
-        unit((inputs, variant.last), (1, 1, 1), features.pp(last))?,
-    );
+    let conv = conv_norm_silu(Conv2dConfig::same(inputs, variant.last, 1), norm, features.pp(last))?;
+    layers.push(format!("features.{last}"), variant.last, stride, conv);
     let initial = |_, outputs| (Initial::fan_in(outputs), Initial::Constant(0.0));
     let dropout = config.dropout.unwrap_or(variant.dropout);
-    Ok(Network::new(variant.name, layers, Head::linear(variant.last, ("classifier.1", dropout), initial, config, vb)?))
+    let mlp = MlpConfig { dropout, initial, ..MlpConfig::linear("classifier.1") };
+    Ok(Network::new(variant.name, layers, Head::mlp(variant.last, &mlp, config, vb)?))
 }
 
-/// A convolution (from, to) of (kernel, stride, groups) that keeps the size but for its stride, and its batch norm.
-fn conv_norm(
-    (inputs, outputs): (usize, usize),
-    (kernel, stride, groups): (usize, usize, usize),
-    norm: &BatchNormConfig,
-    vb: VarBuilder,
-) -> Result<ConvNorm> {
-    let initial = ConvInitial::KaimingFanOut;
-    let layer = Conv2dConfig { stride, padding: kernel / 2, groups, initial, ..Conv2dConfig::new(kernel) };
-    let conv = Conv2d::new(inputs, outputs, &layer, vb.pp(0))?;
-    Ok(ConvNorm::new(conv, Some(BatchNorm2d::new(outputs, norm, vb.pp(1))?), false))
+/// A convolution, `0`, and its batch norm, `1`.
+fn conv_norm(config: Conv2dConfig, norm: &BatchNormConfig, vb: VarBuilder) -> Result<ConvNorm> {
+    let conv = Conv2d::new(&config.with_initial(ConvInitial::KaimingFanOut), vb.pp(0))?;
+    Ok(ConvNorm::new(conv, Some(BatchNorm2d::new(config.out_channels, norm, vb.pp(1))?)))
 }
 
 /// The same and then SiLU.
-fn conv_norm_silu(
-    channels: (usize, usize),
-    shape: (usize, usize, usize),
-    norm: &BatchNormConfig,
-    vb: VarBuilder,
-) -> Result<ConvNorm> {
-    Ok(conv_norm(channels, shape, norm, vb)?.then(Activation::Silu))
+fn conv_norm_silu(config: Conv2dConfig, norm: &BatchNormConfig, vb: VarBuilder) -> Result<ConvNorm> {
+    Ok(conv_norm(config, norm, vb)?.with_activation(Activation::Silu))
 }
 
 /// Squeeze-and-excitation: x ⊙ σ(W₂ silu(W₁ mean(x) + b₁) + b₂), one number a channel (Hu et al. 2018).
 #[derive(Clone, Debug)]
 struct Excitation {
-    /// Weights (O, C) and biases (O) of both layers.
-    layers: [(Tensor, Tensor); 2],
+    fc1: Linear,
+    fc2: Linear,
 }
 
 impl Excitation {
     fn new(channels: usize, squeezed: usize, vb: VarBuilder) -> Result<Self> {
-        let layer = |inputs: usize, outputs: usize, vb: VarBuilder| {
-            let weight = vb.parameter((outputs, inputs, 1, 1), "weight", Initial::kaiming_fan_out(outputs))?;
-            Ok::<_, candle_core::Error>((
-                weight.flatten_from(1)?,
-                vb.parameter(outputs, "bias", Initial::Constant(0.0))?,
-            ))
-        };
-        let layers = [layer(channels, squeezed, vb.pp("fc1"))?, layer(squeezed, channels, vb.pp("fc2"))?];
-        Ok(Self { layers })
+        let initial = |_, outputs| (Initial::kaiming_fan_out(outputs), Initial::Constant(0.0));
+        let fc1 = Linear::from_conv1x1(channels, squeezed, initial, &vb.pp("fc1"))?;
+        Ok(Self { fc1, fc2: Linear::from_conv1x1(squeezed, channels, initial, &vb.pp("fc2"))? })
     }
 
     fn forward(&self, xs: &FeatureMap) -> Result<FeatureMap> {
-        let run = |xs: &Tensor, (weight, bias): &(Tensor, Tensor)| {
-            let ys = linear(xs, weight, Some(bias))?;
-            counter::count(ys.elem_count(), weight.dims()[1]);
-            Ok::<_, candle_core::Error>(ys)
-        };
-        let squeezed = silu(&run(&xs.mean()?, &self.layers[0])?)?;
-        xs.scale_channels(&sigmoid(&run(&squeezed, &self.layers[1])?)?)
+        let squeezed = silu(&self.fc1.forward(&xs.mean()?)?)?;
+        xs.scale_channels(&sigmoid(&self.fc2.forward(&squeezed)?)?)
     }
 
     fn detached(&self) -> Self {
-        Self { layers: self.layers.clone().map(|(weight, bias)| (weight.detach(), bias.detach())) }
+        Self { fc1: self.fc1.detached(), fc2: self.fc2.detached() }
     }
 }
 
-/// An inverted residual block.
+/// An inverted residual block, MBConv or Fused-MBConv.
 #[derive(Clone, Debug)]
 struct MbConv {
     /// The convolutions with SiLU.
@@ -263,13 +225,8 @@ struct MbConv {
 }
 
 impl MbConv {
-    fn new(
-        stage: &Stage,
-        inputs: usize,
-        stochastic_depth: f64,
-        norm: &BatchNormConfig,
-        vb: VarBuilder,
-    ) -> Result<Self> {
+    /// A block of a stage, from so many channels, without stochastic depth.
+    fn new(stage: &Stage, inputs: usize, norm: &BatchNormConfig, vb: VarBuilder) -> Result<Self> {
         let Stage { fused, expansion, kernel, stride, channels, .. } = *stage;
         let width = multiple_of_eight((inputs * expansion) as f64);
         let (mut wide, mut number) = (Vec::new(), 0);
@@ -277,19 +234,20 @@ impl MbConv {
             number += 1;
             vb.pp(number - 1)
         };
-        let outputs = if fused && width == inputs { channels } else { width };
         if fused {
-            wide.push(conv_norm_silu((inputs, outputs), (kernel, stride, 1), norm, next())?);
+            let outputs = if width == inputs { channels } else { width };
+            wide.push(conv_norm_silu(Conv2dConfig::same(inputs, outputs, kernel).with_stride(stride), norm, next())?);
         } else {
             if width != inputs {
-                wide.push(conv_norm_silu((inputs, width), (1, 1, 1), norm, next())?);
+                wide.push(conv_norm_silu(Conv2dConfig::same(inputs, width, 1), norm, next())?);
             }
-            wide.push(conv_norm_silu((width, width), (kernel, stride, width), norm, next())?);
+            let depthwise = Conv2dConfig::same(width, width, kernel).with_stride(stride).with_groups(width);
+            wide.push(conv_norm_silu(depthwise, norm, next())?);
         }
         let excitation = (!fused).then(|| Excitation::new(width, (inputs / 4).max(1), next())).transpose()?;
-        let narrow =
-            (!fused || width != inputs).then(|| conv_norm((width, channels), (1, 1, 1), norm, next())).transpose()?;
-        Ok(Self { wide, excitation, narrow, residual: stride == 1 && inputs == channels, stochastic_depth })
+        let project = || conv_norm(Conv2dConfig::same(width, channels, 1), norm, next());
+        let narrow = (!fused || width != inputs).then(project).transpose()?;
+        Ok(Self { wide, excitation, narrow, residual: stride == 1 && inputs == channels, stochastic_depth: 0.0 })
     }
 }
 
@@ -302,11 +260,11 @@ impl Block for MbConv {
         if let Some(excitation) = &self.excitation {
             ys = excitation.forward(&ys)?;
         }
-        // Where no picture may pass the block by, the sum is formed with the last convolution.
-        let together = self.residual && (self.stochastic_depth == 0.0 || !mode.is_training());
+        // Without stochastic depth the sum is part of the last convolution.
+        let fused = self.residual && (self.stochastic_depth == 0.0 || !mode.is_training());
         if let Some(narrow) = &self.narrow {
-            ys = narrow.forward_add(&ys, together.then_some(xs), mode)?;
-            if together {
+            ys = narrow.forward_add(&ys, fused.then_some(xs), mode)?;
+            if fused {
                 return Ok(ys);
             }
         }

@@ -10,11 +10,10 @@
 //! is not computed. Dropout, growing from block to block, is between convolution and batch norm.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::pytorch_linear_init;
-use crate::blocks::network::{Body, Network};
+use crate::blocks::{
+    BatchNorm2d, BatchNormConfig, Body, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, MlpConfig,
+    Network,
+};
 use crate::config::{FractalConfig, NetworkConfig};
 use crate::encoder::LayerInfo;
 use candle_core::Result;
@@ -48,12 +47,12 @@ fn build(name: &'static str, columns: usize, config: &NetworkConfig, vb: VarBuil
     let (mut infos, mut blocks, mut inputs) = (Vec::new(), Vec::new(), 3);
     for (index, channels) in CHANNELS.into_iter().enumerate() {
         let (block, dropout) = (format!("block{}", index + 1), most * index as f64 / last as f64);
-        blocks.push(FractalBlock::new((inputs, channels), columns, dropout, vb.pp(&block))?);
+        blocks.push(FractalBlock::new(inputs, channels, columns, dropout, vb.pp(&block))?);
         infos.push(LayerInfo::new(block, channels, 1 << index));
         infos.push(LayerInfo::new(format!("pool{}", index + 1), channels, 2 << index));
         inputs = channels;
     }
-    let head = Head::linear(inputs, ("fc", 0.0), pytorch_linear_init, config, vb)?;
+    let head = Head::mlp(inputs, &MlpConfig::linear("fc"), config, vb)?;
     Ok(Network::with_body(name, infos, Box::new(FractalBody { blocks, columns, paths }), head))
 }
 
@@ -118,7 +117,7 @@ impl Body for FractalBody {
         let route = self.route(mode);
         for number in 0..=last {
             xs = match self.blocks.get(number / 2) {
-                Some(block) if number % 2 == 0 => block.join((0, 0), &xs, route, mode)?,
+                Some(block) if number % 2 == 0 => block.join(Place::default(), &xs, route, mode)?,
                 _ => xs.max_pool(&Pool2d::new((2, 2), (2, 2)))?,
             };
             visit(number, &xs);
@@ -134,40 +133,49 @@ impl Body for FractalBody {
     }
 }
 
+/// A convolution of a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// Counted from 0, the shallowest.
+    column: usize,
+    /// Within the column.
+    number: usize,
+}
+
+impl Place {
+    /// The two convolutions of the next column over the same stretch.
+    fn halves(self) -> [Self; 2] {
+        [0, 1].map(|half| Self { column: self.column + 1, number: 2 * self.number + half })
+    }
+}
+
 /// The columns of a block, the shallowest first.
 #[derive(Debug)]
 struct FractalBlock(Vec<Vec<ConvNorm>>);
 
 impl FractalBlock {
-    fn new((inputs, outputs): (usize, usize), columns: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
+    fn new(inputs: usize, outputs: usize, columns: usize, dropout: f64, vb: VarBuilder) -> Result<Self> {
         let conv_norm = |column: usize, number: usize| {
             let vb = vb.pp(format!("column{}", column + 1)).pp(number);
-            let initial = ConvInitial::Xavier;
-            let layer = Conv2dConfig { padding: 1, initial, ..Conv2dConfig::new(3) };
-            let conv = Conv2d::new(if number == 0 { inputs } else { outputs }, outputs, &layer, vb.pp("conv"))?;
+            let conv = Conv2dConfig::same(if number == 0 { inputs } else { outputs }, outputs, 3);
+            let conv = Conv2d::new(&conv.with_initial(ConvInitial::Xavier), vb.pp("conv"))?;
             let norm = BatchNorm2d::new(outputs, &BatchNormConfig::default(), vb.pp("bn"))?;
-            Ok(ConvNorm::new(conv, Some(norm), true).with_dropout(dropout))
+            Ok(ConvNorm::new(conv, Some(norm)).with_relu().with_dropout(dropout))
         };
         let column = |column: usize| (0..1 << column).map(|number| conv_norm(column, number)).collect();
         Ok(Self((0..columns).map(column).collect::<Result<_>>()?))
     }
 
-    /// The join of the columns from `first` on, over the stretch that convolution `number` of that column spans.
-    fn join(
-        &self,
-        (first, number): (usize, usize),
-        xs: &FeatureMap,
-        route: Route,
-        mode: &mut Mode,
-    ) -> Result<FeatureMap> {
-        let taken = route.taken(first, self.0.len(), mode);
-        FeatureMap::mean_of(&self.branches((first, number), xs, &taken, route, mode)?)
+    /// The join of a convolution's column and all deeper ones, over the stretch that the convolution spans.
+    fn join(&self, at: Place, xs: &FeatureMap, route: Route, mode: &mut Mode) -> Result<FeatureMap> {
+        let taken = route.taken(at.column, self.0.len(), mode);
+        FeatureMap::mean_of(&self.branches(at, xs, &taken, route, mode)?)
     }
 
     /// What the join takes: the convolution itself, and the deeper columns, which join once half-way.
     fn branches(
         &self,
-        (first, number): (usize, usize),
+        at: Place,
         xs: &FeatureMap,
         taken: &[bool],
         route: Route,
@@ -175,11 +183,12 @@ impl FractalBlock {
     ) -> Result<Vec<FeatureMap>> {
         let (mut maps, Some((own, deeper))) = (Vec::new(), taken.split_first()) else { return Ok(Vec::new()) };
         if *own {
-            maps.push(self.0[first][number].forward(xs, mode)?);
+            maps.push(self.0[at.column][at.number].forward(xs, mode)?);
         }
         if deeper.contains(&true) {
-            let half_way = self.join((first + 1, 2 * number), xs, route, mode)?;
-            maps.extend(self.branches((first + 1, 2 * number + 1), &half_way, deeper, route, mode)?);
+            let [first, second] = at.halves();
+            let half_way = self.join(first, xs, route, mode)?;
+            maps.extend(self.branches(second, &half_way, deeper, route, mode)?);
         }
         Ok(maps)
     }

@@ -6,11 +6,10 @@
 //! torchvision does so at 200 standard deviations.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::{Hidden, MlpConfig, MlpHead, keep_as_buffers};
-use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
+use crate::blocks::{
+    AuxiliaryHead, BatchNorm2d, BatchNormConfig, Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head,
+    HiddenLayer, MlpConfig, MlpHead, NamedLayers, Network, Sequential, keep_as_buffers,
+};
 use crate::config::NetworkConfig;
 use crate::preprocessing::Preprocessing;
 use candle_core::Result;
@@ -22,19 +21,21 @@ const NAME: &str = "googlenet";
 /// A row of the paper's table 1, with torchvision's name.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
-    /// A convolution of (channels, kernel, stride).
-    Conv(&'static str, (usize, usize, usize)),
+    /// Channels, kernel and stride of a convolution.
+    Conv(&'static str, usize, usize, usize),
     /// A max-pool of this side and stride 2, whose last window may reach over the edge.
     Pool(&'static str, usize),
-    /// The channels of the 1×1; before and after the 3×3; before and after the "5×5"; after the pool.
-    Inception(&'static str, [usize; 6]),
+    Inception(&'static str, InceptionChannels),
 }
 
+/// The channels of the 1×1; before and after the 3×3; before and after the "5×5"; after the pool.
+type InceptionChannels = [usize; 6];
+
 const TABLE: [Layer; 16] = [
-    Layer::Conv("conv1", (64, 7, 2)),
+    Layer::Conv("conv1", 64, 7, 2),
     Layer::Pool("maxpool1", 3),
-    Layer::Conv("conv2", (64, 1, 1)),
-    Layer::Conv("conv3", (192, 3, 1)),
+    Layer::Conv("conv2", 64, 1, 1),
+    Layer::Conv("conv3", 192, 3, 1),
     Layer::Pool("maxpool2", 3),
     Layer::Inception("inception3a", [64, 96, 128, 16, 32, 32]),
     Layer::Inception("inception3b", [128, 128, 192, 32, 96, 64]),
@@ -67,7 +68,7 @@ const AUXILIARY_PARAMETERS: [&str; 9] = [
 
 pub(crate) fn architectures() -> Vec<Architecture> {
     let stage = |layer: &Layer| match layer {
-        Layer::Conv(name, _) | Layer::Inception(name, _) => Some(name.to_string()),
+        Layer::Conv(name, ..) | Layer::Inception(name, _) => Some(name.to_string()),
         Layer::Pool(..) => None,
     };
     let row = Architecture::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
@@ -81,33 +82,36 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     let (mut channels, mut total) = (3, 1);
     for layer in TABLE {
         match layer {
-            Layer::Conv(name, (outputs, kernel, stride)) => {
-                let mut part = Sequential::default();
+            Layer::Conv(name, outputs, kernel, stride) => {
+                let mut blocks = Sequential::default();
                 if channels == 3 && config.transform_input {
-                    part.push(TransformInput);
+                    blocks.push(TransformInput);
                 }
-                part.push(conv((channels, outputs), kernel, stride, vb.pp(name))?);
+                let conv = Conv2dConfig::same(channels, outputs, kernel).with_stride(stride);
+                blocks.push(conv_norm(conv, vb.pp(name))?);
                 (channels, total) = (outputs, total * stride);
-                layers.push(name, channels, total, part);
+                layers.push(name, channels, total, blocks);
             }
             Layer::Pool(name, side) => {
                 total *= 2;
                 layers.push(name, channels, total, Pool2d { ceil_mode: true, ..Pool2d::new((side, side), (2, 2)) });
             }
-            Layer::Inception(name, plan) => {
-                let module = Inception::new(channels, plan, vb.pp(name))?;
-                channels = plan[0] + plan[2] + plan[4] + plan[5];
+            Layer::Inception(name, branches) => {
+                let module = Inception::new(channels, branches, vb.pp(name))?;
+                let [one, _, three, _, five, pooled] = branches;
+                channels = one + three + five + pooled;
                 layers.push(name, channels, total, module);
             }
         }
     }
     let auxiliary = auxiliary(&layers, config, &vb)?;
-    let head = Head::linear(channels, ("fc", config.dropout.unwrap_or(0.2)), initial, config, vb)?;
+    let fc = MlpConfig { dropout: config.dropout.unwrap_or(0.2), initial, ..MlpConfig::linear("fc") };
+    let head = Head::mlp(channels, &fc, config, vb)?;
     Ok(Network::new(NAME, layers, head).with_auxiliary(auxiliary))
 }
 
 /// The auxiliary heads that are wanted; of those that are not, what the file holds stays in the store.
-fn auxiliary(layers: &NamedLayers, config: &NetworkConfig, vb: &VarBuilder) -> Result<Vec<(usize, MlpHead)>> {
+fn auxiliary(layers: &NamedLayers, config: &NetworkConfig, vb: &VarBuilder) -> Result<Vec<AuxiliaryHead>> {
     let mut heads = Vec::new();
     for (name, layer, channels) in AUXILIARY {
         let vb = vb.pp(name);
@@ -117,11 +121,12 @@ fn auxiliary(layers: &NamedLayers, config: &NetworkConfig, vb: &VarBuilder) -> R
             }
             continue;
         }
-        let reduced = conv((channels, 128), 1, 1, vb.pp("conv"))?;
-        let hidden = [Hidden { name: "fc1", vector: "fc1", size: 1024, dropout: 0.0 }];
-        let plan = MlpConfig { grid: 4, hidden: &hidden, last: ("fc2", config.auxiliary_dropout), initial };
-        let head = MlpHead::new(128, &plan, config, vb)?;
-        heads.extend(layers.number(layer).zip(head.map(|head| head.after(reduced))));
+        let conv = conv_norm(Conv2dConfig::same(channels, 128, 1), vb.pp("conv"))?;
+        let hidden = [HiddenLayer { name: "fc1", output: "fc1", size: 1024, dropout: 0.0 }];
+        let dropout = config.auxiliary_dropout;
+        let mlp = MlpConfig { grid: 4, hidden: &hidden, dropout, initial, ..MlpConfig::linear("fc2") };
+        let head = MlpHead::new(128, &mlp, config, vb)?.map(|head| head.after_conv(conv));
+        heads.extend(layers.number(layer).zip(head).map(|(layer, head)| AuxiliaryHead { layer, head }));
     }
     Ok(heads)
 }
@@ -130,16 +135,15 @@ fn initial(inputs: usize, _: usize) -> (Initial, Initial) {
     (Initial::Normal(0.01), Initial::fan_in(inputs))
 }
 
-/// A convolution that keeps the size but for its stride, with batch norm and ReLU: `conv` and `bn`.
-fn conv((inputs, outputs): (usize, usize), kernel: usize, stride: usize, vb: VarBuilder) -> Result<ConvNorm> {
-    let initial = ConvInitial::Normal(0.01);
-    let layer = Conv2dConfig { stride, padding: kernel / 2, initial, ..Conv2dConfig::new(kernel) };
-    let conv = Conv2d::new(inputs, outputs, &layer, vb.pp("conv"))?;
-    let norm = BatchNorm2d::new(outputs, &BatchNormConfig { eps: 1e-3, ..Default::default() }, vb.pp("bn"))?;
-    Ok(ConvNorm::new(conv, Some(norm), true))
+/// A convolution, `conv`, with batch norm, `bn`, and ReLU.
+fn conv_norm(config: Conv2dConfig, vb: VarBuilder) -> Result<ConvNorm> {
+    let conv = Conv2d::new(&config.with_initial(ConvInitial::Normal(0.01)), vb.pp("conv"))?;
+    let norm = BatchNormConfig { eps: 1e-3, ..Default::default() };
+    let norm = BatchNorm2d::new(config.out_channels, &norm, vb.pp("bn"))?;
+    Ok(ConvNorm::new(conv, Some(norm)).with_relu())
 }
 
-/// From pictures normalised as for ImageNet to values from −1 to 1, as torchvision's weights were trained on.
+/// From images normalised as for ImageNet to values from −1 to 1, as torchvision's weights were trained on.
 #[derive(Debug)]
 struct TransformInput;
 
@@ -161,20 +165,18 @@ struct Inception {
 }
 
 impl Inception {
-    fn new(channels: usize, plan: [usize; 6], vb: VarBuilder) -> Result<Self> {
-        let [one, to_three, three, to_five, five, pooled] = plan;
-        let behind = |name: &str, reduced, outputs| {
+    fn new(inputs: usize, channels: InceptionChannels, vb: VarBuilder) -> Result<Self> {
+        let [one, before_three, three, before_five, five, pooled] = channels;
+        let conv = |inputs, outputs, kernel, vb| conv_norm(Conv2dConfig::same(inputs, outputs, kernel), vb);
+        let behind_1x1 = |name: &str, reduced, outputs| {
             let vb = vb.pp(name);
-            Ok::<_, candle_core::Error>(vec![
-                conv((channels, reduced), 1, 1, vb.pp(0))?,
-                conv((reduced, outputs), 3, 1, vb.pp(1))?,
-            ])
+            Ok::<_, candle_core::Error>(vec![conv(inputs, reduced, 1, vb.pp(0))?, conv(reduced, outputs, 3, vb.pp(1))?])
         };
         let branches = [
-            vec![conv((channels, one), 1, 1, vb.pp("branch1"))?],
-            behind("branch2", to_three, three)?,
-            behind("branch3", to_five, five)?,
-            vec![conv((channels, pooled), 1, 1, vb.pp("branch4").pp(1))?],
+            vec![conv(inputs, one, 1, vb.pp("branch1"))?],
+            behind_1x1("branch2", before_three, three)?,
+            behind_1x1("branch3", before_five, five)?,
+            vec![conv(inputs, pooled, 1, vb.pp("branch4").pp(1))?],
         ];
         Ok(Self { branches })
     }

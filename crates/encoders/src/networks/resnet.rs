@@ -6,11 +6,10 @@
 //! 3×3 convolution ("v1.5"). A ResNeXt has that convolution in groups, a Wide ResNet has it twice as wide.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::mlp_head::pytorch_linear_init;
-use crate::blocks::network::{Block, NamedLayers, Network, Sequential};
+use crate::blocks::{
+    BatchNorm2d, BatchNormConfig, Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, MlpConfig,
+    NamedLayers, Network, Sequential,
+};
 use crate::config::NetworkConfig;
 use crate::preprocessing::{Interpolation, Preprocessing};
 use candle_core::Result;
@@ -24,28 +23,6 @@ enum BlockKind {
     Basic,
     /// 1×1, 3×3 and 1×1, the last four times as wide.
     Bottleneck,
-}
-
-impl BlockKind {
-    /// The channels of a block's output over those of its 3×3 convolution.
-    fn expansion(self) -> usize {
-        match self {
-            BlockKind::Basic => 1,
-            BlockKind::Bottleneck => 4,
-        }
-    }
-
-    /// The convolutions of the branch of a block with so many channels before its expansion: (kernel, stride, groups, output
-    /// channels).
-    fn convolutions(self, variant: &Variant, channels: usize, stride: usize) -> Vec<(usize, usize, usize, usize)> {
-        let (groups, width) = (variant.groups, channels * variant.group_width / 64 * variant.groups);
-        match self {
-            BlockKind::Basic => vec![(3, stride, 1, channels), (3, 1, 1, channels)],
-            BlockKind::Bottleneck => {
-                vec![(1, 1, 1, width), (3, stride, groups, width), (1, 1, 1, channels * self.expansion())]
-            }
-        }
-    }
 }
 
 /// A row of the paper's table 1, or of its kin's.
@@ -98,55 +75,76 @@ pub(crate) fn architectures() -> Vec<Architecture> {
     TABLE.map(row).into()
 }
 
-fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
-    let mut layers = NamedLayers::default();
-    layers.push("relu", 64, 2, conv_norm((3, 64), (7, 2, 1), 1.0, true, vb.pp("conv1"), vb.pp("bn1"))?);
-    layers.push("maxpool", 64, 4, Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
-    let mut channels = 64;
-    for (index, depth) in variant.depths.into_iter().enumerate() {
-        let (stage, mut blocks) = (format!("layer{}", index + 1), Sequential::default());
-        for number in 0..depth {
-            let stride = if number == 0 && index > 0 { 2 } else { 1 };
-            let (vb, zero_init) = (vb.pp(&stage).pp(number), config.zero_init_residual);
-            blocks.push(ResidualBlock::new(variant, (channels, 64 << index), stride, zero_init, vb)?);
-            channels = (64 << index) * variant.block.expansion();
+impl Variant {
+    /// The channels of a block's output over those of its 3×3 convolution.
+    fn expansion(&self) -> usize {
+        match self.block {
+            BlockKind::Basic => 1,
+            BlockKind::Bottleneck => 4,
         }
-        layers.push(stage, channels, 4 << index, blocks);
     }
-    Ok(Network::new(variant.name, layers, Head::linear(channels, ("fc", 0.0), pytorch_linear_init, config, vb)?))
+
+    /// The convolutions of a block's branch, from so many channels to `channels` before the expansion.
+    fn branch(&self, inputs: usize, channels: usize, stride: usize) -> Vec<Conv2dConfig> {
+        match self.block {
+            BlockKind::Basic => vec![
+                Conv2dConfig::same(inputs, channels, 3).with_stride(stride),
+                Conv2dConfig::same(channels, channels, 3),
+            ],
+            BlockKind::Bottleneck => {
+                let width = channels * self.group_width / 64 * self.groups;
+                vec![
+                    Conv2dConfig::same(inputs, width, 1),
+                    Conv2dConfig::same(width, width, 3).with_stride(stride).with_groups(self.groups),
+                    Conv2dConfig::same(width, channels * self.expansion(), 1),
+                ]
+            }
+        }
+    }
 }
 
-/// One residual block.
+fn build(variant: &Variant, config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+    let mut layers = NamedLayers::default();
+    let stem = Conv2dConfig::same(3, 64, 7).with_stride(2);
+    layers.push("relu", 64, 2, conv_norm(stem, 1.0, vb.pp("conv1"), vb.pp("bn1"))?.with_relu());
+    layers.push("maxpool", 64, 4, Pool2d { padding: (1, 1), ..Pool2d::new((3, 3), (2, 2)) });
+    let mut inputs = 64;
+    for (index, depth) in variant.depths.into_iter().enumerate() {
+        let (stage, channels) = (format!("layer{}", index + 1), 64 << index);
+        let (outputs, mut blocks) = (channels * variant.expansion(), Sequential::default());
+        for number in 0..depth {
+            let stride = if number == 0 && index > 0 { 2 } else { 1 };
+            let branch = variant.branch(inputs, channels, stride);
+            let shortcut = Conv2dConfig::same(inputs, outputs, 1).with_stride(stride);
+            blocks.push(ResidualBlock::new(&branch, shortcut, config.zero_init_residual, vb.pp(&stage).pp(number))?);
+            inputs = outputs;
+        }
+        layers.push(stage, outputs, 4 << index, blocks);
+    }
+    Ok(Network::new(variant.name, layers, Head::mlp(inputs, &MlpConfig::linear("fc"), config, vb)?))
+}
+
+/// y = relu(F(x) + s(x)).
 #[derive(Clone, Debug)]
 struct ResidualBlock {
+    /// F.
     branch: Vec<ConvNorm>,
+    /// s, where it is not the identity.
     downsample: Option<ConvNorm>,
 }
 
 impl ResidualBlock {
-    /// From so many channels to (as many before the expansion).
-    fn new(
-        variant: &Variant,
-        (channels, narrow): (usize, usize),
-        stride: usize,
-        zero_init: bool,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let convolutions = variant.block.convolutions(variant, narrow, stride);
-        let (mut branch, mut inputs) = (Vec::with_capacity(convolutions.len()), channels);
-        for (index, &(kernel, stride, groups, outputs)) in convolutions.iter().enumerate() {
-            let last = index + 1 == convolutions.len();
-            let initial = if last && zero_init { 0.0 } else { 1.0 };
-            let (conv, norm) = (vb.pp(format!("conv{}", index + 1)), vb.pp(format!("bn{}", index + 1)));
-            branch.push(conv_norm((inputs, outputs), (kernel, stride, groups), initial, true, conv, norm)?);
-            inputs = outputs;
-        }
-        let downsample = if stride == 1 && channels == inputs {
-            None
-        } else {
-            let vb = vb.pp("downsample");
-            Some(conv_norm((channels, inputs), (1, stride, 1), 1.0, false, vb.pp(0), vb.pp(1))?)
+    /// A block with these convolutions in F, and in s where it is not the identity.
+    fn new(branch: &[Conv2dConfig], shortcut: Conv2dConfig, zero_init: bool, vb: VarBuilder) -> Result<Self> {
+        let layer = |(index, conv): (usize, &Conv2dConfig)| {
+            let initial_weight = if zero_init && index + 1 == branch.len() { 0.0 } else { 1.0 };
+            let (conv_vb, norm_vb) = (vb.pp(format!("conv{}", index + 1)), vb.pp(format!("bn{}", index + 1)));
+            Ok(conv_norm(*conv, initial_weight, conv_vb, norm_vb)?.with_relu())
         };
+        let branch = branch.iter().enumerate().map(layer).collect::<Result<_>>()?;
+        let is_identity = shortcut.stride == 1 && shortcut.in_channels == shortcut.out_channels;
+        let vb = vb.pp("downsample");
+        let downsample = (!is_identity).then(|| conv_norm(shortcut, 1.0, vb.pp(0), vb.pp(1))).transpose()?;
         Ok(Self { branch, downsample })
     }
 }
@@ -172,18 +170,9 @@ impl Block for ResidualBlock {
     }
 }
 
-/// A convolution (from, to) of (kernel, stride, groups) without bias that keeps the size but for its stride, and its batch norm.
-fn conv_norm(
-    (inputs, outputs): (usize, usize),
-    (kernel, stride, groups): (usize, usize, usize),
-    initial_weight: f64,
-    relu: bool,
-    conv: VarBuilder,
-    norm: VarBuilder,
-) -> Result<ConvNorm> {
-    let initial = ConvInitial::KaimingFanOut;
-    let layer = Conv2dConfig { stride, padding: kernel / 2, groups, initial, ..Conv2dConfig::new(kernel) };
-    let conv = Conv2d::new(inputs, outputs, &layer, conv)?;
-    let norm = BatchNorm2d::new(outputs, &BatchNormConfig { initial_weight, ..Default::default() }, norm)?;
-    Ok(ConvNorm::new(conv, Some(norm), relu))
+/// A convolution and its batch norm, whose `weight` begins with this value.
+fn conv_norm(config: Conv2dConfig, initial_weight: f64, conv_vb: VarBuilder, norm_vb: VarBuilder) -> Result<ConvNorm> {
+    let conv = Conv2d::new(&config.with_initial(ConvInitial::KaimingFanOut), conv_vb)?;
+    let norm = BatchNormConfig { initial_weight, ..Default::default() };
+    Ok(ConvNorm::new(conv, Some(BatchNorm2d::new(config.out_channels, &norm, norm_vb)?)))
 }

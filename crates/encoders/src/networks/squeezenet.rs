@@ -4,10 +4,7 @@
 //! other. Names are torchvision's, where activations count as members of `features`; layers are `features.1` to `features.12`.
 
 use crate::architecture::Architecture;
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
-use crate::blocks::layers::{Conv2d, Conv2dConfig, ConvInitial, ConvNorm};
-use crate::blocks::network::{Block, NamedLayers, Network};
+use crate::blocks::{Block, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, FeatureMap, Head, NamedLayers, Network};
 use crate::config::NetworkConfig;
 use candle_core::Result;
 use candlewick_kernels::pool::Pool2d;
@@ -16,7 +13,7 @@ use candlewick_parameters::{Mode, VarBuilder};
 /// A layer of `features`.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
-    /// A convolution (channels, kernel) of stride 2 with ReLU, which counts as a member of its own.
+    /// Channels and kernel of a convolution of stride 2; its ReLU counts as a member of its own.
     Conv(usize, usize),
     /// A 3×3 max-pool of stride 2 whose last window may reach over the edge.
     Pool,
@@ -57,24 +54,24 @@ const VERSION_1_1: [Layer; 12] = [
 const TABLE: [(&str, [Layer; 12]); 2] = [("squeezenet1_0", VERSION_1_0), ("squeezenet1_1", VERSION_1_1)];
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |(name, plan): (&'static str, [Layer; 12])| {
+    let row = |(name, table): (&'static str, [Layer; 12])| {
         // The first convolution's ReLU is a member too, so that all others come one later.
-        let members = plan.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
+        let members = table.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
         let with_parameters = members.filter(|(_, layer)| !matches!(layer, Layer::Pool));
         let stages = with_parameters.map(|(index, _)| format!("features.{index}")).collect();
-        Architecture::new(name, stages, &["classifier.1"], move |config, vb| build(name, &plan, config, vb))
+        Architecture::new(name, stages, &["classifier.1"], move |config, vb| build(name, &table, config, vb))
     };
     TABLE.map(row).into()
 }
 
-fn build(name: &'static str, plan: &[Layer], config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
+fn build(name: &'static str, table: &[Layer], config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
     let mut layers = NamedLayers::default();
     let (mut index, mut channels, mut stride) = (0, 3, 1);
-    for &layer in plan {
+    for &layer in table {
         let vb = vb.pp("features").pp(index);
         match layer {
             Layer::Conv(outputs, kernel) => {
-                let conv = conv_relu((channels, outputs), kernel, (2, 0), vb)?;
+                let conv = conv_relu(Conv2dConfig::new(channels, outputs, kernel).with_stride(2), vb)?;
                 (index, channels, stride) = (index + 1, outputs, 2 * stride);
                 layers.push(format!("features.{index}"), channels, stride, conv);
             }
@@ -106,9 +103,9 @@ struct Fire {
 impl Fire {
     fn new(channels: usize, squeezed: usize, half: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            squeeze: conv_relu((channels, squeezed), 1, (1, 0), vb.pp("squeeze"))?,
-            expand1x1: conv_relu((squeezed, half), 1, (1, 0), vb.pp("expand1x1"))?,
-            expand3x3: conv_relu((squeezed, half), 3, (1, 1), vb.pp("expand3x3"))?,
+            squeeze: conv_relu(Conv2dConfig::same(channels, squeezed, 1), vb.pp("squeeze"))?,
+            expand1x1: conv_relu(Conv2dConfig::same(squeezed, half, 1), vb.pp("expand1x1"))?,
+            expand3x3: conv_relu(Conv2dConfig::same(squeezed, half, 3), vb.pp("expand3x3"))?,
         })
     }
 }
@@ -128,13 +125,7 @@ impl Block for Fire {
     }
 }
 
-fn conv_relu(
-    (inputs, outputs): (usize, usize),
-    kernel: usize,
-    (stride, padding): (usize, usize),
-    vb: VarBuilder,
-) -> Result<ConvNorm> {
-    let initial = ConvInitial::KaimingUniform;
-    let layer = Conv2dConfig { stride, padding, bias: true, initial, ..Conv2dConfig::new(kernel) };
-    Ok(ConvNorm::new(Conv2d::new(inputs, outputs, &layer, vb)?, None, true))
+fn conv_relu(config: Conv2dConfig, vb: VarBuilder) -> Result<ConvNorm> {
+    let conv = Conv2d::new(&config.with_bias().with_initial(ConvInitial::KaimingUniform), vb)?;
+    Ok(ConvNorm::new(conv, None).with_relu())
 }

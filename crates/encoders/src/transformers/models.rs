@@ -3,8 +3,7 @@
 use super::config::{Family, VisionConfig};
 use super::detached_builder::DetachedParameters;
 use super::position_embeddings::{Bicubic, resized, rotary};
-use crate::blocks::head::Head;
-use crate::blocks::mlp_head::pytorch_linear_init;
+use crate::blocks::{Head, MlpConfig};
 use crate::config::NetworkConfig;
 use crate::counter::count;
 use crate::encoder::LayerInfo;
@@ -45,17 +44,12 @@ pub(super) fn head_parts(family: Family) -> &'static [&'static str] {
 /// The head, where one is output or in the file.
 pub(super) fn head(sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Head>> {
     let (size, dropout) = (sizes.hidden_size, config.dropout.unwrap_or(0.0));
-    match sizes.family {
-        Family::Dinov2 | Family::Dinov2Registers => {
-            Head::linear(2 * size, ("head", dropout), pytorch_linear_init, config, vb)
-        }
-        Family::Beit | Family::Eva02 => {
-            Head::after_norm(size, ("fc_norm", 1e-6), "head", pytorch_linear_init, config, vb)
-        }
-        Family::Vit | Family::Clip | Family::Siglip => {
-            Head::linear(size, ("classifier", dropout), pytorch_linear_init, config, vb)
-        }
-    }
+    let (inputs, mlp) = match sizes.family {
+        Family::Dinov2 | Family::Dinov2Registers => (2 * size, MlpConfig { dropout, ..MlpConfig::linear("head") }),
+        Family::Beit | Family::Eva02 => (size, MlpConfig { norm: Some("fc_norm"), ..MlpConfig::linear("head") }),
+        Family::Vit | Family::Clip | Family::Siglip => (size, MlpConfig { dropout, ..MlpConfig::linear("classifier") }),
+    };
+    Head::mlp(inputs, &mlp, config, vb)
 }
 
 /// The name of each layer before its number, and of the layer norm that makes the map.

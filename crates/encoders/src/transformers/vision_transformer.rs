@@ -3,8 +3,7 @@
 use super::config::{Family, VisionConfig};
 use super::detached_builder::DetachedParameters;
 use super::models::{self, Output};
-use crate::blocks::feature_map::FeatureMap;
-use crate::blocks::head::Head;
+use crate::blocks::{FeatureMap, Head};
 use crate::config::NetworkConfig;
 use crate::encoder::{Encoder, LayerInfo, layer_index, missing_head};
 use candle_core::{Result, Tensor};
