@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod additive_attention;
 pub mod attention_lstm;
+mod backend;
 pub mod channels_last;
 pub mod conv;
 mod cpu;

@@ -1,14 +1,15 @@
 //! Residual addition as one autograd node.
 
+use crate::backend::{Backend, Op};
 use crate::cpu::fill::{Spare, par_filled, push_each};
 use crate::cpu::simd_math::{multiply_add, vectorised};
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
 use crate::scale::scaled;
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;
 
-const NAME: &str = "residual";
+const NAME: &str = "residual_add";
 
 /// Values of a task.
 const CHUNK: usize = 1 << 14;
@@ -20,7 +21,7 @@ const CHUNK: usize = 1 << 14;
 ///
 /// # Errors
 /// When the shapes differ, or there are not N factors.
-pub fn residual(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result<Tensor> {
+pub fn residual_add(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result<Tensor> {
     let rows = xs.dims().first().copied().unwrap_or(1);
     if xs.dims() != branch.dims() {
         bail!("{NAME}: {:?} and {:?} are not of one shape", xs.dims(), branch.dims());
@@ -28,13 +29,17 @@ pub fn residual(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result
     if let Some(factors) = factors.filter(|factors| factors.len() != rows) {
         bail!("{NAME}: {:?} wants {rows} factors, got {}", xs.dims(), factors.len());
     }
-    if on_cpu_f32(&[xs, branch]) && xs.elem_count() > 0 {
-        let sum = Sum { factors: factors.map(<[f32]>::to_vec) };
-        return Ok(apply(sum, &[xs, branch])?.swap_remove(0));
+    match Backend::choose(Op::ResidualAdd, &[xs, branch]) {
+        Backend::Cpu => apply_one(Sum { factors: factors.map(<[f32]>::to_vec) }, &[xs, branch]),
+        Backend::Reference => reference(xs, branch, factors),
     }
+}
+
+/// [`residual_add`] in candle's tensor operations.
+fn reference(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result<Tensor> {
     let Some(factors) = factors else { return xs + branch };
     let mut shape = vec![1; xs.rank()];
-    shape[0] = rows;
+    shape[0] = factors.len();
     let factors = Tensor::from_slice(factors, shape, xs.device())?.to_dtype(xs.dtype())?;
     xs + branch.broadcast_mul(&factors)?
 }
@@ -81,7 +86,7 @@ impl Operation for Sum {
                 Tensor::from_vec(scaled, dys.shape(), &Device::Cpu)
             })?,
         };
-        Ok(vec![call.wanted[0].then(|| dys.clone()), call.wanted[1].then(of_branch).transpose()?])
+        Ok(vec![call.wants(0).then(|| dys.clone()), call.wants(1).then(of_branch).transpose()?])
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rows times one factor each.
 
+use crate::backend::{Backend, Op};
 use crate::cpu::fill::{Spare, par_filled, push_each};
 use crate::cpu::simd_math::{dot, vectorised};
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32};
-use candle_core::{Device, Result, Tensor, bail};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 const NAME: &str = "scale_rows";
@@ -19,9 +20,14 @@ pub fn scale_rows(xs: &Tensor, scale: &Tensor) -> Result<Tensor> {
     if xs.rank() == 0 || scale.dims() != [xs.dim(0)?] {
         bail!("{NAME}: {:?} wants a factor for each row, got {:?}", xs.dims(), scale.dims());
     }
-    if on_cpu_f32(&[xs, scale]) && xs.elem_count() > 0 {
-        return Ok(apply(Scale, &[xs, scale])?.swap_remove(0));
+    match Backend::choose(Op::ScaleRows, &[xs, scale]) {
+        Backend::Cpu => apply_one(Scale, &[xs, scale]),
+        Backend::Reference => reference(xs, scale),
     }
+}
+
+/// [`scale_rows`] in candle's tensor operations.
+fn reference(xs: &Tensor, scale: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; xs.rank()];
     shape[0] = xs.dim(0)?;
     xs.broadcast_mul(&scale.reshape(shape)?)
@@ -51,19 +57,15 @@ impl Operation for Scale {
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
-        let found = with_all_f32(NAME, &all, |values| {
+        with_all_f32(NAME, &all, |values| {
             let [xs, scale, dys] = [values[0], values[1], values[2]];
             let width = xs.len() / scale.len();
             let of_scale = || {
                 let rows = xs.par_chunks_exact(width).zip(dys.par_chunks_exact(width));
                 rows.map(|(xs, dys)| dot(xs, dys)).collect::<Vec<f32>>()
             };
-            [call.wanted[0].then(|| Self::product(dys, scale)), call.wanted[1].then(of_scale)]
-        })?;
-        let tensors = found.into_iter().zip(call.inputs).map(|(values, input)| {
-            values.map(|values| Tensor::from_vec(values, input.shape(), &Device::Cpu)).transpose()
-        });
-        tensors.collect()
+            call.gradients([call.wants(0).then(|| Self::product(dys, scale)), call.wants(1).then(of_scale)])
+        })?
     }
 }
 

@@ -4,7 +4,7 @@ mod compare;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candlewick_kernels::activation::{gelu, relu, sigmoid, silu, tanh};
-use candlewick_kernels::residual::residual;
+use candlewick_kernels::residual::residual_add;
 use candlewick_kernels::scale::scale_rows;
 use candlewick_kernels::softmax::{log_softmax, softmax};
 use compare::*;
@@ -43,18 +43,18 @@ fn a_residual_sum_weighs_whole_rows() {
     let inputs = [random(&[3, 4, 5], 1), random(&[3, 4, 5], 2)];
     for factors in [None, Some([0.0f32, 1.25, -2.0])] {
         let factors = factors.as_ref().map(|factors| &factors[..]);
-        check_differences(&inputs, |x| residual(&x[0], &x[1], factors));
-        check_differences_f32(&inputs, |x| residual(&scattered(&x[0]), &scattered(&x[1]), factors));
+        check_differences(&inputs, |x| residual_add(&x[0], &x[1], factors));
+        check_differences_f32(&inputs, |x| residual_add(&scattered(&x[0]), &scattered(&x[1]), factors));
     }
     // More than a thread takes at a time.
     let [xs, branch] = [3, 4].map(|seed| random(&[2, 40_000], seed));
-    let found = values(&residual(&xs, &branch, Some(&[0.5, 3.0])).unwrap());
+    let found = values(&residual_add(&xs, &branch, Some(&[0.5, 3.0])).unwrap());
     for (i, ((y, x), f)) in found.into_iter().zip(values(&xs)).zip(values(&branch)).enumerate() {
         assert!((y - x - [0.5, 3.0][i / 40_000] * f).abs() < 1e-6);
     }
-    let fault = residual(&xs, &branch, Some(&[1.0])).unwrap_err().to_string();
+    let fault = residual_add(&xs, &branch, Some(&[1.0])).unwrap_err().to_string();
     assert!(fault.contains("wants 2 factors, got 1"), "{fault}");
-    let fault = residual(&xs, &inputs[0], None).unwrap_err().to_string();
+    let fault = residual_add(&xs, &inputs[0], None).unwrap_err().to_string();
     assert!(fault.contains("not of one shape"), "{fault}");
 }
 

@@ -101,7 +101,7 @@ impl Annotations {
     /// # Errors
     /// When there is no such position.
     pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
-        additive_attention::at(&self.values, positions, self.pictures.as_deref())
+        additive_attention::gather_position(&self.values, positions, self.pictures.as_deref())
     }
 }
 
@@ -168,8 +168,8 @@ impl AdditiveAttention {
     pub fn attend(&self, annotations: &Annotations, hidden: &Tensor) -> Result<Attended> {
         let Annotations { values, keys, pictures, counts } = annotations;
         let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let looks = additive_attention::Looks { pictures: pictures.as_deref(), counts: counts.as_deref() };
-        let (context, alpha) = additive_attention::additive_of(keys, &query, &v, values, looks)?;
+        let rows = additive_attention::Rows { source: pictures.as_deref(), counts: counts.as_deref() };
+        let (context, alpha) = additive_attention::additive_rows(keys, &query, &v, values, rows)?;
         Ok(Attended { context, alpha })
     }
 }

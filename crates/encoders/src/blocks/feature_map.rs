@@ -6,7 +6,7 @@ use candlewick_kernels::activation::{Activation, relu};
 use candlewick_kernels::channels_last::{self, PackedConv2d};
 use candlewick_kernels::conv::{self, conv2d};
 use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
-use candlewick_kernels::residual::residual;
+use candlewick_kernels::residual::residual_add;
 use candlewick_parameters::Mode;
 
 /// The feature maps of N images: (N, h, w, C), channels last, for f32 on the CPU, where that is fastest, and (N, C, h, w)
@@ -76,13 +76,13 @@ impl FeatureMap {
     }
 
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
-        Ok(self.with_tensor(residual(&self.tensor, &other.tensor, None)?))
+        Ok(self.with_tensor(residual_add(&self.tensor, &other.tensor, None)?))
     }
 
     /// The sum with a residual branch, which each image leaves out with probability `p` in training: stochastic depth.
-    pub(crate) fn residual(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
+    pub(crate) fn residual_add(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
         let factors = mode.stochastic_depth(self.tensor.dim(0)?, p)?;
-        Ok(self.with_tensor(residual(&self.tensor, &branch.tensor, factors.as_deref())?))
+        Ok(self.with_tensor(residual_add(&self.tensor, &branch.tensor, factors.as_deref())?))
     }
 
     pub(crate) fn activate(&self, activation: Activation) -> Result<Self> {
@@ -100,7 +100,7 @@ impl FeatureMap {
     /// Each channel of each image times its factor of `gates` (N, C).
     pub(crate) fn scale_channels(&self, gates: &Tensor) -> Result<Self> {
         if self.channels_last {
-            return Ok(self.with_tensor(channels_last::gate(&self.tensor, gates)?));
+            return Ok(self.with_tensor(channels_last::scale_channels(&self.tensor, gates)?));
         }
         Ok(self.with_tensor(self.tensor.broadcast_mul(&gates.unsqueeze(2)?.unsqueeze(3)?)?))
     }

@@ -1,12 +1,11 @@
 //! Additive (Bahdanau) attention over a set of annotations, fused into one autograd node.
 //!
-//! [`additive`] runs its own CPU kernels for f32 on the CPU, and candle's operations on every other device and type;
-//! both keep nothing but the weights of attention and compute the hyperbolic tangents a second time on the way back.
+//! Nothing is kept but the weights of attention: the hyperbolic tangents are computed a second time on the way back.
 
 pub(crate) mod cpu;
 mod reference;
 
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor};
 
 /// Additive attention: a score for each position by a one-layer network, and the mean of the annotations under it.
@@ -24,88 +23,70 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// When the shapes do not fit together or there is no position to attend to.
 pub fn additive(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor) -> Result<(Tensor, Tensor)> {
-    additive_of(keys, query, v, annotations, Looks::default())
+    additive_rows(keys, query, v, annotations, Rows::default())
 }
 
-/// What each row looks at; where nothing is said, row n at all annotations of picture n.
+/// Which annotations each row attends to: by default row n to all P annotations of source n.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Looks<'a> {
-    /// The picture that each of the N rows looks at: several may look at one, as the beams of a search do.
-    pub pictures: Option<&'a [u32]>,
-    /// How many annotations each of the M pictures has; the others, up to P, only fill its row, and α is 0 there.
+pub struct Rows<'a> {
+    /// The source of each of the N rows: several rows may share one, as the beams of a search do.
+    pub source: Option<&'a [u32]>,
+    /// How many annotations each of the M sources has, from 1 to P; at the others α is 0.
     pub counts: Option<&'a [u32]>,
 }
 
-/// [`additive`] where rows share pictures or pictures have different numbers of annotations: row n of the query looks at the keys and
-/// annotations (M, P, ·) that `looks` says, of which there is no copy for each row.
+/// [`additive`] where rows share sources or sources differ in the number of their annotations: the keys and annotations are those
+/// of the M sources, (M, P, ·), and are not copied for each row.
 ///
 /// # Errors
-/// As [`additive`], and when there is no such picture, or a picture has no annotation or more than P.
-pub fn additive_of(
+/// As [`additive`], and when there is no such source, or a source has no annotation or more than P.
+pub fn additive_rows(
     keys: &Tensor,
     query: &Tensor,
     v: &Tensor,
     annotations: &Tensor,
-    looks: Looks,
+    rows: Rows,
 ) -> Result<(Tensor, Tensor)> {
-    check(keys, query, v, annotations, looks)?;
-    let inputs = [keys, query, v, annotations];
-    let Looks { pictures, counts } = looks;
-    if on_cpu_f32(&inputs) {
-        let looks = cpu::Additive { pictures: pictures.map(<[u32]>::to_vec), counts: counts.map(<[u32]>::to_vec) };
-        return pair(apply(looks, &inputs)?);
+    check(keys, query, v, annotations, rows)?;
+    match Backend::choose(Op::AdditiveAttention, &[keys, query, v, annotations]) {
+        Backend::Cpu => cpu::additive(keys, query, v, annotations, rows),
+        Backend::Reference => reference::additive(keys, query, v, annotations, rows),
     }
-    let Some(pictures) = pictures else {
-        return pair(apply(reference::Additive { counts: counts.map(<[u32]>::to_vec) }, &inputs)?);
-    };
-    let rows = Tensor::new(pictures, keys.device())?;
-    let counts = counts.map(|counts| pictures.iter().map(|&picture| counts[picture as usize]).collect());
-    let (keys, annotations) = (keys.index_select(&rows, 0)?, annotations.index_select(&rows, 0)?);
-    pair(apply(reference::Additive { counts }, &[&keys, query, v, &annotations])?)
 }
 
-/// One annotation a row, (N, C): row n sees position `positions[n]`, of u32, of picture n of the annotations (M, P, C), or of
-/// picture `pictures[n]`.
+/// One annotation a row, (N, C): row n gets that at `positions[n]`, of u32, of its source's annotations (M, P, C).
 ///
 /// # Errors
-/// When there is no such picture or position, or not one position for each of the rows.
-pub fn at(annotations: &Tensor, positions: &Tensor, pictures: Option<&[u32]>) -> Result<Tensor> {
+/// When there is no such source or position, or not one position for each of the rows.
+pub fn gather_position(annotations: &Tensor, positions: &Tensor, source: Option<&[u32]>) -> Result<Tensor> {
     let ((m, p, c), positions) = (annotations.dims3()?, positions.to_vec1::<u32>()?);
-    let rows = pictures.map_or(m, <[u32]>::len);
+    let rows = source.map_or(m, <[u32]>::len);
     if positions.len() != rows {
         candle_core::bail!("{NAME}: {} positions, wanted one for each of {rows} rows", positions.len())
     }
-    let row = |(row, &position): (usize, &u32)| {
-        let picture = pictures.map_or(row, |pictures| pictures[row] as usize);
-        if picture >= m || position as usize >= p {
-            candle_core::bail!("{NAME}: row {row} looks at position {position} of picture {picture}, of {p} and {m}")
+    let index = |(row, &position): (usize, &u32)| {
+        let source = source.map_or(row, |source| source[row] as usize);
+        if source >= m || position as usize >= p {
+            candle_core::bail!("{NAME}: row {row} wants position {position} of source {source}, of {p} and {m}")
         }
-        Ok((picture * p) as u32 + position)
+        Ok((source * p) as u32 + position)
     };
-    let rows = positions.iter().enumerate().map(row).collect::<Result<Vec<u32>>>()?;
-    annotations.reshape((m * p, c))?.index_select(&Tensor::new(rows, annotations.device())?, 0)
+    let indices = positions.iter().enumerate().map(index).collect::<Result<Vec<u32>>>()?;
+    annotations.reshape((m * p, c))?.index_select(&Tensor::new(indices, annotations.device())?, 0)
 }
 
 const NAME: &str = "additive attention";
 
-/// Context and α.
-fn pair(mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
-    match (outputs.pop(), outputs.pop()) {
-        (Some(alpha), Some(context)) => Ok((context, alpha)),
-        _ => candle_core::bail!("{NAME}: an output is missing"),
-    }
-}
-
-fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, looks: Looks) -> Result<()> {
-    let Looks { pictures, counts } = looks;
-    if let (Some(pictures), &[rows, _]) = (pictures, query.dims())
-        && pictures.len() != rows
+fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, rows: Rows) -> Result<()> {
+    let Rows { source, counts } = rows;
+    if let (Some(source), &[rows, _]) = (source, query.dims())
+        && source.len() != rows
     {
-        candle_core::bail!("{NAME}: {rows} rows, but the pictures of {}", pictures.len())
+        candle_core::bail!("{NAME}: {rows} rows, but the sources of {}", source.len())
     }
     let fits = match (keys.dims(), query.dims(), v.dims(), annotations.dims()) {
         (&[m, p, a], &[qn, qa], &[va], &[am, ap, c]) => {
-            let rows = pictures.map_or(m, <[u32]>::len);
+            let rows = source.map_or(m, <[u32]>::len);
             (m, p, a) == (am, ap, va) && (rows, a) == (qn, qa) && p > 0 && a > 0 && c > 0
         }
         _ => false,
@@ -120,20 +101,20 @@ fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, looks:
         )
     }
     let (m, p, _) = keys.dims3()?;
-    if let Some(picture) = pictures.and_then(|pictures| pictures.iter().find(|&&picture| picture as usize >= m)) {
-        candle_core::bail!("{NAME}: a row looks at picture {picture}, but there are only {m}")
+    if let Some(source) = source.and_then(|source| source.iter().find(|&&source| source as usize >= m)) {
+        candle_core::bail!("{NAME}: a row has source {source}, but there are only {m}")
     }
     check_counts(NAME, counts, m, p)
 }
 
-/// Each of `m` pictures has from 1 to `p` annotations.
+/// An error unless each of `m` sources has from 1 to `p` annotations.
 pub(crate) fn check_counts(operation: &str, counts: Option<&[u32]>, m: usize, p: usize) -> Result<()> {
     let Some(counts) = counts else { return Ok(()) };
     if counts.len() != m {
-        candle_core::bail!("{operation}: the counts of {} pictures, wanted those of {m}", counts.len())
+        candle_core::bail!("{operation}: the counts of {} sources, wanted those of {m}", counts.len())
     }
     match counts.iter().find(|&&count| count == 0 || count as usize > p) {
-        Some(count) => candle_core::bail!("{operation}: a picture has {count} annotations, wanted from 1 to {p}"),
+        Some(count) => candle_core::bail!("{operation}: a source has {count} annotations, wanted from 1 to {p}"),
         None => Ok(()),
     }
 }

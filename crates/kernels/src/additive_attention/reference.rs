@@ -1,12 +1,31 @@
-//! Additive attention by candle's operations, on any device and in any type of float.
+//! Additive attention in candle's tensor operations, with its gradient by hand: any type of float, any device.
 
-use crate::node::{Call, Operation, Value};
+use super::{NAME, Rows};
+use crate::activation::reference::tanh_grad;
+use crate::node::{Call, Operation, Value, apply_array};
 use crate::softmax::softmax;
 use candle_core::{D, Device, Result, Tensor};
 
-/// [`super::additive_of`] on keys, query, v and annotations, a picture a row.
-pub struct Additive {
-    pub counts: Option<Vec<u32>>,
+/// [`super::additive_rows`].
+pub fn additive(
+    keys: &Tensor,
+    query: &Tensor,
+    v: &Tensor,
+    annotations: &Tensor,
+    Rows { source, counts }: Rows,
+) -> Result<(Tensor, Tensor)> {
+    let (mut keys, mut annotations, mut counts) = (keys.clone(), annotations.clone(), counts.map(<[u32]>::to_vec));
+    if let Some(source) = source {
+        let rows = Tensor::new(source, keys.device())?;
+        (keys, annotations) = (keys.index_select(&rows, 0)?, annotations.index_select(&rows, 0)?);
+        counts = counts.map(|counts| source.iter().map(|&source| counts[source as usize]).collect());
+    }
+    apply_array(Additive { counts }, &[&keys, query, v, &annotations]).map(|[context, alpha]| (context, alpha))
+}
+
+/// On keys, query, v and annotations, a source a row.
+struct Additive {
+    counts: Option<Vec<u32>>,
 }
 
 impl Additive {
@@ -35,7 +54,7 @@ impl Operation for Additive {
     type Saved = ();
 
     fn name(&self) -> &'static str {
-        "additive attention"
+        NAME
     }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
@@ -57,8 +76,7 @@ impl Operation for Additive {
         let d_energies = (alpha * d_alpha.broadcast_sub(&mean)?)?.unsqueeze(2)?;
         let hidden = hidden(call.inputs, mask.as_ref())?;
         let d_v = hidden.broadcast_mul(&d_energies)?.sum((0, 1))?;
-        let slope = hidden.sqr()?.affine(-1.0, 1.0)?;
-        let d_keys = slope.broadcast_mul(v)?.broadcast_mul(&d_energies)?;
+        let d_keys = tanh_grad(&hidden)?.broadcast_mul(v)?.broadcast_mul(&d_energies)?;
         let d_query = d_keys.sum(1)?;
         let d_annotations = match call.wanted[3] {
             true => Some(alpha.unsqueeze(2)?.matmul(&d_context.unsqueeze(1)?)?),

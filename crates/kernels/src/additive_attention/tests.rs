@@ -55,12 +55,13 @@ proptest! {
         let variables = variables(seed, (n, p, a, c));
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let counts = counted.then(|| (0..n as u64).map(|row| 1 + ((seed + 7 * row) % p as u64) as u32).collect::<Vec<_>>());
-        let fast = apply(cpu::Additive { pictures: None, counts: counts.clone() }, &inputs).unwrap();
-        let plain = apply(reference::Additive { counts }, &inputs).unwrap();
-        assert_close(&fast[0], &plain[0], 1e-5, "context");
-        assert_close(&fast[1], &plain[1], 1e-5, "alpha");
-        let (_, fast) = gradients(&variables, &fast[0], &fast[1]);
-        let (_, plain) = gradients(&variables, &plain[0], &plain[1]);
+        let rows = Rows { source: None, counts: counts.as_deref() };
+        let fast = cpu::additive(inputs[0], inputs[1], inputs[2], inputs[3], rows).unwrap();
+        let plain = reference::additive(inputs[0], inputs[1], inputs[2], inputs[3], rows).unwrap();
+        assert_close(&fast.0, &plain.0, 1e-5, "context");
+        assert_close(&fast.1, &plain.1, 1e-5, "alpha");
+        let (_, fast) = gradients(&variables, &fast.0, &fast.1);
+        let (_, plain) = gradients(&variables, &plain.0, &plain.1);
         for (i, (fast, plain)) in fast.iter().zip(&plain).enumerate() {
             assert_close(fast, plain, 1e-5, &format!("gradient of input {i}"));
         }
@@ -125,14 +126,14 @@ fn large_energies_do_not_overflow_and_wrong_shapes_are_named() {
 }
 
 #[test]
-fn rows_of_one_picture_share_its_annotations() {
-    let (p, a, c, pictures) = (5, 20, 33, [1u32, 1, 0, 1, 2, 0]);
-    let (of_pictures, of_rows) = (variables(3, (3, p, a, c)), variables(4, (pictures.len(), p, a, c)));
-    let all = [of_pictures[0].clone(), of_rows[1].clone(), of_pictures[2].clone(), of_pictures[3].clone()];
+fn rows_of_one_source_share_its_annotations() {
+    let (p, a, c, sources) = (5, 20, 33, [1u32, 1, 0, 1, 2, 0]);
+    let (of_sources, of_rows) = (variables(3, (3, p, a, c)), variables(4, (sources.len(), p, a, c)));
+    let all = [of_sources[0].clone(), of_rows[1].clone(), of_sources[2].clone(), of_sources[3].clone()];
     let inputs: Vec<&Tensor> = all.iter().map(|var| var.as_tensor()).collect();
-    let (context, alpha) = looking(&inputs, Looks { pictures: Some(&pictures), counts: None }).unwrap();
+    let (context, alpha) = attend(&inputs, Rows { source: Some(&sources), counts: None }).unwrap();
     let (_, shared) = gradients(&all, &context, &alpha);
-    let rows = Tensor::new(&pictures, &Device::Cpu).unwrap();
+    let rows = Tensor::new(&sources, &Device::Cpu).unwrap();
     let apart = |tensor: &Tensor| tensor.index_select(&rows, 0).unwrap();
     let (wanted, weights) = additive(&apart(inputs[0]), inputs[1], inputs[2], &apart(inputs[3])).unwrap();
     assert_eq!((flat(&context), flat(&alpha)), (flat(&wanted), flat(&weights)));
@@ -141,33 +142,33 @@ fn rows_of_one_picture_share_its_annotations() {
         assert_close(shared, apart, 1e-6, &format!("gradient of input {i}"));
     }
     let fault =
-        |pictures: &[u32]| looking(&inputs, Looks { pictures: Some(pictures), counts: None }).unwrap_err().to_string();
-    assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("picture 3, but there are only 3"));
-    assert!(fault(&[0, 1]).contains("6 rows, but the pictures of 2"));
+        |sources: &[u32]| attend(&inputs, Rows { source: Some(sources), counts: None }).unwrap_err().to_string();
+    assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("source 3, but there are only 3"));
+    assert!(fault(&[0, 1]).contains("6 rows, but the sources of 2"));
 }
 
-fn looking(inputs: &[&Tensor], looks: Looks) -> Result<(Tensor, Tensor)> {
-    additive_of(inputs[0], inputs[1], inputs[2], inputs[3], looks)
+fn attend(inputs: &[&Tensor], rows: Rows) -> Result<(Tensor, Tensor)> {
+    additive_rows(inputs[0], inputs[1], inputs[2], inputs[3], rows)
 }
 
 #[test]
-fn annotations_that_a_picture_does_not_have_change_nothing() {
+fn annotations_that_a_source_does_not_have_change_nothing() {
     let (n, p, a, c) = (3, 6, 20, 33);
-    let (counts, pictures) = ([2u32, 6, 1], [2u32, 0, 1, 0]);
+    let (counts, sources) = ([2u32, 6, 1], [2u32, 0, 1, 0]);
     let all = variables(3, (n, p, a, c));
-    let rows = variables(4, (pictures.len(), p, a, c));
+    let rows = variables(4, (sources.len(), p, a, c));
     let of_double = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
     for (tolerance, all, query) in
         [(1e-6, all.clone(), rows[1].clone()), (1e-12, all.iter().map(of_double).collect(), of_double(&rows[1]))]
     {
         let inputs = [all[0].clone(), query, all[2].clone(), all[3].clone()];
         let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
-        let looks = Looks { pictures: Some(&pictures), counts: Some(&counts) };
-        let (context, alpha) = looking(&tensors, looks).unwrap();
+        let wanted = Rows { source: Some(&sources), counts: Some(&counts) };
+        let (context, alpha) = attend(&tensors, wanted).unwrap();
         let (_, found) = gradients(&inputs, &context, &alpha);
-        for (row, &picture) in pictures.iter().enumerate() {
-            let count = counts[picture as usize] as usize;
-            let own = |i: usize| tensors[i].narrow(0, picture as usize, 1).unwrap().narrow(1, 0, count).unwrap();
+        for (row, &source) in sources.iter().enumerate() {
+            let count = counts[source as usize] as usize;
+            let own = |i: usize| tensors[i].narrow(0, source as usize, 1).unwrap().narrow(1, 0, count).unwrap();
             let asked = tensors[1].narrow(0, row, 1).unwrap();
             let (wanted, weights) = additive(&own(0), &asked, tensors[2], &own(3)).unwrap();
             assert_close(&context.narrow(0, row, 1).unwrap(), &wanted, tolerance, "context");
@@ -175,14 +176,14 @@ fn annotations_that_a_picture_does_not_have_change_nothing() {
             let rest = flat(&alpha.narrow(0, row, 1).unwrap().narrow(1, count, p - count).unwrap());
             assert!(rest.iter().all(|&weight| weight == 0.0));
         }
-        for (picture, &count) in counts.iter().enumerate() {
+        for (source, &count) in counts.iter().enumerate() {
             for i in [0, 3] {
                 let rest =
-                    found[i].narrow(0, picture, 1).unwrap().narrow(1, count as usize, p - count as usize).unwrap();
+                    found[i].narrow(0, source, 1).unwrap().narrow(1, count as usize, p - count as usize).unwrap();
                 assert!(flat(&rest).iter().all(|&gradient| gradient == 0.0), "input {i}");
             }
         }
-        let fault = |counts: &[u32]| looking(&tensors, Looks { pictures: Some(&pictures), counts: Some(counts) });
+        let fault = |counts: &[u32]| attend(&tensors, Rows { source: Some(&sources), counts: Some(counts) });
         assert!(fault(&[1, 7, 1]).unwrap_err().to_string().contains("7 annotations, wanted from 1 to 6"));
         assert!(fault(&[1, 0, 1]).is_err() && fault(&[1, 1]).is_err());
     }
@@ -192,22 +193,23 @@ fn annotations_that_a_picture_does_not_have_change_nothing() {
 fn one_position_of_each_row_is_there_or_named() {
     let annotations = Tensor::from_vec(values(1, 2 * 3 * 4, 1.0), (2, 3, 4), &Device::Cpu).unwrap();
     let positions = |positions: &[u32]| Tensor::new(positions, &Device::Cpu).unwrap();
-    let found = at(&annotations, &positions(&[2, 0]), None).unwrap();
-    let row = |picture: usize, position: usize| annotations.get(picture).unwrap().get(position).unwrap();
+    let found = gather_position(&annotations, &positions(&[2, 0]), None).unwrap();
+    let row = |source: usize, position: usize| annotations.get(source).unwrap().get(position).unwrap();
     assert_eq!(flat(&found), [flat(&row(0, 2)), flat(&row(1, 0))].concat());
-    let found = at(&annotations, &positions(&[2, 0, 1]), Some(&[1, 1, 0])).unwrap();
+    let found = gather_position(&annotations, &positions(&[2, 0, 1]), Some(&[1, 1, 0])).unwrap();
     assert_eq!(flat(&found), [flat(&row(1, 2)), flat(&row(1, 0)), flat(&row(0, 1))].concat());
-    let fault =
-        |all: &[u32], pictures: Option<&[u32]>| at(&annotations, &positions(all), pictures).unwrap_err().to_string();
+    let fault = |all: &[u32], sources: Option<&[u32]>| {
+        gather_position(&annotations, &positions(all), sources).unwrap_err().to_string()
+    };
     assert!(fault(&[5, 0], None).contains("position 5"));
     assert!(fault(&[0, 3], None).contains("position 3"));
-    assert!(fault(&[0, 0], Some(&[0, 2])).contains("picture 2"));
+    assert!(fault(&[0, 0], Some(&[0, 2])).contains("source 2"));
     assert!(fault(&[0, 0, 0], None).contains("3 positions"));
     assert!(fault(&[0], Some(&[0, 1])).contains("1 positions"));
 }
 
 #[test]
-fn nan_beyond_a_pictures_annotations_spoils_nothing() {
+fn nan_beyond_a_sources_annotations_spoils_nothing() {
     let (n, p, a, c, counts) = (3, 5, 18, 7, [2u32, 5, 1]);
     for dtype in [DType::F32, DType::F64] {
         let all: Vec<Tensor> = variables(3, (n, p, a, c)).iter().map(|var| var.to_dtype(dtype).unwrap()).collect();
@@ -226,7 +228,7 @@ fn nan_beyond_a_pictures_annotations_spoils_nothing() {
             let inputs = [fill(&all[0]), all[1].clone(), all[2].clone(), fill(&all[3])];
             let inputs: Vec<Var> = inputs.iter().map(|tensor| Var::from_tensor(tensor).unwrap()).collect();
             let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
-            let (context, alpha) = looking(&tensors, Looks { pictures: None, counts: Some(&counts) }).unwrap();
+            let (context, alpha) = attend(&tensors, Rows { source: None, counts: Some(&counts) }).unwrap();
             let (_, found) = gradients(&inputs, &context, &alpha);
             [context, alpha].iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
         };

@@ -11,10 +11,7 @@
 //! With hard attention z_t = a_s for one position s that is drawn from α_t instead; as a draw has no gradient, α then has only
 //! that of the loss which looks at α itself.
 //!
-//! Xu et al. 2015, "Show, attend and tell". [`attention_lstm`] runs its own CPU kernels for f32 on the CPU: one team of
-//! threads goes through all steps, weights are packed once, rows that have ended cost nothing, and the weights'
-//! gradients are one product each for all steps. On every other device and type it runs step by step with
-//! [`additive_attention::additive`](crate::additive_attention::additive) and [`recurrence::lstm`](crate::recurrence::lstm).
+//! Xu et al. 2015, "Show, attend and tell".
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +20,7 @@ mod cpu;
 mod reference;
 
 use crate::additive_attention::check_counts;
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use crate::recurrence::steps::Steps;
 use candle_core::{D, DType, Result, Tensor};
 
@@ -91,30 +88,13 @@ pub fn attention_lstm(
     }
     check_counts(NAME, counts, sizes.n, sizes.p)?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
-    let mut inputs = vec![
-        xs,
-        keys,
-        annotations,
-        state.0,
-        state.1,
-        weights.input,
-        weights.hidden,
-        weights.bias,
-        weights.query.0,
-        weights.query.1,
-        weights.v,
-    ];
+    let mut inputs = vec![xs, keys, annotations, state.0, state.1, weights.input, weights.hidden, weights.bias];
+    inputs.extend([weights.query.0, weights.query.1, weights.v]);
     inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
-    if !on_cpu_f32(&inputs) {
-        return reference::attention_lstm(xs, keys, annotations, state, weights, (&steps, options));
+    match Backend::choose(Op::AttentionLstm, &inputs) {
+        Backend::Cpu => cpu::attention_lstm(&inputs, sizes, steps, options),
+        Backend::Reference => reference::attention_lstm(xs, keys, annotations, state, weights, (&steps, options)),
     }
-    let (counts, kept) = (counts.map(<[u32]>::to_vec), draws.map(<[f32]>::to_vec));
-    let outputs = apply(cpu::Attentive { sizes, steps, counts, draws: kept }, &inputs)?;
-    let Ok([hidden, context, alpha]) = <[Tensor; 3]>::try_from(outputs) else {
-        candle_core::bail!("{NAME}: an output is missing")
-    };
-    let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
-    Ok(Sequence { hidden, context, alpha, positions })
 }
 
 /// The position that each row's number, uniform in [0, 1), chooses from its weights: (…, P) → (…) of u32.
@@ -139,7 +119,7 @@ fn position(alpha: &[f32], draw: f32) -> usize {
     found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
 }
 
-const NAME: &str = "attentive lstm";
+const NAME: &str = "attention_lstm";
 
 /// The letters of the shapes.
 #[derive(Clone, Copy, Debug)]

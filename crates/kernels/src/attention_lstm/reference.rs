@@ -1,4 +1,4 @@
-//! The attention LSTM step by step in candle's operations, on any device and in any type of float; its gradient is candle's.
+//! The attention LSTM step by step, by additive attention and an LSTM of one step: any type of float, any device.
 
 use super::{Options, Sequence, Weights, positions};
 use crate::activation::sigmoid;
@@ -27,11 +27,11 @@ pub fn attention_lstm(
     let total = xs.dim(1)?;
     for t in given.order() {
         let query = linear(&h, weights.query)?;
-        let looks = additive_attention::Looks { pictures: None, counts };
-        let (mut context, alpha) = additive_attention::additive_of(keys, &query, weights.v, annotations, looks)?;
+        let rows = additive_attention::Rows { source: None, counts };
+        let (mut context, alpha) = additive_attention::additive_rows(keys, &query, weights.v, annotations, rows)?;
         if let Some(draws) = draws {
             let draws: Vec<f32> = draws.iter().skip(t).step_by(total).copied().collect();
-            context = additive_attention::at(annotations, &positions(&alpha, &draws)?, None)?;
+            context = additive_attention::gather_position(annotations, &positions(&alpha, &draws)?, None)?;
         }
         if let Some(gate) = weights.gate {
             context = (context * sigmoid(&linear(&h, gate)?)?)?;

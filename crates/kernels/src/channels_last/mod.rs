@@ -1,43 +1,34 @@
-//! NHWC (channels-last) operations: on maps (N, h, w, C), the layout in which a CPU works through a whole
-//! network fastest.
+//! NHWC (channels-last) operations: on maps (N, h, w, C), the layout in which a CPU works through a whole network fastest.
 //!
-//! A network that is asked for maps (N, C, h, w) turns its pictures once with [`to_nhwc`], keeps this layout to its last
-//! layer and hands out a view. All gradients flow. f32 on the CPU has kernels of its own; every other device and type takes the
-//! operations on (N, C, h, w) between two views, so that results are the same everywhere.
+//! A network that is asked for maps (N, C, h, w) turns its input once with [`to_nhwc`], keeps this layout to its last layer and
+//! hands out a view. All gradients flow. The reference is the operation on (N, C, h, w) between two views, so that results are
+//! the same everywhere.
 
-mod concat;
-mod norm;
-mod pool;
-mod prepared;
-mod scale;
+mod cpu;
+mod packed_conv;
+mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use concat::concat_channels;
-pub use norm::{BatchNorm, batch_norm};
-pub use pool::{avg_pool2d, max_pool2d, mean};
-pub use prepared::PackedConv2d;
-pub use scale::gate;
+pub use packed_conv::PackedConv2d;
 
-use crate::activation;
-use crate::conv::cpu::{Convolution, layout};
-use crate::conv::{self, Conv2d, Geometry, Layout};
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
-use candle_core::{Result, Tensor};
+use crate::backend::{Backend, Op};
+use crate::conv::{self, Conv2d, Geometry};
+use crate::pool::{self, Pool2d};
+use candle_core::{Result, Tensor, bail};
 
 /// Maps (N, C, h, w) as (N, h, w, C).
 ///
 /// # Errors
 /// When `xs` is not of rank 4.
 pub fn to_nhwc(xs: &Tensor) -> Result<Tensor> {
-    let (_, c, h, w) = xs.dims4()?;
     let view = xs.permute((0, 2, 3, 1))?;
     if view.is_contiguous() {
         return Ok(view);
     }
-    match on_cpu_f32(&[xs]) {
-        true => Ok(apply(Turn { channels: c, size: (h, w) }, &[xs])?.swap_remove(0)),
-        false => view.contiguous(),
+    match Backend::choose(Op::ToNhwc, &[xs]) {
+        Backend::Cpu => cpu::to_nhwc(xs),
+        Backend::Reference => view.contiguous(),
     }
 }
 
@@ -68,12 +59,12 @@ pub fn conv2d_relu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options:
 
 fn convolve(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d, relu: bool) -> Result<Tensor> {
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
-    if !on_cpu_f32(&inputs) {
-        let ys = to_nhwc(&conv::conv2d(&to_nchw(xs)?.contiguous()?, weight, bias, options)?)?;
-        return if relu { activation::relu(&ys) } else { Ok(ys) };
+    match Backend::choose(Op::Conv2d, &inputs) {
+        Backend::Cpu => {
+            conv::cpu::conv2d(&inputs, geometry(xs, weight.dims(), bias, options)?, conv::Layout::Nhwc, relu)
+        }
+        Backend::Reference => reference::conv2d(xs, weight, bias, options, relu),
     }
-    let geometry = geometry(xs, weight.dims(), bias, options)?;
-    Ok(apply(Convolution { geometry, layout: Layout::Nhwc, relu }, &inputs)?.swap_remove(0))
 }
 
 fn geometry(xs: &Tensor, weight: &[usize], bias: Option<&Tensor>, options: &Conv2d) -> Result<Geometry> {
@@ -81,27 +72,119 @@ fn geometry(xs: &Tensor, weight: &[usize], bias: Option<&Tensor>, options: &Conv
     Geometry::new(&[n, c, h, w], weight, bias, options)
 }
 
-/// Turns maps with the channels apart.
-struct Turn {
-    channels: usize,
-    size: (usize, usize),
+/// [`pool::max_pool2d`] from (N, h, w, C) to (N, h', w', C).
+///
+/// # Errors
+/// As [`pool::max_pool2d`].
+pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    match Backend::choose(Op::Pool2d, &[xs]) {
+        Backend::Cpu => cpu::pool::max_pool2d(xs, pool),
+        Backend::Reference => to_nhwc(&pool::max_pool2d(&reference::contiguous_nchw(xs)?, pool)?),
+    }
 }
 
-impl Operation for Turn {
-    type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "to_nhwc"
+/// [`pool::avg_pool2d`] from (N, h, w, C) to (N, h', w', C).
+///
+/// # Errors
+/// As [`pool::avg_pool2d`].
+pub fn avg_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    match Backend::choose(Op::Pool2d, &[xs]) {
+        Backend::Cpu => cpu::pool::avg_pool2d(xs, pool),
+        Backend::Reference => to_nhwc(&pool::avg_pool2d(&reference::contiguous_nchw(xs)?, pool)?),
     }
+}
 
-    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let (height, width) = self.size;
-        let turn = |xs: &[f32]| layout::together(xs, self.channels, height * width);
-        let rows = with_f32(self.name(), &inputs[0], turn)?;
-        Ok((vec![Value::new(rows, (inputs[0].dim(0)?, height, width, self.channels))], ()))
+/// The mean of each channel over all positions, from (N, h, w, C) to (N, C).
+///
+/// # Errors
+/// When `xs` is not of rank 4.
+pub fn mean(xs: &Tensor) -> Result<Tensor> {
+    match Backend::choose(Op::Pool2d, &[xs]) {
+        Backend::Cpu => cpu::pool::mean(xs),
+        Backend::Reference => reference::mean(xs),
     }
+}
 
-    fn backward(&self, _: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(to_nchw(&gradients[0])?.contiguous()?)])
+/// The channels of all maps (N, h, w, Cᵢ), one map's after the other's: (N, h, w, Σ Cᵢ).
+///
+/// # Errors
+/// When there is no map, or they differ in N, h or w.
+pub fn concat_channels(maps: &[&Tensor]) -> Result<Tensor> {
+    let Some((first, others)) = maps.split_first() else { bail!("concat_channels: there are no maps") };
+    let (n, h, w, _) = first.dims4()?;
+    for other in others {
+        if !other.dims4().is_ok_and(|(on, oh, ow, _)| (on, oh, ow) == (n, h, w)) {
+            bail!("concat_channels: maps {:?} and {:?} differ in more than their channels", first.dims(), other.dims())
+        }
+    }
+    match Backend::choose(Op::ConcatChannels, maps) {
+        Backend::Cpu => cpu::concat::concat_channels(maps),
+        Backend::Reference => reference::concat_channels(maps),
+    }
+}
+
+/// y\[n, i, j, c\] = x\[n, i, j, c\] · scales\[n, c\], as squeeze-and-excitation weighs channels (Hu et al. 2018).
+///
+/// Shapes: `xs` and the result (N, h, w, C), `scales` (N, C). Gradients flow to both.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn scale_channels(xs: &Tensor, scales: &Tensor) -> Result<Tensor> {
+    let (n, _, _, c) = xs.dims4()?;
+    if scales.dims() != [n, c] {
+        bail!("scale_channels: maps {:?} want scales of shape [{n}, {c}], got {:?}", xs.dims(), scales.dims());
+    }
+    match Backend::choose(Op::ScaleChannels, &[xs, scales]) {
+        Backend::Cpu => cpu::scale::scale_channels(xs, scales),
+        Backend::Reference => reference::scale_channels(xs, scales),
+    }
+}
+
+/// What a batch norm has beside its input; all tensors are (C).
+#[derive(Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// The factor γ.
+    pub weight: &'a Tensor,
+    /// The summand β.
+    pub bias: &'a Tensor,
+    /// Given mean and variance; without them they are the batch's own, and the gradient flows through them as well.
+    pub statistics: Option<(&'a Tensor, &'a Tensor)>,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// y = (x − mean\[c\]) / √(variance\[c\] + eps) · weight\[c\] + bias\[c\] + add, and then ReLU or not.
+///
+/// Shapes: `xs`, `add` and the result (N, h, w, C). Returns the result and, without a gradient, the mean and the biased variance that it was
+/// normalised by. Gradients flow to `xs`, weight, bias and `add`. Ioffe & Szegedy 2015.
+///
+/// # Errors
+/// When shapes do not fit each other, or a channel has fewer than two values where the batch's own statistics are wanted.
+pub fn batch_norm(
+    xs: &Tensor,
+    norm: &BatchNorm,
+    add: Option<&Tensor>,
+    with_relu: bool,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let (n, h, w, c) = xs.dims4()?;
+    let BatchNorm { weight, bias, statistics, .. } = *norm;
+    if c == 0 || weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
+        let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
+        bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
+    }
+    if let Some((mean, variance)) = statistics.filter(|(mean, variance)| mean.dims() != [c] || variance.dims() != [c]) {
+        let (mean, variance) = (mean.dims(), variance.dims());
+        bail!(
+            "batch_norm: input {:?} wants a mean and a variance of shape [{c}], got {mean:?} and {variance:?}",
+            xs.dims()
+        );
+    }
+    if statistics.is_none() && n * h * w < 2 {
+        bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
+    }
+    let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
+    match Backend::choose(Op::BatchNorm, &inputs) {
+        Backend::Cpu => cpu::norm::batch_norm(xs, norm, add, with_relu),
+        Backend::Reference => reference::batch_norm(xs, norm, add, with_relu),
     }
 }

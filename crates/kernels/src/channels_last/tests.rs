@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::activation::Activation;
+use crate::activation::{self, Activation};
 use crate::norm::batch_norm_train;
-use crate::pool::{self, Pool2d};
+
 use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
@@ -94,12 +94,12 @@ proptest! {
     }
 
     #[test]
-    fn gated_maps_are_candles_products(
+    fn scaled_channels_are_candles_products(
         n in 1usize..4, c in 1usize..40, h in 1usize..25, w in 1usize..25, seed in 0u64..1000,
     ) {
         let vars = [var(seed, &[n, h, w, c], DType::F32), var(seed + 1, &[n, c], DType::F32)];
         let wanted = vars[0].broadcast_mul(&vars[1].reshape((n, 1, 1, c)).unwrap()).unwrap();
-        assert_close(&outcome(&vars, &gate(&vars[0], &vars[1]).unwrap()), &outcome(&vars, &wanted));
+        assert_close(&outcome(&vars, &scale_channels(&vars[0], &vars[1]).unwrap()), &outcome(&vars, &wanted));
     }
 
     #[test]

@@ -1,13 +1,9 @@
 //! Two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups.
-//!
-//! Which path runs: f32 on the CPU takes `cpu` (products of gathered rows with packed weights, `winograd` for large 3×3
-//! convolutions of stride 1, `depthwise` where each channel is a group; one graph node with its own backward); on a GPU, where both axes agree in stride, padding and dilation, candle's convolution (cuDNN with the
-//! feature `cudnn`); all else takes `reference`, which is composed of candle's tensor operations.
 
 pub(crate) mod cpu;
 mod reference;
 
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, bail};
 
 /// How the kernel walks over the map; pairs are (vertical, horizontal).
@@ -43,34 +39,9 @@ impl Default for Conv2d {
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
     let geometry = Geometry::new(xs.dims(), weight.dims(), bias, options)?;
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
-    match path(&inputs, options) {
-        Path::Cpu => {
-            Ok(apply(cpu::Convolution { geometry, layout: Layout::Nchw, relu: false }, &inputs)?.swap_remove(0))
-        }
-        Path::Candle => {
-            let ys = xs.conv2d(weight, options.padding.0, options.stride.0, options.dilation.0, options.groups)?;
-            reference::with_bias(&ys, bias)
-        }
-        Path::Reference => reference::conv2d(xs, weight, bias, &geometry),
-    }
-}
-
-enum Path {
-    Cpu,
-    Candle,
-    Reference,
-}
-
-/// The one place that decides which path a call takes.
-fn path(inputs: &[&Tensor], options: &Conv2d) -> Path {
-    let even = |pair: (usize, usize)| pair.0 == pair.1;
-    let even = even(options.stride) && even(options.padding) && even(options.dilation);
-    if on_cpu_f32(inputs) {
-        Path::Cpu
-    } else if even && inputs.iter().all(|input| !input.device().is_cpu()) {
-        Path::Candle
-    } else {
-        Path::Reference
+    match Backend::choose(Op::Conv2d, &inputs) {
+        Backend::Cpu => cpu::conv2d(&inputs, geometry, Layout::Nchw, false),
+        Backend::Reference => reference::conv2d(xs, weight, bias, &geometry),
     }
 }
 

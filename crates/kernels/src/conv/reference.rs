@@ -1,10 +1,15 @@
-//! Convolution composed of candle's tensor operations: any type, any device.
+//! Convolution in candle's tensor operations: any type, any device.
 
 use super::Geometry;
 use candle_core::{Result, Tensor};
 
-/// Gathers the inputs of each output into columns (an extra zero stands for the padding) and multiplies.
-pub(super) fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, g: &Geometry) -> Result<Tensor> {
+/// candle's convolution (cuDNN with the feature `cudnn`) on a GPU where both axes agree in stride, padding and dilation; else
+/// im2col, with an extra zero that stands for the padding, and a product.
+pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, g: &Geometry) -> Result<Tensor> {
+    let even = [g.stride, g.padding, g.dilation].iter().all(|pair| pair.0 == pair.1);
+    if even && !xs.device().is_cpu() {
+        return with_bias(&xs.conv2d(weight, g.padding.0, g.stride.0, g.dilation.0, g.groups)?, bias);
+    }
     let flat = xs.reshape((g.batch, g.groups * g.channels, g.area_in()))?.pad_with_zeros(2, 0, 1)?;
     let columns = flat.contiguous()?.index_select(&positions(xs, g)?, 2)?;
     let columns = columns.reshape((g.batch, g.groups, g.depth(), g.area_out()))?;
@@ -13,7 +18,7 @@ pub(super) fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, g: &Ge
     with_bias(&ys, bias)
 }
 
-pub(super) fn with_bias(ys: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn with_bias(ys: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     match bias {
         Some(bias) => ys.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?),
         None => Ok(ys.clone()),

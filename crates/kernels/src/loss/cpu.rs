@@ -1,14 +1,20 @@
-//! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads.
+//! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads, and two values a row are kept, from which
+//! the gradient's softmax is made again.
 
 use super::Rows;
 use crate::cpu::reduce::sum1;
 use crate::cpu::simd_math::{exp, vectorised};
-use crate::node::{Call, Operation, Value, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32};
 use crate::softmax::normaliser;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-pub(super) struct Loss(pub(super) Rows);
+/// [`super::cross_entropy`] of checked targets.
+pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
+    apply_one(Loss(rows), &[logits])
+}
+
+struct Loss(Rows);
 
 impl Operation for Loss {
     /// Each row's largest logit m and log Σ exp(x − m): apart, since their sum would lose digits.

@@ -1,13 +1,11 @@
 //! Cross-entropy of logits and target words, fused: no table of probabilities is kept.
 //!
-//! Which path runs: f32 logits on the CPU take `cpu` (one graph node that remembers two numbers a row and makes the softmax
-//! again for the gradient); all else takes `reference`, composed of candle's tensor operations. Targets and mask are read
-//! on the host in either case, so that a wrong target is an error and not a wrong memory access.
+//! Targets and mask are read on the host, so that a wrong target is an error and not a wrong memory access.
 
 mod cpu;
 mod reference;
 
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 /// How the losses of all targets become one.
@@ -49,9 +47,9 @@ pub fn cross_entropy(
     mask: Option<&Tensor>,
 ) -> Result<Tensor> {
     let rows = Rows::new(logits, targets, options, mask)?;
-    match on_cpu_f32(&[logits]) {
-        true => Ok(apply(cpu::Loss(rows), &[logits])?.swap_remove(0)),
-        false => reference::cross_entropy(logits, &rows),
+    match Backend::choose(Op::CrossEntropy, &[logits]) {
+        Backend::Cpu => cpu::cross_entropy(logits, rows),
+        Backend::Reference => reference::cross_entropy(logits, rows),
     }
 }
 

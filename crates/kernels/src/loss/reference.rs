@@ -1,13 +1,14 @@
-//! Cross-entropy composed of candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
+//! Cross-entropy in candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
 
 use super::Rows;
 use crate::precision::wide;
 use crate::softmax::log_softmax;
 use candle_core::{Device, Result, Tensor};
 
-pub(super) fn cross_entropy(logits: &Tensor, rows: &Rows) -> Result<Tensor> {
+/// [`super::cross_entropy`] of checked targets.
+pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
     let (count, device) = (rows.targets.len(), logits.device());
-    let log_p = log_softmax(&counted(&wide(logits)?.reshape((count, rows.classes))?, rows)?, 1)?;
+    let log_p = log_softmax(&counted(&wide(logits)?.reshape((count, rows.classes))?, &rows)?, 1)?;
     let targets = Tensor::from_slice(&rows.targets, (count, 1), device)?;
     // Metal has no f64.
     let weights = Tensor::from_slice(&rows.weights, count, &Device::Cpu)?.to_dtype(log_p.dtype())?.to_device(device)?;

@@ -1,9 +1,10 @@
 //! How a gradient gets from a node to where its input came from without candle in between.
 
 use super::deferred::{Product, formed};
+use crate::backend::{Backend, Op};
 use crate::cpu::fill::{par_filled, push_each};
 use crate::cpu::thread_pool::install;
-use crate::node::{on_cpu_f32, with_all_f32};
+use crate::node::with_all_f32;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
 use rayon::prelude::*;
@@ -177,7 +178,7 @@ fn joined(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {
     /// Values of a task.
     const CHUNK: usize = 1 << 15;
     let Some(sum) = sum else { return gradient.contiguous() };
-    if !on_cpu_f32(&[&sum, gradient]) || sum.dims() != gradient.dims() {
+    if Backend::choose(Op::SumGradients, &[&sum, gradient]) == Backend::Reference || sum.dims() != gradient.dims() {
         return sum + gradient;
     }
     let values = with_all_f32("backward", &[sum, gradient.clone()], |values| {

@@ -3,7 +3,8 @@
 //! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. Formed one by one, each product is as large as W, and each is
 //! read and written again to add it up; formed together they are one product over the rows of all steps.
 
-use super::{on_cpu_f32, with_all_f32};
+use super::with_all_f32;
+use crate::backend::{Backend, Op};
 use crate::cpu::gemm::gemm_into;
 use crate::cpu::thread_pool::install_for;
 use candle_core::{Device, Result, Tensor};
@@ -26,7 +27,7 @@ impl Product {
 /// The sum of products, (out, in).
 pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
     let (dys, xs) = (rows(products, |product| &product.dys)?, rows(products, |product| &product.xs)?);
-    if !on_cpu_f32(&[&dys, &xs]) {
+    if Backend::choose(Op::WeightGradient, &[&dys, &xs]) == Backend::Reference {
         return dys.t()?.matmul(&xs);
     }
     let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);

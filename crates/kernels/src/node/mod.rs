@@ -12,7 +12,7 @@ mod graph;
 pub use bypass::{Gradients, backward};
 
 use crate::cpu::thread_pool::install_for;
-use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Error, Result, Shape, Storage, Tensor};
 use deferred::Product;
 use std::sync::{Mutex, PoisonError};
 
@@ -32,7 +32,7 @@ pub trait Operation: Send + Sync + 'static {
 
     /// The gradients of the inputs from those of the outputs (all of them contiguous).
     ///
-    /// `None` where `wanted` is false, where an input's gradient is zero, or where it was given to [`Call::product`].
+    /// `None` where `wanted` is false, where an input's gradient is zero, or where it was given to [`Call::defer_matmul_gradient`].
     ///
     /// # Errors
     /// When the device fails.
@@ -81,9 +81,25 @@ pub struct Call<'a, S> {
 }
 
 impl<S> Call<'_, S> {
+    /// Whether there is such an input and it wants a gradient.
+    pub fn wants(&self, input: usize) -> bool {
+        self.wanted.get(input) == Some(&true)
+    }
+
+    /// Gradients of the inputs, in their order, from f32 values on the CPU.
+    ///
+    /// # Errors
+    /// When one has not as many values as its input.
+    pub fn gradients(&self, values: impl IntoIterator<Item = Option<Vec<f32>>>) -> Result<Vec<Option<Tensor>>> {
+        let tensor = |(values, input): (Option<Vec<f32>>, &Tensor)| {
+            values.map(|values| Tensor::from_vec(values, input.shape(), &Device::Cpu)).transpose()
+        };
+        values.into_iter().zip(self.inputs).map(tensor).collect()
+    }
+
     /// Says that the gradient of this input is dYᵀ X, for dY (M, out) and X (M, in), without forming it: where the input is a
     /// variable that other calls use too, [`backward`] forms one product of all their rows.
-    pub fn product(&self, input: usize, dys: Tensor, xs: Tensor) {
+    pub fn defer_matmul_gradient(&self, input: usize, dys: Tensor, xs: Tensor) {
         self.products.lock().unwrap_or_else(PoisonError::into_inner).push((input, Product { dys, xs }));
     }
 }
@@ -101,6 +117,24 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
         return outputs.into_iter().map(Value::tensor).collect();
     }
     graph::grow(operation, inputs, detached, (outputs, saved), wanted)
+}
+
+/// [`apply`] for an operation with `N` outputs.
+///
+/// # Errors
+/// As the operation says.
+pub fn apply_array<const N: usize>(operation: impl Operation, inputs: &[&Tensor]) -> Result<[Tensor; N]> {
+    let name = operation.name();
+    let wrong = |outputs: Vec<Tensor>| Error::Msg(format!("{name}: {} outputs instead of {N}", outputs.len()));
+    apply(operation, inputs)?.try_into().map_err(wrong)
+}
+
+/// [`apply`] for an operation with one output.
+///
+/// # Errors
+/// As the operation says.
+pub fn apply_one(operation: impl Operation, inputs: &[&Tensor]) -> Result<Tensor> {
+    apply_array(operation, inputs).map(|[output]| output)
 }
 
 /// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.
@@ -135,11 +169,6 @@ pub(crate) fn check_float(operation: &str, xs: &Tensor) -> Result<()> {
         candle_core::bail!("{operation}: wants a floating-point type, got {:?}", xs.dtype())
     }
     Ok(())
-}
-
-/// Whether all of these tensors are f32 on the CPU, where this crate's own CPU kernels run.
-pub fn on_cpu_f32(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32)
 }
 
 #[cfg(test)]

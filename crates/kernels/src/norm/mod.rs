@@ -1,15 +1,12 @@
 //! Normalisations, with gradients: layer, group and batch norm.
 //!
-//! Which path runs: batch norm of f32 on the CPU takes `batch`, and layer norm with weight and bias `layer` (one graph node each, with
-//! its own backward); all else takes `reference`, composed of candle's tensor operations. candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts
-//! the gradient without a word (huggingface/candle#2977).
+//! candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts the gradient without a word (huggingface/candle#2977).
 
 mod cpu;
 mod reference;
 
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, bail};
-use cpu::{batch, layer};
 
 /// Normalises each row of the last dimension: y = (x − mean) / √(variance + eps) · weight + bias (Ba et al. 2016).
 ///
@@ -22,11 +19,10 @@ pub fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, e
         bail!("layer_norm: wants (.., D) with D of at least 1, got {:?}", xs.dims());
     };
     check_parameters("layer_norm", xs, size, &[("weight", weight), ("bias", bias)])?;
-    match (weight, bias) {
-        (Some(weight), Some(bias)) if on_cpu_f32(&[xs, weight, bias]) => {
-            Ok(apply(layer::LayerNorm { eps }, &[xs, weight, bias])?.swap_remove(0))
-        }
-        _ => reference::layer_norm(xs, weight, bias, eps),
+    let inputs: Vec<&Tensor> = [xs].into_iter().chain(weight).chain(bias).collect();
+    match Backend::choose(Op::LayerNorm, &inputs) {
+        Backend::Cpu => cpu::layer::layer_norm(&inputs, eps),
+        Backend::Reference => reference::layer_norm(xs, weight, bias, eps),
     }
 }
 
@@ -68,13 +64,10 @@ pub fn batch_norm_train(xs: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -
     if xs.elem_count() < 2 * channels {
         bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
     }
-    let inputs = [xs, weight, bias];
-    if !on_cpu_f32(&inputs) {
-        return reference::batch_norm_train(xs, weight, bias, eps);
+    match Backend::choose(Op::BatchNorm, &[xs, weight, bias]) {
+        Backend::Cpu => cpu::batch::batch_norm_train(xs, weight, bias, eps),
+        Backend::Reference => reference::batch_norm_train(xs, weight, bias, eps),
     }
-    let (mean, variance) = batch::statistics(xs)?;
-    let node = batch::BatchNorm::new(&mean, &variance, eps, true)?;
-    Ok((apply(node, &inputs)?.swap_remove(0), mean, variance))
 }
 
 /// Normalises each channel by a given mean and variance: y = (x − mean\[c\]) / √(variance\[c\] + eps) · weight\[c\] + bias\[c\].
@@ -94,11 +87,10 @@ pub fn batch_norm_eval(
 ) -> Result<Tensor> {
     let named = [("weight", Some(weight)), ("bias", Some(bias)), ("mean", Some(mean)), ("variance", Some(variance))];
     check_parameters("batch_norm", xs, channels("batch_norm", xs)?, &named)?;
-    let inputs = [xs, weight, bias];
-    if on_cpu_f32(&inputs) && on_cpu_f32(&[mean, variance]) {
-        return Ok(apply(batch::BatchNorm::new(mean, variance, eps, false)?, &inputs)?.swap_remove(0));
+    match Backend::choose(Op::BatchNorm, &[xs, weight, bias, mean, variance]) {
+        Backend::Cpu => cpu::batch::batch_norm_eval(xs, weight, bias, mean, variance, eps),
+        Backend::Reference => reference::batch_norm_eval(xs, weight, bias, mean, variance, eps),
     }
-    reference::batch_norm_eval(xs, weight, bias, mean, variance, eps)
 }
 
 /// C of (N, C, ..).

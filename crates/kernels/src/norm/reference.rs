@@ -1,4 +1,4 @@
-//! Normalisations composed of candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
+//! Normalisations in candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
 
 use crate::precision::wide;
 use candle_core::{Result, Tensor};
@@ -21,14 +21,14 @@ fn affine(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, dim: usiz
     bias.map_or_else(|| Ok(ys.clone()), |bias| ys.broadcast_add(&along(bias)?))
 }
 
-pub(super) fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+pub fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     let last = xs.rank() - 1;
     let size = xs.dims()[last];
     let ys = standardized(&wide(xs)?.reshape((xs.elem_count() / size, size))?, eps)?.reshape(xs.shape())?;
     affine(&ys, weight, bias, last)?.to_dtype(xs.dtype())
 }
 
-pub(super) fn group_norm(
+pub fn group_norm(
     xs: &Tensor,
     groups: usize,
     weight: Option<&Tensor>,
@@ -41,12 +41,7 @@ pub(super) fn group_norm(
     affine(&ys, weight, bias, 1)?.to_dtype(xs.dtype())
 }
 
-pub(super) fn batch_norm_train(
-    xs: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    eps: f64,
-) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn batch_norm_train(xs: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
     let (n, c) = (xs.dims()[0], xs.dims()[1]);
     let maps = wide(xs)?.reshape((n, c, xs.elem_count() / (n * c)))?;
     let mean = maps.mean_keepdim((0, 2))?;
@@ -57,7 +52,7 @@ pub(super) fn batch_norm_train(
     Ok((ys, mean.flatten_all()?.detach(), variance.flatten_all()?.detach()))
 }
 
-pub(super) fn batch_norm_eval(
+pub fn batch_norm_eval(
     xs: &Tensor,
     weight: &Tensor,
     bias: &Tensor,

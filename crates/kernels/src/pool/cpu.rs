@@ -1,12 +1,21 @@
 //! Pooling of f32 maps on the CPU: maps are shared out among rayon's threads.
 
 use super::{Window, Windows};
-use crate::node::{Call, Operation, Value, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// The largest value of each window.
-pub(super) struct Max(pub(super) Windows);
+pub fn max(xs: &Tensor, windows: Windows) -> Result<Tensor> {
+    apply_one(Max(windows), &[xs])
+}
+
+/// The mean of each window.
+pub fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
+    apply_one(Average(windows), &[xs])
+}
+
+struct Max(Windows);
 
 impl Operation for Max {
     /// Where in its map each window's largest value lies.
@@ -43,8 +52,7 @@ impl Operation for Max {
     }
 }
 
-/// The mean of each window.
-pub(super) struct Average(pub(super) Windows);
+struct Average(Windows);
 
 impl Operation for Average {
     type Saved = ();

@@ -1,14 +1,13 @@
 //! Two-dimensional pooling: the largest or the mean value of each window.
 //!
 //! A pooling is two lists of windows, one for each axis, already cut off at the map's edges; fixed and adaptive pooling
-//! differ in these lists only. Which path runs: f32 on the CPU takes `cpu` (one graph node); all else takes `reference`,
-//! which is composed of candle's tensor operations. candle's own pools are not used: they have no padding, and their
-//! gradients are wrong or missing for most windows (huggingface/candle#1593).
+//! differ in these lists only. candle's own pools are not used: they have no padding, and their gradients are wrong or missing
+//! for most windows (huggingface/candle#1593).
 
 mod cpu;
 mod reference;
 
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 
@@ -47,9 +46,9 @@ impl Pool2d {
 /// When `xs` is not of rank 4, a size or stride is zero, the padding exceeds half the kernel, or no window fits.
 pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
     let windows = Windows::fixed("max_pool2d", xs, pool)?;
-    match on_cpu_f32(&[xs]) {
-        true => Ok(apply(cpu::Max(windows), &[xs])?.swap_remove(0)),
-        false => reference::max(xs, &windows),
+    match Backend::choose(Op::Pool2d, &[xs]) {
+        Backend::Cpu => cpu::max(xs, windows),
+        Backend::Reference => reference::max(xs, windows),
     }
 }
 
@@ -78,9 +77,9 @@ pub fn adaptive_avg_pool2d(xs: &Tensor, size: (usize, usize)) -> Result<Tensor> 
 }
 
 fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
-    match on_cpu_f32(&[xs]) {
-        true => Ok(apply(cpu::Average(windows), &[xs])?.swap_remove(0)),
-        false => reference::average(xs, &windows),
+    match Backend::choose(Op::Pool2d, &[xs]) {
+        Backend::Cpu => cpu::average(xs, windows),
+        Backend::Reference => reference::average(xs, windows),
     }
 }
 

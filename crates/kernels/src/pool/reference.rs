@@ -1,11 +1,11 @@
-//! Pooling composed of candle's tensor operations: any type, any device.
+//! Pooling in candle's tensor operations: any type, any device.
 
 use super::{Window, Windows};
 use candle_core::{Result, Tensor};
 
 /// Gathers each window into a column, finds its first largest element, and gathers that: the gradient of a gather goes
 /// to one element only, that of candle's `max` to every one of equal values.
-pub(super) fn max(xs: &Tensor, windows: &Windows) -> Result<Tensor> {
+pub fn max(xs: &Tensor, windows: Windows) -> Result<Tensor> {
     let (n, c, ..) = xs.dims4()?;
     // candle has no maximum of nothing.
     if xs.elem_count() == 0 {
@@ -34,7 +34,7 @@ pub(super) fn max(xs: &Tensor, windows: &Windows) -> Result<Tensor> {
 }
 
 /// A mean over rectangles is one matrix product for each axis.
-pub(super) fn average(xs: &Tensor, windows: &Windows) -> Result<Tensor> {
+pub fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
     let (n, c, h, w) = xs.dims4()?;
     let matrix = |axis: &[Window], size: usize| {
         let mut weights = vec![0f64; axis.len() * size];

@@ -1,9 +1,7 @@
 //! RNN, LSTM and GRU over a whole sequence of one layer and direction, as one autograd node.
 //!
 //! The product of the inputs with W_ih is formed for all steps at once, in the same node or before it (see [`Input`]); the
-//! rest must go step by step. [`rnn`], [`lstm`] and [`gru`] run fused CPU kernels for f32 on the CPU, and candle's operations
-//! with a backward pass through time written by hand on every other device and type. [`unrolled`] takes any cell. Time and memory are linear in T, and
-//! nothing recurses over T.
+//! rest must go step by step. [`unrolled`] takes any cell. Time and memory are linear in T, and nothing recurses over T.
 //!
 //! With `lengths`, row n has `lengths[n]` steps: beyond them its outputs are 0 and its state stands still. With `reverse`
 //! each row starts at its own last step and goes back to step 0, and each output stands at its input's place. Both are
@@ -16,8 +14,7 @@ mod unrolled;
 
 pub use unrolled::unrolled;
 
-use crate::linear::linear;
-use crate::node::{apply, on_cpu_f32};
+use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, Var};
 use steps::Steps;
 
@@ -31,7 +28,7 @@ pub enum Nonlinearity {
     Relu,
 }
 
-/// What every path needs to know of a cell.
+/// What every form needs to know of a cell.
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The name that errors use.
     const NAME: &'static str;
@@ -109,8 +106,7 @@ pub fn rnn<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh: None };
-    let outputs = call.run(Rnn(nonlinearity), lengths, reverse)?;
-    two("rnn", outputs)
+    call.run(Rnn(nonlinearity), lengths, reverse).map(|[out, h]| (out, h))
 }
 
 /// The long short-term memory.
@@ -132,11 +128,7 @@ pub fn lstm<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0, c0], b_hh: None };
-    let mut outputs = call.run(Lstm, lengths, reverse)?;
-    match (outputs.pop(), outputs.pop(), outputs.pop()) {
-        (Some(c), Some(h), Some(out)) => Ok((out, h, c)),
-        _ => candle_core::bail!("lstm: an output is missing"),
-    }
+    call.run(Lstm, lengths, reverse).map(|[out, h, c]| (out, h, c))
 }
 
 /// The gated recurrent unit, with the reset gate behind the product as PyTorch and cuDNN have it.
@@ -158,11 +150,11 @@ pub fn gru<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh };
-    two("gru", call.run(Gru, lengths, reverse)?)
+    call.run(Gru, lengths, reverse).map(|[out, h]| (out, h))
 }
 
 /// One call of a recurrence.
-struct Recurrence<'a> {
+pub(crate) struct Recurrence<'a> {
     input: Input<'a>,
     w_hh: &'a Tensor,
     states: &'a [&'a Tensor],
@@ -170,32 +162,27 @@ struct Recurrence<'a> {
 }
 
 impl Recurrence<'_> {
-    /// Chooses the path: our own kernels where everything is f32 on the CPU, candle's operations elsewhere.
-    fn run<K: cpu::Gates + reference::Formula>(
+    fn run<K: cpu::Gates + reference::Formula, const N: usize>(
         &self,
         kernel: K,
         lengths: Option<&[usize]>,
         reverse: bool,
-    ) -> Result<Vec<Tensor>> {
+    ) -> Result<[Tensor; N]> {
         let steps = self.check(K::NAME, K::GATES, lengths, reverse)?;
-        let recurrent = [&[self.w_hh][..], self.states, self.b_hh.as_slice()].concat();
-        let (first, more) = match self.input {
-            Input::Projected(projected) => (projected, vec![]),
-            Input::Sequence { xs, weight, bias } => (xs, [weight].into_iter().chain(bias).collect()),
-        };
-        let inputs = [&[first][..], &recurrent, &more].concat();
-        if on_cpu_f32(&inputs) {
-            let (bias_hh, weight_ih) = (self.b_hh.is_some(), !more.is_empty());
-            return apply(cpu::Sequence { kernel, steps, bias_hh, weight_ih }, &inputs);
+        match Backend::choose(Op::Recurrence, &self.inputs()) {
+            Backend::Cpu => cpu::recurrence(kernel, steps, self),
+            Backend::Reference => reference::recurrence(kernel, steps, self),
         }
-        let projected = match self.input {
-            Input::Projected(projected) => steps.present(projected)?,
-            Input::Sequence { xs, weight, bias } => {
-                let (n, t, d) = xs.dims3()?;
-                linear(&steps.present(xs)?.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
-            }
+    }
+
+    /// xs, projected or not, w_hh, the states, b_hh, and then w_ih and its bias.
+    fn inputs(&self) -> Vec<&Tensor> {
+        let (xs, weight, bias) = match self.input {
+            Input::Projected(projected) => (projected, None, None),
+            Input::Sequence { xs, weight, bias } => (xs, Some(weight), bias),
         };
-        apply(reference::Sequence { kernel, steps }, &[&[&projected][..], &recurrent].concat())
+        let states = self.states.iter().copied();
+        [xs, self.w_hh].into_iter().chain(states).chain(self.b_hh).chain(weight).chain(bias).collect()
     }
 
     fn check(&self, name: &str, gates: usize, lengths: Option<&[usize]>, reverse: bool) -> Result<Steps> {
@@ -231,13 +218,6 @@ impl Recurrence<'_> {
             candle_core::bail!("{name}: wants b_hh ({width}), got {:?}", bias.dims())
         }
         Steps::new(name, n, t, lengths, reverse)
-    }
-}
-
-fn two(name: &str, mut outputs: Vec<Tensor>) -> Result<(Tensor, Tensor)> {
-    match (outputs.pop(), outputs.pop()) {
-        (Some(state), Some(out)) => Ok((out, state)),
-        _ => candle_core::bail!("{name}: an output is missing"),
     }
 }
 

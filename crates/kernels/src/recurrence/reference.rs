@@ -1,9 +1,10 @@
-//! The recurrence by candle's operations, on any device and in any type of float, with its backward pass by hand.
+//! RNN, LSTM and GRU in candle's tensor operations, with backpropagation through time by hand: any type of float, any device.
 
 use super::steps::{Mask, Steps, at, in_place};
-use super::{Cell, Gru, Lstm, Nonlinearity, Rnn};
-use crate::activation::{relu_by_candle, relu_gradient_by_candle};
-use crate::node::{Call, Operation, Value};
+use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
+use crate::activation::reference::{relu, relu_gradient, sigmoid_grad, tanh_grad};
+use crate::linear::linear;
+use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
@@ -14,6 +15,20 @@ pub trait Formula: Cell {
 
     /// The gradients of the projected input, of W_hh h, and of the state other than through W_hh.
     fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)>;
+}
+
+/// The whole sequence: all inputs are projected, and then one node takes the steps.
+pub fn recurrence<K: Formula, const N: usize>(kernel: K, steps: Steps, call: &Recurrence) -> Result<[Tensor; N]> {
+    let projected = match call.input {
+        Input::Projected(projected) => steps.present(projected)?,
+        Input::Sequence { xs, weight, bias } => {
+            let (n, t, d) = xs.dims3()?;
+            linear(&steps.present(xs)?.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
+        }
+    };
+    let inputs: Vec<&Tensor> =
+        [&projected, call.w_hh].into_iter().chain(call.states.iter().copied()).chain(call.b_hh).collect();
+    apply_array(Sequence { kernel, steps }, &inputs)
 }
 
 /// The whole sequence on projected, w_hh, h0 and then c0 or b_hh.
@@ -130,30 +145,20 @@ fn with_first(tensors: &[Tensor], more: &Tensor) -> Result<Vec<Tensor>> {
     Ok(sums)
 }
 
-/// x (1 − x), the slope of the logistic function where it has the value x.
-fn bell(x: &Tensor) -> Result<Tensor> {
-    x * x.affine(-1.0, 1.0)?
-}
-
-/// 1 − x², the slope of tanh where it has the value x.
-fn slope(x: &Tensor) -> Result<Tensor> {
-    x.sqr()?.affine(-1.0, 1.0)
-}
-
 impl Formula for Rnn {
     fn forward(&self, projected: &Tensor, hidden: &Tensor, _: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let sum = (projected + hidden)?;
         let h = match self.0 {
             Nonlinearity::Tanh => sum.tanh()?,
-            Nonlinearity::Relu => relu_by_candle(&sum)?,
+            Nonlinearity::Relu => relu(&sum)?,
         };
         Ok((vec![h.clone()], vec![h]))
     }
 
     fn backward(&self, saved: &[Tensor], _: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
         let d = match self.0 {
-            Nonlinearity::Tanh => (&d_new[0] * slope(&saved[0])?)?,
-            Nonlinearity::Relu => relu_gradient_by_candle(&saved[0], &d_new[0])?,
+            Nonlinearity::Tanh => (&d_new[0] * tanh_grad(&saved[0])?)?,
+            Nonlinearity::Relu => relu_gradient(&saved[0], &d_new[0])?,
         };
         Ok((d.clone(), d.clone(), vec![d.zeros_like()?]))
     }
@@ -165,18 +170,18 @@ impl Formula for Lstm {
         let (i, f) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?);
         let (g, o) = (gates[2].tanh()?, sigmoid(&gates[3])?);
         let c = ((&f * &state[1])? + (&i * &g)?)?;
-        let squashed = c.tanh()?;
-        Ok((vec![(&o * &squashed)?, c], vec![i, f, g, o, squashed]))
+        let tanh_c = c.tanh()?;
+        Ok((vec![(&o * &tanh_c)?, c], vec![i, f, g, o, tanh_c]))
     }
 
     fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
-        let [i, f, g, o, squashed] = saved else { candle_core::bail!("lstm: the gates were not kept") };
+        let [i, f, g, o, tanh_c] = saved else { candle_core::bail!("lstm: the gates were not kept") };
         let dh = &d_new[0];
-        let dc = (&d_new[1] + ((dh * o)? * slope(squashed)?)?)?;
-        let di = ((&dc * g)? * bell(i)?)?;
-        let df = ((&dc * &state[1])? * bell(f)?)?;
-        let dg = ((&dc * i)? * slope(g)?)?;
-        let d_o = ((dh * squashed)? * bell(o)?)?;
+        let dc = (&d_new[1] + ((dh * o)? * tanh_grad(tanh_c)?)?)?;
+        let di = ((&dc * g)? * sigmoid_grad(i)?)?;
+        let df = ((&dc * &state[1])? * sigmoid_grad(f)?)?;
+        let dg = ((&dc * i)? * tanh_grad(g)?)?;
+        let d_o = ((dh * tanh_c)? * sigmoid_grad(o)?)?;
         let d = Tensor::cat(&[di, df, dg, d_o], D::Minus1)?;
         Ok((d.clone(), d, vec![dh.zeros_like()?, (dc * f)?]))
     }
@@ -195,9 +200,9 @@ impl Formula for Gru {
     fn backward(&self, saved: &[Tensor], state: &[Tensor], d_new: &[Tensor]) -> Result<(Tensor, Tensor, Vec<Tensor>)> {
         let [r, z, n, u] = saved else { candle_core::bail!("gru: the gates were not kept") };
         let dh = &d_new[0];
-        let dn = ((dh * z.affine(-1.0, 1.0)?)? * slope(n)?)?;
-        let dr = ((&dn * u)? * bell(r)?)?;
-        let dz = ((dh * (&state[0] - n)?)? * bell(z)?)?;
+        let dn = ((dh * z.affine(-1.0, 1.0)?)? * tanh_grad(n)?)?;
+        let dr = ((&dn * u)? * sigmoid_grad(r)?)?;
+        let dz = ((dh * (&state[0] - n)?)? * sigmoid_grad(z)?)?;
         let d_projected = Tensor::cat(&[&dr, &dz, &dn], D::Minus1)?;
         let d_hidden = Tensor::cat(&[&dr, &dz, &(&dn * r)?], D::Minus1)?;
         Ok((d_projected, d_hidden, vec![(dh * z)?]))

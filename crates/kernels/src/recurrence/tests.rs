@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+use crate::linear::linear;
+use crate::node::apply;
 use crate::test_values::test_values;
 use candle_core::{D, DType, Device, Var};
 use candle_nn::ops::sigmoid;

@@ -2,38 +2,50 @@
 
 pub(crate) mod rows;
 
-use super::NAME;
+use super::{NAME, Rows};
 use crate::cpu::gemm::gemv::{self, Lines};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::dot;
-use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 use rows::{key_gradient, mean, weights};
 
-/// [`super::additive_of`] on keys, query, v and annotations.
-pub struct Additive {
-    pub pictures: Option<Vec<u32>>,
-    pub counts: Option<Vec<u32>>,
+/// [`super::additive_rows`].
+pub fn additive(
+    keys: &Tensor,
+    query: &Tensor,
+    v: &Tensor,
+    annotations: &Tensor,
+    Rows { source, counts }: Rows,
+) -> Result<(Tensor, Tensor)> {
+    let node = Additive { source: source.map(<[u32]>::to_vec), counts: counts.map(<[u32]>::to_vec) };
+    apply_array(node, &[keys, query, v, annotations]).map(|[context, alpha]| (context, alpha))
+}
+
+/// On keys, query, v and annotations.
+struct Additive {
+    source: Option<Vec<u32>>,
+    counts: Option<Vec<u32>>,
 }
 
 impl Additive {
-    fn picture(&self, row: usize) -> usize {
-        self.pictures.as_ref().map_or(row, |pictures| pictures[row] as usize)
+    fn source(&self, row: usize) -> usize {
+        self.source.as_ref().map_or(row, |source| source[row] as usize)
     }
 
-    /// How many of `p` annotations the picture has.
-    fn count(&self, picture: usize, p: usize) -> usize {
-        self.counts.as_ref().map_or(p, |counts| counts[picture] as usize)
+    /// How many of `p` annotations a source has.
+    fn count(&self, source: usize, p: usize) -> usize {
+        self.counts.as_ref().map_or(p, |counts| counts[source] as usize)
     }
 
-    /// A gradient a row (N, P, ·) as one a picture (M, P, ·): the sum of those of its rows.
-    fn by_picture(&self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
-        let Some(pictures) = &self.pictures else { return of_rows };
-        let stride = of_rows.len() / pictures.len().max(1);
+    /// The gradients of the rows (N, P, ·), summed over those of each source (M, P, ·).
+    fn sum_by_source(&self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
+        let Some(source) = &self.source else { return of_rows };
+        let stride = of_rows.len() / source.len().max(1);
         let mut sums = vec![0f32; m * stride];
-        for (row, &picture) in of_rows.chunks_exact(stride.max(1)).zip(pictures) {
-            add_scaled(row, 1.0, &mut sums[picture as usize * stride..][..stride]);
+        for (row, &source) in of_rows.chunks_exact(stride.max(1)).zip(source) {
+            add_scaled(row, 1.0, &mut sums[source as usize * stride..][..stride]);
         }
         sums
     }
@@ -55,12 +67,12 @@ impl Operation for Additive {
             let [keys, query, v, annotations] = [values[0], values[1], values[2], values[3]];
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
-                let picture = self.picture(row);
-                let count = self.count(picture, p);
+                let source = self.source(row);
+                let count = self.count(source, p);
                 // α stays 0 at the others, and with it all their gradients.
                 let alpha = &mut alpha[..count];
-                weights(&keys[picture * p * a..][..count * a], &query[row * a..][..a], v, alpha);
-                mean(&annotations[picture * p * c..][..count * c], alpha, context);
+                weights(&keys[source * p * a..][..count * a], &query[row * a..][..a], v, alpha);
+                mean(&annotations[source * p * c..][..count * c], alpha, context);
             });
         })?;
         Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))
@@ -79,10 +91,10 @@ impl Operation for Additive {
             let [keys, query, v] = [values[0], values[1], values[2]];
             let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
             rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
-                let picture = self.picture(row);
-                let positions = keys[picture * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
-                // What the picture does not have is not looked at: it may be NaN.
-                let d_energies = &d_energies[row * p..][..self.count(picture, p)];
+                let source = self.source(row);
+                let positions = keys[source * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
+                // Annotations beyond the source's count may be NaN.
+                let d_energies = &d_energies[row * p..][..self.count(source, p)];
                 for ((keys, d_keys), &d_energy) in positions.zip(d_energies) {
                     key_gradient(keys, &query[row * a..][..a], v, d_energy, d_keys, d_query, d_v);
                 }
@@ -92,7 +104,7 @@ impl Operation for Additive {
         let mut total = vec![0f32; a];
         d_v.chunks_exact(a).for_each(|row| total.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
         let device = call.inputs[0].device();
-        let d_keys = Tensor::from_vec(self.by_picture(d_keys, m), (m, p, a), device)?;
+        let d_keys = Tensor::from_vec(self.sum_by_source(d_keys, m), (m, p, a), device)?;
         let d_query = Tensor::from_vec(d_query, (n, a), device)?;
         Ok(vec![Some(d_keys), Some(d_query), Some(Tensor::from_vec(total, a, device)?), d_annotations])
     }
@@ -107,11 +119,11 @@ impl Additive {
         with_all_f32(NAME, &all, |values| {
             let [annotations, alpha, d_context, d_alpha] = [values[0], values[1], values[2], values[3]];
             d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
-                let picture = self.picture(row);
-                let count = self.count(picture, p);
+                let source = self.source(row);
+                let count = self.count(source, p);
                 let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
                 let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
-                let annotations = Lines { values: &annotations[picture * p * c..], stride: c, count };
+                let annotations = Lines { values: &annotations[source * p * c..], stride: c, count };
                 d_energies.copy_from_slice(d_alpha);
                 gemv::add(d_energies, count, Lines::one(d_context), annotations, c);
                 let mean = dot(alpha, d_energies);
@@ -132,6 +144,6 @@ impl Additive {
                 found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
             });
         })?;
-        Tensor::from_vec(self.by_picture(found, m), (m, p, c), d_context.device())
+        Tensor::from_vec(self.sum_by_source(found, m), (m, p, c), d_context.device())
     }
 }

@@ -1,13 +1,22 @@
-//! The attention LSTM as an autograd node, f32, CPU.
+//! The attention LSTM as an autograd node, f32, CPU: one team of threads goes through all steps, weights are packed once, rows that
+//! have ended cost nothing, and the weights' gradients are one product each for all steps.
 
 mod backward;
 mod forward;
 
-use super::{NAME, Sizes, position};
-use crate::node::{Call, Operation, Value, with_all_f32};
+use super::{NAME, Options, Sequence, Sizes, position, positions};
+use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
 use crate::recurrence::steps::Steps;
 use candle_core::{Result, Tensor};
 use forward::Outputs;
+
+/// [`super::attention_lstm`] on the inputs of [`Attentive`].
+pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: Options) -> Result<Sequence> {
+    let (counts, draws) = (options.counts.map(<[u32]>::to_vec), options.draws.map(<[f32]>::to_vec));
+    let [hidden, context, alpha] = apply_array(Attentive { sizes, steps, counts, draws }, inputs)?;
+    let positions = options.draws.map(|draws| positions(&alpha, draws)).transpose()?;
+    Ok(Sequence { hidden, context, alpha, positions })
+}
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and, with a gate, W_β and b_β.
 pub struct Attentive {

@@ -14,15 +14,16 @@ mod winograd;
 mod winograd_gradient;
 
 use super::{Geometry, Layout};
-use crate::activation::{Activation, relu_gradient};
+use crate::activation::Activation;
+use crate::activation::cpu::relu_gradient;
 use crate::cpu::fill::par_filled;
 use crate::cpu::gemm::blocked::{Sums, times};
 use crate::cpu::gemm::{FEW_BLOCKS, Lying, PANEL, Packed, bf16};
 use crate::cpu::reduce::{sum1, sums_of_columns};
 use crate::cpu::team::{Shared, filled};
 use crate::cpu::transpose::{push_transpose, transpose};
-use crate::node::{Call, Operation, Value, with_all_f32, with_f32};
-use candle_core::{Device, Result, Tensor};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
+use candle_core::{Result, Tensor};
 use few_channels::NARROW;
 use im2col::{Gather, Source};
 use implicit_a::{Matrix, Transposed};
@@ -32,11 +33,15 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use winograd::Winograd;
 
-pub struct Convolution {
-    pub geometry: Geometry,
-    pub layout: Layout,
-    /// Whether ReLU comes after it; only with channels together.
-    pub relu: bool,
+/// The convolution of xs, weight and perhaps bias, and then ReLU or not, which takes NHWC.
+pub fn conv2d(inputs: &[&Tensor], geometry: Geometry, layout: Layout, relu: bool) -> Result<Tensor> {
+    apply_one(Convolution { geometry, layout, relu }, inputs)
+}
+
+struct Convolution {
+    geometry: Geometry,
+    layout: Layout,
+    relu: bool,
 }
 
 impl Operation for Convolution {
@@ -58,22 +63,17 @@ impl Operation for Convolution {
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (g, layout, wanted) = (&self.geometry, self.layout, call.wanted);
-        let wants = |i: usize| wanted.get(i) == Some(&true);
+        let (g, layout) = (&self.geometry, self.layout);
         let dys = if self.relu { relu_gradient(&call.outputs[0], &gradients[0])? } else { gradients[0].clone() };
-        let found = with_all_f32("conv2d", call.inputs, |values| {
+        with_all_f32("conv2d", call.inputs, |values| {
             with_f32("conv2d", &dys, |dys| {
-                [
-                    wants(0).then(|| g.gradient_of_input(layout, values[1], dys)),
-                    wants(1).then(|| g.gradient_of_weight(layout, values[0], dys)),
-                    wants(2).then(|| g.gradient_of_bias(layout, dys)),
-                ]
+                call.gradients([
+                    call.wants(0).then(|| g.gradient_of_input(layout, values[1], dys)),
+                    call.wants(1).then(|| g.gradient_of_weight(layout, values[0], dys)),
+                    call.wants(2).then(|| g.gradient_of_bias(layout, dys)),
+                ])
             })
-        })??;
-        let tensors = found.into_iter().zip(call.inputs).map(|(values, input)| {
-            values.map(|values| Tensor::from_vec(values, input.shape(), &Device::Cpu)).transpose()
-        });
-        tensors.collect()
+        })??
     }
 }
 

@@ -1,7 +1,8 @@
 //! The epilogue of an implicit-GEMM convolution: where sums are written, with bias, addition and ReLU.
 
 use super::im2col::Gather;
-use crate::activation::{Activation, floor};
+use crate::activation::Activation;
+use crate::activation::cpu::floor;
 use crate::conv::Layout;
 use crate::cpu::gemm::blocked::Sums;
 use crate::cpu::gemm::{FEW, PANEL};

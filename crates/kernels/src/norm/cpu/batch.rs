@@ -2,15 +2,34 @@
 //! batch in order.
 
 use crate::cpu::reduce::{sum1, sum2};
-use crate::node::{Call, Operation, Value, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// Elements that are worth a thread.
 const CHUNK: usize = 1 << 14;
 
+/// [`crate::norm::batch_norm_train`].
+pub fn batch_norm_train(xs: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+    let (mean, variance) = statistics(xs)?;
+    let node = BatchNorm::new(&mean, &variance, eps, true)?;
+    Ok((apply_one(node, &[xs, weight, bias])?, mean, variance))
+}
+
+/// [`crate::norm::batch_norm_eval`].
+pub fn batch_norm_eval(
+    xs: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    apply_one(BatchNorm::new(mean, variance, eps, false)?, &[xs, weight, bias])
+}
+
 /// The mean and the biased variance of each channel of (N, C, ..).
-pub fn statistics(xs: &Tensor) -> Result<(Tensor, Tensor)> {
+fn statistics(xs: &Tensor) -> Result<(Tensor, Tensor)> {
     let (n, c, area) = sizes(xs);
     let count = (n * area) as f64;
     let (mean, variance): (Vec<f32>, Vec<f32>) = with_f32("batch_norm", xs, |xs| {
@@ -35,7 +54,7 @@ fn sizes(xs: &Tensor) -> (usize, usize, usize) {
 }
 
 /// Normalises by given statistics; the inputs are xs, weight and bias.
-pub struct BatchNorm {
+struct BatchNorm {
     mean: Vec<f32>,
     /// 1 / √(variance + eps).
     inverse: Vec<f32>,
@@ -44,7 +63,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub fn new(mean: &Tensor, variance: &Tensor, eps: f64, own: bool) -> Result<Self> {
+    fn new(mean: &Tensor, variance: &Tensor, eps: f64, own: bool) -> Result<Self> {
         let inverse = |&variance: &f32| (1.0 / (f64::from(variance) + eps).sqrt()) as f32;
         Ok(Self {
             mean: with_f32("batch_norm", mean, <[f32]>::to_vec)?,
@@ -114,9 +133,6 @@ impl Operation for BatchNorm {
                 (dbias, dweight)
             })
         })??;
-        let tensor = |values: Vec<f32>, i: usize| {
-            wanted[i].then(|| Tensor::from_vec(values, inputs[i].shape(), &Device::Cpu)).transpose()
-        };
-        Ok(vec![tensor(dxs, 0)?, tensor(dweight, 1)?, tensor(dbias, 2)?])
+        call.gradients([wanted[0].then_some(dxs), wanted[1].then_some(dweight), wanted[2].then_some(dbias)])
     }
 }

@@ -2,16 +2,20 @@
 
 use crate::cpu::fill::{Spare, par_filled, push_each};
 use crate::cpu::simd_math::vectorised;
-use crate::node::{Call, Operation, Value, with_all_f32};
-use candle_core::{Device, Result, Tensor};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// Rows whose sums are formed in f32; sums over more are in f64.
 const ROWS: usize = 64;
 
-/// The inputs are xs, weight and bias.
-pub struct LayerNorm {
-    pub eps: f64,
+/// [`crate::norm::layer_norm`] of xs, weight and bias.
+pub fn layer_norm(inputs: &[&Tensor], eps: f64) -> Result<Tensor> {
+    apply_one(LayerNorm { eps }, inputs)
+}
+
+struct LayerNorm {
+    eps: f64,
 }
 
 impl Operation for LayerNorm {
@@ -52,11 +56,11 @@ impl Operation for LayerNorm {
             }
             (dxs, sums)
         })?;
-        let part = |from: usize| Tensor::from_iter(sums[from..from + size].iter().map(|&sum| sum as f32), &Device::Cpu);
-        Ok(vec![
-            call.wanted[0].then(|| Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)).transpose()?,
-            call.wanted[1].then(|| part(0)).transpose()?,
-            call.wanted[2].then(|| part(size)).transpose()?,
+        let part = |from: usize| sums[from..from + size].iter().map(|&sum| sum as f32).collect();
+        call.gradients([
+            call.wants(0).then_some(dxs),
+            call.wants(1).then(|| part(0)),
+            call.wants(2).then(|| part(size)),
         ])
     }
 }

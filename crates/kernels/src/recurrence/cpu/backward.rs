@@ -192,7 +192,7 @@ pub fn of_inputs<K: Gates>(
     let weight = |i: usize, gates: &[f32], (xs, width): (&[f32], usize), first: usize| {
         if alone {
             let dys = Tensor::from_slice(gates, (rows, wide), &Device::Cpu)?;
-            call.product(i, dys, Tensor::from_slice(xs, (rows, width), &Device::Cpu)?);
+            call.defer_matmul_gradient(i, dys, Tensor::from_slice(xs, (rows, width), &Device::Cpu)?);
             return Ok(None);
         }
         let mut product = gemm_into(gates, (1, full), xs, (width, 1), (wide, width, rows), None);

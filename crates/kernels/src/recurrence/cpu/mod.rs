@@ -10,11 +10,11 @@ pub(crate) mod gates;
 mod packed;
 mod weights;
 
-use super::Cell;
 use super::steps::Steps;
+use super::{Cell, Input, Recurrence};
 use crate::cpu::gemm::PANEL;
 use crate::cpu::team::{self, Shared};
-use crate::node::{Call, Operation, Value, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
 use candle_core::{Result, Tensor};
 use gates::Blocks;
 
@@ -47,6 +47,12 @@ pub struct Saved<'a> {
     pub extra: &'a [f32],
     /// h_{t−1}.
     pub previous: &'a [f32],
+}
+
+/// The whole sequence as one node.
+pub fn recurrence<K: Gates, const N: usize>(kernel: K, steps: Steps, call: &Recurrence) -> Result<[Tensor; N]> {
+    let weight_ih = matches!(call.input, Input::Sequence { .. });
+    apply_array(Sequence { kernel, steps, bias_hh: call.b_hh.is_some(), weight_ih }, &call.inputs())
 }
 
 /// The whole sequence on xs, w_hh, h0, then c0 or b_hh, then w_ih and its bias. Without w_ih, xs are projected already.

@@ -1,47 +1,27 @@
-//! Max and average pooling of NHWC maps.
+//! Max and average pooling of NHWC maps, f32, CPU.
 
-use super::{to_nchw, to_nhwc};
+use crate::channels_last::to_nchw;
 use crate::cpu::fill::{Spare, par_filled};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::vectorised;
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_f32};
-use crate::pool::{self, Pool2d, Window, Windows};
+use crate::node::{Call, Operation, Value, apply_one, with_f32};
+use crate::pool::{Pool2d, Window, Windows};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-/// [`pool::max_pool2d`] from (N, h, w, C) to (N, h', w', C).
-///
-/// # Errors
-/// As [`pool::max_pool2d`].
+/// [`crate::channels_last::max_pool2d`].
 pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
-    if !on_cpu_f32(&[xs]) {
-        return to_nhwc(&pool::max_pool2d(&to_nchw(xs)?.contiguous()?, pool)?);
-    }
-    let windows = Windows::fixed("max_pool2d", &to_nchw(xs)?, pool)?;
-    Ok(apply(Max(windows), &[xs])?.swap_remove(0))
+    apply_one(Max(Windows::fixed("max_pool2d", &to_nchw(xs)?, pool)?), &[xs])
 }
 
-/// [`pool::avg_pool2d`] from (N, h, w, C) to (N, h', w', C).
-///
-/// # Errors
-/// As [`pool::avg_pool2d`].
+/// [`crate::channels_last::avg_pool2d`].
 pub fn avg_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
-    if !on_cpu_f32(&[xs]) {
-        return to_nhwc(&pool::avg_pool2d(&to_nchw(xs)?.contiguous()?, pool)?);
-    }
-    let windows = Windows::fixed("avg_pool2d", &to_nchw(xs)?, pool)?;
-    Ok(apply(Average(windows), &[xs])?.swap_remove(0))
+    apply_one(Average(Windows::fixed("avg_pool2d", &to_nchw(xs)?, pool)?), &[xs])
 }
 
-/// The mean of each channel over all positions, from (N, h, w, C) to (N, C).
-///
-/// # Errors
-/// When `xs` is not of rank 4.
+/// [`crate::channels_last::mean`].
 pub fn mean(xs: &Tensor) -> Result<Tensor> {
-    match on_cpu_f32(&[xs]) {
-        true => Ok(apply(Mean { area: xs.dim(1)? * xs.dim(2)? }, &[xs])?.swap_remove(0)),
-        false => to_nchw(xs)?.contiguous()?.flatten_from(2)?.mean(2),
-    }
+    apply_one(Mean { area: xs.dim(1)? * xs.dim(2)? }, &[xs])
 }
 
 struct Mean {

@@ -1,10 +1,11 @@
 //! NHWC convolution for inference, its weights packed once.
 
 use crate::activation::Activation;
+use crate::backend::{Backend, Op};
 use crate::conv::cpu::Weights;
 use crate::conv::cpu::output::After;
 use crate::conv::{Conv2d, Geometry, Layout};
-use crate::node::{on_cpu_f32, with_f32};
+use crate::node::with_f32;
 use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl PackedConv2d {
     /// # Errors
     /// When the input is not f32 on the CPU, has another number of channels, or `add` has another shape.
     pub fn forward(&self, xs: &Tensor, add: Option<&Tensor>, then: Option<Activation>) -> Result<Tensor> {
-        if !on_cpu_f32(&[xs]) {
+        if Backend::choose(Op::Conv2d, &[xs]) != Backend::Cpu {
             bail!("conv2d: was prepared for f32 on the CPU, got {:?} on {:?}", xs.dtype(), xs.device().location());
         }
         let geometry = super::geometry(xs, &self.shape, None, &self.options)?;

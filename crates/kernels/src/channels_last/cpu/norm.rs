@@ -1,70 +1,24 @@
-//! Batch norm of NHWC maps with a fused residual addition and ReLU.
+//! Batch norm of NHWC maps with a fused residual addition and ReLU, f32, CPU.
 
-use super::{to_nchw, to_nhwc};
-use crate::activation::{floor, relu};
+use crate::activation::cpu::floor;
+use crate::channels_last::BatchNorm;
 use crate::cpu::fill::{Spare, par_filled, push_each};
 use crate::cpu::reduce::{ROWS, in_blocks};
 use crate::cpu::simd_math::vectorised;
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
-use crate::norm::{batch_norm_eval, batch_norm_train};
-use candle_core::{Device, Result, Tensor, bail};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-/// What a batch norm has beside its input; all tensors are (C).
-#[derive(Clone, Copy)]
-pub struct BatchNorm<'a> {
-    /// The factor γ.
-    pub weight: &'a Tensor,
-    /// The summand β.
-    pub bias: &'a Tensor,
-    /// Given mean and variance; without them they are the batch's own, and the gradient flows through them as well.
-    pub statistics: Option<(&'a Tensor, &'a Tensor)>,
-    /// Added to the variance.
-    pub eps: f64,
-}
+const NAME: &str = "batch_norm";
 
-/// y = (x − mean\[c\]) / √(variance\[c\] + eps) · weight\[c\] + bias\[c\] + add, and then ReLU or not.
-///
-/// Shapes: `xs`, `add` and the result (N, h, w, C). Returns the result and, without a gradient, the mean and the biased variance that it was
-/// normalised by. Gradients flow to `xs`, weight, bias and `add`. Ioffe & Szegedy 2015.
-///
-/// # Errors
-/// When shapes do not fit each other, or a channel has fewer than two values where the batch's own statistics are wanted.
+/// [`crate::channels_last::batch_norm`].
 pub fn batch_norm(
     xs: &Tensor,
     norm: &BatchNorm,
     add: Option<&Tensor>,
     with_relu: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let (n, h, w, c) = xs.dims4()?;
-    let BatchNorm { weight, bias, statistics, eps } = *norm;
-    if c == 0 || weight.dims() != [c] || bias.dims() != [c] || add.is_some_and(|add| add.dims() != xs.dims()) {
-        let (weight, bias, add) = (weight.dims(), bias.dims(), add.map(|add| add.dims()));
-        bail!("batch_norm: input {:?}, weight {weight:?}, bias {bias:?} and {add:?} do not fit", xs.dims());
-    }
-    if let Some((mean, variance)) = statistics.filter(|(mean, variance)| mean.dims() != [c] || variance.dims() != [c]) {
-        let (mean, variance) = (mean.dims(), variance.dims());
-        bail!(
-            "batch_norm: input {:?} wants a mean and a variance of shape [{c}], got {mean:?} and {variance:?}",
-            xs.dims()
-        );
-    }
-    if statistics.is_none() && n * h * w < 2 {
-        bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
-    }
-    let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
-    if !on_cpu_f32(&inputs) {
-        let apart = to_nchw(xs)?.contiguous()?;
-        let (ys, mean, variance) = match statistics {
-            None => batch_norm_train(&apart, weight, bias, eps)?,
-            Some((mean, variance)) => {
-                (batch_norm_eval(&apart, weight, bias, mean, variance, eps)?, mean.clone(), variance.clone())
-            }
-        };
-        let ys = to_nhwc(&ys)?;
-        let ys = add.map_or(Ok(ys.clone()), |add| ys + add)?;
-        return Ok((if with_relu { relu(&ys)? } else { ys }, mean, variance));
-    }
+    let (c, BatchNorm { weight, bias, statistics, eps }) = (xs.dim(3)?, *norm);
     let (mean, variance) = match statistics {
         Some((mean, variance)) => (mean.detach(), variance.detach()),
         None => with_f32(NAME, xs, |xs| of_batch(xs, c))??,
@@ -76,10 +30,9 @@ pub fn batch_norm(
         own: statistics.is_none(),
         relu: with_relu,
     };
-    Ok((apply(node, &inputs)?.swap_remove(0), mean, variance))
+    let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
+    Ok((apply_one(node, &inputs)?, mean, variance))
 }
-
-const NAME: &str = "batch_norm";
 
 /// The mean and the biased variance of each channel of rows (R, C).
 fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {

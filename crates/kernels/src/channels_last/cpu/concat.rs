@@ -1,8 +1,8 @@
-//! Concatenation of NHWC maps along their channels.
+//! Concatenation of NHWC maps along their channels, f32, CPU.
 
 use crate::cpu::fill::{Spare, par_filled};
-use crate::node::{Call, Operation, Value, apply, on_cpu_f32, with_all_f32, with_f32};
-use candle_core::{D, Device, Result, Tensor};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 const NAME: &str = "concat_channels";
@@ -10,35 +10,19 @@ const NAME: &str = "concat_channels";
 /// Positions that one thread works through at a time.
 const POSITIONS: usize = 128;
 
-/// The channels of all maps (N, h, w, Cᵢ), one map's after the other's: (N, h, w, Σ Cᵢ).
-///
-/// # Errors
-/// When there is no map, or they differ in N, h or w.
+/// [`crate::channels_last::concat_channels`].
 pub fn concat_channels(maps: &[&Tensor]) -> Result<Tensor> {
-    let Some((first, others)) = maps.split_first() else { candle_core::bail!("{NAME}: there are no maps") };
-    let (n, h, w, _) = first.dims4()?;
-    for other in others {
-        if !other.dims4().is_ok_and(|(on, oh, ow, _)| (on, oh, ow) == (n, h, w)) {
-            candle_core::bail!(
-                "{NAME}: maps {:?} and {:?} differ in more than their channels",
-                first.dims(),
-                other.dims()
-            )
-        }
-    }
-    if !on_cpu_f32(maps) {
-        return Tensor::cat(maps, D::Minus1);
-    }
+    let (n, h, w, _) = maps[0].dims4()?;
     let channels = maps.iter().map(|map| map.dim(3)).collect::<Result<_>>()?;
-    Ok(apply(Beside { channels, size: (n, h, w) }, maps)?.swap_remove(0))
+    apply_one(Concat { channels, size: (n, h, w) }, maps)
 }
 
-struct Beside {
+struct Concat {
     channels: Vec<usize>,
     size: (usize, usize, usize),
 }
 
-impl Operation for Beside {
+impl Operation for Concat {
     type Saved = ();
 
     fn name(&self) -> &'static str {
@@ -74,7 +58,7 @@ impl Operation for Beside {
     }
 }
 
-impl Beside {
+impl Concat {
     /// Maps with so many channels, of which `each` writes those of one position.
     fn positions(&self, channels: usize, each: impl Fn(usize, &mut Spare) + Sync) -> Vec<f32> {
         let (n, h, w) = self.size;
