@@ -80,7 +80,7 @@ impl FeatureMap {
     }
 
     /// The sum with a residual branch, which each image leaves out with probability `p` in training: stochastic depth.
-    pub(crate) fn residual_add(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
+    pub(crate) fn residual(&self, branch: &Self, p: f64, mode: &mut Mode) -> Result<Self> {
         let factors = mode.stochastic_depth(self.tensor.dim(0)?, p)?;
         Ok(self.with_tensor(residual_add(&self.tensor, &branch.tensor, factors.as_deref())?))
     }
