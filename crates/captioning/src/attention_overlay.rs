@@ -1,7 +1,7 @@
 //! Attention overlay of a caption: a picture for each word, and a sheet with all of them.
 
 use crate::Result;
-use crate::captioner::{Caption, Word};
+use crate::caption::{Caption, Word};
 use candlewick_pages::{CaptionWord, Heatmap};
 use image::RgbImage;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
 //! Batches of captions and of what the decoder looks at.
 
-use crate::Result;
-use crate::recipe::BatchConfig;
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
 use candlewick_data::text::words::{PAD, WordTokenizer};
 use candlewick_vision::EncoderInput;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// What the decoder looks at in a batch, on the CPU, and what it is to say of it.
@@ -163,6 +163,49 @@ fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>, reading: Read
 /// The rows as one (N, T) tensor with padding behind the shorter ones.
 pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
     Ok(buckets::padded(rows, PAD, device)?)
+}
+
+/// How batches are made and what validation decodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// N, captions a batch.
+    pub size: usize,
+    /// Whether all captions of a picture come in one batch, so that the encoder looks at it once an epoch; batches then hold
+    /// captions of any lengths, about `size` of them.
+    pub by_picture: bool,
+    /// Threads that prepare batches ahead.
+    pub workers: usize,
+    /// Pictures of the dev split that a validation decodes; all by default.
+    pub validated: Option<usize>,
+    /// Pictures that are captioned together in validation and evaluation.
+    pub decoded: usize,
+}
+
+impl BatchConfig {
+    pub(crate) fn check(&self) -> Result<()> {
+        let fault = if self.size == 0 {
+            "batches.size is 0; one caption a batch is the least"
+        } else if self.size > MOST_ROWS || self.decoded > MOST_ROWS {
+            "batches.size and batches.decoded: a hundred thousand are the most"
+        } else if self.workers > MOST_WORKERS {
+            "batches.workers: 256 are the most"
+        } else if self.validated == Some(0) {
+            "batches.validated is 0; leave it out to validate on all pictures"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Setting(fault.into()))
+    }
+}
+
+const MOST_ROWS: usize = 100_000;
+const MOST_WORKERS: usize = 256;
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { size: 32, by_picture: false, workers: 1, validated: None, decoded: 64 }
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! From a picture to its caption.
 
+use crate::caption::{Caption, Word, best};
 use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
-use crate::ensemble::CaptionPictures;
-use crate::folder::{DECODER, ModelFiles, Start};
+use crate::folder::{DECODER, GENERATION, ModelFiles, Start, TOKENIZER};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use candlewick_training::model_folder::{CONFIG_FILE, PREPROCESSOR_FILE, write_json};
+use candlewick_training::{MODEL_FILE, ModelFolder};
 use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
 use image::RgbImage;
 use std::path::Path;
@@ -39,30 +41,6 @@ pub struct Captioner {
     pub(crate) generation: GenerationConfig,
     /// What `model.safetensors` holds: the decoder, and the encoder unless it is named by file.
     pub(crate) parameters: Parameters,
-}
-
-/// A caption with what the network looked at for each of its words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caption {
-    /// The sentence.
-    pub text: String,
-    /// Σ log p / length^length_penalty, natural logarithms.
-    pub score: f32,
-    /// Its words in order.
-    pub words: Vec<Word>,
-    /// Whether the sentence came to its end; false where it was cut off at the longest length.
-    pub finished: bool,
-}
-
-/// A word of a caption.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Word {
-    /// The word.
-    pub text: String,
-    /// The natural logarithm of its probability.
-    pub log_probability: f32,
-    /// Where the network looked when it wrote the word; nothing where its decoder has no attention.
-    pub attention: Option<AttentionMap>,
 }
 
 impl Captioner {
@@ -192,7 +170,10 @@ impl Captioner {
     /// # Errors
     /// As [`Captioner::captions`] says.
     pub fn n_best(&self, pictures: &[RgbImage], generation: &GenerationConfig) -> Result<Vec<Vec<Caption>>> {
-        CaptionPictures::n_best(self, pictures, generation)
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.caption_annotations(&self.encoder.encode_pictures(pictures)?, generation)
     }
 
     /// The `num_return_sequences` best captions of each picture, best first, from their annotations.
@@ -293,7 +274,24 @@ pub struct CaptionerInit {
     pub seed: u64,
 }
 
-/// The first of a picture's captions; were one left out, those after it would be taken for other pictures'.
-pub(crate) fn best(captions: Vec<Caption>) -> Result<Caption> {
-    captions.into_iter().next().ok_or_else(|| Error::task("no caption came out"))
+impl Captioner {
+    /// Writes the model folder; it must exist.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(CONFIG_FILE), &self.config)?;
+        write_json(&folder.join(PREPROCESSOR_FILE), self.preprocessing())?;
+        self.generation.save(folder.join(GENERATION))?;
+        self.tokenizer.save(&folder.join(TOKENIZER))?;
+        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
+    }
+}
+
+impl ModelFolder for Captioner {
+    const MODEL_TYPE: &'static str = MODEL_TYPE;
+
+    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
+        Self::from_files(ModelFiles::of_folder(folder, None)?, device)
+    }
 }

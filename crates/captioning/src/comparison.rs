@@ -55,7 +55,7 @@ pub fn write_comparison(folder: &Path, set: &CaptionDataset, rows: &[ComparisonR
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::captioner::Caption;
+    use crate::caption::Caption;
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
     use candlewick_encoders::Preprocessing;

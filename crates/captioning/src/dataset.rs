@@ -1,6 +1,6 @@
 //! Captioned pictures and the scores of captions of them.
 
-use crate::captioner::Caption;
+use crate::caption::Caption;
 use crate::{Error, Result};
 use candlewick_data::captions::ImageId;
 use candlewick_data::scenes::{self, Scene};

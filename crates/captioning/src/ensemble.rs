@@ -1,6 +1,7 @@
 //! Ensembles of captioners.
 
-use crate::captioner::{Caption, Captioner};
+use crate::caption::Caption;
+use crate::captioner::Captioner;
 use crate::decoder::{AnyDecoder, AnyMemory};
 use crate::{Error, Result};
 use candle_core::Tensor;

@@ -1,6 +1,7 @@
 //! Decoding a split and scoring it as the COCO scorer does.
 
-use crate::captioner::{Caption, Captioner, best};
+use crate::caption::{Caption, best};
+use crate::captioner::Captioner;
 use crate::dataset::CaptionDataset;
 use crate::ensemble::{CaptionPictures, PreprocessedPicture};
 use crate::{Error, Result};
@@ -114,7 +115,7 @@ fn moves(captions: &[Caption]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captioner::Word;
+    use crate::caption::Word;
     use candlewick_vision::AttentionMap;
 
     #[test]

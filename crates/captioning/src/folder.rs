@@ -1,22 +1,20 @@
 //! A captioner's model folder, laid out as on the Hugging Face hub.
 
-use crate::captioner::Captioner;
 use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::{Error, Result};
-use candle_core::Device;
 use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::SafetensorsFile;
 use candlewick_training::model_folder::{
-    CONFIG_FILE, PREPROCESSOR_FILE, open_model, parse_config, read_config, read_json, write_json,
+    CONFIG_FILE, PREPROCESSOR_FILE, open_model, parse_config, read_config, read_json,
 };
-use candlewick_training::{MODEL_FILE, ModelFolder, check_model};
+use candlewick_training::{MODEL_FILE, check_model};
 use candlewick_vision::{ENCODER, EncoderConfig};
 use std::path::{Path, PathBuf};
 
-const TOKENIZER: &str = "tokenizer.json";
-const GENERATION: &str = "generation_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// What the decoder is called in `model.safetensors`.
 pub(crate) const DECODER: &str = "decoder";
@@ -64,7 +62,7 @@ impl ModelFiles {
         open_model(folder, |folder| Self::of_folder(folder, encoder_weights))
     }
 
-    fn of_folder(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
+    pub(crate) fn of_folder(folder: &Path, encoder_weights: Option<&Path>) -> Result<Self> {
         check_model(folder)?;
         let config: CaptionerConfig = read_config(folder, MODEL_TYPE)?;
         let preprocessing = read_json(&folder.join(PREPROCESSOR_FILE))?;
@@ -174,27 +172,5 @@ impl Start {
     /// The decoder's weights under the decoder's own names.
     pub fn decoder(&self) -> Result<SafetensorsFile> {
         Ok(SafetensorsFile::open(&self.model)?.under(DECODER))
-    }
-}
-
-impl Captioner {
-    /// Writes the model folder; it must exist.
-    ///
-    /// # Errors
-    /// When a file cannot be written; the message names it.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join(CONFIG_FILE), &self.config)?;
-        write_json(&folder.join(PREPROCESSOR_FILE), self.preprocessing())?;
-        self.generation.save(folder.join(GENERATION))?;
-        self.tokenizer.save(&folder.join(TOKENIZER))?;
-        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
-    }
-}
-
-impl ModelFolder for Captioner {
-    const MODEL_TYPE: &'static str = MODEL_TYPE;
-
-    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
-        Self::from_files(ModelFiles::of_folder(folder, None)?, device)
     }
 }

@@ -7,6 +7,7 @@
 
 mod attention_overlay;
 mod batches;
+mod caption;
 mod captioner;
 mod comparison;
 mod config;
@@ -29,12 +30,13 @@ mod task;
 mod top_down;
 
 pub use attention_overlay::write_attention;
-pub use batches::Batch;
+pub use batches::{Batch, BatchConfig};
 pub use candlewick_generation::GenerationConfig;
 pub use candlewick_pages::ComparisonRow;
 pub use candlewick_training::{Error, Result};
 pub use candlewick_vision::{Annotations, AttentionMap};
-pub use captioner::{Caption, Captioner, CaptionerInit, Word};
+pub use caption::{Caption, Word};
+pub use captioner::{Captioner, CaptionerInit};
 pub use comparison::{comparison_table, write_comparison};
 pub use config::CaptionerConfig;
 pub use dataset::CaptionDataset;
@@ -44,7 +46,7 @@ pub use evaluate::{Evaluation, decode, evaluate};
 pub use folder::{EmbeddedFiles, ModelFiles};
 pub use loss::{CaptionLoss, LossConfig, caption_loss};
 pub use prepare::prepare;
-pub use recipe::{BatchConfig, CaptioningRecipe, DataConfig};
+pub use recipe::{CaptioningRecipe, DataConfig};
 pub use regions::place_regions;
 pub use scheduled_sampling::ScheduledSampling;
 pub use self_critical::{Baseline, SelfCritical};

@@ -3,6 +3,7 @@
 use crate::captioner::{Captioner, CaptionerInit};
 use crate::dataset::CaptionDataset;
 use crate::folder::Start;
+use crate::outcome::outcome;
 use crate::recipe::{CaptioningRecipe, DataConfig};
 use crate::task::{CaptioningTask, TaskSettings};
 use crate::{Error, Result};
@@ -17,11 +18,55 @@ use candlewick_data::skipped::Skipped;
 use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_parameters::SafetensorsFile;
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
 use candlewick_vision::{
     AnnotationCache, CachedPart, EncoderConfig, PictureSource, Views, WeightsFile, cached, open_regions,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+impl Recipe for CaptioningRecipe {
+    const TASK: &'static str = "captioning";
+    type Task = CaptioningTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        let Inputs { data, encoder_weights, start, regions } = inputs.clone();
+        self.encoder.pretrained = encoder_weights.or(self.encoder.pretrained.take());
+        self.start = start.or(self.start.take());
+        match &mut self.data {
+            DataConfig::Photos { path, regions: features, .. } => {
+                *path = data.or(path.take());
+                *features = regions.or(features.take());
+                Ok(())
+            }
+            DataConfig::Scenes { .. } => inputs.refuse(&[
+                ("--data", "the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml"),
+                ("--regions", "the recipe trains on generated scenes, whose regions no file has"),
+            ]),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let start = self.start.as_deref().map(Start::open).transpose()?;
+        self.check_before(start.as_ref())
+    }
+
+    fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<CaptioningTask> {
+        prepare(self, out, device, note)
+    }
+
+    fn outcome(&self, task: CaptioningTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
+        outcome(self, &task, report, out, device)
+    }
+}
 
 /// Reads data and weights as the recipe says and builds the captioner; `out` is the run's folder.
 ///

@@ -1,23 +1,20 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
+use crate::batches::BatchConfig;
 use crate::decoder::DecoderConfig;
 use crate::folder::Start;
 use crate::loss::LossConfig;
-use crate::outcome::outcome;
-use crate::prepare::prepare;
 use crate::scheduled_sampling::ScheduledSampling;
 use crate::self_critical::SelfCritical;
-use crate::task::CaptioningTask;
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::Note;
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::{Parameters, available_memory};
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use candlewick_training::FitConfig;
 use candlewick_vision::{EncoderRecipe, Views};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a captioner is trained: the content of a `train.toml` whose task is `captioning`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,49 +103,6 @@ impl CaptioningRecipe {
     }
 }
 
-impl Recipe for CaptioningRecipe {
-    const TASK: &'static str = "captioning";
-    type Task = CaptioningTask;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn training(&self) -> &FitConfig {
-        &self.training
-    }
-
-    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
-        let Inputs { data, encoder_weights, start, regions } = inputs.clone();
-        self.encoder.pretrained = encoder_weights.or(self.encoder.pretrained.take());
-        self.start = start.or(self.start.take());
-        match &mut self.data {
-            DataConfig::Photos { path, regions: features, .. } => {
-                *path = data.or(path.take());
-                *features = regions.or(features.take());
-                Ok(())
-            }
-            DataConfig::Scenes { .. } => inputs.refuse(&[
-                ("--data", "the recipe trains on generated scenes and reads no data; name a recipe of photos such as models/flickr8k/train.toml"),
-                ("--regions", "the recipe trains on generated scenes, whose regions no file has"),
-            ]),
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        let start = self.start.as_deref().map(Start::open).transpose()?;
-        self.check_before(start.as_ref())
-    }
-
-    fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<CaptioningTask> {
-        prepare(self, out, device, note)
-    }
-
-    fn outcome(&self, task: CaptioningTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
-        outcome(self, &task, report, out, device)
-    }
-}
-
 /// Where pictures and captions come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -225,47 +179,4 @@ fn longest() -> usize {
 
 fn max_share() -> f64 {
     candlewick_data::skipped::DEFAULT_MAX_SHARE
-}
-
-/// How batches are made and what validation decodes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BatchConfig {
-    /// N, captions a batch.
-    pub size: usize,
-    /// Whether all captions of a picture come in one batch, so that the encoder looks at it once an epoch; batches then hold
-    /// captions of any lengths, about `size` of them.
-    pub by_picture: bool,
-    /// Threads that prepare batches ahead.
-    pub workers: usize,
-    /// Pictures of the dev split that a validation decodes; all by default.
-    pub validated: Option<usize>,
-    /// Pictures that are captioned together in validation and evaluation.
-    pub decoded: usize,
-}
-
-impl BatchConfig {
-    fn check(&self) -> Result<()> {
-        let fault = if self.size == 0 {
-            "batches.size is 0; one caption a batch is the least"
-        } else if self.size > MOST_ROWS || self.decoded > MOST_ROWS {
-            "batches.size and batches.decoded: a hundred thousand are the most"
-        } else if self.workers > MOST_WORKERS {
-            "batches.workers: 256 are the most"
-        } else if self.validated == Some(0) {
-            "batches.validated is 0; leave it out to validate on all pictures"
-        } else {
-            return Ok(());
-        };
-        Err(Error::Setting(fault.into()))
-    }
-}
-
-const MOST_ROWS: usize = 100_000;
-const MOST_WORKERS: usize = 256;
-
-impl Default for BatchConfig {
-    fn default() -> Self {
-        Self { size: 32, by_picture: false, workers: 1, validated: None, decoded: 64 }
-    }
 }

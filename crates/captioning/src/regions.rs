@@ -1,6 +1,6 @@
 //! Captions of pictures whose annotations are regions from a file.
 
-use crate::captioner::Caption;
+use crate::caption::Caption;
 use crate::dataset::CaptionDataset;
 use crate::{Error, Result};
 use candlewick_data::regions::Regions;

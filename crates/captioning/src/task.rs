@@ -1,11 +1,11 @@
 //! Training a captioner.
 
-use crate::batches::{Aim, Batch, Captions, Grouping, Reading, Told};
-use crate::captioner::{Caption, Captioner};
+use crate::batches::{Aim, Batch, BatchConfig, Captions, Grouping, Reading, Told};
+use crate::caption::Caption;
+use crate::captioner::Captioner;
 use crate::dataset::CaptionDataset;
 use crate::decoder::CaptionDecoder as _;
 use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
-use crate::recipe::BatchConfig;
 use crate::scheduled_sampling::{ScheduledSampling, replaced};
 use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
 use crate::{Error, Result};

@@ -2,53 +2,17 @@
 
 use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::gradients::Gradients;
-use crate::logs::{Logs, StepRecord};
-use crate::optim::Optimizer;
-use crate::recovery::{self, Beginning};
+use crate::logs::StepRecord;
+use crate::recovery;
+use crate::run::Run;
 use crate::{
-    Error, Event, FitConfig, Metric, Observer, Patience, Position, Result, Schedule, Scores, Shard, Task, Unreached,
+    Error, Event, FitConfig, Metric, Observer, Patience, Position, Report, Result, Schedule, Scores, Shard, StopReason,
+    Task, Unreached, clip,
 };
-use crate::{clip, run_folder, same};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// All epochs are done.
-    Epochs,
-    /// The target was reached.
-    Target,
-    /// No better score for too many validations.
-    EarlyStopping,
-    /// The time was up.
-    MaxSeconds,
-}
-
-/// What came out of a run.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Steps taken, earlier parts of a resumed run included.
-    pub steps: usize,
-    /// Epochs finished.
-    pub epochs: usize,
-    /// Seconds, earlier parts included.
-    pub seconds: f64,
-    /// Why the run ended.
-    pub reason: StopReason,
-    /// The scores of the last validation.
-    pub last_scores: Option<Scores>,
-    /// The scores of the best validation.
-    pub best_scores: Option<Scores>,
-    /// The folder of the last checkpoint.
-    pub last: PathBuf,
-    /// The folder of the best checkpoint: the last one where nothing was validated.
-    pub best: PathBuf,
-}
 
 /// Trains a task in the run folder `out`, or goes on with the run that lies there.
 ///
@@ -70,98 +34,7 @@ pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut
     run.train(task, observer)
 }
 
-/// Finds out, before anything is trained or written, whether [`fit`] can begin in the run folder `out` or go on there.
-///
-/// # Errors
-/// When the configuration cannot be used, nothing in the task can learn, or the folder holds another run.
-pub fn check<T: Task>(task: &T, config: &FitConfig, out: &Path) -> Result<()> {
-    let identity = identity(task, config)?;
-    if out.is_dir() {
-        run_folder::check(out)?;
-        found(config, out, &identity)?;
-    }
-    Ok(())
-}
-
-/// What a run is told by, of a task and a configuration that can be trained.
-fn identity<T: Task>(task: &T, config: &FitConfig) -> Result<serde_json::Value> {
-    config.check()?;
-    config.check_metrics(&task.score_names())?;
-    match task.parameters().trainable().len() {
-        0 => Err(Error::Setting("there is no parameter to train: all are frozen or none was built".into())),
-        trained => config.identity(task.config(), trained),
-    }
-}
-
-/// The checkpoint with which the run in a folder goes on.
-fn found(config: &FitConfig, out: &Path, identity: &serde_json::Value) -> Result<Option<Checkpoint>> {
-    let found = Checkpoint::load(out)?;
-    if let Some(found) = &found {
-        same::check_same(out, config, &found.state.config, identity)?;
-    }
-    Ok(found)
-}
-
-pub(crate) struct Run<'a> {
-    pub(crate) config: &'a FitConfig,
-    pub(crate) out: &'a Path,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) state: TrainerState,
-    pub(crate) logs: Logs,
-    /// The state that the run began with, until a checkpoint is known to be good.
-    pub(crate) beginning: Option<Beginning>,
-    /// Whether the last checkpoint has yet to show, by a step from it, that it may take the place of those before it.
-    pub(crate) unproven: bool,
-    batches_per_epoch: usize,
-    started: Instant,
-    /// Seconds of the earlier parts of the run.
-    before: f64,
-    /// When the last step, validation or checkpoint ended.
-    last_step: Instant,
-    reported_unreached: bool,
-    /// The scores of a validation within an epoch, which no schedule sees.
-    pub(crate) interim_scores: Option<Scores>,
-    /// Keeps other processes out of the folder.
-    _lock: run_folder::Lock,
-}
-
-impl<'a> Run<'a> {
-    fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
-        let identity = identity(task, config)?;
-        let lock = run_folder::take(out)?;
-        let found = found(config, out, &identity)?;
-        run_folder::remove_leftovers(out)?;
-        let mut optimizer = recovery::optimizer(task, config)?;
-        let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
-        let (unproven, mut beginning) = (found.is_some(), None);
-        if let Some(found) = found {
-            found.restore(task, &mut optimizer)?;
-            state = TrainerState { config: identity, ..found.state };
-            // A crash may have come between the checkpoint and what follows it.
-            checkpoint::publish(out, &state)?;
-        } else {
-            beginning = Some(Beginning::of(task)?);
-        }
-        let logs = Logs::open(out, &state)?;
-        let (now, before) = (Instant::now(), state.seconds);
-        Ok(Self {
-            config,
-            out,
-            optimizer,
-            reported_unreached: state.step > 0,
-            state,
-            logs,
-            beginning,
-            unproven,
-            batches_per_epoch: task.batches_per_epoch(),
-            started: now,
-            before,
-            last_step: now,
-            interim_scores: None,
-            _lock: lock,
-        })
-    }
-
+impl Run<'_> {
     fn train<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Report> {
         let TrainerState { step, epoch, .. } = self.state;
         let (total_steps, epochs) = (self.total_steps(), self.config.epochs);

@@ -1,12 +1,9 @@
 //! Numbers that are no longer finite: the run goes back to its last good state and on from there at half the rate.
 
 use crate::checkpoint::{self, Checkpoint, TrainerState};
-use crate::fit::Run;
 use crate::logs::Logs;
-use crate::optim::Optimizer;
-use crate::{Error, Event, FitConfig, Observer, Result, Task};
-use candle_core::{Tensor, Var};
-use serde_json::Value;
+use crate::run::{Run, optimizer};
+use crate::{Error, Event, Observer, Result, Task};
 
 /// What a step leaves behind: these are found after it, the others before it.
 const WEIGHTS: &str = "largest weight";
@@ -28,40 +25,6 @@ pub(crate) fn not_finite(step: usize, what: &'static str, value: f64) -> Error {
 /// A validation's error; where the network gave NaN, the weights after this step are of no use.
 pub(crate) fn of_output(step: usize, error: Error) -> Error {
     if error.to_string().contains("NaN") { not_finite(step, OUTPUT, f64::NAN) } else { error }
-}
-
-/// The optimiser of a run that begins.
-pub(crate) fn optimizer<T: Task>(task: &T, config: &FitConfig) -> Result<Optimizer> {
-    let parameters = task.parameters().trainable();
-    let optimizer = Optimizer::new(&config.optimizer, parameters, |name| task.learning_rate_factor(name))?;
-    let optimizer = optimizer.with_buffers(task.parameters().buffers());
-    match config.average {
-        Some(decay) if config.average_from_start => optimizer.averaged_from_start(decay),
-        Some(decay) => optimizer.averaged(decay),
-        None => Ok(optimizer),
-    }
-}
-
-/// What a run began with: the values that training changes, and the task's state.
-pub(crate) struct Beginning {
-    values: Vec<(Var, Tensor)>,
-    state: Value,
-    tensors: Vec<(String, Tensor)>,
-}
-
-impl Beginning {
-    pub fn of<T: Task>(task: &T) -> Result<Self> {
-        let parameters = task.parameters();
-        let vars = parameters.trainable().into_iter().chain(parameters.buffers());
-        let values = vars.map(|(_, var)| Ok((var.clone(), var.copy()?))).collect::<candle_core::Result<_>>()?;
-        Ok(Self { values, state: task.state(), tensors: task.tensors()? })
-    }
-
-    fn restore<T: Task>(&self, task: &mut T) -> Result<()> {
-        self.values.iter().try_for_each(|(var, value)| var.set(value))?;
-        task.restore_tensors(self.tensors.clone())?;
-        task.restore(self.state.clone())
-    }
 }
 
 impl Run<'_> {

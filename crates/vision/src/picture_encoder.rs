@@ -235,7 +235,8 @@ fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usiz
     let found = encoder.layers().iter().find(|info| info.name == *name);
     found.map(|info| info.channels + coordinates).ok_or_else(|| {
         let layers = encoder.layers().iter().map(|info| info.name.as_str());
-        let known: Vec<&str> = layers.chain(encoder.pre_logits_layers().iter().map(|info| info.name.as_str())).collect();
+        let known: Vec<&str> =
+            layers.chain(encoder.pre_logits_layers().iter().map(|info| info.name.as_str())).collect();
         Error::setting(format!("{}: has no layer {name}; it has {}", encoder.name(), known.join(", ")))
     })
 }

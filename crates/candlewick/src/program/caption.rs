@@ -2,7 +2,7 @@
 
 use super::arguments::CaptionArguments;
 use super::output::{say, shown};
-use super::{Failure, device, embedded, hub, search, tasks};
+use super::{Failure, device, embedded, hub, search};
 use candlewick::candle::Device;
 use candlewick::captioning::{
     Caption, CaptionPictures, Captioner, Ensemble, GenerationConfig, ModelFiles, PreprocessedPicture, place_regions,
@@ -156,11 +156,8 @@ pub fn open(
     let members: Vec<Captioner> = match folders {
         [] => vec![Captioner::from_files(ModelFiles::embedded(embedded::MODEL)?, device)?],
         several => {
-            let open = |folder: &PathBuf| -> Result<Captioner, Failure> {
-                tasks::wants("captioning", folder)?;
-                Ok(Captioner::open(folder, encoder_weights, device)?)
-            };
-            several.iter().map(open).collect::<Result<_, _>>()?
+            let open = |folder| Captioner::open(folder, encoder_weights, device);
+            several.iter().map(open).collect::<candlewick::captioning::Result<_>>()?
         }
     };
     match encoder_weights {

@@ -2,7 +2,7 @@
 
 use super::arguments::ClassifyArguments;
 use super::output::{say, shown};
-use super::{Failure, device, hub, tasks};
+use super::{Failure, device, hub};
 use candlewick::candle::Device;
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::text::read_utf8;
@@ -62,7 +62,6 @@ fn open(arguments: &ClassifyArguments, device: &Device) -> Result<Classifier, Fa
                 arguments.model
             )));
         }
-        tasks::wants("classification", folder)?;
         return Ok(Classifier::from_pretrained(folder, device)?);
     }
     let architecture = Architecture::find(&arguments.model)

@@ -13,6 +13,7 @@ use candlewick::data::captions::CaptionSet;
 use candlewick::training::{self, Inputs, Recipe as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use toml::Table;
 
 /// Where recipes are trained.
 const RUNS: &str = "runs";
@@ -107,13 +108,18 @@ fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Resul
     Ok(entries)
 }
 
+/// Finds out whether a table is a captioning recipe; gives the run's name.
+fn check_recipe(table: &Table) -> Result<String, String> {
+    match recipe::task(table) {
+        CaptioningRecipe::TASK => recipe::name::<CaptioningRecipe>(table),
+        _ => Err("not a captioning recipe; captioners are compared with captioners".into()),
+    }
+}
+
 /// Reads a recipe that this comparison can train.
 fn recipe(path: &Path, arguments: &CompareArguments, weights: Option<&Path>) -> Result<Box<CaptioningRecipe>, Failure> {
-    let found = recipe::read(Some(path), &arguments.set_recipes)?;
-    if found.row.task != CaptioningRecipe::TASK {
-        return Err(Failure::Work("not a captioning recipe; captioners are compared with captioners".into()));
-    }
-    let mut recipe = train::read::<CaptioningRecipe>(found.table)?;
+    let table = recipe::read(Some(path), &arguments.set_recipes, check_recipe)?;
+    let mut recipe = train::read::<CaptioningRecipe>(table)?;
     let inputs = Inputs {
         data: Some(arguments.set.data.clone()),
         encoder_weights: weights.map(Path::to_owned),

@@ -2,7 +2,7 @@
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::output::{note, say};
-use super::{Failure, caption, device, hub, search, tasks};
+use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::image_classes;
@@ -10,15 +10,6 @@ use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use std::path::PathBuf;
 use std::time::Instant;
-
-/// Evaluates a model of any task on a split.
-///
-/// # Errors
-/// When the model or the data cannot be read, or the files cannot be written.
-pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
-    let row = arguments.model.first().and_then(|folder| tasks::of_model(folder));
-    (row.map_or(captioner as fn(&EvaluateArguments) -> _, |row| row.evaluate))(arguments)
-}
 
 /// Tells how often a classifier is right on the pictures of a split.
 ///

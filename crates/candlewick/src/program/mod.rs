@@ -23,7 +23,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 use output::note;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Why a command ended early: the message is one line.
@@ -91,11 +91,17 @@ pub fn run() -> ExitCode {
         Err(error) => return explain(&error),
     };
     let done = match arguments.command {
-        Command::Train(arguments) => train::run(&arguments),
-        Command::Caption(arguments) => caption::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Train(arguments) => tasks::train(&arguments),
+        Command::Caption(arguments) => {
+            let folders = arguments.model.iter().map(PathBuf::as_path);
+            tasks::wants("captioning", folders).and_then(|()| caption::run(&arguments))
+        }
+        Command::Evaluate(arguments) => tasks::evaluate(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
-        Command::Classify(arguments) => classify::run(&arguments),
+        Command::Classify(arguments) => {
+            let folder = std::iter::once(Path::new(&arguments.model));
+            tasks::wants("classification", folder).and_then(|()| classify::run(&arguments))
+        }
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),

@@ -1,7 +1,6 @@
 //! Recipes: a TOML file, changed by `--set`.
 
 use super::output::escaped;
-use super::tasks::{self, TASKS, TaskRow};
 use super::{Failure, embedded};
 use candlewick::data::text::read_utf8;
 use candlewick::training::Recipe;
@@ -9,33 +8,21 @@ use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
 use toml::{Table, Value};
 
-/// A recipe of any task, read and checked for what it can say.
-pub struct Found {
-    /// Its task.
-    pub row: &'static TaskRow,
-    /// The run's name, and its folder under `runs/`.
-    pub name: String,
-    /// What it says.
-    pub table: Table,
-}
+/// Finds out whether a table is a recipe of its task; gives the run's name.
+pub type Check = fn(&Table) -> Result<String, String>;
 
-impl Found {
-    /// The recipe of the task that the table names.
-    fn of(table: Table) -> Result<Self, String> {
-        let task = table.get("task").and_then(Value::as_str).unwrap_or("captioning").to_owned();
-        let known = || TASKS.map(|row| row.task).join(" and ");
-        let row = tasks::of_recipe(&task).ok_or_else(|| format!("task is {task}; there are {}", known()))?;
-        numbers(&table)?;
-        Ok(Self { row, name: (row.read)(table.clone())?, table })
-    }
+/// The word that says which task a recipe is of.
+pub fn task(table: &Table) -> &str {
+    table.get("task").and_then(Value::as_str).unwrap_or("captioning")
 }
 
 /// The name of the run of a recipe of type R.
 ///
 /// # Errors
 /// With the key where the table is no such recipe.
-pub fn name<R: Recipe>(table: Table) -> Result<String, String> {
-    Ok(whole::<R>(table)?.name().to_owned())
+pub fn name<R: Recipe>(table: &Table) -> Result<String, String> {
+    numbers(table)?;
+    Ok(whole::<R>(table.clone())?.name().to_owned())
 }
 
 /// Refuses what TOML takes for numbers and no setting can be: NaN and the infinities.
@@ -80,7 +67,7 @@ pub fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
 ///
 /// # Errors
 /// A wrong call where `--set` names what the recipe does not know; otherwise one line that names the file.
-pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Found, Failure> {
+pub fn read(path: Option<&Path>, changes: &[String], check: Check) -> Result<Table, Failure> {
     let (name, text) = match path {
         Some(path) => {
             let text = read_utf8(path)?;
@@ -89,7 +76,7 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Found, Failure> {
         None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
     };
     let table = based(parsed(&name, &text)?, path)?;
-    Found::of(table.clone()).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
+    check(&table).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     let mut changed = table;
     for change in changes {
         let told = escaped(change);
@@ -100,11 +87,11 @@ pub fn read(path: Option<&Path>, changes: &[String]) -> Result<Found, Failure> {
             .and_then(|value| set(&mut changed, key.trim(), value))
             .map_err(|error| Failure::usage(format!("--set {told}: {error}")))?;
         // Each change is tried by itself, so that the message can name it.
-        Found::of(changed.clone()).map_err(|fault| Failure::usage(format!("--set {told}: {fault}")))?;
+        check(&changed).map_err(|fault| Failure::usage(format!("--set {told}: {fault}")))?;
     }
-    let recipe = Found::of(changed).map_err(Failure::Work)?;
-    is_folder(&recipe.name).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
-    Ok(recipe)
+    let run = check(&changed).map_err(Failure::Work)?;
+    is_folder(&run).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
+    Ok(changed)
 }
 
 /// The recipe on top of the one that its `base` names, a file beside it.
@@ -189,9 +176,10 @@ fn one_line(message: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use candlewick::captioning::CaptioningRecipe;
 
     fn fault(text: &str) -> String {
-        Found::of(text.parse().unwrap()).err().unwrap()
+        name::<CaptioningRecipe>(&text.parse().unwrap()).unwrap_err()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
 use super::arguments::{EvaluateArguments, TrainArguments};
-use super::{Failure, evaluate, recipe, train};
+use super::recipe::{self, Check};
+use super::{Failure, evaluate, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::training::model_folder::model_type;
@@ -18,7 +19,7 @@ pub struct TaskRow {
     /// What its models are called, and the command that uses them.
     pub model: [&'static str; 2],
     /// Finds out whether a table is a recipe of this task; gives the run's name.
-    pub read: fn(Table) -> Result<String, String>,
+    pub read: Check,
     /// Trains a recipe.
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
@@ -45,27 +46,55 @@ const fn row<R: Recipe, M: ModelFolder>(
     }
 }
 
-/// The task of this word in a recipe.
-pub fn of_recipe(task: &str) -> Option<&'static TaskRow> {
-    TASKS.iter().find(|row| row.task == task)
+/// Finds out whether a table is a recipe of a task that there is; gives the run's name.
+///
+/// # Errors
+/// With the key of what is wrong.
+pub fn check(table: &Table) -> Result<String, String> {
+    (of_recipe(table)?.read)(table)
+}
+
+fn of_recipe(table: &Table) -> Result<&'static TaskRow, String> {
+    let task = recipe::task(table);
+    let known = || TASKS.map(|row| row.task).join(" and ");
+    TASKS.iter().find(|row| row.task == task).ok_or_else(|| format!("task is {task}; there are {}", known()))
+}
+
+/// Trains a recipe of any task.
+///
+/// # Errors
+/// A wrong call where a setting is unknown; otherwise one line that names the file and the fault.
+pub fn train(arguments: &TrainArguments) -> Result<(), Failure> {
+    let table = recipe::read(arguments.recipe.as_deref(), &arguments.set, check)?;
+    let row = of_recipe(&table).map_err(Failure::Work)?;
+    (row.train)(table, arguments)
+}
+
+/// Evaluates a model of any task; what is none of ours is told by the captioner's way of opening it.
+///
+/// # Errors
+/// When the model or the data cannot be read, or the files cannot be written.
+pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
+    (row.evaluate)(arguments)
 }
 
 /// The task whose model lies in a folder, or in a run's; none where that cannot be told.
-pub fn of_model(folder: &Path) -> Option<&'static TaskRow> {
+fn of_model(folder: &Path) -> Option<&'static TaskRow> {
     let found = model_type(folder).ok()?;
     TASKS.iter().find(|row| row.model_type == found)
 }
 
-/// Refuses the folder of another task's model.
+/// Refuses folders of another task's models.
 ///
 /// # Errors
 /// One line that says what it is and which command uses it.
-pub fn wants(task: &str, folder: &Path) -> Result<(), Failure> {
-    match of_model(folder) {
-        Some(row) if row.task != task => {
-            let [model, command] = row.model;
+pub fn wants<'a>(task: &str, mut folders: impl Iterator<Item = &'a Path>) -> Result<(), Failure> {
+    let other = |folder: &'a Path| of_model(folder).filter(|row| row.task != task).map(|row| (folder, row.model));
+    match folders.find_map(other) {
+        Some((folder, [model, command])) => {
             Err(Failure::Work(format!("{}: is {model}'s folder; {command} uses it", folder.display())))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

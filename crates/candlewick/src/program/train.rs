@@ -11,15 +11,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Table;
 
-/// Trains, then tells what was learned.
-///
-/// # Errors
-/// A wrong call where a setting is unknown; otherwise one line that names the file and the fault.
-pub fn run(arguments: &TrainArguments) -> Result<(), Failure> {
-    let found = recipe::read(arguments.recipe.as_deref(), &arguments.set)?;
-    (found.row.train)(found.table, arguments)
-}
-
 /// Trains a recipe of type R.
 ///
 /// # Errors

@@ -2,8 +2,7 @@
 
 use super::Augmentation;
 use super::classifier::Classifier;
-use super::prepare::tried;
-use super::source::{Batch, Source};
+use super::source::{Batch, Source, tried};
 use crate::{Error, Result};
 use candlewick_data::image_classes::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};

@@ -1,19 +1,95 @@
 //! From a recipe to a task that is ready to train.
 
 use super::classifier::Classifier;
-use super::source::Source;
-use super::task::ClassificationTask;
+use super::recipe::NetworkRecipe;
+use super::source::{Source, tried};
+use super::task::{ClassificationTask, Settings};
 use super::{Augmentation, ClassificationRecipe};
 use crate::{Error, Result};
 use candle_core::Device;
+use candlewick_data::Note;
 use candlewick_data::image_classes::{self, Examples};
-use candlewick_data::shown;
-use candlewick_data::skipped::Skipped;
 use candlewick_encoders::{Architecture, Preprocessing};
 use candlewick_parameters::{Parameters, SafetensorsFile};
-use candlewick_training::Recipe as _;
-use rayon::prelude::*;
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _};
+use candlewick_vision::check_stage;
 use std::path::Path;
+
+impl Recipe for ClassificationRecipe {
+    const TASK: &'static str = "classification";
+    type Task = ClassificationTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        inputs.refuse(&[
+            ("--start", "a classifier starts from --encoder-weights"),
+            ("--regions", "a classifier looks at pictures; leave the file of regions out"),
+        ])?;
+        self.data.path = inputs.data.clone().or(self.data.path.take());
+        self.network.pretrained = inputs.encoder_weights.clone().or(self.network.pretrained.take());
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Setting(fault));
+        let NetworkRecipe { name, fine_tune, pretrained, .. } = &self.network;
+        if fine_tune.is_some() && pretrained.is_none() {
+            return fault(
+                "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
+                    .into(),
+            );
+        }
+        check_stage(name, fine_tune.as_deref(), "network.name", "network.fine_tune")?;
+        for (key, share, most) in [
+            ("data.max_share", self.data.max_share, 1.0),
+            ("data.dev_share", self.data.dev_share, 0.9),
+            ("label_smoothing", self.label_smoothing, 0.999),
+        ] {
+            if !(0.0..=most).contains(&share) {
+                return fault(format!("{key} is {share}; wanted 0 to {most}"));
+            }
+        }
+        if self.augmentation.shift > 100_000
+            || self.augmentation.resized_crop.is_some_and(|least| !(least > 0.0 && least <= 1.0))
+        {
+            return fault(
+                "augmentation: wanted a resized_crop above 0 and at most 1, and a shift of at most 100000".into(),
+            );
+        }
+        if self.batches.size == 0 || self.batches.size > 100_000 || self.batches.workers > 256 {
+            return fault("batches: wanted a size from 1 to 100000 and at most 256 workers".into());
+        }
+        self.preprocessing()?;
+        self.training.check()
+    }
+
+    fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
+        let task = prepare(self, device)?;
+        let set = task.set();
+        set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Line(line)));
+        let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
+        note(Note::Line(format!(
+            "{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes"
+        )));
+        Ok(task)
+    }
+
+    fn outcome(&self, mut task: ClassificationTask, report: &Report, _: &Path, _: &Device) -> Result<Outcome> {
+        task.load(&report.best)?;
+        let set = task.set();
+        let (split, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
+        let scores = task.scores(examples)?;
+        let lines = vec![format!("on {} pictures of the {split} split:", examples.len())];
+        Ok(Outcome { lines, scores, split: Some(split), files: Vec::new() })
+    }
+}
 
 /// Reads the pictures and builds the network as the recipe says.
 ///
@@ -34,45 +110,7 @@ pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<Classif
         Source::new(examples, &faults, preprocessing.clone(), augmentation)
     };
     let (train, dev) = (source(&set.train, recipe.augmentation.clone()), source(&set.dev, Augmentation::default()));
-    ClassificationTask::new(classifier, set, train, dev, faults, ClassificationTask::settings(recipe))
-}
-
-/// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
-pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Skipped> {
-    let faults = Skipped::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
-    let mut first = None;
-    for part in parts {
-        let size = |row: usize| -> Option<(&Path, Result<(u32, u32)>)> {
-            let path = part.path(row)?;
-            let picture = part.picture(row).map_err(Error::from);
-            Some((path, picture.and_then(|picture| Ok(preprocessing.original(&picture)?.dimensions()))))
-        };
-        // They are looked at in order, so that the message is always the same.
-        let found: Vec<(&Path, Result<(u32, u32)>)> = (0..part.len()).into_par_iter().filter_map(size).collect();
-        for (path, size) in found {
-            let size = match size {
-                Ok(size) => size,
-                Err(fault) => {
-                    faults.record(&path.display().to_string(), fault)?;
-                    continue;
-                }
-            };
-            let (other, wanted) = *first.get_or_insert((path, size));
-            if size != wanted {
-                let sizes = format!(
-                    "{}×{} pixels as the network would see it, {} {}×{}",
-                    size.0,
-                    size.1,
-                    shown(other),
-                    wanted.0,
-                    wanted.1
-                );
-                let advice = "set preprocessing.size = { height, width }, or preprocessing.crop_size";
-                return Err(Error::Setting(format!("{}: is {sizes}; {advice}", shown(path))));
-            }
-        }
-    }
-    Ok(faults)
+    ClassificationTask::new(classifier, set, train, dev, faults, settings(recipe))
 }
 
 /// The network, fresh or with pretrained weights up to the head.
@@ -112,4 +150,15 @@ fn classifier(
 /// Whether a parameter is one of this part of the network.
 fn is_under(name: &str, part: &str) -> bool {
     name.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The settings that a recipe has for the task.
+fn settings(recipe: &ClassificationRecipe) -> Settings {
+    Settings {
+        size: recipe.batches.size,
+        workers: recipe.batches.workers,
+        label_smoothing: recipe.label_smoothing,
+        seed: recipe.training.seed,
+        statistics: recipe.network.fine_tune.is_none(),
+    }
 }

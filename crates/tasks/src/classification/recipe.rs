@@ -1,17 +1,12 @@
 //! A recipe: everything about training a classifier that a person chooses, as `train.toml` says it.
 
 use super::Augmentation;
-use super::prepare::prepare;
-use super::task::ClassificationTask;
-use crate::{Error, Result};
-use candle_core::Device;
-use candlewick_data::Note;
+use crate::Result;
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _};
-use candlewick_vision::check_stage;
+use candlewick_training::FitConfig;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a classifier is trained: the content of a `train.toml` whose task is `classification`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,82 +45,6 @@ impl ClassificationRecipe {
     pub fn preprocessing(&self) -> Result<Preprocessing> {
         let given = self.preprocessing.as_ref();
         Ok(candlewick_vision::preprocessing(given, &self.network.name, &self.network.config)?)
-    }
-}
-
-impl Recipe for ClassificationRecipe {
-    const TASK: &'static str = "classification";
-    type Task = ClassificationTask;
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn training(&self) -> &FitConfig {
-        &self.training
-    }
-
-    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
-        inputs.refuse(&[
-            ("--start", "a classifier starts from --encoder-weights"),
-            ("--regions", "a classifier looks at pictures; leave the file of regions out"),
-        ])?;
-        self.data.path = inputs.data.clone().or(self.data.path.take());
-        self.network.pretrained = inputs.encoder_weights.clone().or(self.network.pretrained.take());
-        Ok(())
-    }
-
-    fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Setting(fault));
-        let NetworkRecipe { name, fine_tune, pretrained, .. } = &self.network;
-        if fine_tune.is_some() && pretrained.is_none() {
-            return fault(
-                "network.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights"
-                    .into(),
-            );
-        }
-        check_stage(name, fine_tune.as_deref(), "network.name", "network.fine_tune")?;
-        for (key, share, most) in [
-            ("data.max_share", self.data.max_share, 1.0),
-            ("data.dev_share", self.data.dev_share, 0.9),
-            ("label_smoothing", self.label_smoothing, 0.999),
-        ] {
-            if !(0.0..=most).contains(&share) {
-                return fault(format!("{key} is {share}; wanted 0 to {most}"));
-            }
-        }
-        if self.augmentation.shift > 100_000
-            || self.augmentation.resized_crop.is_some_and(|least| !(least > 0.0 && least <= 1.0))
-        {
-            return fault(
-                "augmentation: wanted a resized_crop above 0 and at most 1, and a shift of at most 100000".into(),
-            );
-        }
-        if self.batches.size == 0 || self.batches.size > 100_000 || self.batches.workers > 256 {
-            return fault("batches: wanted a size from 1 to 100000 and at most 256 workers".into());
-        }
-        self.preprocessing()?;
-        self.training.check()
-    }
-
-    fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
-        let task = prepare(self, device)?;
-        let set = task.set();
-        set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Line(line)));
-        let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
-        note(Note::Line(format!(
-            "{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes"
-        )));
-        Ok(task)
-    }
-
-    fn outcome(&self, mut task: ClassificationTask, report: &Report, _: &Path, _: &Device) -> Result<Outcome> {
-        task.load(&report.best)?;
-        let set = task.set();
-        let (split, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
-        let scores = task.scores(examples)?;
-        let lines = vec![format!("on {} pictures of the {split} split:", examples.len())];
-        Ok(Outcome { lines, scores, split: Some(split), files: Vec::new() })
     }
 }
 

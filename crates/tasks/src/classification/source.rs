@@ -1,15 +1,17 @@
 //! Labelled pictures as a network is given them.
 
 use super::Augmentation;
-use crate::Result;
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
 use candlewick_data::image_classes::Examples;
 use candlewick_data::picture::{self, Limits};
+use candlewick_data::shown;
 use candlewick_data::skipped::Skipped;
 use candlewick_encoders::Preprocessing;
 use candlewick_parameters::Rng;
 use rayon::prelude::*;
+use std::path::Path;
 
 /// Pictures, and what is done to them.
 pub(crate) struct Source {
@@ -67,4 +69,42 @@ impl Source {
         let labels: Vec<u32> = rows.iter().filter_map(|&row| self.examples.labels.get(row).copied()).collect();
         Ok(Batch { images: Tensor::stack(&images, 0)?, labels: Tensor::new(labels, &Device::Cpu)? })
     }
+}
+
+/// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
+pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Skipped> {
+    let faults = Skipped::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
+    let mut first = None;
+    for part in parts {
+        let size = |row: usize| -> Option<(&Path, Result<(u32, u32)>)> {
+            let path = part.path(row)?;
+            let picture = part.picture(row).map_err(Error::from);
+            Some((path, picture.and_then(|picture| Ok(preprocessing.original(&picture)?.dimensions()))))
+        };
+        // They are looked at in order, so that the message is always the same.
+        let found: Vec<(&Path, Result<(u32, u32)>)> = (0..part.len()).into_par_iter().filter_map(size).collect();
+        for (path, size) in found {
+            let size = match size {
+                Ok(size) => size,
+                Err(fault) => {
+                    faults.record(&path.display().to_string(), fault)?;
+                    continue;
+                }
+            };
+            let (other, wanted) = *first.get_or_insert((path, size));
+            if size != wanted {
+                let sizes = format!(
+                    "{}×{} pixels as the network would see it, {} {}×{}",
+                    size.0,
+                    size.1,
+                    shown(other),
+                    wanted.0,
+                    wanted.1
+                );
+                let advice = "set preprocessing.size = { height, width }, or preprocessing.crop_size";
+                return Err(Error::Setting(format!("{}: is {sizes}; {advice}", shown(path))));
+            }
+        }
+    }
+    Ok(faults)
 }

@@ -1,9 +1,9 @@
 //! Training a classifier.
 
+use super::Augmentation;
 use super::classifier::Classifier;
 use super::evaluate::scored;
 use super::source::{Batch, Source};
-use super::{Augmentation, ClassificationRecipe};
 use crate::{Error, Result};
 use candle_core::D;
 use candlewick_data::buckets;
@@ -61,17 +61,6 @@ impl ClassificationTask {
         }
         let digests = [train.digest()?, dev.digest()?];
         Ok(Self { classifier, set, train: train.into(), dev: dev.into(), faults, digests, settings })
-    }
-
-    /// The settings that a recipe has for the task.
-    pub(crate) fn settings(recipe: &ClassificationRecipe) -> Settings {
-        Settings {
-            size: recipe.batches.size,
-            workers: recipe.batches.workers,
-            label_smoothing: recipe.label_smoothing,
-            seed: recipe.training.seed,
-            statistics: recipe.network.fine_tune.is_none(),
-        }
     }
 
     /// The classifier as it is now.
