@@ -16,6 +16,10 @@ fi
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
 step cargo test
+# `cargo test` has built the examples; each runs without arguments and data.
+for example in crates/*/examples/*.rs; do
+  step "${CARGO_TARGET_DIR:-target}/debug/examples/$(basename "$example" .rs)"
+done
 # In the whole workspace: the captioner has such a test as well as the encoders.
 step cargo clippy --workspace --features candlewick/transformers --all-targets -- -D warnings
 step cargo test --workspace --features candlewick/transformers --test transformers

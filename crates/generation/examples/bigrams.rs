@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p candlewick-generation --example bigrams`
 
+#![allow(clippy::print_stdout)]
+
 use candle_core::{Device, Result, Tensor};
 use candlewick_generation::{Decoder, GenerationConfig, Sampling, Step, generate, stream};
 use candlewick_parameters::Mode;

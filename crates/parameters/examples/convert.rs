@@ -13,7 +13,8 @@ use std::path::Path;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [from, to, more @ ..] = arguments.as_slice() else {
-        candle_core::bail!("name a checkpoint and the file to write, and the state dict's key and prefix if it has any")
+        println!("name a checkpoint and the file to write, and the state dict's key and prefix if it has any");
+        return Ok(());
     };
     let what = Conversion { key: more.first().filter(|key| !key.is_empty()).cloned(), prefix: more.get(1).cloned() };
     let converted = convert(Path::new(from), Path::new(to), &what)?;

@@ -235,10 +235,7 @@ impl Optimizer {
             loaded.push((steps, names.iter().map(|what| take(slot, what)).collect::<Result<Vec<_>>>()?, average));
         }
         for buffer in &self.buffers {
-            // Files of before buffers were averaged have none of them: those averages begin anew.
-            let there = file.shape(&format!("{}.{AVERAGE}", buffer.name)).is_some();
-            let kept = buffer.average.clone();
-            let average = if there && kept.is_some() { Some(take(buffer, AVERAGE)?) } else { kept };
+            let average = buffer.average.as_ref().map(|_| take(buffer, AVERAGE)).transpose()?;
             loaded.push((steps(buffer)?, vec![], average));
         }
         used.extend(self.slots.iter().chain(&self.buffers).map(|slot| format!("{}.step", slot.name)));
