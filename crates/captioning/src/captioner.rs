@@ -117,7 +117,7 @@ impl Captioner {
         let own = self.config.encoder.weights.is_none();
         if start.has_encoder() && !own {
             let fault = "has an encoder of its own, which was trained with its decoder; leave the encoder's pretrained weights out";
-            return Err(Error::Setting(format!("{}: {fault}", start.model.display())));
+            return Err(Error::model(&start.model, fault));
         }
         if start.has_encoder() {
             self.parameters.assign(&start.encoder()?, &format!("{}.", candlewick_vision::ENCODER))?;

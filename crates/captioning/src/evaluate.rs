@@ -62,7 +62,7 @@ pub fn evaluate(
     let (references, results) = set.coco(&captions);
     let scores = coco::evaluate(&references, &results).map_err(Error::task)?;
     let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
-    let text = serde_json::to_string_pretty(&results).map_err(|error| Error::Setting(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&results).map_err(Error::task)?;
     std::fs::write(&results_file, text + "\n").map_err(Error::file(&results_file, "cannot be written"))?;
     scores.save(&scores_file).map_err(Error::task)?;
     let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();

@@ -160,7 +160,7 @@ fn pictures(
         }
         DataConfig::Photos { path: Some(path), max_share, .. } => photos(path, *max_share, preprocessing, note),
         DataConfig::Photos { path: None, .. } => {
-            Err(Error::Setting("no data: say where photos and captions are with --data DIR".into()))
+            Err(Error::NoData("no data: say where photos and captions are with --data DIR".into()))
         }
     }
 }
@@ -275,7 +275,7 @@ fn photos(
     for (set, split) in [(&train, "train"), (&dev, "dev")] {
         if set.pictures.is_empty() {
             let fault = format!("{}: the {split} split has no photos; training needs train and dev", path.display());
-            return Err(Error::Setting(fault));
+            return Err(Error::NoData(fault));
         }
     }
     Ok((train, dev))

@@ -73,13 +73,13 @@ impl CaptioningTask {
         let captions = Captions::new(&captioner.tokenizer, &train.references, settings.longest)?;
         if captions.len() == 0 || settings.batches.size == 0 {
             let fault = "no captions to train on: the train split is empty, all captions are longer than `longest`, or the batch size is 0";
-            return Err(Error::Setting(fault.into()));
+            return Err(Error::NoData(fault.into()));
         }
         if settings.batches.validated == Some(0) {
             return Err(Error::Setting("batches.validated is 0; leave it out to validate on all pictures".into()));
         }
         if dev.pictures.is_empty() {
-            return Err(Error::Setting("no picture is left to validate on: none of the dev split can be read".into()));
+            return Err(Error::NoData("no picture is left to validate on: none of the dev split can be read".into()));
         }
         settings.loss.validate()?;
         captioner.generation().validate()?;
@@ -183,10 +183,10 @@ impl CaptioningTask {
     fn critical(&self, seen: &Annotations, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
-            return Err(Error::Setting("self_critical: no reward for this task".into()));
+            return Err(Error::task("self_critical: no reward for this task"));
         };
         let Mode::Train(rng) = mode else {
-            return Err(Error::Setting("self_critical: captions are drawn in training only".into()));
+            return Err(Error::task("self_critical: captions are drawn in training only"));
         };
         // With the channels that are left, so that the captions are of what the loss looks at.
         let memory = match drawing.dropout {

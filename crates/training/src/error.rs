@@ -38,6 +38,12 @@ pub enum Error {
     /// A setting of a recipe or a request that cannot be used as it is.
     #[error("{0}")]
     Setting(String),
+    /// There is nothing to train or to validate on.
+    #[error("{0}")]
+    NoData(String),
+    /// A network's answers hold NaN or an infinity.
+    #[error("{0}")]
+    NotNumbers(String),
     /// A model folder, or a file of it, that is not what is wanted.
     #[error("{path}: {fault}", path = path.display())]
     Model {
@@ -121,7 +127,9 @@ impl Error {
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         // A backtrace, where the user asked for one, follows on further lines.
-        Error::Candle(one_line(&error.to_string()))
+        let message = one_line(&error.to_string());
+        // Operations have no type of error for it: a search says so in words.
+        if message.contains("NaN") { Error::NotNumbers(message) } else { Error::Candle(message) }
     }
 }
 

@@ -113,7 +113,7 @@ impl Run<'_> {
             }
         }
         if self.state.batch == 0 {
-            return Err(Error::Setting("the task gave no batch in a whole epoch; is its training set empty?".into()));
+            return Err(Error::NoData("the task gave no batch in a whole epoch; is its training set empty?".into()));
         }
         let took = self.seconds() - seconds;
         observer.event(&Event::Epoch {
@@ -307,7 +307,7 @@ impl Run<'_> {
         match (metric.or(self.config.metric.as_ref()), scores.iter().next()) {
             (Some(metric), _) => metric.of(scores),
             (None, Some((_, first))) => Ok(first),
-            (None, None) => Err(Error::Setting("the task's validation gave no score".into())),
+            (None, None) => Err(Error::task("the task's validation gave no score")),
         }
     }
 

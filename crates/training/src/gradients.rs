@@ -24,7 +24,7 @@ impl Gradients {
     /// A loss that is not finite is not gone back through.
     pub fn add<'a>(&mut self, loss: &Loss, vars: impl Iterator<Item = &'a Var>) -> Result<f64> {
         if loss.count == 0 {
-            return Err(Error::Setting("the task's loss counts no items (count is 0); leave such batches out".into()));
+            return Err(Error::Task("the task's loss counts no items (count is 0); leave such batches out".into()));
         }
         let value = scalar(&loss.value, "loss")?;
         if !value.is_finite() {

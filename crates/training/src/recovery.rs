@@ -24,7 +24,10 @@ pub(crate) fn not_finite(step: usize, what: &'static str, value: f64) -> Error {
 
 /// A validation's error; where the network gave NaN, the weights after this step are of no use.
 pub(crate) fn of_output(step: usize, error: Error) -> Error {
-    if error.to_string().contains("NaN") { not_finite(step, OUTPUT, f64::NAN) } else { error }
+    match error {
+        Error::NotNumbers(_) => not_finite(step, OUTPUT, f64::NAN),
+        other => other,
+    }
 }
 
 impl Run<'_> {

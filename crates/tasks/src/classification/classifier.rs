@@ -103,9 +103,9 @@ impl Classifier {
         let path = file.path().display().to_string();
         let architecture = Architecture::find(name)?;
         let file = architecture.canonical_weights(file)?;
-        let count = architecture.head_classes(&file).ok_or_else(|| {
-            Error::Setting(format!("{path}: holds no classification head of {name}; take another file"))
-        })?;
+        let count = architecture
+            .head_classes(&file)
+            .ok_or_else(|| Error::model(&path, format!("holds no classification head of {name}; take another file")))?;
         let usual: Vec<String> = match count {
             1000 => IMAGENET.lines().map(str::to_owned).collect(),
             _ => (0..count).map(|class| class.to_string()).collect(),
@@ -184,7 +184,7 @@ impl Classifier {
         let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
         if rows.iter().flatten().any(|probability| !probability.is_finite()) {
             let fault = "the network's logits hold NaN or an infinity; its weights are broken";
-            return Err(Error::Setting(fault.into()));
+            return Err(Error::NotNumbers(fault.into()));
         }
         let guesses = |row: Vec<f32>| {
             let mut classes: Vec<usize> = (0..row.len()).collect();

@@ -101,7 +101,7 @@ impl Recipe for ClassificationRecipe {
 pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<ClassificationTask> {
     recipe.check()?;
     let path = recipe.data.path.as_deref();
-    let path = path.ok_or_else(|| Error::Setting("no data: say where the pictures are with --data DIR".into()))?;
+    let path = path.ok_or_else(|| Error::NoData("no data: say where the pictures are with --data DIR".into()))?;
     let set = image_classes::load(path, recipe.data.dev_share)?;
     let preprocessing = recipe.preprocessing()?;
     let classifier = classifier(recipe, &set.classes, &preprocessing, device)?;

@@ -57,7 +57,7 @@ impl ClassificationTask {
         if train.rows.is_empty() || dev.rows.is_empty() || settings.size == 0 {
             let (train, dev) = (train.rows.len(), dev.rows.len());
             let fault = format!("{train} pictures to train on and {dev} to validate on, {} a batch", settings.size);
-            return Err(Error::Setting(format!("{fault}; there must be some of each")));
+            return Err(Error::NoData(format!("{fault}; there must be some of each")));
         }
         let digests = [train.digest()?, dev.digest()?];
         Ok(Self { classifier, set, train: train.into(), dev: dev.into(), faults, digests, settings })
