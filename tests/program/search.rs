@@ -94,9 +94,9 @@ fn wanted_words_that_cannot_come_are_refused_in_the_words_of_the_call() {
         "--beam-groups must be 1 with --include; found 2",
     );
     refused(&["--include", "a a a a a a a a", "--include", "of of of of of of of of"], "--include makes 81 states");
-    refused(&["--max-words", "0"], "--max-words");
-    refused(&["--length-penalty", "inf"], "--length-penalty");
-    refused(&["--n-best", "0"], "--n-best");
+    refused(&["--max-words", "0"], "invalid value '0' for '--max-words <N>': one is the least");
+    refused(&["--length-penalty", "inf"], "'--length-penalty <X>': wanted a finite number");
+    refused(&["--n-best", "0"], "'--n-best <N>': one is the least");
 }
 
 #[test]
