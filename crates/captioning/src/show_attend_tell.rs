@@ -306,10 +306,11 @@ impl ShowAttendTell {
                 let (bias, v) = ((bias_ih + bias_hh)?, self.attention.v()?);
                 let query = self.attention.query().with_bias()?;
                 let gate = self.f_beta.as_ref().map(Linear::with_bias).transpose()?;
-                let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, gate };
+                let (query, beta) = (query.into(), gate.map(Into::into));
+                let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, beta };
                 let (annotations, keys, counts) = memory.annotations.apart()?;
                 let options = attention_lstm::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
-                attention_lstm::attention_lstm(&embedded, &keys, &annotations, (&state.h, c), weights, options)?
+                attention_lstm::attention_lstm(&embedded, &keys, &annotations, &state.h, c, weights, options)?
             }
             _ => self.word_by_word(&embedded, state, memory, draws)?,
         };

@@ -1,7 +1,7 @@
 //! Residual addition as one autograd node.
 
 use crate::backend::{Backend, Op};
-use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
 use crate::scale::scaled;
@@ -53,7 +53,7 @@ impl Sum {
     fn pieces(&self, count: usize, each: impl Fn(Range<usize>, f32, &mut Spare) + Sync) -> Vec<f32> {
         let factors = self.factors.as_deref().unwrap_or(&[1.0]);
         let row = count / factors.len();
-        par_filled(count, row, factors.par_iter().enumerate(), |(n, &factor), ys| {
+        par_fill(count, row, factors.par_iter().enumerate(), |(n, &factor), ys| {
             let starts = (0..row).into_par_iter().step_by(CHUNK);
             ys.par_chunks(CHUNK, starts, |start, ys| {
                 each(n * row + start..n * row + row.min(start + CHUNK), factor, ys);

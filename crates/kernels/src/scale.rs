@@ -1,7 +1,7 @@
 //! Rows times one factor each.
 
 use crate::backend::{Backend, Op};
-use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{dot, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
 use candle_core::{Result, Tensor, bail};
@@ -39,7 +39,7 @@ impl Scale {
     fn product(xs: &[f32], scale: &[f32]) -> Vec<f32> {
         let width = xs.len() / scale.len();
         let rows = xs.par_chunks_exact(width).zip(scale);
-        par_filled(xs.len(), width, rows, |(xs, &factor), ys| scaled(xs, factor, ys))
+        par_fill(xs.len(), width, rows, |(xs, &factor), ys| scaled(xs, factor, ys))
     }
 }
 

@@ -156,15 +156,16 @@ fn attention() {
                 input: &x[5],
                 hidden: &x[6],
                 bias: &x[7],
-                query: (&x[8], &x[9]),
+                query: (&x[8], &x[9]).into(),
                 v: &x[10],
-                gate: Some((&x[11], &x[12])),
+                beta: Some((&x[11], &x[12]).into()),
             };
             let found = attention_lstm(
                 &x[0],
                 &x[1],
                 &x[2],
-                (&x[3], &x[4]),
+                &x[3],
+                &x[4],
                 weights,
                 Options { lengths: Some(&LENGTHS), ..Options::default() },
             )?;

@@ -1,7 +1,7 @@
 //! Elementwise activations of f32 on the CPU: chunks are shared out among rayon's threads.
 
 use super::{Activation, DENSITY_AT_0};
-use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{exp_within, logistic, multiply_add, tanh, vectorised, with_logistic};
 use crate::node::{Value, with_all_f32};
 use candle_core::{Device, Result, Tensor};
@@ -84,7 +84,7 @@ const CHUNK: usize = 1 << 14;
 fn map(name: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut Spare) + Sync) -> Result<Vec<f32>> {
     with_all_f32(name, &[xs.clone(), ys.clone()], |values| {
         let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
-        par_filled(values[0].len(), CHUNK, chunks, |(xs, ys), into| f(xs, ys, into))
+        par_fill(values[0].len(), CHUNK, chunks, |(xs, ys), into| f(xs, ys, into))
     })
 }
 

@@ -1,15 +1,15 @@
 //! Attention LSTM over whole sequences: additive attention and an LSTM step, fused into one autograd node.
 //!
-//! With the words' vectors x (known in advance), annotations a_p, their keys k_p and the state (h, c):
+//! With inputs x that are known in advance, annotations a_p, their keys k_p and the state (h, c):
 //!
 //! ```text
 //! e_tp = v · tanh(k_p + W_q h_{t−1} + b_q),  α_t = softmax(e_t),  z_t = Σ_p α_tp a_p      (attention)
-//! ẑ_t = σ(W_β h_{t−1} + b_β) ⊙ z_t                                                        (gate)
+//! ẑ_t = σ(W_β h_{t−1} + b_β) ⊙ z_t                                                        (gate β)
 //! h_t, c_t = LSTM([x_t; ẑ_t], h_{t−1}, c_{t−1})
 //! ```
 //!
 //! With hard attention z_t = a_s for one position s that is drawn from α_t instead; as a draw has no gradient, α then has only
-//! that of the loss which looks at α itself.
+//! that of a loss on α itself.
 //!
 //! Xu et al. 2015, "Show, attend and tell".
 
@@ -34,11 +34,26 @@ pub struct Weights<'a> {
     /// The LSTM's bias (4H), the sum of PyTorch's two.
     pub bias: &'a Tensor,
     /// W_q (A, H) and b_q (A).
-    pub query: (&'a Tensor, &'a Tensor),
+    pub query: Affine<&'a Tensor>,
     /// v (A).
     pub v: &'a Tensor,
     /// W_β (C, H) and b_β (C); without them ẑ = z.
-    pub gate: Option<(&'a Tensor, &'a Tensor)>,
+    pub beta: Option<Affine<&'a Tensor>>,
+}
+
+/// The parameters of an affine map: weight (out, in) and bias (out).
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<T> {
+    /// The matrix.
+    pub weight: T,
+    /// The summand.
+    pub bias: T,
+}
+
+impl<T> From<(T, T)> for Affine<T> {
+    fn from((weight, bias): (T, T)) -> Self {
+        Self { weight, bias }
+    }
 }
 
 /// What the sequence gives.
@@ -50,50 +65,51 @@ pub struct Sequence {
     pub context: Tensor,
     /// α of each step (N, T, P).
     pub alpha: Tensor,
-    /// The position s that each step looked at (N, T) of u32, where positions were drawn.
+    /// The position s that each step attended to (N, T) of u32, where positions were drawn.
     pub positions: Option<Tensor>,
 }
 
-/// What can be said about the rows; where nothing is, each has all T steps and all P annotations.
+/// What is known of the rows; by default each has all T steps and all P annotations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     /// How many steps each row has; beyond them the outputs are 0.
     pub lengths: Option<&'a [usize]>,
     /// How many annotations each row has; α is 0 at the others.
     pub counts: Option<&'a [u32]>,
-    /// N·T numbers uniform in [0, 1): step t of row n looks at one position, the first s at which α_t0 + … + α_ts exceeds its
+    /// N·T numbers uniform in [0, 1): step t of row n attends to one position, the first s at which α_t0 + … + α_ts exceeds its
     /// number.
     pub draws: Option<&'a [f32]>,
 }
 
 /// The sequence of the formulas above.
 ///
-/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `state` h and c (N, H) each. The gradient of annotations that want none
+/// `xs` (N, T, E), `keys` (N, P, A), `annotations` (N, P, C), `h` and `c` (N, H). The gradient of annotations that want none
 /// is not computed.
 ///
 /// # Errors
-/// When shapes do not fit together, there is no position to look at, a length exceeds T or a count P, or there are not N·T draws.
+/// When shapes do not fit together, there is no position, a length exceeds T or a count P, or there are not N·T draws.
 pub fn attention_lstm(
     xs: &Tensor,
     keys: &Tensor,
     annotations: &Tensor,
-    state: (&Tensor, &Tensor),
+    h: &Tensor,
+    c: &Tensor,
     weights: Weights,
     options: Options,
 ) -> Result<Sequence> {
     let Options { lengths, counts, draws } = options;
-    let sizes = Sizes::of(xs, keys, annotations, state, &weights)?;
+    let Weights { input, hidden, bias, query, v, beta } = weights;
+    let mut inputs = vec![xs, keys, annotations, h, c, input, hidden, bias, query.weight, query.bias, v];
+    inputs.extend(beta.iter().flat_map(|beta| [beta.weight, beta.bias]));
+    let sizes = Sizes::of(&inputs)?;
     if let Some(draws) = draws.filter(|draws| draws.len() != sizes.n * sizes.t) {
         candle_core::bail!("{NAME}: {} draws, wanted one for each of {} × {} steps", draws.len(), sizes.n, sizes.t)
     }
     check_counts(NAME, counts, sizes.n, sizes.p)?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
-    let mut inputs = vec![xs, keys, annotations, state.0, state.1, weights.input, weights.hidden, weights.bias];
-    inputs.extend([weights.query.0, weights.query.1, weights.v]);
-    inputs.extend(weights.gate.iter().flat_map(|(weight, bias)| [*weight, *bias]));
     match Backend::choose(Op::AttentionLstm, &inputs) {
         Backend::Cpu => cpu::attention_lstm(&inputs, sizes, steps, options),
-        Backend::Reference => reference::attention_lstm(xs, keys, annotations, state, weights, (&steps, options)),
+        Backend::Reference => reference::attention_lstm(&inputs, sizes, steps, options),
     }
 }
 
@@ -134,31 +150,26 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(
-        xs: &Tensor,
-        keys: &Tensor,
-        annotations: &Tensor,
-        state: (&Tensor, &Tensor),
-        weights: &Weights,
-    ) -> Result<Self> {
-        let ((n, t, e), (_, p, a), (_, _, c)) = (xs.dims3()?, keys.dims3()?, annotations.dims3()?);
-        let h = weights.hidden.dims2()?.1;
-        let mut shapes = vec![
-            ("keys", keys, vec![n, p, a]),
-            ("annotations", annotations, vec![n, p, c]),
-            ("h", state.0, vec![n, h]),
-            ("c", state.1, vec![n, h]),
-            ("input weight", weights.input, vec![4 * h, e + c]),
-            ("hidden weight", weights.hidden, vec![4 * h, h]),
-            ("bias", weights.bias, vec![4 * h]),
-            ("query weight", weights.query.0, vec![a, h]),
-            ("query bias", weights.query.1, vec![a]),
-            ("v", weights.v, vec![a]),
+    /// Those of all inputs, in the order of the operation.
+    fn of(inputs: &[&Tensor]) -> Result<Self> {
+        let ((n, t, e), (_, p, a)) = (inputs[0].dims3()?, inputs[1].dims3()?);
+        let ((_, _, c), (_, h)) = (inputs[2].dims3()?, inputs[6].dims2()?);
+        let shapes = [
+            ("xs", vec![n, t, e]),
+            ("keys", vec![n, p, a]),
+            ("annotations", vec![n, p, c]),
+            ("h", vec![n, h]),
+            ("c", vec![n, h]),
+            ("input weight", vec![4 * h, e + c]),
+            ("hidden weight", vec![4 * h, h]),
+            ("bias", vec![4 * h]),
+            ("query weight", vec![a, h]),
+            ("query bias", vec![a]),
+            ("v", vec![a]),
+            ("beta weight", vec![c, h]),
+            ("beta bias", vec![c]),
         ];
-        if let Some((weight, bias)) = weights.gate {
-            shapes.extend([("gate weight", weight, vec![c, h]), ("gate bias", bias, vec![c])]);
-        }
-        for (name, tensor, wanted) in shapes {
+        for (tensor, (name, wanted)) in inputs.iter().zip(shapes) {
             if tensor.dims() != wanted {
                 candle_core::bail!("{NAME}: {name} has shape {:?}, wanted {wanted:?}", tensor.dims())
             }

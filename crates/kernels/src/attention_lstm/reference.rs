@@ -1,53 +1,47 @@
 //! The attention LSTM step by step, by additive attention and an LSTM of one step: any type of float, any device.
 
-use super::{Options, Sequence, Weights, positions};
+use super::{Options, Sequence, Sizes, positions};
 use crate::activation::sigmoid;
 use crate::recurrence::steps::{Steps, at, in_place};
 use crate::{additive_attention, recurrence};
 use candle_core::{Result, Tensor};
 
-/// [`super::attention_lstm`] over the steps that each row has.
-pub fn attention_lstm(
-    xs: &Tensor,
-    keys: &Tensor,
-    annotations: &Tensor,
-    (h, c): (&Tensor, &Tensor),
-    weights: Weights,
-    (given, Options { counts, draws, .. }): (&Steps, Options),
-) -> Result<Sequence> {
-    let xs = given.present(xs)?;
-    let (e, (n, p, c_size)) = (xs.dim(2)?, annotations.dims3()?);
-    let linear =
-        |x: &Tensor, (weight, bias): (&Tensor, &Tensor)| x.contiguous()?.matmul(&weight.t()?)?.broadcast_add(bias);
+/// [`super::attention_lstm`] of all inputs in the order of the operation.
+pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: Options) -> Result<Sequence> {
+    let [xs, keys, annotations, h, c, input, w_hh, bias, w_query, b_query, v, beta @ ..] = inputs else {
+        candle_core::bail!("attention_lstm: {} inputs", inputs.len())
+    };
+    let (xs, Options { counts, draws, .. }) = (steps.present(xs)?, options);
+    let affine = |x: &Tensor, weight: &Tensor, bias: &Tensor| x.matmul(&weight.t()?)?.broadcast_add(bias);
     // CUDA multiplies no columns cut out of a wider matrix.
-    let of_words = weights.input.narrow(1, 0, e)?.contiguous()?;
-    let of_context = weights.input.narrow(1, e, c_size)?.contiguous()?;
-    let (mut h, mut c) = (h.clone(), c.clone());
+    let w_x = input.narrow(1, 0, sizes.e)?.contiguous()?;
+    let w_context = input.narrow(1, sizes.e, sizes.c)?.contiguous()?;
+    let (mut h, mut c) = ((*h).clone(), (*c).clone());
     let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
-    let total = xs.dim(1)?;
-    for t in given.order() {
-        let query = linear(&h, weights.query)?;
+    for t in steps.order() {
+        h = h.contiguous()?;
+        let query = affine(&h, w_query, b_query)?;
         let rows = additive_attention::Rows { source: None, counts };
-        let (mut context, alpha) = additive_attention::additive_rows(keys, &query, weights.v, annotations, rows)?;
+        let (mut context, alpha) = additive_attention::additive_rows(keys, &query, v, annotations, rows)?;
         if let Some(draws) = draws {
-            let draws: Vec<f32> = draws.iter().skip(t).step_by(total).copied().collect();
+            let draws: Vec<f32> = draws.iter().skip(t).step_by(sizes.t).copied().collect();
             context = additive_attention::gather_position(annotations, &positions(&alpha, &draws)?, None)?;
         }
-        if let Some(gate) = weights.gate {
-            context = (context * sigmoid(&linear(&h, gate)?)?)?;
+        if let [weight, bias] = beta {
+            context = (context * sigmoid(&affine(&h, weight, bias)?)?)?;
         }
-        let x = at(&xs, t)?;
-        let projected = (linear(&x, (&of_words, weights.bias))? + context.matmul(&of_context.t()?)?)?;
-        (_, h, c) = recurrence::lstm(&projected.unsqueeze(1)?, weights.hidden, &h, &c, None, false)?;
-        let mask = given.mask(t, xs.device())?;
+        let x = affine(&at(&xs, t)?.contiguous()?, &w_x, bias)?;
+        let projected = (x + context.matmul(&w_context.t()?)?)?;
+        (_, h, c) = recurrence::lstm(&projected.unsqueeze(1)?, w_hh, &h, &c, None, false)?;
+        let mask = steps.mask(t, xs.device())?;
         for (all, value) in [(&mut hidden, &h), (&mut contexts, &context), (&mut alphas, &alpha)] {
             all.push(mask.as_ref().map_or(Ok(value.clone()), |mask| mask.kept(value))?);
         }
     }
     let place = |values: &[Tensor], width: usize| {
-        in_place(given, given.order(), values, &Tensor::zeros((n, width), xs.dtype(), xs.device())?)
+        in_place(&steps, steps.order(), values, &Tensor::zeros((sizes.n, width), xs.dtype(), xs.device())?)
     };
-    let (hidden, context, alpha) = (place(&hidden, h.dim(1)?)?, place(&contexts, c_size)?, place(&alphas, p)?);
+    let (hidden, context, alpha) = (place(&hidden, sizes.h)?, place(&contexts, sizes.c)?, place(&alphas, sizes.p)?);
     let positions = draws.map(|draws| positions(&alpha, draws)).transpose()?;
     Ok(Sequence { hidden, context, alpha, positions })
 }

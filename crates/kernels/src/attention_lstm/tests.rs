@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 /// Inputs in the order of the operation.
-fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
+fn variables(seed: u64, sizes: Sizes, beta: bool, dtype: DType) -> Vec<Var> {
     let Sizes { n, t, p, e, c, a, h } = sizes;
     let mut shapes = vec![
         vec![n, t, e],
@@ -21,7 +21,7 @@ fn variables(seed: u64, sizes: Sizes, gate: bool, dtype: DType) -> Vec<Var> {
         vec![a],
         vec![a],
     ];
-    if gate {
+    if beta {
         shapes.extend([vec![c, h], vec![c]]);
     }
     let make = |(i, shape): (usize, &Vec<usize>)| {
@@ -37,18 +37,18 @@ fn weights<'a>(inputs: &[&'a Tensor]) -> Weights<'a> {
         input: inputs[5],
         hidden: inputs[6],
         bias: inputs[7],
-        query: (inputs[8], inputs[9]),
+        query: (inputs[8], inputs[9]).into(),
         v: inputs[10],
-        gate: (inputs.len() > 11).then(|| (inputs[11], inputs[12])),
+        beta: (inputs.len() > 11).then(|| (inputs[11], inputs[12]).into()),
     }
 }
 
 fn run(inputs: &[&Tensor], lengths: &[usize]) -> Sequence {
-    looking(inputs, Options { lengths: Some(lengths), ..Options::default() })
+    attend(inputs, Options { lengths: Some(lengths), ..Options::default() })
 }
 
-fn looking(inputs: &[&Tensor], options: Options) -> Sequence {
-    attention_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights(inputs), options).unwrap()
+fn attend(inputs: &[&Tensor], options: Options) -> Sequence {
+    attention_lstm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], weights(inputs), options).unwrap()
 }
 
 /// Numbers in [0, 1).
@@ -90,24 +90,23 @@ proptest! {
     #[test]
     fn the_cpu_kernels_equal_the_reference(
         lengths in prop::collection::vec(0usize..6, 1..7), p in 1usize..6, e in 1usize..20, c in 1usize..80,
-        a in 1usize..40, h in 1usize..70, gate: bool, hard: bool, counted: bool, beyond in 0usize..3, seed in 0u64..1000,
+        a in 1usize..40, h in 1usize..70, beta: bool, hard: bool, counted: bool, beyond in 0usize..3, seed in 0u64..1000,
     ) {
         let t = lengths.iter().copied().max().unwrap() + beyond;
-        let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, gate, DType::F32);
+        let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, beta, DType::F32);
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let draws = hard.then(|| draws(seed + 50, lengths.len() * t));
         let count = |row: usize| 1 + ((seed + 7 * row as u64) % p as u64) as u32;
         let counts = counted.then(|| (0..lengths.len()).map(count).collect::<Vec<_>>());
         let options = Options { lengths: Some(&lengths), counts: counts.as_deref(), draws: draws.as_deref() };
-        let drawn = looking(&inputs, options);
+        let drawn = attend(&inputs, options);
         let fast = outcome(&variables, &drawn);
         // In f64, so that its own rounding, which such weights multiply, does not count.
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
         let variables: Vec<Var> = variables.iter().map(wide).collect();
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let state = (inputs[3], inputs[4]);
         let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
-        let plain = reference::attention_lstm(inputs[0], inputs[1], inputs[2], state, weights(&inputs), (&steps, options)).unwrap();
+        let plain = reference::attention_lstm(&inputs, Sizes::of(&inputs).unwrap(), steps, options).unwrap();
         let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
         prop_assert_eq!(positions(&drawn), positions(&plain));
         assert_close(&fast, &outcome(&variables, &plain), 1e-5);
@@ -170,14 +169,14 @@ fn a_frozen_input_changes_no_other_gradient() {
 #[test]
 fn what_is_not_kept_for_a_gradient_changes_no_output() {
     let (lengths, counts) = ([4, 1, 3], [5, 2, 4]);
-    for (gate, hard) in [(true, false), (false, true)] {
-        let variables = variables(3, Sizes { n: 3, t: 4, p: 5, e: 3, c: 70, a: 4, h: 40 }, gate, DType::F32);
+    for (beta, hard) in [(true, false), (false, true)] {
+        let variables = variables(3, Sizes { n: 3, t: 4, p: 5, e: 3, c: 70, a: 4, h: 40 }, beta, DType::F32);
         let tracked: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
         let draws = hard.then(|| draws(5, 12));
         let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
         let outputs = |inputs: &[&Tensor]| {
-            let Sequence { hidden, context, alpha, .. } = looking(inputs, options);
+            let Sequence { hidden, context, alpha, .. } = attend(inputs, options);
             [hidden, context, alpha].iter().flat_map(flat).collect::<Vec<f64>>()
         };
         assert_eq!(outputs(&detached.iter().collect::<Vec<_>>()), outputs(&tracked));
@@ -206,9 +205,7 @@ fn wrong_shapes_and_lengths_are_named() {
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let given = weights(&inputs);
     let call = |weights, options: Options| {
-        attention_lstm(inputs[0], inputs[1], inputs[2], (inputs[3], inputs[4]), weights, options)
-            .unwrap_err()
-            .to_string()
+        attention_lstm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], weights, options).unwrap_err().to_string()
     };
     let lengths = |lengths| Options { lengths: Some(lengths), ..Options::default() };
     assert!(call(Weights { v: inputs[7], ..given }, lengths(&[3, 3])).contains("v has shape [8], wanted [2]"));
@@ -250,7 +247,7 @@ fn nan_in_padding_spoils_nothing() {
             }
             let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
             let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
-            outcome(&variables, &looking(&inputs, options)).iter().flat_map(flat).collect::<Vec<f64>>()
+            outcome(&variables, &attend(&inputs, options)).iter().flat_map(flat).collect::<Vec<f64>>()
         };
         let wanted = result(0.0);
         assert!(wanted.iter().all(|value| value.is_finite()));

@@ -105,7 +105,7 @@ pub fn mean(xs: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The channels of all maps (N, h, w, Cᵢ), one map's after the other's: (N, h, w, Σ Cᵢ).
+/// The channels of all maps (N, h, w, Cᵢ), one map's epilogue the other's: (N, h, w, Σ Cᵢ).
 ///
 /// # Errors
 /// When there is no map, or they differ in N, h or w.

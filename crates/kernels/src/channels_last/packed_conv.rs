@@ -2,8 +2,8 @@
 
 use crate::activation::Activation;
 use crate::backend::{Backend, Op};
-use crate::conv::cpu::Weights;
-use crate::conv::cpu::output::After;
+use crate::conv::cpu::PackedWeights;
+use crate::conv::cpu::output::Epilogue;
 use crate::conv::{Conv2d, Geometry, Layout};
 use crate::node::with_f32;
 use candle_core::{Device, Result, Tensor, bail};
@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 /// y = f(conv2d(x) + bias + add), f an activation or none, on maps with their channels together, without gradients, in f32 on the CPU.
 ///
-/// The weights are packed when it is made, and what comes after the sums is done before they are written.
+/// The weights are packed when it is made, and what comes epilogue the sums is done before they are written.
 #[derive(Clone)]
 pub struct PackedConv2d {
     /// (O, C/groups, kh, kw).
     shape: [usize; 4],
     bias: Option<Vec<f32>>,
     options: Conv2d,
-    packed: Arc<Weights>,
+    packed: Arc<PackedWeights>,
 }
 
 impl PackedConv2d {
-    /// Prepares weight (O, C/groups, kh, kw) and bias (O).
+    /// Packs weight (O, C/groups, kh, kw) and bias (O).
     ///
     /// # Errors
     /// When they are not f32 on the CPU, or their shapes do not fit each other.
@@ -37,7 +37,7 @@ impl PackedConv2d {
             extent(kw, options.dilation.1),
         ];
         let geometry = Geometry::new(&smallest, weight.dims(), bias, options)?;
-        let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.packed(weight, true))?);
+        let packed = Arc::new(with_f32("conv2d", weight, |weight| geometry.pack(weight, true))?);
         let bias = bias.map(|bias| with_f32("conv2d", bias, <[f32]>::to_vec)).transpose()?;
         Ok(Self { shape: [outputs, per_group, kh, kw], bias, options: *options, packed })
     }
@@ -51,9 +51,9 @@ impl PackedConv2d {
     ///
     /// # Errors
     /// When the input is not f32 on the CPU, has another number of channels, or `add` has another shape.
-    pub fn forward(&self, xs: &Tensor, add: Option<&Tensor>, then: Option<Activation>) -> Result<Tensor> {
+    pub fn forward(&self, xs: &Tensor, add: Option<&Tensor>, activation: Option<Activation>) -> Result<Tensor> {
         if Backend::choose(Op::Conv2d, &[xs]) != Backend::Cpu {
-            bail!("conv2d: was prepared for f32 on the CPU, got {:?} on {:?}", xs.dtype(), xs.device().location());
+            bail!("conv2d: is packed for f32 on the CPU, got {:?} on {:?}", xs.dtype(), xs.device().location());
         }
         let geometry = super::geometry(xs, &self.shape, None, &self.options)?;
         let shape = geometry.output_shape(Layout::Nhwc);
@@ -61,8 +61,8 @@ impl PackedConv2d {
             bail!("conv2d: the result is {shape:?}, what is added to it {:?}", add.dims());
         }
         let run = |add: Option<&[f32]>| {
-            let after = After { bias: self.bias.as_deref(), add, then };
-            with_f32("conv2d", xs, |xs| geometry.forward(Layout::Nhwc, xs, &self.packed, after))
+            let epilogue = Epilogue { bias: self.bias.as_deref(), add, activation };
+            with_f32("conv2d", xs, |xs| geometry.forward(Layout::Nhwc, xs, &self.packed, epilogue))
         };
         let ys = match add {
             Some(add) => with_f32("conv2d", add, |add| run(Some(add)))??,

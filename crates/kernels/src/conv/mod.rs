@@ -123,7 +123,7 @@ impl Geometry {
         })
     }
 
-    /// Rows of the column matrix: the inputs of one output.
+    /// Rows of the column a: the inputs of one output.
     fn depth(&self) -> usize {
         self.channels * self.kernel.0 * self.kernel.1
     }

@@ -1,14 +1,14 @@
-//! Vectors that threads fill in parallel, without a pass that clears them before.
+//! Safe parallel initialisation of vectors, without a pass that clears them before.
 
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A vector of `count` values, all of which `fill` writes.
-pub fn filled(count: usize, fill: impl FnOnce(&mut Spare)) -> Vec<f32> {
+/// A vector of `count` values, all of which `write` writes.
+pub fn fill(count: usize, write: impl FnOnce(&mut Spare)) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);
     let mut spare = Spare::new(&mut values.spare_capacity_mut()[..count]);
-    fill(&mut spare);
+    write(&mut spare);
     spare.assert_full();
     // SAFETY: the room of all `count` values was `spare`'s, and the assertion says that each has been written.
     unsafe { values.set_len(count) };
@@ -17,13 +17,13 @@ pub fn filled(count: usize, fill: impl FnOnce(&mut Spare)) -> Vec<f32> {
 
 /// A vector of `count` values in chunks of `size`, of which the last may be shorter: each chunk is written by a task of its own,
 /// with its own one of `items`.
-pub fn par_filled<I: IndexedParallelIterator>(
+pub fn par_fill<I: IndexedParallelIterator>(
     count: usize,
     size: usize,
     items: I,
-    fill: impl Fn(I::Item, &mut Spare) + Sync,
+    write: impl Fn(I::Item, &mut Spare) + Sync,
 ) -> Vec<f32> {
-    filled(count, |spare| spare.par_chunks(size, items, fill))
+    fill(count, |spare| spare.par_chunks(size, items, write))
 }
 
 /// Room for values, which is written from the first to the last.
@@ -98,14 +98,14 @@ impl<'a> Spare<'a> {
         &mut self,
         size: usize,
         items: I,
-        fill: impl Fn(I::Item, &mut Spare) + Sync,
+        write: impl Fn(I::Item, &mut Spare) + Sync,
     ) {
         let chunks = self.unwritten().par_chunks_mut(size.max(1));
         let (count, full) = (chunks.len(), AtomicUsize::new(0));
         assert!(items.len() == count, "{} items for {count} chunks", items.len());
         chunks.zip(items).for_each(|(values, item)| {
             let mut spare = Spare::new(values);
-            fill(item, &mut spare);
+            write(item, &mut spare);
             spare.assert_full();
             full.fetch_add(1, Ordering::Relaxed);
         });
@@ -146,7 +146,7 @@ mod tests {
     fn chunks_of_every_size_are_filled_in_order() {
         for (count, size) in [(0, 3), (1, 1), (7, 3), (9, 3), (1000, 7), (5, 100), (4, 0)] {
             let chunks = (0..usize::div_ceil(count, size.max(1))).into_par_iter();
-            let values = par_filled(count, size, chunks, |chunk, spare| {
+            let values = par_fill(count, size, chunks, |chunk, spare| {
                 let (start, count) = (chunk * size.max(1), spare.unwritten().len());
                 push_each!(spare, count, |i| (start + i) as f32);
             });
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn pieces_follow_each_other() {
-        let values = filled(9, |spare| {
+        let values = fill(9, |spare| {
             spare.extend_from_slice(&[1.0, 2.0]);
             spare.extend_with(3, 5.0)[1] = 6.0;
             spare.par_chunks(2, (0..2u8).into_par_iter(), |i, spare| spare.extend_with(2, 0.0)[1] = f32::from(i));
@@ -167,25 +167,25 @@ mod tests {
     #[test]
     #[should_panic(expected = "2 of 3 values were written")]
     fn what_was_not_written_is_not_given_out() {
-        filled(3, |spare| spare.extend_from_slice(&[1.0, 2.0]));
+        fill(3, |spare| spare.extend_from_slice(&[1.0, 2.0]));
     }
 
     #[test]
     #[should_panic(expected = "1 of 2 values were written")]
     fn a_chunk_that_was_not_written_is_not_given_out() {
-        par_filled(4, 2, (0..2).into_par_iter(), |chunk, spare| _ = spare.extend_with(2 - chunk, 0.0));
+        par_fill(4, 2, (0..2).into_par_iter(), |chunk, spare| _ = spare.extend_with(2 - chunk, 0.0));
     }
 
     #[test]
     #[should_panic(expected = "1 items for 2 chunks")]
     fn there_is_an_item_for_each_chunk() {
-        par_filled(4, 2, (0..1).into_par_iter(), |_, spare| _ = spare.extend_with(2, 0.0));
+        par_fill(4, 2, (0..1).into_par_iter(), |_, spare| _ = spare.extend_with(2, 0.0));
     }
 
     #[test]
     #[should_panic(expected = "at == count")]
     #[allow(clippy::never_loop)]
     fn a_loop_that_is_left_counts_for_nothing() {
-        filled(2, |spare| push_each!(spare, 2, |i| if i == 1 { break } else { 0.0 }));
+        fill(2, |spare| push_each!(spare, 2, |i| if i == 1 { break } else { 0.0 }));
     }
 }

@@ -1,5 +1,6 @@
 //! What the CPU forms of operations share.
 
+pub(crate) mod disjoint;
 pub(crate) mod fill;
 pub(crate) mod gemm;
 pub(crate) mod reduce;

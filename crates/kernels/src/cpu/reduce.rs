@@ -31,7 +31,7 @@ pub(crate) const ROWS: usize = 512;
 
 /// Sums over all rows, several for each of `width` columns: `add` adds some rows to theirs. The blocks do not depend on the number
 /// of threads.
-pub(crate) fn in_blocks<const SUMS: usize>(
+pub(crate) fn block_sums<const SUMS: usize>(
     rows: usize,
     width: usize,
     add: impl Fn(Range<usize>, [&mut [f32]; SUMS]) + Sync,
@@ -53,13 +53,13 @@ pub(crate) fn in_blocks<const SUMS: usize>(
 }
 
 /// The sums of the first `count` columns of a matrix whose rows start every `stride` values.
-pub(crate) fn sums_of_columns(values: &[f32], stride: usize, count: usize) -> Vec<f32> {
+pub(crate) fn column_sums(values: &[f32], stride: usize, count: usize) -> Vec<f32> {
     /// Columns that a thread takes at a time.
     const COLUMNS: usize = 1024;
     let rows = (values.len() + stride).checked_sub(count).map_or(0, |values| values / stride.max(1));
     let mut sums = vec![0f32; count];
     sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, sums)| {
-        let [total] = in_blocks(rows, sums.len(), |rows, [sums]| {
+        let [total] = block_sums(rows, sums.len(), |rows, [sums]| {
             add_rows(&values[rows.start * stride + chunk * COLUMNS..], stride, rows.len(), sums);
         });
         sums.iter_mut().zip(total).for_each(|(sum, total)| *sum = total as f32);
@@ -106,7 +106,7 @@ mod tests {
         ] {
             // The last row may end with its last column.
             let values = test_values(3, (rows * stride + count).saturating_sub(stride));
-            let sums = sums_of_columns(&values, stride, count);
+            let sums = column_sums(&values, stride, count);
             assert_eq!(sums.len(), count);
             for (column, sum) in sums.into_iter().enumerate() {
                 let wanted: f64 = (0..rows).map(|row| f64::from(values[row * stride + column])).sum();
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn sums_of_many_rows_keep_their_digits() {
         let (rows, count) = (802_816, 5);
-        let sums = sums_of_columns(&vec![0.1; rows * count], count, count);
+        let sums = column_sums(&vec![0.1; rows * count], count, count);
         let wanted = rows as f64 * f64::from(0.1f32);
         assert!(sums.iter().all(|&sum| (f64::from(sum) / wanted - 1.0).abs() < 1e-5), "{sums:?} for {wanted}");
     }

@@ -1,12 +1,11 @@
-//! Fork-join over phases: threads that walk through one computation, with a barrier after each phase.
+//! Fork-join over phases, with a spinning barrier after each phase.
 //!
-//! A recurrence is a long row of short pieces of work, each of which needs the one before. Handing each piece to the
-//! thread pool costs more than the piece; a team is called once, and its members meet after every phase by spinning.
+//! A recurrence is a long sequence of short pieces of work, each of which needs the one before. Handing each piece to the
+//! thread pool costs more than the piece; a team is formed once, and waits by spinning after every phase.
 
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Turns of a spinning wait before the thread lets others run.
+/// Turns of a spinning wait before the thread yields.
 const PATIENCE: usize = 4096;
 
 /// How many members pay for phases of this much work: all threads from `enough` on.
@@ -90,110 +89,6 @@ impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// A slice that the members of a team, or the tasks of a parallel loop, read and write in turns; that of [`filled`] holds no values
-/// until somebody writes them.
-pub struct Shared<'a> {
-    start: *mut f32,
-    count: usize,
-    slice: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it is a mutable borrow of floats, which may go to another thread.
-unsafe impl Send for Shared<'_> {}
-// SAFETY: through a shared reference floats are reached by `read`, `write` and `rows` alone, whose callers promise that nobody reads or
-// writes at the same time what one of them writes.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    /// Shares a slice for as long as it is borrowed.
-    pub fn new(slice: &'a mut [f32]) -> Self {
-        Self { start: slice.as_mut_ptr(), count: slice.len(), slice: PhantomData }
-    }
-
-    /// `count` values from `start` on.
-    ///
-    /// # Safety
-    /// They have been written, and nobody writes them as long as the result is in use.
-    pub unsafe fn read(&self, start: usize, count: usize) -> &[f32] {
-        assert!(start <= self.count && count <= self.count - start);
-        // SAFETY: the assertion keeps them within the slice, which is borrowed for longer than the result; the caller promises that they
-        // have been written and that nobody writes them meanwhile.
-        unsafe { std::slice::from_raw_parts(self.start.add(start), count) }
-    }
-
-    /// `count` values from `start` on.
-    ///
-    /// # Safety
-    /// Nobody else reads or writes them as long as the result is in use, and what has not been written is not read.
-    #[allow(clippy::mut_from_ref)]
-    #[inline(always)]
-    pub unsafe fn write(&self, start: usize, count: usize) -> &mut [f32] {
-        assert!(start <= self.count && count <= self.count - start);
-        // SAFETY: the assertion keeps them within the slice, which is borrowed for longer than the result; the caller promises that nobody
-        // else reads or writes them meanwhile.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), count) }
-    }
-
-    /// `count` rows of `width` values, the first at `start` and each `stride` after the one before.
-    ///
-    /// # Safety
-    /// Nobody else reads or writes these rows as long as the result is in use; what lies between them may be anyone's.
-    pub unsafe fn rows(&self, start: usize, stride: usize, (count, width): (usize, usize)) -> SharedRows<'_> {
-        SharedRows { shared: self, start, stride, count, width }
-    }
-}
-
-/// `shared` of a struct of vectors `Struct<S = Vec<f32>>`: the same struct of [`Shared`], for as long as it is borrowed.
-macro_rules! share {
-    ($name:ident { $($field:ident),+ }) => {
-        impl $name {
-            fn shared(&mut self) -> $name<$crate::cpu::team::Shared<'_>> {
-                $name { $($field: $crate::cpu::team::Shared::new(&mut self.$field)),+ }
-            }
-        }
-    };
-}
-pub(crate) use share;
-
-/// Some rows of a [`Shared`], to be written.
-pub struct SharedRows<'a> {
-    shared: &'a Shared<'a>,
-    start: usize,
-    stride: usize,
-    count: usize,
-    width: usize,
-}
-
-impl SharedRows<'_> {
-    /// Values of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Writes the values of a row from the `first` on.
-    #[inline(always)]
-    pub fn write(&mut self, row: usize, first: usize, values: &[f32]) {
-        assert!(row < self.count && first <= self.width && values.len() <= self.width - first);
-        // SAFETY: these values are of one of the rows, as was asserted, which by the promise that `rows` was given nobody else touches;
-        // they are written and not read.
-        unsafe { self.shared.write(self.start + row * self.stride + first, values.len()).copy_from_slice(values) };
-    }
-}
-
-/// A vector of `count` values that `fill` writes.
-///
-/// It is for results that are written in pieces that do not lie together; of all others [`crate::cpu::fill`] makes vectors without a promise.
-///
-/// # Safety
-/// `fill` writes all of them and reads none before.
-pub unsafe fn filled(count: usize, fill: impl FnOnce(&Shared)) -> Vec<f32> {
-    let mut values: Vec<f32> = Vec::with_capacity(count);
-    fill(&Shared { start: values.as_mut_ptr(), count, slice: PhantomData });
-    // SAFETY: the vector was made with room for `count` values, and the caller promises that `fill` has written them.
-    unsafe { values.set_len(count) };
-    values
 }
 
 #[cfg(test)]

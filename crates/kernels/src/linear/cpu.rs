@@ -1,8 +1,8 @@
 //! Linear layer of f32 on the CPU: GEMMs on the matrices as they lie.
 
 use super::NAME;
-use crate::cpu::gemm::gemm_into;
-use crate::cpu::reduce::sums_of_columns;
+use crate::cpu::gemm::{GemmShape, Strided, gemm};
+use crate::cpu::reduce::column_sums;
 use crate::node::{Value, with_all_f32, with_f32};
 use candle_core::{Device, Result, Tensor};
 
@@ -10,7 +10,8 @@ use candle_core::{Device, Result, Tensor};
 pub fn forward(inputs: &[Tensor]) -> Result<Value> {
     let ((m, k), n) = (inputs[0].dims2()?, inputs[1].dim(0)?);
     let ys = with_all_f32(NAME, inputs, |values| {
-        gemm_into(values[0], (k, 1), values[1], (1, k), (m, n, k), values.get(2).copied())
+        let (xs, weight) = (Strided::rows(values[0], k), Strided::columns(values[1], k));
+        gemm(xs, weight, GemmShape { m, n, k }, values.get(2).copied())
     })?;
     Ok(Value::new(ys, (m, n)))
 }
@@ -19,7 +20,7 @@ pub fn forward(inputs: &[Tensor]) -> Result<Value> {
 pub fn input_gradient(dys: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let ((m, n), k) = (dys.dims2()?, weight.dim(1)?);
     let dxs = with_all_f32(NAME, &[dys.clone(), weight.clone()], |values| {
-        gemm_into(values[0], (n, 1), values[1], (k, 1), (m, k, n), None)
+        gemm(Strided::rows(values[0], n), Strided::rows(values[1], k), GemmShape { m, n: k, k: n }, None)
     })?;
     Tensor::from_vec(dxs, (m, k), &Device::Cpu)
 }
@@ -27,5 +28,5 @@ pub fn input_gradient(dys: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// db = Σ dy over the rows.
 pub fn bias_gradient(dys: &Tensor) -> Result<Tensor> {
     let n = dys.dim(1)?;
-    Tensor::from_vec(with_f32(NAME, dys, |dys| sums_of_columns(dys, n, n))?, n, &Device::Cpu)
+    Tensor::from_vec(with_f32(NAME, dys, |dys| column_sums(dys, n, n))?, n, &Device::Cpu)
 }

@@ -2,7 +2,7 @@
 
 use super::deferred::{Product, formed};
 use crate::backend::{Backend, Op};
-use crate::cpu::fill::{par_filled, push_each};
+use crate::cpu::fill::{par_fill, push_each};
 use crate::cpu::thread_pool::install;
 use crate::node::with_all_f32;
 use candle_core::backprop::GradStore;
@@ -183,7 +183,7 @@ fn joined(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {
     }
     let values = with_all_f32("backward", &[sum, gradient.clone()], |values| {
         let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
-        par_filled(values[0].len(), CHUNK, chunks, |(a, b), into| {
+        par_fill(values[0].len(), CHUNK, chunks, |(a, b), into| {
             let b = &b[..a.len()];
             push_each!(into, a.len(), |i| a[i] + b[i]);
         })

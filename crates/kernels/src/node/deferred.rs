@@ -5,7 +5,7 @@
 
 use super::with_all_f32;
 use crate::backend::{Backend, Op};
-use crate::cpu::gemm::gemm_into;
+use crate::cpu::gemm::{GemmShape, Strided, gemm};
 use crate::cpu::thread_pool::install_for;
 use candle_core::{Device, Result, Tensor};
 
@@ -32,7 +32,10 @@ pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
     }
     let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);
     let sides = [dys, xs];
-    let product = |values: &[&[f32]]| gemm_into(values[0], (1, n), values[1], (k, 1), (n, k, m), None);
+    let product = |values: &[&[f32]]| {
+        let (dys, xs) = (Strided::columns(values[0], n), Strided::rows(values[1], k));
+        gemm(dys, xs, GemmShape { m: n, n: k, k: m }, None)
+    };
     let sum = install_for(&sides, || with_all_f32("weight gradient", &sides, product))?;
     Tensor::from_vec(sum, (n, k), &Device::Cpu)
 }

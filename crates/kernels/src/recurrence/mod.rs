@@ -33,9 +33,9 @@ pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The name that errors use.
     const NAME: &'static str;
     /// Whether there is a second state tensor c, after h.
-    const CELL: bool = false;
+    const HAS_C: bool = false;
     /// How many state tensors there are.
-    const STATES: usize = 1 + Self::CELL as usize;
+    const STATES: usize = 1 + Self::HAS_C as usize;
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ struct Lstm;
 
 impl Cell for Lstm {
     const NAME: &'static str = "lstm";
-    const CELL: bool = true;
+    const HAS_C: bool = true;
 }
 
 #[derive(Clone, Copy)]
@@ -164,14 +164,14 @@ pub(crate) struct Recurrence<'a> {
 impl Recurrence<'_> {
     fn run<K: cpu::Gates + reference::Formula, const N: usize>(
         &self,
-        kernel: K,
+        cell: K,
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<[Tensor; N]> {
         let steps = self.check(K::NAME, K::GATES, lengths, reverse)?;
         match Backend::choose(Op::Recurrence, &self.inputs()) {
-            Backend::Cpu => cpu::recurrence(kernel, steps, self),
-            Backend::Reference => reference::recurrence(kernel, steps, self),
+            Backend::Cpu => cpu::recurrence(cell, steps, self),
+            Backend::Reference => reference::recurrence(cell, steps, self),
         }
     }
 

@@ -18,7 +18,7 @@ pub trait Formula: Cell {
 }
 
 /// The whole sequence: all inputs are projected, and then one node takes the steps.
-pub fn recurrence<K: Formula, const N: usize>(kernel: K, steps: Steps, call: &Recurrence) -> Result<[Tensor; N]> {
+pub fn recurrence<K: Formula, const N: usize>(cell: K, steps: Steps, call: &Recurrence) -> Result<[Tensor; N]> {
     let projected = match call.input {
         Input::Projected(projected) => steps.present(projected)?,
         Input::Sequence { xs, weight, bias } => {
@@ -28,30 +28,30 @@ pub fn recurrence<K: Formula, const N: usize>(kernel: K, steps: Steps, call: &Re
     };
     let inputs: Vec<&Tensor> =
         [&projected, call.w_hh].into_iter().chain(call.states.iter().copied()).chain(call.b_hh).collect();
-    apply_array(Sequence { kernel, steps }, &inputs)
+    apply_array(SequenceOp { cell, steps }, &inputs)
 }
 
 /// The whole sequence on projected, w_hh, h0 and then c0 or b_hh.
-pub struct Sequence<K> {
-    pub kernel: K,
+pub struct SequenceOp<K> {
+    pub cell: K,
     pub steps: Steps,
 }
 
 /// The state before a step, and what the step kept.
-pub struct Step {
+pub struct SavedStep {
     state: Vec<Tensor>,
     saved: Vec<Tensor>,
 }
 
-impl<K: Formula> Operation for Sequence<K> {
+impl<K: Formula> Operation for SequenceOp<K> {
     /// In the order of the recurrence.
-    type Saved = Vec<Step>;
+    type Saved = Vec<SavedStep>;
 
     fn name(&self) -> &'static str {
         K::NAME
     }
 
-    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<Step>)> {
+    fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<SavedStep>)> {
         let (projected, w) = (&inputs[0], inputs[1].t()?);
         let (first, bias) = (&inputs[2..2 + K::STATES], inputs.get(2 + K::STATES));
         let mut state = first.to_vec();
@@ -59,7 +59,7 @@ impl<K: Formula> Operation for Sequence<K> {
         for t in self.steps.order() {
             let hidden = state[0].matmul(&w)?;
             let hidden = bias.map_or(Ok(hidden.clone()), |bias| hidden.broadcast_add(bias))?;
-            let (new, left) = self.kernel.forward(&at(projected, t)?, &hidden, &state)?;
+            let (new, left) = self.cell.forward(&at(projected, t)?, &hidden, &state)?;
             let mask = self.steps.mask(t, projected.device())?;
             let blended: Vec<Tensor> = match &mask {
                 None => new,
@@ -71,21 +71,21 @@ impl<K: Formula> Operation for Sequence<K> {
             });
             let state = std::mem::replace(&mut state, blended);
             if saved {
-                kept.push(Step { state, saved: left });
+                kept.push(SavedStep { state, saved: left });
             }
         }
         let out = in_place(&self.steps, self.steps.order(), &out, &first[0].zeros_like()?)?;
         Ok((std::iter::once(out).chain(state).map(Value::from).collect(), kept))
     }
 
-    fn backward(&self, call: &Call<Vec<Step>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, call: &Call<Vec<SavedStep>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (projected, w) = (&call.inputs[0], &call.inputs[1]);
         let mut d_state = gradients[1..].to_vec();
         let (mut d_projected, mut d_hidden, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (t, step) in self.steps.order().zip(call.saved).rev() {
             let mask = self.steps.mask(t, projected.device())?;
             let (d_new, kept) = shares(mask.as_ref(), &d_state, &at(&gradients[0], t)?)?;
-            let (from_projected, from_hidden, d_old) = self.kernel.backward(&step.saved, &step.state, &d_new)?;
+            let (from_projected, from_hidden, d_old) = self.cell.backward(&step.saved, &step.state, &d_new)?;
             d_state = with_first(&d_old, &from_hidden.matmul(w)?)?;
             if let Some(kept) = kept {
                 d_state = d_state.iter().zip(&kept).map(|(a, b)| a + b).collect::<Result<_>>()?;
@@ -98,11 +98,11 @@ impl<K: Formula> Operation for Sequence<K> {
     }
 }
 
-impl<K: Formula> Sequence<K> {
+impl<K: Formula> SequenceOp<K> {
     /// The gradients of the inputs: those of the weights as one product over all steps.
     fn gathered(
         &self,
-        call: &Call<Vec<Step>>,
+        call: &Call<Vec<SavedStep>>,
         d_state: Vec<Tensor>,
         d_projected: &[Tensor],
         d_hidden: &[Tensor],

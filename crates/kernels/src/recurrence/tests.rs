@@ -48,34 +48,34 @@ fn variables(kind: Kind, (n, t, h): (usize, usize, usize), seed: u64, dtype: DTy
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Path {
+enum Form {
     Chosen,
     Reference,
     Unrolled,
 }
 
-fn outputs(kind: Kind, path: Path, vars: &[Var], lengths: Option<&[usize]>, reverse: bool) -> Vec<Tensor> {
+fn outputs(kind: Kind, form: Form, vars: &[Var], lengths: Option<&[usize]>, reverse: bool) -> Vec<Tensor> {
     let x: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
     let steps = || Steps::new("test", x[0].dim(0).unwrap(), x[0].dim(1).unwrap(), lengths, reverse).unwrap();
-    match (path, kind) {
-        (Path::Chosen, Kind::Tanh | Kind::Relu) => {
+    match (form, kind) {
+        (Form::Chosen, Kind::Tanh | Kind::Relu) => {
             let (out, h) = rnn(x[0], x[1], x[2], nonlinearity(kind), lengths, reverse).unwrap();
             vec![out, h]
         }
-        (Path::Chosen, Kind::Lstm) => {
+        (Form::Chosen, Kind::Lstm) => {
             let (out, h, c) = lstm(x[0], x[1], x[2], x[3], lengths, reverse).unwrap();
             vec![out, h, c]
         }
-        (Path::Chosen, Kind::Gru) => {
+        (Form::Chosen, Kind::Gru) => {
             let (out, h) = gru(x[0], x[1], Some(x[3]), x[2], lengths, reverse).unwrap();
             vec![out, h]
         }
-        (Path::Reference, Kind::Lstm) => apply(reference::Sequence { kernel: Lstm, steps: steps() }, &x).unwrap(),
-        (Path::Reference, Kind::Gru) => apply(reference::Sequence { kernel: Gru, steps: steps() }, &x).unwrap(),
-        (Path::Reference, _) => {
-            apply(reference::Sequence { kernel: Rnn(nonlinearity(kind)), steps: steps() }, &x).unwrap()
+        (Form::Reference, Kind::Lstm) => apply(reference::SequenceOp { cell: Lstm, steps: steps() }, &x).unwrap(),
+        (Form::Reference, Kind::Gru) => apply(reference::SequenceOp { cell: Gru, steps: steps() }, &x).unwrap(),
+        (Form::Reference, _) => {
+            apply(reference::SequenceOp { cell: Rnn(nonlinearity(kind)), steps: steps() }, &x).unwrap()
         }
-        (Path::Unrolled, _) => {
+        (Form::Unrolled, _) => {
             let own = |i: usize| x[i].clone();
             let (state, parameters) = match kind {
                 Kind::Lstm => (vec![own(2), own(3)], vec![own(1)]),
@@ -152,16 +152,16 @@ proptest! {
         let vars = variables(kind, (n, t, h), seed, DType::F32);
         let lengths: Vec<usize> = test_values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
-        let fast = outputs(kind, Path::Chosen, &vars, lengths, reverse);
+        let fast = outputs(kind, Form::Chosen, &vars, lengths, reverse);
         let (_, fast_gradients) = gradients(&vars, &fast);
-        for path in [Path::Reference, Path::Unrolled] {
-            let plain = outputs(kind, path, &vars, lengths, reverse);
+        for form in [Form::Reference, Form::Unrolled] {
+            let plain = outputs(kind, form, &vars, lengths, reverse);
             for (i, (fast, plain)) in fast.iter().zip(&plain).enumerate() {
-                assert_close(fast, plain, &format!("{kind:?} {path:?} output {i}"));
+                assert_close(fast, plain, &format!("{kind:?} {form:?} output {i}"));
             }
             let (_, plain) = gradients(&vars, &plain);
             for (i, (fast, plain)) in fast_gradients.iter().zip(&plain).enumerate() {
-                assert_close(fast, plain, &format!("{kind:?} {path:?} gradient of input {i}"));
+                assert_close(fast, plain, &format!("{kind:?} {form:?} gradient of input {i}"));
             }
         }
     }
@@ -179,15 +179,15 @@ proptest! {
         n in 24usize..60, t in 2usize..9, h in 38usize..70, seed in 0u64..1000,
         ragged in any::<bool>(), reverse in any::<bool>(),
     ) {
-        let (parts, _) = cpu::shared_out::<Rnn>(cpu::Sizes { n, t, d: h, h });
+        let parts = cpu::partition::<Rnn>(cpu::Sizes { n, t, d: h, h }).parts;
         prop_assert!(parts > 1);
         let mut vars = variables(kind, (n, t, h), seed, DType::F32);
         // With larger weights a recurrence makes much of every rounding.
         vars[1] = Var::from_tensor(&(vars[1].as_tensor() * 0.1).unwrap()).unwrap();
         let lengths: Vec<usize> = test_values(seed, n).iter().map(|v| (v.abs() * (t + 1) as f32) as usize).collect();
         let lengths = ragged.then_some(&lengths[..]);
-        let [fast, plain] = [Path::Chosen, Path::Reference].map(|path| {
-            let outputs = outputs(kind, path, &vars, lengths, reverse);
+        let [fast, plain] = [Form::Chosen, Form::Reference].map(|form| {
+            let outputs = outputs(kind, form, &vars, lengths, reverse);
             let (_, gradients) = gradients(&vars, &outputs);
             [outputs, gradients].concat()
         });
@@ -241,9 +241,9 @@ proptest! {
 
 #[test]
 fn gradients_meet_finite_differences() {
-    for (kind, path) in KINDS.iter().flat_map(|&kind| [(kind, Path::Chosen), (kind, Path::Unrolled)]) {
+    for (kind, form) in KINDS.iter().flat_map(|&kind| [(kind, Form::Chosen), (kind, Form::Unrolled)]) {
         let vars = variables(kind, (2, 3, 2), 4, DType::F64);
-        let run = |vars: &[Var]| gradients(vars, &outputs(kind, path, vars, Some(&[3, 1]), true));
+        let run = |vars: &[Var]| gradients(vars, &outputs(kind, form, vars, Some(&[3, 1]), true));
         let (_, found) = run(&vars);
         for (input, gradient) in found.iter().enumerate() {
             let start = flat(&vars[input]);
@@ -259,7 +259,7 @@ fn gradients_meet_finite_differences() {
                 let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
                 assert!(
                     (difference - slope).abs() < 1e-7,
-                    "{kind:?} {path:?} input {input} at {i}: {slope} {difference}"
+                    "{kind:?} {form:?} input {input} at {i}: {slope} {difference}"
                 );
             }
         }
@@ -269,9 +269,9 @@ fn gradients_meet_finite_differences() {
 #[test]
 fn five_thousand_steps_fit_on_a_small_stack() {
     let work = || {
-        for (kind, path) in [(Kind::Lstm, Path::Chosen), (Kind::Gru, Path::Reference), (Kind::Tanh, Path::Unrolled)] {
+        for (kind, form) in [(Kind::Lstm, Form::Chosen), (Kind::Gru, Form::Reference), (Kind::Tanh, Form::Unrolled)] {
             let vars = variables(kind, (1, 5000, 2), 3, DType::F32);
-            let (_, found) = gradients(&vars, &outputs(kind, path, &vars, None, false));
+            let (_, found) = gradients(&vars, &outputs(kind, form, &vars, None, false));
             assert!(flat(&found[0])[0] != 0.0 || flat(&found[1])[0] != 0.0);
             assert!(found.iter().all(|gradient| flat(gradient).iter().all(|value| value.is_finite())));
         }
@@ -287,7 +287,7 @@ fn the_number_of_threads_changes_no_bit() {
             // In one part and in two.
             let bits = |n: usize| {
                 let vars = variables(Kind::Gru, (n, 4, 96), 2, DType::F32);
-                let outputs = outputs(Kind::Gru, Path::Chosen, &vars, None, false);
+                let outputs = outputs(Kind::Gru, Form::Chosen, &vars, None, false);
                 let (_, found) = gradients(&vars, &outputs);
                 outputs.iter().chain(&found).flat_map(flat).map(f64::to_bits).collect::<Vec<_>>()
             };
@@ -357,8 +357,8 @@ fn steps_one_by_one_have_the_sequences_gradients() {
 #[test]
 fn nan_in_padding_spoils_nothing() {
     let lengths = [1, 3, 0, 2];
-    let paths = [(Path::Chosen, DType::F32), (Path::Chosen, DType::F64), (Path::Unrolled, DType::F64)];
-    for (kind, (path, dtype)) in KINDS.iter().flat_map(|&kind| paths.map(|path| (kind, path))) {
+    let paths = [(Form::Chosen, DType::F32), (Form::Chosen, DType::F64), (Form::Unrolled, DType::F64)];
+    for (kind, (form, dtype)) in KINDS.iter().flat_map(|&kind| paths.map(|form| (kind, form))) {
         for reverse in [false, true] {
             let result = |beyond: f64| {
                 let mut vars = variables(kind, (4, 4, 3), 5, dtype);
@@ -367,14 +367,14 @@ fn nan_in_padding_spoils_nothing() {
                 let values: Vec<f64> = flat(&vars[0]).into_iter().enumerate().map(value).collect();
                 let xs = Tensor::from_vec(values, vars[0].shape(), &Device::Cpu).unwrap();
                 vars[0] = Var::from_tensor(&xs.to_dtype(dtype).unwrap()).unwrap();
-                let outputs = outputs(kind, path, &vars, Some(&lengths), reverse);
+                let outputs = outputs(kind, form, &vars, Some(&lengths), reverse);
                 let (_, found) = gradients(&vars, &outputs);
                 outputs.iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
             };
             let wanted = result(0.0);
             assert!(wanted.iter().all(|value| value.is_finite()));
             for beyond in [f64::NAN, f64::INFINITY] {
-                assert_eq!(result(beyond), wanted, "{kind:?} {path:?} {dtype:?} {beyond} {reverse}");
+                assert_eq!(result(beyond), wanted, "{kind:?} {form:?} {dtype:?} {beyond} {reverse}");
             }
         }
     }
@@ -382,17 +382,17 @@ fn nan_in_padding_spoils_nothing() {
 
 #[test]
 fn a_nan_passes_the_relu_of_a_recurrence_both_ways() {
-    for (path, dtype) in [(Path::Chosen, DType::F32), (Path::Reference, DType::F64)] {
+    for (form, dtype) in [(Form::Chosen, DType::F32), (Form::Reference, DType::F64)] {
         let var = |values: &[f32], shape: &[usize]| {
             let tensor = Tensor::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             Var::from_tensor(&tensor).unwrap()
         };
         let vars = [var(&[f32::NAN, -1.0, 2.0], &[3, 1, 1]), var(&[0.0], &[1, 1]), var(&[0.0; 3], &[3, 1])];
-        let outputs = outputs(Kind::Relu, path, &vars, None, false);
+        let outputs = outputs(Kind::Relu, form, &vars, None, false);
         let h = flat(&outputs[1]);
-        assert!(h[0].is_nan() && h[1..] == [0.0, 2.0], "{path:?}: {h:?}");
+        assert!(h[0].is_nan() && h[1..] == [0.0, 2.0], "{form:?}: {h:?}");
         let store = outputs[1].sum_all().unwrap().backward().unwrap();
-        assert_eq!(flat(store.get(&vars[0]).unwrap()), [1.0, 0.0, 1.0], "{path:?}");
+        assert_eq!(flat(store.get(&vars[0]).unwrap()), [1.0, 0.0, 1.0], "{form:?}");
     }
 }
 

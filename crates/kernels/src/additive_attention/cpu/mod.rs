@@ -3,7 +3,7 @@
 pub(crate) mod rows;
 
 use super::{NAME, Rows};
-use crate::cpu::gemm::gemv::{self, Lines};
+use crate::cpu::gemm::gemv::{self, RowMajor};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::dot;
 use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
@@ -123,9 +123,9 @@ impl Additive {
                 let count = self.count(source, p);
                 let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
                 let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
-                let annotations = Lines { values: &annotations[source * p * c..], stride: c, count };
+                let annotations = RowMajor { values: &annotations[source * p * c..], stride: c, count };
                 d_energies.copy_from_slice(d_alpha);
-                gemv::add(d_energies, count, Lines::one(d_context), annotations, c);
+                gemv::add(d_energies, count, RowMajor::one(d_context), annotations, c);
                 let mean = dot(alpha, d_energies);
                 d_energies.iter_mut().zip(alpha).for_each(|(value, alpha)| *value = alpha * (*value - mean));
             });

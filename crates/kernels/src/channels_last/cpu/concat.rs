@@ -1,6 +1,6 @@
 //! Concatenation of NHWC maps along their channels, f32, CPU.
 
-use crate::cpu::fill::{Spare, par_filled};
+use crate::cpu::fill::{Spare, par_fill};
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -64,7 +64,7 @@ impl Concat {
         let (n, h, w) = self.size;
         let (positions, size) = (n * h * w, POSITIONS * channels);
         let starts = (0..if size > 0 { positions } else { 0 }).into_par_iter().step_by(POSITIONS);
-        par_filled(positions * channels, size, starts, |start, into| {
+        par_fill(positions * channels, size, starts, |start, into| {
             (start..positions.min(start + POSITIONS)).for_each(|position| each(position, into));
         })
     }

@@ -30,7 +30,7 @@ impl Operation for ToNhwc {
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (height, width) = self.size;
-        let turn = |xs: &[f32]| layout::together(xs, self.channels, height * width);
+        let turn = |xs: &[f32]| layout::to_nhwc(xs, self.channels, height * width);
         let rows = with_f32(self.name(), &inputs[0], turn)?;
         Ok((vec![Value::new(rows, (inputs[0].dim(0)?, height, width, self.channels))], ()))
     }

@@ -2,8 +2,8 @@
 
 use crate::activation::cpu::floor;
 use crate::channels_last::BatchNorm;
-use crate::cpu::fill::{Spare, par_filled, push_each};
-use crate::cpu::reduce::{ROWS, in_blocks};
+use crate::cpu::fill::{Spare, par_fill, push_each};
+use crate::cpu::reduce::{ROWS, block_sums};
 use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
 use candle_core::{Device, Result, Tensor};
@@ -39,7 +39,7 @@ fn of_batch(xs: &[f32], c: usize) -> Result<(Tensor, Tensor)> {
     let count = (xs.len() / c) as f64;
     // Around the first value squares stay small, however far the mean is from zero.
     let shift = &xs[..c];
-    let [sums, squares] = in_blocks(xs.len() / c, c, |rows, [sums, squares]| {
+    let [sums, squares] = block_sums(xs.len() / c, c, |rows, [sums, squares]| {
         xs[rows.start * c..rows.end * c].chunks_exact(c).for_each(|xs| moments(xs, shift, sums, squares));
     });
     let mean = sums.iter().zip(shift).map(|(sum, &shift)| (f64::from(shift) + sum / count) as f32);
@@ -71,7 +71,7 @@ impl Operation for Normalise {
             let scale: Vec<f32> =
                 self.inverse.iter().zip(values[1]).map(|(inverse, weight)| inverse * weight).collect();
             let blocks = values[0].par_chunks(ROWS * c).enumerate();
-            par_filled(values[0].len(), ROWS * c, blocks, |(block, xs), ys| {
+            par_fill(values[0].len(), ROWS * c, blocks, |(block, xs), ys| {
                 let add = values.get(3).map(|add| &add[block * ROWS * c..][..xs.len()]);
                 for (row, xs) in xs.chunks_exact(c).enumerate() {
                     let add = add.map(|add| &add[row * c..][..c]);
@@ -122,13 +122,13 @@ impl Normalise {
     fn passed(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
         let block = ROWS * self.mean.len();
         let chunks = dys.par_chunks(block).zip(ys.par_chunks(block));
-        par_filled(dys.len(), block, chunks, |(dys, ys), into| open(dys, ys, into))
+        par_fill(dys.len(), block, chunks, |(dys, ys), into| open(dys, ys, into))
     }
 
     /// The gradients of weight and bias.
     fn of_parameters(&self, xs: &[f32], dys: &[f32], gate: Option<(&[f32], &[f32])>) -> [Vec<f32>; 2] {
         let c = self.mean.len();
-        let [dbias, dweight] = in_blocks(xs.len() / c, c, |rows, [plain, scaled]| {
+        let [dbias, dweight] = block_sums(xs.len() / c, c, |rows, [plain, scaled]| {
             let block = rows.start * c..rows.end * c;
             let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
             rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
@@ -155,7 +155,7 @@ impl Normalise {
             slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
         }
         let blocks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c));
-        par_filled(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
+        par_fill(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
             let rows = dys.chunks_exact(c).zip(xs.chunks_exact(c));
             rows.for_each(|(dys, xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
         })

@@ -1,7 +1,7 @@
 //! Max and average pooling of NHWC maps, f32, CPU.
 
 use crate::channels_last::to_nchw;
-use crate::cpu::fill::{Spare, par_filled};
+use crate::cpu::fill::{Spare, par_fill};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply_one, with_f32};
@@ -142,11 +142,11 @@ impl Operation for Max {
         let ys = with_f32(self.name(), &inputs[0], |xs| match saved {
             true => {
                 let units = places.par_chunks_mut(line.max(1)).enumerate();
-                par_filled(count, line, units, |(unit, places), ys| work(xs, unit, places, ys))
+                par_fill(count, line, units, |(unit, places), ys| work(xs, unit, places, ys))
             }
             false => {
                 let units = (0..if line > 0 { n * rows.len() } else { 0 }).into_par_iter();
-                par_filled(count, line, units, |unit, ys| work(xs, unit, &mut [], ys))
+                par_fill(count, line, units, |unit, ys| work(xs, unit, &mut [], ys))
             }
         })?;
         Ok((vec![Value::new(ys, (n, rows.len(), columns.len(), c))], places))

@@ -1,6 +1,6 @@
 //! Channel-wise scaling of NHWC maps, f32, CPU.
 
-use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
 use candle_core::{Result, Tensor};
@@ -22,7 +22,7 @@ impl ScaleChannels {
     /// Maps times scales.
     fn product(xs: &[f32], scales: &[f32], c: usize, pictures: usize) -> Vec<f32> {
         let area = xs.len() / pictures / c;
-        par_filled(xs.len(), ROWS * c, xs.par_chunks(ROWS * c).enumerate(), |(block, mut xs), ys| {
+        par_fill(xs.len(), ROWS * c, xs.par_chunks(ROWS * c).enumerate(), |(block, mut xs), ys| {
             let mut position = block * ROWS;
             while !xs.is_empty() {
                 let (picture, left) = (position / area, area - position % area);

@@ -1,16 +1,15 @@
-//! Depthwise convolution, where each channel has one kernel of its own: sums over the kernel's elements, channels side by side.
-//!
-//! There is no product of matrices in it. Loops go over channels, so that compilers make vectors of them whatever the CPU's width.
+//! Depthwise convolution of NHWC maps, where each channel has one kernel of its own: sums over the kernel's elements, vectorised over
+//! channels.
 
-use super::output::After;
+use super::output::Epilogue;
 use crate::conv::Geometry;
+use crate::cpu::disjoint::{self, DisjointRows, DisjointSlice};
 use crate::cpu::simd_math::{multiply_add, vectorised};
-use crate::cpu::team::{Shared, SharedRows, filled};
 use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Channels of a step: their weights, or the sums of their weights' gradients, stay in the first cache.
+/// Channels of a step: their weights, or the sums of their weights' gradients, stay in the first-level cache.
 const BLOCK: usize = 32;
 
 /// Products that are added to sums at a time.
@@ -37,7 +36,7 @@ struct Pass {
     /// Rows and columns of (i, j).
     size: (usize, usize),
     /// Rows and columns of y.
-    target: (usize, usize),
+    result: (usize, usize),
     first: (usize, usize),
     step: (usize, usize),
 }
@@ -56,8 +55,8 @@ impl Pass {
         ends.windows(2).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Where position (i, j) of one picture reads x, and with which element, for taps that lie within x.
-    fn present(&self, (i, j): (usize, usize), into: &mut Vec<(usize, usize)>) {
+    /// Where position (i, j) of one image reads x, and with which element, for taps that lie within x.
+    fn taps_within(&self, i: usize, j: usize, into: &mut Vec<(usize, usize)>) {
         let within = |at: usize, stride: usize, place: isize, size: usize| {
             (at * stride).checked_add_signed(place).filter(|&place| place < size)
         };
@@ -69,33 +68,33 @@ impl Pass {
         }));
     }
 
-    /// The pass with weights (taps, C); `after` is told where in y its sums go.
+    /// The pass with weights (taps, C).
     ///
     /// # Safety
     /// Nobody else reads or writes the positions of y that the pass writes.
-    unsafe fn run(&self, xs: &[f32], weights: &[f32], after: After, ys: &Shared) {
-        let (from, into) = (self.source.0 * self.source.1 * self.channels, self.target.0 * self.target.1);
+    unsafe fn run(&self, xs: &[f32], weights: &[f32], epilogue: Epilogue, ys: &DisjointSlice) {
+        let (from, into) = (self.source.0 * self.source.1 * self.channels, self.result.0 * self.result.1);
         let stretches = self.stretches();
         let lines = xs.len() / from * self.size.0;
         (0..lines).into_par_iter().for_each_init(Vec::new, |taps, line| {
-            let (picture, i) = (line / self.size.0, line % self.size.0);
-            let row = (self.first.0 + i * self.step.0) * self.target.1 + self.first.1;
+            let (image, i) = (line / self.size.0, line % self.size.0);
+            let row = (self.first.0 + i * self.step.0) * self.result.1 + self.first.1;
             for stretch in &stretches {
-                self.present((i, stretch.start), taps);
-                let at = (picture * into + row + stretch.start * self.step.1) * self.channels;
+                self.taps_within(i, stretch.start, taps);
+                let at = (image * into + row + stretch.start * self.step.1) * self.channels;
                 let stride = self.step.1 * self.channels;
-                // SAFETY: each line (picture, i) is one task's, and each stretch of it other positions, from `at` on every `step`; nobody
+                // SAFETY: each line (image, i) is one task's, and each stretch of it other positions, from `at` on every `step`; nobody
                 // outside of the pass touches them, as the caller promises.
-                let ys = unsafe { ys.rows(at, stride, (stretch.len(), self.channels)) };
-                let read = Read { xs: &xs[picture * from..][..from], step: self.stride.1 * self.channels, taps };
-                let after = After { add: after.add.map(|add| &add[at..]), ..after };
-                sums(read, weights, after, stretch.len(), ys, stride);
+                let ys = unsafe { ys.rows(at, stride, stretch.len(), self.channels) };
+                let read = Read { xs: &xs[image * from..][..from], step: self.stride.1 * self.channels, taps };
+                let epilogue = Epilogue { add: epilogue.add.map(|add| &add[at..]), ..epilogue };
+                sums(read, weights, epilogue, stretch.len(), ys, stride);
             }
         });
     }
 }
 
-/// What positions beside each other read: each tap's first value, which lies `step` values further for each next position.
+/// What neighbouring positions read: each tap's first value, which is `step` values further on for each next position.
 #[derive(Clone, Copy)]
 struct Read<'a> {
     xs: &'a [f32],
@@ -104,8 +103,8 @@ struct Read<'a> {
 }
 
 vectorised! {
-    /// The sums of `count` positions beside each other; what is added to them lies `stride` values apart.
-    fn sums(read: Read, weights: &[f32], after: After, count: usize, ys: SharedRows, stride: usize) {
+    /// The sums of `count` neighbouring positions; what is added to them starts every `stride` values.
+    fn sums(read: Read, weights: &[f32], epilogue: Epilogue, count: usize, ys: DisjointRows, stride: usize) {
         let (channels, mut ys) = (ys.width(), ys);
         for first in (0..channels).step_by(BLOCK) {
             let width = BLOCK.min(channels - first);
@@ -113,7 +112,7 @@ vectorised! {
             for position in 0..count {
                 let mut sums = [0f32; BLOCK];
                 let sums = &mut sums[..width];
-                if let Some(bias) = after.bias {
+                if let Some(bias) = epilogue.bias {
                     sums.copy_from_slice(&bias[block.clone()]);
                 }
                 let weights = |tap: usize| match read.taps.get(tap) {
@@ -127,12 +126,12 @@ vectorised! {
                 for tap in (0..read.taps.len()).step_by(TERMS) {
                     add_products::<FUSED>(sums, terms!(weights, tap), terms!(xs, tap));
                 }
-                if let Some(add) = after.add {
+                if let Some(add) = epilogue.add {
                     let add = &add[position * stride + first..][..width];
                     sums.iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
                 }
-                if let Some(then) = after.then {
-                    then.each::<FUSED>(sums);
+                if let Some(activation) = epilogue.activation {
+                    activation.each::<FUSED>(sums);
                 }
                 ys.write(position, first, sums);
             }
@@ -143,7 +142,7 @@ vectorised! {
 /// sums += Σ a_k ⊙ b_k, of slices that are as long as the sums.
 #[inline(always)]
 fn add_products<const FUSED: bool>(sums: &mut [f32], a: [&[f32]; TERMS], b: [&[f32]; TERMS]) {
-    // A length that the compiler knows spares it the parts of vectors.
+    // A length that the compiler knows needs no remainder loop.
     match sums.len() {
         BLOCK => add::<FUSED, BLOCK>(sums, a, b),
         _ => add::<FUSED, 0>(sums, a, b),
@@ -171,74 +170,69 @@ impl Geometry {
         self.groups > 1 && self.channels == 1 && self.outputs == 1
     }
 
-    fn taps(&self) -> usize {
-        self.kernel.0 * self.kernel.1
-    }
-
     /// The weights (taps, C) of (C, taps).
     pub fn elements_first(&self, weight: &[f32]) -> Vec<f32> {
-        let mut turned = vec![0f32; weight.len()];
-        transpose(weight, self.taps(), (self.groups, self.taps()), &mut turned, self.groups);
-        turned
+        let mut elements = vec![0f32; weight.len()];
+        transpose(weight, self.taps(), self.groups, self.taps(), &mut elements, self.groups);
+        elements
     }
 
     /// The result for maps (N, h, w, C) and weights (taps, C).
-    pub fn depthwise(&self, xs: &[f32], weights: &[f32], after: After) -> Vec<f32> {
+    pub fn depthwise(&self, xs: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
         let pass = Pass {
             channels: self.groups,
             source: self.input,
             taps: self.elements().map(|(u, v)| self.tap(u, v)).enumerate().collect(),
             stride: self.stride,
             size: self.output,
-            target: self.output,
+            result: self.output,
             first: (0, 0),
             step: (1, 1),
         };
         let count = self.batch * self.groups * self.area_out();
-        // SAFETY: the lines of all pictures and the stretches of each are all positions of the result, of which the pass writes all
+        // SAFETY: the lines of all images and the stretches of each are all positions of the result, of which the pass writes all
         // channels and reads none; nobody but the pass has the vector.
-        unsafe { filled(count, |ys| pass.run(xs, weights, after, ys)) }
+        unsafe { disjoint::fill(count, |ys| pass.run(xs, weights, epilogue, ys)) }
     }
 
     /// The gradient (N, h, w, C) of the maps, from that of the result: a pass for each phase of the stride.
-    pub fn depthwise_gradient_of_input(&self, weight: &[f32], dys: &[f32]) -> Vec<f32> {
+    pub fn depthwise_input_gradient(&self, weight: &[f32], dys: &[f32]) -> Vec<f32> {
         let weights = self.elements_first(weight);
         let mut dxs = vec![0f32; self.batch * self.groups * self.area_in()];
-        let shared = Shared::new(&mut dxs);
-        for (first, elements, taps) in self.phases() {
-            let along = |size: usize, first: usize, step: usize| (size - first).div_ceil(step);
+        let shared = DisjointSlice::new(&mut dxs);
+        for phase in self.stride_phases() {
             let pass = Pass {
                 channels: self.groups,
                 source: self.output,
-                taps: elements.into_iter().zip(taps).collect(),
                 stride: (1, 1),
-                size: (along(self.input.0, first.0, self.stride.0), along(self.input.1, first.1, self.stride.1)),
-                target: self.input,
-                first,
+                size: self.phase_size(&phase),
+                result: self.input,
+                first: phase.first,
                 step: self.stride,
+                taps: phase.elements.into_iter().zip(phase.taps).collect(),
             };
             // SAFETY: nobody else has `dxs`, and the phases' passes run one after the other.
-            unsafe { pass.run(dys, &weights, After::default(), &shared) };
+            unsafe { pass.run(dys, &weights, Epilogue::default(), &shared) };
         }
         dxs
     }
 
     /// The gradient (C, taps) of the weight from maps (N, h, w, C).
-    pub fn depthwise_gradient_of_weight(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
-        /// Tasks that keep all threads busy to the end.
+    pub fn depthwise_weight_gradient(&self, xs: &[f32], dys: &[f32]) -> Vec<f32> {
+        /// Enough to keep all threads busy to the end.
         const TASKS: usize = 16;
         let (channels, taps) = (self.groups, self.taps());
         let (from, into) = (self.area_in() * channels, self.area_out() * channels);
         let blocks = channels.div_ceil(BLOCK);
-        // A task takes a block of channels and, where there are few blocks, some of the pictures.
-        let pictures = self.batch.div_ceil(TASKS.div_ceil(blocks)).max(1);
-        let shares = self.batch.div_ceil(pictures);
+        // A task takes a block of channels and, where there are few blocks, some of the images.
+        let images = self.batch.div_ceil(TASKS.div_ceil(blocks)).max(1);
+        let shares = self.batch.div_ceil(images);
         let tasks = (0..blocks * shares).into_par_iter().map(|task| {
             let first = task / shares * BLOCK;
             let block = first..channels.min(first + BLOCK);
             let mut total = vec![0f64; taps * block.len()];
-            for picture in (task % shares * pictures..self.batch).take(pictures) {
-                let sums = self.correlate(&xs[picture * from..][..from], &dys[picture * into..][..into], block.clone());
+            for image in (task % shares * images..self.batch).take(images) {
+                let sums = self.correlate(&xs[image * from..][..from], &dys[image * into..][..into], block.clone());
                 total.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
             }
             total
@@ -255,8 +249,8 @@ impl Geometry {
         dweight
     }
 
-    /// Σ dy · x of one picture for each element of the kernel and some channels, (taps, channels): a row of dy is in the cache for all
-    /// elements that it meets.
+    /// Σ dy · x of one image for each element of the kernel and some channels, (taps, channels): a row of dy is in the cache for all
+    /// elements that read it.
     fn correlate(&self, xs: &[f32], dys: &[f32], channels: Range<usize>) -> Vec<f32> {
         let (line_in, line_out, width) = (self.input.1 * self.groups, self.output.1 * self.groups, channels.len());
         let mut sums = vec![0f32; self.taps() * width];
@@ -273,7 +267,8 @@ impl Geometry {
                     continue;
                 };
                 let (xs, dys) = (&xs[first * self.groups..], &dys[start * self.groups..]);
-                meet(xs, dys, (self.stride.1 * self.groups, self.groups), end - start, channels.clone(), sums);
+                let steps = [self.stride.1 * self.groups, self.groups];
+                add_correlation(xs, dys, steps, end - start, channels.clone(), sums);
             }
         }
         sums
@@ -281,17 +276,17 @@ impl Geometry {
 }
 
 vectorised! {
-    /// Adds Σ x · dy over `count` positions, whose values lie `steps` apart, to a sum for each of the channels.
-    fn meet(xs: &[f32], dys: &[f32], steps: (usize, usize), count: usize, channels: Range<usize>, into: &mut [f32]) {
+    /// Adds Σ x · dy over `count` positions, whose values start every `steps` values, to a sum for each of the channels.
+    fn add_correlation(xs: &[f32], dys: &[f32], steps: [usize; 2], count: usize, channels: Range<usize>, into: &mut [f32]) {
         let (first, width) = (channels.start, channels.len());
         let mut sums = [0f32; BLOCK];
         let sums = &mut sums[..width];
         let x = |position: usize| match position < count {
-            true => &xs[position * steps.0 + first..][..width],
+            true => &xs[position * steps[0] + first..][..width],
             false => &ZEROS[..width],
         };
         let dy = |position: usize| match position < count {
-            true => &dys[position * steps.1 + first..][..width],
+            true => &dys[position * steps[1] + first..][..width],
             false => &ZEROS[..width],
         };
         for position in (0..count).step_by(TERMS) {

@@ -1,21 +1,21 @@
-//! The gradient of a few input channels, such as a picture's three: sums over what each position reads, as it lies.
+//! The gradient of a few input channels, such as an image's three: a panel would be empty but for these, so that it is summed over
+//! what each position reads.
 
-use super::im2col::Gather;
-use crate::conv::Geometry;
+use super::gradients::{InputGradient, StridePhase};
+use super::im2col::Im2col;
 use crate::conv::Layout;
 use crate::cpu::simd_math::{multiply_add, vectorised};
-use crate::cpu::team::Shared;
 use rayon::prelude::*;
 
-/// Up to so many input channels, their gradient has a way of its own.
-pub const NARROW: usize = 4;
+/// Up to so many input channels, their gradient has a form of its own.
+pub const FEW_CHANNELS: usize = 4;
 
 /// Partial sums of each.
 const LANES: usize = 16;
 
 vectorised! {
     /// Adds the products of `xs` with what begins at `start` in each of up to four others.
-    fn accumulate(xs: &[f32], others: &[Vec<f32>], start: usize, sums: &mut [[f32; LANES]; NARROW]) {
+    fn accumulate(xs: &[f32], others: &[Vec<f32>], start: usize, sums: &mut [[f32; LANES]; FEW_CHANNELS]) {
         match others {
             [a] => products::<FUSED, 1>(xs, [a], start, sums),
             [a, b] => products::<FUSED, 2>(xs, [a, b], start, sums),
@@ -31,7 +31,7 @@ fn products<const FUSED: bool, const COUNT: usize>(
     xs: &[f32],
     others: [&Vec<f32>; COUNT],
     start: usize,
-    sums: &mut [[f32; LANES]; NARROW],
+    sums: &mut [[f32; LANES]; FEW_CHANNELS],
 ) {
     let others = others.map(|other| &other[start..start + xs.len()]);
     let (whole, mut all) = (xs.len() / LANES * LANES, [[0f32; LANES]; COUNT]);
@@ -54,46 +54,36 @@ fn products<const FUSED: bool, const COUNT: usize>(
     }
 }
 
-impl Geometry {
-    /// The input's gradient at `first` and every stride from there on, for up to [`NARROW`] channels: as sums over what each
-    /// position reads, since a panel would be empty but for these.
-    pub fn narrow(
-        &self,
-        layout: Layout,
-        gather: &Gather,
-        dys: &[f32],
-        weight: &[f32],
-        (group, elements): (usize, &[usize]),
-        first: (usize, usize),
-        dxs: &Shared,
-    ) {
-        let (channels, outputs, taps) = (self.channels, self.outputs, self.kernel.0 * self.kernel.1);
-        let all = self.groups * channels;
-        // Rows of the matrix's columns, one for each channel.
+impl InputGradient<'_> {
+    /// The gradient of up to [`FEW_CHANNELS`] channels at the positions of a phase, from NHWC `dys`.
+    pub fn few_channels(&self, phase: &StridePhase, group: usize, im2col: &Im2col, dys: &[f32]) {
+        let g = self.geometry;
+        let (channels, outputs, taps, all) = (g.channels, g.outputs, g.taps(), g.groups * g.channels);
+        // Of each channel what a row of the im2col matrix is multiplied with.
         let weights = (0..channels).map(|channel| {
             let of_element = |&element: &usize| {
                 let outputs = group * outputs..(group + 1) * outputs;
-                outputs.map(move |o| weight[(o * taps + element) * channels + channel])
+                outputs.map(move |o| self.weight[(o * taps + element) * channels + channel])
             };
-            elements.iter().flat_map(of_element).collect()
+            phase.elements.iter().flat_map(of_element).collect()
         });
         let weights: Vec<Vec<f32>> = weights.collect();
-        let (size, picture_out) = (gather.size(), self.groups * outputs * self.area_out());
-        (0..self.batch * size.0).into_par_iter().for_each(|line| {
-            let (picture, i) = (line / size.0, line % size.0);
-            let dys = &dys[picture * picture_out..][..picture_out];
+        let (size, image_out) = (im2col.size(), g.groups * outputs * g.area_out());
+        (0..g.batch * size.0).into_par_iter().for_each(|line| {
+            let (image, i) = (line / size.0, line % size.0);
+            let dys = &dys[image * image_out..][..image_out];
             for j in 0..size.1 {
-                let mut sums = [[0f32; LANES]; NARROW];
-                gather.read(dys, (i, j), |column, values| accumulate(values, &weights, column, &mut sums));
-                let place = (first.0 + i * self.stride.0) * self.input.1 + first.1 + j * self.stride.1;
+                let mut sums = [[0f32; LANES]; FEW_CHANNELS];
+                im2col.read(dys, i, j, |column, values| accumulate(values, &weights, column, &mut sums));
+                let place = (phase.first.0 + i * g.stride.0) * g.input.1 + phase.first.1 + j * g.stride.1;
                 for (channel, sum) in (group * channels..).zip(&sums[..channels]) {
-                    let at = match layout {
-                        Layout::Nhwc => (picture * self.area_in() + place) * all + channel,
-                        Layout::Nchw => (picture * all + channel) * self.area_in() + place,
+                    let at = match self.dys.layout {
+                        Layout::Nhwc => (image * g.area_in() + place) * all + channel,
+                        Layout::Nchw => (image * all + channel) * g.area_in() + place,
                     };
                     // SAFETY: a line is one task's, each j of it another position and each channel another value, and this is the only
                     // thing that is written to `dxs` at the time.
-                    unsafe { dxs.write(at, 1)[0] = sum.iter().sum() };
+                    unsafe { self.dxs.write(at, 1)[0] = sum.iter().sum() };
                 }
             }
         });

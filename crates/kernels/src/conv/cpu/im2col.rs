@@ -1,18 +1,18 @@
-//! im2col a few rows at a time: what a convolution reads at each position.
+//! im2col of NHWC maps, a few rows at a time: what a convolution reads at each position.
 //!
-//! Maps lie with their channels together, (N, h, w, C). Then what one row of the kernel reads is one straight run of values,
-//! and a row of the matrix is a few such runs, with zeros where they reach over the edge.
+//! What one row of the kernel reads is one run of values, and a row of the matrix is a few such runs, with zeros where they reach
+//! over the edge.
 
-use crate::cpu::gemm::blocked::{GAP, copied};
+use crate::cpu::gemm::blocked::{GAP, copy_runs};
 use std::ops::Range;
 
 /// The matrix A with a row for each position (n, i, j) of the result and a column for each tap t and channel c:
 /// `A[(n, i, j), (t, c)] = x[n, stride·i + taps[t].0, stride·j + taps[t].1, c]`, x being 0 outside the map.
 #[derive(Debug, Clone)]
-pub struct Gather {
+pub struct Im2col {
     /// Rows and columns of x.
     source: (usize, usize),
-    /// Values between neighbouring columns of x: all its channels.
+    /// All channels of x: values from one position to the next.
     pixel: usize,
     /// The first of the channels that are read.
     first: usize,
@@ -23,32 +23,33 @@ pub struct Gather {
     depth: usize,
 }
 
-/// Values that lie together in x and in A.
+/// Values that are contiguous in x and in A.
 #[derive(Debug, Clone)]
 struct Run {
-    /// Where it stands for position (0, 0).
+    /// Where in x it begins for position (0, 0).
     row: isize,
     column: isize,
     columns_of_matrix: Range<usize>,
 }
 
-/// Maps that a [`Gather`] reads.
+/// Maps that a [`Im2col`] reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
     /// Rows and columns.
     pub size: (usize, usize),
     /// All channels.
     pub channels: usize,
-    /// The first channel and the number of those that are read.
-    pub read: (usize, usize),
+    /// The first of the channels that are read, and their number.
+    pub first: usize,
+    pub count: usize,
 }
 
-/// Up to so many values are a short run, such as what a row of a kernel reads of a picture's three channels.
+/// Up to so many values are a short run, such as what a row of a kernel reads of an image's three channels.
 const SHORT: usize = 32;
 
-impl Gather {
+impl Im2col {
     pub fn new(source: Source, size: (usize, usize), stride: (usize, usize), taps: &[(isize, isize)]) -> Self {
-        let Source { size: of_source, channels: pixel, read: (first, channels) } = source;
+        let Source { size: of_source, channels: pixel, first, count: channels } = source;
         let mut runs: Vec<Run> = Vec::new();
         for (t, &(row, column)) in taps.iter().enumerate() {
             let end = (t + 1) * channels;
@@ -72,7 +73,7 @@ impl Gather {
         self.depth
     }
 
-    /// Rows of the matrix for one picture.
+    /// Rows of the matrix for one image.
     pub fn area(&self) -> usize {
         self.size.0 * self.size.1
     }
@@ -91,32 +92,32 @@ impl Gather {
             && self.size == self.source
     }
 
-    /// Some rows and columns of the matrix, each row this many values from the one before; they lie in `room` or in the maps, but
-    /// not there where pixels that lie so far `apart` are to be copied.
+    /// Some rows and columns of the matrix, and the stride of its rows; they lie in the maps where these need not be copied, as
+    /// `copies` says of the stride between positions, or else in `room`.
     pub fn rows<'a>(
         &self,
         maps: &'a [f32],
         positions: Range<usize>,
         columns: Range<usize>,
         room: &'a mut Vec<f32>,
-        apart: impl Fn(usize) -> bool,
+        copies: impl Fn(usize) -> bool,
     ) -> (&'a [f32], usize) {
         if self.is_pointwise() {
             let values = &maps[positions.start * self.pixel + self.first + columns.start..];
-            if !apart(self.pixel) {
+            if !copies(self.pixel) {
                 return (values, self.pixel);
             }
-            copied(values, self.pixel, (columns.len(), positions.len()), room);
+            copy_runs(values, self.pixel, columns.len(), positions.len(), room);
             return (room, columns.len() + GAP);
         }
-        // Rows that lie a power of two apart would push each other out of the cache.
+        // Not a power of two, for the cache.
         let stride = columns.len() + GAP;
         room.resize(positions.len() * stride, 0.0);
         let line = self.source.1 * self.pixel;
         let (area, width) = (self.area(), self.size.1);
         for (position, into) in positions.zip(room.chunks_exact_mut(stride)) {
-            let (picture, i, j) = (position / area, position % area / width, position % width);
-            let picture = &maps[picture * self.source.0 * line..][..self.source.0 * line];
+            let (image, i, j) = (position / area, position % area / width, position % width);
+            let image = &maps[image * self.source.0 * line..][..self.source.0 * line];
             for run in &self.runs {
                 let start = run.columns_of_matrix.start.max(columns.start);
                 let end = run.columns_of_matrix.end.min(columns.end);
@@ -131,8 +132,8 @@ impl Gather {
                 }
                 let column = (j * self.stride.1) as isize + run.column;
                 let from = column * self.pixel as isize + (self.first + start - run.columns_of_matrix.start) as isize;
-                let line = &picture[y as usize * line..][..line];
-                // As many as are copied without a call: what is too much is written over by the next run, or lies between rows.
+                let line = &image[y as usize * line..][..line];
+                // A copy of fixed size, without a call: what is too much is overwritten by the next run, or is between rows.
                 let values = usize::try_from(from).ok().and_then(|from| line.get(from..)?.first_chunk::<SHORT>());
                 match (values, into.first_chunk_mut::<SHORT>()) {
                     (Some(values), Some(into)) if count <= SHORT => *into = *values,
@@ -142,12 +143,10 @@ impl Gather {
         }
         (room, stride)
     }
-}
 
-impl Gather {
-    /// Calls `each` for what position (i, j) of a picture reads that lies within the map: its first column of the matrix, and
+    /// Calls `each` for what position (i, j) of an image reads within the map: its first column of the matrix, and
     /// the values.
-    pub fn read(&self, picture: &[f32], (i, j): (usize, usize), mut each: impl FnMut(usize, &[f32])) {
+    pub fn read(&self, image: &[f32], i: usize, j: usize, mut each: impl FnMut(usize, &[f32])) {
         let line = self.source.1 * self.pixel;
         for run in &self.runs {
             let y = (i * self.stride.0) as isize + run.row;
@@ -159,7 +158,7 @@ impl Gather {
             let end = (line as isize - from).clamp(0, run.columns_of_matrix.len() as isize) as usize;
             if before < end {
                 let at = y as usize * line + (from + before as isize) as usize;
-                each(run.columns_of_matrix.start + before, &picture[at..][..end - before]);
+                each(run.columns_of_matrix.start + before, &image[at..][..end - before]);
             }
         }
     }

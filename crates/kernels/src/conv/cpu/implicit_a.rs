@@ -1,64 +1,59 @@
 //! The im2col matrix of a convolution as the implicit A operand of a GEMM.
 
-use super::im2col::Gather;
-use crate::cpu::gemm::Left;
-use crate::cpu::gemm::blocked::{Cut, GAP, Rows, collide, copied, far, parts};
+use super::im2col::Im2col;
+use crate::cpu::gemm::blocked::{BlockedA, Blocking, GAP, beyond_prefetch, cache_conflicts, copy_runs, parts};
+use crate::cpu::gemm::{A, NchwChannels};
 use std::ops::Range;
 
 /// What the positions of the result read.
 #[derive(Clone, Copy)]
-pub enum Matrix<'a> {
-    /// Rows that are gathered from maps with the channels together.
-    Gathered { gather: &'a Gather, maps: &'a [f32], pictures: usize },
-    /// The transpose of some channels of maps with the channels apart, where each position reads its own place alone.
-    Apart { maps: &'a [f32], pictures: usize, area: usize, channels: usize, read: (usize, usize) },
+pub enum ImplicitA<'a> {
+    /// Rows of the im2col matrix of NHWC maps.
+    Im2col { im2col: &'a Im2col, maps: &'a [f32], images: usize },
+    /// The transpose of NCHW channels, where each position reads its own place alone.
+    Pointwise(NchwChannels<'a>),
 }
 
-impl<'a> Matrix<'a> {
-    /// What `gather` reads: of `rows`, with the channels together, or where there are none of `maps`, with these
-    /// (pictures, channels, the first channel that is read and how many).
-    pub fn of(
-        gather: &'a Gather,
-        rows: Option<&'a [f32]>,
-        maps: &'a [f32],
-        (pictures, channels, read): (usize, usize, (usize, usize)),
-    ) -> Self {
+impl<'a> ImplicitA<'a> {
+    /// What `im2col` reads: of NHWC `rows`, or where there are none of NCHW `maps`.
+    pub fn of(im2col: &'a Im2col, rows: Option<&'a [f32]>, maps: NchwChannels<'a>) -> Self {
         match rows {
-            Some(maps) => Matrix::Gathered { gather, maps, pictures },
-            None => Matrix::Apart { maps, pictures, area: gather.area(), channels, read },
+            Some(rows) => ImplicitA::Im2col { im2col, maps: rows, images: maps.images },
+            None => ImplicitA::Pointwise(maps),
         }
     }
 
     fn depth(&self) -> usize {
         match self {
-            Matrix::Gathered { gather, .. } => gather.depth(),
-            Matrix::Apart { read, .. } => read.1,
+            ImplicitA::Im2col { im2col, .. } => im2col.depth(),
+            ImplicitA::Pointwise(maps) => maps.count,
         }
     }
 
-    /// Some rows and columns, which may be copied; `across` where their transpose is multiplied.
+    /// Some rows and columns, which may be copied to `room`; `transposed` where their transpose is multiplied.
     fn part<'b>(
         &'b self,
         positions: Range<usize>,
         columns: Range<usize>,
         room: &'b mut Vec<f32>,
-        across: bool,
-    ) -> Left<'b> {
+        transposed: bool,
+    ) -> A<'b> {
         let count = positions.len();
         match *self {
-            Matrix::Gathered { gather, maps, .. } => {
-                let (values, stride) = gather.rows(maps, positions, columns, room, if across { far } else { collide });
-                Left::rows(values, count, stride)
+            ImplicitA::Im2col { im2col, maps, .. } => {
+                let copies = if transposed { beyond_prefetch } else { cache_conflicts };
+                let (values, stride) = im2col.rows(maps, positions, columns, room, copies);
+                A::rows(values, count, stride)
             }
-            Matrix::Apart { maps, area, channels, read, .. } => {
-                let (picture, start) = (positions.start / area, positions.start % area);
-                let values = &maps[(picture * channels + read.0 + columns.start) * area + start..];
-                let apart = if across { collide } else { far };
-                if !apart(area) {
-                    return Left::columns(values, count, area);
+            ImplicitA::Pointwise(maps) => {
+                let area = maps.area;
+                let values = &maps.of(positions.start / area, columns.start)[positions.start % area..];
+                let copies = if transposed { cache_conflicts } else { beyond_prefetch };
+                if !copies(area) {
+                    return A::columns(values, count, area);
                 }
-                copied(values, area, (count, columns.len()), room);
-                Left::columns(room, count, count + GAP)
+                copy_runs(values, area, count, columns.len(), room);
+                A::columns(room, count, count + GAP)
             }
         }
     }
@@ -66,44 +61,44 @@ impl<'a> Matrix<'a> {
     /// All positions in blocks of at most so many.
     fn positions(&self, most: usize, unit: usize) -> Vec<Range<usize>> {
         match *self {
-            Matrix::Gathered { gather, pictures, .. } => parts(pictures * gather.area(), most, unit),
-            Matrix::Apart { pictures, area, .. } => {
+            ImplicitA::Im2col { im2col, images, .. } => parts(images * im2col.area(), most, unit),
+            ImplicitA::Pointwise(NchwChannels { images, area, .. }) => {
                 let within = parts(area, most, unit);
-                let of_picture = |n: usize| within.iter().map(move |part| n * area + part.start..n * area + part.end);
-                (0..pictures).flat_map(of_picture).collect()
+                let of_image = |n: usize| within.iter().map(move |part| n * area + part.start..n * area + part.end);
+                (0..images).flat_map(of_image).collect()
             }
         }
     }
 }
 
-impl Rows for Matrix<'_> {
-    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        self.positions(cut.positions, cut.tile)
+impl BlockedA for ImplicitA<'_> {
+    fn blocks(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        self.positions(blocking.im2col, blocking.tile)
     }
 
-    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
-        parts(self.depth(), cut.terms, cut.step)
+    fn parts(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        parts(self.depth(), blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
+    fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
         self.part(positions, columns, room, false)
     }
 }
 
-/// The transpose of a [`Matrix`].
-pub struct Transposed<'a>(pub Matrix<'a>);
+/// The transpose of an [`ImplicitA`].
+pub struct TransposedA<'a>(pub ImplicitA<'a>);
 
-impl Rows for Transposed<'_> {
-    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        parts(self.0.depth(), cut.columns, cut.tile)
+impl BlockedA for TransposedA<'_> {
+    fn blocks(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        parts(self.0.depth(), blocking.transposed, blocking.tile)
     }
 
-    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
-        self.0.positions(cut.terms, cut.step)
+    fn parts(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        self.0.positions(blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
+    fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
         let count = columns.len();
-        self.0.part(positions, columns, room, true).transposed(count)
+        A::new(self.0.part(positions, columns, room, true).matrix.transposed(), count)
     }
 }

@@ -6,29 +6,29 @@
 //!
 //! Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
 
-use super::output::{After, finish};
+use super::output::{Epilogue, finish};
 use crate::conv::Geometry;
+use crate::cpu::disjoint::{self, DisjointSlice};
 use crate::cpu::gemm::blocked::{Scratch, TILE, parts, with_scratch};
-use crate::cpu::gemm::{Left, Line, PANEL, Packed};
+use crate::cpu::gemm::{A, Line, PANEL, PackedB};
 use crate::cpu::simd_math::vectorised;
-use crate::cpu::team::{Shared, filled};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// Values of the turned inputs that a thread holds at a time.
+/// Values of the transformed inputs that a thread holds at a time.
 const HELD: usize = 150_000;
 
-/// More than that do not stay in a core's second cache.
+/// More than that do not stay in a core's second-level cache.
 const MANY_WEIGHTS: usize = 1 << 19;
 
-/// Channels that are turned at a time.
+/// Channels that are transformed at a time.
 pub const LANES: usize = 16;
 
 /// Smaller maps do not take more than 256 channels.
 const FEW_POSITIONS: usize = 128;
 
-/// The weights of the sixteen products (16 · C, O), those of one after those of the other.
-pub struct Winograd(Packed);
+/// The weights of the sixteen products (16 · C, O), one product's after another's.
+pub struct Winograd(PackedB);
 
 impl Winograd {
     /// Whether it serves, and whether it saves time: with many channels and small maps the weights, sixteen for nine, are read for too
@@ -42,20 +42,20 @@ impl Winograd {
             && g.outputs >= 32
     }
 
-    /// Whether turning the weights for one call costs less than it saves: of one map of 14×14 or several.
-    pub fn is_worth_turning(g: &Geometry) -> bool {
+    /// Whether transforming the weights for one call costs less than it saves: of one map of 14×14 or several.
+    pub fn is_worth_transforming(g: &Geometry) -> bool {
         g.batch * g.area_out() >= if g.area_out() < FEW_POSITIONS { 1024 } else { FEW_POSITIONS }
     }
 
     /// From weights (O, C, 3, 3).
     pub fn new(g: &Geometry, weight: &[f32]) -> Self {
-        let turn = |kernels: &[Line], into: &mut [MaybeUninit<Line>]| turn_kernels(kernels, g.channels, into);
-        // SAFETY: `turn_kernels` writes line `line` of each of the sixteen matrices, for all 2 · C lines that a panel has of one.
-        Self(unsafe { Packed::turned_kernels(weight, g.outputs, (g.channels, 9), 16 * g.channels, turn) })
+        let transform = |kernels: &[Line], into: &mut [MaybeUninit<Line>]| transform_kernels(kernels, g.channels, into);
+        // SAFETY: `transform_kernels` writes line `line` of each of the sixteen matrices, for all 2 · C lines that a panel has of one.
+        Self(unsafe { PackedB::transformed_kernels(weight, g.outputs, g.channels, 9, 16 * g.channels, transform) })
     }
 
     /// The result (N, h, w, O) for maps (N, h, w, C).
-    pub fn forward(&self, g: &Geometry, xs: &[f32], after: After) -> Vec<f32> {
+    pub fn forward(&self, g: &Geometry, xs: &[f32], epilogue: Epilogue) -> Vec<f32> {
         let (height, width) = (g.output.0.div_ceil(2), g.output.1.div_ceil(2));
         let tiles = g.batch * height * width;
         let most = (HELD / (16 * g.channels) / TILE).clamp(1, 8) * TILE;
@@ -67,7 +67,7 @@ impl Winograd {
             false => (most.min(tiles.div_ceil(4 * threads).next_multiple_of(TILE)), 1),
         };
         let (blocks, groups) = (parts(tiles, most.max(1), TILE), parts(panels, panels.div_ceil(groups), 1));
-        let work = |ys: &Shared| {
+        let work = |ys: &DisjointSlice| {
             let pieces = blocks.par_iter().flat_map(|block| groups.par_iter().map(move |group| (block, group)));
             pieces.for_each(|(block, group)| {
                 with_scratch(|Scratch { room, sums, .. }| {
@@ -79,31 +79,37 @@ impl Winograd {
                         (tile / (height * width), 2 * (within / width), 2 * (within % width))
                     };
                     for (k, tile) in block.clone().enumerate() {
-                        let (picture, i, j) = place(tile);
-                        let picture = &xs[picture * g.area_in() * c..][..g.area_in() * c];
-                        turn_inputs(picture, g.input, (i, j), c, &mut room[k * c..], count * c);
+                        let (image, i, j) = place(tile);
+                        let image = &xs[image * g.area_in() * c..][..g.area_in() * c];
+                        transform_inputs(image, g.input, (i, j), c, &mut room[k * c..], count * c);
                     }
                     for panel in group.clone() {
                         let (start, columns) = self.0.span(panel);
                         let products = room.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
                         for (i, (inputs, sums)) in products.enumerate() {
-                            self.0.multiply_rows(Left::rows(inputs, count, c), panel, i * c..(i + 1) * c, sums);
+                            self.0.multiply_rows(A::rows(inputs, count, c), panel, i * c..(i + 1) * c, sums);
                         }
-                        let bias = after.bias.map_or(&[0.0; PANEL][..columns], |bias| &bias[start..][..columns]);
+                        let bias = epilogue.bias.map_or(&[0.0; PANEL][..columns], |bias| &bias[start..][..columns]);
                         for (k, tile) in block.clone().enumerate() {
-                            let (picture, i, j) = place(tile);
+                            let (image, i, j) = place(tile);
                             let mut results = [[0f32; PANEL]; 4];
-                            turn_back(&sums[k * PANEL..], count * PANEL, &mut results);
+                            inverse_transform(&sums[k * PANEL..], count * PANEL, &mut results);
                             for (corner, result) in results.iter().enumerate() {
                                 let (i, j) = (i + corner / 2, j + corner % 2);
                                 if i >= g.output.0 || j >= g.output.1 {
                                     continue;
                                 }
-                                let at = ((picture * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
+                                let at = ((image * g.output.0 + i) * g.output.1 + j) * g.outputs + start;
                                 // SAFETY: each tile is in one block and each panel in one group, and a pair of them is one task;
                                 // position (i, j) is in this tile alone.
-                                let into = unsafe { ys.rows(at, columns, (1, columns)) };
-                                finish(result, bias, after.add.map(|add| (&add[at..], columns)), after.then, into);
+                                let into = unsafe { ys.rows(at, columns, 1, columns) };
+                                finish(
+                                    result,
+                                    bias,
+                                    epilogue.add.map(|add| (&add[at..], columns)),
+                                    epilogue.activation,
+                                    into,
+                                );
                             }
                         }
                     }
@@ -112,7 +118,7 @@ impl Winograd {
         };
         // SAFETY: the tiles of all blocks cover all positions and the panels of all groups all outputs, each of which is written and
         // none read.
-        unsafe { filled(g.batch * g.area_out() * g.outputs, work) }
+        unsafe { disjoint::fill(g.batch * g.area_out() * g.outputs, work) }
     }
 }
 
@@ -155,7 +161,7 @@ fn outward(x: [Lanes; 4]) -> [Lanes; 2] {
 
 vectorised! {
     /// Writes G g Gᵀ of all kernels of a panel, whose nine elements stand every `channels` rows; the sixteen values stand so too.
-    fn turn_kernels(kernels: &[Line], channels: usize, into: &mut [MaybeUninit<Line>]) {
+    fn transform_kernels(kernels: &[Line], channels: usize, into: &mut [MaybeUninit<Line>]) {
         for line in 0..2 * channels {
             let mut columns = [[[0f32; LANES]; 4]; 3];
             for (j, column) in columns.iter_mut().enumerate() {
@@ -172,8 +178,8 @@ vectorised! {
 
 vectorised! {
     /// Writes Bᵀ d B of the tile whose outputs begin at `at`; its sixteen values stand every `stride`.
-    pub fn turn_inputs(
-        picture: &[f32],
+    pub fn transform_inputs(
+        image: &[f32],
         size: (usize, usize),
         at: (usize, usize),
         c: usize,
@@ -189,7 +195,7 @@ vectorised! {
                 for (j, value) in row.iter_mut().enumerate() {
                     let x = (at.1 + j).wrapping_sub(1);
                     if y < size.0 && x < size.1 {
-                        value.copy_from_slice(&picture[(y * size.1 + x) * c + channel..][..LANES]);
+                        value.copy_from_slice(&image[(y * size.1 + x) * c + channel..][..LANES]);
                     }
                 }
             }
@@ -207,7 +213,7 @@ vectorised! {
 
 vectorised! {
     /// Aᵀ m A for the outputs of a panel; m's sixteen values stand every `stride`.
-    fn turn_back(sums: &[f32], stride: usize, results: &mut [[f32; PANEL]; 4]) {
+    fn inverse_transform(sums: &[f32], stride: usize, results: &mut [[f32; PANEL]; 4]) {
         for half in (0..PANEL).step_by(LANES) {
             let (mut columns, mut column) = ([[[0f32; LANES]; 2]; 4], [[0f32; LANES]; 4]);
             for (j, turned) in columns.iter_mut().enumerate() {

@@ -4,25 +4,25 @@
 //! are d. Over all channels these are sixteen products of matrices, (C, tiles) times (tiles, O), instead of one with nine times C
 //! rows and four times as many terms.
 
-use super::winograd::{LANES, Lanes, Winograd, minus, plus, turn_inputs};
+use super::winograd::{LANES, Lanes, Winograd, minus, plus, transform_inputs};
 use crate::conv::Geometry;
 use crate::cpu::gemm::blocked::{Scratch, parts, with_scratch};
-use crate::cpu::gemm::{Left, Line, PANEL, multiply};
+use crate::cpu::gemm::{A, Line, PANEL, multiply};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Tiles that are turned one after the other, and terms of a product that are summed up in one go.
+/// Tiles of a block, and terms of a product that are summed up in one go.
 const BLOCK: usize = 64;
 
-/// Values of turned inputs and gradients that are held at a time.
+/// Values of transformed inputs and gradients that are held at a time.
 const HELD: usize = 1 << 21;
 
 /// With fewer tiles than that, reading and writing the sixteen sums of each kernel would take longer than is saved.
 const FEW_TILES: usize = 128;
 
-/// Whether it serves, and whether it saves time: with few channels the turned gradients would be read for too little work.
+/// Whether it serves, and whether it saves time: with few channels the transformed gradients would be read for too little work.
 pub fn suits(g: &Geometry) -> bool {
     let even = g.outputs.is_multiple_of(LANES) && g.outputs < 3 * g.channels;
     Winograd::suits(g) && even && tiles(g) >= FEW_TILES
@@ -39,17 +39,17 @@ pub fn gradient(g: &Geometry, xs: &[f32], dys: &[f32]) -> Vec<f32> {
     // Of each of the sixteen products and each panel, (C, 32).
     let (mut sums, of_panel) = (vec![0f32; 16 * panels * c * PANEL], c * PANEL);
     let groups = (2 * rayon::current_num_threads()).div_ceil(16).min(panels);
-    let mut turned = Turned { inputs: Vec::new(), gradients: Vec::new(), tiles: 0, channels: c, panels };
+    let mut transformed = Transformed { inputs: Vec::new(), gradients: Vec::new(), tiles: 0, channels: c, panels };
     for chunk in parts(tiles(g), most, BLOCK) {
-        turned.fill(g, xs, dys, chunk.clone());
+        transformed.fill(g, xs, dys, chunk.clone());
         sums.par_chunks_mut(panels * of_panel).enumerate().for_each(|(product, sums)| {
             let of_group = panels.div_ceil(groups);
             sums.par_chunks_mut(of_group * of_panel).enumerate().for_each(|(group, sums)| {
                 for first in (0..chunk.len()).step_by(BLOCK) {
                     for (panel, sums) in (group * of_group..).zip(sums.chunks_exact_mut(of_panel)) {
-                        let next = if panel + 1 < panels { turned.lines(first, product, panel + 1) } else { &[] };
-                        let (left, lines) = (turned.left(first, product), turned.lines(first, product, panel));
-                        multiply(left, lines, next, sums, PANEL, chunk.start + first > 0);
+                        let next = if panel + 1 < panels { transformed.lines(first, product, panel + 1) } else { &[] };
+                        let (a, lines) = (transformed.inputs(first, product), transformed.lines(first, product, panel));
+                        multiply(a, lines, next, sums, PANEL, chunk.start + first > 0);
                     }
                 }
             });
@@ -59,16 +59,16 @@ pub fn gradient(g: &Geometry, xs: &[f32], dys: &[f32]) -> Vec<f32> {
     dweight.par_chunks_mut(PANEL * c * 9).enumerate().for_each(|(panel, dweight)| {
         with_scratch(|Scratch { room, .. }| {
             room.resize(c * 9 * PANEL, 0.0);
-            turn_sums(&sums[panel * of_panel..], panels * of_panel, c, room);
-            transpose(room, PANEL, (c * 9, PANEL.min(outputs - panel * PANEL)), dweight, c * 9);
+            inverse_transform_sums(&sums[panel * of_panel..], panels * of_panel, c, room);
+            transpose(room, PANEL, c * 9, PANEL.min(outputs - panel * PANEL), dweight, c * 9);
         });
     });
     dweight
 }
 
-/// What some tiles are turned to, a block of them after the other: of each block sixteen matrices.
-struct Turned {
-    /// (tiles, C), each row and then some room: rows a power of two apart would push each other out of the cache.
+/// Some transformed tiles, block after block: of each block sixteen matrices.
+struct Transformed {
+    /// (tiles, C), each row and then a gap against cache conflicts.
     inputs: Vec<f32>,
     /// Panels of (tiles, O).
     gradients: Vec<Line>,
@@ -77,7 +77,7 @@ struct Turned {
     panels: usize,
 }
 
-impl Turned {
+impl Transformed {
     /// Turns some tiles, in place of those that it has.
     fn fill(&mut self, g: &Geometry, xs: &[f32], dys: &[f32], chunk: Range<usize>) {
         let ((c, outputs), across) = ((g.channels, g.outputs), g.output.1.div_ceil(2));
@@ -93,24 +93,24 @@ impl Turned {
             |((inputs, gradients), first)| {
                 let count = BLOCK.min(chunk.end - first);
                 for row in 0..count {
-                    let (picture, at) = place(first + row);
-                    let xs = &xs[picture * g.area_in() * c..][..g.area_in() * c];
-                    turn_inputs(xs, g.input, at, c, &mut inputs[row * width..], count * width);
-                    let dys = &dys[picture * g.area_out() * outputs..][..g.area_out() * outputs];
-                    turn_gradients(dys, g.output, at, outputs, &mut gradients[2 * row..], 2 * count);
+                    let (image, at) = place(first + row);
+                    let xs = &xs[image * g.area_in() * c..][..g.area_in() * c];
+                    transform_inputs(xs, g.input, at, c, &mut inputs[row * width..], count * width);
+                    let dys = &dys[image * g.area_out() * outputs..][..g.area_out() * outputs];
+                    transform_gradients(dys, g.output, at, outputs, &mut gradients[2 * row..], 2 * count);
                 }
             },
         );
     }
 
-    /// The transpose of a block's turned inputs in one of the sixteen products.
-    fn left(&self, first: usize, product: usize) -> Left<'_> {
+    /// The transpose of a block's transformed inputs in one of the sixteen products.
+    fn inputs(&self, first: usize, product: usize) -> A<'_> {
         let (count, width) = (BLOCK.min(self.tiles - first), self.channels + LANES);
         let values = &self.inputs[(16 * first + product * count) * width..][..count * width];
-        Left::columns(values, self.channels, width)
+        A::columns(values, self.channels, width)
     }
 
-    /// A panel of its turned gradients.
+    /// A panel of its transformed gradients.
     fn lines(&self, first: usize, product: usize, panel: usize) -> &[Line] {
         let count = BLOCK.min(self.tiles - first);
         &self.gradients[(16 * first * self.panels + (product * self.panels + panel) * count) * 2..][..count * 2]
@@ -132,8 +132,8 @@ fn to_kernel([a, b, c, d]: [Lanes; 4]) -> [Lanes; 3] {
 
 vectorised! {
     /// Writes A dY Aᵀ of the tile that begins at `at`; the panels of its sixteen values stand every `stride` lines.
-    fn turn_gradients(
-        picture: &[f32],
+    fn transform_gradients(
+        image: &[f32],
         size: (usize, usize),
         at: (usize, usize),
         outputs: usize,
@@ -148,7 +148,7 @@ vectorised! {
                 for (j, value) in row.iter_mut().enumerate() {
                     let (y, x) = (at.0 + i, at.1 + j);
                     if y < size.0 && x < size.1 && first < outputs {
-                        value.copy_from_slice(&picture[(y * size.1 + x) * outputs + first..][..LANES]);
+                        value.copy_from_slice(&image[(y * size.1 + x) * outputs + first..][..LANES]);
                     }
                 }
             }
@@ -164,16 +164,16 @@ vectorised! {
 
 vectorised! {
     /// Writes Gᵀ m G for all channels and 32 outputs: a row of 32 for each channel's tap; m's sixteen values stand every `stride`.
-    fn turn_sums(sums: &[f32], stride: usize, channels: usize, into: &mut [f32]) {
+    fn inverse_transform_sums(sums: &[f32], stride: usize, channels: usize, into: &mut [f32]) {
         for channel in 0..channels {
             for half in (0..PANEL).step_by(LANES) {
                 let (mut columns, mut column) = ([[[0f32; LANES]; 3]; 4], [[0f32; LANES]; 4]);
-                for (j, turned) in columns.iter_mut().enumerate() {
+                for (j, transformed) in columns.iter_mut().enumerate() {
                     for (i, value) in column.iter_mut().enumerate() {
                         let at = (4 * i + j) * stride + channel * PANEL + half;
                         value.copy_from_slice(&sums[at..][..LANES]);
                     }
-                    *turned = to_kernel(column);
+                    *transformed = to_kernel(column);
                 }
                 for i in 0..3 {
                     let row = to_kernel([columns[0][i], columns[1][i], columns[2][i], columns[3][i]]);

@@ -2,47 +2,48 @@
 //!
 //! Every sum has an order that does not depend on the number of threads.
 
-use super::bf16::{Pairs, Path, Rounded};
-use super::{Left, Line, PANEL, Right, multiply};
-use crate::cpu::fill::par_filled;
+use super::bf16::{Isa, Pairs, RoundedA};
+use super::{A, Line, PANEL, PanelB, multiply};
+use crate::cpu::fill::par_fill;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Blocks begin at multiples of this, so that the kernels take whole tiles.
+/// Blocks begin at multiples of this, so that the microkernels take whole tiles.
 pub const TILE: usize = 12;
 
-/// The left side of a large product, which is read a block at a time.
-pub trait Rows: Sync {
+/// The A operand of a large product, which is read a block at a time.
+pub trait BlockedA: Sync {
     /// All rows, in blocks.
-    fn blocks(&self, cut: Cut) -> Vec<Range<usize>>;
+    fn blocks(&self, blocking: Blocking) -> Vec<Range<usize>>;
 
     /// The terms of a sum, in the parts that are taken in one go.
-    fn parts(&self, cut: Cut) -> Vec<Range<usize>>;
+    fn parts(&self, blocking: Blocking) -> Vec<Range<usize>>;
 
     /// Some rows and terms, which lie where they lay or in `room`.
-    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a>;
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> A<'a>;
 
-    /// The same rounded, which lies where it lay or in `tiles`.
+    /// The same in bf16, which lies where it lay or in `tiles`.
     fn rounded<'a>(
         &'a self,
-        path: Path,
+        isa: Isa,
         rows: Range<usize>,
         terms: Range<usize>,
-        (room, tiles): (&'a mut Vec<f32>, &'a mut Vec<Pairs>),
-    ) -> Rounded<'a> {
+        room: &'a mut Vec<f32>,
+        tiles: &'a mut Vec<Pairs>,
+    ) -> RoundedA<'a> {
         let count = terms.len();
-        path.rounded(self.block(rows, terms, room), count, tiles)
+        isa.round(self.block(rows, terms, room), count, tiles)
     }
 }
 
-/// In what pieces a product is formed.
+/// The sizes of a product's blocks.
 #[derive(Clone, Copy)]
-pub struct Cut {
-    /// The most rows of a block: of a matrix that lies in memory, of a convolution's, and of the transpose of one.
-    pub plain: usize,
-    pub positions: usize,
-    pub columns: usize,
+pub struct Blocking {
+    /// The most rows of a block: of a matrix in memory, of an im2col matrix, and of the transpose of one.
+    pub strided: usize,
+    pub im2col: usize,
+    pub transposed: usize,
     /// What they are a multiple of.
     pub tile: usize,
     /// The most terms of a part, and what they are a multiple of.
@@ -53,15 +54,17 @@ pub struct Cut {
 }
 
 /// For f32.
-const FULL: Cut = Cut { plain: 96, positions: 96, columns: 144, tile: TILE, terms: 384, step: 16, panels: 16 };
+const FULL: Blocking =
+    Blocking { strided: 96, im2col: 96, transposed: 144, tile: TILE, terms: 384, step: 16, panels: 16 };
 
-/// For sides that are rounded: so much faster that reading a panel again costs more than the sums' room.
-const ROUNDED: Cut = Cut { plain: 320, positions: 128, columns: 128, tile: 32, terms: 512, step: 32, panels: 16 };
+/// For bf16: so much faster that reading a panel again costs more than room for more sums.
+const ROUNDED: Blocking =
+    Blocking { strided: 320, im2col: 128, transposed: 128, tile: 32, terms: 512, step: 32, panels: 16 };
 
-impl Cut {
-    /// For products on this path.
-    pub fn of(path: Option<Path>) -> Self {
-        if path.is_some() { ROUNDED } else { FULL }
+impl Blocking {
+    /// For products with this ISA, or in f32.
+    pub fn of(isa: Option<Isa>) -> Self {
+        if isa.is_some() { ROUNDED } else { FULL }
     }
 }
 
@@ -72,12 +75,12 @@ pub struct Sums<'a> {
     pub values: &'a [f32],
 }
 
-/// Hands all blocks of `left` · `right` to `write`, each once, `together` rows at a time, panel after panel.
-pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl Fn(Sums) + Sync) {
-    let cut = Cut::of(right.path());
-    let (blocks, parts, panels) = (left.blocks(cut), left.parts(cut), right.columns().div_ceil(PANEL));
+/// Hands all blocks of A · B to `write`, each once, `write_rows` rows at a time, panel after panel.
+pub fn blocked_gemm(a: &impl BlockedA, b: &impl PanelB, write_rows: usize, write: impl Fn(Sums) + Sync) {
+    let blocking = Blocking::of(b.isa());
+    let (blocks, parts, panels) = (a.blocks(blocking), a.parts(blocking), b.columns().div_ceil(PANEL));
     let wanted = (3 * rayon::current_num_threads()).div_ceil(blocks.len().max(1));
-    let groups = panels.div_ceil(cut.panels).max(wanted.min(panels));
+    let groups = panels.div_ceil(blocking.panels).max(wanted.min(panels));
     (0..blocks.len() * groups).into_par_iter().for_each(|unit| {
         let (rows, group) = (&blocks[unit / groups], unit % groups);
         let panels = group * panels / groups..(group + 1) * panels / groups;
@@ -86,36 +89,36 @@ pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl 
             // The sums begin with a cache line.
             scratch.sums.resize(panels.len() * size + 15, 0.0);
             let before = scratch.sums.as_ptr().align_offset(64).min(15);
-            let Scratch { room, lines, sums, left: rounded, pairs } = scratch;
+            let Scratch { room, lines, sums, a: rounded, pairs } = scratch;
             let sums = &mut sums[before..][..panels.len() * size];
             if parts.is_empty() {
                 sums.fill(0.0);
             }
             for (part, terms) in parts.iter().enumerate() {
                 let each = panels.clone().zip(sums.chunks_exact_mut(size));
-                match right.path() {
+                match b.isa() {
                     None => {
-                        let left = left.block(rows.clone(), terms.clone(), room);
+                        let a = a.block(rows.clone(), terms.clone(), room);
                         each.for_each(|(panel, sums)| {
                             let next = match parts.get(part + 1) {
-                                Some(terms) if panel + 1 == panels.end => right.lying(panels.start, terms.clone()),
-                                _ => right.lying(panel + 1, terms.clone()),
+                                Some(terms) if panel + 1 == panels.end => b.in_place(panels.start, terms.clone()),
+                                _ => b.in_place(panel + 1, terms.clone()),
                             };
-                            multiply(left, right.panel(panel, terms.clone(), lines), next, sums, PANEL, part > 0);
+                            multiply(a, b.panel(panel, terms.clone(), lines), next, sums, PANEL, part > 0);
                         });
                     }
-                    Some(path) => {
-                        let left = left.rounded(path, rows.clone(), terms.clone(), (room, rounded));
+                    Some(isa) => {
+                        let a = a.rounded(isa, rows.clone(), terms.clone(), room, rounded);
                         each.for_each(|(panel, sums)| {
-                            path.multiply(left, right.rounded(panel, terms.clone(), pairs), sums, PANEL, part > 0);
+                            isa.multiply(a, b.rounded(panel, terms.clone(), pairs), sums, PANEL, part > 0);
                         });
                     }
                 }
             }
-            for written in rows.clone().step_by(together) {
-                let written = written..rows.end.min(written.saturating_add(together));
+            for written in rows.clone().step_by(write_rows) {
+                let written = written..rows.end.min(written.saturating_add(write_rows));
                 for (panel, values) in panels.clone().zip(sums.chunks_exact(size)) {
-                    let columns = panel * PANEL..right.columns().min((panel + 1) * PANEL);
+                    let columns = panel * PANEL..b.columns().min((panel + 1) * PANEL);
                     let values = &values[(written.start - rows.start) * PANEL..][..written.len() * PANEL];
                     write(Sums { rows: written.clone(), columns, values });
                 }
@@ -124,32 +127,31 @@ pub fn times(left: &impl Rows, right: &impl Right, together: usize, write: impl 
     });
 }
 
-/// Whether rows that begin so far apart push each other out of the cache, so that they are copied together before they are multiplied.
-pub fn collide(apart: usize) -> bool {
-    apart >= 1024 && apart.is_multiple_of(64)
+/// Whether rows that start every `stride` values evict each other from the cache, so that copying them first pays.
+pub fn cache_conflicts(stride: usize) -> bool {
+    stride >= 1024 && stride.is_multiple_of(64)
 }
 
-/// Whether columns of so many values are copied before their transpose is multiplied: the machine does not foresee where a tile goes
-/// on, which comes to a tenth of the time here and to two fifths from 1024 on.
-pub fn far(apart: usize) -> bool {
-    apart >= 512
+/// Whether copying columns that start every `stride` values first pays, as the hardware does not prefetch them: it saves a tenth of
+/// the time here and two fifths from 1024 on.
+pub fn beyond_prefetch(stride: usize) -> bool {
+    stride >= 512
 }
 
-/// Values between runs that are copied.
+/// Values between runs that are copied, against cache conflicts.
 pub const GAP: usize = 16;
 
-/// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + [`GAP`]: runs a power
-/// of two apart push each other out of the cache.
-pub fn copied(values: &[f32], stride: usize, (width, count): (usize, usize), room: &mut Vec<f32>) {
+/// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + [`GAP`].
+pub fn copy_runs(values: &[f32], stride: usize, width: usize, count: usize, room: &mut Vec<f32>) {
     room.resize(count * (width + GAP), 0.0);
     for (run, into) in room.chunks_exact_mut(width + GAP).enumerate() {
         into[..width].copy_from_slice(&values[run * stride..][..width]);
     }
 }
 
-/// The same of many runs, shared out among the threads.
-pub fn copied_whole(values: &[f32], stride: usize, (width, count): (usize, usize)) -> Vec<f32> {
-    par_filled(count * (width + GAP), width + GAP, (0..count).into_par_iter(), |run, into| {
+/// [`copy_runs`] shared out among the threads.
+pub fn par_copy_runs(values: &[f32], stride: usize, width: usize, count: usize) -> Vec<f32> {
+    par_fill(count * (width + GAP), width + GAP, (0..count).into_par_iter(), |run, into| {
         into.extend_from_slice(&values[run * stride..][..width]);
         into.extend_with(GAP, 0.0);
     })
@@ -167,8 +169,8 @@ pub struct Scratch {
     pub room: Vec<f32>,
     pub lines: Vec<Line>,
     pub sums: Vec<f32>,
-    /// A block of the left side, and a part of a panel, rounded.
-    pub left: Vec<Pairs>,
+    /// A block of A and a part of a panel in bf16.
+    pub a: Vec<Pairs>,
     pub pairs: Vec<Pairs>,
 }
 

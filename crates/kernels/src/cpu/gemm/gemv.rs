@@ -3,15 +3,15 @@
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
-/// Rows of values, each `stride` after the one before.
+/// Rows that start every `stride` values.
 #[derive(Clone, Copy)]
-pub struct Lines<'a> {
+pub struct RowMajor<'a> {
     pub values: &'a [f32],
     pub stride: usize,
     pub count: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> RowMajor<'a> {
     /// One row.
     pub fn one(values: &'a [f32]) -> Self {
         Self { values, stride: values.len(), count: 1 }
@@ -28,28 +28,28 @@ impl<'a> Lines<'a> {
     }
 
     /// The rows from `start` to `end`.
-    fn part(self, start: usize, end: usize) -> Self {
+    pub fn part(self, start: usize, end: usize) -> Self {
         Self { values: &self.values[start * self.stride..], count: end - start, ..self }
     }
 }
 
-/// The most rows of either side whose sums are formed together.
+/// The most rows and rows of weights of one microkernel call.
 pub const ROWS: usize = 6;
 pub const WEIGHTS: usize = 4;
 
-/// Those sums, row by row.
+/// Its sums, row by row.
 pub type Sums = [[f32; WEIGHTS]; ROWS];
 
 /// Adds `Σₖ rows[i, k] weights[j, k]` over so many `terms` to value j of row i of `into`, whose rows are `stride` apart. A sum is
 /// formed in the same order whatever is formed beside it.
-pub fn add(into: &mut [f32], stride: usize, rows: Lines, weights: Lines, terms: usize) {
+pub fn add(into: &mut [f32], stride: usize, rows: RowMajor, weights: RowMajor, terms: usize) {
     assert!(rows.fit(terms) && weights.fit(terms));
-    let parts = rows.count.div_ceil(most());
+    let parts = rows.count.div_ceil(max_rows());
     for j in (0..weights.count).step_by(WEIGHTS) {
         let weights = weights.part(j, weights.count.min(j + WEIGHTS));
         for part in 0..parts {
             let (start, end) = (part * rows.count / parts, (part + 1) * rows.count / parts);
-            let sums = few(rows.part(start, end), weights, terms);
+            let sums = microkernel(rows.part(start, end), weights, terms);
             for (i, sums) in (start..end).zip(&sums) {
                 let into = &mut into[i * stride + j..][..weights.count];
                 into.iter_mut().zip(sums).for_each(|(into, sum)| *into += sum);
@@ -58,37 +58,37 @@ pub fn add(into: &mut [f32], stride: usize, rows: Lines, weights: Lines, terms: 
     }
 }
 
-/// How many rows [`few`] takes.
-fn most() -> usize {
+/// The most rows that [`microkernel`] takes.
+fn max_rows() -> usize {
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
         return level.lines();
     }
-    PLAIN
+    PORTABLE_ROWS
 }
 
-/// Up to [`most`] rows, and up to [`WEIGHTS`] rows of weights.
-fn few(rows: Lines, weights: Lines, terms: usize) -> Sums {
+/// The sums of up to [`max_rows`] rows and [`WEIGHTS`] rows of weights.
+fn microkernel(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
-        return x86::dots(level, rows, weights, terms);
+        return x86::gemv(level, rows, weights, terms);
     }
-    plain(rows, weights, terms)
+    portable(rows, weights, terms)
 }
 
-/// How many rows [`plain`] takes.
-const PLAIN: usize = 4;
+/// The most rows that [`portable`] takes.
+const PORTABLE_ROWS: usize = 4;
 
-/// [`few`] in plain Rust, which compilers turn into vector code.
-fn plain(rows: Lines, weights: Lines, terms: usize) -> Sums {
+/// [`microkernel`] in plain Rust, which compilers vectorise.
+fn portable(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
     const LANES: usize = 16;
     let whole = terms / LANES * LANES;
     // Rows that are missing are the last one again.
-    let rows: [&[f32]; PLAIN] = std::array::from_fn(|i| rows.line(i.min(rows.count - 1), terms));
+    let rows: [&[f32]; PORTABLE_ROWS] = std::array::from_fn(|i| rows.line(i.min(rows.count - 1), terms));
     let mut found = Sums::default();
     for j in 0..weights.count {
         let weights = weights.line(j, terms);
-        let mut sums = [[0f32; LANES]; PLAIN];
+        let mut sums = [[0f32; LANES]; PORTABLE_ROWS];
         for k in (0..whole).step_by(LANES) {
             let weights = &weights[k..][..LANES];
             for (sums, row) in sums.iter_mut().zip(rows) {
@@ -123,8 +123,8 @@ mod tests {
                     let (a_stride, b_stride, stride) = (terms + 3, terms + 1, weights + 2);
                     let (a, b) = (integers(rows * a_stride, 1), integers(weights * b_stride, 5));
                     let mut found = vec![1f32; rows * stride];
-                    let a = Lines { values: &a, stride: a_stride, count: rows };
-                    let b = Lines { values: &b, stride: b_stride, count: weights };
+                    let a = RowMajor { values: &a, stride: a_stride, count: rows };
+                    let b = RowMajor { values: &b, stride: b_stride, count: weights };
                     add(&mut found, stride, a, b, terms);
                     for (at, found) in found.into_iter().enumerate() {
                         let (i, j) = (at / stride, at % stride);
@@ -139,14 +139,14 @@ mod tests {
         }
     }
 
-    /// Checks one path with every number of rows that it takes.
-    fn check(most: usize, few: impl Fn(Lines, Lines, usize) -> Sums) {
+    /// Checks one microkernel with every number of rows that it takes.
+    fn check(most: usize, microkernel: impl Fn(RowMajor, RowMajor, usize) -> Sums) {
         for (rows, weights) in (1..=most).flat_map(|rows| (1..=WEIGHTS).map(move |weights| (rows, weights))) {
             for terms in [0, 1, 7, 8, 15, 16, 17, 37, 64] {
                 let (a, b) = (integers(rows * terms, 2), integers(weights * terms, 3));
-                let a = Lines { values: &a, stride: terms, count: rows };
-                let b = Lines { values: &b, stride: terms, count: weights };
-                let found = few(a, b, terms);
+                let a = RowMajor { values: &a, stride: terms, count: rows };
+                let b = RowMajor { values: &b, stride: terms, count: weights };
+                let found = microkernel(a, b, terms);
                 for (i, j) in (0..rows).flat_map(|i| (0..weights).map(move |j| (i, j))) {
                     let exact: f32 = a.line(i, terms).iter().zip(b.line(j, terms)).map(|(a, b)| a * b).sum();
                     assert_eq!(found[i][j], exact, "{rows} rows, {weights} weights, {terms} terms: {i}, {j}");
@@ -156,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn every_path_is_exact() {
-        check(PLAIN, plain);
+    fn every_microkernel_is_exact() {
+        check(PORTABLE_ROWS, portable);
         #[cfg(target_arch = "x86_64")]
         for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_there()) {
-            check(level.lines(), |rows, weights, terms| x86::dots(level, rows, weights, terms));
+            check(level.lines(), |rows, weights, terms| x86::gemv(level, rows, weights, terms));
         }
     }
 
@@ -168,13 +168,13 @@ mod tests {
     fn a_sum_does_not_depend_on_what_is_beside_it() {
         let (terms, count) = (333, 11);
         let values: Vec<f32> = (0..count * terms).map(|i| (i as f32 * 0.37).sin()).collect();
-        let rows = Lines { values: &values, stride: terms, count };
+        let rows = RowMajor { values: &values, stride: terms, count };
         let mut all = vec![0f32; count * count];
         add(&mut all, count, rows, rows, terms);
         for (at, all) in all.into_iter().enumerate() {
             let mut alone = [0f32];
             let (i, j) = (rows.line(at / count, terms), rows.line(at % count, terms));
-            add(&mut alone, 1, Lines::one(i), Lines::one(j), terms);
+            add(&mut alone, 1, RowMajor::one(i), RowMajor::one(j), terms);
             assert_eq!(alone[0].to_bits(), all.to_bits(), "{at}");
         }
     }

@@ -1,101 +1,140 @@
-//! GEMM: matrix products of f32 on the CPU.
+//! GEMM of f32 on the CPU: packed B, microkernels chosen at run time, blocks shared out among the threads.
 //!
-//! [`Packed`] lays the right side out in panels of 32 columns, once for all products that it serves;
-//! [`Packed::multiply`] then forms 32 columns of a product with everything in registers. The code for AVX-512, AVX2 with FMA or
-//! any other machine is chosen at run time. [`gemm_into`] is a whole product on top of it, shared out among the threads in
-//! blocks.
+//! [`PackedB`] lays B out in panels of 32 columns, once for all products that it serves; [`PackedB::multiply`] then forms 32
+//! columns of a product with all sums in registers. [`gemm`] is a whole product.
 
 pub mod bf16;
 pub mod blocked;
 pub mod gemv;
 mod packing;
 mod portable;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::cpu::team::{Shared, filled};
-use bf16::{Pairs, Path, Rounded, Whole};
-use blocked::{Cut, Sums, times};
-use gemv::Lines;
-pub use packing::{Line, Lying, Packed, Right};
+use crate::cpu::disjoint::{self, DisjointSlice};
+use bf16::{Isa, Pairs, RoundedA, RoundedMatrix};
+use blocked::{BlockedA, Blocking, Sums, blocked_gemm};
+use gemv::RowMajor;
+pub use packing::{Line, NchwChannels, PackedB, PanelB, StridedB};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Columns of a panel.
 pub const PANEL: usize = 32;
 
-/// The left side of a product: value k of row r stands at r·`strides.0` + k·`strides.1`, and one of the two is 1.
+/// A matrix in a slice: value (i, j) stands at i·`row` + j·`column`.
 #[derive(Clone, Copy)]
-pub struct Left<'a> {
+pub struct Strided<'a> {
     pub values: &'a [f32],
-    pub rows: usize,
-    pub strides: (usize, usize),
-    /// The same rounded, where that was done before.
-    rounded: Option<Rounded<'a>>,
+    pub row: usize,
+    pub column: usize,
 }
 
-impl<'a> Left<'a> {
+impl<'a> Strided<'a> {
+    /// Rows that start every `stride` values.
+    pub fn rows(values: &'a [f32], stride: usize) -> Self {
+        Self { values, row: stride, column: 1 }
+    }
+
+    /// The transpose of such rows.
+    pub fn columns(values: &'a [f32], stride: usize) -> Self {
+        Self { values, row: 1, column: stride }
+    }
+
+    pub fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+
+    /// The matrix from row `i` and column `j` on.
+    pub fn from(self, i: usize, j: usize) -> Self {
+        Self { values: &self.values[i * self.row + j * self.column..], ..self }
+    }
+
+    /// Whether so many rows and columns lie within the slice.
+    fn fits(self, rows: usize, columns: usize) -> bool {
+        self.values.len() > (rows - 1) * self.row + (columns - 1) * self.column
+    }
+}
+
+/// The sizes of a product: A (m, k) times B (k, n).
+#[derive(Clone, Copy)]
+pub struct GemmShape {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+}
+
+/// Some rows of the A operand, one of whose strides is 1.
+#[derive(Clone, Copy)]
+pub struct A<'a> {
+    pub matrix: Strided<'a>,
+    pub rows: usize,
+    /// The same in bf16, where that was done before.
+    rounded: Option<RoundedA<'a>>,
+}
+
+impl<'a> A<'a> {
+    pub fn new(matrix: Strided<'a>, rows: usize) -> Self {
+        Self { matrix, rows, rounded: None }
+    }
+
     /// Rows that start every `stride` values.
     pub fn rows(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (stride, 1), rounded: None }
+        Self::new(Strided::rows(values, stride), rows)
     }
 
     /// The transpose of such rows.
     pub fn columns(values: &'a [f32], rows: usize, stride: usize) -> Self {
-        Self { values, rows, strides: (1, stride), rounded: None }
+        Self::new(Strided::columns(values, stride), rows)
     }
 
-    /// The same, with what they are when rounded.
-    pub fn with(self, rounded: Option<Rounded<'a>>) -> Self {
+    /// The same with its rows in bf16.
+    pub fn with(self, rounded: Option<RoundedA<'a>>) -> Self {
         Self { rounded, ..self }
-    }
-
-    /// The transpose, which has so many rows.
-    pub fn transposed(self, rows: usize) -> Self {
-        Self { rows, strides: (self.strides.1, self.strides.0), rounded: None, ..self }
     }
 }
 
-/// `into` (rows, 32), row r at r·`stride`, becomes `left` times the lines, or plus what it holds with `add`; `next` are the lines
-/// that will be wanted after these.
-pub fn multiply(left: Left, lines: &[Line], next: &[Line], into: &mut [f32], stride: usize, add: bool) {
-    let tile = Tile { left: left.values, strides: left.strides, lines, next, stride, add };
+/// `into` (rows, 32), row r at r·`stride`, becomes A times the lines of a panel, or plus what it holds with `add`; `next` are the lines
+/// to prefetch.
+pub fn multiply(a: A, lines: &[Line], next: &[Line], into: &mut [f32], stride: usize, add: bool) {
+    let tile = Tile { a: a.matrix, lines, next, stride, add };
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
         let multiply = |tile: Tile, rows: usize, into: &mut [f32]| x86::multiply(level, tile, rows, into);
-        return tile.in_depths(level.depth(), |tile| tile.in_parts(left.rows, level.rows(), into, multiply));
+        return tile.split_depth(level.depth(), |tile| tile.split_rows(a.rows, level.rows(), into, multiply));
     }
-    tile.in_parts(left.rows, 4, into, portable::multiply);
+    tile.split_rows(a.rows, 4, into, portable::multiply);
 }
 
-/// A few rows of the left side and a panel; `lines` has two for each row of the panel.
+/// A few rows of A and a panel, which has two lines for each of its rows.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
-    left: &'a [f32],
-    strides: (usize, usize),
+    a: Strided<'a>,
     lines: &'a [Line],
-    /// What to have brought near meanwhile: weights seldom stay in the second cache from one use to the next, and the first rows
-    /// that need a line would wait for it.
+    /// Lines to prefetch: weights seldom stay in the second-level cache from one use to the next.
     next: &'a [Line],
     stride: usize,
     add: bool,
 }
 
 impl<'a> Tile<'a> {
-    /// Lines to bring near, one after the other, of which there is always one where there are lines at all.
-    fn near(&self) -> &'a [Line] {
+    /// The lines to prefetch, of which there is always one where there are lines at all.
+    fn prefetched(&self) -> &'a [Line] {
         if self.next.is_empty() { self.lines } else { self.next }
     }
 
-    /// Whether so many rows of both sides lie within their slices.
+    /// Whether so many rows of A and of the result lie within their slices.
     fn fits(&self, rows: usize, into: &[f32]) -> bool {
-        let last = (rows - 1) * self.strides.0 + (self.lines.len() / 2).saturating_sub(1) * self.strides.1;
-        let straight = self.strides.0 == 1 || self.strides.1 == 1;
-        straight && (self.lines.is_empty() || last < self.left.len()) && (rows - 1) * self.stride + PANEL <= into.len()
+        let (a, depth) = (self.a, self.lines.len() / 2);
+        (a.row == 1 || a.column == 1)
+            && (depth == 0 || a.fits(rows, depth))
+            && (rows - 1) * self.stride + PANEL <= into.len()
     }
 
-    /// Splits the rows of the panel into parts of at most `most`; all but the first are added.
-    fn in_depths(self, most: usize, mut each: impl FnMut(Self)) {
+    /// Splits the panel's rows into parts of at most `most`; all but the first are added.
+    fn split_depth(self, most: usize, mut each: impl FnMut(Self)) {
         let depth = self.lines.len() / 2;
         if depth <= most {
             return each(self);
@@ -105,122 +144,112 @@ impl<'a> Tile<'a> {
             let lines = &self.lines[2 * start..2 * end];
             let next = if end < depth { &self.lines[2 * end..] } else { self.next };
             let next = &next[..next.len().min(2 * most)];
-            let left = &self.left[start * self.strides.1..];
-            each(Self { left, lines, next, add: self.add || start > 0, ..self });
+            each(Self { a: self.a.from(0, start), lines, next, add: self.add || start > 0, ..self });
         }
     }
 
-    /// Splits the rows into equal parts of at most `most`, each of which brings its share near.
-    fn in_parts(self, rows: usize, most: usize, into: &mut [f32], multiply: impl Fn(Self, usize, &mut [f32])) {
+    /// Splits A's rows into equal parts of at most `most`, each of which prefetches its share.
+    fn split_rows(self, rows: usize, most: usize, into: &mut [f32], multiply: impl Fn(Self, usize, &mut [f32])) {
         let parts = rows.div_ceil(most);
         for part in 0..parts {
             let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
-            let left = &self.left[start * self.strides.0..];
             let next = &self.next[part * self.next.len() / parts..(part + 1) * self.next.len() / parts];
-            multiply(Self { left, next, ..self }, end - start, &mut into[start * self.stride..]);
+            let tile = Self { a: self.a.from(start, 0), next, ..self };
+            multiply(tile, end - start, &mut into[start * self.stride..]);
         }
     }
 }
 
-/// a (m, k) b (k, n), plus `bias` (n) in each row; strides are (row, column), and one of a's is 1.
-pub fn gemm_into(
-    a: &[f32],
-    a_strides: (usize, usize),
-    b: &[f32],
-    b_strides: (usize, usize),
-    (m, n, k): (usize, usize, usize),
-    bias: Option<&[f32]>,
-) -> Vec<f32> {
-    if m < WORTH_PACKING || n == 0 || k == 0 {
+/// A (m, k) times B (k, n), plus `bias` (n) in each row; one of A's strides is 1.
+pub fn gemm(a: Strided, b: Strided, shape: GemmShape, bias: Option<&[f32]>) -> Vec<f32> {
+    let GemmShape { m, n, k } = shape;
+    if m < PACKING_PAYS || n == 0 || k == 0 {
         let mut product = bias.map_or_else(|| vec![0.0; m * n], |bias| bias.repeat(m));
         if !product.is_empty() && k > 0 {
-            few_rows(&mut product, a, a_strides, b, b_strides, (m, n, k));
+            add_skinny(&mut product, a, b, shape);
         }
         return product;
     }
-    let work = |into: &Shared| {
-        many_rows(bf16::path(), into, a, a_strides, b, b_strides, (m, n, k), |into, sums, start| match bias {
+    let work = |into: &DisjointSlice| {
+        packed_gemm(bf16::isa(), into, a, b, shape, |into, sums, start| match bias {
             Some(bias) => into.iter_mut().zip(sums).zip(&bias[start..]).for_each(|((into, sum), b)| *into = sum + b),
             None => into.copy_from_slice(sums),
         });
     };
-    // SAFETY: the blocks cover the whole product, and `many_rows` hands each piece of it to the function above, which writes all of it
+    // SAFETY: the blocks cover the whole product, and `packed_gemm` hands each piece of it to the function above, which writes all of it
     // and reads nothing.
-    unsafe { filled(m * n, work) }
+    unsafe { disjoint::fill(m * n, work) }
 }
 
-/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column. With a path both sides
-/// are rounded.
-fn many_rows(
-    path: Option<Path>,
-    into: &Shared,
-    a: &[f32],
-    strides: (usize, usize),
-    b: &[f32],
-    b_strides: (usize, usize),
-    (m, n, k): (usize, usize, usize),
+/// Hands each piece of a row of the product to `write`: where it goes, its sums and its first column. With an ISA both operands are
+/// rounded to bf16.
+fn packed_gemm(
+    isa: Option<Isa>,
+    into: &DisjointSlice,
+    a: Strided,
+    b: Strided,
+    GemmShape { m, n, k }: GemmShape,
     write: impl Fn(&mut [f32], &[f32], usize) + Sync,
 ) {
-    assert!(a.len() > (m - 1) * strides.0 + (k - 1) * strides.1);
-    assert!(b.len() > (k - 1) * b_strides.0 + (n - 1) * b_strides.1);
-    let apart = strides.0.max(strides.1);
-    let (panels, apart) = if strides.0 == 1 { (4, blocked::far(apart)) } else { (8, blocked::collide(apart)) };
-    let copied = path.is_none() && apart && n >= panels * PANEL;
-    let cut = Cut::of(path);
-    // Where several blocks read the same rows, they are rounded once.
-    let whole = path.filter(|_| n > cut.panels * PANEL).map(|path| {
-        path.whole(Left { values: a, rows: m, strides, rounded: None }, &blocked::parts(k, cut.terms, cut.step))
-    });
-    let together = if path.is_none() && m <= ONE_BLOCK && b_strides.0 == 1 { m } else { 0 };
-    // One block is read by all groups of panels, so that it is copied once for all.
-    let once = (together > 0 && copied && strides.1 == 1).then(|| blocked::copied_whole(a, strides.0, (k, m)));
-    let (a, strides, copied) = match &once {
-        Some(rows) => (&rows[..], (k + blocked::GAP, 1), false),
-        None => (a, strides, copied),
+    assert!(a.fits(m, k) && b.fits(k, n));
+    let stride = a.row.max(a.column);
+    let (panels, scattered) = match a.row == 1 {
+        true => (4, blocked::beyond_prefetch(stride)),
+        false => (8, blocked::cache_conflicts(stride)),
     };
-    let left = Plain { values: a, strides, size: (m, k), copied, whole, together };
+    let copied = isa.is_none() && scattered && n >= panels * PANEL;
+    let blocking = Blocking::of(isa);
+    // Where several groups of panels read the same rows, these are rounded once.
+    let rounded = isa
+        .filter(|_| n > blocking.panels * PANEL)
+        .map(|isa| isa.round_matrix(A::new(a, m), &blocked::parts(k, blocking.terms, blocking.step)));
+    let block_rows = (isa.is_none() && m <= SINGLE_BLOCK && b.row == 1).then_some(m);
+    // A single block is read by all groups of panels, so that it is copied once for all.
+    let copy = (block_rows.is_some() && copied && a.column == 1).then(|| blocked::par_copy_runs(a.values, a.row, k, m));
+    let (a, copied) = match &copy {
+        Some(copy) => (Strided::rows(copy, k + blocked::GAP), false),
+        None => (a, copied),
+    };
+    let a = StridedA { matrix: a, m, k, copied, rounded, block_rows };
     let write = |sums: Sums| {
         let width = sums.columns.len();
         for (row, values) in sums.rows.zip(sums.values.chunks_exact(PANEL)) {
-            // SAFETY: a product hands out each block once (`blocked::times`): these columns of this row are in no other, and nobody else
+            // SAFETY: a product hands out each block once (`blocked_gemm`): these columns of this row are in no other, and nobody else
             // has `into`.
             let into = unsafe { into.write(row * n + sums.columns.start, width) };
             write(into, &values[..width], sums.columns.start);
         }
     };
-    match b_strides {
-        (_, 1) if m <= FEW_BLOCKS => {
-            times(&left, &Lying { values: b, strides: b_strides, columns: n, path }, FEW, write)
-        }
-        (1, _) if left.together > 0 => {
-            times(&left, &Lying { values: b, strides: b_strides, columns: n, path }, FEW, write);
-        }
-        _ => times(&left, &Packed::new(path, b, b_strides, k, n), FEW, write),
+    if b.column == 1 && m <= PACKED_AS_READ || b.row == 1 && block_rows.is_some() {
+        blocked_gemm(&a, &StridedB { matrix: b, columns: n, isa }, WRITTEN_ROWS, write);
+    } else {
+        blocked_gemm(&a, &PackedB::new(isa, b, k, n), WRITTEN_ROWS, write);
     }
 }
 
-/// Up to so many rows, which are one block or two, the right side is packed a part at a time while it is in the cache.
-pub const FEW_BLOCKS: usize = 192;
+/// Up to so many rows, which are one block or two, B is packed a part at a time while it is in the cache.
+pub const PACKED_AS_READ: usize = 192;
 
-/// Up to so many rows are one block where the right side has to be turned: it is read once, and what it is turned to never leaves
-/// the cache.
-const ONE_BLOCK: usize = 384;
+/// Up to so many rows are one block where B is to be transposed: it is read once, and its panels never leave the cache.
+const SINGLE_BLOCK: usize = 384;
 
-/// Rows of a result that are written at a time: so few that what is written next lies near what was written before.
-pub const FEW: usize = 8;
+/// Rows of a result that are written at a time, so few that their panels' pieces still lie in the cache.
+pub const WRITTEN_ROWS: usize = 8;
 
-/// Below this many rows, packing the right side costs more than it saves.
-const WORTH_PACKING: usize = 12;
+/// Below this many rows, packing B costs more than it saves.
+const PACKING_PAYS: usize = 12;
 
-/// Adds a few rows times weights whose rows lie as they are multiplied.
-fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usize, (m, n, k): (usize, usize, usize)) {
+/// Below this many multiplications, one thread is faster.
+const PARALLEL_PAYS: usize = 1 << 16;
+
+/// Adds the product of a few rows with weights (n, k), both row-major.
+fn add_skinny_row_major(into: &mut [f32], a: RowMajor, weights: RowMajor, k: usize) {
     const COLUMNS: usize = 32;
-    let rows = Lines { values: a, stride: a_row, count: m };
-    let shared = Shared::new(into);
+    let (m, n) = (a.count, weights.count);
+    let shared = DisjointSlice::new(into);
     let columns = |columns: Range<usize>| {
-        let weights = Lines { values: &b[columns.start * b_row..], stride: b_row, count: columns.len() };
-        let mut sums = [0f32; WORTH_PACKING * COLUMNS];
-        gemv::add(&mut sums, COLUMNS, rows, weights, k);
+        let mut sums = [0f32; PACKING_PAYS * COLUMNS];
+        gemv::add(&mut sums, COLUMNS, a, weights.part(columns.start, columns.end), k);
         for (i, sums) in sums.chunks_exact(COLUMNS).take(m).enumerate() {
             // SAFETY: the parts are columns that do not overlap, each is one task's, and it has one row at a time.
             let into = unsafe { shared.write(i * n + columns.start, columns.len()) };
@@ -228,31 +257,23 @@ fn rows_by_rows(into: &mut [f32], a: &[f32], a_row: usize, b: &[f32], b_row: usi
         }
     };
     let parts = blocked::parts(n, COLUMNS, 1);
-    match m * n * k < 1 << 16 {
+    match m * n * k < PARALLEL_PAYS {
         true => parts.into_iter().for_each(columns),
         false => parts.into_par_iter().for_each(columns),
     }
 }
 
-/// Adds the product that [`gemm_into`] gives, on both sides as they lie.
-fn few_rows(
-    into: &mut [f32],
-    a: &[f32],
-    (a_row, a_column): (usize, usize),
-    b: &[f32],
-    (b_row, b_column): (usize, usize),
-    (m, n, k): (usize, usize, usize),
-) {
-    assert!(into.len() >= m * n);
-    assert!(a.len() > (m - 1) * a_row + (k - 1) * a_column);
-    assert!(b.len() > (k - 1) * b_row + (n - 1) * b_column);
-    if a_column == 1 && b_row == 1 {
-        return rows_by_rows(into, a, a_row, b, b_column, (m, n, k));
+/// Adds the product of a few rows, with both operands as they lie.
+fn add_skinny(into: &mut [f32], a: Strided, b: Strided, GemmShape { m, n, k }: GemmShape) {
+    assert!(into.len() >= m * n && a.fits(m, k) && b.fits(k, n));
+    if a.column == 1 && b.row == 1 {
+        let rows = RowMajor { values: a.values, stride: a.row, count: m };
+        return add_skinny_row_major(into, rows, RowMajor { values: b.values, stride: b.column, count: n }, k);
     }
-    let threads = if m * n * k < 1 << 16 { 1 } else { rayon::current_num_threads() };
+    let threads = if m * n * k < PARALLEL_PAYS { 1 } else { rayon::current_num_threads() };
     let parallelism = if threads > 1 { ::gemm::Parallelism::Rayon(threads) } else { ::gemm::Parallelism::None };
-    // SAFETY: the largest index of each side lies within its slice, as was asserted above; `into` is a mutable borrow that overlaps
-    // neither side, and holds values already.
+    // SAFETY: the largest index of each operand lies within its slice, as was asserted above; `into` is a mutable borrow that overlaps
+    // neither of them, and holds values already.
     unsafe {
         ::gemm::gemm(
             m,
@@ -262,12 +283,12 @@ fn few_rows(
             1,
             n as isize,
             true,
-            a.as_ptr(),
-            a_column as isize,
-            a_row as isize,
-            b.as_ptr(),
-            b_column as isize,
-            b_row as isize,
+            a.values.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.values.as_ptr(),
+            b.column as isize,
+            b.row as isize,
             1.0,
             1.0,
             false,
@@ -278,56 +299,52 @@ fn few_rows(
     }
 }
 
-/// A matrix that lies in a slice.
-struct Plain<'a> {
-    values: &'a [f32],
-    strides: (usize, usize),
-    size: (usize, usize),
-    /// Whether its rows or columns lie such a distance apart, and enough is done with each block, that copying it pays.
+/// The A operand (m, k) in a slice.
+struct StridedA<'a> {
+    matrix: Strided<'a>,
+    m: usize,
+    k: usize,
+    /// Whether each block is copied first: its stride is unfavourable, and enough is done with it.
     copied: bool,
-    /// All of it, rounded.
-    whole: Option<Whole>,
+    /// All of it in bf16.
+    rounded: Option<RoundedMatrix>,
     /// Rows of a block, where not as many as usual.
-    together: usize,
+    block_rows: Option<usize>,
 }
 
-impl blocked::Rows for Plain<'_> {
-    fn blocks(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocked::parts(self.size.0, if self.together > 0 { self.together } else { cut.plain }, cut.tile)
+impl BlockedA for StridedA<'_> {
+    fn blocks(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        blocked::parts(self.m, self.block_rows.unwrap_or(blocking.strided), blocking.tile)
     }
 
-    fn parts(&self, cut: Cut) -> Vec<Range<usize>> {
-        blocked::parts(self.size.1, cut.terms, cut.step)
+    fn parts(&self, blocking: Blocking) -> Vec<Range<usize>> {
+        blocked::parts(self.k, blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> Left<'a> {
-        let values = &self.values[rows.start * self.strides.0 + terms.start * self.strides.1..];
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
+        let matrix = self.matrix.from(rows.start, terms.start);
         if !self.copied {
-            return Left { values, rows: rows.len(), strides: self.strides, rounded: None };
+            return A::new(matrix, rows.len());
         }
-        let beside = self.strides.0 == 1;
-        let (stride, (width, count)) = match beside {
-            true => (self.strides.1, (rows.len(), terms.len())),
-            false => (self.strides.0, (terms.len(), rows.len())),
-        };
-        blocked::copied(values, stride, (width, count), room);
-        let strides = if beside { (1, width + blocked::GAP) } else { (width + blocked::GAP, 1) };
-        Left { values: room, rows: rows.len(), strides, rounded: None }
+        if matrix.row == 1 {
+            blocked::copy_runs(matrix.values, matrix.column, rows.len(), terms.len(), room);
+            return A::columns(room, rows.len(), rows.len() + blocked::GAP);
+        }
+        blocked::copy_runs(matrix.values, matrix.row, terms.len(), rows.len(), room);
+        A::rows(room, rows.len(), terms.len() + blocked::GAP)
     }
 
     fn rounded<'a>(
         &'a self,
-        path: Path,
+        isa: Isa,
         rows: Range<usize>,
         terms: Range<usize>,
-        (room, tiles): (&'a mut Vec<f32>, &'a mut Vec<Pairs>),
-    ) -> Rounded<'a> {
-        match &self.whole {
-            Some(whole) => whole.block(rows, terms),
-            None => path.rounded(self.block(rows, terms.clone(), room), terms.len(), tiles),
+        room: &'a mut Vec<f32>,
+        tiles: &'a mut Vec<Pairs>,
+    ) -> RoundedA<'a> {
+        match &self.rounded {
+            Some(rounded) => rounded.block(rows, terms),
+            None => isa.round(self.block(rows, terms.clone(), room), terms.len(), tiles),
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

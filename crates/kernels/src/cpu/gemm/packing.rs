@@ -1,16 +1,16 @@
 //! The packed B operand of a GEMM, in panels.
 
-use super::bf16::{self, LINES, Pairs, Path, TERMS, tiles};
+use super::bf16::{self, Isa, LINES, Pairs, TERMS, tiles};
 use super::blocked::{Scratch, with_scratch};
-use super::{Left, PANEL, multiply};
-use crate::cpu::transpose::{Places, transpose_into};
+use super::{A, PANEL, Strided, multiply};
+use crate::cpu::transpose::{ColumnOffsets, transpose_into};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A matrix (depth, columns) in panels of [`PANEL`] columns; the last one is filled up with zeros.
-pub struct Packed {
+pub struct PackedB {
     panels: Panels,
     depth: usize,
     columns: usize,
@@ -20,7 +20,7 @@ enum Panels {
     /// Two lines for each row of a panel.
     Full(Vec<Line>),
     /// Tiles in bf16. Each `run` rows begin a tile.
-    Rounded { pairs: Vec<Pairs>, path: Path, run: usize },
+    Rounded { pairs: Vec<Pairs>, isa: Isa, run: usize },
 }
 
 /// Half a row of a panel, as a cache line.
@@ -28,43 +28,59 @@ enum Panels {
 #[repr(align(64))]
 pub struct Line(pub [f32; 16]);
 
-/// A matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`, one of which is 1, to be packed a part at a time, and with a
-/// path rounded.
-pub struct Lying<'a> {
-    pub values: &'a [f32],
-    pub strides: (usize, usize),
+/// The B operand in a slice, one of whose strides is 1, to be packed a part at a time, and with an ISA rounded to bf16.
+pub struct StridedB<'a> {
+    pub matrix: Strided<'a>,
     pub columns: usize,
-    pub path: Option<Path>,
+    pub isa: Option<Isa>,
 }
 
-/// The right side of a large product, which is read in parts of panels.
-pub trait Right: Sync {
+/// `count` channels, from `first` on, of maps (images, channels, area).
+#[derive(Clone, Copy)]
+pub struct NchwChannels<'a> {
+    pub maps: &'a [f32],
+    pub images: usize,
+    pub channels: usize,
+    pub area: usize,
+    pub first: usize,
+    pub count: usize,
+}
+
+impl<'a> NchwChannels<'a> {
+    /// The values from one of these channels of an image on.
+    pub fn of(&self, image: usize, channel: usize) -> &'a [f32] {
+        &self.maps[(image * self.channels + self.first + channel) * self.area..]
+    }
+}
+
+/// The B operand of a large product, which is read in parts of panels.
+pub trait PanelB: Sync {
     fn columns(&self) -> usize;
 
-    /// How both sides are rounded and multiplied; without a path the product is f32.
-    fn path(&self) -> Option<Path>;
+    /// The instructions that round both operands and multiply them; without them the product is f32.
+    fn isa(&self) -> Option<Isa>;
 
     /// Some rows of a panel in f32, which lie where they lay or in `room`.
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line];
 
-    /// The same where it lies already.
-    fn lying(&self, _panel: usize, _rows: Range<usize>) -> &[Line] {
+    /// The same, or nothing where it is yet to be packed.
+    fn in_place(&self, _panel: usize, _rows: Range<usize>) -> &[Line] {
         &[]
     }
 
-    /// Some rows of a panel rounded, where there is a path; the rows begin with a tile.
+    /// Some rows of a panel in bf16, where there is an ISA; the rows begin with a tile.
     fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs];
 }
 
-impl Right for Packed {
+impl PanelB for PackedB {
     fn columns(&self) -> usize {
         self.columns
     }
 
-    fn path(&self) -> Option<Path> {
+    fn isa(&self) -> Option<Isa> {
         match self.panels {
             Panels::Full(_) => None,
-            Panels::Rounded { path, .. } => Some(path),
+            Panels::Rounded { isa, .. } => Some(isa),
         }
     }
 
@@ -72,7 +88,7 @@ impl Right for Packed {
         self.lines(panel, rows)
     }
 
-    fn lying(&self, panel: usize, rows: Range<usize>) -> &[Line] {
+    fn in_place(&self, panel: usize, rows: Range<usize>) -> &[Line] {
         self.lines(panel, rows)
     }
 
@@ -81,83 +97,86 @@ impl Right for Packed {
     }
 }
 
-impl Right for Lying<'_> {
+impl PanelB for StridedB<'_> {
     fn columns(&self) -> usize {
         self.columns
     }
 
-    fn path(&self) -> Option<Path> {
-        self.path
+    fn isa(&self) -> Option<Isa> {
+        self.isa
     }
 
     fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line] {
-        let (values, width) = self.part(panel, &rows);
+        let (part, width, count) = (self.part(panel, &rows), self.width(panel), rows.len() * 2);
         room.clear();
-        room.reserve(rows.len() * 2);
-        let lines = &mut room.spare_capacity_mut()[..rows.len() * 2];
-        match self.strides {
-            (stride, 1) => pack_rows(values, stride, width, lines),
-            (_, stride) => pack_columns(values, stride, width, lines),
+        room.reserve(count);
+        let lines = &mut room.spare_capacity_mut()[..count];
+        match part.column {
+            1 => pack_rows(part.values, part.row, width, lines),
+            stride => pack_columns(part.values, stride, width, lines),
         }
         // SAFETY: there is room for so many lines, and either way of packing has written each of those that it was given.
-        unsafe { room.set_len(rows.len() * 2) };
+        unsafe { room.set_len(count) };
         room
     }
 
     fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs] {
-        let (values, width) = self.part(panel, &rows);
         let count = tiles(rows.len()) * 2 * LINES;
         room.clear();
-        let Some(path) = self.path else { return room };
+        let Some(isa) = self.isa else { return room };
         room.reserve(count);
-        path.round_panel(values, self.strides, (rows.len(), width), &mut room.spare_capacity_mut()[..count]);
+        let into = &mut room.spare_capacity_mut()[..count];
+        isa.round_panel(self.part(panel, &rows), rows.len(), self.width(panel), into);
         // SAFETY: there is room for `count` lines, which are the tiles of so many rows, and `round_panel` has written all of them.
         unsafe { room.set_len(count) };
         room
     }
 }
 
-impl Lying<'_> {
-    /// Where some rows of a panel begin, and how many columns it has.
-    fn part(&self, panel: usize, rows: &Range<usize>) -> (&[f32], usize) {
-        let start = panel * PANEL;
-        (&self.values[rows.start * self.strides.0 + start * self.strides.1..], PANEL.min(self.columns - start))
+impl StridedB<'_> {
+    /// Some rows of a panel.
+    fn part(&self, panel: usize, rows: &Range<usize>) -> Strided<'_> {
+        self.matrix.from(rows.start, panel * PANEL)
+    }
+
+    /// The columns of a panel.
+    fn width(&self, panel: usize) -> usize {
+        PANEL.min(self.columns - panel * PANEL)
     }
 }
 
-impl Packed {
-    /// Packs the matrix whose value (k, j) stands at k·`strides.0` + j·`strides.1`, with a path in bf16 unless neither its rows
-    /// nor its columns lie together.
-    pub fn new(path: Option<Path>, values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
-        match path {
-            Some(path) if strides.0 == 1 || strides.1 == 1 => Self::rounded(path, values, strides, depth, columns),
-            _ => Self::full(values, strides, depth, columns),
+impl PackedB {
+    /// Packs a matrix, with an ISA in bf16 if one of its strides is 1.
+    pub fn new(isa: Option<Isa>, matrix: Strided, depth: usize, columns: usize) -> Self {
+        match isa {
+            Some(isa) if matrix.row == 1 || matrix.column == 1 => Self::rounded(isa, matrix, depth, columns),
+            _ => Self::full(matrix, depth, columns),
         }
     }
 
-    fn rounded(path: Path, values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
+    fn rounded(isa: Isa, matrix: Strided, depth: usize, columns: usize) -> Self {
         let pack = |panel: usize, pairs: &mut [MaybeUninit<Pairs>]| {
             let start = panel * PANEL;
-            path.round_panel(&values[start * strides.1..], strides, (depth, PANEL.min(columns - start)), pairs);
+            isa.round_panel(matrix.from(0, start), depth, PANEL.min(columns - start), pairs);
         };
         let size = tiles(depth) * 2 * LINES;
         // SAFETY: a unit is a panel, and `round_panel` writes all tiles of its `depth` rows.
         let pairs = unsafe { written(columns.div_ceil(PANEL) * size, size, pack) };
-        Self { panels: Panels::Rounded { pairs, path, run: depth }, depth, columns }
+        Self { panels: Panels::Rounded { pairs, isa, run: depth }, depth, columns }
     }
 
-    fn full(values: &[f32], strides: (usize, usize), depth: usize, columns: usize) -> Self {
+    fn full(matrix: Strided, depth: usize, columns: usize) -> Self {
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
             let start = panel * PANEL;
             let width = PANEL.min(columns - start);
-            match strides {
-                (stride, 1) => pack_rows(&values[start..], stride, width, lines),
-                (1, stride) => pack_columns(&values[start * stride..], stride, width, lines),
-                _ => {
-                    for (k, row) in lines.chunks_exact_mut(2).enumerate() {
-                        let value =
-                            |j: usize| if j < width { values[k * strides.0 + (start + j) * strides.1] } else { 0.0 };
-                        for (half, line) in row.iter_mut().enumerate() {
+            match (matrix.row, matrix.column) {
+                (stride, 1) => pack_rows(&matrix.values[start..], stride, width, lines),
+                (1, stride) => pack_columns(&matrix.values[start * stride..], stride, width, lines),
+                (row, column) => {
+                    let at = |k: usize, j: usize| matrix.values[k * row + (start + j) * column];
+                    for (k, lines) in lines.chunks_exact_mut(2).enumerate() {
+                        let value = |j: usize| if j < width { at(k, j) } else { 0.0 };
+                        for (half, line) in lines.iter_mut().enumerate() {
                             line.write(Line(std::array::from_fn(|j| value(half * 16 + j))));
                         }
                     }
@@ -165,37 +184,56 @@ impl Packed {
             }
         };
         // SAFETY: a unit is a panel, of which each of the three ways writes all lines: two for each of its `depth` rows.
-        let lines = unsafe { written(columns.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
-        Self { panels: Panels::Full(lines), depth, columns }
+        unsafe { Self::lines_of(1, depth, columns, pack) }
+    }
+
+    /// `units` parts of each panel, `depth` rows each, which `pack` writes.
+    ///
+    /// # Safety
+    /// `pack` writes all that it is given.
+    unsafe fn lines_of(
+        units: usize,
+        depth: usize,
+        columns: usize,
+        pack: impl Fn(usize, &mut [MaybeUninit<Line>]) + Sync,
+    ) -> Self {
+        // SAFETY: the caller promises it.
+        let lines = unsafe { written(columns.div_ceil(PANEL) * units * depth * 2, depth * 2, pack) };
+        Self { panels: Panels::Full(lines), depth: units * depth, columns }
     }
 
     /// The transpose of a row-major matrix (columns, depth), as weights (out, in) are used going forward, in the precision that
     /// is set.
     pub fn transposed(values: &[f32], columns: usize, depth: usize) -> Self {
-        Self::new(bf16::path(), values, (1, depth), depth, columns)
+        Self::new(bf16::isa(), Strided::columns(values, depth), depth, columns)
+    }
+
+    /// A row-major matrix (depth, columns), as weights (out, in) are used going back, in the precision that is set.
+    pub fn rows(values: &[f32], depth: usize, columns: usize) -> Self {
+        Self::new(bf16::isa(), Strided::rows(values, columns), depth, columns)
     }
 
     /// The matrix (taps · channels, outputs) of kernels (outputs, channels, taps), in f32.
-    pub fn kernels(values: &[f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
-        let (kernels, depth) = (Kernels::new(values, outputs, (channels, taps)), channels * taps);
+    pub fn kernels(values: &[f32], outputs: usize, channels: usize, taps: usize) -> Self {
+        let kernels = Kernels::new(values, outputs, channels, taps);
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| kernels.pack(panel, lines);
         // SAFETY: a unit is a panel, and `Kernels::pack` writes all its lines, since each row has a place of its own.
-        let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
-        Self { panels: Panels::Full(lines), depth, columns: outputs }
+        unsafe { Self::lines_of(1, channels * taps, outputs, pack) }
     }
 
-    /// The matrix (depth, outputs) whose panels `turn` makes of those of [`Packed::kernels`].
+    /// The matrix (depth, outputs) whose panels `transform` makes of those of [`PackedB::kernels`].
     ///
     /// # Safety
-    /// `turn` writes all that it is given.
-    pub unsafe fn turned_kernels(
+    /// `transform` writes all that it is given.
+    pub unsafe fn transformed_kernels(
         values: &[f32],
         outputs: usize,
-        (channels, taps): (usize, usize),
+        channels: usize,
+        taps: usize,
         depth: usize,
-        turn: impl Fn(&[Line], &mut [MaybeUninit<Line>]) + Sync,
+        transform: impl Fn(&[Line], &mut [MaybeUninit<Line>]) + Sync,
     ) -> Self {
-        let kernels = Kernels::new(values, outputs, (channels, taps));
+        let kernels = Kernels::new(values, outputs, channels, taps);
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
             with_scratch(|Scratch { lines: room, .. }| {
                 let count = channels * taps * 2;
@@ -204,59 +242,36 @@ impl Packed {
                 kernels.pack(panel, &mut room.spare_capacity_mut()[..count]);
                 // SAFETY: there is room for `count` lines, and `Kernels::pack` has written all that it was given.
                 unsafe { room.set_len(count) };
-                turn(room, lines);
+                transform(room, lines);
             });
         };
-        // SAFETY: a unit is a panel, and the caller promises that `turn` writes all lines of it.
-        let lines = unsafe { written(outputs.div_ceil(PANEL) * depth * 2, depth * 2, pack) };
-        Self { panels: Panels::Full(lines), depth, columns: outputs }
+        // SAFETY: a unit is a panel, and the caller promises that `transform` writes all lines of it.
+        unsafe { Self::lines_of(1, depth, outputs, pack) }
     }
 
-    /// A row-major matrix (depth, columns), as weights (out, in) are used going back, in the precision that is set.
-    pub fn rows(values: &[f32], depth: usize, columns: usize) -> Self {
-        Self::new(bf16::path(), values, (columns, 1), depth, columns)
-    }
-
-    /// The matrix with a row for each position of each picture and a column for each of `read` (first, count) channels, of
-    /// maps (pictures, channels, area); with a path in bf16.
-    pub fn maps(
-        path: Option<Path>,
-        values: &[f32],
-        (pictures, channels, area): (usize, usize, usize),
-        read: (usize, usize),
-    ) -> Self {
-        let (first, columns) = read;
-        if let Some(path) = path {
-            return Self::rounded_maps(path, values, (pictures, channels, area), read);
-        }
-        let pack = |unit: usize, lines: &mut [MaybeUninit<Line>]| {
-            let (panel, picture) = (unit / pictures, unit % pictures);
-            let start = panel * PANEL;
-            let maps = &values[(picture * channels + first + start) * area..];
-            pack_columns(maps, area, PANEL.min(columns - start), lines);
+    /// The matrix with a row for each position of each image and a column for each channel; with an ISA in bf16.
+    pub fn channels(isa: Option<Isa>, maps: NchwChannels) -> Self {
+        let NchwChannels { images, area, count: columns, .. } = maps;
+        let part = |unit: usize| {
+            let (panel, image) = (unit / images, unit % images);
+            (maps.of(image, panel * PANEL), PANEL.min(columns - panel * PANEL))
         };
-        // SAFETY: a unit is the part of a panel that one picture has, and `pack_columns` writes all its lines.
-        let lines = unsafe { written(columns.div_ceil(PANEL) * pictures * area * 2, area * 2, pack) };
-        Self { panels: Panels::Full(lines), depth: pictures * area, columns }
-    }
-
-    /// The same in bf16.
-    fn rounded_maps(
-        path: Path,
-        values: &[f32],
-        (pictures, channels, area): (usize, usize, usize),
-        (first, columns): (usize, usize),
-    ) -> Self {
+        let Some(isa) = isa else {
+            let pack = |unit: usize, lines: &mut [MaybeUninit<Line>]| {
+                let (values, width) = part(unit);
+                pack_columns(values, area, width, lines);
+            };
+            // SAFETY: a unit is the part of a panel that one image has, and `pack_columns` writes all its lines.
+            return unsafe { Self::lines_of(images, area, columns, pack) };
+        };
         let pack = |unit: usize, pairs: &mut [MaybeUninit<Pairs>]| {
-            let (panel, picture) = (unit / pictures, unit % pictures);
-            let start = panel * PANEL;
-            let values = &values[(picture * channels + first + start) * area..];
-            path.round_panel(values, (1, area), (area, PANEL.min(columns - start)), pairs);
+            let (values, width) = part(unit);
+            isa.round_panel(Strided::columns(values, area), area, width, pairs);
         };
         let size = tiles(area) * 2 * LINES;
-        // SAFETY: a unit is the part of a panel that one picture has, and `round_panel` writes all tiles of its `area` rows.
-        let pairs = unsafe { written(columns.div_ceil(PANEL) * pictures * size, size, pack) };
-        Self { panels: Panels::Rounded { pairs, path, run: area }, depth: pictures * area, columns }
+        // SAFETY: a unit is the part of a panel that one image has, and `round_panel` writes all tiles of its `area` rows.
+        let pairs = unsafe { written(columns.div_ceil(PANEL) * images * size, size, pack) };
+        Self { panels: Panels::Rounded { pairs, isa, run: area }, depth: images * area, columns }
     }
 
     /// How many panels there are.
@@ -270,30 +285,30 @@ impl Packed {
         (start, PANEL.min(self.columns - start))
     }
 
-    /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the panel, or plus what it holds with `add`.
-    pub fn multiply(&self, left: Left, panel: usize, into: &mut [f32], stride: usize, add: bool) {
+    /// `into` (rows, 32), row r at r·`stride`, becomes A times the panel, or plus what it holds with `add`.
+    pub fn multiply(&self, a: A, panel: usize, into: &mut [f32], stride: usize, add: bool) {
         thread_local! {
             static ROOM: RefCell<Vec<Pairs>> = const { RefCell::new(Vec::new()) };
         }
-        match self.path() {
+        match self.isa() {
             None => {
                 let [lines, next] = [panel, panel + 1].map(|panel| self.lines(panel, 0..self.depth));
-                multiply(left, lines, next, into, stride, add);
+                multiply(a, lines, next, into, stride, add);
             }
-            Some(path) => ROOM.with_borrow_mut(|room| {
-                let rounded = left.rounded.unwrap_or_else(|| path.rounded(left, self.depth, room));
-                path.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
+            Some(isa) => ROOM.with_borrow_mut(|room| {
+                let rounded = a.rounded.unwrap_or_else(|| isa.round(a, self.depth, room));
+                isa.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
             }),
         }
     }
 
-    /// `into` (rows, 32) becomes `left` times some rows of a panel, in f32; the rows after them come next.
-    pub fn multiply_rows(&self, left: Left, panel: usize, rows: Range<usize>, into: &mut [f32]) {
+    /// `into` (rows, 32) becomes A times some rows of a panel, in f32; the rows after them are prefetched.
+    pub fn multiply_rows(&self, a: A, panel: usize, rows: Range<usize>, into: &mut [f32]) {
         let next = match rows.end < self.depth {
             true => self.lines(panel, rows.end..self.depth.min(rows.end + rows.len())),
             false => self.lines(panel + 1, 0..rows.len()),
         };
-        multiply(left, self.lines(panel, rows), next, into, PANEL, false);
+        multiply(a, self.lines(panel, rows), next, into, PANEL, false);
     }
 
     /// Some rows of a panel in f32, two lines each; none of a panel that is not there.
@@ -323,12 +338,12 @@ impl Packed {
 struct Kernels<'a> {
     values: &'a [f32],
     outputs: usize,
-    /// Where each row goes, written down: to divide for each square takes longer than to turn it.
+    /// Where each row goes: dividing for each square takes longer than transposing it.
     places: Vec<usize>,
 }
 
 impl<'a> Kernels<'a> {
-    fn new(values: &'a [f32], outputs: usize, (channels, taps): (usize, usize)) -> Self {
+    fn new(values: &'a [f32], outputs: usize, channels: usize, taps: usize) -> Self {
         let places = (0..channels * taps).map(|k| k % taps * channels + k / taps).collect();
         Self { values, outputs, places }
     }
@@ -336,8 +351,8 @@ impl<'a> Kernels<'a> {
     /// Writes a panel.
     fn pack(&self, panel: usize, lines: &mut [MaybeUninit<Line>]) {
         let (start, depth) = (panel * PANEL, self.places.len());
-        let size = (PANEL.min(self.outputs - start), depth);
-        pack_permuted(&self.values[start * depth..], depth, size, lines, Places::Listed(&self.places, PANEL));
+        let (values, width) = (&self.values[start * depth..], PANEL.min(self.outputs - start));
+        pack_permuted(values, depth, width, depth, lines, ColumnOffsets::Table(&self.places, PANEL));
     }
 }
 
@@ -356,9 +371,9 @@ unsafe fn written<T: Send>(count: usize, size: usize, fill: impl Fn(usize, &mut 
     lines
 }
 
-/// Has what lies there brought into the first cache.
+/// Prefetches what stands there into the first-level cache.
 #[inline(always)]
-fn bring_near(values: &[f32], at: usize) {
+fn prefetch(values: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -369,11 +384,11 @@ fn bring_near(values: &[f32], at: usize) {
 
 /// Packs the first `width` columns of rows that start every `stride` values.
 fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-    /// So many rows after this one are brought near: they lie too far apart for the machine to foresee them.
+    /// How many rows ahead are prefetched: they lie too far apart for the hardware to do so.
     const AHEAD: usize = 8;
     for (k, row) in lines.chunks_exact_mut(2).enumerate() {
-        bring_near(values, (k + AHEAD) * stride);
-        bring_near(values, (k + AHEAD) * stride + 16);
+        prefetch(values, (k + AHEAD) * stride);
+        prefetch(values, (k + AHEAD) * stride + 16);
         let values = &values[k * stride..][..width];
         let (halves, rest) = values.as_chunks::<16>();
         for (half, line) in row.iter_mut().enumerate() {
@@ -388,22 +403,23 @@ fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUnin
 /// Packs the transpose of `width` rows that start every `stride` values.
 fn pack_columns(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
     let depth = lines.len() / 2;
-    pack_permuted(values, stride, (width, depth), lines, Places::Every(PANEL));
+    pack_permuted(values, stride, width, depth, lines, ColumnOffsets::Strided(PANEL));
 }
 
-/// The same with the rows of the panel at these places, each of which is taken once.
+/// [`pack_columns`] with the rows of the panel at these offsets, each of which is taken once.
 fn pack_permuted(
     values: &[f32],
     stride: usize,
-    (width, depth): (usize, usize),
+    width: usize,
+    depth: usize,
     lines: &mut [MaybeUninit<Line>],
-    places: Places,
+    offsets: ColumnOffsets,
 ) {
     let count = lines.len() * 16;
     // SAFETY: a `Line` is 16 floats and nothing else (64 bytes, aligned to 64), so that the lines, which are borrowed for as long, are
     // 16 times as many floats that may or may not have been written.
     let panel = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<MaybeUninit<f32>>(), count) };
-    transpose_into(values, stride, (width, depth), panel, places);
+    transpose_into(values, stride, width, depth, panel, offsets);
     if width < PANEL {
         panel.chunks_exact_mut(PANEL).for_each(|row| row[width..].fill(MaybeUninit::new(0.0)));
     }

@@ -1,6 +1,6 @@
 //! GEMM microkernel in plain Rust, which compilers turn into SIMD code.
 
-use super::{PANEL, Tile};
+use super::{PANEL, Strided, Tile};
 
 /// One to four rows.
 pub fn multiply(tile: Tile, rows: usize, into: &mut [f32]) {
@@ -13,11 +13,11 @@ pub fn multiply(tile: Tile, rows: usize, into: &mut [f32]) {
 }
 
 fn rows_of<const M: usize>(tile: Tile, into: &mut [f32]) {
-    let (row, column) = tile.strides;
+    let Strided { values, row, column } = tile.a;
     let mut sums = [[0f32; PANEL]; M];
     for (k, lines) in tile.lines.chunks_exact(2).enumerate() {
         for (r, sums) in sums.iter_mut().enumerate() {
-            let value = tile.left[r * row + k * column];
+            let value = values[r * row + k * column];
             for (j, sum) in sums.iter_mut().enumerate() {
                 *sum += value * lines[j / 16].0[j % 16];
             }

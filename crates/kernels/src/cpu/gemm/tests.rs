@@ -35,8 +35,10 @@ proptest! {
         let (a, b, bias) = (test_values(seed, m * k), test_values(seed + 1, k * n), test_values(seed + 2, n));
         let a_strides = if a_turned { (1, m) } else { (k, 1) };
         let b_strides = if b_turned { (1, k) } else { (n, 1) };
-        let plain = gemm_into(&a, a_strides, &b, b_strides, (m, n, k), None);
-        let biased = gemm_into(&a, a_strides, &b, b_strides, (m, n, k), Some(&bias));
+        let a_matrix = Strided { values: &a, row: a_strides.0, column: a_strides.1 };
+        let b_matrix = Strided { values: &b, row: b_strides.0, column: b_strides.1 };
+        let plain = gemm(a_matrix, b_matrix, GemmShape { m, n, k }, None);
+        let biased = gemm(a_matrix, b_matrix, GemmShape { m, n, k }, Some(&bias));
         for i in 0..m {
             for j in 0..n {
                 let product = |t: usize| {
@@ -60,9 +62,9 @@ proptest! {
     ) {
         let left_stride = if turned { rows } else { depth } + gap;
         let (a, b) = (test_values(seed, rows.max(depth) * left_stride + depth), test_values(seed + 1, depth * columns));
-        let left = if turned { Left::columns(&a, rows, left_stride) } else { Left::rows(&a, rows, left_stride) };
-        let strides = left.strides;
-        let packed = if back { Packed::rows(&b, depth, columns) } else { Packed::transposed(&b, columns, depth) };
+        let a_rows = if turned { A::columns(&a, rows, left_stride) } else { A::rows(&a, rows, left_stride) };
+        let strides = (a_rows.matrix.row, a_rows.matrix.column);
+        let packed = if back { PackedB::rows(&b, depth, columns) } else { PackedB::transposed(&b, columns, depth) };
         let value = |k: usize, j: usize| if back { b[k * columns + j] } else { b[j * depth + k] };
         let stride = PANEL + gap;
         let before = test_values(seed + 2, rows * stride + PANEL);
@@ -72,8 +74,8 @@ proptest! {
                 let mut into = before.clone();
                 let mut room = Vec::new();
                 let lines = packed.panel(panel, 0..depth, &mut room);
-                let tile = Tile { left: &a, strides, lines, next: packed.lying(panel + 1, 0..depth), stride, add };
-                tile.in_parts(rows, most, &mut into, kernel);
+                let tile = Tile { a: a_rows.matrix, lines, next: packed.in_place(panel + 1, 0..depth), stride, add };
+                tile.split_rows(rows, most, &mut into, kernel);
                 for r in 0..rows {
                     for j in 0..width {
                         let sum: f64 = (0..depth).map(|k| f64::from(a[r * strides.0 + k * strides.1]) * f64::from(value(k, start + j))).sum();
@@ -83,15 +85,16 @@ proptest! {
                 }
             }
             let mut into = before.clone();
-            packed.multiply(left, panel, &mut into, stride, add);
+            packed.multiply(a_rows, panel, &mut into, stride, add);
             for r in 0..rows {
                 prop_assert_eq!(&into[r * stride + PANEL..(r + 1) * stride], &before[r * stride + PANEL..(r + 1) * stride]);
             }
             let (middle, whole) = (depth / 3, into);
             let mut into = before.clone();
             let mut room = Vec::new();
-            multiply(left, packed.panel(panel, 0..middle, &mut room), &[], &mut into, stride, add);
-            let rest = Left { values: &a[(middle * strides.1).min(a.len())..], ..left };
+            multiply(a_rows, packed.panel(panel, 0..middle, &mut room), &[], &mut into, stride, add);
+            let values = &a[(middle * strides.1).min(a.len())..];
+            let rest = A::new(Strided { values, ..a_rows.matrix }, rows);
             multiply(rest, packed.panel(panel, middle..depth, &mut room), &[], &mut into, stride, true);
             into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
         }
@@ -103,14 +106,16 @@ proptest! {
 fn deep_panels_are_plain_sums() {
     let (rows, depth, columns) = (7, 450, 40);
     let (a, b) = (test_values(1, rows * depth), test_values(2, depth * columns));
-    let packed = Packed::rows(&b, depth, columns);
-    for (left, add) in [(Left::rows(&a, rows, depth), true), (Left::columns(&a, rows, rows), false)] {
+    let packed = PackedB::rows(&b, depth, columns);
+    for (a_rows, add) in [(A::rows(&a, rows, depth), true), (A::columns(&a, rows, rows), false)] {
         let before = test_values(3, rows * PANEL);
         let mut into = before.clone();
-        packed.multiply(left, 1, &mut into, PANEL, add);
+        packed.multiply(a_rows, 1, &mut into, PANEL, add);
         for (at, found) in into.iter().enumerate().filter(|(at, _)| at % PANEL < columns - PANEL) {
             let (r, j) = (at / PANEL, PANEL + at % PANEL);
-            let term = |k: usize| f64::from(a[r * left.strides.0 + k * left.strides.1]) * f64::from(b[k * columns + j]);
+            let term = |k: usize| {
+                f64::from(a[r * a_rows.matrix.row + k * a_rows.matrix.column]) * f64::from(b[k * columns + j])
+            };
             let wanted = (0..depth).map(term).sum::<f64>() + if add { f64::from(before[at]) } else { 0.0 };
             assert!((f64::from(*found) - wanted).abs() < 2e-5, "{found} instead of {wanted}");
         }
@@ -123,7 +128,8 @@ fn products_of_rows_that_would_collide_are_plain_sums() {
     for (m, n, k, turned) in [(200, 256, 1024, false), (1024, 260, 50, true)] {
         let (a, b) = (test_values(1, m * k), test_values(2, k * n));
         let strides = if turned { (1, m) } else { (k, 1) };
-        let found = gemm_into(&a, strides, &b, (n, 1), (m, n, k), None);
+        let matrix = Strided { values: &a, row: strides.0, column: strides.1 };
+        let found = gemm(matrix, Strided::rows(&b, n), GemmShape { m, n, k }, None);
         for (at, found) in found.into_iter().enumerate() {
             let term = |t: usize| f64::from(a[at / n * strides.0 + t * strides.1]) * f64::from(b[t * n + at % n]);
             let wanted: f64 = (0..k).map(term).sum();

@@ -1,6 +1,6 @@
 //! GEMM microkernels with AVX-512, or with AVX2 and FMA.
 
-use super::gemv::{Lines, Sums, WEIGHTS};
+use super::gemv::{RowMajor, Sums, WEIGHTS};
 use super::{Line, PANEL, Tile};
 use std::arch::x86_64::*;
 
@@ -28,8 +28,8 @@ impl Level {
         }
     }
 
-    /// How many rows of a panel are read again and again for all rows of the left side before the next ones are: with few rows
-    /// in the registers they have to come from the first cache, which holds 256 of them.
+    /// The panel's rows that serve all rows of A before the next ones do: with few sums in registers they have to come from the
+    /// first-level cache, which holds 256 of them.
     pub fn depth(self) -> usize {
         match self {
             Level::Avx512 => usize::MAX,
@@ -54,11 +54,11 @@ pub fn level() -> Option<Level> {
 /// One to [`Level::rows`] rows, on a machine that has the level.
 pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     assert!(rows > 0 && rows <= level.rows() && level.is_there() && tile.fits(rows, into));
-    // Where rows lie beside each other the compiler is told so.
-    let beside = tile.strides.0 == 1;
+    // A compile-time stride of 1 for either kind of A.
+    let column_major = tile.a.row == 1;
     macro_rules! rows {
         ($kernel:ident: $($count:literal)*) => {
-            match (rows, beside) {
+            match (rows, column_major) {
                 // SAFETY: the machine has the level and `into` and the tile have so many rows, as was asserted; where rows are not 1 apart,
                 // the values of a row are (`Tile::fits`).
                 $(($count, false) => unsafe { $kernel::<$count, false>(tile, into.as_mut_ptr()) },
@@ -74,31 +74,31 @@ pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
     }
 }
 
-/// Has a line, or the last one, brought into the second cache.
+/// Prefetches a line, or the last one, into the second-level cache.
 #[inline(always)]
-fn bring_near(lines: &[Line], at: usize) {
+fn prefetch(lines: &[Line], at: usize) {
     // SAFETY: SSE, to which the instruction belongs, is part of x86-64; it is a hint that may be given any address.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(lines.as_ptr().wrapping_add(at.min(lines.len().wrapping_sub(1))).cast()) };
 }
 
-/// Rows of a panel that AVX2's kernel multiplies for each line that it has brought near.
+/// Rows of a panel that AVX2's kernel multiplies for each line that it prefetches.
 const GROUP: usize = 4;
 
 /// # Safety
-/// The machine has the features. `tile.fits(M, into)` holds, and with `BESIDE` the tile's rows are 1 apart, else the values of a row.
+/// The machine has the features. `tile.fits(M, into)` holds, and with `COLUMN_MAJOR` the rows of A are 1 apart, else the values of a row.
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
+unsafe fn avx512<const M: usize, const COLUMN_MAJOR: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
-    let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
-    let near = tile.near();
+    let (row, column) = if COLUMN_MAJOR { (1, tile.a.column) } else { (tile.a.row, 1) };
+    let (a, lines) = (tile.a.values.as_ptr(), tile.lines.as_ptr().cast::<f32>());
+    let prefetched = tile.prefetched();
     for k in 0..tile.lines.len() / 2 {
-        bring_near(near, k);
+        prefetch(prefetched, k);
         // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and the caller promises that each of the M rows has a value k.
         unsafe {
             let (b0, b1) = (_mm512_loadu_ps(lines.add(k * PANEL)), _mm512_loadu_ps(lines.add(k * PANEL + 16)));
             for (r, [s0, s1]) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(*left.add(r * row + k * column));
+                let a = _mm512_set1_ps(*a.add(r * row + k * column));
                 *s0 = _mm512_fmadd_ps(a, b0, *s0);
                 *s1 = _mm512_fmadd_ps(a, b1, *s1);
             }
@@ -117,18 +117,18 @@ unsafe fn avx512<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32)
 }
 
 /// # Safety
-/// The machine has the features. `tile.fits(M, into)` holds, and with `BESIDE` the tile's rows are 1 apart, else the values of a row.
+/// The machine has the features. `tile.fits(M, into)` holds, and with `COLUMN_MAJOR` the rows of A are 1 apart, else the values of a row.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
+unsafe fn avx2<const M: usize, const COLUMN_MAJOR: bool>(tile: Tile, into: *mut f32) {
     let mut sums = [[_mm256_setzero_ps(); 4]; M];
-    let (row, column) = if BESIDE { (1, tile.strides.1) } else { (tile.strides.0, 1) };
-    let (left, lines) = (tile.left.as_ptr(), tile.lines.as_ptr().cast::<f32>());
+    let (row, column) = if COLUMN_MAJOR { (1, tile.a.column) } else { (tile.a.row, 1) };
+    let (a, lines) = (tile.a.values.as_ptr(), tile.lines.as_ptr().cast::<f32>());
     let mut step = |k: usize| {
         // SAFETY: row k of the panel is lines 2k and 2k + 1 of 16 values, and the caller promises that each of the M rows has a value k.
         unsafe {
             let mut values = [_mm256_setzero_ps(); M];
             for (r, value) in values.iter_mut().enumerate() {
-                *value = _mm256_set1_ps(*left.add(r * row + k * column));
+                *value = _mm256_set1_ps(*a.add(r * row + k * column));
             }
             for quarter in 0..4 {
                 let b = _mm256_loadu_ps(lines.add(k * PANEL + quarter * 8));
@@ -138,9 +138,9 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
             }
         }
     };
-    let (depth, near) = (tile.lines.len() / 2, tile.near());
+    let (depth, prefetched) = (tile.lines.len() / 2, tile.prefetched());
     for group in 0..depth / GROUP {
-        bring_near(near, group);
+        prefetch(prefetched, group);
         for k in group * GROUP..(group + 1) * GROUP {
             step(k);
         }
@@ -161,7 +161,7 @@ unsafe fn avx2<const M: usize, const BESIDE: bool>(tile: Tile, into: *mut f32) {
 }
 
 /// `Σₖ rows[i, k] weights[j, k]` of one to [`Level::lines`] rows and one to [`WEIGHTS`] rows of weights, on a machine that has the level.
-pub fn dots(level: Level, rows: Lines, weights: Lines, terms: usize) -> Sums {
+pub fn gemv(level: Level, rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
     assert!((1..=level.lines()).contains(&rows.count) && (1..=WEIGHTS).contains(&weights.count));
     assert!(level.is_there() && rows.fit(terms) && weights.fit(terms));
     macro_rules! rows {
@@ -175,18 +175,18 @@ pub fn dots(level: Level, rows: Lines, weights: Lines, terms: usize) -> Sums {
         };
     }
     match level {
-        Level::Avx512 => rows!(dots_avx512: 1 2 3 4 5 6),
-        Level::Avx2 => rows!(dots_avx2: 1 2 3),
+        Level::Avx512 => rows!(gemv_avx512: 1 2 3 4 5 6),
+        Level::Avx2 => rows!(gemv_avx2: 1 2 3),
     }
 }
 
-/// The kernel of [`dots`] for one level: `$lanes` terms at a time, the sums of all pairs of rows in registers.
-macro_rules! dots {
+/// The kernel of [`gemv`] for one level: `$lanes` terms at a time, the sums of all pairs of rows in registers.
+macro_rules! gemv {
     ($name:ident, $feature:literal, $lanes:literal, $zero:ident, $load:ident, $multiply_add:ident, $total:ident) => {
         /// # Safety
         /// The machine has the features. There are M rows or more, and a row of weights or more, and all have so many terms.
         #[target_feature(enable = $feature)]
-        unsafe fn $name<const M: usize>(rows: Lines, weights: Lines, terms: usize) -> Sums {
+        unsafe fn $name<const M: usize>(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
             // Weights that are missing are the last ones again.
             let weights: [*const f32; WEIGHTS] =
                 std::array::from_fn(|j| weights.values[j.min(weights.count - 1) * weights.stride..].as_ptr());
@@ -220,8 +220,8 @@ macro_rules! dots {
     };
 }
 
-dots!(dots_avx512, "avx512f", 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps);
-dots!(dots_avx2, "avx2,fma", 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_fmadd_ps, total);
+gemv!(gemv_avx512, "avx512f", 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps);
+gemv!(gemv_avx2, "avx2,fma", 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_fmadd_ps, total);
 
 /// The sum of eight values.
 #[inline]

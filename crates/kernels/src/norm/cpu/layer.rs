@@ -1,6 +1,6 @@
 //! Layer norm of f32 on the CPU: rows are shared out among rayon's threads.
 
-use crate::cpu::fill::{Spare, par_filled, push_each};
+use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
 use candle_core::{Result, Tensor};
@@ -31,7 +31,7 @@ impl Operation for LayerNorm {
         let (ys, moments) = with_all_f32(self.name(), inputs, |values| {
             let mut moments = vec![0f32; values[0].len() / size * 2];
             let blocks = values[0].par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
-            let ys = par_filled(values[0].len(), ROWS * size, blocks, |(xs, moments), ys| {
+            let ys = par_fill(values[0].len(), ROWS * size, blocks, |(xs, moments), ys| {
                 normalised(xs, values[1], values[2], eps, moments, ys);
             });
             (ys, moments)
@@ -48,7 +48,7 @@ impl Operation for LayerNorm {
             let mut partial = vec![vec![0f32; 2 * size]; xs.len().div_ceil(ROWS * size)];
             let blocks = xs.par_chunks(ROWS * size).zip(dys.par_chunks(ROWS * size));
             let blocks = blocks.zip(call.saved.par_chunks(ROWS * 2)).zip(&mut partial);
-            let dxs = par_filled(xs.len(), ROWS * size, blocks, |(((xs, dys), moments), sums), dxs| {
+            let dxs = par_fill(xs.len(), ROWS * size, blocks, |(((xs, dys), moments), sums), dxs| {
                 back(xs, dys, values[1], moments, dxs, sums);
             });
             for partial in partial {

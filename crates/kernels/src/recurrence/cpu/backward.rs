@@ -1,11 +1,13 @@
 //! Backward pass of RNN, LSTM and GRU (backpropagation through time), f32, CPU.
 
 use super::packed::{PackedSteps, Part, Step};
-use super::{Gates, Given, InBlocks, Kept, Saved, Sequence, Sizes, kept_width, shared_out};
+use super::weights::Units;
+use super::{Gates, Inputs, Partition, Saved, SavedUnits, SequenceOp, Sizes, Tiled, partition, saved_width};
+use crate::cpu::disjoint::{self, DisjointSlice};
 use crate::cpu::gemm::bf16::{RoundedRows, TERMS};
-use crate::cpu::gemm::{Left, PANEL, Packed, Right, gemm_into};
-use crate::cpu::reduce::sums_of_columns;
-use crate::cpu::team::{self, Shared, filled};
+use crate::cpu::gemm::{A, GemmShape, PANEL, PackedB, PanelB, Strided, gemm};
+use crate::cpu::reduce::column_sums;
+use crate::cpu::team;
 use crate::node::Call;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -15,89 +17,89 @@ use std::borrow::Cow;
 pub struct Backward {
     dh: Vec<f32>,
     dc: Vec<f32>,
-    gradient: Vec<f32>,
+    gates: Vec<f32>,
 }
 
 /// All steps back, from the gradients of the outputs.
-pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, kept: &Kept, gradients: &[&[f32]]) -> Backward {
-    let Sizes { n, h, .. } = given.sizes;
-    let (parts, members) = shared_out::<K>(given.sizes);
+pub fn run<K: Gates>(of: &SequenceOp<K>, inputs: &Inputs, saved: &Saved, d_outputs: &[&[f32]]) -> Backward {
+    let Sizes { n, h, .. } = inputs.sizes;
+    let Partition { parts, members } = partition::<K>(inputs.sizes);
     let packed = PackedSteps::new(&of.steps, n, parts);
-    let weights = Packed::rows(given.w_hh, K::GATES * h, h);
-    let states = if K::CELL { n * h } else { 0 };
+    let weights = PackedB::rows(inputs.w_hh, K::GATES * h, h);
+    let states = if K::HAS_C { n * h } else { 0 };
     let (mut dh, mut dc) = (vec![0f32; n * h], vec![0f32; states]);
-    let work = |gradient: &Shared| {
-        let (dh, dc) = (&Shared::new(&mut dh), &Shared::new(&mut dc));
-        let (kernel, sizes, weights) = (of.kernel, given.sizes, &weights);
-        let batch = Batch { kernel, sizes, kept, gradients, weights, gradient, dh, dc };
-        packed.parts.par_iter().for_each(|part| batch.walk(part, members));
+    let work = |d_gates: &DisjointSlice| {
+        let (dh, dc) = (&DisjointSlice::new(&mut dh), &DisjointSlice::new(&mut dc));
+        let (cell, sizes, weights) = (of.cell, inputs.sizes, &weights);
+        let pass = Pass { cell, sizes, saved, d_outputs, weights, d_gates, dh, dc };
+        packed.parts.par_iter().for_each(|part| pass.run(part, members));
     };
-    // SAFETY: the walks of all parts go through all rows of all steps, and for each of them the blocks are all units, of which
-    // `Gates::backward` writes all gradients; they are read in `Walk::through_product` and rounded in `Walk::gates`, after that.
-    let gradient = unsafe { filled(packed.rows * K::GRADIENT * h, work) };
-    Backward { dh, dc, gradient }
+    // SAFETY: the parts go through all rows of all steps, and for each of them the blocks are all units, of which `Gates::backward` writes
+    // all gradients; they are read in `PartPass::through_product` and rounded in `PartPass::gates`, after that.
+    let gates = unsafe { disjoint::fill(packed.rows * K::GRADIENT * h, work) };
+    Backward { dh, dc, gates }
 }
 
-/// What the walks back through the steps of all parts share.
-struct Batch<'a, K> {
-    kernel: K,
+/// What all parts share.
+struct Pass<'a, K> {
+    cell: K,
     sizes: Sizes,
-    kept: &'a Kept,
+    saved: &'a Saved,
     /// Of h of all steps (N, T, H), and of the last h and c (N, H).
-    gradients: &'a [&'a [f32]],
-    weights: &'a Packed,
+    d_outputs: &'a [&'a [f32]],
+    weights: &'a PackedB,
     /// Of all gates (R, GRADIENT·H).
-    gradient: &'a Shared<'a>,
+    d_gates: &'a DisjointSlice<'a>,
     /// Of the first h and c (N, H).
-    dh: &'a Shared<'a>,
-    dc: &'a Shared<'a>,
+    dh: &'a DisjointSlice<'a>,
+    dc: &'a DisjointSlice<'a>,
 }
 
-impl<K: Gates> Batch<'_, K> {
-    /// Walks back through the steps of a part.
-    fn walk(&self, part: &Part, members: usize) {
+impl<K: Gates> Pass<'_, K> {
+    /// Takes a part back through the steps.
+    fn run(&self, part: &Part, members: usize) {
         let Sizes { h, .. } = self.sizes;
-        let (n, blocks, in_blocks) = (part.order.len(), h.div_ceil(PANEL), InBlocks { order: &part.order, h });
-        let mut dh = in_blocks.of(self.gradients[1]);
-        let mut dc = if K::CELL { in_blocks.of(self.gradients[2]) } else { vec![] };
-        let path = self.weights.path().filter(|_| h.is_multiple_of(TERMS));
-        let walk = Walk {
-            batch: self,
+        let (n, blocks, tiled) = (part.order.len(), h.div_ceil(PANEL), Tiled { order: &part.order, h });
+        let mut dh = tiled.of(self.d_outputs[1]);
+        let mut dc = if K::HAS_C { tiled.of(self.d_outputs[2]) } else { vec![] };
+        let isa = self.weights.isa().filter(|_| h.is_multiple_of(TERMS));
+        let pass = PartPass {
+            pass: self,
             part,
-            dh: Shared::new(&mut dh),
-            dc: Shared::new(&mut dc),
-            rounds: path.map(|path| [(); 2].map(|()| RoundedRows::new(Some(path), n, K::GATES * h))),
+            dh: DisjointSlice::new(&mut dh),
+            dc: DisjointSlice::new(&mut dc),
+            rounded: isa.map(|isa| [(); 2].map(|()| RoundedRows::new(Some(isa), n, K::GATES * h))),
         };
         // The phase after the last step only takes the gradient through W_hh to the first state.
-        team::run(members, part.steps() + 1, |_| blocks, |phase, block| walk.block(phase, block));
+        team::run(members, part.steps() + 1, |_| blocks, |phase, block| pass.block(phase, block));
         // SAFETY: the team is through, and a row of the batch is in the order of one part alone.
-        unsafe { in_blocks.write(&dh, self.dh) };
-        if K::CELL {
+        unsafe { tiled.write(&dh, self.dh) };
+        if K::HAS_C {
             // SAFETY: the same holds for c.
-            unsafe { in_blocks.write(&dc, self.dc) };
+            unsafe { tiled.write(&dc, self.dc) };
         }
     }
 }
 
-/// One walk back through the steps of a part.
-struct Walk<'a, K> {
-    batch: &'a Batch<'a, K>,
+/// One part's pass back through the steps.
+struct PartPass<'a, K> {
+    pass: &'a Pass<'a, K>,
     part: &'a Part,
-    /// Of the state, in blocks of units.
-    dh: Shared<'a>,
-    dc: Shared<'a>,
+    /// Of the state, tiled.
+    dh: DisjointSlice<'a>,
+    dc: DisjointSlice<'a>,
     /// The gates' gradients of the step after and of the present one, where products round them and a block of each gate begins a tile.
-    rounds: Option<[RoundedRows; 2]>,
+    rounded: Option<[RoundedRows; 2]>,
 }
 
 // Who touches what: parts have rows of their own, of the batch and of all steps. Within a part a phase is a step, and no chunk of it
 // begins before the phase before is done (`team::run`). In a phase all members read the gates' gradients of the step after, which the
-// phase before has written, and write those of this one, which lie elsewhere. Whatever else they touch is of the units of their
+// phase before has written, and write those of this one, which are elsewhere. Whatever else they touch is of the units of their
 // chunk, which nobody else has in this phase.
-impl<K: Gates> Walk<'_, K> {
+impl<K: Gates> PartPass<'_, K> {
     fn block(&self, phase: usize, block: usize) {
         let room = self.part.order.len() * PANEL;
-        // SAFETY: it is this chunk's block of the walk's own dh.
+        // SAFETY: it is this chunk's block of the part's own dh.
         let dh = unsafe { self.dh.write(block * room, room) };
         if phase > 0 {
             self.through_product(phase, block, dh);
@@ -112,127 +114,128 @@ impl<K: Gates> Walk<'_, K> {
         self.part.step(self.part.steps() - 1 - phase)
     }
 
-    /// Adds what W_hh h of the step after brings back.
+    /// Adds the gradient through W_hh h of the step after.
     fn through_product(&self, phase: usize, block: usize, dh: &mut [f32]) {
-        let (batch, after, h) = (self.batch, self.step(phase - 1).rows, self.batch.sizes.h);
+        let (pass, after, h) = (self.pass, self.step(phase - 1).rows, self.pass.sizes.h);
         let (wide, full, rows) = (K::GATES * h, K::GRADIENT * h, after.len());
         if rows == 0 {
             return;
         }
         // SAFETY: the phase before has written the gradients of the step after, and in this one only those of this step are written.
-        let values = unsafe { batch.gradient.read(after.start * full, rows * full) };
+        let values = unsafe { pass.d_gates.read(after.start * full, rows * full) };
         // SAFETY: in this phase only the other half is written to.
-        let rounded = self.rounds.as_ref().and_then(|rounds| unsafe { rounds[phase % 2].read(rows) });
-        let left = Left::rows(values.get(full - wide..).unwrap_or_default(), rows, full).with(rounded);
-        batch.weights.multiply(left, block, dh, PANEL, true);
+        let rounded = self.rounded.as_ref().and_then(|rounded| unsafe { rounded[phase % 2].read(rows) });
+        let a = A::rows(values.get(full - wide..).unwrap_or_default(), rows, full).with(rounded);
+        pass.weights.multiply(a, block, dh, PANEL, true);
     }
 
     /// A block's gates, row after row.
     fn gates(&self, phase: usize, block: usize, dh: &mut [f32]) {
-        let (batch, step, size) = (self.batch, self.step(phase), kept_width::<K>());
-        let Sizes { t, h, .. } = batch.sizes;
-        let (start, width, full) = (block * PANEL, PANEL.min(h - block * PANEL), K::GRADIENT * h);
+        let (pass, step, size) = (self.pass, self.step(phase), saved_width::<K>());
+        let Sizes { t, h, .. } = pass.sizes;
+        let (Units { start, width }, full) = (Units::of(block, h), K::GRADIENT * h);
         let room = self.part.order.len() * PANEL;
-        let dc: &mut [f32] = match K::CELL {
-            // SAFETY: it is this chunk's block of the walk's own dc.
+        let dc: &mut [f32] = match K::HAS_C {
+            // SAFETY: it is this chunk's block of the part's own dc.
             true => unsafe { self.dc.write(block * room, room) },
             false => &mut [],
         };
         let rows = step.rows.len();
-        let of_block = &batch.kept.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
+        let of_block = &pass.saved.gates[(step.rows.start * h.div_ceil(PANEL) + block * rows) * size..][..rows * size];
         for ((sorted, row), of_row) in step.rows.clone().enumerate().zip(of_block.chunks_exact(size)) {
             let dh = &mut dh[sorted * PANEL..][..width];
-            let d_out = &batch.gradients[0][(self.part.order[sorted] * t + step.time) * h + start..][..width];
+            let d_out = &pass.d_outputs[0][(self.part.order[sorted] * t + step.time) * h + start..][..width];
             dh.iter_mut().zip(d_out).for_each(|(dh, d_out)| *dh += d_out);
             let part = |i: usize, there: bool| if there { &of_row[i * PANEL..][..width] } else { &[] };
             let gate = |gate: usize| part(gate, gate < K::GATES);
-            let saved = Saved {
+            let saved = SavedUnits {
                 gates: [gate(0), gate(1), gate(2), gate(3)],
-                extra: part(K::GATES, K::EXTRA),
-                previous: &batch.kept.previous[row * h + start..][..width],
+                extra: part(K::GATES, K::SAVES_EXTRA),
+                previous: &pass.saved.previous[row * h + start..][..width],
             };
             let into = |gate: usize| match gate < K::GRADIENT {
                 // SAFETY: the row is one of this step and part, the units are this chunk's, and each gate is asked for once. All of it is
                 // written and none read.
-                true => unsafe { batch.gradient.write(row * full + gate * h + start, width) },
+                true => unsafe { pass.d_gates.write(row * full + gate * h + start, width) },
                 false => &mut [],
             };
-            let dc = if K::CELL { &mut dc[sorted * PANEL..][..width] } else { &mut *dc };
-            batch.kernel.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
-            for (gate, rounds) in
-                self.rounds.iter().flat_map(|rounds| (0..K::GATES).map(|gate| (gate, &rounds[(phase + 1) % 2])))
-            {
+            let dc = if K::HAS_C { &mut dc[sorted * PANEL..][..width] } else { &mut *dc };
+            pass.cell.backward(saved, dh, dc, [into(0), into(1), into(2), into(3)]);
+            let Some(rounded) = &self.rounded else { continue };
+            for gate in 0..K::GATES {
                 let of = row * full + (K::GRADIENT - K::GATES + gate) * h + start;
                 // SAFETY: this chunk has written these gradients just now, and nobody writes them again.
-                let values = unsafe { batch.gradient.read(of, width) };
+                let values = unsafe { pass.d_gates.read(of, width) };
                 // SAFETY: this half is read in the next phase, and the units, which begin a tile, are this chunk's.
-                unsafe { rounds.write(sorted, gate * h + start, values) };
+                unsafe { rounded[(phase + 1) % 2].write(sorted, gate * h + start, values) };
             }
         }
     }
 }
 
 /// The gradients of all inputs, in their order: each weight's is one product over all steps.
-pub fn of_inputs<K: Gates>(
-    of: &Sequence<K>,
-    given: &Given,
-    call: &Call<Kept>,
+pub fn input_gradients<K: Gates>(
+    of: &SequenceOp<K>,
+    inputs: &Inputs,
+    call: &Call<Saved>,
     back: Backward,
 ) -> Result<Vec<Option<Tensor>>> {
-    let Sizes { n, t, d, h } = given.sizes;
+    let Sizes { n, t, d, h } = inputs.sizes;
     let (wide, full) = (K::GATES * h, K::GRADIENT * h);
-    let packed = PackedSteps::new(&of.steps, n, shared_out::<K>(given.sizes).0);
-    let (rows, gradient) = (packed.rows, &back.gradient[..]);
-    let of_hidden = gradient.get(full - wide..).unwrap_or_default();
-    // Where the first gate's rows of W_ih go, in whose order the gates' gradients do not stand.
-    let first = K::FIRST * h % wide.max(1);
+    let packed = PackedSteps::new(&of.steps, n, partition::<K>(inputs.sizes).parts);
+    let (rows, d_gates) = (packed.rows, &back.gates[..]);
+    let d_hidden = d_gates.get(full - wide..).unwrap_or_default();
+    // The gates' gradients start with gate GRADIENT_ROTATION, the rows of W_ih with gate 0.
+    let rotation = K::GRADIENT_ROTATION * h % wide.max(1);
     // One step by itself is likely one of many, whose weights' gradients are best formed together.
-    let alone = t == 1 && rows == n && full == wide && first == 0;
+    let deferred = t == 1 && rows == n && full == wide && rotation == 0;
     let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu).map(Some);
-    let weight = |i: usize, gates: &[f32], (xs, width): (&[f32], usize), first: usize| {
-        if alone {
-            let dys = Tensor::from_slice(gates, (rows, wide), &Device::Cpu)?;
+    let weight = |i: usize, d_gates: &[f32], xs: &[f32], width: usize, rotation: usize| {
+        if deferred {
+            let dys = Tensor::from_slice(d_gates, (rows, wide), &Device::Cpu)?;
             call.defer_matmul_gradient(i, dys, Tensor::from_slice(xs, (rows, width), &Device::Cpu)?);
             return Ok(None);
         }
-        let mut product = gemm_into(gates, (1, full), xs, (width, 1), (wide, width, rows), None);
-        product.rotate_right(first * width);
+        let shape = GemmShape { m: wide, n: width, k: rows };
+        let mut product = gemm(Strided::columns(d_gates, full), Strided::rows(xs, width), shape, None);
+        product.rotate_right(rotation * width);
         tensor(product, i)
     };
-    let of_xs = || packed.scattered(&of_rows::<K>(given, gradient), d);
     let mut found = vec![
-        if call.wanted[0] { tensor(of_xs(), 0)? } else { None },
-        if call.wanted[1] { weight(1, of_hidden, (&call.saved.previous, h), 0)? } else { None },
+        if call.wants(0) { tensor(packed.pad(&row_gradients::<K>(inputs, d_gates), d), 0)? } else { None },
+        if call.wants(1) { weight(1, d_hidden, &call.saved.previous, h, 0)? } else { None },
         tensor(back.dh, 2)?,
     ];
-    if K::CELL {
+    if K::HAS_C {
         found.push(tensor(back.dc, found.len())?);
     }
     if of.bias_hh {
-        found.push(tensor(sums_of_columns(of_hidden, full, wide), found.len())?);
+        found.push(tensor(column_sums(d_hidden, full, wide), found.len())?);
     }
     if of.weight_ih {
-        let of_weight = || weight(found.len(), gradient, (&packed.gathered(given.xs, d), d), first);
-        found.push(if call.wanted[found.len()] { of_weight()? } else { None });
+        let of_weight = || weight(found.len(), d_gates, &packed.pack(inputs.xs, d), d, rotation);
+        found.push(if call.wants(found.len()) { of_weight()? } else { None });
     }
-    if given.b_ih.is_some() {
-        let mut sums = sums_of_columns(gradient, full, wide);
-        sums.rotate_right(first);
+    if inputs.b_ih.is_some() {
+        let mut sums = column_sums(d_gates, full, wide);
+        sums.rotate_right(rotation);
         found.push(tensor(sums, found.len())?);
     }
     Ok(found)
 }
 
-/// The gradients of the rows of xs (R, D).
-fn of_rows<K: Gates>(given: &Given, gradient: &[f32]) -> Vec<f32> {
-    let Sizes { d, h, .. } = given.sizes;
+/// The gradients of the packed rows of xs (R, D).
+fn row_gradients<K: Gates>(inputs: &Inputs, d_gates: &[f32]) -> Vec<f32> {
+    let Sizes { d, h, .. } = inputs.sizes;
     let (wide, full) = (K::GATES * h, K::GRADIENT * h);
-    let Some(w_ih) = given.w_ih else {
-        let row = |row: &[f32]| (0..wide).map(|j| row[(j + wide - K::FIRST * h) % wide]).collect::<Vec<_>>();
-        return gradient.par_chunks_exact(full.max(1)).flat_map_iter(row).collect();
+    let Some(w_ih) = inputs.w_ih else {
+        let row =
+            |row: &[f32]| (0..wide).map(|j| row[(j + wide - K::GRADIENT_ROTATION * h) % wide]).collect::<Vec<_>>();
+        return d_gates.par_chunks_exact(full.max(1)).flat_map_iter(row).collect();
     };
-    // The rows of W_ih in the order in which the gates' gradients stand.
-    let (last, first) = w_ih.split_at(K::FIRST * h * d);
-    let turned = if last.is_empty() { Cow::Borrowed(first) } else { Cow::Owned([first, last].concat()) };
-    gemm_into(gradient, (full, 1), &turned, (d, 1), (gradient.len() / full.max(1), d, wide), None)
+    // The rows of W_ih in the order of the gates' gradients.
+    let (last, first) = w_ih.split_at(K::GRADIENT_ROTATION * h * d);
+    let rotated = if last.is_empty() { Cow::Borrowed(first) } else { Cow::Owned([first, last].concat()) };
+    let shape = GemmShape { m: d_gates.len() / full.max(1), n: d, k: wide };
+    gemm(Strided::rows(d_gates, full), Strided::rows(&rotated, d), shape, None)
 }

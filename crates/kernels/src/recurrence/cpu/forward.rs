@@ -1,12 +1,13 @@
 //! Forward pass of RNN, LSTM and GRU, f32, CPU.
 
-use super::gates::{Blocks, copied};
+use super::gates::{Blocks, copy};
 use super::packed::{PackedSteps, Part, Step};
-use super::weights::{Projected, Together, WORTH_PACKING, Weights};
-use super::{Gates, Given, InBlocks, Kept, Sequence, Sizes, kept_width, shared_out};
+use super::weights::{GateWeights, PACKING_PAYS, Projection, StepGroups, Units};
+use super::{Gates, Inputs, Partition, Saved, SequenceOp, Sizes, Tiled, partition, saved_width};
+use crate::cpu::disjoint::{self, DisjointSlice};
 use crate::cpu::gemm::bf16::RoundedRows;
-use crate::cpu::gemm::{Left, PANEL, gemm_into};
-use crate::cpu::team::{self, Shared, filled};
+use crate::cpu::gemm::{A, GemmShape, PANEL, Strided, gemm};
+use crate::cpu::team;
 use rayon::prelude::*;
 
 /// What going forward gives.
@@ -15,101 +16,107 @@ pub struct Forward {
     pub out: Vec<f32>,
     pub h: Vec<f32>,
     pub c: Vec<f32>,
-    pub kept: Kept,
+    pub saved: Saved,
 }
 
-/// All steps; the gates are kept where they will be `saved` for the way back.
-pub fn steps<K: Gates>(of: &Sequence<K>, given: &Given, saved: bool) -> Forward {
-    let Sizes { n, t, d, h } = given.sizes;
-    let (parts, members) = shared_out::<K>(given.sizes);
+/// All steps; the gates are `saved` where a gradient will be asked for.
+pub fn run<K: Gates>(of: &SequenceOp<K>, inputs: &Inputs, saved: bool) -> Forward {
+    let Sizes { n, t, h, .. } = inputs.sizes;
+    let Partition { parts, members } = partition::<K>(inputs.sizes);
     let (blocks, packed) = (h.div_ceil(PANEL), PackedSteps::new(&of.steps, n, parts));
-    let (rows, kept) = (packed.rows, kept_width::<K>());
-    let gathered = packed.gathered(given.xs, d);
-    let projected = match given.w_ih {
-        None => Projected::Given(gathered),
-        // Weights that serve one step only are not laid out for more.
-        Some(w_ih) if t == 1 && rows >= WORTH_PACKING => {
-            let size = (rows, K::GATES * h, d);
-            Projected::Given(gemm_into(&gathered, (d, 1), w_ih, (1, d), size, given.b_ih))
-        }
-        Some(w_ih) => Projected::formed(gathered, (w_ih, given.b_ih), (rows, d, h)),
-    };
-    let weights = Weights::new(given.w_hh, (h, h), rows);
-    let (mut last, mut c) = (given.h.to_vec(), given.c.map_or_else(Vec::new, <[f32]>::to_vec));
-    let mut run = |gates: &Shared, previous: &Shared, out: &Shared| {
+    let (rows, width) = (packed.rows, saved_width::<K>());
+    let (projection, weights) = (project::<K>(inputs, &packed), GateWeights::new(inputs.w_hh, h, h, rows));
+    let (mut last, mut c) = (inputs.h.to_vec(), inputs.c.map_or_else(Vec::new, <[f32]>::to_vec));
+    let mut work = |gates: &DisjointSlice, previous: &DisjointSlice, out: &DisjointSlice| {
         if rows < n * t {
-            // SAFETY: no part has begun its walk, and nobody else has `out`.
+            // SAFETY: no part has begun, and nobody else has `out`.
             unsafe { out.write(0, n * t * h).fill(0.0) };
         }
-        let (last, c) = (&Shared::new(&mut last), &Shared::new(&mut c));
-        let (kernel, projected, weights) = (of.kernel, &projected, &weights);
-        let batch = Batch { kernel, given, saved, projected, weights, gates, previous, out, last, c };
-        packed.parts.par_iter().for_each(|part| batch.walk(part, members));
+        let (last, c) = (&DisjointSlice::new(&mut last), &DisjointSlice::new(&mut c));
+        let (cell, projection, weights) = (of.cell, &projection, &weights);
+        let pass = Pass { cell, inputs, saved, projection, weights, gates, previous, out, last, c };
+        packed.parts.par_iter().for_each(|part| pass.run(part, members));
     };
     let (mut previous, mut out) = (vec![], vec![]);
-    // SAFETY: the walks of all parts go through all rows of all steps. For each row and each block of units `Walk::block` writes all that
-    // is kept of the gates, and `Walk::row` h into `out`, which was cleared before where it has more rows than there are. The state
-    // before a row is written by `Walk::begin` where a sequence begins, and else by `Walk::row` of the step before.
+    // SAFETY: the parts go through all rows of all steps. For each row and each block of units `PartPass::block` writes all that is saved
+    // of the gates, and `PartPass::row` h into `out`, which was cleared before where it has more rows than there are. The state before a
+    // row is written by `PartPass::begin` where a sequence begins, and else by `PartPass::row` of the step before.
     let gates = unsafe {
-        filled(if saved { rows * blocks * kept } else { 0 }, |gates| {
-            previous = filled(rows * h, |previous| out = filled(n * t * h, |out| run(gates, previous, out)));
+        disjoint::fill(if saved { rows * blocks * width } else { 0 }, |gates| {
+            previous = disjoint::fill(rows * h, |previous| {
+                out = disjoint::fill(n * t * h, |out| work(gates, previous, out));
+            });
         })
     };
-    Forward { out, h: last, c, kept: Kept { gates, previous } }
+    Forward { out, h: last, c, saved: Saved { gates, previous } }
 }
 
-/// What the walks through the steps of all parts share.
-struct Batch<'a, K> {
-    kernel: K,
-    given: &'a Given<'a>,
+fn project<'a, K: Gates>(inputs: &Inputs<'a>, packed: &PackedSteps) -> Projection<'a> {
+    let Sizes { t, d, h, .. } = inputs.sizes;
+    let rows = packed.pack(inputs.xs, d);
+    match inputs.w_ih {
+        None => Projection::Done(rows),
+        // Weights that serve one step only are not packed for more.
+        Some(w_ih) if t == 1 && packed.rows >= PACKING_PAYS => {
+            let shape = GemmShape { m: packed.rows, n: K::GATES * h, k: d };
+            Projection::Done(gemm(Strided::rows(&rows, d), Strided::columns(w_ih, d), shape, inputs.b_ih))
+        }
+        Some(w_ih) => Projection::Fused { rows, weights: GateWeights::new(w_ih, h, d, packed.rows), bias: inputs.b_ih },
+    }
+}
+
+/// What all parts share.
+struct Pass<'a, K> {
+    cell: K,
+    inputs: &'a Inputs<'a>,
     saved: bool,
-    projected: &'a Projected<'a>,
-    weights: &'a Weights<'a>,
-    /// As in [`Kept`].
-    gates: &'a Shared<'a>,
-    previous: &'a Shared<'a>,
-    out: &'a Shared<'a>,
+    projection: &'a Projection<'a>,
+    weights: &'a GateWeights<'a>,
+    /// As in [`Saved`].
+    gates: &'a DisjointSlice<'a>,
+    previous: &'a DisjointSlice<'a>,
+    out: &'a DisjointSlice<'a>,
     /// The last h and c (N, H).
-    last: &'a Shared<'a>,
-    c: &'a Shared<'a>,
+    last: &'a DisjointSlice<'a>,
+    c: &'a DisjointSlice<'a>,
 }
 
-impl<K: Gates> Batch<'_, K> {
-    /// Walks through the steps of a part.
-    fn walk(&self, part: &Part, members: usize) {
-        let Sizes { d, h, .. } = self.given.sizes;
-        let (n, blocks, in_blocks) = (part.order.len(), h.div_ceil(PANEL), InBlocks { order: &part.order, h });
-        let together = self.projected.together(part, d);
-        let room = (together.steps * n + n) * K::GATES * PANEL + kept_width::<K>();
-        let (mut c, mut scratch) = (self.given.c.map_or_else(Vec::new, |c| in_blocks.of(c)), vec![0f32; blocks * room]);
-        let walk = Walk {
-            batch: self,
+impl<K: Gates> Pass<'_, K> {
+    /// Takes a part through the steps.
+    fn run(&self, part: &Part, members: usize) {
+        let Sizes { d, h, .. } = self.inputs.sizes;
+        let (n, blocks, tiled) = (part.order.len(), h.div_ceil(PANEL), Tiled { order: &part.order, h });
+        let groups = self.projection.step_groups(part, d);
+        let room = (groups.steps * n + n) * K::GATES * PANEL + saved_width::<K>();
+        let (mut c, mut scratch) = (self.inputs.c.map_or_else(Vec::new, |c| tiled.of(c)), vec![0f32; blocks * room]);
+        let pass = PartPass {
+            pass: self,
             part,
-            together,
-            c: Shared::new(&mut c),
-            scratch: Shared::new(&mut scratch),
+            groups,
+            c: DisjointSlice::new(&mut c),
+            scratch: DisjointSlice::new(&mut scratch),
             room,
-            states: [(); 2].map(|()| RoundedRows::new(self.weights.path(), n, h)),
+            states: [(); 2].map(|()| RoundedRows::new(self.weights.isa(), n, h)),
         };
-        walk.begin();
-        team::run(members, part.steps(), |_| blocks, |phase, block| walk.block(phase, block));
-        if K::CELL {
+        pass.begin();
+        team::run(members, part.steps(), |_| blocks, |phase, block| pass.block(phase, block));
+        if K::HAS_C {
             // SAFETY: the team is through, and a row of the batch is in the order of one part alone.
-            unsafe { in_blocks.write(&c, self.c) };
+            unsafe { tiled.write(&c, self.c) };
         }
     }
 }
 
-/// One walk through the steps of a part.
-struct Walk<'a, K> {
-    batch: &'a Batch<'a, K>,
+/// One part's pass through the steps.
+struct PartPass<'a, K> {
+    pass: &'a Pass<'a, K>,
     part: &'a Part,
-    together: Together,
-    /// c in blocks of units.
-    c: Shared<'a>,
-    /// For each block of units `room` values: W_ih x of the rows of the steps that are together, W_hh h of one, and what nobody keeps
-    /// of a row.
-    scratch: Shared<'a>,
+    groups: StepGroups,
+    /// c, tiled.
+    c: DisjointSlice<'a>,
+    /// For each block of units `room` values: W_ih x of the rows of a group of steps, W_hh h of one step, and what is not saved of a
+    /// row.
+    scratch: DisjointSlice<'a>,
     room: usize,
     /// The states before an even step and before an odd one, where products round them. Those of rows that begin later wait there.
     states: [RoundedRows; 2],
@@ -120,131 +127,122 @@ struct Walk<'a, K> {
 struct Chunk<'a> {
     phase: usize,
     step: &'a Step,
-    /// Its first unit and how many it has.
-    start: usize,
-    width: usize,
+    units: Units,
 }
 
 // Who touches what: parts have rows of their own, of the batch and of all steps. Within a part a phase is a step, and no chunk of it
 // begins before the step before is done (`team::run`). In a step all members read the states before it, which were written in the
-// step before or by `begin`, and write those before the next, which lie elsewhere. Whatever else they touch is of the units of
+// step before or by `begin`, and write those before the next, which are elsewhere. Whatever else they touch is of the units of
 // their chunk, which nobody else has in this step.
-impl<K: Gates> Walk<'_, K> {
+impl<K: Gates> PartPass<'_, K> {
     /// The first states.
     fn begin(&self) {
-        let (batch, h) = (self.batch, self.batch.given.sizes.h);
-        let first = |of: usize| &batch.given.h[of * h..][..h];
+        let (pass, h) = (self.pass, self.pass.inputs.sizes.h);
+        let first = |of: usize| &pass.inputs.h[of * h..][..h];
         for (row, of) in self.part.starts() {
             // SAFETY: the row is one of this part, whose team has not begun.
-            unsafe { batch.previous.write(row * h, h) }.copy_from_slice(first(of));
+            unsafe { pass.previous.write(row * h, h) }.copy_from_slice(first(of));
         }
         for (sorted, &of) in self.part.order.iter().enumerate() {
             for states in &self.states {
-                // SAFETY: the states are this walk's own, whose team has not begun.
+                // SAFETY: the states are this part's own, whose team has not begun.
                 unsafe { states.write(sorted, 0, first(of)) };
             }
         }
     }
 
     fn block(&self, phase: usize, block: usize) {
-        let (batch, n, h) = (self.batch, self.part.order.len(), self.batch.given.sizes.h);
+        let (pass, n, h) = (self.pass, self.part.order.len(), self.pass.inputs.sizes.h);
         let step = &self.part.step(phase);
-        let (rows, blocks, stride, kept) = (step.rows.len(), h.div_ceil(PANEL), K::GATES * PANEL, kept_width::<K>());
-        let chunk = Chunk { phase, step, start: block * PANEL, width: PANEL.min(h - block * PANEL) };
-        // SAFETY: it is the room of this chunk's block in the walk's own scratch.
+        let (rows, blocks, stride, width) = (step.rows.len(), h.div_ceil(PANEL), K::GATES * PANEL, saved_width::<K>());
+        let chunk = Chunk { phase, step, units: Units::of(block, h) };
+        // SAFETY: it is the room of this chunk's block in the part's own scratch.
         let scratch = unsafe { self.scratch.write(block * self.room, self.room) };
-        let (formed, rest) = scratch.split_at_mut(self.together.steps * n * stride);
-        let (hidden, unkept) = rest.split_at_mut(n * stride);
+        let (projected, rest) = scratch.split_at_mut(self.groups.steps * n * stride);
+        let (hidden, unsaved) = rest.split_at_mut(n * stride);
         let hidden = &mut hidden[..rows * stride];
-        let c: &mut [f32] = match K::CELL {
-            // SAFETY: it is this chunk's block of the walk's own c.
+        let c: &mut [f32] = match K::HAS_C {
+            // SAFETY: it is this chunk's block of the part's own c.
             true => unsafe { self.c.write(block * n * PANEL, n * PANEL) },
             false => &mut [],
         };
-        let keeping: &mut [f32] = match batch.saved {
+        let saved: &mut [f32] = match pass.saved {
             // SAFETY: these are the gates of this step's rows, which are of this part, in this chunk's block. They are written below: all
             // units of a whole block by `row`, and where a block is narrow the rest before.
-            true => unsafe { batch.gates.write((step.rows.start * blocks + block * rows) * kept, rows * kept) },
+            true => unsafe { pass.gates.write((step.rows.start * blocks + block * rows) * width, rows * width) },
             false => &mut [],
         };
-        if chunk.width < PANEL {
-            keeping.fill(0.0);
+        if chunk.units.width < PANEL {
+            saved.fill(0.0);
         }
         if rows > 0 {
-            self.of_hidden(chunk, hidden);
+            self.hidden_product(chunk, hidden);
         }
-        let first = self.of_inputs(chunk, formed);
+        let first = self.input_product(chunk, projected);
         for (sorted, row) in step.rows.clone().enumerate() {
-            let of_input = match batch.projected {
-                Projected::Given(rows) => Blocks { values: &rows[row * K::GATES * h + chunk.start..], stride: h },
-                Projected::Formed { .. } => {
-                    Blocks { values: &formed[(row - first) * stride..][..stride], stride: PANEL }
+            let of_input = match pass.projection {
+                Projection::Done(rows) => Blocks { values: &rows[row * K::GATES * h + chunk.units.start..], stride: h },
+                Projection::Fused { .. } => {
+                    Blocks { values: &projected[(row - first) * stride..][..stride], stride: PANEL }
                 }
             };
             let of_hidden = Blocks { values: &hidden[sorted * stride..][..stride], stride: PANEL };
-            let here = if batch.saved { &mut keeping[sorted * kept..][..kept] } else { &mut *unkept };
-            let c = if K::CELL { &mut c[sorted * PANEL..][..chunk.width] } else { &mut *c };
-            self.row(chunk, (sorted, row), [of_input, of_hidden], here, c);
+            let saved = if pass.saved { &mut saved[sorted * width..][..width] } else { &mut *unsaved };
+            let c = if K::HAS_C { &mut c[sorted * PANEL..][..chunk.units.width] } else { &mut *c };
+            self.row(chunk, sorted, [of_input, of_hidden], saved, c);
         }
     }
 
     /// W_hh h (+ b_hh) of all rows.
-    fn of_hidden(&self, Chunk { phase, step, start, width }: Chunk, into: &mut [f32]) {
-        let (batch, h, rows) = (self.batch, self.batch.given.sizes.h, step.rows.len());
+    fn hidden_product(&self, Chunk { phase, step, units }: Chunk, into: &mut [f32]) {
+        let (pass, h, rows) = (self.pass, self.pass.inputs.sizes.h, step.rows.len());
         // SAFETY: the states before this step are written, and in this step only those before the next are written to, in other rows.
-        let previous = unsafe { batch.previous.read(step.rows.start * h, rows * h) };
+        let previous = unsafe { pass.previous.read(step.rows.start * h, rows * h) };
         // SAFETY: in this step only the other states are written to.
         let rounded = unsafe { self.states[phase % 2].read(rows) };
-        let left = Left::rows(previous, rows, h).with(rounded);
-        batch.weights.multiply(left, (start, width), batch.given.b_hh, into);
+        pass.weights.multiply(A::rows(previous, rows, h).with(rounded), units, pass.inputs.b_hh, into);
     }
 
-    /// W_ih x + b of the rows of the next steps, where the last ones are used up; and the first of the rows that are there.
-    fn of_inputs(&self, Chunk { phase, start, width, .. }: Chunk, into: &mut [f32]) -> usize {
-        let Projected::Formed { rows, weights, bias } = self.batch.projected else { return 0 };
-        let (d, steps) = (self.batch.given.sizes.d, self.together.steps);
-        let (first, end) = self.part.together(phase / steps * steps, steps);
-        if phase.is_multiple_of(steps) && first < end {
-            let rounded = self.together.rounded(phase).map(|whole| whole.block(0..end - first, 0..d));
-            let left = Left::rows(&rows[first * d..end * d], end - first, d).with(rounded);
-            weights.multiply(left, (start, width), *bias, &mut into[..(end - first) * K::GATES * PANEL]);
+    /// W_ih x + b of the rows of a group of steps, where one begins; and the first of the rows that are there.
+    fn input_product(&self, Chunk { phase, units, .. }: Chunk, into: &mut [f32]) -> usize {
+        let Projection::Fused { rows, weights, bias } = self.pass.projection else { return 0 };
+        let (d, steps) = (self.pass.inputs.sizes.d, self.groups.steps);
+        let group = self.part.rows_of_steps(phase / steps * steps, steps);
+        if phase.is_multiple_of(steps) && !group.is_empty() {
+            let rounded = self.groups.rounded(phase).map(|rounded| rounded.block(0..group.len(), 0..d));
+            let a = A::rows(&rows[group.start * d..group.end * d], group.len(), d).with(rounded);
+            weights.multiply(a, units, *bias, &mut into[..group.len() * K::GATES * PANEL]);
         }
-        first
+        group.start
     }
 
     /// A row's gates and its new state.
     #[inline(always)]
-    fn row(
-        &self,
-        Chunk { phase, step, start, width }: Chunk,
-        (sorted, row): (usize, usize),
-        sums: [Blocks; 2],
-        here: &mut [f32],
-        c: &mut [f32],
-    ) {
-        let (batch, of) = (self.batch, self.part.order[sorted]);
-        let Sizes { t, h, .. } = batch.given.sizes;
-        let (gates, extra) = here.split_at_mut(K::GATES * PANEL);
+    fn row(&self, chunk: Chunk, sorted: usize, sums: [Blocks; 2], saved: &mut [f32], c: &mut [f32]) {
+        let Chunk { phase, step, units: Units { start, width } } = chunk;
+        let (pass, of, row) = (self.pass, self.part.order[sorted], step.rows.start + sorted);
+        let Sizes { t, h, .. } = pass.inputs.sizes;
+        let (gates, extra) = saved.split_at_mut(K::GATES * PANEL);
         let mut gates = gates.chunks_exact_mut(PANEL);
         let gates = each_gate::<K>(|_| gates.next().map_or(&mut [], |gate| &mut gate[..width]));
-        let extra = if K::EXTRA { &mut extra[..width] } else { extra };
-        // SAFETY: the place (of, time) of `out` is this row's alone, and the units are this chunk's. A kernel writes all of it, and reads
-        // it only where it `UPDATES` what is copied there first.
-        let new = unsafe { batch.out.write((of * t + step.time) * h + start, width) };
-        if K::UPDATES {
+        let extra = if K::SAVES_EXTRA { &mut extra[..width] } else { extra };
+        // SAFETY: the place (of, time) of `out` is this row's alone, and the units are this chunk's. A cell writes all of it, and reads it
+        // only where it `READS_H`, which is copied there first.
+        let new = unsafe { pass.out.write((of * t + step.time) * h + start, width) };
+        if K::READS_H {
             // SAFETY: the states before this step are written, and in this step only those before the next are written to.
-            copied(unsafe { batch.previous.read(row * h + start, width) }, new);
+            copy(unsafe { pass.previous.read(row * h + start, width) }, new);
         }
-        batch.kernel.forward(sums, gates, new, c, extra);
+        pass.cell.forward(sums, gates, new, c, extra);
         match step.next(sorted) {
             Some(next) => {
                 // SAFETY: row `next` belongs to the next step, before which nobody reads it, and the units are this chunk's.
-                copied(new, unsafe { batch.previous.write(next * h + start, width) });
+                copy(new, unsafe { pass.previous.write(next * h + start, width) });
                 // SAFETY: these states are read in the next step, and the units, which begin a tile, are this chunk's.
                 unsafe { self.states[(phase + 1) % 2].write(sorted, start, new) };
             }
-            // SAFETY: nobody reads the last states before the walks are over; the row `of` is this part's, the units are this chunk's.
-            None => unsafe { batch.last.write(of * h + start, width) }.copy_from_slice(new),
+            // SAFETY: nobody reads the last states before all parts are through; the row `of` is this part's, the units this chunk's.
+            None => unsafe { pass.last.write(of * h + start, width) }.copy_from_slice(new),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Fused gate kernels of RNN, LSTM and GRU, one row of the batch at a time, f32, CPU.
 
-use super::{Gates, Saved};
+use super::{Gates, SavedUnits};
 use crate::cpu::simd_math::{logistic, tanh, vectorised};
 use crate::recurrence::{Gru, Lstm, Nonlinearity, Rnn};
 
@@ -21,8 +21,8 @@ impl<'a> Blocks<'a> {
 
 const LANES: usize = 16;
 
-/// Values that are worked on at once. What a loop reads is here before it writes anything: nothing has to find out first whether
-/// its many slices overlap, which would take longer than the loop.
+/// Values of one iteration, which are read before any are written: a check whether its many slices overlap would take longer than
+/// the loop.
 type Lanes = [f32; LANES];
 
 /// Up to 16 values of every slice, from this one on.
@@ -81,8 +81,8 @@ pub fn four(values: &mut [f32], width: usize) -> [&mut [f32]; 4] {
 }
 
 vectorised! {
-    /// The values of some hidden units at another place, in the pieces in which they are read next.
-    pub fn copied(from: &[f32], into: &mut [f32]) {
+    /// Copies the values of some hidden units in the pieces in which they are read next.
+    pub fn copy(from: &[f32], into: &mut [f32]) {
         let from = &from[..into.len()];
         for span in spans(into.len()) {
             span.store(span.load(from), into);
@@ -92,7 +92,7 @@ vectorised! {
 
 impl Gates for Rnn {
     const GATES: usize = 1;
-    const EXTRA: bool = false;
+    const SAVES_EXTRA: bool = false;
 
     #[inline(always)]
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], _: &mut [f32]) {
@@ -101,7 +101,7 @@ impl Gates for Rnn {
     }
 
     #[inline(always)]
-    fn backward(&self, saved: Saved, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
+    fn backward(&self, saved: SavedUnits, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
         let [gradient, ..] = gradient;
         rnn_backward(self.0, saved.gates[0], dh, gradient);
     }
@@ -150,7 +150,7 @@ vectorised! {
 impl Gates for Lstm {
     const GATES: usize = 4;
     /// c_{t−1}.
-    const EXTRA: bool = true;
+    const SAVES_EXTRA: bool = true;
 
     #[inline(always)]
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], c: &mut [f32], before: &mut [f32]) {
@@ -158,7 +158,7 @@ impl Gates for Lstm {
     }
 
     #[inline(always)]
-    fn backward(&self, saved: Saved, dh: &mut [f32], dc: &mut [f32], gradient: [&mut [f32]; 4]) {
+    fn backward(&self, saved: SavedUnits, dh: &mut [f32], dc: &mut [f32], gradient: [&mut [f32]; 4]) {
         lstm_backward(saved.gates, saved.extra, dh, dc, gradient);
     }
 }
@@ -215,9 +215,9 @@ vectorised! {
             let [mut di, mut df, mut dg, mut d_o] = [[0.0; LANES]; 4];
             for j in 0..LANES {
                 let (i, f, g, o, before) = (i[j], f[j], g[j], o[j], before[j]);
-                let squashed = tanh::<FUSED>(f * before + i * g);
-                d_o[j] = dh_new[j] * squashed * o * (1.0 - o);
-                let d = dc_old[j] + dh_new[j] * o * (1.0 - squashed * squashed);
+                let tanh_c = tanh::<FUSED>(f * before + i * g);
+                d_o[j] = dh_new[j] * tanh_c * o * (1.0 - o);
+                let d = dc_old[j] + dh_new[j] * o * (1.0 - tanh_c * tanh_c);
                 di[j] = d * g * i * (1.0 - i);
                 df[j] = d * before * f * (1.0 - f);
                 dg[j] = d * i * (1.0 - g * g);
@@ -236,11 +236,11 @@ vectorised! {
 impl Gates for Gru {
     const GATES: usize = 3;
     /// u_n.
-    const EXTRA: bool = true;
+    const SAVES_EXTRA: bool = true;
     /// Those of p_n, of r, of z and of u_n, so that the triples of either product lie together.
     const GRADIENT: usize = 4;
-    const FIRST: usize = 2;
-    const UPDATES: bool = true;
+    const GRADIENT_ROTATION: usize = 2;
+    const READS_H: bool = true;
 
     #[inline(always)]
     fn forward(&self, sums: [Blocks; 2], gates: [&mut [f32]; 4], h: &mut [f32], _: &mut [f32], extra: &mut [f32]) {
@@ -248,7 +248,7 @@ impl Gates for Gru {
     }
 
     #[inline(always)]
-    fn backward(&self, saved: Saved, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
+    fn backward(&self, saved: SavedUnits, dh: &mut [f32], _: &mut [f32], gradient: [&mut [f32]; 4]) {
         gru_backward(saved, dh, gradient);
     }
 }
@@ -277,7 +277,7 @@ vectorised! {
 }
 
 vectorised! {
-    fn gru_backward(saved: Saved, dh: &mut [f32], gradient: [&mut [f32]; 4]) {
+    fn gru_backward(saved: SavedUnits, dh: &mut [f32], gradient: [&mut [f32]; 4]) {
         let width = dh.len();
         let [gate_r, gate_z, gate_n, _] = saved.gates;
         let (gate_r, gate_z, gate_n) = (&gate_r[..width], &gate_z[..width], &gate_n[..width]);

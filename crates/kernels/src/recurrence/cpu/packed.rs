@@ -1,21 +1,21 @@
 //! Packed sequences: the rows of all steps of a batch, step after step, without padding.
 
-use crate::cpu::fill::par_filled;
+use crate::cpu::fill::par_fill;
 use crate::recurrence::steps::Steps;
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Where each row and step of (N, T, ..) stands among the rows of all steps.
 pub struct PackedSteps {
-    /// The parts into which the batch is cut, each of which the recurrence goes through by itself.
+    /// The parts into which the batch is cut, each of which goes through the steps by itself.
     pub parts: Vec<Part>,
     /// R, the rows of all steps of all parts.
     pub rows: usize,
-    /// N and T.
-    batch: (usize, usize),
+    n: usize,
+    t: usize,
 }
 
-/// Some rows of the batch; the rows of their steps lie together.
+/// Some rows of the batch; the rows of their steps are contiguous.
 pub struct Part {
     /// From the longest to the shortest.
     pub order: Vec<usize>,
@@ -27,7 +27,7 @@ pub struct Part {
 
 /// One step.
 pub struct Step {
-    /// The step of (N, T, ..) that it stands for.
+    /// Its index t in (N, T, ..).
     pub time: usize,
     /// Its rows, of the longest sequences first.
     pub rows: Range<usize>,
@@ -43,7 +43,7 @@ impl Step {
 }
 
 impl PackedSteps {
-    /// In so many parts, of which each gets long sequences and short ones.
+    /// In so many parts, each of which gets long sequences and short ones.
     pub fn new(steps: &Steps, n: usize, parts: usize) -> Self {
         let (order, active) = steps.sorted(n);
         let mut rows = 0;
@@ -57,23 +57,23 @@ impl PackedSteps {
             }
             Part { order, times, starts }
         };
-        Self { parts: (0..parts).map(part).collect(), rows, batch: (n, steps.count) }
+        Self { parts: (0..parts).map(part).collect(), rows, n, t: steps.count }
     }
 
-    /// The rows of all steps (R, D) of (N, T, D).
-    pub fn gathered(&self, values: &[f32], d: usize) -> Vec<f32> {
-        let (count, places) = (together(d), self.places());
-        par_filled(self.rows * d, count * d, places.par_chunks(count), |places, into| {
+    /// The packed rows (R, D) of (N, T, D).
+    pub fn pack(&self, values: &[f32], d: usize) -> Vec<f32> {
+        let (count, places) = (rows_per_task(d), self.places());
+        par_fill(self.rows * d, count * d, places.par_chunks(count), |places, into| {
             places.iter().for_each(|place| into.extend_from_slice(&values[place * d..][..d]));
         })
     }
 
-    /// The (N, T, D) of the rows of all steps (R, D), 0 where there is no row.
-    pub fn scattered(&self, rows: &[f32], d: usize) -> Vec<f32> {
-        let (count, (n, t)) = (together(d), self.batch);
-        let mut at = vec![None; n * t];
+    /// (N, T, D) of packed rows (R, D), 0 where there is no row.
+    pub fn pad(&self, rows: &[f32], d: usize) -> Vec<f32> {
+        let (count, places) = (rows_per_task(d), self.n * self.t);
+        let mut at = vec![None; places];
         self.places().into_iter().enumerate().for_each(|(row, place)| at[place] = Some(row));
-        par_filled(n * t * d, count * d, at.par_chunks(count), |at, into| {
+        par_fill(places * d, count * d, at.par_chunks(count), |at, into| {
             for row in at {
                 match row {
                     Some(row) => into.extend_from_slice(&rows[row * d..][..d]),
@@ -85,19 +85,18 @@ impl PackedSteps {
 
     /// The place of each row in (N, T).
     fn places(&self) -> Vec<usize> {
-        let (_, t) = self.batch;
         let mut places = Vec::with_capacity(self.rows);
         for part in &self.parts {
             for step in (0..part.steps()).map(|number| part.step(number)) {
-                places.extend(part.order[..step.rows.len()].iter().map(|of| of * t + step.time));
+                places.extend(part.order[..step.rows.len()].iter().map(|of| of * self.t + step.time));
             }
         }
         places
     }
 }
 
-/// How many rows of D values a thread copies at a time.
-fn together(d: usize) -> usize {
+/// How many rows of D values a task copies.
+fn rows_per_task(d: usize) -> usize {
     (1usize << 13).div_ceil(d.max(1))
 }
 
@@ -115,8 +114,8 @@ impl Part {
     }
 
     /// The rows of up to `count` steps from `first` on.
-    pub fn together(&self, first: usize, count: usize) -> (usize, usize) {
-        (self.starts[first], self.starts[(first + count).min(self.times.len())])
+    pub fn rows_of_steps(&self, first: usize, count: usize) -> Range<usize> {
+        self.starts[first]..self.starts[(first + count).min(self.times.len())]
     }
 
     /// The rows with which a sequence begins, and whose sequence it is.

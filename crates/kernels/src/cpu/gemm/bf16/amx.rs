@@ -3,7 +3,7 @@
 //! The compiler's functions for AMX are not stable, so this is assembly. Tiles are set up and given back within each piece
 //! of it: nothing of them is seen outside.
 
-use super::{LINES, Pairs, Rounded, x86};
+use super::{LINES, Pairs, RoundedA, x86};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
@@ -64,7 +64,7 @@ struct Shapes {
 }
 
 impl Shapes {
-    /// Four tiles of sums, two rows of them, of which the second may be missing; two of the left side; two of the right.
+    /// Four tiles of sums, two rows of them, of which the second may be missing; two of A; two of the right.
     const fn new(first: u8, second: u8) -> Self {
         let mut shapes = Self { palette: 1, start_row: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
         let rows = [first, first, second, second, first, second, 16, 16];
@@ -78,38 +78,38 @@ impl Shapes {
     }
 }
 
-/// As [`super::Path::multiply`], whose assertions hold.
-pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
+/// As [`super::Isa::multiply`], whose assertions hold.
+pub fn multiply(a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
     let depth = panel.len() / (2 * LINES);
-    let (blocks, rest) = (left.rows / (2 * LINES), left.rows % (2 * LINES));
+    let (blocks, rest) = (a.rows / (2 * LINES), a.rows % (2 * LINES));
     if depth == 0 {
         if !add {
-            (0..left.rows).for_each(|row| into[row * stride..][..2 * LINES].fill(0.0));
+            (0..a.rows).for_each(|row| into[row * stride..][..2 * LINES].fill(0.0));
         }
         return;
     }
     let whole = blocks * 2 * LINES;
     assert!(is_there());
-    // SAFETY: the machine has tiles and may use them, as was asserted. `Path::multiply` has asserted that the left side has `depth` tiles
+    // SAFETY: the machine has tiles and may use them, as was asserted. `Isa::multiply` has asserted that A has `depth` tiles
     // for each 16 rows, the panel twice `depth`, and `into` all rows, `stride` apart; the shapes have 32 rows for each whole
     // block, and as many as are left for the rest.
     unsafe {
         if blocks > 0 {
             const WHOLE: Shapes = Shapes::new(16, 16);
-            let (left, into) = (left.tiles.as_ptr(), into.as_mut_ptr());
+            let (a, into) = (a.tiles.as_ptr(), into.as_mut_ptr());
             match add {
-                true => tiles::<true, true>(&WHOLE, left, panel.as_ptr(), into, stride, depth, blocks),
-                false => tiles::<true, false>(&WHOLE, left, panel.as_ptr(), into, stride, depth, blocks),
+                true => tiles::<true, true>(&WHOLE, a, panel.as_ptr(), into, stride, depth, blocks),
+                false => tiles::<true, false>(&WHOLE, a, panel.as_ptr(), into, stride, depth, blocks),
             }
         }
         if rest > 0 {
-            let (left, into) = (left.tiles[whole * depth..].as_ptr(), into[whole * stride..].as_mut_ptr());
+            let (a, into) = (a.tiles[whole * depth..].as_ptr(), into[whole * stride..].as_mut_ptr());
             let shapes = Shapes::new(rest.min(LINES) as u8, rest.saturating_sub(LINES) as u8);
             match (rest > LINES, add) {
-                (true, true) => tiles::<true, true>(&shapes, left, panel.as_ptr(), into, stride, depth, 1),
-                (true, false) => tiles::<true, false>(&shapes, left, panel.as_ptr(), into, stride, depth, 1),
-                (false, true) => tiles::<false, true>(&shapes, left, panel.as_ptr(), into, stride, depth, 1),
-                (false, false) => tiles::<false, false>(&shapes, left, panel.as_ptr(), into, stride, depth, 1),
+                (true, true) => tiles::<true, true>(&shapes, a, panel.as_ptr(), into, stride, depth, 1),
+                (true, false) => tiles::<true, false>(&shapes, a, panel.as_ptr(), into, stride, depth, 1),
+                (false, true) => tiles::<false, true>(&shapes, a, panel.as_ptr(), into, stride, depth, 1),
+                (false, false) => tiles::<false, false>(&shapes, a, panel.as_ptr(), into, stride, depth, 1),
             }
         }
     }
@@ -118,12 +118,12 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
 /// `blocks` times two rows of tiles, or one row without `TWO`, by two columns.
 ///
 /// # Safety
-/// The machine has AMX and may use it; left has `depth` > 0 tiles for each row of tiles, the panel twice as many, and `into`,
+/// The machine has AMX and may use it; a has `depth` > 0 tiles for each row of tiles, the panel twice as many, and `into`,
 /// which may be written, the rows that the shapes give.
 #[inline]
 unsafe fn tiles<const TWO: bool, const ADD: bool>(
     shapes: &Shapes,
-    left: *const Pairs,
+    a: *const Pairs,
     panel: *const Pairs,
     into: *mut f32,
     stride: usize,
@@ -131,17 +131,17 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
     blocks: usize,
 ) {
     // SAFETY: the caller promises that the machine has the instructions, and that what the tiles load and store lies where it may be read
-    // and written: tiles of the left side and of the panel are 1024 bytes, 64 a line, and rows of `into` are `stride` floats apart.
+    // and written: tiles of A and of the panel are 1024 bytes, 64 a line, and rows of `into` are `stride` floats apart.
     // The registers that are changed are named, the stack is not touched, and tiles are given back at the end.
     unsafe {
         asm!(
             "ldtilecfg [{turn}]",
             "20:",
-            // The second row of sums, and of the left side's tiles.
+            // The second row of sums, and of A's tiles.
             "mov {turn}, {stride}",
             "shl {turn}, 4",
             "add {turn}, {into}",
-            "lea {below}, [{left} + {size}]",
+            "lea {below}, [{a} + {size}]",
             ".if {ADD}",
             "tileloadd tmm0, [{into} + {stride}]",
             "tileloadd tmm1, [{into} + {stride} + 64]",
@@ -160,7 +160,7 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
             "mov {turn}, {panel}",
             "mov {count}, {depth}",
             "21:",
-            "tileloadd tmm4, [{left} + {line}]",
+            "tileloadd tmm4, [{a} + {line}]",
             "tileloadd tmm6, [{turn} + {line}]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{turn} + {line} + 1024]",
@@ -170,7 +170,7 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
             ".endif",
-            "add {left}, 1024",
+            "add {a}, 1024",
             "add {below}, 1024",
             "add {turn}, 2048",
             "dec {count}",
@@ -184,8 +184,8 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
             "tilestored [{turn} + {stride}], tmm2",
             "tilestored [{turn} + {stride} + 64], tmm3",
             ".endif",
-            // The left side of the next rows lies behind that of these.
-            "mov {left}, {below}",
+            // A's next rows stand behind these.
+            "mov {a}, {below}",
             "mov {into}, {stride}",
             "shl {into}, 4",
             "add {into}, {turn}",
@@ -195,7 +195,7 @@ unsafe fn tiles<const TWO: bool, const ADD: bool>(
             TWO = const TWO as usize,
             ADD = const ADD as usize,
             turn = inout(reg) shapes => _,
-            left = inout(reg) left => _,
+            a = inout(reg) a => _,
             below = out(reg) _,
             panel = in(reg) panel,
             into = inout(reg) into => _,

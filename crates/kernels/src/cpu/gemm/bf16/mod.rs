@@ -1,8 +1,8 @@
 //! bf16 GEMM with f32 accumulation.
 //!
-//! Both sides are cut into tiles of sixteen lines; a line is sixteen pairs of values, so that a tile has 32 terms of 16 rows of
-//! the left side or of 16 columns of the right one. Of the left side a line is a row, with its terms pair by pair; of the right
-//! one it is a pair of terms, column by column. These are AMX's tiles, and serve AVX512-BF16 as well.
+//! Both operands are cut into tiles of sixteen lines; a line is sixteen pairs of values, so that a tile has 32 terms of 16 rows of
+//! A or of 16 columns of B. Of A a line is a row, with its terms pair by pair; of B it is a pair of terms, column by column. These
+//! are AMX's tiles, and serve AVX512-BF16 as well.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -12,7 +12,7 @@ mod rounded_rows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use super::{Left, PANEL};
+use super::{A, PANEL, Strided};
 use crate::precision::{Precision, float32_matmul_precision};
 use rayon::prelude::*;
 pub use rounded_rows::RoundedRows;
@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 /// Terms of a tile.
 pub const TERMS: usize = 32;
 
-/// Lines of a tile: rows of the left side, columns of the right one.
+/// Lines of a tile: rows of A, columns of B.
 pub const LINES: usize = 16;
 
 /// Sixteen pairs of values in bf16, as a cache line; the first of each pair is the lower half.
@@ -31,9 +31,9 @@ pub const LINES: usize = 16;
 #[repr(align(64))]
 pub struct Pairs(pub [u32; LINES]);
 
-/// Which instructions multiply.
+/// The instructions that round and multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
+pub enum Isa {
     /// Plain Rust, to compare with.
     #[cfg(test)]
     Portable,
@@ -45,104 +45,101 @@ pub enum Path {
     Amx,
 }
 
-/// What this machine has, best first.
-fn paths() -> impl Iterator<Item = Path> {
+/// Those that this machine has, best first.
+fn isas() -> impl Iterator<Item = Isa> {
     #[cfg(target_arch = "x86_64")]
-    let paths = [(Path::Amx, amx::is_there as fn() -> bool), (Path::Avx512, x86::is_there)];
+    let isas = [(Isa::Amx, amx::is_there as fn() -> bool), (Isa::Avx512, x86::is_there)];
     #[cfg(not(target_arch = "x86_64"))]
-    let paths: [(Path, fn() -> bool); 0] = [];
-    paths.into_iter().filter(|(_, is_there)| is_there()).map(|(path, _)| path)
+    let isas: [(Isa, fn() -> bool); 0] = [];
+    isas.into_iter().filter(|(_, is_there)| is_there()).map(|(isa, _)| isa)
 }
 
-/// The best path that this machine has, where it is faster than f32.
-pub fn best() -> Option<Path> {
-    static BEST: OnceLock<Option<Path>> = OnceLock::new();
-    *BEST.get_or_init(|| paths().find(|path| path.pays()))
+/// The best that this machine has, where they are faster than f32's.
+pub fn best() -> Option<Isa> {
+    static BEST: OnceLock<Option<Isa>> = OnceLock::new();
+    *BEST.get_or_init(|| isas().find(|isa| isa.is_faster()))
 }
 
-/// The path of products that begin now; without one they are f32.
-pub fn path() -> Option<Path> {
+/// Those of products that begin now; without them products are f32.
+pub fn isa() -> Option<Isa> {
     if float32_matmul_precision() == Precision::Medium { best() } else { None }
 }
 
-/// Some rows of the left side, rounded: a tile for each 16 rows and 32 terms, the terms of the first rows first. What lies
-/// beyond the last term is 0; what lies beyond the last row is never read.
+/// Some rows of A in bf16: a tile for each 16 rows and 32 terms, the terms of the first rows first. What is beyond the last term
+/// is 0; what is beyond the last row is never read.
 #[derive(Clone, Copy)]
-pub struct Rounded<'a> {
+pub struct RoundedA<'a> {
     tiles: &'a [Pairs],
     rows: usize,
 }
 
-/// A left side that is rounded as a whole: for each part of the terms the tiles of all rows.
-pub struct Whole {
+/// A whole A operand in bf16: for each part of the terms the tiles of all rows.
+pub struct RoundedMatrix {
     pairs: Vec<Pairs>,
     rows: usize,
 }
 
-impl Whole {
+impl RoundedMatrix {
     /// Some rows, which begin with a tile, and one of the parts.
-    pub fn block(&self, rows: Range<usize>, terms: Range<usize>) -> Rounded<'_> {
+    pub fn block(&self, rows: Range<usize>, terms: Range<usize>) -> RoundedA<'_> {
         let (strips, depth) = (self.rows.div_ceil(LINES), tiles(terms.len()) * LINES);
         let start = terms.start / TERMS * LINES * strips + rows.start / LINES * depth;
-        Rounded { tiles: &self.pairs[start..][..rows.len().div_ceil(LINES) * depth], rows: rows.len() }
+        RoundedA { tiles: &self.pairs[start..][..rows.len().div_ceil(LINES) * depth], rows: rows.len() }
     }
 }
 
-/// So many terms are rounded at a time that what neighbouring strips read is still near.
-const NEAR: usize = 4 * TERMS;
+/// Terms that are rounded at a time, so few that what neighbouring strips read is still in the cache.
+const CACHED_TERMS: usize = 4 * TERMS;
 
-/// Strips of the left side that a thread rounds at a time.
-const TOGETHER: usize = 4;
+/// Strips of A that a task rounds.
+const TASK_STRIPS: usize = 4;
 
 /// Tiles that so many terms fill.
 pub fn tiles(terms: usize) -> usize {
     terms.div_ceil(TERMS)
 }
 
-/// Values to be rounded into tiles: (i, k) stands at i·`strides.0` + k·`strides.1`, one of which is 1.
+/// Values to be rounded into tiles: row i is a line, column k a term; one of the strides is 1.
 #[derive(Clone, Copy)]
 pub struct Strip<'a> {
-    pub values: &'a [f32],
-    pub strides: (usize, usize),
-    /// At most 16.
+    pub matrix: Strided<'a>,
+    /// Rows, at most 16.
     pub count: usize,
     pub terms: usize,
-    /// Whether a line is to be the terms of one i, or else a pair of terms of all i.
+    /// Whether a line is to be the terms of one row, or else a pair of terms of all rows.
     pub by_term: bool,
 }
 
 impl Strip<'_> {
     /// Whether all values lie within the slice, and the tiles, of which one begins each `step` lines, within `into`.
     fn fits(&self, into: &[MaybeUninit<Pairs>], step: usize) -> bool {
-        let (i, k) = self.strides;
-        let last = self.count.saturating_sub(1) * i + self.terms.saturating_sub(1) * k;
         self.count <= LINES
-            && (i == 1 || k == 1)
-            && (self.count == 0 || self.terms == 0 || last < self.values.len())
+            && (self.matrix.row == 1 || self.matrix.column == 1)
+            && (self.count == 0 || self.terms == 0 || self.matrix.fits(self.count, self.terms))
             && (self.terms == 0 || (tiles(self.terms) - 1) * step + LINES <= into.len())
     }
 }
 
-impl Path {
-    /// Whether it multiplies faster than f32's instructions do here.
-    fn pays(self) -> bool {
+impl Isa {
+    /// Whether they multiply faster than f32's instructions do here.
+    fn is_faster(self) -> bool {
         match self {
             #[cfg(test)]
-            Path::Portable => false,
+            Isa::Portable => false,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => x86::is_fast(),
+            Isa::Avx512 => x86::is_fast(),
             #[cfg(target_arch = "x86_64")]
-            Path::Amx => true,
+            Isa::Amx => true,
         }
     }
 
     /// Rounds a strip into tiles, of which one begins each `step` lines; what is missing in a tile becomes 0.
-    pub fn round(self, strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
+    fn round_strip(self, strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
         match self {
             #[cfg(test)]
-            Path::Portable => portable::round(strip, into, step),
+            Isa::Portable => portable::round(strip, into, step),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 | Path::Amx => x86::round(strip, into, step),
+            Isa::Avx512 | Isa::Amx => x86::round(strip, into, step),
         }
     }
 
@@ -150,44 +147,43 @@ impl Path {
     fn round_line(self, values: &[f32]) -> Pairs {
         match self {
             #[cfg(test)]
-            Path::Portable => portable::round_line(values),
+            Isa::Portable => portable::round_line(values),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 | Path::Amx => x86::round_line(values),
+            Isa::Avx512 | Isa::Amx => x86::round_line(values),
         }
     }
 
-    /// `left` with so many terms, rounded; its tiles lie in `room`.
-    pub fn rounded<'a>(self, left: Left, terms: usize, room: &'a mut Vec<Pairs>) -> Rounded<'a> {
-        let count = left.rows.div_ceil(LINES) * tiles(terms) * LINES;
+    /// Some rows of A with so many terms; the tiles lie in `room`.
+    pub fn round<'a>(self, a: A, terms: usize, room: &'a mut Vec<Pairs>) -> RoundedA<'a> {
+        let count = a.rows.div_ceil(LINES) * tiles(terms) * LINES;
         room.clear();
         room.reserve(count);
-        self.round_left(left, terms, &mut room.spare_capacity_mut()[..count]);
-        // SAFETY: there is room for `count` lines, which are the tiles of all strips, and `round_left` has written each of them.
+        self.round_a(a, terms, &mut room.spare_capacity_mut()[..count]);
+        // SAFETY: there is room for `count` lines, which are the tiles of all strips, and `round_a` has written each of them.
         unsafe { room.set_len(count) };
-        Rounded { tiles: room, rows: left.rows }
+        RoundedA { tiles: room, rows: a.rows }
     }
 
-    /// Rounds some rows with so many terms into the tiles of a [`Rounded`].
-    fn round_left(self, left: Left, terms: usize, into: &mut [MaybeUninit<Pairs>]) {
+    /// Rounds some rows with so many terms into the tiles of a [`RoundedA`].
+    fn round_a(self, a: A, terms: usize, into: &mut [MaybeUninit<Pairs>]) {
         let depth = tiles(terms) * LINES;
-        for start in (0..terms).step_by(NEAR) {
+        for start in (0..terms).step_by(CACHED_TERMS) {
             for (strip, into) in into.chunks_exact_mut(depth).enumerate() {
                 let first = strip * LINES;
                 let strip = Strip {
-                    values: &left.values[first * left.strides.0 + start * left.strides.1..],
-                    strides: left.strides,
-                    count: LINES.min(left.rows - first),
-                    terms: NEAR.min(terms - start),
+                    matrix: a.matrix.from(first, start),
+                    count: LINES.min(a.rows - first),
+                    terms: CACHED_TERMS.min(terms - start),
                     by_term: true,
                 };
-                self.round(strip, &mut into[start / TERMS * LINES..], LINES);
+                self.round_strip(strip, &mut into[start / TERMS * LINES..], LINES);
             }
         }
     }
 
-    /// All of a matrix with so many terms, rounded, for products that take the terms in these parts.
-    pub fn whole(self, left: Left, parts: &[Range<usize>]) -> Whole {
-        let (terms, strips) = (parts.last().map_or(0, |part| part.end), left.rows.div_ceil(LINES));
+    /// All of A, for products that take the terms in these parts.
+    pub fn round_matrix(self, a: A, parts: &[Range<usize>]) -> RoundedMatrix {
+        let (terms, strips) = (parts.last().map_or(0, |part| part.end), a.rows.div_ceil(LINES));
         let count = strips * tiles(terms) * LINES;
         let mut pairs = Vec::with_capacity(count);
         let mut rest = &mut pairs.spare_capacity_mut()[..count];
@@ -195,56 +191,50 @@ impl Path {
             let depth = tiles(part.len()) * LINES;
             let (these, others) = rest.split_at_mut(strips * depth);
             rest = others;
-            these.par_chunks_mut(TOGETHER * depth.max(1)).enumerate().for_each(|(unit, into)| {
-                let first = unit * TOGETHER * LINES;
-                let values = &left.values[first * left.strides.0 + part.start * left.strides.1..];
-                let rows = (TOGETHER * LINES).min(left.rows - first);
-                self.round_left(Left { values, rows, ..left }, part.len(), into);
+            these.par_chunks_mut(TASK_STRIPS * depth.max(1)).enumerate().for_each(|(unit, into)| {
+                let first = unit * TASK_STRIPS * LINES;
+                let rows = (TASK_STRIPS * LINES).min(a.rows - first);
+                self.round_a(A::new(a.matrix.from(first, part.start), rows), part.len(), into);
             });
         }
         assert!(rest.is_empty());
-        // SAFETY: there is room for `count` lines, the parts have taken all of them, as was asserted, and `round_left` has written all that
+        // SAFETY: there is room for `count` lines, the parts have taken all of them, as was asserted, and `round_a` has written all that
         // each unit of a part was given.
         unsafe { pairs.set_len(count) };
-        Whole { pairs, rows: left.rows }
+        RoundedMatrix { pairs, rows: a.rows }
     }
 
-    /// Rounds a panel of up to 32 columns: for each 32 terms the tile of the first 16 columns and that of the others. Value
-    /// (k, j) stands at k·`strides.0` + j·`strides.1`.
-    pub fn round_panel(
-        self,
-        values: &[f32],
-        strides: (usize, usize),
-        (terms, width): (usize, usize),
-        into: &mut [MaybeUninit<Pairs>],
-    ) {
-        for (part, into) in into.chunks_mut(NEAR / TERMS * 2 * LINES).enumerate() {
+    /// Rounds a panel of up to 32 columns of B: for each 32 terms the tile of the first 16 columns and that of the others.
+    pub fn round_panel(self, b: Strided, terms: usize, width: usize, into: &mut [MaybeUninit<Pairs>]) {
+        for (part, into) in into.chunks_mut(CACHED_TERMS / TERMS * 2 * LINES).enumerate() {
             for half in 0..2 {
-                let first = half * LINES;
+                let (start, first) = (part * CACHED_TERMS, half * LINES);
                 let strip = Strip {
-                    values: values.get(part * NEAR * strides.0 + first * strides.1..).unwrap_or_default(),
-                    strides: (strides.1, strides.0),
+                    matrix: Strided {
+                        values: b.values.get(start * b.row + first * b.column..).unwrap_or_default(),
+                        ..b.transposed()
+                    },
                     count: width.saturating_sub(first).min(LINES),
-                    terms: NEAR.min(terms - part * NEAR),
+                    terms: CACHED_TERMS.min(terms - start),
                     by_term: false,
                 };
-                self.round(strip, &mut into[half * LINES..], 2 * LINES);
+                self.round_strip(strip, &mut into[half * LINES..], 2 * LINES);
             }
         }
     }
 
-    /// `into` (rows, 32), row r at r·`stride`, becomes `left` times the panel, or plus what it holds with `add`.
-    pub fn multiply(self, left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
+    /// `into` (rows, 32), row r at r·`stride`, becomes A times the panel, or plus what it holds with `add`.
+    pub fn multiply(self, a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
         let depth = panel.len() / (2 * LINES);
-        assert!(left.tiles.len() >= left.rows.div_ceil(LINES) * depth * LINES && panel.len() == depth * 2 * LINES);
-        assert!(left.rows == 0 || stride >= PANEL && (left.rows - 1) * stride + PANEL <= into.len());
+        assert!(a.tiles.len() >= a.rows.div_ceil(LINES) * depth * LINES && panel.len() == depth * 2 * LINES);
+        assert!(a.rows == 0 || stride >= PANEL && (a.rows - 1) * stride + PANEL <= into.len());
         match self {
             #[cfg(test)]
-            Path::Portable => portable::multiply(left, panel, into, stride, add),
+            Isa::Portable => portable::multiply(a, panel, into, stride, add),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => x86::multiply(left, panel, into, stride, add),
+            Isa::Avx512 => x86::multiply(a, panel, into, stride, add),
             #[cfg(target_arch = "x86_64")]
-            Path::Amx => amx::multiply(left, panel, into, stride, add),
+            Isa::Amx => amx::multiply(a, panel, into, stride, add),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Rows that the members of a team write piece by piece, and then read as the left side of several products.
+//! Rows that the members of a team write piece by piece, and then read as A of several products.
 
-use super::{LINES, Pairs, Path, Rounded, TERMS, tiles};
+use super::{Isa, LINES, Pairs, RoundedA, TERMS, tiles};
 use std::cell::UnsafeCell;
 
 /// Some rows of so many terms, rounded as they are written; nothing where products are f32.
 pub struct RoundedRows {
-    path: Option<Path>,
+    isa: Option<Isa>,
     lines: Vec<UnsafeCell<Pairs>>,
     terms: usize,
 }
@@ -15,10 +15,10 @@ pub struct RoundedRows {
 unsafe impl Sync for RoundedRows {}
 
 impl RoundedRows {
-    /// Room for rows that are to be multiplied with what is packed on this path.
-    pub fn new(path: Option<Path>, rows: usize, terms: usize) -> Self {
-        let count = path.map_or(0, |_| rows.div_ceil(LINES) * tiles(terms) * LINES);
-        Self { path, lines: (0..count).map(|_| UnsafeCell::new(Pairs([0; LINES]))).collect(), terms }
+    /// Room for rows that are to be multiplied with what is packed on this isa.
+    pub fn new(isa: Option<Isa>, rows: usize, terms: usize) -> Self {
+        let count = isa.map_or(0, |_| rows.div_ceil(LINES) * tiles(terms) * LINES);
+        Self { isa, lines: (0..count).map(|_| UnsafeCell::new(Pairs([0; LINES]))).collect(), terms }
     }
 
     /// Terms of a row from `first` on, which begins a tile; what the last tile lacks becomes 0.
@@ -26,13 +26,13 @@ impl RoundedRows {
     /// # Safety
     /// Nobody else reads or writes the tiles of these terms of this row meanwhile.
     pub unsafe fn write(&self, row: usize, first: usize, values: &[f32]) {
-        let Some(path) = self.path else { return };
+        let Some(isa) = self.isa else { return };
         assert!(first.is_multiple_of(TERMS) && first + values.len() <= self.terms);
         for (tile, values) in values.chunks(TERMS).enumerate() {
             let tile = row / LINES * tiles(self.terms) + first / TERMS + tile;
             let line = self.lines[tile * LINES + row % LINES].get();
             // SAFETY: the line is one of `lines`, and the caller promises that nobody else reads or writes it.
-            unsafe { *line = path.round_line(values) };
+            unsafe { *line = isa.round_line(values) };
         }
     }
 
@@ -40,12 +40,12 @@ impl RoundedRows {
     ///
     /// # Safety
     /// Nobody writes to them, or to the rest of the sixteen of which the last one is, as long as the result is in use.
-    pub unsafe fn read(&self, rows: usize) -> Option<Rounded<'_>> {
-        self.path?;
+    pub unsafe fn read(&self, rows: usize) -> Option<RoundedA<'_>> {
+        self.isa?;
         let lines = &self.lines[..rows.div_ceil(LINES) * tiles(self.terms) * LINES];
         // SAFETY: an `UnsafeCell` lies in memory as what is in it does, these have held values since they were made, and the caller promises
         // that nobody writes to them.
         let tiles = unsafe { std::slice::from_raw_parts(lines.as_ptr().cast::<Pairs>(), lines.len()) };
-        Some(Rounded { tiles, rows })
+        Some(RoundedA { tiles, rows })
     }
 }

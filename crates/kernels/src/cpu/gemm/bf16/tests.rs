@@ -1,14 +1,14 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::cpu::gemm::{Packed, many_rows};
-use crate::cpu::team::Shared;
+use crate::cpu::disjoint::DisjointSlice;
+use crate::cpu::gemm::{GemmShape, PackedB, packed_gemm};
 use crate::test_values::test_values;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Every path that this machine can take.
-fn every_path() -> Vec<Path> {
-    [Path::Portable].into_iter().chain(paths()).collect()
+/// Every isa that this machine can take.
+fn every_isa() -> Vec<Isa> {
+    [Isa::Portable].into_iter().chain(isas()).collect()
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -33,21 +33,21 @@ fn rounding_is_to_the_nearest_and_of_two_to_the_even() {
         (f32::INFINITY, f32::INFINITY),
         (f32::NEG_INFINITY, f32::NEG_INFINITY),
     ];
-    for path in every_path() {
-        for (value, wanted) in cases {
+    for isa in every_isa() {
+        for (value, wanted) in cases.map(|(value, wanted)| ([value], wanted)) {
             for by_term in [true, false] {
-                let strip = Strip { values: &[value], strides: (1, 1), count: 1, terms: 1, by_term };
+                let strip = Strip { matrix: Strided::rows(&value, 1), count: 1, terms: 1, by_term };
                 let mut into = [MaybeUninit::uninit(); LINES];
-                path.round(strip, &mut into, LINES);
+                isa.round_strip(strip, &mut into, LINES);
                 // SAFETY: rounding writes whole tiles, of which this is the first line.
                 let found = unsafe { into[0].assume_init() }.0[0];
-                assert_eq!(f32::from_bits(found << 16), wanted, "{path:?}: {value}");
-                assert_eq!(f32::from_bits(found << 16).is_sign_negative(), value.is_sign_negative());
+                assert_eq!(f32::from_bits(found << 16), wanted, "{isa:?}: {value:?}");
+                assert_eq!(f32::from_bits(found << 16).is_sign_negative(), value[0].is_sign_negative());
             }
         }
         let mut room = Vec::new();
-        let nan = path.rounded(Left::rows(&[f32::NAN], 1, 1), 1, &mut room);
-        assert!(f32::from_bits(nan.tiles[0].0[0] << 16).is_nan(), "{path:?}");
+        let nan = isa.round(A::rows(&[f32::NAN], 1, 1), 1, &mut room);
+        assert!(f32::from_bits(nan.tiles[0].0[0] << 16).is_nan(), "{isa:?}");
     }
 }
 
@@ -61,15 +61,15 @@ proptest! {
     ) {
         let strides = if beside { (1, count.max(1) + gap) } else { (terms.max(1) + gap, 1) };
         let values = test_values(seed, count.saturating_sub(1) * strides.0 + terms.saturating_sub(1) * strides.1 + 1);
-        let strip = Strip { values: &values, strides, count, terms, by_term };
+        let strip = Strip { matrix: Strided { values: &values, row: strides.0, column: strides.1 }, count, terms, by_term };
         let step = LINES + between;
-        let round = |path: Path| {
+        let round = |isa: Isa| {
             let mut into = vec![MaybeUninit::new(Pairs([7; LINES])); tiles(terms) * step];
-            path.round(strip, &mut into, step);
+            isa.round_strip(strip, &mut into, step);
             // SAFETY: all were written when the vector was made.
             into.into_iter().map(|pairs| unsafe { pairs.assume_init() }.0).collect::<Vec<_>>()
         };
-        let wanted = round(Path::Portable);
+        let wanted = round(Isa::Portable);
         for i in 0..count {
             for k in 0..terms {
                 let pair = match by_term {
@@ -79,8 +79,8 @@ proptest! {
                 prop_assert_eq!(pair >> (k % 2 * 16) & 0xffff, portable::rounded(values[i * strides.0 + k * strides.1]));
             }
         }
-        for path in every_path() {
-            prop_assert_eq!(&round(path), &wanted);
+        for isa in every_isa() {
+            prop_assert_eq!(&round(isa), &wanted);
         }
     }
 
@@ -91,7 +91,7 @@ proptest! {
         gap in 0usize..3, seed in 0u64..1000,
     ) {
         let k = if long { 13 * k } else { k };
-        let m = if many { m + crate::cpu::gemm::FEW_BLOCKS } else { m };
+        let m = if many { m + crate::cpu::gemm::PACKED_AS_READ } else { m };
         let a_strides = if a_turned { (1, m + gap) } else { (k + gap, 1) };
         let b_strides = if b_turned { (1, k + gap) } else { (n + gap, 1) };
         let a = test_values(seed, (m - 1) * a_strides.0 + (k - 1) * a_strides.1 + 1);
@@ -107,19 +107,22 @@ proptest! {
                 *size += f64::from(a[i] * b[j]).abs();
             }
         }
-        for path in every_path() {
+        let shape = GemmShape { m, n, k };
+        let a = Strided { values: &a, row: a_strides.0, column: a_strides.1 };
+        let b = Strided { values: &b, row: b_strides.0, column: b_strides.1 };
+        for isa in every_isa() {
             let mut into = vec![f32::NAN; m * n];
-            many_rows(Some(path), &Shared::new(&mut into), &a, a_strides, &b, b_strides, (m, n, k), |into, sums, _| {
+            packed_gemm(Some(isa), &DisjointSlice::new(&mut into), a, b, shape, |into, sums, _| {
                 into.copy_from_slice(sums);
             });
             for (found, (sum, exact, size)) in into.iter().zip(&wanted) {
                 // What the values themselves give lies within the bound that is documented.
                 prop_assert!((exact - sum).abs() <= size * (2f64.powi(-7) + 2f64.powi(-16)));
-                prop_assert!((f64::from(*found) - sum).abs() < 1e-6 * size + 1e-6, "{:?}: {} for {}", path, found, sum);
+                prop_assert!((f64::from(*found) - sum).abs() < 1e-6 * size + 1e-6, "{:?}: {} for {}", isa, found, sum);
             }
         }
         let mut full = vec![f32::NAN; m * n];
-        many_rows(None, &Shared::new(&mut full), &a, a_strides, &b, b_strides, (m, n, k), |into, sums, _| {
+        packed_gemm(None, &DisjointSlice::new(&mut full), a, b, shape, |into, sums, _| {
             into.copy_from_slice(sums);
         });
         for (full, (_, exact, size)) in full.iter().zip(&wanted) {
@@ -136,12 +139,12 @@ proptest! {
         let strides = if back { (columns, 1) } else { (1, depth) };
         let stride = PANEL + gap;
         let before = test_values(seed + 2, rows * stride + PANEL);
-        for path in every_path() {
-            let packed = Packed::new(Some(path), &b, strides, depth, columns);
+        for isa in every_isa() {
+            let packed = PackedB::new(Some(isa), Strided { values: &b, row: strides.0, column: strides.1 }, depth, columns);
             for panel in 0..packed.panels() {
                 let (start, width) = packed.span(panel);
                 let mut into = before.clone();
-                packed.multiply(Left::rows(&a, rows, depth + gap), panel, &mut into, stride, add);
+                packed.multiply(A::rows(&a, rows, depth + gap), panel, &mut into, stride, add);
                 for r in 0..rows {
                     for j in 0..width {
                         let term = |k: usize| {
@@ -149,7 +152,7 @@ proptest! {
                         };
                         let sum: f64 = (0..depth).map(term).sum();
                         let wanted = sum + if add { f64::from(before[r * stride + j]) } else { 0.0 };
-                        prop_assert!((f64::from(into[r * stride + j]) - wanted).abs() < 2e-5, "{:?}", path);
+                        prop_assert!((f64::from(into[r * stride + j]) - wanted).abs() < 2e-5, "{:?}", isa);
                     }
                     let behind = r * stride + PANEL..(r + 1) * stride;
                     prop_assert_eq!(&into[behind.clone()], &before[behind]);
@@ -167,21 +170,22 @@ fn infinite_values_beyond_the_terms_of_a_part_do_not_spoil_it() {
     a[m * k..].fill(f32::INFINITY);
     let mut b = vec![1f32; k * n + 64];
     b[k * n..].fill(f32::NAN);
-    for path in every_path() {
+    let (a, b) = (Strided::rows(&a, k), Strided::rows(&b, n));
+    for isa in every_isa() {
         let mut into = vec![0f32; m * n];
-        many_rows(Some(path), &Shared::new(&mut into), &a, (k, 1), &b, (n, 1), (m, n, k), |into, sums, _| {
+        packed_gemm(Some(isa), &DisjointSlice::new(&mut into), a, b, GemmShape { m, n, k }, |into, sums, _| {
             into.copy_from_slice(sums);
         });
-        assert!(into.iter().all(|&sum| sum == k as f32), "{path:?}");
+        assert!(into.iter().all(|&sum| sum == k as f32), "{isa:?}");
     }
 }
 
 #[test]
 fn a_product_without_terms_is_zero() {
-    for path in every_path() {
-        let packed = Packed::new(Some(path), &[], (40, 1), 0, 40);
+    for isa in every_isa() {
+        let packed = PackedB::new(Some(isa), Strided::rows(&[], 40), 0, 40);
         let mut into = vec![1f32; 20 * PANEL];
-        packed.multiply(Left::rows(&[], 20, 0), 0, &mut into, PANEL, false);
-        assert!(into.iter().all(|&value| value == 0.0), "{path:?}");
+        packed.multiply(A::rows(&[], 20, 0), 0, &mut into, PANEL, false);
+        assert!(into.iter().all(|&value| value == 0.0), "{isa:?}");
     }
 }

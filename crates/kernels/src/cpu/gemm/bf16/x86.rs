@@ -1,6 +1,6 @@
 //! Rounding to bf16 and the bf16 GEMM microkernel with AVX512-BF16.
 
-use super::{LINES, PANEL, Pairs, Rounded, Strip, TERMS, tiles};
+use super::{LINES, PANEL, Pairs, RoundedA, Strip, TERMS, tiles};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
@@ -20,12 +20,12 @@ pub fn is_fast() -> bool {
     [maker.ebx, maker.edx, maker.ecx] != [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes)
 }
 
-/// As [`super::Path::round`].
+/// As [`super::Isa::round_strip`].
 pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
     assert!(strip.fits(into, step) && is_there());
     // SAFETY: the machine has the instructions and the strip fits its values and `into`, as was asserted; one of its strides is 1.
     unsafe {
-        match strip.strides.1 == 1 {
+        match strip.matrix.column == 1 {
             true => round_rows(strip, into.as_mut_ptr(), step),
             false => round_columns(strip, into.as_mut_ptr(), step),
         }
@@ -59,7 +59,7 @@ fn first(count: usize) -> u16 {
     if count >= 16 { u16::MAX } else { (1 << count) - 1 }
 }
 
-/// As [`super::Path::round_line`].
+/// As [`super::Isa::round_line`].
 pub fn round_line(values: &[f32]) -> Pairs {
     assert!(is_there());
     let mut line = Pairs([0; LINES]);
@@ -101,7 +101,7 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
             // SAFETY: i is below the count and the tile begins before the last term, so that the strip, which fits, has this value; the
             // masks leave out what lies beyond the last term.
             unsafe {
-                let values = strip.values.as_ptr().add(i * strip.strides.0 + tile * TERMS);
+                let values = strip.matrix.values.as_ptr().add(i * strip.matrix.row + tile * TERMS);
                 *line = nearest(values, low, high);
             }
         }
@@ -129,13 +129,13 @@ unsafe fn round_columns(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize
         let mut lines = [_mm512_setzero_si512(); LINES];
         for (pair, line) in lines.iter_mut().enumerate().take(terms.div_ceil(2)) {
             let term = tile * TERMS + 2 * pair;
-            let values = strip.values.as_ptr().wrapping_add(term * strip.strides.1);
+            let values = strip.matrix.values.as_ptr().wrapping_add(term * strip.matrix.column);
             // SAFETY: both masks leave out what lies beyond the strip's last i, the second one all of a term that is not there; the
             // strip, which fits, has the others.
             unsafe {
                 let a = _mm512_maskz_loadu_ps(mask, values);
                 let second = if term + 1 < strip.terms { mask } else { 0 };
-                let b = _mm512_maskz_loadu_ps(second, values.wrapping_add(strip.strides.1));
+                let b = _mm512_maskz_loadu_ps(second, values.wrapping_add(strip.matrix.column));
                 *line = _mm512_permutexvar_epi16(mix, bits(_mm512_cvtne2ps_pbh(b, a)));
             }
         }
@@ -188,18 +188,18 @@ fn transposed(lines: [__m512i; LINES]) -> [__m512i; LINES] {
     all
 }
 
-/// As [`super::Path::multiply`], whose assertions hold.
-pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
+/// As [`super::Isa::multiply`], whose assertions hold.
+pub fn multiply(a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
     assert!(is_there());
     let depth = panel.len() / (2 * LINES);
-    for start in (0..left.rows).step_by(8) {
-        let tile = left.tiles[start / LINES * depth * LINES..].as_ptr().wrapping_add(start % LINES);
+    for start in (0..a.rows).step_by(8) {
+        let tile = a.tiles[start / LINES * depth * LINES..].as_ptr().wrapping_add(start % LINES);
         let into = into[start * stride..].as_mut_ptr();
         macro_rules! rows {
             ($($count:literal)*) => {
-                match left.rows - start {
-                    // SAFETY: the machine has the instructions, as was asserted. `Path::multiply` has asserted that there are `depth` tiles
-                    // for each 16 rows of the left side, and that `into` has all rows, of which so many are left from `start` on.
+                match a.rows - start {
+                    // SAFETY: the machine has the instructions, as was asserted. `Isa::multiply` has asserted that there are `depth` tiles
+                    // for each 16 rows of A, and that `into` has all rows, of which so many are left from `start` on.
                     $($count => unsafe { rows_of::<$count>(tile, panel, into, stride, add) },)*
                     // SAFETY: the same, and 8 rows or more are left; the 8 from `start`, a multiple of 8, are of one tile.
                     _ => unsafe { rows_of::<8>(tile, panel, into, stride, add) },
@@ -211,19 +211,19 @@ pub fn multiply(left: Rounded, panel: &[Pairs], into: &mut [f32], stride: usize,
 }
 
 /// # Safety
-/// The machine has the features. M lines from `left` on lie in each tile of the left side, of which there are half as many as of the panel, and M rows of
+/// The machine has the features. M lines from `a` on lie in each tile of A, of which there are half as many as of the panel, and M rows of
 /// `into` may be written.
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn rows_of<const M: usize>(left: *const Pairs, panel: &[Pairs], into: *mut f32, stride: usize, add: bool) {
+unsafe fn rows_of<const M: usize>(a: *const Pairs, panel: &[Pairs], into: *mut f32, stride: usize, add: bool) {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     for (tile, lines) in panel.chunks_exact(2 * LINES).enumerate() {
-        // SAFETY: there are half as many tiles of the left side as of the panel, and M lines of each from `left` on, as the caller promises.
+        // SAFETY: there are half as many tiles of A as of the panel, and M lines of each from `a` on, as the caller promises.
         unsafe {
-            let left = left.add(tile * LINES);
+            let a = a.add(tile * LINES);
             for pair in 0..LINES {
                 let (b0, b1) = (line(&lines[pair]), line(&lines[LINES + pair]));
                 for (r, [s0, s1]) in sums.iter_mut().enumerate() {
-                    let a = halves(_mm512_set1_epi32((*left.add(r)).0[pair] as i32));
+                    let a = halves(_mm512_set1_epi32((*a.add(r)).0[pair] as i32));
                     *s0 = _mm512_dpbf16_ps(*s0, a, b0);
                     *s1 = _mm512_dpbf16_ps(*s1, a, b1);
                 }
