@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Op};
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{multiply_add, vectorised};
-use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32, with_f32s};
 use crate::scale::scaled;
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -63,15 +63,11 @@ impl Sum {
 }
 
 impl Operation for Sum {
+    const NAME: &'static str = NAME;
     type Saved = ();
 
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let ys = with_all_f32(NAME, inputs, |values| {
-            let (xs, branch) = (values[0], values[1]);
+        let ys = with_f32s(NAME, inputs, |[xs, branch]| {
             self.pieces(xs.len(), |piece, factor, ys| sum(&xs[piece.clone()], &branch[piece], factor, ys))
         })?;
         Ok((vec![Value::new(ys, inputs[0].shape())], ()))

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Op};
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{dot, vectorised};
-use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32s};
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -44,21 +44,16 @@ impl Scale {
 }
 
 impl Operation for Scale {
+    const NAME: &'static str = NAME;
     type Saved = ();
 
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let ys = with_all_f32(NAME, inputs, |values| Self::product(values[0], values[1]))?;
+        let ys = with_f32s(NAME, inputs, |[xs, scale]| Self::product(xs, scale))?;
         Ok((vec![Value::new(ys, inputs[0].shape())], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
-        with_all_f32(NAME, &all, |values| {
-            let [xs, scale, dys] = [values[0], values[1], values[2]];
+        with_f32s(NAME, [&call.inputs[0], &call.inputs[1], &gradients[0]], |[xs, scale, dys]| {
             let width = xs.len() / scale.len();
             let of_scale = || {
                 let rows = xs.par_chunks_exact(width).zip(dys.par_chunks_exact(width));

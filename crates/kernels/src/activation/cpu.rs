@@ -3,7 +3,7 @@
 use super::{Activation, DENSITY_AT_0};
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{exp_within, logistic, multiply_add, tanh, vectorised, with_logistic};
-use crate::node::{Value, with_all_f32};
+use crate::node::{Value, with_f32s};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -82,9 +82,9 @@ const CHUNK: usize = 1 << 14;
 
 /// A function of every element of two tensors of one shape.
 fn map(name: &str, xs: &Tensor, ys: &Tensor, f: impl Fn(&[f32], &[f32], &mut Spare) + Sync) -> Result<Vec<f32>> {
-    with_all_f32(name, &[xs.clone(), ys.clone()], |values| {
-        let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
-        par_fill(values[0].len(), CHUNK, chunks, |(xs, ys), into| f(xs, ys, into))
+    with_f32s(name, [xs, ys], |[xs, ys]| {
+        let chunks = xs.par_chunks(CHUNK).zip(ys.par_chunks(CHUNK));
+        par_fill(xs.len(), CHUNK, chunks, |(xs, ys), into| f(xs, ys, into))
     })
 }
 

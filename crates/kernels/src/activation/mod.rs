@@ -103,11 +103,8 @@ struct Elementwise {
 }
 
 impl Operation for Elementwise {
+    const NAME: &'static str = "activation";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        self.activation.name()
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let ys = match self.backend {

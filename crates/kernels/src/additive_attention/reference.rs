@@ -51,11 +51,8 @@ fn hidden(inputs: &[Tensor], mask: Option<&Tensor>) -> Result<Tensor> {
 }
 
 impl Operation for Additive {
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let mask = self.mask(inputs[0].dim(1)?, inputs[0].device())?;

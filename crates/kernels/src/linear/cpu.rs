@@ -3,7 +3,7 @@
 use super::NAME;
 use crate::cpu::gemm::{GemmShape, Strided, gemm};
 use crate::cpu::reduce::column_sums;
-use crate::node::{Value, with_all_f32, with_f32};
+use crate::node::{Value, with_all_f32, with_f32, with_f32s};
 use candle_core::{Device, Result, Tensor};
 
 /// y = x Wᵀ + b of xs, weight and perhaps bias.
@@ -19,8 +19,8 @@ pub fn forward(inputs: &[Tensor]) -> Result<Value> {
 /// dx = dy W.
 pub fn input_gradient(dys: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let ((m, n), k) = (dys.dims2()?, weight.dim(1)?);
-    let dxs = with_all_f32(NAME, &[dys.clone(), weight.clone()], |values| {
-        gemm(Strided::rows(values[0], n), Strided::rows(values[1], k), GemmShape { m, n: k, k: n }, None)
+    let dxs = with_f32s(NAME, [dys, weight], |[dys, weight]| {
+        gemm(Strided::rows(dys, n), Strided::rows(weight, k), GemmShape { m, n: k, k: n }, None)
     })?;
     Tensor::from_vec(dxs, (m, k), &Device::Cpu)
 }

@@ -30,11 +30,8 @@ pub fn linear(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Ten
 struct Linear(Backend);
 
 impl Operation for Linear {
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let ys = match self.0 {

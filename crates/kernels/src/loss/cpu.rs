@@ -17,16 +17,13 @@ pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
 struct Loss(Rows);
 
 impl Operation for Loss {
+    const NAME: &'static str = "cross_entropy";
     /// Each row's largest logit m and log Σ exp(x − m): apart, since their sum would lose digits.
     type Saved = Vec<(f32, f32)>;
 
-    fn name(&self) -> &'static str {
-        "cross_entropy"
-    }
-
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Self::Saved)> {
         let rows = &self.0;
-        let found: Vec<(f32, (f32, f32))> = with_f32(self.name(), &inputs[0], |logits| {
+        let found: Vec<(f32, (f32, f32))> = with_f32(Self::NAME, &inputs[0], |logits| {
             logits.par_chunks(rows.classes).enumerate().map(|(i, logits)| rows.loss(i, logits)).collect()
         })?;
         let (losses, normalizers): (Vec<f32>, Self::Saved) = found.into_iter().unzip();
@@ -42,16 +39,16 @@ impl Operation for Loss {
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let rows = &self.0;
-        let outer = with_f32(self.name(), &gradients[0], <[f32]>::to_vec)?;
+        let outer = with_f32(Self::NAME, &gradients[0], <[f32]>::to_vec)?;
         let mut found = vec![0f32; call.inputs[0].elem_count()];
-        with_f32(self.name(), &call.inputs[0], |logits| {
+        with_f32(Self::NAME, &call.inputs[0], |logits| {
             let chunks = found.par_chunks_mut(rows.classes).zip(logits.par_chunks(rows.classes)).enumerate();
             chunks.for_each(|(i, (found, logits))| {
                 let outer = if rows.reduced { outer[0] } else { outer[i] };
                 rows.gradient(i, logits, call.saved[i], outer, found);
             });
         })?;
-        Ok(vec![Some(Tensor::from_vec(found, call.inputs[0].shape(), &Device::Cpu)?)])
+        call.gradients([Some(found)])
     }
 }
 

@@ -1,10 +1,10 @@
-//! How a gradient gets from a node to where its input came from without candle in between.
+//! Gradients that bypass candle: from a node to the node or variable that its input came from.
 
-use super::deferred::{Product, formed};
+use super::deferred::{DeferredMatmul, summed};
 use crate::backend::{Backend, Op};
 use crate::cpu::fill::{par_fill, push_each};
 use crate::cpu::thread_pool::install;
-use crate::node::with_all_f32;
+use crate::node::with_f32s;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gradients on their way: from consumers to the outputs of a node, or from a node to its bundles.
+/// Gradients in transit: from consumers to the outputs of a node, or from a node to its bundles.
 #[derive(Clone)]
 pub(super) struct Slots(Arc<Mutex<Vec<Option<Tensor>>>>);
 
@@ -28,7 +28,7 @@ impl Slots {
     /// Adds to what is there.
     pub fn add(&self, index: usize, gradient: &Tensor) -> Result<()> {
         let slot = &mut locked(&self.0)[index];
-        *slot = Some(joined(slot.take(), gradient)?);
+        *slot = Some(added(slot.take(), gradient)?);
         Ok(())
     }
 
@@ -82,15 +82,15 @@ thread_local! {
 struct Sum {
     value: Option<Tensor>,
     /// What is to be added to it.
-    products: Vec<Product>,
+    deferred: Vec<DeferredMatmul>,
 }
 
 impl Sum {
     /// All of it, and what else there is.
-    fn formed(self, mut sum: Option<Tensor>) -> Result<Option<Tensor>> {
-        let product = if self.products.is_empty() { None } else { Some(formed(&self.products)?) };
-        for gradient in self.value.iter().chain(&product) {
-            sum = Some(joined(sum, gradient)?);
+    fn summed(self, mut sum: Option<Tensor>) -> Result<Option<Tensor>> {
+        let matmul = if self.deferred.is_empty() { None } else { Some(summed(&self.deferred)?) };
+        for gradient in self.value.iter().chain(&matmul) {
+            sum = Some(added(sum, gradient)?);
         }
         Ok(sum)
     }
@@ -103,14 +103,14 @@ pub(super) fn collect(variable: TensorId, gradient: &Tensor) -> Result<bool> {
         return Ok(false);
     };
     // Not within the borrow: while it waits for others, one of rayon's threads may take up another backward pass.
-    let sum = joined(sum, gradient)?;
+    let sum = added(sum, gradient)?;
     VARIABLES.with_borrow_mut(|variables| variables.entry(variable).or_default().value = Some(sum));
     Ok(true)
 }
 
-/// Adds a product to the gradient of a variable, to be formed with the others; false where nobody collects it.
-pub(super) fn collect_product(variable: TensorId, product: &Product) -> bool {
-    let push = |sum: &mut Sum| sum.products.push(product.clone());
+/// Adds a deferred product to the gradient of a variable; false where nobody collects it.
+pub(super) fn collect_deferred(variable: TensorId, matmul: &DeferredMatmul) -> bool {
+    let push = |sum: &mut Sum| sum.deferred.push(matmul.clone());
     VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(push)).is_some()
 }
 
@@ -127,7 +127,7 @@ fn gradients(loss: &Tensor) -> Result<GradStore> {
     let mut sums = HashMap::new();
     let mut store = collecting(&mut sums, loss)?;
     for (variable, sum) in sums {
-        if let Some(gradient) = sum.formed(store.get_id(variable).cloned())? {
+        if let Some(gradient) = sum.summed(store.get_id(variable).cloned())? {
             store.insert_id(variable, gradient);
         }
     }
@@ -159,7 +159,7 @@ impl Gradients {
         for (&variable, sum) in &mut self.0 {
             if let Some(gradient) = store.get_id(variable) {
                 // candle's gradients carry the graph that made them, through which another pass would count twice.
-                sum.value = Some(joined(sum.value.take(), &gradient.detach())?);
+                sum.value = Some(added(sum.value.take(), &gradient.detach())?);
             }
         }
         Ok(())
@@ -170,20 +170,20 @@ impl Gradients {
     /// # Errors
     /// When the device fails.
     pub fn take(&mut self, variable: &Tensor) -> Result<Option<Tensor>> {
-        self.0.remove(&variable.id()).map_or(Ok(None), |sum| sum.formed(None))
+        self.0.remove(&variable.id()).map_or(Ok(None), |sum| sum.summed(None))
     }
 }
 
-fn joined(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {
+fn added(sum: Option<Tensor>, gradient: &Tensor) -> Result<Tensor> {
     /// Values of a task.
     const CHUNK: usize = 1 << 15;
     let Some(sum) = sum else { return gradient.contiguous() };
     if Backend::choose(Op::SumGradients, &[&sum, gradient]) == Backend::Reference || sum.dims() != gradient.dims() {
         return sum + gradient;
     }
-    let values = with_all_f32("backward", &[sum, gradient.clone()], |values| {
-        let chunks = values[0].par_chunks(CHUNK).zip(values[1].par_chunks(CHUNK));
-        par_fill(values[0].len(), CHUNK, chunks, |(a, b), into| {
+    let values = with_f32s("backward", [&sum, gradient], |[sum, gradient]| {
+        let chunks = sum.par_chunks(CHUNK).zip(gradient.par_chunks(CHUNK));
+        par_fill(sum.len(), CHUNK, chunks, |(a, b), into| {
             let b = &b[..a.len()];
             push_each!(into, a.len(), |i| a[i] + b[i]);
         })

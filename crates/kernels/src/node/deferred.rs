@@ -1,49 +1,48 @@
-//! Deferred weight gradients: those of weights that many calls share, formed by one GEMM.
+//! Deferred weight gradients: those of a weight that many calls share, formed and summed by one GEMM.
 //!
-//! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. Formed one by one, each product is as large as W, and each is
-//! read and written again to add it up; formed together they are one product over the rows of all steps.
+//! A weight W that serves T steps has the gradient Σ_t dY_tᵀ X_t. One by one, each product is as large as W, and is read and written
+//! again to be summed; over the rows of all steps it is one product.
 
-use super::with_all_f32;
+use super::with_f32s;
 use crate::backend::{Backend, Op};
 use crate::cpu::gemm::{GemmShape, Strided, gemm};
 use crate::cpu::thread_pool::install_for;
 use candle_core::{Device, Result, Tensor};
 
-/// dYᵀ X, a gradient that is not formed yet: dY (M, out) is the gradient of a product's rows, X (M, in) what W was multiplied by.
+/// dYᵀ X, a weight's gradient that is yet to be formed, from dY (M, out) and X (M, in).
 #[derive(Clone, Debug)]
-pub(super) struct Product {
+pub(super) struct DeferredMatmul {
     pub dys: Tensor,
     pub xs: Tensor,
 }
 
-impl Product {
-    /// Whether both sides are smaller than the product, so that it is better kept unformed.
+impl DeferredMatmul {
+    /// Whether dY and X are smaller than their product, so that deferring it pays.
     pub fn is_small(&self) -> bool {
         let rows = self.xs.dims()[0];
         rows < self.xs.dims()[1] && rows < self.dys.dims()[1]
     }
 }
 
-/// The sum of products, (out, in).
-pub(super) fn formed(products: &[Product]) -> Result<Tensor> {
-    let (dys, xs) = (rows(products, |product| &product.dys)?, rows(products, |product| &product.xs)?);
+/// The sum of the products, (out, in).
+pub(super) fn summed(deferred: &[DeferredMatmul]) -> Result<Tensor> {
+    let (dys, xs) = (rows(deferred, |matmul| &matmul.dys)?, rows(deferred, |matmul| &matmul.xs)?);
     if Backend::choose(Op::WeightGradient, &[&dys, &xs]) == Backend::Reference {
         return dys.t()?.matmul(&xs);
     }
     let ((m, n), k) = (dys.dims2()?, xs.dim(1)?);
-    let sides = [dys, xs];
-    let product = |values: &[&[f32]]| {
-        let (dys, xs) = (Strided::columns(values[0], n), Strided::rows(values[1], k));
-        gemm(dys, xs, GemmShape { m: n, n: k, k: m }, None)
+    let matmul = |[dys, xs]: [&[f32]; 2]| {
+        gemm(Strided::columns(dys, n), Strided::rows(xs, k), GemmShape { m: n, n: k, k: m }, None)
     };
-    let sum = install_for(&sides, || with_all_f32("weight gradient", &sides, product))?;
+    let sides = [dys, xs];
+    let sum = install_for(&sides, || with_f32s("weight gradient", &sides, matmul))?;
     Tensor::from_vec(sum, (n, k), &Device::Cpu)
 }
 
-/// The rows of one side of all products.
-fn rows(products: &[Product], side: impl Fn(&Product) -> &Tensor) -> Result<Tensor> {
-    match products {
+/// The rows of dY, or X, of all products.
+fn rows(deferred: &[DeferredMatmul], side: impl Fn(&DeferredMatmul) -> &Tensor) -> Result<Tensor> {
+    match deferred {
         [alone] => side(alone).contiguous(),
-        _ => Tensor::cat(&products.iter().map(side).collect::<Vec<_>>(), 0),
+        _ => Tensor::cat(&deferred.iter().map(side).collect::<Vec<_>>(), 0),
     }
 }

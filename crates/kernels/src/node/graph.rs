@@ -1,18 +1,17 @@
 //! An autograd node as candle's graph sees it.
 
-use super::bypass::{Origin, Slots, collect, collect_product};
-use super::deferred::formed;
+use super::bypass::{Origin, Slots, collect, collect_deferred};
+use super::deferred::summed;
 use super::{Call, Operation, Value};
 use crate::cpu::thread_pool::install_for;
-use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, MetalStorage, Result, Shape,
     Storage, Tensor, TensorId,
 };
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Makes a node of an operation's call, and gives its outputs.
-pub(super) fn grow<O: Operation>(
+/// Inserts an operation's call into candle's graph as one node, and gives its outputs.
+pub(super) fn insert<O: Operation>(
     operation: O,
     inputs: &[&Tensor],
     detached: Vec<Tensor>,
@@ -21,13 +20,13 @@ pub(super) fn grow<O: Operation>(
 ) -> Result<Vec<Tensor>> {
     let device = detached.first().map_or(Device::Cpu, |input| input.device().clone());
     let bundled = Slots::new(inputs.len());
-    let sources: Vec<Source> = inputs.iter().map(|input| Source::of(input)).collect();
-    let argument = |(i, source): (usize, &Source)| match source {
-        Source::Nothing => None,
-        Source::Node(origin) => Some((None, origin.node.clone())),
-        Source::Variable(_) | Source::Candle => Some((Some(i), inputs[i].clone())),
+    let routes: Vec<Route> = inputs.iter().map(|input| Route::of(input)).collect();
+    let argument = |(i, route): (usize, &Route)| match route {
+        Route::Unwanted => None,
+        Route::Node(origin) => Some((None, origin.node.clone())),
+        Route::Variable(_) | Route::Candle => Some((Some(i), inputs[i].clone())),
     };
-    let mut arguments: Vec<Argument> = sources.iter().enumerate().filter_map(argument).collect();
+    let mut arguments: Vec<Argument> = routes.iter().enumerate().filter_map(argument).collect();
     while arguments.len() > 3 {
         arguments = arguments.chunks(3).map(|members| bundle(members, &detached, &bundled)).collect::<Result<_>>()?;
     }
@@ -38,15 +37,15 @@ pub(super) fn grow<O: Operation>(
         inputs: detached,
         saved,
         wanted,
-        sources,
+        routes,
         direct: arguments.iter().map(|(input, _)| *input).collect(),
         bundled,
         outputs: Arc::clone(&values),
         gradients: gradients.clone(),
-        result: Mutex::new(Some(nothing(&device)?.into())),
+        result: Mutex::new(Some(one_element(&device)?.into())),
     };
     let node = attach(&arguments, node)?;
-    let mut hung = Vec::with_capacity(outputs.len());
+    let mut attached = Vec::with_capacity(outputs.len());
     for (index, output) in outputs.into_iter().enumerate() {
         let id = Arc::new(OnceLock::new());
         let origin = Origin { node: node.clone(), gradients: gradients.clone(), index };
@@ -56,29 +55,29 @@ pub(super) fn grow<O: Operation>(
         // Set once, for this output alone.
         let _ = id.set(output.id());
         origin.register(&output);
-        hung.push(output);
+        attached.push(output);
     }
     // Set once, for this node alone.
-    let _ = values.set(hung.iter().map(Tensor::detach).collect());
-    Ok(hung)
+    let _ = values.set(attached.iter().map(Tensor::detach).collect());
+    Ok(attached)
 }
 
 /// Where the gradient of an input goes.
-enum Source {
+enum Route {
     /// Nowhere: none is wanted.
-    Nothing,
+    Unwanted,
     /// To the node that it is an output of.
     Node(Origin),
-    /// To the variables that are collected, if they are; else through candle.
+    /// To the variable's sum where one is collected; else through candle.
     Variable(TensorId),
     /// Through candle.
     Candle,
 }
 
-impl Source {
+impl Route {
     fn of(input: &Tensor) -> Self {
         match Origin::of(input) {
-            _ if !input.track_op() => Self::Nothing,
+            _ if !input.track_op() => Self::Unwanted,
             Some(origin) => Self::Node(origin),
             None if input.is_variable() => Self::Variable(input.id()),
             None => Self::Candle,
@@ -108,13 +107,13 @@ fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<
     let node = Bundle {
         members: members.iter().map(|(input, _)| *input).collect(),
         gradients: gradients.clone(),
-        result: Mutex::new(Some(nothing(inputs[0].device())?.into())),
+        result: Mutex::new(Some(one_element(inputs[0].device())?.into())),
     };
     Ok((None, attach(members, node)?))
 }
 
-/// The value and the gradient of a node that has one element.
-fn nothing(device: &Device) -> Result<Tensor> {
+/// The value and the gradient of a node of one element.
+fn one_element(device: &Device) -> Result<Tensor> {
     Tensor::zeros(1, DType::F32, device)
 }
 
@@ -124,7 +123,7 @@ struct Node<O: Operation> {
     saved: O::Saved,
     wanted: Vec<bool>,
     /// Where the gradient of each input goes.
-    sources: Vec<Source>,
+    routes: Vec<Route>,
     /// Which input each of candle's arguments is; `None` for a node of one element.
     direct: Vec<Option<usize>>,
     /// Where bundles find the gradients of their inputs.
@@ -151,7 +150,7 @@ impl Drop for Output {
     }
 }
 
-/// A node of one element that hands the gradients of up to three inputs on.
+/// A node of one element that passes on the gradients of up to three inputs.
 struct Bundle {
     /// The inputs by their numbers; `None` for a node of one element.
     members: Vec<Option<usize>>,
@@ -159,54 +158,27 @@ struct Bundle {
     result: Mutex<Option<Value>>,
 }
 
-/// What candle asks of a node, whatever the number of its arguments.
+/// A node of candle's graph with any number of arguments.
 trait Graph: Send + Sync {
     fn label(&self) -> &'static str;
-    /// The value that was computed before candle asked for it.
+    /// The value, which was computed before candle asks for it.
     fn result(&self) -> &Mutex<Option<Value>>;
     /// The gradient of each argument.
     fn gradients(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>>;
 
-    fn take(&self) -> Result<Value> {
+    fn take(&self) -> Result<(Storage, Shape)> {
         let result = self.result().lock().unwrap_or_else(PoisonError::into_inner).take();
-        result.ok_or_else(|| candle_core::Error::Msg(format!("{}: a node runs once", self.label())))
+        result.ok_or_else(|| candle_core::Error::Msg(format!("{}: a node runs once", self.label())))?.storage()
     }
 
-    fn elsewhere<S>(&self) -> Result<S> {
-        candle_core::bail!("{}: inputs and outputs lie on different devices", self.label())
-    }
-
-    fn cpu(&self) -> Result<(CpuStorage, Shape)> {
-        let result = match self.take()? {
-            Value::Floats(values, shape) => return Ok((CpuStorage::F32(values), shape)),
-            Value::Tensor(tensor) => tensor.contiguous()?,
-        };
-        match &*result.storage_and_layout().0 {
-            Storage::Cpu(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => self.elsewhere(),
-        }
-    }
-
-    fn cuda(&self) -> Result<(CudaStorage, Shape)> {
-        let result = self.take()?.tensor()?.contiguous()?;
-        match &*result.storage_and_layout().0 {
-            Storage::Cuda(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => self.elsewhere(),
-        }
-    }
-
-    fn metal(&self) -> Result<(MetalStorage, Shape)> {
-        let result = self.take()?.tensor()?.contiguous()?;
-        match &*result.storage_and_layout().0 {
-            Storage::Metal(storage) => Ok((storage.try_clone(result.layout())?, result.shape().clone())),
-            _ => self.elsewhere(),
-        }
+    fn wrong_device<S>(&self) -> Result<S> {
+        candle_core::bail!("{}: inputs and outputs are on different devices", self.label())
     }
 }
 
 impl<O: Operation> Graph for Node<O> {
     fn label(&self) -> &'static str {
-        self.operation.name()
+        O::NAME
     }
 
     fn result(&self) -> &Mutex<Option<Value>> {
@@ -215,21 +187,21 @@ impl<O: Operation> Graph for Node<O> {
 
     fn gradients(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let outputs = self.outputs.get().map_or(&[][..], Vec::as_slice);
-        // What nobody asked of has a gradient of zero.
+        // An output that is not used has a gradient of zero.
         let found = |(i, output): (usize, &Tensor)| self.gradients.take(i).map_or_else(|| output.zeros_like(), Ok);
         let gradients: Vec<Tensor> = outputs.iter().enumerate().map(found).collect::<Result<_>>()?;
-        let (inputs, saved, wanted, products) = (&self.inputs, &self.saved, &self.wanted, Mutex::default());
-        let call = Call { inputs, outputs, saved, wanted, products };
+        let (inputs, saved, wanted, deferred) = (&self.inputs, &self.saved, &self.wanted, Mutex::default());
+        let call = Call { inputs, outputs, saved, wanted, deferred };
         let mut found = install_for(&self.inputs, || self.operation.backward(&call, &gradients))?;
         let mut collected = vec![false; found.len()];
-        for (i, product) in call.products.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            match self.sources[i] {
-                Source::Nothing => {}
-                Source::Variable(id) if product.is_small() && collect_product(id, &product) => collected[i] = true,
-                _ => found[i] = Some(formed(&[product])?),
+        for (i, matmul) in call.deferred.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            match self.routes[i] {
+                Route::Unwanted => {}
+                Route::Variable(id) if matmul.is_small() && collect_deferred(id, &matmul) => collected[i] = true,
+                _ => found[i] = Some(summed(&[matmul])?),
             }
         }
-        for ((i, found), source) in found.into_iter().enumerate().zip(&self.sources) {
+        for ((i, found), route) in found.into_iter().enumerate().zip(&self.routes) {
             if collected[i] {
                 continue;
             }
@@ -237,21 +209,21 @@ impl<O: Operation> Graph for Node<O> {
                 Some(found) => found.reshape(self.inputs[i].shape()),
                 None => self.inputs[i].zeros_like(),
             };
-            match source {
-                Source::Nothing => {}
-                Source::Node(origin) => origin.gradients.add(origin.index, &shaped()?)?,
-                Source::Variable(id) => {
+            match route {
+                Route::Unwanted => {}
+                Route::Node(origin) => origin.gradients.add(origin.index, &shaped()?)?,
+                Route::Variable(id) => {
                     let found = shaped()?;
                     if !collect(*id, &found)? {
                         self.bundled.add(i, &found)?;
                     }
                 }
-                Source::Candle => self.bundled.add(i, &shaped()?)?,
+                Route::Candle => self.bundled.add(i, &shaped()?)?,
             }
         }
         let direct = |input: &Option<usize>| match input {
             Some(i) => Ok(self.bundled.take(*i)),
-            None => nothing(gradient.device()).map(Some),
+            None => one_element(gradient.device()).map(Some),
         };
         self.direct.iter().map(direct).collect()
     }
@@ -268,7 +240,7 @@ impl Graph for Output {
 
     fn gradients(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
         self.gradients.add(self.index, gradient)?;
-        Ok(vec![Some(nothing(gradient.device())?)])
+        Ok(vec![Some(one_element(gradient.device())?)])
     }
 }
 
@@ -284,7 +256,7 @@ impl Graph for Bundle {
     fn gradients(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let pass = |member: &Option<usize>| match member {
             Some(i) => Ok(self.gradients.take(*i)),
-            None => nothing(gradient.device()).map(Some),
+            None => one_element(gradient.device()).map(Some),
         };
         self.members.iter().map(pass).collect()
     }
@@ -345,15 +317,24 @@ macro_rules! custom_operations {
         }
 
         fn cpu_fwd(&self, $(_: $cpu),*) -> Result<(CpuStorage, Shape)> {
-            self.cpu()
+            match self.take()? {
+                (Storage::Cpu(storage), shape) => Ok((storage, shape)),
+                _ => self.wrong_device(),
+            }
         }
 
         fn cuda_fwd(&self, $(_: $cuda),*) -> Result<(CudaStorage, Shape)> {
-            self.cuda()
+            match self.take()? {
+                (Storage::Cuda(storage), shape) => Ok((storage, shape)),
+                _ => self.wrong_device(),
+            }
         }
 
         fn metal_fwd(&self, $(_: $metal),*) -> Result<(MetalStorage, Shape)> {
-            self.metal()
+            match self.take()? {
+                (Storage::Metal(storage), shape) => Ok((storage, shape)),
+                _ => self.wrong_device(),
+            }
         }
     };
 }

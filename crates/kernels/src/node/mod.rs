@@ -1,9 +1,9 @@
 //! A custom autograd node with any number of inputs and outputs.
 //!
-//! candle's custom operations take one to three tensors and return one. [`apply`] is the one place that goes around this:
-//! outputs hang on a node that has one element itself, more than three inputs that want a gradient hang on bundles, which have one
-//! element too, and gradients go from node to node beside candle's own, which would be met with a tensor of zeros and an addition
-//! each. [`backward`] gives variables theirs in the same way.
+//! candle's custom operations take one to three tensors and return one. [`apply`] works around this: the operation becomes a node
+//! whose own value is a placeholder of one element, each output a custom operation on that placeholder, and more than three inputs
+//! are bundled by placeholders of the same kind. Gradients bypass candle from node to node, as candle would add each to a tensor of
+//! zeros; [`backward`] does the same for variables.
 
 mod bypass;
 mod deferred;
@@ -12,8 +12,9 @@ mod graph;
 pub use bypass::{Gradients, backward};
 
 use crate::cpu::thread_pool::install_for;
+use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, Device, Error, Result, Shape, Storage, Tensor};
-use deferred::Product;
+use deferred::DeferredMatmul;
 use std::sync::{Mutex, PoisonError};
 
 /// An operation with several inputs and outputs and a gradient of its own.
@@ -22,7 +23,7 @@ pub trait Operation: Send + Sync + 'static {
     type Saved: Send + Sync;
 
     /// The name that error messages use.
-    fn name(&self) -> &'static str;
+    const NAME: &'static str;
 
     /// Computes the outputs. `saved` says whether a gradient will be asked for; only then is anything worth keeping.
     ///
@@ -43,20 +44,31 @@ pub trait Operation: Send + Sync + 'static {
 pub enum Value {
     /// A tensor, which is copied into the graph.
     Tensor(Tensor),
-    /// f32 values on the CPU, which are moved there.
-    Floats(Vec<f32>, Shape),
+    /// Contiguous values on any device, which are moved there.
+    Storage(Storage, Shape),
 }
 
 impl Value {
     /// f32 values on the CPU in row-major order.
     pub fn new(values: Vec<f32>, shape: impl Into<Shape>) -> Self {
-        Self::Floats(values, shape.into())
+        Self::Storage(Storage::Cpu(CpuStorage::F32(values)), shape.into())
     }
 
-    fn tensor(self) -> Result<Tensor> {
+    fn tensor(self) -> Tensor {
         match self {
-            Self::Tensor(tensor) => Ok(tensor),
-            Self::Floats(values, shape) => Tensor::from_vec(values, shape, &Device::Cpu),
+            Self::Tensor(tensor) => tensor,
+            Self::Storage(storage, shape) => Tensor::from_storage(storage, shape, BackpropOp::none(), false),
+        }
+    }
+
+    fn storage(self) -> Result<(Storage, Shape)> {
+        match self {
+            Self::Storage(storage, shape) => Ok((storage, shape)),
+            Self::Tensor(tensor) => {
+                let tensor = tensor.contiguous()?;
+                let (storage, layout) = tensor.storage_and_layout();
+                Ok((storage.try_clone(layout)?, tensor.shape().clone()))
+            }
         }
     }
 }
@@ -77,7 +89,7 @@ pub struct Call<'a, S> {
     pub saved: &'a S,
     /// Which inputs want a gradient.
     pub wanted: &'a [bool],
-    products: Mutex<Vec<(usize, Product)>>,
+    deferred: Mutex<Vec<(usize, DeferredMatmul)>>,
 }
 
 impl<S> Call<'_, S> {
@@ -100,7 +112,7 @@ impl<S> Call<'_, S> {
     /// Says that the gradient of this input is dYᵀ X, for dY (M, out) and X (M, in), without forming it: where the input is a
     /// variable that other calls use too, [`backward`] forms one product of all their rows.
     pub fn defer_matmul_gradient(&self, input: usize, dys: Tensor, xs: Tensor) {
-        self.products.lock().unwrap_or_else(PoisonError::into_inner).push((input, Product { dys, xs }));
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).push((input, DeferredMatmul { dys, xs }));
     }
 }
 
@@ -114,18 +126,17 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     let tracked = wanted.contains(&true);
     let (outputs, saved) = install_for(&detached, || operation.forward(&detached, tracked))?;
     if !tracked {
-        return outputs.into_iter().map(Value::tensor).collect();
+        return Ok(outputs.into_iter().map(Value::tensor).collect());
     }
-    graph::grow(operation, inputs, detached, (outputs, saved), wanted)
+    graph::insert(operation, inputs, detached, (outputs, saved), wanted)
 }
 
 /// [`apply`] for an operation with `N` outputs.
 ///
 /// # Errors
 /// As the operation says.
-pub fn apply_array<const N: usize>(operation: impl Operation, inputs: &[&Tensor]) -> Result<[Tensor; N]> {
-    let name = operation.name();
-    let wrong = |outputs: Vec<Tensor>| Error::Msg(format!("{name}: {} outputs instead of {N}", outputs.len()));
+pub fn apply_array<O: Operation, const N: usize>(operation: O, inputs: &[&Tensor]) -> Result<[Tensor; N]> {
+    let wrong = |outputs: Vec<Tensor>| Error::Msg(format!("{}: {} outputs instead of {N}", O::NAME, outputs.len()));
     apply(operation, inputs)?.try_into().map_err(wrong)
 }
 
@@ -142,15 +153,34 @@ pub fn apply_one(operation: impl Operation, inputs: &[&Tensor]) -> Result<Tensor
 /// # Errors
 /// When the tensor is not f32 or not on the CPU; the message names the operation.
 pub fn with_f32<R>(operation: &str, tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-    with_all_f32(operation, std::slice::from_ref(tensor), |values| f(values[0]))
+    with_f32s(operation, [tensor], |[values]| f(values))
 }
 
-/// The values of several tensors as [`with_f32`] gives them.
+/// The values of `N` tensors as [`with_f32`] gives them.
+///
+/// # Errors
+/// As [`with_f32`], and when there is another number of tensors.
+pub fn with_f32s<'a, R, const N: usize>(
+    operation: &str,
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    f: impl FnOnce([&[f32]; N]) -> R,
+) -> Result<R> {
+    with_all_f32(operation, tensors, |values| match values.try_into() {
+        Ok(values) => Ok(f(values)),
+        Err(_) => candle_core::bail!("{operation}: {} tensors instead of {N}", values.len()),
+    })?
+}
+
+/// The values of any number of tensors as [`with_f32`] gives them.
 ///
 /// # Errors
 /// When a tensor is not f32 or not on the CPU; the message names the operation.
-pub fn with_all_f32<R>(operation: &str, tensors: &[Tensor], f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
-    let tensors: Vec<Tensor> = tensors.iter().map(Tensor::contiguous).collect::<Result<_>>()?;
+pub fn with_all_f32<'a, R>(
+    operation: &str,
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    f: impl FnOnce(&[&[f32]]) -> R,
+) -> Result<R> {
+    let tensors: Vec<Tensor> = tensors.into_iter().map(Tensor::contiguous).collect::<Result<_>>()?;
     let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
     let mut slices = Vec::with_capacity(tensors.len());
     for ((storage, layout), tensor) in storages.iter().zip(&tensors) {
@@ -183,9 +213,7 @@ mod tests {
     impl Operation for Example {
         type Saved = ();
 
-        fn name(&self) -> &'static str {
-            "example"
-        }
+        const NAME: &'static str = "example";
 
         fn forward(&self, x: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
             Ok((vec![((&x[0] * &x[1])? + &x[2])?.into(), x[3].sqr()?.into()], ()))

@@ -2,7 +2,7 @@
 
 use super::{Window, Windows};
 use crate::node::{Call, Operation, Value, apply_one, with_f32};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// The largest value of each window.
@@ -18,19 +18,16 @@ pub fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
 struct Max(Windows);
 
 impl Operation for Max {
+    const NAME: &'static str = "max_pool2d";
     /// Where in its map each window's largest value lies.
     type Saved = Vec<u32>;
-
-    fn name(&self) -> &'static str {
-        "max_pool2d"
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<u32>)> {
         let (windows, shape) = (&self.0, self.0.output_shape(&inputs[0])?);
         let count = shape.0 * shape.1 * windows.area_out();
         let (mut ys, mut at) = (vec![0f32; count], vec![0u32; if saved { count } else { 0 }]);
         let (size_in, size_out) = (windows.area_in(), windows.area_out());
-        with_f32(self.name(), &inputs[0], |xs| {
+        with_f32(Self::NAME, &inputs[0], |xs| {
             let maps = xs.par_chunks(size_in).zip(ys.par_chunks_mut(size_out));
             if saved {
                 maps.zip(at.par_chunks_mut(size_out)).for_each(|((xs, ys), at)| windows.largest_and_place(xs, ys, at));
@@ -44,27 +41,24 @@ impl Operation for Max {
     fn backward(&self, call: &Call<Vec<u32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (size_in, size_out) = (self.0.area_in(), self.0.area_out());
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
-        with_f32(self.name(), &gradients[0], |dys| {
+        with_f32(Self::NAME, &gradients[0], |dys| {
             let maps = dxs.par_chunks_mut(size_in).zip(dys.par_chunks(size_out)).zip(call.saved.par_chunks(size_out));
             maps.for_each(|((dxs, dys), at)| dys.iter().zip(at).for_each(|(dy, &at)| dxs[at as usize] += dy));
         })?;
-        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
+        call.gradients([Some(dxs)])
     }
 }
 
 struct Average(Windows);
 
 impl Operation for Average {
+    const NAME: &'static str = "avg_pool2d";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "avg_pool2d"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (windows, shape) = (&self.0, self.0.output_shape(&inputs[0])?);
         let mut ys = vec![0f32; shape.0 * shape.1 * windows.area_out()];
-        with_f32(self.name(), &inputs[0], |xs| {
+        with_f32(Self::NAME, &inputs[0], |xs| {
             let maps = xs.par_chunks(windows.area_in()).zip(ys.par_chunks_mut(windows.area_out()));
             maps.for_each(|(xs, ys)| windows.mean(xs, ys));
         })?;
@@ -74,11 +68,11 @@ impl Operation for Average {
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let windows = &self.0;
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
-        with_f32(self.name(), &gradients[0], |dys| {
+        with_f32(Self::NAME, &gradients[0], |dys| {
             let maps = dxs.par_chunks_mut(windows.area_in()).zip(dys.par_chunks(windows.area_out()));
             maps.for_each(|(dxs, dys)| windows.spread(dxs, dys));
         })?;
-        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
+        call.gradients([Some(dxs)])
     }
 }
 

@@ -44,12 +44,9 @@ pub struct SavedStep {
 }
 
 impl<K: Formula> Operation for SequenceOp<K> {
+    const NAME: &'static str = K::NAME;
     /// In the order of the recurrence.
     type Saved = Vec<SavedStep>;
-
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<SavedStep>)> {
         let (projected, w) = (&inputs[0], inputs[1].t()?);

@@ -52,12 +52,9 @@ impl<F> Operation for Unrolled<F>
 where
     F: Fn(&Tensor, &[Tensor], &[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
 {
+    const NAME: &'static str = "unrolled";
     /// The state before each step, in the order of the recurrence.
     type Saved = Vec<Vec<Tensor>>;
-
-    fn name(&self) -> &'static str {
-        "unrolled"
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Self::Saved)> {
         let (xs, parameters) = (&inputs[0], &inputs[1 + self.states..]);

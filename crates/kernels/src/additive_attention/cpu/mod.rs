@@ -6,7 +6,7 @@ use super::{NAME, Rows};
 use crate::cpu::gemm::gemv::{self, RowMajor};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::dot;
-use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_array, with_f32s};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 use rows::{key_gradient, mean, weights};
@@ -53,18 +53,14 @@ impl Additive {
 
 impl Operation for Additive {
     // The tangents are computed again on the way back: that takes less time than writing and reading them.
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (_, p, a) = inputs[0].dims3()?;
         let (n, c) = (inputs[1].dim(0)?, inputs[3].dim(2)?);
         let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
-        with_all_f32(NAME, inputs, |values| {
-            let [keys, query, v, annotations] = [values[0], values[1], values[2], values[3]];
+        with_f32s(NAME, inputs, |[keys, query, v, annotations]| {
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
                 let source = self.source(row);
@@ -87,8 +83,7 @@ impl Operation for Additive {
         let n = call.inputs[1].dim(0)?;
         let d_energies = self.energy_gradient(call, gradients)?;
         let (mut d_keys, mut d_query, mut d_v) = (vec![0f32; n * p * a], vec![0f32; n * a], vec![0f32; n * a]);
-        with_all_f32(NAME, &call.inputs[..3], |values| {
-            let [keys, query, v] = [values[0], values[1], values[2]];
+        with_f32s(NAME, &call.inputs[..3], |[keys, query, v]| {
             let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
             rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
                 let source = self.source(row);
@@ -115,9 +110,8 @@ impl Additive {
     fn energy_gradient(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
         let (_, p, c) = call.inputs[3].dims3()?;
         let mut d_energies = vec![0f32; call.inputs[1].dim(0)? * p];
-        let all = [&call.inputs[3], &call.outputs[1], &gradients[0], &gradients[1]].map(Tensor::clone);
-        with_all_f32(NAME, &all, |values| {
-            let [annotations, alpha, d_context, d_alpha] = [values[0], values[1], values[2], values[3]];
+        let all = [&call.inputs[3], &call.outputs[1], &gradients[0], &gradients[1]];
+        with_f32s(NAME, all, |[annotations, alpha, d_context, d_alpha]| {
             d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
                 let source = self.source(row);
                 let count = self.count(source, p);
@@ -137,8 +131,7 @@ impl Additive {
     fn annotation_gradient(&self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
         let (m, p, c) = call.inputs[3].dims3()?;
         let mut found = vec![0f32; call.inputs[1].dim(0)? * p * c];
-        with_all_f32(NAME, &[call.outputs[1].clone(), d_context.clone()], |values| {
-            let [alpha, d_context] = [values[0], values[1]];
+        with_f32s(NAME, [&call.outputs[1], d_context], |[alpha, d_context]| {
             found.par_chunks_mut(c).enumerate().for_each(|(position, found)| {
                 let d_context = &d_context[position / p * c..][..c];
                 found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);

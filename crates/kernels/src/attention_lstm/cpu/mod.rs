@@ -45,11 +45,8 @@ pub struct Saved<S = Vec<f32>> {
 }
 
 impl Operation for AttentionLstm {
+    const NAME: &'static str = NAME;
     type Saved = Saved;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Saved)> {
         let Sizes { n, t, p, c, h, .. } = self.sizes;

@@ -23,11 +23,8 @@ struct Concat {
 }
 
 impl Operation for Concat {
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let ((n, h, w), total) = (self.size, self.channels.iter().sum::<usize>());

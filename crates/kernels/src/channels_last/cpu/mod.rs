@@ -22,16 +22,13 @@ struct ToNhwc {
 }
 
 impl Operation for ToNhwc {
+    const NAME: &'static str = "to_nhwc";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "to_nhwc"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (height, width) = self.size;
         let turn = |xs: &[f32]| layout::to_nhwc(xs, self.channels, height * width);
-        let rows = with_f32(self.name(), &inputs[0], turn)?;
+        let rows = with_f32(Self::NAME, &inputs[0], turn)?;
         Ok((vec![Value::new(rows, (inputs[0].dim(0)?, height, width, self.channels))], ()))
     }
 

@@ -5,7 +5,7 @@ use crate::channels_last::BatchNorm;
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::reduce::{ROWS, block_sums};
 use crate::cpu::simd_math::vectorised;
-use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_all_f32, with_f32, with_f32s};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -59,17 +59,13 @@ struct Normalise {
 }
 
 impl Operation for Normalise {
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let c = self.mean.len();
         let ys = with_all_f32(NAME, inputs, |values| {
-            let scale: Vec<f32> =
-                self.inverse.iter().zip(values[1]).map(|(inverse, weight)| inverse * weight).collect();
+            let scale = self.scale(values[1]);
             let blocks = values[0].par_chunks(ROWS * c).enumerate();
             par_fill(values[0].len(), ROWS * c, blocks, |(block, xs), ys| {
                 let add = values.get(3).map(|add| &add[block * ROWS * c..][..xs.len()]);
@@ -83,67 +79,71 @@ impl Operation for Normalise {
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let wanted = call.wanted;
+        let added = call.inputs.len() > 3;
         let [xs, weight, bias] = [0, 1, 2].map(|i| &call.inputs[i]);
-        let all = [xs, weight, &call.outputs[0], &gradients[0], bias].map(Tensor::clone);
-        with_all_f32(NAME, &all, |values| {
-            let [xs, weight, ys, dys] = [values[0], values[1], values[2], values[3]];
-            let scale: Vec<f32> = self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect();
-            // What ReLU lets through is the gradient of a summand; without one it is told from x again, which is faster than
-            // to keep it.
-            let gate = (self.relu && call.inputs.len() == 3).then_some((&scale[..], values[4]));
-            let passed = (self.relu && call.inputs.len() > 3).then(|| self.passed(dys, ys));
-            let dys = passed.as_deref().unwrap_or(dys);
-            let [dweight, dbias] = match self.own || wanted[1] || wanted[2] {
-                true => self.of_parameters(xs, dys, gate),
+        with_f32s(NAME, [xs, weight, bias, &call.outputs[0], &gradients[0]], |[xs, weight, bias, ys, dys]| {
+            let scale = self.scale(weight);
+            // Where ReLU's argument is above 0 is computed from x again, which is faster than to keep it; with a summand the masked
+            // gradient is an output anyway.
+            let mask = (self.relu && !added).then_some(ReluMask { scale: &scale, bias });
+            let masked = (self.relu && added).then(|| self.masked(dys, ys));
+            let dys = masked.as_deref().unwrap_or(dys);
+            let [dweight, dbias] = match self.own || call.wants(1) || call.wants(2) {
+                true => self.parameter_gradients(xs, dys, mask),
                 false => [vec![], vec![]],
             };
-            let dxs = wanted[0].then(|| self.of_xs((xs, dys), &scale, [&dweight, &dbias], gate.map(|(_, bias)| bias)));
-            let tensor = |values: Vec<f32>, i: usize| Tensor::from_vec(values, call.inputs[i].shape(), &Device::Cpu);
-            let mut found = vec![
-                dxs.map(|dxs| tensor(dxs, 0)).transpose()?,
-                wanted[1].then(|| tensor(dweight, 1)).transpose()?,
-                wanted[2].then(|| tensor(dbias, 2)).transpose()?,
-            ];
-            if call.inputs.len() > 3 {
-                found.push(match passed {
-                    _ if !wanted[3] => None,
-                    Some(passed) => Some(tensor(passed, 3)?),
-                    None => Some(gradients[0].clone()),
-                });
+            let dxs = call.wants(0).then(|| self.input_gradient(xs, dys, &scale, [&dweight, &dbias], mask));
+            let d_add = if call.wants(3) { masked } else { None };
+            let d_parameters = [call.wants(1).then_some(dweight), call.wants(2).then_some(dbias)];
+            let mut found = call.gradients([dxs].into_iter().chain(d_parameters).chain(added.then_some(d_add)))?;
+            if call.wants(3) && !self.relu {
+                found[3] = Some(gradients[0].clone());
             }
             Ok(found)
         })?
     }
 }
 
+/// Where ReLU let its argument through: (x − mean) · scale + bias > 0.
+#[derive(Clone, Copy)]
+struct ReluMask<'a> {
+    scale: &'a [f32],
+    bias: &'a [f32],
+}
+
 impl Normalise {
+    /// weight / √(variance + eps).
+    fn scale(&self, weight: &[f32]) -> Vec<f32> {
+        self.inverse.iter().zip(weight).map(|(inverse, weight)| inverse * weight).collect()
+    }
+
     /// The gradient where ReLU let the sum through.
-    fn passed(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
+    fn masked(&self, dys: &[f32], ys: &[f32]) -> Vec<f32> {
         let block = ROWS * self.mean.len();
         let chunks = dys.par_chunks(block).zip(ys.par_chunks(block));
-        par_fill(dys.len(), block, chunks, |(dys, ys), into| open(dys, ys, into))
+        par_fill(dys.len(), block, chunks, |(dys, ys), into| masked(dys, ys, into))
     }
 
     /// The gradients of weight and bias.
-    fn of_parameters(&self, xs: &[f32], dys: &[f32], gate: Option<(&[f32], &[f32])>) -> [Vec<f32>; 2] {
+    fn parameter_gradients(&self, xs: &[f32], dys: &[f32], mask: Option<ReluMask>) -> [Vec<f32>; 2] {
         let c = self.mean.len();
         let [dbias, dweight] = block_sums(xs.len() / c, c, |rows, [plain, scaled]| {
             let block = rows.start * c..rows.end * c;
             let rows = xs[block.clone()].chunks_exact(c).zip(dys[block].chunks_exact(c));
-            rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, gate, plain, scaled));
+            rows.for_each(|(xs, dys)| sums(xs, dys, &self.mean, mask, plain, scaled));
         });
         let dweight = dweight.iter().zip(&self.inverse).map(|(sum, &inverse)| (sum * f64::from(inverse)) as f32);
         [dweight.collect(), dbias.iter().map(|&sum| sum as f32).collect()]
     }
 
     /// The gradient of x, from those of weight and bias where the statistics are the batch's own.
-    fn of_xs(
+    fn input_gradient(
         &self,
-        (xs, dys): (&[f32], &[f32]),
+        xs: &[f32],
+        dys: &[f32],
         scale: &[f32],
         [dweight, dbias]: [&[f32]; 2],
-        bias: Option<&[f32]>,
+        mask: Option<ReluMask>,
     ) -> Vec<f32> {
         let c = self.mean.len();
         // Given statistics take no part, not even times 0: a sum may be NaN.
@@ -154,10 +154,11 @@ impl Normalise {
             let sums = dweight.iter().zip(&self.inverse);
             slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
         }
+        let through = [&self.mean[..], scale, &constant, &slope];
         let blocks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c));
         par_fill(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
             let rows = dys.chunks_exact(c).zip(xs.chunks_exact(c));
-            rows.for_each(|(dys, xs)| back(xs, dys, &self.mean, scale, (&constant, &slope), bias, into));
+            rows.for_each(|(dys, xs)| back(xs, dys, through, mask, into));
         })
     }
 }
@@ -175,8 +176,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient where ReLU let its input through, and 0 elsewhere.
-    fn open(dys: &[f32], ys: &[f32], into: &mut Spare) {
+    /// The gradient where ReLU let its argument through, and 0 elsewhere.
+    fn masked(dys: &[f32], ys: &[f32], into: &mut Spare) {
         let width = dys.len();
         let ys = &ys[..width];
         // A NaN is not below 0 either, and its gradient passes.
@@ -185,25 +186,25 @@ vectorised! {
 }
 
 vectorised! {
-    /// Σ dy and Σ dy · (x − mean), over what ReLU let through where there is a `gate` of scale and bias.
+    /// Σ dy and Σ dy · (x − mean), over what ReLU let through where there is a mask.
     fn sums(
         xs: &[f32],
         dys: &[f32],
         mean: &[f32],
-        gate: Option<(&[f32], &[f32])>,
+        mask: Option<ReluMask>,
         whole: &mut [f32],
         scaled: &mut [f32],
     ) {
         let width = xs.len();
         let (dys, mean, whole, scaled) = (&dys[..width], &mean[..width], &mut whole[..width], &mut scaled[..width]);
-        match gate {
+        match mask {
             None => {
                 for j in 0..width {
                     whole[j] += dys[j];
                     scaled[j] += dys[j] * (xs[j] - mean[j]);
                 }
             }
-            Some((scale, bias)) => {
+            Some(ReluMask { scale, bias }) => {
                 let (scale, bias) = (&scale[..width], &bias[..width]);
                 for j in 0..width {
                     let x = xs[j] - mean[j];
@@ -246,24 +247,18 @@ vectorised! {
 }
 
 vectorised! {
-    /// dx = scale · (dy − constant − (x − mean) · slope), with 0 for dy where ReLU, if a `bias` is given, let nothing through.
-    fn back(
-        xs: &[f32],
-        dys: &[f32],
-        mean: &[f32],
-        scale: &[f32],
-        through: (&[f32], &[f32]),
-        bias: Option<&[f32]>,
-        dxs: &mut Spare,
-    ) {
+    /// dx = scale · (dy − constant − (x − mean) · slope) with mean, scale, constant and slope; 0 for dy where ReLU, if there is a
+    /// mask, let nothing through.
+    fn back(xs: &[f32], dys: &[f32], through: [&[f32]; 4], mask: Option<ReluMask>, dxs: &mut Spare) {
         let width = xs.len();
+        let [mean, scale, constant, slope] = through;
         let (dys, mean) = (&dys[..width], &mean[..width]);
-        let (scale, constant, slope) = (&scale[..width], &through.0[..width], &through.1[..width]);
-        match bias {
+        let (scale, constant, slope) = (&scale[..width], &constant[..width], &slope[..width]);
+        match mask {
             None => {
                 push_each!(dxs, width, |j| scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]));
             }
-            Some(bias) => {
+            Some(ReluMask { bias, .. }) => {
                 let bias = &bias[..width];
                 push_each!(dxs, width, |j| {
                     let x = xs[j] - mean[j];

@@ -6,7 +6,7 @@ use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::vectorised;
 use crate::node::{Call, Operation, Value, apply_one, with_f32};
 use crate::pool::{Pool2d, Window, Windows};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 /// [`crate::channels_last::max_pool2d`].
@@ -29,16 +29,13 @@ struct Mean {
 }
 
 impl Operation for Mean {
+    const NAME: &'static str = "mean";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "mean"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (n, _, _, c) = inputs[0].dims4()?;
         let mut means = vec![0f32; n * c];
-        with_f32(self.name(), &inputs[0], |xs| {
+        with_f32(Self::NAME, &inputs[0], |xs| {
             let pictures = means.par_chunks_mut(c.max(1)).zip(xs.par_chunks((self.area * c).max(1)));
             pictures.for_each(|(means, xs)| {
                 xs.chunks_exact(c).for_each(|xs| means.iter_mut().zip(xs).for_each(|(mean, x)| *mean += x));
@@ -71,17 +68,14 @@ impl Average {
 }
 
 impl Operation for Average {
+    const NAME: &'static str = "avg_pool2d";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "avg_pool2d"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (n, h, w, c) = inputs[0].dims4()?;
         let (rows, columns) = (&self.0.rows, self.0.columns.len());
         let mut ys = vec![0f32; n * rows.len() * columns * c];
-        with_f32(self.name(), &inputs[0], |xs| {
+        with_f32(Self::NAME, &inputs[0], |xs| {
             ys.par_chunks_mut((columns * c).max(1)).enumerate().for_each(|(unit, ys)| {
                 let xs = &xs[unit / rows.len() * h * w * c..][..h * w * c];
                 self.line(&rows[unit % rows.len()], |j, at, share| {
@@ -96,7 +90,7 @@ impl Operation for Average {
         let (_, h, w, c) = call.inputs[0].dims4()?;
         let line = (self.0.columns.len() * c).max(1);
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
-        with_f32(self.name(), &gradients[0], |dys| {
+        with_f32(Self::NAME, &gradients[0], |dys| {
             let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(self.0.rows.len() * line));
             pictures.for_each(|(dxs, dys)| {
                 for (row, dys) in self.0.rows.iter().zip(dys.chunks_exact(line)) {
@@ -106,19 +100,16 @@ impl Operation for Average {
                 }
             });
         })?;
-        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
+        call.gradients([Some(dxs)])
     }
 }
 
 struct Max(Windows);
 
 impl Operation for Max {
+    const NAME: &'static str = "max_pool2d";
     /// For each value of the result, the position in its map that it was found at.
     type Saved = Vec<u32>;
-
-    fn name(&self) -> &'static str {
-        "max_pool2d"
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<u32>)> {
         let (n, h, w, c) = inputs[0].dims4()?;
@@ -139,7 +130,7 @@ impl Operation for Max {
                 }
             }
         };
-        let ys = with_f32(self.name(), &inputs[0], |xs| match saved {
+        let ys = with_f32(Self::NAME, &inputs[0], |xs| match saved {
             true => {
                 let units = places.par_chunks_mut(line.max(1)).enumerate();
                 par_fill(count, line, units, |(unit, places), ys| work(xs, unit, places, ys))
@@ -156,7 +147,7 @@ impl Operation for Max {
         let (_, h, w, c) = call.inputs[0].dims4()?;
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
         let size_out = self.0.area_out() * c;
-        with_f32(self.name(), &gradients[0], |dys| {
+        with_f32(Self::NAME, &gradients[0], |dys| {
             let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
             pictures.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
                 for (dys, places) in dys.chunks_exact(c.max(1)).zip(places.chunks_exact(c.max(1))) {
@@ -166,7 +157,7 @@ impl Operation for Max {
                 }
             });
         })?;
-        Ok(vec![Some(Tensor::from_vec(dxs, call.inputs[0].shape(), &Device::Cpu)?)])
+        call.gradients([Some(dxs)])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::{multiply_add, vectorised};
-use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32s};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
@@ -35,23 +35,18 @@ impl ScaleChannels {
 }
 
 impl Operation for ScaleChannels {
+    const NAME: &'static str = NAME;
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (n, c) = inputs[1].dims2()?;
-        let ys = with_all_f32(NAME, inputs, |values| Self::product(values[0], values[1], c, n))?;
+        let ys = with_f32s(NAME, inputs, |[xs, scales]| Self::product(xs, scales, c, n))?;
         Ok((vec![Value::new(ys, inputs[0].shape())], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (n, c) = call.inputs[1].dims2()?;
-        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
-        with_all_f32(NAME, &all, |values| {
-            let [xs, scales, dys] = [values[0], values[1], values[2]];
+        with_f32s(NAME, [&call.inputs[0], &call.inputs[1], &gradients[0]], |[xs, scales, dys]| {
             let dscales = call.wants(1).then(|| {
                 let mut dscales = vec![0f32; n * c];
                 let picture = xs.len() / n;

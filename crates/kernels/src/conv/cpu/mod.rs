@@ -44,11 +44,8 @@ struct Convolution {
 }
 
 impl Operation for Convolution {
+    const NAME: &'static str = "conv2d";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let g = &self.geometry;

@@ -2,7 +2,7 @@
 //! batch in order.
 
 use crate::cpu::reduce::{sum1, sum2};
-use crate::node::{Call, Operation, Value, apply_one, with_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32, with_f32s};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -88,18 +88,13 @@ impl BatchNorm {
 }
 
 impl Operation for BatchNorm {
+    const NAME: &'static str = "batch_norm";
     type Saved = ();
-
-    fn name(&self) -> &'static str {
-        "batch_norm"
-    }
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
         let (_, c, area) = sizes(&inputs[0]);
-        let weight = with_f32(self.name(), &inputs[1], <[f32]>::to_vec)?;
-        let bias = with_f32(self.name(), &inputs[2], <[f32]>::to_vec)?;
         let mut ys = vec![0f32; inputs[0].elem_count()];
-        with_f32(self.name(), &inputs[0], |xs| {
+        with_f32s(Self::NAME, inputs, |[xs, weight, bias]| {
             let maps = ys.par_chunks_mut(area).zip(xs.par_chunks(area)).with_min_len(CHUNK / area).enumerate();
             maps.for_each(|(i, (ys, xs))| {
                 let (mean, scale, bias) = (self.mean[i % c], self.inverse[i % c] * weight[i % c], bias[i % c]);
@@ -110,15 +105,12 @@ impl Operation for BatchNorm {
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (inputs, wanted) = (call.inputs, call.wanted);
-        let (n, c, area) = sizes(&inputs[0]);
-        let weight = with_f32(self.name(), &inputs[1], <[f32]>::to_vec)?;
-        let mut dxs = vec![0f32; if wanted[0] { inputs[0].elem_count() } else { 0 }];
-        let (dbias, dweight) = with_f32(self.name(), &inputs[0], |xs| {
-            with_f32(self.name(), &gradients[0], |dys| {
-                let needed = self.own || wanted[1] || wanted[2];
-                let (dbias, dweight) =
-                    if needed { self.sums(xs, dys, (n, c, area)) } else { (vec![0.0; c], vec![0.0; c]) };
+        let (n, c, area) = sizes(&call.inputs[0]);
+        with_f32s(Self::NAME, [&call.inputs[0], &call.inputs[1], &gradients[0]], |[xs, weight, dys]| {
+            let needed = self.own || call.wants(1) || call.wants(2);
+            let (dbias, dweight) = if needed { self.sums(xs, dys, (n, c, area)) } else { (vec![0.0; c], vec![0.0; c]) };
+            let of_xs = || {
+                let mut dxs = vec![0f32; xs.len()];
                 let maps = dxs.par_chunks_mut(area).zip(xs.par_chunks(area)).zip(dys.par_chunks(area));
                 maps.with_min_len(CHUNK / area).enumerate().for_each(|(i, ((dxs, xs), dys))| {
                     let i = i % c;
@@ -130,9 +122,10 @@ impl Operation for BatchNorm {
                     let values = dxs.iter_mut().zip(xs).zip(dys);
                     values.for_each(|((dx, x), dy)| *dx = scale * (dy - constant - (x - mean) * slope));
                 });
-                (dbias, dweight)
-            })
-        })??;
-        call.gradients([wanted[0].then_some(dxs), wanted[1].then_some(dweight), wanted[2].then_some(dbias)])
+                dxs
+            };
+            let dxs = call.wants(0).then(of_xs);
+            call.gradients([dxs, call.wants(1).then_some(dweight), call.wants(2).then_some(dbias)])
+        })?
     }
 }

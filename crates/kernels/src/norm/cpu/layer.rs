@@ -2,7 +2,7 @@
 
 use crate::cpu::fill::{Spare, par_fill, push_each};
 use crate::cpu::simd_math::vectorised;
-use crate::node::{Call, Operation, Value, apply_one, with_all_f32};
+use crate::node::{Call, Operation, Value, apply_one, with_f32s};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
@@ -19,20 +19,17 @@ struct LayerNorm {
 }
 
 impl Operation for LayerNorm {
+    const NAME: &'static str = "layer_norm";
     /// The mean and 1 / √(variance + eps) of each row.
     type Saved = Vec<f32>;
 
-    fn name(&self) -> &'static str {
-        "layer_norm"
-    }
-
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Vec<f32>)> {
         let (size, eps) = (inputs[1].elem_count(), self.eps as f32);
-        let (ys, moments) = with_all_f32(self.name(), inputs, |values| {
-            let mut moments = vec![0f32; values[0].len() / size * 2];
-            let blocks = values[0].par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
-            let ys = par_fill(values[0].len(), ROWS * size, blocks, |(xs, moments), ys| {
-                normalised(xs, values[1], values[2], eps, moments, ys);
+        let (ys, moments) = with_f32s(Self::NAME, inputs, |[xs, weight, bias]| {
+            let mut moments = vec![0f32; xs.len() / size * 2];
+            let blocks = xs.par_chunks(ROWS * size).zip(moments.par_chunks_mut(ROWS * 2));
+            let ys = par_fill(xs.len(), ROWS * size, blocks, |(xs, moments), ys| {
+                normalised(xs, weight, bias, eps, moments, ys);
             });
             (ys, moments)
         })?;
@@ -41,15 +38,14 @@ impl Operation for LayerNorm {
 
     fn backward(&self, call: &Call<Vec<f32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let size = call.inputs[1].elem_count();
-        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]].map(Tensor::clone);
-        let (dxs, sums) = with_all_f32(self.name(), &all, |values| {
-            let (xs, dys) = (values[0], values[2]);
+        let all = [&call.inputs[0], &call.inputs[1], &gradients[0]];
+        let (dxs, sums) = with_f32s(Self::NAME, all, |[xs, weight, dys]| {
             let mut sums = vec![0f64; 2 * size];
             let mut partial = vec![vec![0f32; 2 * size]; xs.len().div_ceil(ROWS * size)];
             let blocks = xs.par_chunks(ROWS * size).zip(dys.par_chunks(ROWS * size));
             let blocks = blocks.zip(call.saved.par_chunks(ROWS * 2)).zip(&mut partial);
             let dxs = par_fill(xs.len(), ROWS * size, blocks, |(((xs, dys), moments), sums), dxs| {
-                back(xs, dys, values[1], moments, dxs, sums);
+                back(xs, dys, weight, moments, dxs, sums);
             });
             for partial in partial {
                 sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += f64::from(part));

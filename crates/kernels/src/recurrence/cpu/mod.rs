@@ -160,11 +160,8 @@ pub fn partition<K: Gates>(Sizes { n, t, h, .. }: Sizes) -> Partition {
 }
 
 impl<K: Gates> Operation for SequenceOp<K> {
+    const NAME: &'static str = K::NAME;
     type Saved = Saved;
-
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Saved)> {
         let (run, Sizes { n, t, h, .. }) = with_all_f32(K::NAME, inputs, |values| {
