@@ -6,7 +6,7 @@
 //! set; then every product is what it is without this module, bit for bit.
 //!
 //! bf16 has eight significant bits, so that a factor x becomes x·(1 + δ) with |δ| ≤ 2⁻⁸, and a sum of products `Σ aₖ bₖ` comes out
-//! with an error of at most `(2⁻⁷ + 2⁻¹⁶) Σ |aₖ bₖ|` beside that of summing in f32; in a long sum most of it cancels. Exponents
+//! with an error of at most `(2⁻⁷ + 2⁻¹⁶) Σ |aₖ bₖ|` in addition to that of summing in f32; in a long sum most of it cancels. Exponents
 //! have the range of f32's; values below 1.2e-38 count as 0, and those above 3.39e38 as infinite.
 //!
 //! **What it changes**, where tensors are f32 on the CPU: [`linear`](crate::linear) and its gradients; the products of
@@ -19,7 +19,7 @@
 //! product, what candle multiplies itself, and every other type.
 //!
 //! **Which CPUs**: AMD's with AVX512-BF16 (from Zen 4 on), and Intel's with AMX (from Sapphire Rapids on) under Linux, where the machine
-//! offers it; Intel's AVX512-BF16 is slower than f32. On any other, products stay f32 whatever the setting; [`available`] tells.
+//! offers it; Intel's AVX512-BF16 is slower than f32. On any other, products stay f32 whatever the setting: see [`available`].
 //!
 //! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
 //! bits, and sum in f32.

@@ -30,7 +30,7 @@ pub fn residual_add(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Re
         bail!("{NAME}: {:?} wants {rows} factors, got {}", xs.dims(), factors.len());
     }
     match Backend::choose(Op::ResidualAdd, &[xs, branch]) {
-        Backend::Cpu => apply_one(Sum { factors: factors.map(<[f32]>::to_vec) }, &[xs, branch]),
+        Backend::Cpu => apply_one(ResidualAdd { factors: factors.map(<[f32]>::to_vec) }, &[xs, branch]),
         Backend::Reference => reference(xs, branch, factors),
     }
 }
@@ -44,12 +44,12 @@ fn reference(xs: &Tensor, branch: &Tensor, factors: Option<&[f32]>) -> Result<Te
     xs + branch.broadcast_mul(&factors)?
 }
 
-struct Sum {
+struct ResidualAdd {
     factors: Option<Vec<f32>>,
 }
 
-impl Sum {
-    /// `count` values, of which `each` writes those of pieces of rows: it is told where one lies, and its factor.
+impl ResidualAdd {
+    /// `count` values, of which `each` writes those of a piece of a row, with its range and factor.
     fn pieces(&self, count: usize, each: impl Fn(Range<usize>, f32, &mut Spare) + Sync) -> Vec<f32> {
         let factors = self.factors.as_deref().unwrap_or(&[1.0]);
         let row = count / factors.len();
@@ -62,7 +62,7 @@ impl Sum {
     }
 }
 
-impl Operation for Sum {
+impl Operation for ResidualAdd {
     const NAME: &'static str = NAME;
     type Saved = ();
 

@@ -1,7 +1,7 @@
 //! Softmax and its logarithm, with gradients.
 //!
-//! Both are composed of candle's tensor operations on every device; half precision is widened to f32 inside. candle's `softmax_last_dim` is not used: it cuts the
-//! gradient without a word (huggingface/candle#2168).
+//! Both are candle's tensor operations on every device; half precision is widened to f32 inside. candle's `softmax_last_dim` is not
+//! used: it silently cuts the gradient (huggingface/candle#2168).
 
 use crate::cpu::simd_math::{exp, vectorised};
 use crate::node::check_float;
@@ -34,7 +34,7 @@ pub fn log_softmax<D: Dim>(xs: &Tensor, dim: D) -> Result<Tensor> {
     shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(dim)?.log()?)?.to_dtype(xs.dtype())
 }
 
-/// log Σ exp(x) of each row of `width` values, which lie one after the other on the host.
+/// log Σ exp(x) of each row of `width` values, one after the other on the host.
 ///
 /// It is −∞ where all values of a row are, and no finite number where one is NaN or +∞.
 pub fn log_sum_exp_of_rows(values: &[f32], width: usize) -> Vec<f32> {
@@ -45,7 +45,7 @@ pub fn log_sum_exp_of_rows(values: &[f32], width: usize) -> Vec<f32> {
     values.par_chunks_exact(width.max(1)).map(row).collect()
 }
 
-/// The largest value of a row and log Σ exp(x − largest): apart, since their sum would lose digits.
+/// The largest value of a row and log Σ exp(x − largest), not their sum, which would lose digits.
 pub(crate) fn normaliser(row: &[f32]) -> (f32, f32) {
     let largest = largest(row);
     (largest, sum_of_exp(row, largest).ln())

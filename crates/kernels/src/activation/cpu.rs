@@ -37,8 +37,8 @@ pub fn relu_gradient(ys: &Tensor, dys: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(map("relu", ys, dys, relu_back)?, ys.shape(), &Device::Cpu)
 }
 
-/// The least value there can be after a ReLU, or without one; a NaN is not below it and stays. Written as max(y, this) a ReLU is one
-/// instruction, where the compiler else turns it into writing only some of the values, which is slow.
+/// The lower bound of a ReLU's values, or −∞ without one; a NaN is not below it and stays. As max(y, this) a ReLU is one instruction,
+/// where the compiler else makes a masked store, which is slow.
 pub fn floor(relu: bool) -> f32 {
     if relu { 0.0 } else { f32::NEG_INFINITY }
 }

@@ -38,7 +38,7 @@ impl Additive {
     }
 }
 
-/// `tensor` (N, P) or (N, P, ·) with `value` at the annotations that a row does not have: whatever stands there may be NaN.
+/// `tensor` (N, P) or (N, P, ·) with `value` at the annotations that a row does not have, which may be NaN.
 fn with(value: f64, mask: Option<&Tensor>, tensor: &Tensor) -> Result<Tensor> {
     let Some(mask) = mask else { return Ok(tensor.clone()) };
     let mask = if tensor.rank() > 2 { mask.unsqueeze(2)? } else { mask.clone() };

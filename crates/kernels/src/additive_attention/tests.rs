@@ -19,7 +19,7 @@ fn variables(seed: u64, (n, p, a, c): (usize, usize, usize, usize)) -> Vec<Var> 
     shapes.iter().enumerate().map(make).collect()
 }
 
-/// A loss that looks at both outputs, and its gradients.
+/// A loss of both outputs, and its gradients.
 fn gradients(variables: &[Var], context: &Tensor, alpha: &Tensor) -> (f64, Vec<Tensor>) {
     let weigh = |tensor: &Tensor, seed| {
         let weights = Tensor::from_vec(values(seed, tensor.elem_count(), 1.0), tensor.shape(), &Device::Cpu).unwrap();

@@ -56,7 +56,7 @@ fn draws(seed: u64, count: usize) -> Vec<f32> {
     test_values(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
 }
 
-/// The outputs, and the gradients of a loss that looks at all of them.
+/// The outputs, and the gradients of a loss of all of them.
 fn outcome(variables: &[Var], sequence: &Sequence) -> Vec<Tensor> {
     let weigh = |tensor: &Tensor, seed| {
         let weights = Tensor::from_vec(test_values(seed, tensor.elem_count()), tensor.shape(), &Device::Cpu).unwrap();

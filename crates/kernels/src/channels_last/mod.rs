@@ -1,7 +1,7 @@
 //! NHWC (channels-last) operations: on maps (N, h, w, C), the layout in which a CPU works through a whole network fastest.
 //!
-//! A network that is asked for maps (N, C, h, w) turns its input once with [`to_nhwc`], keeps this layout to its last layer and
-//! hands out a view. All gradients flow. The reference is the operation on (N, C, h, w) between two views, so that results are
+//! A network that is asked for maps (N, C, h, w) transposes its input once with [`to_nhwc`], keeps this layout to its last layer and
+//! returns a view. All gradients flow. The reference is the operation on (N, C, h, w) between two views, so that results are
 //! the same everywhere.
 
 mod cpu;
@@ -140,7 +140,7 @@ pub fn scale_channels(xs: &Tensor, scales: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// What a batch norm has beside its input; all tensors are (C).
+/// The parameters of a batch norm; all tensors are (C).
 #[derive(Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// The factor γ.

@@ -9,9 +9,9 @@ use crate::node::with_f32;
 use candle_core::{Device, Result, Tensor, bail};
 use std::sync::Arc;
 
-/// y = f(conv2d(x) + bias + add), f an activation or none, on maps with their channels together, without gradients, in f32 on the CPU.
+/// y = f(conv2d(x) + bias + add), f an activation or none, on NHWC maps, without gradients, in f32 on the CPU.
 ///
-/// The weights are packed when it is made, and what comes epilogue the sums is done before they are written.
+/// The weights are packed when it is made; bias, addition and activation are the product's epilogue.
 #[derive(Clone)]
 pub struct PackedConv2d {
     /// (O, C/groups, kh, kw).

@@ -18,7 +18,7 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The result and the gradients of all inputs, under a loss that looks at each value.
+/// The result and the gradients of all inputs, under a loss of each value.
 fn outcome(vars: &[Var], ys: &Tensor) -> Vec<Vec<f64>> {
     let weights = var(99, ys.dims(), ys.dtype());
     let store = (ys * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
@@ -35,7 +35,7 @@ fn assert_close(found: &[Vec<f64>], wanted: &[Vec<f64>]) {
     }
 }
 
-/// Whether a prepared convolution gives `ys` of `xs`, and what comes epilogue it is what it would be by itself.
+/// Whether a packed convolution gives `ys` of `xs`, and its epilogue is what it would be by itself.
 fn assert_ends_well(prepared: &PackedConv2d, xs: &Tensor, ys: &Tensor) {
     let add = var(7, ys.dims(), DType::F32);
     let ends = [Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Gelu, Activation::Silu];
@@ -262,7 +262,7 @@ fn a_gradient_passes_a_relu_where_it_gave_nan() {
     }
 }
 
-/// Four outputs at a time, with what comes epilogue them.
+/// Four outputs at a time, with what comes after them.
 #[test]
 fn a_prepared_convolution_of_many_channels_ends_well() {
     let options = Conv2d { padding: (1, 1), ..Conv2d::default() };

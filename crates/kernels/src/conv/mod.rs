@@ -6,7 +6,7 @@ mod reference;
 use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, bail};
 
-/// How the kernel walks over the map; pairs are (vertical, horizontal).
+/// The geometry of a convolution; pairs are (vertical, horizontal).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
     /// Positions between neighbouring outputs.
@@ -45,7 +45,7 @@ pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Con
     }
 }
 
-/// How maps lie in memory.
+/// The memory layout of maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// (N, C, h, w).

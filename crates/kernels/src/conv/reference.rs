@@ -4,7 +4,7 @@ use super::Geometry;
 use candle_core::{Result, Tensor};
 
 /// candle's convolution (cuDNN with the feature `cudnn`) on a GPU where both axes agree in stride, padding and dilation; else
-/// im2col, with an extra zero that stands for the padding, and a product.
+/// im2col, in which an extra zero is the padding, and a product.
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, g: &Geometry) -> Result<Tensor> {
     let even = [g.stride, g.padding, g.dilation].iter().all(|pair| pair.0 == pair.1);
     if even && !xs.device().is_cpu() {

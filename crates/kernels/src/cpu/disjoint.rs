@@ -49,7 +49,7 @@ impl<'a> DisjointSlice<'a> {
     /// `count` rows of `width` values, the first at `start` and each `stride` after the one before.
     ///
     /// # Safety
-    /// Nobody else reads or writes these rows as long as the result is in use; what lies between them may be anyone's.
+    /// Nobody else reads or writes these rows as long as the result is in use; what is between them may be anyone's.
     pub unsafe fn rows(&self, start: usize, stride: usize, count: usize, width: usize) -> DisjointRows<'_> {
         DisjointRows { shared: self, start, stride, count, width }
     }

@@ -118,7 +118,7 @@ impl<'a> Spare<'a> {
 }
 
 /// `push_each!(spare, count, |i| value)` writes the next `count` values of a [`Spare`]. The loop is here, and not in a function that
-/// takes a closure, because only what stands in the body of `vectorised!` is sure to be compiled for wide instructions.
+/// takes a closure, because only the body of `vectorised!` is sure to be compiled for wide instructions.
 macro_rules! push_each {
     ($spare:expr, $count:expr, |$i:ident| $value:expr) => {{
         let spare: &mut $crate::cpu::fill::Spare = $spare;

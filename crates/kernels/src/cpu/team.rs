@@ -16,8 +16,8 @@ pub fn members(work: usize, enough: usize) -> usize {
 /// Runs `work(phase, chunk)` for all of `chunks(phase)` chunks of each of `phases` phases; no chunk starts before the
 /// phase before is done.
 ///
-/// The caller works too and needs nobody: members come from rayon's pool when one is free, and a chunk belongs to whoever
-/// takes it first. Each member begins with its own share of the chunks, the same in every phase, so that what it read
+/// The caller works too and waits for nobody: members come from rayon's pool when one is free, and a chunk belongs to the first
+/// that takes it. Each member begins with its own share of the chunks, the same in every phase, so that what it read
 /// stays in its cache.
 pub fn run(members: usize, phases: usize, chunks: impl Fn(usize) -> usize + Sync, work: impl Fn(usize, usize) + Sync) {
     if members <= 1 || phases == 0 {

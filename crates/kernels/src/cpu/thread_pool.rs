@@ -3,8 +3,8 @@
 use candle_core::{Device, Tensor};
 use std::sync::Once;
 
-/// Bytes of stack that a thread of the pool wants: candle walks through a graph by calling itself, for which a program's first
-/// thread mostly has 8 MiB and others have 2.
+/// Bytes of stack of a thread of the pool: candle recurses through a graph, for which a program's first thread mostly has 8 MiB
+/// and others have 2.
 pub const STACK: usize = 32 << 20;
 
 /// Runs work of many operations on one of rayon's threads where the device is the CPU, and as it is on any other.

@@ -1,4 +1,4 @@
-//! Linear layer of f32 on the CPU: GEMMs on the matrices as they lie.
+//! Linear layer of f32 on the CPU: GEMMs of the matrices in place.
 
 use super::NAME;
 use crate::cpu::gemm::{GemmShape, Strided, gemm};

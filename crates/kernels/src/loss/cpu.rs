@@ -1,7 +1,7 @@
 //! Cross-entropy of f32 logits on the CPU: rows are shared out among rayon's threads, and two values a row are kept, from which
 //! the gradient's softmax is made again.
 
-use super::Rows;
+use super::Targets;
 use crate::cpu::reduce::sum1;
 use crate::cpu::simd_math::{exp, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_f32};
@@ -10,15 +10,15 @@ use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// [`super::cross_entropy`] of checked targets.
-pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
+pub fn cross_entropy(logits: &Tensor, rows: Targets) -> Result<Tensor> {
     apply_one(Loss(rows), &[logits])
 }
 
-struct Loss(Rows);
+struct Loss(Targets);
 
 impl Operation for Loss {
     const NAME: &'static str = "cross_entropy";
-    /// Each row's largest logit m and log Σ exp(x − m): apart, since their sum would lose digits.
+    /// Each row's largest logit m and log Σ exp(x − m), not their sum, which would lose digits.
     type Saved = Vec<(f32, f32)>;
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Self::Saved)> {
@@ -52,7 +52,7 @@ impl Operation for Loss {
     }
 }
 
-impl Rows {
+impl Targets {
     /// The weighted loss of one row, and what its gradient needs.
     fn loss(&self, i: usize, logits: &[f32]) -> (f32, (f32, f32)) {
         let weight = self.weights[i] as f32;

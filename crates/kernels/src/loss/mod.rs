@@ -1,4 +1,4 @@
-//! Cross-entropy of logits and target words, fused: no table of probabilities is kept.
+//! Cross-entropy of logits and target indices, fused: no table of probabilities is kept.
 //!
 //! Targets and mask are read on the host, so that a wrong target is an error and not a wrong memory access.
 
@@ -46,7 +46,7 @@ pub fn cross_entropy(
     options: &CrossEntropy,
     mask: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let rows = Rows::new(logits, targets, options, mask)?;
+    let rows = Targets::new(logits, targets, options, mask)?;
     match Backend::choose(Op::CrossEntropy, &[logits]) {
         Backend::Cpu => cpu::cross_entropy(logits, rows),
         Backend::Reference => reference::cross_entropy(logits, rows),
@@ -54,7 +54,7 @@ pub fn cross_entropy(
 }
 
 /// The checked targets of one call.
-struct Rows {
+struct Targets {
     /// V.
     classes: usize,
     /// 0 where a target is not counted.
@@ -69,7 +69,7 @@ struct Rows {
     reduced: bool,
 }
 
-impl Rows {
+impl Targets {
     fn new(logits: &Tensor, targets: &Tensor, options: &CrossEntropy, mask: Option<&Tensor>) -> Result<Self> {
         let Some((&classes, shape)) = logits.dims().split_last().filter(|(classes, _)| **classes > 0) else {
             bail!("cross_entropy: wants logits (.., V) with V of at least 1, got {:?}", logits.dims());

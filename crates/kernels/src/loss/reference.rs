@@ -1,12 +1,12 @@
 //! Cross-entropy in candle's tensor operations: any type, any device. Half precision is widened to f32 inside.
 
-use super::Rows;
+use super::Targets;
 use crate::precision::wide;
 use crate::softmax::log_softmax;
 use candle_core::{Device, Result, Tensor};
 
 /// [`super::cross_entropy`] of checked targets.
-pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
+pub fn cross_entropy(logits: &Tensor, rows: Targets) -> Result<Tensor> {
     let (count, device) = (rows.targets.len(), logits.device());
     let log_p = log_softmax(&counted(&wide(logits)?.reshape((count, rows.classes))?, &rows)?, 1)?;
     let targets = Tensor::from_slice(&rows.targets, (count, 1), device)?;
@@ -22,8 +22,8 @@ pub fn cross_entropy(logits: &Tensor, rows: Rows) -> Result<Tensor> {
     loss.to_dtype(logits.dtype())
 }
 
-/// The logits with zeros in the rows that do not count, whatever stands there.
-fn counted(logits: &Tensor, rows: &Rows) -> Result<Tensor> {
+/// The logits with zeros in the rows that do not count.
+fn counted(logits: &Tensor, rows: &Targets) -> Result<Tensor> {
     if !rows.weights.contains(&0.0) {
         return Ok(logits.clone());
     }

@@ -42,7 +42,7 @@ impl Slots {
 pub(super) struct Origin {
     /// The node's own element, through which candle finds it.
     pub node: Tensor,
-    /// Where the node looks for the gradients of its outputs.
+    /// The gradients of the node's outputs.
     pub gradients: Slots,
     /// Which of them the tensor is.
     pub index: usize,
@@ -74,18 +74,18 @@ impl Origin {
 
 thread_local! {
     /// The variables that are collected on this thread.
-    static VARIABLES: RefCell<HashMap<TensorId, Sum>> = RefCell::default();
+    static VARIABLES: RefCell<HashMap<TensorId, GradientSum>> = RefCell::default();
 }
 
 /// A variable's gradient on its way.
 #[derive(Default)]
-struct Sum {
+struct GradientSum {
     value: Option<Tensor>,
     /// What is to be added to it.
     deferred: Vec<DeferredMatmul>,
 }
 
-impl Sum {
+impl GradientSum {
     /// All of it, and what else there is.
     fn summed(self, mut sum: Option<Tensor>) -> Result<Option<Tensor>> {
         let matmul = if self.deferred.is_empty() { None } else { Some(summed(&self.deferred)?) };
@@ -98,7 +98,7 @@ impl Sum {
 
 /// Adds to the gradient of a variable; false where nobody collects it.
 pub(super) fn collect(variable: TensorId, gradient: &Tensor) -> Result<bool> {
-    let take = |sum: &mut Sum| sum.value.take();
+    let take = |sum: &mut GradientSum| sum.value.take();
     let Some(sum) = VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(take)) else {
         return Ok(false);
     };
@@ -110,7 +110,7 @@ pub(super) fn collect(variable: TensorId, gradient: &Tensor) -> Result<bool> {
 
 /// Adds a deferred product to the gradient of a variable; false where nobody collects it.
 pub(super) fn collect_deferred(variable: TensorId, matmul: &DeferredMatmul) -> bool {
-    let push = |sum: &mut Sum| sum.deferred.push(matmul.clone());
+    let push = |sum: &mut GradientSum| sum.deferred.push(matmul.clone());
     VARIABLES.with_borrow_mut(|variables| variables.get_mut(&variable).map(push)).is_some()
 }
 
@@ -134,8 +134,8 @@ fn gradients(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
-/// candle's backward pass, beside which this crate's operations add to the sums of variables.
-fn collecting(sums: &mut HashMap<TensorId, Sum>, loss: &Tensor) -> Result<GradStore> {
+/// candle's backward pass, during which this crate's operations add to the sums of variables.
+fn collecting(sums: &mut HashMap<TensorId, GradientSum>, loss: &Tensor) -> Result<GradStore> {
     for variable in loss.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
         sums.entry(variable.id()).or_default();
     }
@@ -147,7 +147,7 @@ fn collecting(sums: &mut HashMap<TensorId, Sum>, loss: &Tensor) -> Result<GradSt
 
 /// Gradients of variables, summed over several backward passes.
 #[derive(Default)]
-pub struct Gradients(HashMap<TensorId, Sum>);
+pub struct Gradients(HashMap<TensorId, GradientSum>);
 
 impl Gradients {
     /// Adds the gradients of a loss for the variables that it depends on.

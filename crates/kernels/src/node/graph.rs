@@ -50,7 +50,7 @@ pub(super) fn insert<O: Operation>(
         let id = Arc::new(OnceLock::new());
         let origin = Origin { node: node.clone(), gradients: gradients.clone(), index };
         let output =
-            Output { id: Arc::clone(&id), index, gradients: gradients.clone(), result: Mutex::new(Some(output)) };
+            OutputNode { id: Arc::clone(&id), index, gradients: gradients.clone(), result: Mutex::new(Some(output)) };
         let output = attach(&[(None, node.clone())], output)?;
         // Set once, for this output alone.
         let _ = id.set(output.id());
@@ -104,7 +104,7 @@ fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<
     if let [alone] = members {
         return Ok(alone.clone());
     }
-    let node = Bundle {
+    let node = BundleNode {
         members: members.iter().map(|(input, _)| *input).collect(),
         gradients: gradients.clone(),
         result: Mutex::new(Some(one_element(inputs[0].device())?.into())),
@@ -135,14 +135,14 @@ struct Node<O: Operation> {
 }
 
 /// One of the outputs of a node.
-struct Output {
+struct OutputNode {
     id: Arc<OnceLock<TensorId>>,
     index: usize,
     gradients: Slots,
     result: Mutex<Option<Value>>,
 }
 
-impl Drop for Output {
+impl Drop for OutputNode {
     fn drop(&mut self) {
         if let Some(id) = self.id.get() {
             Origin::forget(*id);
@@ -151,7 +151,7 @@ impl Drop for Output {
 }
 
 /// A node of one element that passes on the gradients of up to three inputs.
-struct Bundle {
+struct BundleNode {
     /// The inputs by their numbers; `None` for a node of one element.
     members: Vec<Option<usize>>,
     gradients: Slots,
@@ -229,7 +229,7 @@ impl<O: Operation> Graph for Node<O> {
     }
 }
 
-impl Graph for Output {
+impl Graph for OutputNode {
     fn label(&self) -> &'static str {
         "output"
     }
@@ -244,7 +244,7 @@ impl Graph for Output {
     }
 }
 
-impl Graph for Bundle {
+impl Graph for BundleNode {
     fn label(&self) -> &'static str {
         "bundle"
     }
@@ -340,5 +340,5 @@ macro_rules! custom_operations {
 }
 
 custom_operations!([<O: Operation>] Node<O>);
-custom_operations!([] Bundle);
-custom_operations!([] Output);
+custom_operations!([] BundleNode);
+custom_operations!([] OutputNode);

@@ -148,7 +148,7 @@ pub fn apply_one(operation: impl Operation, inputs: &[&Tensor]) -> Result<Tensor
     apply_array(operation, inputs).map(|[output]| output)
 }
 
-/// The values of an f32 tensor on the CPU in row-major order, borrowed where they lie so already.
+/// The values of an f32 tensor on the CPU in row-major order, borrowed where they are so already.
 ///
 /// # Errors
 /// When the tensor is not f32 or not on the CPU; the message names the operation.

@@ -1,6 +1,6 @@
 //! Normalisations, with gradients: layer, group and batch norm.
 //!
-//! candle_nn's `LayerNorm` is not used: on contiguous inputs it cuts the gradient without a word (huggingface/candle#2977).
+//! candle_nn's `LayerNorm` is not used: on contiguous inputs it silently cuts the gradient (huggingface/candle#2977).
 
 mod cpu;
 mod reference;
@@ -26,7 +26,7 @@ pub fn layer_norm(xs: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, e
     }
 }
 
-/// Normalises groups of channels of each picture: y = (x − mean) / √(variance + eps) · weight\[c\] + bias\[c\], with mean and
+/// Normalises groups of channels of each image: y = (x − mean) / √(variance + eps) · weight\[c\] + bias\[c\], with mean and
 /// variance over the C/groups channels and all positions of a group (Wu & He 2018).
 ///
 /// Shapes: `xs` (N, C, ..), `weight` and `bias` (C); the result has the shape of `xs`. The variance is the biased one.

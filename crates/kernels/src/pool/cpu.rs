@@ -19,7 +19,7 @@ struct Max(Windows);
 
 impl Operation for Max {
     const NAME: &'static str = "max_pool2d";
-    /// Where in its map each window's largest value lies.
+    /// The position of each window's largest value in its map.
     type Saved = Vec<u32>;
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Vec<u32>)> {

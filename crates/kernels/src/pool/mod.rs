@@ -18,7 +18,7 @@ pub struct Pool2d {
     pub kernel: (usize, usize),
     /// Positions between neighbouring windows.
     pub stride: (usize, usize),
-    /// Positions added on each side: at most half the kernel. The largest value never lies there; they count as zeros in a mean
+    /// Positions added on each side: at most half the kernel. The largest value is never there; they count as zeros in a mean
     /// where `count_include_pad` says so.
     pub padding: (usize, usize),
     /// Rounds the number of windows up instead of down; a last window that would start beyond the map and its leading

@@ -3,9 +3,9 @@
 //! The product of the inputs with W_ih is formed for all steps at once, in the same node or before it (see [`Input`]); the
 //! rest must go step by step. [`unrolled`] takes any cell. Time and memory are linear in T, and nothing recurses over T.
 //!
-//! With `lengths`, row n has `lengths[n]` steps: beyond them its outputs are 0 and its state stands still. With `reverse`
-//! each row starts at its own last step and goes back to step 0, and each output stands at its input's place. Both are
-//! what PyTorch's packed sequences give.
+//! With `lengths`, row n has `lengths[n]` steps: beyond them its outputs are 0 and its state does not change. With
+//! `reverse` each row starts at its own last step and goes back to step 0, and each output is at its input's step. Both are what
+//! PyTorch's packed sequences give.
 
 pub(crate) mod cpu;
 mod reference;

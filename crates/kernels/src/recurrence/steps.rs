@@ -47,7 +47,7 @@ impl Steps {
         self.lengths.as_ref().map_or(self.longest, |lengths| lengths[row])
     }
 
-    /// `xs` (N, T, ·) with 0 at the steps that a row does not have: a gradient of 0 times what stands there may be NaN.
+    /// `xs` (N, T, ·) with 0 at the steps that a row does not have: a gradient of 0 times what is there may be NaN.
     pub fn present(&self, xs: &Tensor) -> Result<Tensor> {
         let (n, t, _) = xs.dims3()?;
         if (0..n).all(|row| self.length(row) == t) {

@@ -113,7 +113,7 @@ fn written_out(kind: Kind, x: &Tensor, state: &[Tensor], parameters: &[Tensor]) 
     })
 }
 
-/// A loss that looks at every output, and the gradients of all inputs.
+/// A loss of every output, and the gradients of all inputs.
 fn gradients(vars: &[Var], outputs: &[Tensor]) -> (f64, Vec<Tensor>) {
     let parts = outputs.iter().enumerate().map(|(i, output)| {
         (output * tensor(900 + i as u64, output.dims(), output.dtype())).unwrap().sum_all().unwrap()

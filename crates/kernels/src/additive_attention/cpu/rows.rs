@@ -1,4 +1,4 @@
-//! Additive attention of one row: what every CPU kernel that looks at annotations is made of.
+//! Additive attention of one row, f32, CPU.
 
 use crate::cpu::simd_math::{exp, tanh, vectorised};
 

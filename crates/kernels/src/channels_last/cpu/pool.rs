@@ -36,8 +36,8 @@ impl Operation for Mean {
         let (n, _, _, c) = inputs[0].dims4()?;
         let mut means = vec![0f32; n * c];
         with_f32(Self::NAME, &inputs[0], |xs| {
-            let pictures = means.par_chunks_mut(c.max(1)).zip(xs.par_chunks((self.area * c).max(1)));
-            pictures.for_each(|(means, xs)| {
+            let images = means.par_chunks_mut(c.max(1)).zip(xs.par_chunks((self.area * c).max(1)));
+            images.for_each(|(means, xs)| {
                 xs.chunks_exact(c).for_each(|xs| means.iter_mut().zip(xs).for_each(|(mean, x)| *mean += x));
                 means.iter_mut().for_each(|mean| *mean /= self.area as f32);
             });
@@ -91,8 +91,8 @@ impl Operation for Average {
         let line = (self.0.columns.len() * c).max(1);
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
         with_f32(Self::NAME, &gradients[0], |dys| {
-            let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(self.0.rows.len() * line));
-            pictures.for_each(|(dxs, dys)| {
+            let images = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(self.0.rows.len() * line));
+            images.for_each(|(dxs, dys)| {
                 for (row, dys) in self.0.rows.iter().zip(dys.chunks_exact(line)) {
                     self.line(row, |j, at, share| {
                         add_scaled(&dys[j * c..][..c], share, &mut dxs[at * c..][..c]);
@@ -118,8 +118,8 @@ impl Operation for Max {
         let count = n * rows.len() * line;
         let mut places = vec![0u32; if saved { count } else { 0 }];
         let work = |xs: &[f32], unit: usize, places: &mut [u32], ys: &mut Spare| {
-            let (picture, row) = (unit / rows.len(), &rows[unit % rows.len()]);
-            let xs = &xs[picture * h * w * c..][..h * w * c];
+            let (image, row) = (unit / rows.len(), &rows[unit % rows.len()]);
+            let xs = &xs[image * h * w * c..][..h * w * c];
             let mut window = Vec::new();
             for (j, column) in columns.iter().enumerate() {
                 window.clear();
@@ -148,8 +148,8 @@ impl Operation for Max {
         let mut dxs = vec![0f32; call.inputs[0].elem_count()];
         let size_out = self.0.area_out() * c;
         with_f32(Self::NAME, &gradients[0], |dys| {
-            let pictures = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
-            pictures.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
+            let images = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
+            images.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
                 for (dys, places) in dys.chunks_exact(c.max(1)).zip(places.chunks_exact(c.max(1))) {
                     for (j, (dy, &place)) in dys.iter().zip(places).enumerate() {
                         dxs[place as usize * c + j] += dy;
@@ -171,7 +171,7 @@ fn taps<'a>(xs: &'a [f32], channels: usize, window: &[usize]) -> ([usize; TAPS],
     (taps, taps.map(|at| &xs[at * channels..][..channels]))
 }
 
-/// What stands first of the larger values; a NaN is the largest.
+/// The larger value, the first where they are equal; a NaN is the largest.
 #[inline(always)]
 fn larger<P>(y: (f32, P), x: (f32, P)) -> (f32, P) {
     if (y.0 >= x.0) | y.0.is_nan() { y } else { x }
@@ -193,7 +193,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The same, and at which of the positions it stands: the first, where several have it.
+    /// The same, and its position: the first, where several have it.
     fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut Spare, places: &mut [u32]) {
         let channels = places.len();
         let ys = ys.extend_with(channels, f32::NEG_INFINITY);

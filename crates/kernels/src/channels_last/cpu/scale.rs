@@ -20,14 +20,14 @@ struct ScaleChannels;
 
 impl ScaleChannels {
     /// Maps times scales.
-    fn product(xs: &[f32], scales: &[f32], c: usize, pictures: usize) -> Vec<f32> {
-        let area = xs.len() / pictures / c;
+    fn product(xs: &[f32], scales: &[f32], c: usize, images: usize) -> Vec<f32> {
+        let area = xs.len() / images / c;
         par_fill(xs.len(), ROWS * c, xs.par_chunks(ROWS * c).enumerate(), |(block, mut xs), ys| {
             let mut position = block * ROWS;
             while !xs.is_empty() {
-                let (picture, left) = (position / area, area - position % area);
-                let (of_picture, rest) = xs.split_at(xs.len().min(left * c));
-                scaled(of_picture, &scales[picture * c..][..c], ys);
+                let (image, left) = (position / area, area - position % area);
+                let (of_image, rest) = xs.split_at(xs.len().min(left * c));
+                scaled(of_image, &scales[image * c..][..c], ys);
                 (position, xs) = (position + left, rest);
             }
         })
@@ -49,9 +49,9 @@ impl Operation for ScaleChannels {
         with_f32s(NAME, [&call.inputs[0], &call.inputs[1], &gradients[0]], |[xs, scales, dys]| {
             let dscales = call.wants(1).then(|| {
                 let mut dscales = vec![0f32; n * c];
-                let picture = xs.len() / n;
-                let pictures = xs.par_chunks(picture).zip(dys.par_chunks(picture)).zip(dscales.par_chunks_mut(c));
-                pictures.for_each(|((xs, dys), into)| {
+                let image = xs.len() / n;
+                let images = xs.par_chunks(image).zip(dys.par_chunks(image)).zip(dscales.par_chunks_mut(c));
+                images.for_each(|((xs, dys), into)| {
                     let blocks = xs.par_chunks(ROWS * c).zip(dys.par_chunks(ROWS * c)).map(|(xs, dys)| {
                         let mut sums = vec![0f32; c];
                         products(xs, dys, &mut sums);

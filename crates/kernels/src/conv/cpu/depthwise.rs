@@ -15,7 +15,7 @@ const BLOCK: usize = 32;
 /// Products that are added to sums at a time.
 const TERMS: usize = 4;
 
-/// What stands for products that are not there.
+/// The factors of missing products.
 static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 
 /// What a function gives for the terms from one on.
@@ -26,7 +26,7 @@ macro_rules! terms {
 }
 
 /// One pass over maps (N, h, w, C): y\[first + (i, j)·step\] = Σ w\[element\] ⊙ x\[(i, j)·stride + place\] over the taps, with 0 outside.
-struct Pass {
+struct DepthwisePass {
     channels: usize,
     /// Rows and columns of x.
     source: (usize, usize),
@@ -41,8 +41,8 @@ struct Pass {
     step: (usize, usize),
 }
 
-impl Pass {
-    /// Stretches of columns j in which each tap lies either within x or outside of it.
+impl DepthwisePass {
+    /// Stretches of columns j in which each tap is either within x or outside of it.
     fn stretches(&self) -> Vec<Range<usize>> {
         let mut ends = vec![0, self.size.1];
         for (_, (_, column)) in &self.taps {
@@ -55,7 +55,7 @@ impl Pass {
         ends.windows(2).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Where position (i, j) of one image reads x, and with which element, for taps that lie within x.
+    /// Where position (i, j) of one image reads x, and with which element, for taps within x.
     fn taps_within(&self, i: usize, j: usize, into: &mut Vec<(usize, usize)>) {
         let within = |at: usize, stride: usize, place: isize, size: usize| {
             (at * stride).checked_add_signed(place).filter(|&place| place < size)
@@ -179,7 +179,7 @@ impl Geometry {
 
     /// The result for maps (N, h, w, C) and weights (taps, C).
     pub fn depthwise(&self, xs: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
-        let pass = Pass {
+        let pass = DepthwisePass {
             channels: self.groups,
             source: self.input,
             taps: self.elements().map(|(u, v)| self.tap(u, v)).enumerate().collect(),
@@ -201,7 +201,7 @@ impl Geometry {
         let mut dxs = vec![0f32; self.batch * self.groups * self.area_in()];
         let shared = DisjointSlice::new(&mut dxs);
         for phase in self.stride_phases() {
-            let pass = Pass {
+            let pass = DepthwisePass {
                 channels: self.groups,
                 source: self.output,
                 stride: (1, 1),

@@ -24,7 +24,7 @@ pub struct StridePhase {
     pub first: (usize, usize),
     /// The kernel's elements that read them, the last one first, so that what they meet is in order.
     pub elements: Vec<usize>,
-    /// Where in the result each element stands when it reads the first position.
+    /// The position of the result for which each element reads the first position.
     pub taps: Vec<(isize, isize)>,
 }
 
@@ -65,7 +65,7 @@ impl Geometry {
 
     /// The weights (C, O, taps) of (O, C, taps), each kernel rotated by half a turn: the convolution with them is the gradient.
     fn rotated(&self, weight: &[f32]) -> Vec<f32> {
-        /// Channels of a task: their kernels lie side by side.
+        /// Channels of a task: their kernels are contiguous.
         const CHANNELS: usize = 16;
         let (channels, outputs, taps) = (self.channels, self.outputs, self.taps());
         let mut rotated = vec![0f32; weight.len()];

@@ -93,13 +93,13 @@ impl Im2col {
     }
 
     /// Some rows and columns of the matrix, and the stride of its rows; they lie in the maps where these need not be copied, as
-    /// `copies` says of the stride between positions, or else in `room`.
+    /// `copies` says of the stride between positions, or else in `buffer`.
     pub fn rows<'a>(
         &self,
         maps: &'a [f32],
         positions: Range<usize>,
         columns: Range<usize>,
-        room: &'a mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
         copies: impl Fn(usize) -> bool,
     ) -> (&'a [f32], usize) {
         if self.is_pointwise() {
@@ -107,15 +107,15 @@ impl Im2col {
             if !copies(self.pixel) {
                 return (values, self.pixel);
             }
-            copy_runs(values, self.pixel, columns.len(), positions.len(), room);
-            return (room, columns.len() + GAP);
+            copy_runs(values, self.pixel, columns.len(), positions.len(), buffer);
+            return (buffer, columns.len() + GAP);
         }
         // Not a power of two, for the cache.
         let stride = columns.len() + GAP;
-        room.resize(positions.len() * stride, 0.0);
+        buffer.resize(positions.len() * stride, 0.0);
         let line = self.source.1 * self.pixel;
         let (area, width) = (self.area(), self.size.1);
-        for (position, into) in positions.zip(room.chunks_exact_mut(stride)) {
+        for (position, into) in positions.zip(buffer.chunks_exact_mut(stride)) {
             let (image, i, j) = (position / area, position % area / width, position % width);
             let image = &maps[image * self.source.0 * line..][..self.source.0 * line];
             for run in &self.runs {
@@ -141,7 +141,7 @@ impl Im2col {
                 }
             }
         }
-        (room, stride)
+        (buffer, stride)
     }
 
     /// Calls `each` for what position (i, j) of an image reads within the map: its first column of the matrix, and

@@ -30,19 +30,19 @@ impl<'a> ImplicitA<'a> {
         }
     }
 
-    /// Some rows and columns, which may be copied to `room`; `transposed` where their transpose is multiplied.
+    /// Some rows and columns, which may be copied to `buffer`; `transposed` where their transpose is multiplied.
     fn part<'b>(
         &'b self,
         positions: Range<usize>,
         columns: Range<usize>,
-        room: &'b mut Vec<f32>,
+        buffer: &'b mut Vec<f32>,
         transposed: bool,
     ) -> A<'b> {
         let count = positions.len();
         match *self {
             ImplicitA::Im2col { im2col, maps, .. } => {
                 let copies = if transposed { beyond_prefetch } else { cache_conflicts };
-                let (values, stride) = im2col.rows(maps, positions, columns, room, copies);
+                let (values, stride) = im2col.rows(maps, positions, columns, buffer, copies);
                 A::rows(values, count, stride)
             }
             ImplicitA::Pointwise(maps) => {
@@ -52,8 +52,8 @@ impl<'a> ImplicitA<'a> {
                 if !copies(area) {
                     return A::columns(values, count, area);
                 }
-                copy_runs(values, area, count, columns.len(), room);
-                A::columns(room, count, count + GAP)
+                copy_runs(values, area, count, columns.len(), buffer);
+                A::columns(buffer, count, count + GAP)
             }
         }
     }
@@ -80,8 +80,8 @@ impl BlockedA for ImplicitA<'_> {
         parts(self.depth(), blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
-        self.part(positions, columns, room, false)
+    fn block<'a>(&'a self, positions: Range<usize>, columns: Range<usize>, buffer: &'a mut Vec<f32>) -> A<'a> {
+        self.part(positions, columns, buffer, false)
     }
 }
 
@@ -97,8 +97,8 @@ impl BlockedA for TransposedA<'_> {
         self.0.positions(blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
+    fn block<'a>(&'a self, columns: Range<usize>, positions: Range<usize>, buffer: &'a mut Vec<f32>) -> A<'a> {
         let count = columns.len();
-        A::new(self.0.part(positions, columns, room, true).matrix.transposed(), count)
+        A::new(self.0.part(positions, columns, buffer, true).matrix.transposed(), count)
     }
 }

@@ -1,4 +1,4 @@
-//! Maps in NCHW or NHWC, turned into each other.
+//! Maps in NCHW and NHWC, and their transposition.
 
 use super::im2col::Im2col;
 use crate::conv::Layout;
@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn every_value_comes_to_its_place() {
-        for (pictures, channels, area) in [(2, 3, 5), (1, 33, 300), (3, 64, 49), (0, 2, 2), (1, 1, 1)] {
-            let maps: Vec<f32> = (0..pictures * channels * area).map(|i| i as f32).collect();
+        for (images, channels, area) in [(2, 3, 5), (1, 33, 300), (3, 64, 49), (0, 2, 2), (1, 1, 1)] {
+            let maps: Vec<f32> = (0..images * channels * area).map(|i| i as f32).collect();
             let rows = to_nhwc(&maps, channels, area);
             for (at, value) in rows.iter().enumerate() {
                 let (n, p, c) = (at / (channels * area), at / channels % area, at % channels);

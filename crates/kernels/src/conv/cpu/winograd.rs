@@ -70,9 +70,9 @@ impl Winograd {
         let work = |ys: &DisjointSlice| {
             let pieces = blocks.par_iter().flat_map(|block| groups.par_iter().map(move |group| (block, group)));
             pieces.for_each(|(block, group)| {
-                with_scratch(|Scratch { room, sums, .. }| {
+                with_scratch(|Scratch { buffer, sums, .. }| {
                     let (count, c) = (block.len(), g.channels);
-                    room.resize(16 * count * c, 0.0);
+                    buffer.resize(16 * count * c, 0.0);
                     sums.resize(16 * count * PANEL, 0.0);
                     let place = |tile: usize| {
                         let within = tile % (height * width);
@@ -81,11 +81,11 @@ impl Winograd {
                     for (k, tile) in block.clone().enumerate() {
                         let (image, i, j) = place(tile);
                         let image = &xs[image * g.area_in() * c..][..g.area_in() * c];
-                        transform_inputs(image, g.input, (i, j), c, &mut room[k * c..], count * c);
+                        transform_inputs(image, g.input, (i, j), c, &mut buffer[k * c..], count * c);
                     }
                     for panel in group.clone() {
                         let (start, columns) = self.0.span(panel);
-                        let products = room.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
+                        let products = buffer.chunks_exact(count * c).zip(sums.chunks_exact_mut(count * PANEL));
                         for (i, (inputs, sums)) in products.enumerate() {
                             self.0.multiply_rows(A::rows(inputs, count, c), panel, i * c..(i + 1) * c, sums);
                         }
@@ -160,7 +160,7 @@ fn outward(x: [Lanes; 4]) -> [Lanes; 2] {
 }
 
 vectorised! {
-    /// Writes G g Gᵀ of all kernels of a panel, whose nine elements stand every `channels` rows; the sixteen values stand so too.
+    /// Writes G g Gᵀ of all kernels of a panel, whose nine elements start every `channels` rows, as do the sixteen values.
     fn transform_kernels(kernels: &[Line], channels: usize, into: &mut [MaybeUninit<Line>]) {
         for line in 0..2 * channels {
             let mut columns = [[[0f32; LANES]; 4]; 3];
@@ -177,7 +177,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes Bᵀ d B of the tile whose outputs begin at `at`; its sixteen values stand every `stride`.
+    /// Writes Bᵀ d B of the tile whose outputs begin at `at`; its sixteen values start every `stride`.
     pub fn transform_inputs(
         image: &[f32],
         size: (usize, usize),
@@ -212,7 +212,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Aᵀ m A for the outputs of a panel; m's sixteen values stand every `stride`.
+    /// Aᵀ m A for the outputs of a panel; m's sixteen values start every `stride`.
     fn inverse_transform(sums: &[f32], stride: usize, results: &mut [[f32; PANEL]; 4]) {
         for half in (0..PANEL).step_by(LANES) {
             let (mut columns, mut column) = ([[[0f32; LANES]; 2]; 4], [[0f32; LANES]; 4]);

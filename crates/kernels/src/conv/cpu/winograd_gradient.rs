@@ -57,10 +57,10 @@ pub fn gradient(g: &Geometry, xs: &[f32], dys: &[f32]) -> Vec<f32> {
     }
     let mut dweight = vec![0f32; outputs * c * 9];
     dweight.par_chunks_mut(PANEL * c * 9).enumerate().for_each(|(panel, dweight)| {
-        with_scratch(|Scratch { room, .. }| {
-            room.resize(c * 9 * PANEL, 0.0);
-            inverse_transform_sums(&sums[panel * of_panel..], panels * of_panel, c, room);
-            transpose(room, PANEL, c * 9, PANEL.min(outputs - panel * PANEL), dweight, c * 9);
+        with_scratch(|Scratch { buffer, .. }| {
+            buffer.resize(c * 9 * PANEL, 0.0);
+            inverse_transform_sums(&sums[panel * of_panel..], panels * of_panel, c, buffer);
+            transpose(buffer, PANEL, c * 9, PANEL.min(outputs - panel * PANEL), dweight, c * 9);
         });
     });
     dweight
@@ -131,7 +131,7 @@ fn to_kernel([a, b, c, d]: [Lanes; 4]) -> [Lanes; 3] {
 }
 
 vectorised! {
-    /// Writes A dY Aᵀ of the tile that begins at `at`; the panels of its sixteen values stand every `stride` lines.
+    /// Writes A dY Aᵀ of the tile that begins at `at`; the panels of its sixteen values start every `stride` lines.
     fn transform_gradients(
         image: &[f32],
         size: (usize, usize),
@@ -163,7 +163,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes Gᵀ m G for all channels and 32 outputs: a row of 32 for each channel's tap; m's sixteen values stand every `stride`.
+    /// Writes Gᵀ m G for all channels and 32 outputs: a row of 32 for each channel's tap; m's sixteen values start every `stride`.
     fn inverse_transform_sums(sums: &[f32], stride: usize, channels: usize, into: &mut [f32]) {
         for channel in 0..channels {
             for half in (0..PANEL).step_by(LANES) {

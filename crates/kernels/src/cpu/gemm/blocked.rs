@@ -20,20 +20,20 @@ pub trait BlockedA: Sync {
     /// The terms of a sum, in the parts that are taken in one go.
     fn parts(&self, blocking: Blocking) -> Vec<Range<usize>>;
 
-    /// Some rows and terms, which lie where they lay or in `room`.
-    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> A<'a>;
+    /// Some rows and terms, in place or copied to `buffer`.
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, buffer: &'a mut Vec<f32>) -> A<'a>;
 
-    /// The same in bf16, which lies where it lay or in `tiles`.
+    /// The same in bf16, in place or written to `tiles`.
     fn rounded<'a>(
         &'a self,
         isa: Isa,
         rows: Range<usize>,
         terms: Range<usize>,
-        room: &'a mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
         tiles: &'a mut Vec<Pairs>,
     ) -> RoundedA<'a> {
         let count = terms.len();
-        isa.round(self.block(rows, terms, room), count, tiles)
+        isa.round(self.block(rows, terms, buffer), count, tiles)
     }
 }
 
@@ -68,7 +68,7 @@ impl Blocking {
     }
 }
 
-/// A block of a product: `values[r · 32 + c]` stands in row `rows.start` + r and column `columns.start` + c.
+/// A block of a product: `values[r · 32 + c]` is of row `rows.start` + r and column `columns.start` + c.
 pub struct Sums<'a> {
     pub rows: Range<usize>,
     pub columns: Range<usize>,
@@ -89,7 +89,7 @@ pub fn blocked_gemm(a: &impl BlockedA, b: &impl PanelB, write_rows: usize, write
             // The sums begin with a cache line.
             scratch.sums.resize(panels.len() * size + 15, 0.0);
             let before = scratch.sums.as_ptr().align_offset(64).min(15);
-            let Scratch { room, lines, sums, a: rounded, pairs } = scratch;
+            let Scratch { buffer, lines, sums, a: rounded, pairs } = scratch;
             let sums = &mut sums[before..][..panels.len() * size];
             if parts.is_empty() {
                 sums.fill(0.0);
@@ -98,7 +98,7 @@ pub fn blocked_gemm(a: &impl BlockedA, b: &impl PanelB, write_rows: usize, write
                 let each = panels.clone().zip(sums.chunks_exact_mut(size));
                 match b.isa() {
                     None => {
-                        let a = a.block(rows.clone(), terms.clone(), room);
+                        let a = a.block(rows.clone(), terms.clone(), buffer);
                         each.for_each(|(panel, sums)| {
                             let next = match parts.get(part + 1) {
                                 Some(terms) if panel + 1 == panels.end => b.in_place(panels.start, terms.clone()),
@@ -108,7 +108,7 @@ pub fn blocked_gemm(a: &impl BlockedA, b: &impl PanelB, write_rows: usize, write
                         });
                     }
                     Some(isa) => {
-                        let a = a.rounded(isa, rows.clone(), terms.clone(), room, rounded);
+                        let a = a.rounded(isa, rows.clone(), terms.clone(), buffer, rounded);
                         each.for_each(|(panel, sums)| {
                             isa.multiply(a, b.rounded(panel, terms.clone(), pairs), sums, PANEL, part > 0);
                         });
@@ -142,9 +142,9 @@ pub fn beyond_prefetch(stride: usize) -> bool {
 pub const GAP: usize = 16;
 
 /// Copies `count` runs of `width` values, which start every `stride` values, to where they start every `width` + [`GAP`].
-pub fn copy_runs(values: &[f32], stride: usize, width: usize, count: usize, room: &mut Vec<f32>) {
-    room.resize(count * (width + GAP), 0.0);
-    for (run, into) in room.chunks_exact_mut(width + GAP).enumerate() {
+pub fn copy_runs(values: &[f32], stride: usize, width: usize, count: usize, buffer: &mut Vec<f32>) {
+    buffer.resize(count * (width + GAP), 0.0);
+    for (run, into) in buffer.chunks_exact_mut(width + GAP).enumerate() {
         into[..width].copy_from_slice(&values[run * stride..][..width]);
     }
 }
@@ -163,10 +163,10 @@ pub fn parts(count: usize, most: usize, unit: usize) -> Vec<Range<usize>> {
     (0..count).step_by(size.max(1)).map(|start| start..(start + size).min(count)).collect()
 }
 
-/// What a thread works with; it keeps its room from call to call.
+/// A thread's buffers, which it keeps from call to call.
 #[derive(Default)]
 pub struct Scratch {
-    pub room: Vec<f32>,
+    pub buffer: Vec<f32>,
     pub lines: Vec<Line>,
     pub sums: Vec<f32>,
     /// A block of A and a part of a panel in bf16.

@@ -38,10 +38,10 @@ pub const ROWS: usize = 6;
 pub const WEIGHTS: usize = 4;
 
 /// Its sums, row by row.
-pub type Sums = [[f32; WEIGHTS]; ROWS];
+pub type Dots = [[f32; WEIGHTS]; ROWS];
 
-/// Adds `Σₖ rows[i, k] weights[j, k]` over so many `terms` to value j of row i of `into`, whose rows are `stride` apart. A sum is
-/// formed in the same order whatever is formed beside it.
+/// Adds `Σₖ rows[i, k] weights[j, k]` over so many `terms` to value j of row i of `into`, whose rows are `stride` apart. A sum's
+/// order does not depend on the number of rows.
 pub fn add(into: &mut [f32], stride: usize, rows: RowMajor, weights: RowMajor, terms: usize) {
     assert!(rows.fit(terms) && weights.fit(terms));
     let parts = rows.count.div_ceil(max_rows());
@@ -68,7 +68,7 @@ fn max_rows() -> usize {
 }
 
 /// The sums of up to [`max_rows`] rows and [`WEIGHTS`] rows of weights.
-fn microkernel(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
+fn microkernel(rows: RowMajor, weights: RowMajor, terms: usize) -> Dots {
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
         return x86::gemv(level, rows, weights, terms);
@@ -80,12 +80,12 @@ fn microkernel(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
 const PORTABLE_ROWS: usize = 4;
 
 /// [`microkernel`] in plain Rust, which compilers vectorise.
-fn portable(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
+fn portable(rows: RowMajor, weights: RowMajor, terms: usize) -> Dots {
     const LANES: usize = 16;
     let whole = terms / LANES * LANES;
     // Rows that are missing are the last one again.
     let rows: [&[f32]; PORTABLE_ROWS] = std::array::from_fn(|i| rows.line(i.min(rows.count - 1), terms));
-    let mut found = Sums::default();
+    let mut found = Dots::default();
     for j in 0..weights.count {
         let weights = weights.line(j, terms);
         let mut sums = [[0f32; LANES]; PORTABLE_ROWS];
@@ -140,7 +140,7 @@ mod tests {
     }
 
     /// Checks one microkernel with every number of rows that it takes.
-    fn check(most: usize, microkernel: impl Fn(RowMajor, RowMajor, usize) -> Sums) {
+    fn check(most: usize, microkernel: impl Fn(RowMajor, RowMajor, usize) -> Dots) {
         for (rows, weights) in (1..=most).flat_map(|rows| (1..=WEIGHTS).map(move |weights| (rows, weights))) {
             for terms in [0, 1, 7, 8, 15, 16, 17, 37, 64] {
                 let (a, b) = (integers(rows * terms, 2), integers(weights * terms, 3));

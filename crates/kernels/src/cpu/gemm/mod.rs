@@ -24,7 +24,7 @@ use std::ops::Range;
 /// Columns of a panel.
 pub const PANEL: usize = 32;
 
-/// A matrix in a slice: value (i, j) stands at i·`row` + j·`column`.
+/// A matrix in a slice: value (i, j) is at i·`row` + j·`column`.
 #[derive(Clone, Copy)]
 pub struct Strided<'a> {
     pub values: &'a [f32],
@@ -233,7 +233,7 @@ pub const PACKED_AS_READ: usize = 192;
 /// Up to so many rows are one block where B is to be transposed: it is read once, and its panels never leave the cache.
 const SINGLE_BLOCK: usize = 384;
 
-/// Rows of a result that are written at a time, so few that their panels' pieces still lie in the cache.
+/// Rows of a result that are written at a time, so few that the cache holds their parts of all panels.
 pub const WRITTEN_ROWS: usize = 8;
 
 /// Below this many rows, packing B costs more than it saves.
@@ -263,7 +263,7 @@ fn add_skinny_row_major(into: &mut [f32], a: RowMajor, weights: RowMajor, k: usi
     }
 }
 
-/// Adds the product of a few rows, with both operands as they lie.
+/// Adds the product of a few rows, with both operands in place.
 fn add_skinny(into: &mut [f32], a: Strided, b: Strided, GemmShape { m, n, k }: GemmShape) {
     assert!(into.len() >= m * n && a.fits(m, k) && b.fits(k, n));
     if a.column == 1 && b.row == 1 {
@@ -321,17 +321,17 @@ impl BlockedA for StridedA<'_> {
         blocked::parts(self.k, blocking.terms, blocking.step)
     }
 
-    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, room: &'a mut Vec<f32>) -> A<'a> {
+    fn block<'a>(&'a self, rows: Range<usize>, terms: Range<usize>, buffer: &'a mut Vec<f32>) -> A<'a> {
         let matrix = self.matrix.from(rows.start, terms.start);
         if !self.copied {
             return A::new(matrix, rows.len());
         }
         if matrix.row == 1 {
-            blocked::copy_runs(matrix.values, matrix.column, rows.len(), terms.len(), room);
-            return A::columns(room, rows.len(), rows.len() + blocked::GAP);
+            blocked::copy_runs(matrix.values, matrix.column, rows.len(), terms.len(), buffer);
+            return A::columns(buffer, rows.len(), rows.len() + blocked::GAP);
         }
-        blocked::copy_runs(matrix.values, matrix.row, terms.len(), rows.len(), room);
-        A::rows(room, rows.len(), terms.len() + blocked::GAP)
+        blocked::copy_runs(matrix.values, matrix.row, terms.len(), rows.len(), buffer);
+        A::rows(buffer, rows.len(), terms.len() + blocked::GAP)
     }
 
     fn rounded<'a>(
@@ -339,12 +339,12 @@ impl BlockedA for StridedA<'_> {
         isa: Isa,
         rows: Range<usize>,
         terms: Range<usize>,
-        room: &'a mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
         tiles: &'a mut Vec<Pairs>,
     ) -> RoundedA<'a> {
         match &self.rounded {
             Some(rounded) => rounded.block(rows, terms),
-            None => isa.round(self.block(rows, terms.clone(), room), terms.len(), tiles),
+            None => isa.round(self.block(rows, terms.clone(), buffer), terms.len(), tiles),
         }
     }
 }

@@ -60,8 +60,8 @@ pub trait PanelB: Sync {
     /// The instructions that round both operands and multiply them; without them the product is f32.
     fn isa(&self) -> Option<Isa>;
 
-    /// Some rows of a panel in f32, which lie where they lay or in `room`.
-    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line];
+    /// Some rows of a panel in f32, in place or packed into `buffer`.
+    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, buffer: &'a mut Vec<Line>) -> &'a [Line];
 
     /// The same, or nothing where it is yet to be packed.
     fn in_place(&self, _panel: usize, _rows: Range<usize>) -> &[Line] {
@@ -69,7 +69,7 @@ pub trait PanelB: Sync {
     }
 
     /// Some rows of a panel in bf16, where there is an ISA; the rows begin with a tile.
-    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs];
+    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, buffer: &'a mut Vec<Pairs>) -> &'a [Pairs];
 }
 
 impl PanelB for PackedB {
@@ -106,30 +106,30 @@ impl PanelB for StridedB<'_> {
         self.isa
     }
 
-    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line] {
+    fn panel<'a>(&'a self, panel: usize, rows: Range<usize>, buffer: &'a mut Vec<Line>) -> &'a [Line] {
         let (part, width, count) = (self.part(panel, &rows), self.width(panel), rows.len() * 2);
-        room.clear();
-        room.reserve(count);
-        let lines = &mut room.spare_capacity_mut()[..count];
+        buffer.clear();
+        buffer.reserve(count);
+        let lines = &mut buffer.spare_capacity_mut()[..count];
         match part.column {
             1 => pack_rows(part.values, part.row, width, lines),
             stride => pack_columns(part.values, stride, width, lines),
         }
         // SAFETY: there is room for so many lines, and either way of packing has written each of those that it was given.
-        unsafe { room.set_len(count) };
-        room
+        unsafe { buffer.set_len(count) };
+        buffer
     }
 
-    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, room: &'a mut Vec<Pairs>) -> &'a [Pairs] {
+    fn rounded<'a>(&'a self, panel: usize, rows: Range<usize>, buffer: &'a mut Vec<Pairs>) -> &'a [Pairs] {
         let count = tiles(rows.len()) * 2 * LINES;
-        room.clear();
-        let Some(isa) = self.isa else { return room };
-        room.reserve(count);
-        let into = &mut room.spare_capacity_mut()[..count];
+        buffer.clear();
+        let Some(isa) = self.isa else { return buffer };
+        buffer.reserve(count);
+        let into = &mut buffer.spare_capacity_mut()[..count];
         isa.round_panel(self.part(panel, &rows), rows.len(), self.width(panel), into);
         // SAFETY: there is room for `count` lines, which are the tiles of so many rows, and `round_panel` has written all of them.
-        unsafe { room.set_len(count) };
-        room
+        unsafe { buffer.set_len(count) };
+        buffer
     }
 }
 
@@ -235,14 +235,14 @@ impl PackedB {
     ) -> Self {
         let kernels = Kernels::new(values, outputs, channels, taps);
         let pack = |panel: usize, lines: &mut [MaybeUninit<Line>]| {
-            with_scratch(|Scratch { lines: room, .. }| {
+            with_scratch(|Scratch { lines: buffer, .. }| {
                 let count = channels * taps * 2;
-                room.clear();
-                room.reserve(count);
-                kernels.pack(panel, &mut room.spare_capacity_mut()[..count]);
+                buffer.clear();
+                buffer.reserve(count);
+                kernels.pack(panel, &mut buffer.spare_capacity_mut()[..count]);
                 // SAFETY: there is room for `count` lines, and `Kernels::pack` has written all that it was given.
-                unsafe { room.set_len(count) };
-                transform(room, lines);
+                unsafe { buffer.set_len(count) };
+                transform(buffer, lines);
             });
         };
         // SAFETY: a unit is a panel, and the caller promises that `transform` writes all lines of it.
@@ -295,8 +295,8 @@ impl PackedB {
                 let [lines, next] = [panel, panel + 1].map(|panel| self.lines(panel, 0..self.depth));
                 multiply(a, lines, next, into, stride, add);
             }
-            Some(isa) => ROOM.with_borrow_mut(|room| {
-                let rounded = a.rounded.unwrap_or_else(|| isa.round(a, self.depth, room));
+            Some(isa) => ROOM.with_borrow_mut(|buffer| {
+                let rounded = a.rounded.unwrap_or_else(|| isa.round(a, self.depth, buffer));
                 isa.multiply(rounded, self.pairs(panel, 0..self.depth), into, stride, add);
             }),
         }
@@ -363,15 +363,15 @@ impl<'a> Kernels<'a> {
 unsafe fn written<T: Send>(count: usize, size: usize, fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync) -> Vec<T> {
     let mut lines: Vec<T> = Vec::with_capacity(count);
     if size > 0 {
-        let room = &mut lines.spare_capacity_mut()[..count];
-        room.par_chunks_mut(size).enumerate().for_each(|(unit, lines)| fill(unit, lines));
+        let buffer = &mut lines.spare_capacity_mut()[..count];
+        buffer.par_chunks_mut(size).enumerate().for_each(|(unit, lines)| fill(unit, lines));
         // SAFETY: the chunks are all `count` lines, for which there is room, and the caller promises that `fill` has written each chunk.
         unsafe { lines.set_len(count) };
     }
     lines
 }
 
-/// Prefetches what stands there into the first-level cache.
+/// Prefetches a value into the first-level cache.
 #[inline(always)]
 fn prefetch(values: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -384,7 +384,7 @@ fn prefetch(values: &[f32], at: usize) {
 
 /// Packs the first `width` columns of rows that start every `stride` values.
 fn pack_rows(values: &[f32], stride: usize, width: usize, lines: &mut [MaybeUninit<Line>]) {
-    /// How many rows ahead are prefetched: they lie too far apart for the hardware to do so.
+    /// How many rows ahead are prefetched: they are too far apart for the hardware to do so.
     const AHEAD: usize = 8;
     for (k, row) in lines.chunks_exact_mut(2).enumerate() {
         prefetch(values, (k + AHEAD) * stride);

@@ -72,8 +72,8 @@ proptest! {
             let (start, width) = packed.span(panel);
             for (most, kernel) in kernels() {
                 let mut into = before.clone();
-                let mut room = Vec::new();
-                let lines = packed.panel(panel, 0..depth, &mut room);
+                let mut buffer = Vec::new();
+                let lines = packed.panel(panel, 0..depth, &mut buffer);
                 let tile = Tile { a: a_rows.matrix, lines, next: packed.in_place(panel + 1, 0..depth), stride, add };
                 tile.split_rows(rows, most, &mut into, kernel);
                 for r in 0..rows {
@@ -91,11 +91,11 @@ proptest! {
             }
             let (middle, whole) = (depth / 3, into);
             let mut into = before.clone();
-            let mut room = Vec::new();
-            multiply(a_rows, packed.panel(panel, 0..middle, &mut room), &[], &mut into, stride, add);
+            let mut buffer = Vec::new();
+            multiply(a_rows, packed.panel(panel, 0..middle, &mut buffer), &[], &mut into, stride, add);
             let values = &a[(middle * strides.1).min(a.len())..];
             let rest = A::new(Strided { values, ..a_rows.matrix }, rows);
-            multiply(rest, packed.panel(panel, middle..depth, &mut room), &[], &mut into, stride, true);
+            multiply(rest, packed.panel(panel, middle..depth, &mut buffer), &[], &mut into, stride, true);
             into.iter().zip(&whole).for_each(|(part, whole)| assert!((part - whole).abs() < 2e-5));
         }
     }

@@ -1,6 +1,6 @@
 //! GEMM microkernels with AVX-512, or with AVX2 and FMA.
 
-use super::gemv::{RowMajor, Sums, WEIGHTS};
+use super::gemv::{Dots, RowMajor, WEIGHTS};
 use super::{Line, PANEL, Tile};
 use std::arch::x86_64::*;
 
@@ -161,7 +161,7 @@ unsafe fn avx2<const M: usize, const COLUMN_MAJOR: bool>(tile: Tile, into: *mut 
 }
 
 /// `Σₖ rows[i, k] weights[j, k]` of one to [`Level::lines`] rows and one to [`WEIGHTS`] rows of weights, on a machine that has the level.
-pub fn gemv(level: Level, rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
+pub fn gemv(level: Level, rows: RowMajor, weights: RowMajor, terms: usize) -> Dots {
     assert!((1..=level.lines()).contains(&rows.count) && (1..=WEIGHTS).contains(&weights.count));
     assert!(level.is_there() && rows.fit(terms) && weights.fit(terms));
     macro_rules! rows {
@@ -170,7 +170,7 @@ pub fn gemv(level: Level, rows: RowMajor, weights: RowMajor, terms: usize) -> Su
                 // SAFETY: the machine has the level, there are so many rows and one row of weights or more, and all have their terms: all
                 // of it was asserted.
                 $($count => unsafe { $kernel::<$count>(rows, weights, terms) },)*
-                _ => Sums::default(),
+                _ => Dots::default(),
             }
         };
     }
@@ -186,7 +186,7 @@ macro_rules! gemv {
         /// # Safety
         /// The machine has the features. There are M rows or more, and a row of weights or more, and all have so many terms.
         #[target_feature(enable = $feature)]
-        unsafe fn $name<const M: usize>(rows: RowMajor, weights: RowMajor, terms: usize) -> Sums {
+        unsafe fn $name<const M: usize>(rows: RowMajor, weights: RowMajor, terms: usize) -> Dots {
             // Weights that are missing are the last ones again.
             let weights: [*const f32; WEIGHTS] =
                 std::array::from_fn(|j| weights.values[j.min(weights.count - 1) * weights.stride..].as_ptr());
@@ -205,7 +205,7 @@ macro_rules! gemv {
                     }
                 }
             }
-            let mut found = Sums::default();
+            let mut found = Dots::default();
             for ((row, sums), found) in rows.iter().zip(sums).zip(&mut found) {
                 for ((weights, sum), found) in weights.iter().zip(sums).zip(found) {
                     *found = $total(sum);

@@ -98,9 +98,9 @@ struct PartPass<'a, K> {
 // chunk, which nobody else has in this phase.
 impl<K: Gates> PartPass<'_, K> {
     fn block(&self, phase: usize, block: usize) {
-        let room = self.part.order.len() * PANEL;
+        let buffer = self.part.order.len() * PANEL;
         // SAFETY: it is this chunk's block of the part's own dh.
-        let dh = unsafe { self.dh.write(block * room, room) };
+        let dh = unsafe { self.dh.write(block * buffer, buffer) };
         if phase > 0 {
             self.through_product(phase, block, dh);
         }
@@ -134,10 +134,10 @@ impl<K: Gates> PartPass<'_, K> {
         let (pass, step, size) = (self.pass, self.step(phase), saved_width::<K>());
         let Sizes { t, h, .. } = pass.sizes;
         let (Units { start, width }, full) = (Units::of(block, h), K::GRADIENT * h);
-        let room = self.part.order.len() * PANEL;
+        let buffer = self.part.order.len() * PANEL;
         let dc: &mut [f32] = match K::HAS_C {
             // SAFETY: it is this chunk's block of the part's own dc.
-            true => unsafe { self.dc.write(block * room, room) },
+            true => unsafe { self.dc.write(block * buffer, buffer) },
             false => &mut [],
         };
         let rows = step.rows.len();

@@ -87,15 +87,15 @@ impl<K: Gates> Pass<'_, K> {
         let Sizes { d, h, .. } = self.inputs.sizes;
         let (n, blocks, tiled) = (part.order.len(), h.div_ceil(PANEL), Tiled { order: &part.order, h });
         let groups = self.projection.step_groups(part, d);
-        let room = (groups.steps * n + n) * K::GATES * PANEL + saved_width::<K>();
-        let (mut c, mut scratch) = (self.inputs.c.map_or_else(Vec::new, |c| tiled.of(c)), vec![0f32; blocks * room]);
+        let buffer = (groups.steps * n + n) * K::GATES * PANEL + saved_width::<K>();
+        let (mut c, mut scratch) = (self.inputs.c.map_or_else(Vec::new, |c| tiled.of(c)), vec![0f32; blocks * buffer]);
         let pass = PartPass {
             pass: self,
             part,
             groups,
             c: DisjointSlice::new(&mut c),
             scratch: DisjointSlice::new(&mut scratch),
-            room,
+            buffer,
             states: [(); 2].map(|()| RoundedRows::new(self.weights.isa(), n, h)),
         };
         pass.begin();
@@ -114,10 +114,10 @@ struct PartPass<'a, K> {
     groups: StepGroups,
     /// c, tiled.
     c: DisjointSlice<'a>,
-    /// For each block of units `room` values: W_ih x of the rows of a group of steps, W_hh h of one step, and what is not saved of a
+    /// For each block of units `buffer` values: W_ih x of the rows of a group of steps, W_hh h of one step, and what is not saved of a
     /// row.
     scratch: DisjointSlice<'a>,
-    room: usize,
+    buffer: usize,
     /// The states before an even step and before an odd one, where products round them. Those of rows that begin later wait there.
     states: [RoundedRows; 2],
 }
@@ -157,7 +157,7 @@ impl<K: Gates> PartPass<'_, K> {
         let (rows, blocks, stride, width) = (step.rows.len(), h.div_ceil(PANEL), K::GATES * PANEL, saved_width::<K>());
         let chunk = Chunk { phase, step, units: Units::of(block, h) };
         // SAFETY: it is the room of this chunk's block in the part's own scratch.
-        let scratch = unsafe { self.scratch.write(block * self.room, self.room) };
+        let scratch = unsafe { self.scratch.write(block * self.buffer, self.buffer) };
         let (projected, rest) = scratch.split_at_mut(self.groups.steps * n * stride);
         let (hidden, unsaved) = rest.split_at_mut(n * stride);
         let hidden = &mut hidden[..rows * stride];

@@ -237,7 +237,7 @@ impl Gates for Gru {
     const GATES: usize = 3;
     /// u_n.
     const SAVES_EXTRA: bool = true;
-    /// Those of p_n, of r, of z and of u_n, so that the triples of either product lie together.
+    /// Those of p_n, of r, of z and of u_n, so that those of either product are contiguous.
     const GRADIENT: usize = 4;
     const GRADIENT_ROTATION: usize = 2;
     const READS_H: bool = true;

@@ -5,7 +5,7 @@ use crate::recurrence::steps::Steps;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Where each row and step of (N, T, ..) stands among the rows of all steps.
+/// The place of each row and step of (N, T, ..) among the rows of all steps.
 pub struct PackedSteps {
     /// The parts into which the batch is cut, each of which goes through the steps by itself.
     pub parts: Vec<Part>,
@@ -36,7 +36,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The row of the step after it that goes on with the `sorted`-th sequence.
+    /// The next step's row of the `sorted`-th sequence.
     pub fn next(&self, sorted: usize) -> Option<usize> {
         (sorted < self.next.len()).then_some(self.next.start + sorted)
     }

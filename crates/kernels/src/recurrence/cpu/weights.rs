@@ -8,7 +8,7 @@ use crate::cpu::gemm::{A, PANEL, PackedB, PanelB};
 /// Rows whose input is projected in one product.
 const PROJECTED_ROWS: usize = 128;
 
-/// Below this many rows in all, weights are used as they lie: packing them would cost more than it saves.
+/// Below this many rows in all, weights are used row-major: packing them would cost more than it saves.
 pub const PACKING_PAYS: usize = 8;
 
 /// Weights (GATES·H, ..), a matrix for each gate, ready for products of a few rows.

@@ -1,7 +1,7 @@
 //! bf16 GEMM microkernel with AMX tiles.
 //!
-//! The compiler's functions for AMX are not stable, so this is assembly. Tiles are set up and given back within each piece
-//! of it: nothing of them is seen outside.
+//! The compiler's functions for AMX are not stable, so this is assembly. Tiles are configured and released
+//! within each block of it.
 
 use super::{LINES, Pairs, RoundedA, x86};
 use std::arch::asm;
@@ -24,7 +24,7 @@ fn has_tiles() -> bool {
     features & BF16 != 0 && features & TILE != 0
 }
 
-/// Asks Linux for the tiles' room in what it saves of this process's threads.
+/// Asks Linux to save the tiles' state of this process's threads.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;

@@ -153,15 +153,15 @@ impl Isa {
         }
     }
 
-    /// Some rows of A with so many terms; the tiles lie in `room`.
-    pub fn round<'a>(self, a: A, terms: usize, room: &'a mut Vec<Pairs>) -> RoundedA<'a> {
+    /// Some rows of A with so many terms; the tiles are written to `buffer`.
+    pub fn round<'a>(self, a: A, terms: usize, buffer: &'a mut Vec<Pairs>) -> RoundedA<'a> {
         let count = a.rows.div_ceil(LINES) * tiles(terms) * LINES;
-        room.clear();
-        room.reserve(count);
-        self.round_a(a, terms, &mut room.spare_capacity_mut()[..count]);
+        buffer.clear();
+        buffer.reserve(count);
+        self.round_a(a, terms, &mut buffer.spare_capacity_mut()[..count]);
         // SAFETY: there is room for `count` lines, which are the tiles of all strips, and `round_a` has written each of them.
-        unsafe { room.set_len(count) };
-        RoundedA { tiles: room, rows: a.rows }
+        unsafe { buffer.set_len(count) };
+        RoundedA { tiles: buffer, rows: a.rows }
     }
 
     /// Rounds some rows with so many terms into the tiles of a [`RoundedA`].

@@ -1,4 +1,4 @@
-//! Rows that the members of a team write piece by piece, and then read as A of several products.
+//! Rows in bf16 that the members of a team write piece by piece, and then read as the A operand of several products.
 
 use super::{Isa, LINES, Pairs, RoundedA, TERMS, tiles};
 use std::cell::UnsafeCell;

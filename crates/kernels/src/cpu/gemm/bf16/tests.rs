@@ -45,8 +45,8 @@ fn rounding_is_to_the_nearest_and_of_two_to_the_even() {
                 assert_eq!(f32::from_bits(found << 16).is_sign_negative(), value[0].is_sign_negative());
             }
         }
-        let mut room = Vec::new();
-        let nan = isa.round(A::rows(&[f32::NAN], 1, 1), 1, &mut room);
+        let mut buffer = Vec::new();
+        let nan = isa.round(A::rows(&[f32::NAN], 1, 1), 1, &mut buffer);
         assert!(f32::from_bits(nan.tiles[0].0[0] << 16).is_nan(), "{isa:?}");
     }
 }

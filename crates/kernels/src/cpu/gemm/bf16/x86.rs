@@ -87,7 +87,7 @@ unsafe fn nearest(values: *const f32, low: u16, high: u16) -> __m512i {
     }
 }
 
-/// Terms that lie side by side.
+/// Contiguous terms.
 ///
 /// # Safety
 /// The machine has the features, the strip fits its values and `into`, and its second stride is 1.
@@ -113,7 +113,7 @@ unsafe fn round_rows(strip: Strip, into: *mut MaybeUninit<Pairs>, step: usize) {
     }
 }
 
-/// Values of one term that lie side by side.
+/// Contiguous values of one term.
 ///
 /// # Safety
 /// The machine has the features, the strip fits its values and `into`, and its first stride is 1.
@@ -211,7 +211,7 @@ pub fn multiply(a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, a
 }
 
 /// # Safety
-/// The machine has the features. M lines from `a` on lie in each tile of A, of which there are half as many as of the panel, and M rows of
+/// The machine has the features. Each tile of A has M lines from `a` on, of which there are half as many as of the panel, and M rows of
 /// `into` may be written.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn rows_of<const M: usize>(a: *const Pairs, panel: &[Pairs], into: *mut f32, stride: usize, add: bool) {
