@@ -38,17 +38,26 @@ pub fn log_softmax<D: Dim>(xs: &Tensor, dim: D) -> Result<Tensor> {
 ///
 /// It is −∞ where all values of a row are, and no finite number where one is NaN or +∞.
 pub fn log_sum_exp_of_rows(values: &[f32], width: usize) -> Vec<f32> {
-    let row = |row: &[f32]| match normaliser(row) {
-        (largest, _) if largest == f32::NEG_INFINITY && !row.iter().any(|x| x.is_nan()) => largest,
-        (largest, log_sum) => largest + log_sum,
+    let row = |row: &[f32]| {
+        let LogSumExp { largest, log_sum } = LogSumExp::of(row);
+        let is_impossible = largest == f32::NEG_INFINITY && !row.iter().any(|x| x.is_nan());
+        if is_impossible { largest } else { largest + log_sum }
     };
     values.par_chunks_exact(width.max(1)).map(row).collect()
 }
 
 /// The largest value of a row and log Σ exp(x − largest), not their sum, which would lose digits.
-pub(crate) fn normaliser(row: &[f32]) -> (f32, f32) {
-    let largest = largest(row);
-    (largest, sum_of_exp(row, largest).ln())
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LogSumExp {
+    pub largest: f32,
+    pub log_sum: f32,
+}
+
+impl LogSumExp {
+    pub fn of(row: &[f32]) -> Self {
+        let largest = largest(row);
+        Self { largest, log_sum: sum_of_exp(row, largest).ln() }
+    }
 }
 
 const LANES: usize = 16;

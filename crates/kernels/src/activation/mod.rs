@@ -7,55 +7,32 @@ use crate::backend::{Backend, Op};
 use crate::node::{Call, Operation, Value, apply_one, check_float};
 use candle_core::{Result, Tensor};
 
-/// max(x, 0). Its gradient at exactly 0 is 0, as in PyTorch; candle's own passes it on there.
-///
-/// The result has the shape of `xs`.
-///
-/// # Errors
-/// When `xs` is not of a floating-point type.
-pub fn relu(xs: &Tensor) -> Result<Tensor> {
-    Activation::Relu.of(xs)
+macro_rules! activations {
+    ($($(#[$doc:meta])* $name:ident = $activation:ident;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// The result has the shape of `xs`.
+        ///
+        /// # Errors
+        /// When `xs` is not of a floating-point type.
+        pub fn $name(xs: &Tensor) -> Result<Tensor> {
+            Activation::$activation.of(xs)
+        }
+    )*};
 }
 
-/// 1 / (1 + exp(−x)).
-///
-/// The result has the shape of `xs`.
-///
-/// # Errors
-/// When `xs` is not of a floating-point type.
-pub fn sigmoid(xs: &Tensor) -> Result<Tensor> {
-    Activation::Sigmoid.of(xs)
-}
-
-/// The hyperbolic tangent.
-///
-/// The result has the shape of `xs`.
-///
-/// # Errors
-/// When `xs` is not of a floating-point type.
-pub fn tanh(xs: &Tensor) -> Result<Tensor> {
-    Activation::Tanh.of(xs)
-}
-
-/// x · Φ(x) with the normal distribution's Φ(x) = (1 + erf(x / √2)) / 2, not its tanh approximation (Hendrycks and Gimpel 2016,
-/// "Gaussian error linear units").
-///
-/// The result has the shape of `xs`; f32 on the CPU is within 3·10⁻⁷ · |x| of the exact value.
-///
-/// # Errors
-/// When `xs` is not of a floating-point type.
-pub fn gelu(xs: &Tensor) -> Result<Tensor> {
-    Activation::Gelu.of(xs)
-}
-
-/// x / (1 + exp(−x)), also called swish (Elfwing et al. 2017, "Sigmoid-weighted linear units").
-///
-/// The result has the shape of `xs`.
-///
-/// # Errors
-/// When `xs` is not of a floating-point type.
-pub fn silu(xs: &Tensor) -> Result<Tensor> {
-    Activation::Silu.of(xs)
+activations! {
+    /// max(x, 0). Its gradient at exactly 0 is 0, as in PyTorch; candle's own passes it on there.
+    relu = Relu;
+    /// 1 / (1 + exp(−x)).
+    sigmoid = Sigmoid;
+    /// The hyperbolic tangent.
+    tanh = Tanh;
+    /// x · Φ(x) with the normal distribution's Φ(x) = (1 + erf(x / √2)) / 2, not its tanh approximation (Hendrycks and Gimpel 2016,
+    /// "Gaussian error linear units"); f32 on the CPU is within 3·10⁻⁷ · |x| of the exact value.
+    gelu = Gelu;
+    /// x / (1 + exp(−x)), also called swish (Elfwing et al. 2017, "Sigmoid-weighted linear units").
+    silu = Silu;
 }
 
 /// An activation by its name, for operations that end with one.

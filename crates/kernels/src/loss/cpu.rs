@@ -5,7 +5,7 @@ use super::Targets;
 use crate::cpu::reduce::sum1;
 use crate::cpu::simd_math::{exp, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_f32};
-use crate::softmax::normaliser;
+use crate::softmax::LogSumExp;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -18,12 +18,12 @@ struct Loss(Targets);
 
 impl Operation for Loss {
     const NAME: &'static str = "cross_entropy";
-    /// Each row's largest logit m and log Σ exp(x − m), not their sum, which would lose digits.
-    type Saved = Vec<(f32, f32)>;
+    /// Of each row.
+    type Saved = Vec<LogSumExp>;
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Self::Saved)> {
         let rows = &self.0;
-        let found: Vec<(f32, (f32, f32))> = with_f32(Self::NAME, &inputs[0], |logits| {
+        let found: Vec<(f32, LogSumExp)> = with_f32(Self::NAME, &inputs[0], |logits| {
             logits.par_chunks(rows.classes).enumerate().map(|(i, logits)| rows.loss(i, logits)).collect()
         })?;
         let (losses, normalizers): (Vec<f32>, Self::Saved) = found.into_iter().unzip();
@@ -54,37 +54,38 @@ impl Operation for Loss {
 
 impl Targets {
     /// The weighted loss of one row, and what its gradient needs.
-    fn loss(&self, i: usize, logits: &[f32]) -> (f32, (f32, f32)) {
+    fn loss(&self, i: usize, logits: &[f32]) -> (f32, LogSumExp) {
         let weight = self.weights[i] as f32;
         if weight == 0.0 {
-            return (0.0, (0.0, 0.0));
+            return (0.0, LogSumExp::default());
         }
-        let (largest, log_sum) = normaliser(logits);
+        let normaliser = LogSumExp::of(logits);
+        let LogSumExp { largest, log_sum } = normaliser;
         let mut loss = log_sum + (largest - logits[self.targets[i] as usize]);
         if self.smoothing > 0.0 {
             let soft = log_sum - sum1(logits, |x| x - largest) / self.classes as f32;
             loss = (1.0 - self.smoothing) as f32 * loss + self.smoothing as f32 * soft;
         }
-        (weight * loss, (largest, log_sum))
+        (weight * loss, normaliser)
     }
 
     /// weight · (softmax − (1 − s)·one-hot − s/V), times the gradient of the row's loss.
-    fn gradient(&self, i: usize, logits: &[f32], (largest, log_sum): (f32, f32), outer: f32, found: &mut [f32]) {
+    fn gradient(&self, i: usize, logits: &[f32], normaliser: LogSumExp, outer: f32, found: &mut [f32]) {
         let weight = self.weights[i] as f32;
         if weight == 0.0 {
             return;
         }
         let scale = weight * outer;
         let even = (self.smoothing / self.classes as f64) as f32;
-        soft_gradient(logits, (largest, log_sum), even, scale, found);
+        soft_gradient(logits, normaliser, even, scale, found);
         found[self.targets[i] as usize] -= scale * (1.0 - self.smoothing) as f32;
     }
 }
 
 vectorised! {
     /// scale · (softmax − even).
-    fn soft_gradient(logits: &[f32], normalizers: (f32, f32), even: f32, scale: f32, found: &mut [f32]) {
-        let (largest, log_sum) = normalizers;
+    fn soft_gradient(logits: &[f32], normaliser: LogSumExp, even: f32, scale: f32, found: &mut [f32]) {
+        let LogSumExp { largest, log_sum } = normaliser;
         for (found, x) in found.iter_mut().zip(logits) {
             *found = scale * (exp::<FUSED>(x - largest - log_sum) - even);
         }

@@ -15,7 +15,8 @@ pub(super) fn insert<O: Operation>(
     operation: O,
     inputs: &[&Tensor],
     detached: Vec<Tensor>,
-    (outputs, saved): (Vec<Value>, O::Saved),
+    outputs: Vec<Value>,
+    saved: O::Saved,
     wanted: Vec<bool>,
 ) -> Result<Vec<Tensor>> {
     let device = detached.first().map_or(Device::Cpu, |input| input.device().clone());

@@ -128,7 +128,7 @@ pub fn apply<O: Operation>(operation: O, inputs: &[&Tensor]) -> Result<Vec<Tenso
     if !tracked {
         return Ok(outputs.into_iter().map(Value::tensor).collect());
     }
-    graph::insert(operation, inputs, detached, (outputs, saved), wanted)
+    graph::insert(operation, inputs, detached, outputs, saved, wanted)
 }
 
 /// [`apply`] for an operation with `N` outputs.

@@ -6,7 +6,7 @@ use crate::activation::cpu::floor;
 use crate::conv::Layout;
 use crate::cpu::disjoint::{DisjointRows, DisjointSlice};
 use crate::cpu::gemm::blocked::Sums;
-use crate::cpu::gemm::{PANEL, WRITTEN_ROWS};
+use crate::cpu::gemm::{PANEL, Strided, WRITTEN_ROWS};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::transpose::transpose;
 use std::ops::Range;
@@ -75,7 +75,13 @@ impl Output<'_> {
             // different places of the maps, and no other product is written to them at the same time.
             let into = unsafe { self.values.rows(at, stride, count, width) };
             let sums = &sums.values[(position - sums.rows.start) * PANEL..][..count * PANEL];
-            finish(sums, bias, self.epilogue.add.map(|add| (&add[at..], stride)), self.epilogue.activation, into);
+            finish(
+                sums,
+                bias,
+                self.epilogue.add.map(|add| Strided::rows(&add[at..], stride)),
+                self.epilogue.activation,
+                into,
+            );
         });
     }
 
@@ -105,11 +111,11 @@ impl Output<'_> {
 }
 
 vectorised! {
-    /// Rows of `into` = rows of a panel + bias + rows of `add`, which start every so many values; and then an activation or none.
+    /// Rows of `into` = rows of a panel + bias + rows of `add`, and then an activation or none.
     pub fn finish(
         sums: &[f32],
         bias: &[f32],
-        add: Option<(&[f32], usize)>,
+        add: Option<Strided>,
         activation: Option<Activation>,
         into: DisjointRows,
     ) {
@@ -134,8 +140,8 @@ vectorised! {
             let (width, mut ys) = (into.width(), *sums);
             let (sums, bias) = (&mut ys[..width], &bias[..width]);
             match add {
-                Some((add, stride)) => {
-                    let add = &add[row * stride..][..width];
+                Some(add) => {
+                    let add = &add.values[row * add.row..][..width];
                     for j in 0..width {
                         let y = sums[j] + bias[j] + add[j];
                         sums[j] = if y < floor { floor } else { y };

@@ -10,7 +10,7 @@ use super::output::{Epilogue, finish};
 use crate::conv::Geometry;
 use crate::cpu::disjoint::{self, DisjointSlice};
 use crate::cpu::gemm::blocked::{Scratch, TILE, parts, with_scratch};
-use crate::cpu::gemm::{A, Line, PANEL, PackedB};
+use crate::cpu::gemm::{A, Line, PANEL, PackedB, Strided};
 use crate::cpu::simd_math::vectorised;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -106,7 +106,7 @@ impl Winograd {
                                 finish(
                                     result,
                                     bias,
-                                    epilogue.add.map(|add| (&add[at..], columns)),
+                                    epilogue.add.map(|add| Strided::rows(&add[at..], columns)),
                                     epilogue.activation,
                                     into,
                                 );

@@ -73,7 +73,9 @@ impl BatchNorm {
     }
 
     /// Σ dy and Σ dy · (x − mean) / √(variance + eps) of each channel.
-    fn sums(&self, xs: &[f32], dys: &[f32], (n, c, area): (usize, usize, usize)) -> (Vec<f32>, Vec<f32>) {
+    fn sums(&self, xs: &[f32], dys: &[f32], area: usize) -> (Vec<f32>, Vec<f32>) {
+        let c = self.mean.len();
+        let n = xs.len() / (c * area);
         let channel = |channel: usize| {
             let (mut plain, mut scaled) = (0f64, 0f64);
             for start in (0..n).map(|i| (i * c + channel) * area) {
@@ -108,7 +110,7 @@ impl Operation for BatchNorm {
         let (n, c, area) = sizes(&call.inputs[0]);
         with_f32s(Self::NAME, [&call.inputs[0], &call.inputs[1], &gradients[0]], |[xs, weight, dys]| {
             let needed = self.own || call.wants(1) || call.wants(2);
-            let (dbias, dweight) = if needed { self.sums(xs, dys, (n, c, area)) } else { (vec![0.0; c], vec![0.0; c]) };
+            let (dbias, dweight) = if needed { self.sums(xs, dys, area) } else { (vec![0.0; c], vec![0.0; c]) };
             let of_xs = || {
                 let mut dxs = vec![0f32; xs.len()];
                 let maps = dxs.par_chunks_mut(area).zip(xs.par_chunks(area)).zip(dys.par_chunks(area));
