@@ -199,7 +199,7 @@ impl Architecture {
     /// Builds the network; `Parameters::verify` checks a file's parameters afterwards.
     ///
     /// # Errors
-    /// When a probability lies outside [0, 1], or the builder has no such parameters.
+    /// When an option of `config` cannot be.
     pub fn build(&self, config: &NetworkConfig, vb: VarBuilder) -> Result<Box<dyn Encoder>> {
         config.check(self.name)?;
         (self.build)(config, vb)

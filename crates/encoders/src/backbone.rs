@@ -1,4 +1,4 @@
-//! Models of the caller's own as encoders: whatever makes tokens or a map of pictures.
+//! An adapter from a model of the caller's own, a function from images to tokens or to a map, to an [`Encoder`].
 
 use crate::blocks::{FeatureMap, Head, MlpConfig};
 use crate::config::NetworkConfig;
@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// From images (N, 3, height, width) to tokens (N, P, C) or a map (N, C, h, w).
-type Look = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
+type Forward = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
 
 /// The one layer that a backbone offers.
 const LAYER: &str = "map";
 
-/// A function of pictures as an [`Encoder`]: it gives a map (N, C, h, w), or the tokens of patches (N, P, C) in rows from the top
+/// A function of images as an [`Encoder`]: it gives a map (N, C, h, w), or the tokens of patches (N, P, C) in rows from the top
 /// left, without class token and registers.
 ///
-/// With [`crate::add_network`], any of candle-transformers' backbones or a model of your own encodes pictures for a captioner, by its
+/// With [`crate::add_network`], any of candle-transformers' backbones or a model of your own encodes images for a captioner, by its
 /// name in a recipe or in code:
 ///
 /// ```
@@ -54,33 +54,31 @@ const LAYER: &str = "map";
 pub struct Backbone {
     name: String,
     infos: [LayerInfo; 1],
-    look: Arc<Look>,
-    /// Whether an optimiser may change parameters that get no gradients.
+    forward: Arc<Forward>,
+    /// Whether parameters that get no gradients are to be trained.
     blocked: bool,
     head: Option<Head>,
 }
 
 impl Backbone {
-    /// The function `look` with the channels C of its tokens and the side of a patch, `stride` pixels; gradients flow as it lets them.
+    /// The function `forward`, with the channels C of its tokens and the side of a patch, `stride` pixels; gradients flow as it lets
+    /// them.
     ///
     /// `name` is what messages call it.
     pub fn new(
         name: impl Into<String>,
         channels: usize,
         stride: usize,
-        look: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+        forward: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
     ) -> Self {
         let infos = [LayerInfo::new(LAYER, channels, stride)];
-        Self { name: name.into(), infos, look: Arc::new(look), blocked: false, head: None }
+        Self { name: name.into(), infos, forward: Arc::new(forward), blocked: false, head: None }
     }
 
-    /// The function that `build` makes of parameters without a graph: for models whose operations hand no gradients back or wrong ones,
-    /// as candle's fused layer norm and softmax do in candle-transformers'.
+    /// The function that `build` makes of detached parameters: for models whose operations have no gradients or wrong ones, as candle's
+    /// fused layer norm and softmax in candle-transformers'.
     ///
     /// In [`Mode::Train`] it works where all of them are frozen; elsewhere that is an error.
-    ///
-    /// # Errors
-    /// As `build` says.
     pub fn frozen<F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static>(
         name: impl Into<String>,
         channels: usize,
@@ -91,15 +89,12 @@ impl Backbone {
         let trained = Arc::new(AtomicBool::new(false));
         let (dtype, device) = (vb.dtype(), vb.device().clone());
         let detached = Detached { vb, trained: Arc::clone(&trained) };
-        let look = build(VarBuilder::from_backend(Box::new(detached), dtype, device))?;
+        let forward = build(VarBuilder::from_backend(Box::new(detached), dtype, device))?;
         let blocked = trained.load(Ordering::Relaxed);
-        Ok(Self { blocked, ..Self::new(name, channels, stride, look) })
+        Ok(Self { blocked, ..Self::new(name, channels, stride, forward) })
     }
 
     /// The same with a linear layer of this name on the mean of the map, where `config.classes` wants a head or the file holds one.
-    ///
-    /// # Errors
-    /// When the builder has no such parameters.
     pub fn with_head(self, name: &'static str, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
         let mlp = MlpConfig { dropout: config.dropout.unwrap_or(0.0), ..MlpConfig::linear(name) };
         let head = Head::mlp(self.channels(), &mlp, config, vb)?;
@@ -133,17 +128,17 @@ impl Encoder for Backbone {
         }
         let (n, _, height, width) = images.dims4()?;
         let (h, w) = (height / self.stride().max(1), width / self.stride().max(1));
-        let (seen, c) = ((self.look)(images)?, self.channels());
-        match *seen.dims() {
+        let (output, c) = ((self.forward)(images)?, self.channels());
+        match *output.dims() {
             [of, positions, channels] if (of, positions, channels) == (n, h * w, c) => {
-                seen.transpose(1, 2)?.reshape((n, c, h, w))
+                output.transpose(1, 2)?.reshape((n, c, h, w))
             }
-            [of, channels, _, _] if (of, channels) == (n, c) => Ok(seen),
+            [of, channels, _, _] if (of, channels) == (n, c) => Ok(output),
             _ => candle_core::bail!(
                 "{}: gave {:?} of images {:?}; wanted a map [{n}, {c}, h, w] or tokens [{n}, {}, {c}] for {h}×{w} patches, \
                  without class token and registers",
                 self.name,
-                seen.dims(),
+                output.dims(),
                 images.dims(),
                 h * w
             ),
@@ -159,21 +154,21 @@ impl Encoder for Backbone {
     }
 
     fn for_inference(&self) -> Result<Box<dyn Encoder>> {
-        let look = Arc::clone(&self.look);
+        let forward = Arc::clone(&self.forward);
         let head = self.head.as_ref().map(Head::for_inference).transpose()?;
-        let look = move |images: &Tensor| Ok(look(images)?.detach());
-        Ok(Box::new(Self { head, ..Self::new(self.name.clone(), self.channels(), self.stride(), look) }))
+        let forward = move |images: &Tensor| Ok(forward(images)?.detach());
+        Ok(Box::new(Self { head, ..Self::new(self.name.clone(), self.channels(), self.stride(), forward) }))
     }
 }
 
-/// Hands out parameters without a graph, and notes whether an optimiser may change any.
+/// Gives detached parameters, and notes whether any is to be trained.
 struct Detached<'a> {
     vb: VarBuilder<'a>,
     trained: Arc<AtomicBool>,
 }
 
 impl Detached<'_> {
-    /// It shares the variable's memory, so that values assigned later are seen.
+    /// The detached tensor shares the variable's memory, so that values assigned later are seen.
     fn detached(&self, tensor: Tensor) -> Tensor {
         self.trained.fetch_or(tensor.is_variable(), Ordering::Relaxed);
         tensor.detach()

@@ -3,11 +3,11 @@
 use candle_core::Result;
 use serde::{Deserialize, Serialize};
 
-/// What can be chosen about a network; a network reads what concerns it.
+/// The options of all networks; each reads those that it has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// How many classes the head tells apart; `None` builds no head, except the one that a loaded file holds.
+    /// The number of classes of the head; `None` builds no head, except the one that a loaded file holds.
     pub classes: Option<usize>,
     /// Whether the hidden fully connected layers (AlexNet, VGG) are built without a head too; those that a loaded file
     /// holds always are.
@@ -23,12 +23,12 @@ pub struct NetworkConfig {
     /// each dense layer (DenseNet), in the last block (FractalNet, growing from 0 in the first). `None` is the network's
     /// own: 0.2 for GoogLeNet, 0.2 to 0.5 for EfficientNet, 0 for DenseNet, 0.4 for FractalNet, 0.5 for the others.
     pub dropout: Option<f64>,
-    /// The probability in training that a picture passes the last block by, growing from 0 in the first (ConvNeXt, EfficientNet).
+    /// The probability in training that an image skips the last block, growing from 0 in the first (ConvNeXt, EfficientNet).
     /// `None` is the network's own: 0.1 to 0.5 for ConvNeXt, 0.2 for EfficientNet.
     pub stochastic_depth: Option<f64>,
     /// The probability of dropout in the auxiliary heads (GoogLeNet).
     pub auxiliary_dropout: f64,
-    /// The paths of a FractalNet.
+    /// Drop-path of a FractalNet.
     pub fractal: FractalConfig,
     /// The blocks of a `convnet`.
     pub blocks: Vec<ConvBlock>,
@@ -72,8 +72,8 @@ impl NetworkConfig {
 
 /// One block: a convolution padded by ⌈(kernel − stride) / 2⌉, batch norm and ReLU.
 ///
-/// With kernel and stride both even or both odd, a position looks at the part of the picture that it stands for, and
-/// not beside it: then attention points where it should.
+/// With kernel and stride both even or both odd, the receptive field of a position is centred on its part of the image: then attention
+/// points where it should.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvBlock {
@@ -86,7 +86,7 @@ pub struct ConvBlock {
 }
 
 impl ConvBlock {
-    /// The default for 64×64 pictures: four 3×3 blocks down to an 8×8 map of 128 channels.
+    /// The default for 64×64 images: four 3×3 blocks down to an 8×8 map of 128 channels.
     pub fn for_small_pictures() -> Vec<Self> {
         [(32, 2), (64, 2), (96, 2), (128, 1)]
             .map(|(channels, stride)| Self { channels, kernel_size: 3, stride })

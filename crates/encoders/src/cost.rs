@@ -5,32 +5,21 @@ use crate::encoder::Encoder;
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_parameters::Mode;
 
-/// Ends the counting even where a layer fails.
-struct Counting;
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        COUNTED.set(None);
-    }
-}
-
-/// What one picture of height × width pixels costs, head included where there is one; auxiliary heads are not.
+/// What one image of height × width pixels costs, with the head where there is one and without auxiliary heads.
 ///
 /// The network must be as it was built, not as [`Encoder::for_inference`] gives it.
 ///
 /// # Errors
-/// When the picture is too small for the network.
+/// When the image is too small for the network.
 pub fn cost(encoder: &dyn Encoder, height: usize, width: usize, device: &Device) -> Result<Cost> {
     let images = Tensor::zeros((1, 3, height, width), DType::F32, device)?;
     COUNTED.set(Some(Cost::default()));
-    let counting = Counting;
-    match encoder.classes() {
-        Some(_) => encoder.logits(&images, &mut Mode::Eval)?,
-        None => encoder.map(&images, &mut Mode::Eval)?,
+    let output = match encoder.classes() {
+        Some(_) => encoder.logits(&images, &mut Mode::Eval),
+        None => encoder.map(&images, &mut Mode::Eval),
     };
-    let found = COUNTED.get().unwrap_or_default();
-    drop(counting);
-    Ok(found)
+    let cost = COUNTED.take().unwrap_or_default();
+    output.map(|_| cost)
 }
 
 #[cfg(test)]

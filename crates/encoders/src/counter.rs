@@ -4,22 +4,22 @@ use candle_core::Device;
 use candlewick_kernels::thread_pool;
 use std::cell::Cell;
 
-/// What one picture costs.
+/// What one image costs a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiplications with an addition, in convolutions, fully connected layers and attention's products.
     pub multiply_adds: u64,
-    /// The numbers that these put out: what training keeps for going back (Radosavovic et
-    /// al. 2020, "Designing network design spaces").
+    /// The output values of these layers, which training keeps for the backward pass (Radosavovic et al. 2020, "Designing network
+    /// design spaces").
     pub activations: u64,
 }
 
 thread_local! {
-    /// What was counted so far, where something is to be counted.
+    /// What was counted so far; `None` while nothing is to be counted.
     pub(crate) static COUNTED: Cell<Option<Cost>> = const { Cell::new(None) };
 }
 
-/// Counts a layer that puts out so many numbers, each a sum of so many products.
+/// Counts a layer with so many output values, each a sum of so many products.
 pub(crate) fn count(outputs: usize, terms: usize) {
     COUNTED.with(|counted| {
         if let Some(cost) = counted.get() {
@@ -29,8 +29,7 @@ pub(crate) fn count(outputs: usize, terms: usize) {
     });
 }
 
-/// A network's pass: on rayon's threads where the device is the CPU. What it costs is counted where this thread counts, and what
-/// else runs there meanwhile is not.
+/// Runs a network's pass, on the thread pool where the device is the CPU, and counts it for the calling thread.
 pub(crate) fn pass<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     let counted = COUNTED.take();
     let (result, counted) = thread_pool::install(device, || {

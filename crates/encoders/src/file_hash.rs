@@ -1,4 +1,4 @@
-//! The hash by which a model folder names the weights it needs.
+//! SHA-256 of a file, by which a model folder names the weights that it needs.
 
 use candle_core::{Error, Result};
 use sha2::{Digest, Sha256};

@@ -1,12 +1,12 @@
 //! Convolutional image networks on candle, as classifiers and as encoders, with torchvision's names and numbers where torchvision has
 //! the network.
 //!
-//! [`Architecture::find`] finds any of [`networks`] by name and builds an [`Encoder`]: feature maps, pooled vectors, logits and named
-//! intermediate layers. What a network offers is data ([`Encoder::layers`], [`Encoder::pre_logits_layers`]). [`Preprocessing`] makes of a picture what the
-//! weights were trained on.
+//! [`Architecture::find`] finds any of [`networks`] by name and builds an [`Encoder`]: feature maps, pooled vectors, logits and
+//! intermediate layers by name ([`Encoder::layers`], [`Encoder::pre_logits_layers`]). [`Preprocessing`] makes an image what the weights were
+//! trained on.
 //!
-//! With the feature `transformers`, the vision transformers of candle-transformers are among them. [`add_network`] puts one of your own
-//! beside them, for which [`Backbone`] makes an encoder of any model that gives tokens or a map.
+//! With the feature `transformers`, the vision transformers of candle-transformers are among them. [`add_network`] adds one of your own,
+//! for which [`Backbone`] makes an encoder of any model that gives tokens or a map.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -25,6 +25,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![deny(clippy::too_many_arguments)]
 
 mod architecture;
 mod backbone;

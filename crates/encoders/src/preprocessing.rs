@@ -1,10 +1,11 @@
-//! From a picture to what a network's weights were trained on.
+//! Image preprocessing: resize, centre crop, rescale and normalise, as Hugging Face's `preprocessor_config.json` has it.
 
 use candle_core::{Device, Error, Result, Tensor};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 
 /// The most pixels that a resized picture may have: a strip one pixel high would otherwise fill the memory.
 const MOST_PIXELS: usize = 1 << 26;
@@ -152,7 +153,7 @@ impl Preprocessing {
     /// The input of the network, f32 (3, height, width).
     ///
     /// # Errors
-    /// As [`Preprocessing::original`] says, and when the device has no memory.
+    /// As [`Preprocessing::original`].
     pub fn apply(&self, picture: &RgbImage, device: &Device) -> Result<Tensor> {
         let seen = self.original(picture)?;
         let (width, height) = (seen.width() as usize, seen.height() as usize);
@@ -185,12 +186,13 @@ impl Preprocessing {
                  cut it to a less extreme shape"
             )
         }
-        let crop = self.crop.unwrap_or((to_height, to_width));
-        match ((to_height, to_width) == (height, width), crop == (to_height, to_width)) {
-            (true, true) => Ok(picture.clone()),
-            (true, false) => centre(picture, crop),
-            (false, true) => self.resize(picture, to_height, to_width),
-            (false, false) => centre(&self.resize(picture, to_height, to_width)?, crop),
+        let resized = match (to_height, to_width) == (height, width) {
+            true => Cow::Borrowed(picture),
+            false => Cow::Owned(self.resize(picture, to_height, to_width)?),
+        };
+        match self.crop.filter(|&crop| crop != (to_height, to_width)) {
+            Some((height, width)) => centre_crop(&resized, height, width),
+            None => Ok(resized.into_owned()),
         }
     }
 
@@ -232,8 +234,8 @@ impl Preprocessing {
     }
 }
 
-/// The centre of a picture, (height, width); what lies outside the picture is black.
-fn centre(picture: &RgbImage, (height, width): (usize, usize)) -> Result<RgbImage> {
+/// The centre crop of a picture; what lies outside the picture is black.
+fn centre_crop(picture: &RgbImage, height: usize, width: usize) -> Result<RgbImage> {
     if height == 0 || width == 0 || height.saturating_mul(width) > MOST_PIXELS {
         candle_core::bail!("preprocessing: crop_size {height}×{width} is not a size")
     }

@@ -40,8 +40,6 @@ pub struct Conv2dConfig {
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
-    /// Distance between the kernel's taps.
-    pub dilation: usize,
     /// Groups of channels that do not see each other.
     pub groups: usize,
     /// Whether there is a bias.
@@ -51,16 +49,10 @@ pub struct Conv2dConfig {
 }
 
 impl Conv2dConfig {
-    /// A convolution without padding and bias.
-    pub const fn new(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
-        let initial = ConvInitial::FanIn;
-        let (stride, padding, dilation, groups, bias) = (1, 0, 1, 1, false);
-        Self { in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, initial }
-    }
-
-    /// The same padded by half the kernel: the map keeps its size but for the stride.
+    /// A convolution without bias, padded by half the kernel so that the map keeps its size.
     pub const fn same(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
-        Self { padding: kernel_size / 2, ..Self::new(in_channels, out_channels, kernel_size) }
+        let (stride, padding, groups, bias, initial) = (1, kernel_size / 2, 1, false, ConvInitial::FanIn);
+        Self { in_channels, out_channels, kernel_size, stride, padding, groups, bias, initial }
     }
 
     /// The same with this step of the kernel.
@@ -106,7 +98,7 @@ impl Conv2dConfig {
     }
 }
 
-/// A convolution: (N, C, h, w) → (N, O, h', w') with h' = ⌊(h + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+/// A convolution: (N, C, h, w) → (N, O, h', w') with h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1.
 ///
 /// Parameters `weight` (O, C / groups, kernel, kernel) and, if asked for, `bias` (O).
 #[derive(Clone, Debug)]
@@ -122,15 +114,15 @@ impl Conv2d {
     /// # Errors
     /// When a size is 0 or `groups` does not divide the channels.
     pub fn new(config: &Conv2dConfig, vb: VarBuilder) -> Result<Self> {
-        let Conv2dConfig { in_channels, out_channels, kernel_size: k, stride, padding, dilation, groups, .. } = *config;
-        if k == 0 || stride == 0 || dilation == 0 || groups == 0 || in_channels % groups + out_channels % groups != 0 {
+        let Conv2dConfig { in_channels, out_channels, kernel_size: k, stride, padding, groups, .. } = *config;
+        if k == 0 || stride == 0 || groups == 0 || in_channels % groups + out_channels % groups != 0 {
             candle_core::bail!("{}: a convolution {in_channels} → {out_channels} cannot be {config:?}", vb.prefix())
         }
         let (weight, bias) = config.initials();
         let weight = vb.parameter((out_channels, in_channels / groups, k, k), "weight", weight)?;
         let bias = config.bias.then(|| vb.parameter(out_channels, "bias", bias)).transpose()?;
-        let pair = |n| (n, n);
-        let options = conv::Conv2d { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
+        let (stride, padding) = ((stride, stride), (padding, padding));
+        let options = conv::Conv2d { stride, padding, groups, ..Default::default() };
         Ok(Self { weight, bias, options })
     }
 

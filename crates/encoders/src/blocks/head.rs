@@ -33,7 +33,7 @@ impl Head {
     /// A convolutional head on C channels; `vb` stands at the head's name.
     pub(crate) fn conv(channels: usize, dropout: f64, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Self>> {
         let Some(classes) = classes_to_build(config, &vb)? else { return Ok(None) };
-        let layer = Conv2dConfig::new(channels, classes, 1).with_bias().with_initial(ConvInitial::Normal(0.01));
+        let layer = Conv2dConfig::same(channels, classes, 1).with_bias().with_initial(ConvInitial::Normal(0.01));
         let conv = ConvNorm::new(Conv2d::new(&layer, vb)?, None).with_relu();
         Ok(Some(Self::Conv { conv: Box::new(conv), dropout }))
     }

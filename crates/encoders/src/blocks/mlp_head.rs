@@ -50,26 +50,9 @@ pub(crate) struct MlpHead {
     grid: usize,
     conv: Option<Box<ConvNorm>>,
     norm: Option<LayerNorm>,
-    hidden: Vec<Layer>,
+    hidden: Vec<Linear>,
     pre_logits: Vec<PreLogitsInfo>,
-    last: Option<Layer>,
-}
-
-/// A linear layer with dropout before it.
-#[derive(Clone, Debug)]
-struct Layer {
-    dropout: f64,
-    linear: Linear,
-}
-
-impl Layer {
-    fn forward(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.linear.forward(&mode.dropout(xs, self.dropout)?)
-    }
-
-    fn for_inference(&self) -> Self {
-        Self { dropout: 0.0, linear: self.linear.detached() }
-    }
+    last: Option<Linear>,
 }
 
 impl MlpHead {
@@ -96,12 +79,12 @@ impl MlpHead {
             if !asked {
                 keep_as_buffers(&vb, &["weight", "bias"])?;
             }
-            hidden.push(Layer { dropout, linear: Linear::new(inputs, size, mlp.initial, &vb)? });
+            hidden.push(Linear::new(inputs, size, mlp.initial, &vb)?.with_dropout(dropout));
             pre_logits.push(PreLogitsInfo { name: output.to_owned(), size });
             inputs = size;
         }
         let last = classes.map(|classes| Linear::new(inputs, classes, mlp.initial, &last)).transpose()?;
-        let last = last.map(|linear| Layer { dropout: mlp.dropout, linear });
+        let last = last.map(|last| last.with_dropout(mlp.dropout));
         let norm = mlp.norm.map(|name| layer_norm(channels, config, vb.pp(name))).transpose()?;
         Ok(Some(Self { grid: mlp.grid, conv: None, norm, hidden, pre_logits, last }))
     }
@@ -112,7 +95,7 @@ impl MlpHead {
     }
 
     pub(crate) fn classes(&self) -> Option<usize> {
-        self.last.as_ref().map(|last| last.linear.outputs())
+        self.last.as_ref().map(Linear::outputs)
     }
 
     /// The hidden layers in order.
@@ -148,9 +131,9 @@ impl MlpHead {
             grid: self.grid,
             conv: self.conv.as_ref().map(|conv| conv.folded()).transpose()?.map(Box::new),
             norm: self.norm.as_ref().map(LayerNorm::detached),
-            hidden: self.hidden.iter().map(Layer::for_inference).collect(),
+            hidden: self.hidden.iter().map(Linear::for_inference).collect(),
             pre_logits: self.pre_logits.clone(),
-            last: self.last.as_ref().map(Layer::for_inference),
+            last: self.last.as_ref().map(Linear::for_inference),
         })
     }
 }

@@ -6,7 +6,7 @@ use super::head::Head;
 use super::mlp_head::MlpHead;
 use crate::counter::pass;
 use crate::encoder::{
-    ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo, layer_index, missing_head, unknown_pre_logits,
+    ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo, check_images, layer_index, missing_head, unknown_pre_logits,
 };
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
@@ -155,8 +155,8 @@ impl Encoder for Network {
         if self.auxiliary.is_empty() || !mode.is_training() {
             return Ok(ClassifierOutput { logits: self.logits(images, mode)?, auxiliary: Vec::new() });
         }
-        let (head, map) = (self.built_head()?, self.infos.last().map_or("", |info| &info.name));
-        let last = layer_index(self.name, &self.infos, map, images)?;
+        let head = self.built_head()?;
+        check_images(self.name, images)?;
         pass(images.device(), || {
             let mut maps = Vec::new();
             let mut visit = |number: usize, map: &FeatureMap| {
@@ -164,6 +164,7 @@ impl Encoder for Network {
                     maps.push(map.clone());
                 }
             };
+            let last = self.infos.len().saturating_sub(1);
             let map = self.body.forward(FeatureMap::new(images)?, last, &mut visit, mode)?;
             let logits = head.forward(&map, mode)?;
             let heads = self.auxiliary.iter().zip(&maps);

@@ -80,7 +80,7 @@ impl ConvFc {
             let name = format!("features.{}", index + self.members(layer) - 1);
             match layer {
                 Layer::Conv { channels: outputs, kernel_size, stride, padding } => {
-                    let conv = Conv2dConfig::new(channels, outputs, kernel_size).with_stride(stride);
+                    let conv = Conv2dConfig::same(channels, outputs, kernel_size).with_stride(stride);
                     let conv = conv.with_padding(padding).with_bias().with_initial(self.conv_initial);
                     let conv = Conv2d::new(&conv, features.pp(index))?;
                     let norm = || BatchNorm2d::new(outputs, &BatchNormConfig::default(), features.pp(index + 1));

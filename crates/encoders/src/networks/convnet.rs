@@ -1,4 +1,4 @@
-//! A plain stack of convolutions for small pictures, trained from scratch with what reads its map.
+//! A plain convolutional network for small images, trained from scratch with what reads its map.
 //!
 //! Convolution, batch norm and ReLU, block after block: names `blocks.0.conv.weight`, `blocks.0.bn.weight` …, head `fc`.
 
@@ -29,7 +29,7 @@ fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {
         let name = format!("blocks.{index}");
         let vb = vb.pp(&name);
         let padding = kernel_size.saturating_sub(stride).div_ceil(2);
-        let conv = Conv2dConfig::new(inputs, channels, kernel_size).with_stride(stride).with_padding(padding);
+        let conv = Conv2dConfig::same(inputs, channels, kernel_size).with_stride(stride).with_padding(padding);
         let conv = Conv2d::new(&conv.with_initial(ConvInitial::KaimingFanOut), vb.pp("conv"))?;
         let norm = BatchNorm2d::new(channels, &BatchNormConfig::default(), vb.pp("bn"))?;
         (inputs, total) = (channels, usize::saturating_mul(total, stride));

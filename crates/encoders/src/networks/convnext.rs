@@ -90,7 +90,7 @@ fn initial(_: usize, _: usize) -> (Initial, Initial) {
 
 /// A convolution whose windows lie side by side.
 fn patches(inputs: usize, outputs: usize, side: usize, vb: VarBuilder) -> Result<ConvNorm> {
-    Ok(ConvNorm::new(conv(Conv2dConfig::new(inputs, outputs, side).with_stride(side), vb)?, None))
+    Ok(ConvNorm::new(conv(Conv2dConfig::same(inputs, outputs, side).with_stride(side).with_padding(0), vb)?, None))
 }
 
 fn conv(config: Conv2dConfig, vb: VarBuilder) -> Result<Conv2d> {

@@ -202,13 +202,13 @@ impl Excitation {
         Ok(Self { fc1, fc2: Linear::from_conv1x1(squeezed, channels, initial, &vb.pp("fc2"))? })
     }
 
-    fn forward(&self, xs: &FeatureMap) -> Result<FeatureMap> {
-        let squeezed = silu(&self.fc1.forward(&xs.mean()?)?)?;
-        xs.scale_channels(&sigmoid(&self.fc2.forward(&squeezed)?)?)
+    fn forward(&self, xs: &FeatureMap, mode: &mut Mode) -> Result<FeatureMap> {
+        let squeezed = silu(&self.fc1.forward(&xs.mean()?, mode)?)?;
+        xs.scale_channels(&sigmoid(&self.fc2.forward(&squeezed, mode)?)?)
     }
 
-    fn detached(&self) -> Self {
-        Self { fc1: self.fc1.detached(), fc2: self.fc2.detached() }
+    fn for_inference(&self) -> Self {
+        Self { fc1: self.fc1.for_inference(), fc2: self.fc2.for_inference() }
     }
 }
 
@@ -258,7 +258,7 @@ impl Block for MbConv {
             ys = conv.forward(&ys, mode)?;
         }
         if let Some(excitation) = &self.excitation {
-            ys = excitation.forward(&ys)?;
+            ys = excitation.forward(&ys, mode)?;
         }
         // Without stochastic depth the sum is part of the last convolution.
         let fused = self.residual && (self.stochastic_depth == 0.0 || !mode.is_training());
@@ -274,7 +274,7 @@ impl Block for MbConv {
     fn folded(&self) -> Result<Box<dyn Block>> {
         Ok(Box::new(Self {
             wide: self.wide.iter().map(ConvNorm::folded).collect::<Result<_>>()?,
-            excitation: self.excitation.as_ref().map(Excitation::detached),
+            excitation: self.excitation.as_ref().map(Excitation::for_inference),
             narrow: self.narrow.as_ref().map(ConvNorm::folded).transpose()?,
             residual: self.residual,
             stochastic_depth: 0.0,

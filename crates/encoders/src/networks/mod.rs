@@ -1,4 +1,4 @@
-//! The convolutional networks, a file a paper.
+//! The convolutional networks, one file a paper.
 
 use crate::architecture::Architecture;
 

@@ -71,7 +71,7 @@ fn build(name: &'static str, table: &[Layer], config: &NetworkConfig, vb: VarBui
         let vb = vb.pp("features").pp(index);
         match layer {
             Layer::Conv(outputs, kernel) => {
-                let conv = conv_relu(Conv2dConfig::new(channels, outputs, kernel).with_stride(2), vb)?;
+                let conv = conv_relu(Conv2dConfig::same(channels, outputs, kernel).with_stride(2).with_padding(0), vb)?;
                 (index, channels, stride) = (index + 1, outputs, 2 * stride);
                 layers.push(format!("features.{index}"), channels, stride, conv);
             }

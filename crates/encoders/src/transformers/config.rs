@@ -26,7 +26,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The side of pictures, the side of patches and the size of the hidden layers for C channels, where candle-transformers fixes them.
+    /// (image_size, patch_size, intermediate_size) for C channels, where candle-transformers fixes them.
     pub(super) fn fixed(self, c: usize) -> Option<(usize, usize, usize)> {
         match self {
             Self::Dinov2 | Self::Dinov2Registers => Some((518, 14, 4 * c)),
@@ -57,17 +57,17 @@ pub struct VisionConfig {
 }
 
 impl VisionConfig {
-    /// The positions along a side of the picture that the position embeddings are for.
+    /// The positions along a side of the image that the position embeddings are for.
     pub(super) fn native(&self) -> usize {
         self.image_size / self.patch_size
     }
 
-    /// Whether no other pictures than those of `image_size` can be seen.
+    /// Whether it takes images of `image_size` alone.
     pub(super) fn is_of_one_size(&self) -> bool {
         matches!(self.family, Family::Beit | Family::Eva02)
     }
 
-    /// One line about what makes no sense.
+    /// Refuses sizes that do not fit each other.
     pub(super) fn check(&self, name: &str) -> Result<()> {
         let Self { family, hidden_size, num_attention_heads: heads, .. } = *self;
         let counts = [hidden_size, self.num_hidden_layers, heads, self.intermediate_size, self.patch_size];

@@ -1,7 +1,7 @@
-//! Parameters between our builder and candle-transformers' models.
+//! A `VarBuilder` over detached parameters, some of them overridden, for candle-transformers' models.
 //!
-//! A model is put together anew for each batch, from tensors that are there already, which takes no time beside the pass.
-//! So the tensors that depend on the pictures' size or number can be other ones each time.
+//! A model is built anew for each batch from tensors that are there already, which takes no time beside the pass. So the tensors
+//! that depend on the images' size or number can be others each time.
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::Init;
@@ -16,38 +16,38 @@ pub(super) struct DetachedParameters {
     tensors: Arc<HashMap<String, Tensor>>,
     dtype: DType,
     device: Device,
-    /// Whether an optimiser may change them.
+    /// Whether any is to be trained.
     pub trained: bool,
 }
 
 impl DetachedParameters {
-    /// Asks `vb` for all that `build` asks its builder for, in that order; `own` says what stands for a parameter of the model, by name
-    /// and shape.
+    /// Takes from `vb` all that `build` asks its builder for, in that order; `own` gives the parameters that stand for one of the model,
+    /// by name and shape.
     pub fn new(
         vb: &VarBuilder,
         build: impl FnOnce(VarBuilder) -> Result<()>,
         own: impl Fn(&str, Shape) -> Vec<(String, Shape)>,
     ) -> Result<Self> {
-        let list = RequestRecorder::default();
+        let recorder = RequestRecorder::default();
         let (dtype, device) = (vb.dtype(), vb.device().clone());
-        build(VarBuilder::from_backend(Box::new(list.clone()), dtype, device.clone()))?;
+        build(VarBuilder::from_backend(Box::new(recorder.clone()), dtype, device.clone()))?;
         let (mut tensors, mut trained) = (HashMap::new(), false);
-        let asked = std::mem::take(&mut *list.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let asked = std::mem::take(&mut *recorder.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, shape, init) in asked {
             for (name, shape) in own(&name, shape) {
                 let tensor = vb.get_with_hints(shape, &name, init)?;
                 trained |= tensor.is_variable();
-                // It shares the variable's memory, so that values assigned later are seen.
+                // The detached tensor shares the variable's memory, so that values assigned later are seen.
                 tensors.insert(name, tensor.detach());
             }
         }
         Ok(Self { tensors: Arc::new(tensors), dtype, device, trained })
     }
 
-    /// A builder that hands out `overrides` where it names a parameter, and the parameters themselves elsewhere.
+    /// A builder that gives `overrides` by name, and the parameters themselves elsewhere.
     pub fn builder(&self, overrides: HashMap<String, Tensor>) -> VarBuilder<'static> {
-        let handed = OverridingBackend { parameters: Arc::clone(&self.tensors), overrides };
-        VarBuilder::from_backend(Box::new(handed), self.dtype, self.device.clone())
+        let backend = OverridingBackend { parameters: Arc::clone(&self.tensors), overrides };
+        VarBuilder::from_backend(Box::new(backend), self.dtype, self.device.clone())
     }
 
     /// A parameter.
@@ -64,7 +64,7 @@ fn missing(name: &str) -> Error {
     Error::CannotFindTensor { path: name.to_owned() }.bt()
 }
 
-/// Takes down what a model asks for.
+/// Records the parameters that a model asks for.
 #[derive(Clone, Default)]
 struct RequestRecorder(Arc<Mutex<Vec<(String, Shape, Init)>>>);
 
@@ -74,7 +74,7 @@ impl SimpleBackend for RequestRecorder {
         if list.iter().all(|(known, ..)| known != name) {
             list.push((name.to_owned(), shape.clone(), init));
         }
-        // One value seen everywhere: it is not looked at.
+        // A broadcast zero: nobody reads it.
         Tensor::zeros(1, dtype, device)?.broadcast_as(shape)
     }
 
@@ -88,7 +88,7 @@ impl SimpleBackend for RequestRecorder {
     }
 }
 
-/// Hands out tensors whatever shape is asked for.
+/// Gives tensors by name, whatever shape is asked for.
 struct OverridingBackend {
     parameters: Arc<HashMap<String, Tensor>>,
     overrides: HashMap<String, Tensor>,

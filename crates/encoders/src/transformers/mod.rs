@@ -1,7 +1,7 @@
 //! The vision transformers of candle-transformers as encoders: ViT, DINOv2 with registers and without, CLIP's image tower, SigLIP's,
 //! BEiT and EVA-02.
 //!
-//! A picture is cut into patches; the tokens of the P = h·w patches (N, P, C), in rows from the top left, are the
+//! An image is cut into patches; the tokens of the P = h·w patches (N, P, C), in rows from the top left, are the
 //! annotations, and as (N, C, h, w) the map. The class token and the registers are in no map:
 //!
 //! | [`Family`] | the map | [`crate::Encoder::pooled`] | the head, and what it reads |
@@ -16,14 +16,14 @@
 //! through [`crate::Architecture::canonical_weights`], which leaves out what is not of the network, such as CLIP's text tower, and renames BEiT's `gamma_1`;
 //! [`crate::Architecture::preprocessing`] says what the published weights want; a captioner's recipe whose encoder they are has to say the same.
 //!
-//! Pictures are squares whose side is a multiple of the patch's. Position embeddings are resized to them bicubically,
-//! as PyTorch does it; BEiT and EVA-02 take pictures of their own size alone, and BEiT one after the other. Where candle-transformers
+//! Images are squares whose side is a multiple of the patch's. Position embeddings are resized to them bicubically,
+//! as PyTorch does it; BEiT and EVA-02 take images of their own size alone, and BEiT one after the other. Where candle-transformers
 //! differs from the original it stays so: the DINOv2s and BEiT have the tanh approximation of GELU, the DINOv2s layer norms with
 //! ε = 10⁻⁵ in place of 10⁻⁶.
 //!
 //! [`crate::Backbone`] makes an encoder of any other model.
 //!
-//! **They cannot be trained:** candle's fused layer norm and softmax hand no gradients back, so that those of the layers would
+//! **They cannot be trained:** candle's fused layer norm and softmax have no gradients, so that those of the layers would
 //! be wrong. A head on frozen layers can: name the head in a recipe's `fine_tune`. [`crate::Encoder::map`] in
 //! `Mode::Train` on layers that are not frozen is an error.
 //!

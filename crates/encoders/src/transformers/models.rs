@@ -1,4 +1,4 @@
-//! What each family's model is asked for, through candle-transformers' public pieces.
+//! Each family's model of candle-transformers: its parameters, and its forward pass to tokens or to a pooled vector.
 
 use super::config::{Family, VisionConfig};
 use super::detached_builder::DetachedParameters;
@@ -21,14 +21,14 @@ use std::collections::HashMap;
 /// The registers of a DINOv2 that has them.
 const REGISTERS: usize = 4;
 
-/// What is output of pictures.
+/// The output that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Output {
     /// The tokens (N, P, C) after this layer.
     Layer(usize),
     /// The tokens (N, P, C) of the map.
     Map,
-    /// The vector (N, C) of the whole picture; that of the two DINOv2s has the mean of the map behind it, (N, 2C).
+    /// The vector (N, C) of the whole image; the two DINOv2s concatenate the mean of the map, (N, 2C).
     Pooled,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn head_parts(family: Family) -> &'static [&'static str] {
     }
 }
 
-/// The head, where one is output or in the file.
+/// The head, where one is wanted or in the file.
 pub(super) fn head(sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Option<Head>> {
     let (size, dropout) = (sizes.hidden_size, config.dropout.unwrap_or(0.0));
     let (inputs, mlp) = match sizes.family {
@@ -63,7 +63,7 @@ pub(super) fn layer_names(family: Family) -> (&'static str, Option<&'static str>
     }
 }
 
-/// The layers that can be asked for: SigLIP's model gives the last alone.
+/// The layers on offer: SigLIP's model gives the last alone.
 pub(super) fn layers(config: &VisionConfig) -> Vec<LayerInfo> {
     let (prefix, last) = layer_names(config.family);
     let numbers = if config.family == Family::Siglip { 0..0 } else { 0..config.num_hidden_layers };
@@ -71,7 +71,7 @@ pub(super) fn layers(config: &VisionConfig) -> Vec<LayerInfo> {
     names.map(|name| LayerInfo::new(name, config.hidden_size, config.patch_size)).collect()
 }
 
-/// Asks the builder for every parameter of the model.
+/// Builds the model once, so that the builder sees every parameter.
 pub(super) fn every_parameter(config: &VisionConfig, vb: VarBuilder) -> Result<()> {
     let depth = config.num_hidden_layers;
     match config.family {
@@ -88,8 +88,7 @@ pub(super) fn every_parameter(config: &VisionConfig, vb: VarBuilder) -> Result<(
     }
 }
 
-/// What stands for a parameter that candle-transformers reads: nothing where it is of the head, which is ours and there only where it
-/// is output, or is computed.
+/// The parameters of ours that stand for one of candle-transformers': none where it is computed or of the head, which is our own.
 pub(super) fn own_parameters(config: &VisionConfig, name: &str, shape: Shape) -> Vec<(String, Shape)> {
     let (family, c) = (config.family, config.hidden_size);
     let of_head = name.starts_with("head.") || (config.is_of_one_size() && name.starts_with("norm."));
@@ -101,7 +100,7 @@ pub(super) fn own_parameters(config: &VisionConfig, name: &str, shape: Shape) ->
     }
 }
 
-/// Runs the model on square pictures.
+/// The forward pass on square images.
 pub(super) fn run(
     config: &VisionConfig,
     parameters: &DetachedParameters,
@@ -132,7 +131,7 @@ pub(super) fn run(
     }
 }
 
-/// The parameters that are other ones for n pictures with side × side positions.
+/// The parameters that differ for n images of side × side positions.
 fn overrides(
     config: &VisionConfig,
     parameters: &DetachedParameters,
@@ -141,8 +140,8 @@ fn overrides(
 ) -> Result<HashMap<String, Tensor>> {
     const IN_CLIP: &str = "vision_model.embeddings.position_embedding.weight";
     let c = config.hidden_size;
-    // The models of DINOv2 and EVA-02 add and join what goes before the patches without widening it to the pictures.
-    let widened = |tensor: &Tensor| tensor.broadcast_as((n, tensor.dim(1)?, c));
+    // DINOv2's and EVA-02's models do not broadcast over the batch what precedes the patches.
+    let broadcast = |tensor: &Tensor| tensor.broadcast_as((n, tensor.dim(1)?, c));
     let tensors = match config.family {
         Family::Vit => {
             let name = "vit.embeddings.position_embeddings";
@@ -158,10 +157,10 @@ fn overrides(
             let positions =
                 after_class(&parameters.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Plain(0.1))?;
             let class = parameters.tensor("cls_token")?;
-            // The model's head, as one that changes nothing, lets out what the head reads.
+            // The identity as the model's head gives what our head reads.
             vec![
-                ("pos_embed", widened(&positions.unsqueeze(0)?)?),
-                ("cls_token", widened(class)?),
+                ("pos_embed", broadcast(&positions.unsqueeze(0)?)?),
+                ("cls_token", broadcast(class)?),
                 ("head.weight", Tensor::eye(2 * c, class.dtype(), class.device())?),
                 ("head.bias", Tensor::zeros(2 * c, class.dtype(), class.device())?),
             ]
@@ -169,14 +168,14 @@ fn overrides(
         Family::Dinov2Registers => {
             let (positions, tokens) = with_registers(config, parameters, side)?;
             let mut tensors = unread(config, parameters.tensor("cls_token")?)?;
-            tensors.extend([("pos_embed", widened(&positions)?), ("cls_token", widened(&tokens)?)]);
+            tensors.extend([("pos_embed", broadcast(&positions)?), ("cls_token", broadcast(&tokens)?)]);
             tensors
         }
         Family::Eva02 => {
             let (class, head_size) = (parameters.tensor("cls_token")?, c / config.num_attention_heads);
             let mut tensors = unread(config, class)?;
-            tensors.push(("pos_embed", widened(parameters.tensor("pos_embed")?)?));
-            tensors.push(("cls_token", widened(class)?));
+            tensors.push(("pos_embed", broadcast(parameters.tensor("pos_embed")?)?));
+            tensors.push(("cls_token", broadcast(class)?));
             // Its authors count positions as in pictures of 224 pixels.
             let rotary = rotary(side, 224 / config.patch_size, head_size, class.device())?;
             tensors.push(("rot_pos_embed", rotary.to_dtype(class.dtype())?));
@@ -194,8 +193,7 @@ fn overrides(
 
 /// DINOv2's positions (1, P, C) with registers, and the tokens that go before the patches (1, 1 + R, C).
 ///
-/// The model knows of no registers and lets out all tokens but the first. Their order is all the same to attention, so that a
-/// register stands there.
+/// The model knows no registers and drops the first token. To attention their order is all the same, so a register stands first.
 fn with_registers(config: &VisionConfig, parameters: &DetachedParameters, side: usize) -> Result<(Tensor, Tensor)> {
     let positions = after_class(&parameters.tensor("pos_embed")?.squeeze(0)?, config, side, Bicubic::Antialiased)?;
     let (class, registers) = (parameters.tensor("cls_token")?, parameters.tensor("register_tokens")?);
@@ -327,7 +325,7 @@ fn beit(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<BeitVisio
 }
 
 fn run_beit(model: &BeitVisionTransformer, depth: usize, output: Output, images: &Tensor) -> Result<Tensor> {
-    // The model takes one picture at a time: it adds what attention knows of positions without widening it.
+    // The model takes one image at a time: it does not broadcast its position bias over the batch.
     let one = |number| {
         let image = images.narrow(0, number, 1)?;
         model.get_intermediate_layers(&image, &[depth - 1], false, false, false)?.squeeze(0)
@@ -340,7 +338,7 @@ fn eva02(config: &VisionConfig, depth: usize, vb: VarBuilder) -> Result<EVA2Visi
     EVA2VisionTransformer::new(vb, depth, config.hidden_size, config.num_attention_heads)
 }
 
-/// The patches' tokens, or their mean for the whole picture.
+/// The patches' tokens, or their mean for the whole image.
 fn mean_or_map(patches: Tensor, output: Output) -> Result<Tensor> {
     if output == Output::Pooled { patches.mean(1) } else { Ok(patches) }
 }

@@ -1,4 +1,4 @@
-//! Position embeddings for pictures of another size, and rotary ones.
+//! Position embeddings: bicubic interpolation to another image size, and rotary ones in two dimensions.
 
 use candle_core::{Device, Result, Tensor};
 

@@ -11,58 +11,60 @@ use crate::preprocessing::{Interpolation, Preprocessing, Resize};
 struct Variant {
     name: &'static str,
     family: Family,
-    /// C, layers and heads; the hidden layers are 4C where the family says nothing else.
-    sizes: (usize, usize, usize),
+    sizes: Sizes,
     image_size: usize,
     patch_size: usize,
 }
 
-const fn variant(
-    name: &'static str,
-    family: Family,
-    sizes: (usize, usize, usize),
-    (image_size, patch_size): (usize, usize),
-) -> Variant {
+/// Channels C, layers and heads; the hidden layers have 4C where the family says nothing else.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    channels: usize,
+    layers: usize,
+    heads: usize,
+}
+
+const TINY: Sizes = Sizes { channels: 192, layers: 12, heads: 3 };
+const SMALL: Sizes = Sizes { channels: 384, layers: 12, heads: 6 };
+const BASE: Sizes = Sizes { channels: 768, layers: 12, heads: 12 };
+const LARGE: Sizes = Sizes { channels: 1024, layers: 24, heads: 16 };
+
+const fn variant(name: &'static str, family: Family, sizes: Sizes, image_size: usize, patch_size: usize) -> Variant {
     Variant { name, family, sizes, image_size, patch_size }
 }
 
-const TINY: (usize, usize, usize) = (192, 12, 3);
-const SMALL: (usize, usize, usize) = (384, 12, 6);
-const BASE: (usize, usize, usize) = (768, 12, 12);
-const LARGE: (usize, usize, usize) = (1024, 24, 16);
-
 const TABLE: [Variant; 20] = [
-    variant("vit_tiny_patch16_224", Family::Vit, TINY, (224, 16)),
-    variant("vit_small_patch16_224", Family::Vit, SMALL, (224, 16)),
-    variant("vit_base_patch16_224", Family::Vit, BASE, (224, 16)),
-    variant("vit_large_patch16_224", Family::Vit, LARGE, (224, 16)),
-    variant("dinov2_vits14", Family::Dinov2, SMALL, (518, 14)),
-    variant("dinov2_vitb14", Family::Dinov2, BASE, (518, 14)),
-    variant("dinov2_vitl14", Family::Dinov2, LARGE, (518, 14)),
-    variant("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, (518, 14)),
-    variant("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, (518, 14)),
-    variant("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, (518, 14)),
-    variant("clip_vit_base_patch32", Family::Clip, BASE, (224, 32)),
-    variant("clip_vit_base_patch16", Family::Clip, BASE, (224, 16)),
-    variant("clip_vit_large_patch14", Family::Clip, LARGE, (224, 14)),
-    variant("clip_vit_large_patch14_336", Family::Clip, LARGE, (336, 14)),
-    variant("siglip_base_patch16_224", Family::Siglip, BASE, (224, 16)),
-    variant("siglip_large_patch16_256", Family::Siglip, LARGE, (256, 16)),
-    variant("beit_base_patch16_384", Family::Beit, BASE, (384, 16)),
-    variant("beit_large_patch16_384", Family::Beit, LARGE, (384, 16)),
-    variant("eva02_base_patch14_448", Family::Eva02, BASE, (448, 14)),
-    variant("eva02_large_patch14_448", Family::Eva02, LARGE, (448, 14)),
+    variant("vit_tiny_patch16_224", Family::Vit, TINY, 224, 16),
+    variant("vit_small_patch16_224", Family::Vit, SMALL, 224, 16),
+    variant("vit_base_patch16_224", Family::Vit, BASE, 224, 16),
+    variant("vit_large_patch16_224", Family::Vit, LARGE, 224, 16),
+    variant("dinov2_vits14", Family::Dinov2, SMALL, 518, 14),
+    variant("dinov2_vitb14", Family::Dinov2, BASE, 518, 14),
+    variant("dinov2_vitl14", Family::Dinov2, LARGE, 518, 14),
+    variant("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, 518, 14),
+    variant("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, 518, 14),
+    variant("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, 518, 14),
+    variant("clip_vit_base_patch32", Family::Clip, BASE, 224, 32),
+    variant("clip_vit_base_patch16", Family::Clip, BASE, 224, 16),
+    variant("clip_vit_large_patch14", Family::Clip, LARGE, 224, 14),
+    variant("clip_vit_large_patch14_336", Family::Clip, LARGE, 336, 14),
+    variant("siglip_base_patch16_224", Family::Siglip, BASE, 224, 16),
+    variant("siglip_large_patch16_256", Family::Siglip, LARGE, 256, 16),
+    variant("beit_base_patch16_384", Family::Beit, BASE, 384, 16),
+    variant("beit_large_patch16_384", Family::Beit, LARGE, 384, 16),
+    variant("eva02_base_patch14_448", Family::Eva02, BASE, 448, 14),
+    variant("eva02_large_patch14_448", Family::Eva02, LARGE, 448, 14),
 ];
 
 impl Variant {
     fn config(&self) -> VisionConfig {
-        let (hidden_size, num_hidden_layers, num_attention_heads) = self.sizes;
+        let Sizes { channels, layers, heads } = self.sizes;
         VisionConfig {
             family: self.family,
-            hidden_size,
-            num_hidden_layers,
-            num_attention_heads,
-            intermediate_size: self.family.fixed(hidden_size).map_or(4 * hidden_size, |fixed| fixed.2),
+            hidden_size: channels,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            intermediate_size: self.family.fixed(channels).map_or(4 * channels, |(.., size)| size),
             image_size: self.image_size,
             patch_size: self.patch_size,
         }
@@ -83,7 +85,7 @@ impl Variant {
             Family::Clip => &["vision_model.post_layernorm"],
             Family::Siglip => &["vision_model.head"],
         };
-        let layers = (0..self.sizes.1).map(|number| format!("{prefix}.{number}"));
+        let layers = (0..self.sizes.layers).map(|number| format!("{prefix}.{number}"));
         let first = first.iter().map(|stage| stage.to_string());
         first.chain(layers).chain(norm.map(str::to_owned)).chain(last.iter().map(|stage| stage.to_string())).collect()
     }
@@ -115,7 +117,7 @@ impl Variant {
 }
 
 /// The name that a tensor of a published file has in the network; none for what is not of the network.
-fn own_name(family: Family, name: &str) -> Option<String> {
+fn canonical_name(family: Family, name: &str) -> Option<String> {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     let others: &[&str] = match family {
         // A file of the model without its head leaves the prefix out.
@@ -143,11 +145,11 @@ pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |variant: Variant| {
         let config = variant.config();
         let head = head_parts(variant.family);
-        Architecture::new(variant.name, variant.stages(), head, move |own, vb| {
-            VisionTransformer::new(variant.name, &config, own, vb)
+        Architecture::new(variant.name, variant.stages(), head, move |options, vb| {
+            VisionTransformer::new(variant.name, &config, options, vb)
         })
         .with_preprocessing(variant.preprocessing())
-        .with_canonical_names(move |name| own_name(variant.family, name))
+        .with_canonical_names(move |name| canonical_name(variant.family, name))
         .without_gradients(&["cls_token", "pos_embed", "register_tokens"])
     };
     TABLE.map(row).into()

@@ -5,7 +5,7 @@ use super::detached_builder::DetachedParameters;
 use super::models::{self, Output};
 use crate::blocks::{FeatureMap, Head};
 use crate::config::NetworkConfig;
-use crate::encoder::{Encoder, LayerInfo, layer_index, missing_head};
+use crate::encoder::{Encoder, LayerInfo, check_images, layer_index, missing_head};
 use candle_core::{Result, Tensor};
 use candlewick_parameters::{Mode, VarBuilder};
 
@@ -49,7 +49,7 @@ impl VisionTransformer {
     /// `name` is what messages call it.
     ///
     /// # Errors
-    /// When the sizes do not fit each other, or the builder has no such parameters.
+    /// When the sizes do not fit each other.
     pub fn new(name: &str, sizes: &VisionConfig, config: &NetworkConfig, vb: VarBuilder) -> Result<Self> {
         sizes.check(name)?;
         let own = |name: &str, shape| models::own_parameters(sizes, name, shape);
@@ -58,8 +58,8 @@ impl VisionTransformer {
         Ok(Self { name: name.to_owned(), config: *sizes, infos: models::layers(sizes), parameters, head })
     }
 
-    /// What is wanted of these pictures, whose shape was looked at.
-    fn run(&self, wanted: Output, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+    /// The output for images of a checked shape.
+    fn run(&self, output: Output, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         if mode.is_training() && self.parameters.trained {
             let head = models::head_parts(self.config.family).join(" and ");
             candle_core::bail!(
@@ -68,6 +68,7 @@ impl VisionTransformer {
                 self.name
             )
         }
+        check_images(&self.name, images)?;
         let (_, _, height, width) = images.dims4()?;
         let (patch, native) = (self.config.patch_size, self.config.image_size);
         if self.config.is_of_one_size() && (height, width) != (native, native) {
@@ -76,7 +77,7 @@ impl VisionTransformer {
         if height != width || height % patch != 0 || height == 0 {
             candle_core::bail!("{}: wants squares of a multiple of {patch} pixels, got {height}×{width}", self.name)
         }
-        models::run(&self.config, &self.parameters, wanted, images)
+        models::run(&self.config, &self.parameters, output, images)
     }
 
     fn built_head(&self) -> Result<&Head> {
@@ -88,13 +89,8 @@ impl VisionTransformer {
         matches!(self.config.family, Family::Vit | Family::Dinov2 | Family::Dinov2Registers)
     }
 
-    /// The name of the layer that the map is of.
-    fn last(&self) -> &str {
-        self.infos.last().map_or("", |info| &info.name)
-    }
-
-    /// The place of the layer whose map is wanted.
-    fn wanted(&self, name: &str, images: &Tensor) -> Result<Output> {
+    /// The output that is the map of this layer.
+    fn output(&self, name: &str, images: &Tensor) -> Result<Output> {
         let number = layer_index(&self.name, &self.infos, name, images)?;
         Ok(if number + 1 == self.infos.len() { Output::Map } else { Output::Layer(number) })
     }
@@ -110,7 +106,7 @@ impl Encoder for VisionTransformer {
     }
 
     fn layer(&self, name: &str, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let tokens = self.run(self.wanted(name, images)?, images, mode)?;
+        let tokens = self.run(self.output(name, images)?, images, mode)?;
         let (n, _, channels) = tokens.dims3()?;
         let side = images.dim(2)? / self.config.patch_size;
         tokens.reshape((n, side, side, channels))?.permute((0, 3, 1, 2))
@@ -136,7 +132,6 @@ impl Encoder for VisionTransformer {
     }
 
     fn pooled(&self, images: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        layer_index(&self.name, &self.infos, self.last(), images)?;
         let pooled = self.run(Output::Pooled, images, mode)?;
         pooled.narrow(1, 0, self.config.hidden_size)
     }
@@ -146,7 +141,6 @@ impl Encoder for VisionTransformer {
         if !self.reads_class() {
             return self.head(&self.map(images, mode)?, mode);
         }
-        layer_index(&self.name, &self.infos, self.last(), images)?;
         let vector = self.run(Output::Pooled, images, mode)?;
         let (n, size) = vector.dims2()?;
         head.forward(&FeatureMap::new(&vector.reshape((n, size, 1, 1))?)?, mode)
