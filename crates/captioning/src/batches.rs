@@ -216,6 +216,7 @@ mod tests {
     use candlewick_data::captions::Split;
     use candlewick_data::scenes::Scene;
     use candlewick_encoders::Preprocessing;
+    use candlewick_testing::flat;
 
     #[test]
     fn by_picture_every_caption_comes_once_with_its_own_picture() {
@@ -240,8 +241,8 @@ mod tests {
                 let text = tokenizer.decode(&target[..length - 1]).unwrap();
                 let of = references.iter().position(|captions| captions.contains(&text)).unwrap();
                 let EncoderInput::Images(own) = set.pictures.input(&[of]).unwrap() else { panic!("no images") };
-                let found = images.get(place as usize).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                assert_eq!(found, own.flatten_all().unwrap().to_vec1::<f32>().unwrap(), "{text}");
+                let found = flat(&images.get(place as usize).unwrap());
+                assert_eq!(found, flat(&own), "{text}");
                 seen.push(text);
             }
         }

@@ -178,6 +178,7 @@ mod tests {
     use candle_core::Device;
     use candlewick_generation::{Decoder as _, TeacherForced};
     use candlewick_parameters::{Mode, Parameters, Rng};
+    use candlewick_testing::flat;
 
     /// Each picture's annotations as it has them: those that fill its row change nothing.
     #[test]
@@ -260,7 +261,7 @@ mod tests {
         let weight =
             parameters.trainable().into_iter().find(|(name, _)| name == "attention.full_att.weight").unwrap().1;
         let expected = (alpha * values).unwrap().sum_all().unwrap().backward().unwrap();
-        let expected = expected.get(weight.as_tensor()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let expected = flat(expected.get(weight.as_tensor()).unwrap());
         let settings = LossConfig { doubly_stochastic: 0.0, reinforce: 1.0, entropy: 0.0, ..LossConfig::default() };
         const DRAWS: u64 = 4000;
         let mut sum = vec![0f32; expected.len()];
@@ -270,7 +271,7 @@ mod tests {
             let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
             let (loss, _) = with_positions(loss, &read, &target, (&settings, Some(baseline)), 0).unwrap();
             let gradients = loss.total.backward().unwrap();
-            let found = gradients.get(weight.as_tensor()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let found = flat(gradients.get(weight.as_tensor()).unwrap());
             sum.iter_mut().zip(found).for_each(|(sum, value)| *sum -= value / DRAWS as f32);
         }
         let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));

@@ -470,9 +470,7 @@ mod tests {
                     (logits.sqr().unwrap().mean_all().unwrap() + alpha.sqr().unwrap().sum_all().unwrap()).unwrap();
                 let gradients = loss.backward().unwrap();
                 let of = |(name, var): (String, candle_core::Var)| {
-                    let gradient = gradients
-                        .get(var.as_tensor())
-                        .map(|found| found.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                    let gradient = gradients.get(var.as_tensor()).map(candlewick_testing::flat);
                     (name, gradient)
                 };
                 parameters.trainable().into_iter().map(of).collect::<Vec<_>>()

@@ -10,7 +10,8 @@ use candlewick_captioning::{
 use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::StackConfig;
-use fixture::{assert_close, read, weights};
+use candlewick_testing::{assert_close, flat, tensors};
+use fixture::weights;
 use std::collections::HashMap;
 
 mod fixture;
@@ -82,7 +83,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
         ("initial_state", show_tell("gru", PictureInput::InitialState, 1)),
         ("top_down", top_down("lstm")),
     ] {
-        let fixture = read(name);
+        let fixture = tensors(name);
         let (decoder, parameters) = decoder(&config, &fixture);
         let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
@@ -191,7 +192,7 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     assert!(softly.drawn.is_none());
     let drawn = hardly.drawn.unwrap();
     for tensor in [drawn.log_probability, drawn.entropy] {
-        assert!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|x| x.abs() < 1e-6));
+        assert!(flat(&tensor).iter().all(|x| x.abs() < 1e-6));
     }
 }
 

@@ -8,7 +8,8 @@ use candlewick_captioning::{
 use candlewick_generation::GenerationConfig;
 use candlewick_generation::{Decoder, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use fixture::{assert_close, read, weights};
+use candlewick_testing::{assert_close, flat, tensors};
+use fixture::weights;
 use std::collections::HashMap;
 
 mod fixture;
@@ -33,7 +34,7 @@ fn seen(annotations: &Tensor) -> Annotations {
 
 #[test]
 fn logits_attention_loss_and_gradients_are_pytorchs() {
-    let fixture = read("decoder");
+    let fixture = tensors("decoder");
     let (decoder, parameters) = decoder(&fixture);
     let annotations = Var::from_tensor(&fixture["annotations"]).unwrap();
     let memory = decoder.memory(&seen(annotations.as_tensor()), &mut Mode::Eval).unwrap();
@@ -70,7 +71,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
 
 #[test]
 fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
-    let fixture = read("decoder");
+    let fixture = tensors("decoder");
     let (decoder, _) = decoder(&fixture);
     let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
     let words = &fixture["words"];
@@ -103,21 +104,21 @@ fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
     let names = parameters.names();
     assert!(!names.iter().any(|name| name.starts_with("f_beta") || name.starts_with("output_")));
     assert!(names.contains(&"decode_step.weight_ih".to_owned()));
-    let memory = decoder.memory(&seen(&read("decoder")["annotations"]), &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&seen(&tensors("decoder")["annotations"]), &mut Mode::Eval).unwrap();
     let sentences = generate(&decoder, &memory, 3, &GenerationConfig::beam(2)).unwrap();
     assert_eq!(sentences.len(), 3);
 }
 
 #[test]
 fn dropout_changes_training_and_not_evaluation() {
-    let fixture = read("decoder");
+    let fixture = tensors("decoder");
     let parameters = Parameters::new(1);
     let dropped = ShowAttendTellConfig { dropout: 0.5, ..config() };
     let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
     let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
     let logits = |mode: &mut Mode| {
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, mode).unwrap();
-        forced.logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        flat(&forced.logits)
     };
     assert_eq!(logits(&mut Mode::Eval), logits(&mut Mode::Eval));
     let train = |index| logits(&mut Mode::Train(&mut Rng::derive(1, "dropout", index)));

@@ -5,6 +5,7 @@ use candle_core::Device;
 use candlewick_captioning::{Batch, CaptioningRecipe, CaptioningTask, prepare};
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_training::{Error, Loss, Result, Scores, Shard, Silent, Task, fit};
+use candlewick_testing::bits;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -109,10 +110,6 @@ fn trained(recipe: &CaptioningRecipe, out: &Path, stops: &[usize]) -> Vec<(Strin
     }
     let mut task = ready();
     fit(&mut task, &recipe.training, out, &mut Silent).unwrap();
-    let bits = |var: &candle_core::Var| {
-        let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        values.into_iter().map(f32::to_bits).collect()
-    };
     task.parameters().trainable().iter().map(|(name, var)| (name.clone(), bits(var))).collect()
 }
 

@@ -3,6 +3,7 @@
 
 use candle_core::Device;
 use candlewick_data::features::{FeatureCache, Key, PhotoHash};
+use candlewick_testing::flat;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +51,7 @@ fn what_goes_in_comes_out_in_any_order_and_after_reopening() {
     let batch = cache.batch(&photos, &Device::Cpu).unwrap();
     assert_eq!(batch.dims(), [3, 4, 300]);
     let wanted = [annotations(7), annotations(3), annotations(7)].concat();
-    assert_eq!(batch.flatten_all().unwrap().to_vec1::<f32>().unwrap(), wanted);
+    assert_eq!(flat(&batch), wanted);
     assert!(!cache.contains(&photo(99)));
     assert!(cache.get(&photo(99)).unwrap_err().to_string().ends_with("is not in it"));
     assert!(cache.batch(&[photo(1), photo(99)], &Device::Cpu).is_err());

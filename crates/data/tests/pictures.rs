@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candlewick_data::picture::{Limits, decode, decode_bytes};
+use candlewick_testing::fixture;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use std::io::Cursor;
 
@@ -155,8 +156,8 @@ fn from_the_slope(picture: &RgbImage) -> f64 {
     f64::from(error) / wanted.len() as f64
 }
 
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/tests/fixtures/{name}.jpg", env!("CARGO_MANIFEST_DIR"))).unwrap()
+fn jpeg(name: &str) -> Vec<u8> {
+    std::fs::read(fixture(&format!("{name}.jpg"))).unwrap()
 }
 
 #[test]
@@ -178,7 +179,7 @@ fn jpegs_of_several_scans_and_of_any_sampling_give_their_pixels() {
         "rgb_components",
     ];
     for kind in kinds {
-        let error = from_the_slope(&read(&fixture(kind)).unwrap());
+        let error = from_the_slope(&read(&jpeg(kind)).unwrap());
         // Colours at a third or a half of the luminance's rate are steps in the slope.
         assert!(error < 4.0, "{kind}: {error}");
     }
@@ -186,7 +187,7 @@ fn jpegs_of_several_scans_and_of_any_sampling_give_their_pixels() {
 
 #[test]
 fn the_colours_of_a_jpeg_are_told_as_libjpeg_tells_them() {
-    let rgb = fixture("rgb_components");
+    let rgb = jpeg("rgb_components");
     // Adobe's marker tells them in a file that does not say it is JFIF, which is YCbCr whatever else it says.
     let jfif = [&rgb[..2], b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0", &rgb[2..]].concat();
     assert!(from_the_slope(&read(&rgb).unwrap()) < 2.0);
@@ -195,7 +196,7 @@ fn the_colours_of_a_jpeg_are_told_as_libjpeg_tells_them() {
 
 #[test]
 fn jpegs_that_cannot_be_read_are_named_by_their_kind() {
-    let whole = fixture("chroma_more_1x1_2x1");
+    let whole = jpeg("chroma_more_1x1_2x1");
     let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     let with = |changes: &[(usize, u8)]| {
         let mut bytes = whole.clone();
@@ -203,10 +204,7 @@ fn jpegs_that_cannot_be_read_are_named_by_their_kind() {
         read(&bytes).unwrap_err()
     };
     let cases = [
-        (
-            read(&fixture("arithmetic")).unwrap_err(),
-            "uses arithmetic coding, which cannot be read; save it anew as base",
-        ),
+        (read(&jpeg("arithmetic")).unwrap_err(), "uses arithmetic coding, which cannot be read; save it anew as base"),
         (with(&[(1, 0xc3)]), "is a lossless JPEG, which cannot be read"),
         (with(&[(1, 0xc5)]), "is a hierarchical JPEG, which"),
         (with(&[(1, 0xc1), (4, 12)]), "has 12 bits a sample, which"),
@@ -230,7 +228,7 @@ fn jpegs_whose_data_stop_before_their_end_marker_are_cut_short() {
         let message = read(&[&data, &end[..]].concat()).expect_err(&format!("cut at {share}/10"));
         assert!(message.starts_with("x: the JPEG is broken or cut short: "), "{message}");
     }
-    let scans = fixture("three_scans_420");
+    let scans = jpeg("three_scans_420");
     let second = (0..scans.len() - 1).filter(|&at| scans[at..at + 2] == [0xff, 0xda]).nth(1).unwrap();
     let message = read(&[&scans[..second], end].concat()).expect_err("no chroma");
     assert_eq!(message, "x: the JPEG is cut short: it has no data of its component 2");

@@ -1,12 +1,13 @@
 //! Models of the caller's own as encoders, and networks that the caller makes known.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candlewick_encoders::{Architecture, Backbone, Encoder, NetworkConfig, Preprocessing, add_network, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, VarBuilder};
-use hashed::{find, images, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{flat, images};
 
 const CPU: Device = Device::Cpu;
 const CHANNELS: usize = 6;
@@ -14,10 +15,6 @@ const PATCH: usize = 4;
 
 fn config(classes: Option<usize>) -> NetworkConfig {
     NetworkConfig { classes, ..Default::default() }
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// A model as other crates have them: patches, and a layer norm without gradients.
@@ -50,10 +47,10 @@ fn tokens_and_maps_give_the_same_map() {
     for backbone in [&apart, &tokens] {
         for encoder in [backbone as &dyn Encoder, backbone.for_inference().unwrap().as_ref()] {
             let found = encoder.map(&images, &mut Mode::Eval).unwrap();
-            assert_eq!((found.dims(), values(&found)), (map.dims(), values(&map)), "{}", encoder.name());
+            assert_eq!((found.dims(), flat(&found)), (map.dims(), flat(&map)), "{}", encoder.name());
             assert_eq!((encoder.channels(), encoder.stride(), encoder.classes()), (5, PATCH, None));
             let pooled = encoder.pooled(&images, &mut Mode::Eval).unwrap();
-            assert_eq!(values(&pooled), values(&map.mean((2, 3)).unwrap()));
+            assert_eq!(flat(&pooled), flat(&map.mean((2, 3)).unwrap()));
         }
     }
     let fault = tokens.logits(&images, &mut Mode::Eval).unwrap_err().to_string();
@@ -87,7 +84,7 @@ fn gradients_flow_as_the_function_lets_them() {
     let mut rng = Rng::derive(1, "train", 0);
     let sum = scaled.map(&images, &mut Mode::Train(&mut rng)).unwrap().sum_all().unwrap();
     let gradient = sum.backward().unwrap().get(&factor).unwrap().to_vec1::<f32>().unwrap()[0];
-    let wanted = values(&images).iter().sum::<f32>();
+    let wanted = flat(&images).iter().sum::<f32>();
     assert!((gradient - wanted).abs() < 1e-3 * wanted.abs(), "{gradient}, not {wanted}");
     let fast = scaled.for_inference().unwrap().map(&images, &mut Mode::Eval).unwrap();
     assert!(!fast.track_op() && scaled.map(&images, &mut Mode::Eval).unwrap().track_op());
@@ -119,7 +116,7 @@ fn a_network_that_was_added_is_built_saved_loaded_and_trained_up_to_its_body() {
     let loaded = Parameters::from_file(open());
     let net = network(NAME, &config(None), loaded.builder(&CPU)).unwrap();
     loaded.verify().unwrap();
-    let logits = |net: &dyn Encoder| values(&net.logits(&images, &mut Mode::Eval).unwrap());
+    let logits = |net: &dyn Encoder| flat(&net.logits(&images, &mut Mode::Eval).unwrap());
     assert_eq!(logits(net.as_ref()), logits(whole.as_ref()));
     assert_eq!(logits(net.for_inference().unwrap().as_ref()), logits(whole.as_ref()));
     // The function sees values that are assigned later.
@@ -143,6 +140,6 @@ fn a_network_that_was_added_is_built_saved_loaded_and_trained_up_to_its_body() {
     let trained = tuned.trainable();
     assert_eq!(trained.len(), 2);
     for (name, variable) in trained {
-        assert!(values(gradients.get(&variable).unwrap()).iter().any(|&value| value != 0.0), "{name}");
+        assert!(flat(gradients.get(&variable).unwrap()).iter().any(|&value| value != 0.0), "{name}");
     }
 }

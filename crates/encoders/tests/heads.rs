@@ -1,22 +1,19 @@
 //! What follows the map: hidden layers, auxiliary heads, dropout, and how they come out of a file or are left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{Device, Tensor};
 use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, find, images, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{Hashed, flat, images};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
 
 fn config(classes: Option<usize>) -> NetworkConfig {
     NetworkConfig { classes, ..Default::default() }
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn logits(net: &dyn Encoder, images: &Tensor) -> Vec<f32> {

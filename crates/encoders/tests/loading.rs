@@ -1,12 +1,13 @@
 //! Fresh values, heads, freezing, and what happens with the weights of another network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{DType, Device, Tensor};
 use candlewick_encoders::{Architecture, NetworkConfig, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
-use hashed::{find, images, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{flat, images};
 
 const CPU: Device = Device::Cpu;
 
@@ -15,7 +16,7 @@ fn config(classes: Option<usize>) -> NetworkConfig {
 }
 
 fn deviation(tensor: &Tensor) -> f64 {
-    let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let values = flat(tensor);
     (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }
 
@@ -125,9 +126,7 @@ fn a_head_that_nobody_asked_for_loads_but_does_not_train() {
             assert!(!loaded.trainable().iter().any(|(name, _)| name.starts_with(&head)));
         }
         assert_eq!(loaded.trainable().len() + in_head, saved.trainable().len());
-        let logits = |net: &dyn candlewick_encoders::Encoder| {
-            net.logits(&images, &mut Mode::Eval).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
-        };
+        let logits = |net: &dyn candlewick_encoders::Encoder| flat(&net.logits(&images, &mut Mode::Eval).unwrap());
         assert_eq!(logits(encoder.as_ref()), logits(whole.as_ref()));
 
         let headless = network(name, &config(None), Parameters::new(1).builder(&CPU)).unwrap();

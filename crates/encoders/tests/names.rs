@@ -1,10 +1,12 @@
 //! Every parameter of every network has torchvision's name and shape.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+
+mod networks_by_name;
 
 use candlewick_encoders::{NetworkConfig, networks};
-use hashed::{Hashed, find, fixture, fnv, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{Hashed, fnv, json};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -36,7 +38,7 @@ fn flatten(prefix: &str, tree: &Value, into: &mut BTreeMap<String, Vec<usize>>) 
 }
 
 fn read<T: serde::de::DeserializeOwned>(name: &str) -> BTreeMap<String, T> {
-    serde_json::from_slice(&std::fs::read(fixture(&format!("{name}.json"))).unwrap()).unwrap()
+    json(&format!("{name}.json"))
 }
 
 /// Names and shapes of a network for a thousand classes, after a look at its stages.

@@ -1,12 +1,10 @@
 //! Pictures against Pillow and torchvision, and Hugging Face's file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
-
 use candle_core::{DType, Device};
 use candlewick_encoders::{Interpolation, Preprocessing, Resize};
 use candlewick_parameters::SafetensorsFile;
-use hashed::fixture;
+use candlewick_testing::fixture;
 use image::RgbImage;
 
 fn picture(width: u32, height: u32) -> RgbImage {

@@ -1,22 +1,19 @@
 //! What published weights want of pictures, and how their files are taken.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{Device, Tensor};
 use candlewick_encoders::{Encoder, Interpolation, NetworkConfig, Preprocessing, Resize, networks};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, assert_close, find, fixture, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{Hashed, assert_close, flat, images, json};
 use image::{Rgb, RgbImage};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
 
 fn open(path: &Path) -> SafetensorsFile {
     SafetensorsFile::open(path).unwrap()
@@ -34,8 +31,7 @@ struct Transforms {
 
 #[test]
 fn pictures_are_made_as_torchvisions_first_weights_want_them() {
-    let bytes = std::fs::read(fixture("published.json")).unwrap();
-    let published: BTreeMap<String, Transforms> = serde_json::from_slice(&bytes).unwrap();
+    let published: BTreeMap<String, Transforms> = json("published.json");
     let own = ["convnet", "fractalnet", "vit_", "dinov2_", "clip_", "siglip_", "beit_", "eva02_"];
     let wanted = networks().into_iter().filter(|name| !own.iter().any(|own| name.starts_with(own)));
     assert!(wanted.eq(networks().into_iter().filter(|name| published.contains_key(*name))) && published.len() > 40);
@@ -69,7 +65,7 @@ fn googlenet_sees_what_torchvisions_transform_input_shows_it() {
 
 #[test]
 fn googlenet_loads_from_files_with_auxiliary_heads_and_without() {
-    let (folder, images) = (tempfile::tempdir().unwrap(), hashed::images(64, 64));
+    let (folder, images) = (tempfile::tempdir().unwrap(), images(64, 64));
     let (with, without) = (folder.path().join("with"), folder.path().join("without"));
     let config = |classes| NetworkConfig { classes, auxiliary: false, ..Default::default() };
     let saved = Parameters::new(1);

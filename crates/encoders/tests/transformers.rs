@@ -2,13 +2,14 @@
 #![cfg(feature = "transformers")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{Device, Tensor};
 use candlewick_encoders::transformers::{Family, VisionConfig, VisionTransformer};
 use candlewick_encoders::{Encoder, NetworkConfig, cost, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use hashed::{Hashed, assert_close, digest, find, fixture, images, network};
+use networks_by_name::{find, network};
+use candlewick_testing::{Hashed, assert_close, digest, fixture, flat, images};
 
 const CPU: Device = Device::Cpu;
 
@@ -62,10 +63,6 @@ fn of_family(family: Family) -> impl Iterator<Item = &'static str> {
 
 fn config(classes: Option<usize>) -> NetworkConfig {
     NetworkConfig { classes, ..Default::default() }
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn names() -> impl Iterator<Item = &'static str> {

@@ -1,16 +1,14 @@
 //! Layers, logits, gradients and recorded statistics against torchvision's in float64, on hashed weights and inputs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod hashed;
+mod networks_by_name;
 
 use candle_core::{DType, Device, Tensor};
 use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig};
 use candlewick_parameters::{Mode, Rng, SafetensorsFile, VarBuilder};
-use hashed::{Hashed, assert_close, digest, fixture, hashed, network};
+use networks_by_name::network;
 
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
+use candlewick_testing::{Hashed, assert_close, digest, fixture, flat, hashed, images};
 
 /// A network of ten classes on hashed weights, without dropout and drop-path, and what the fixture holds about it.
 struct Case {
@@ -23,7 +21,7 @@ struct Case {
 impl Case {
     fn new(family: &str, name: &'static str, height: usize, width: usize) -> Self {
         let file = SafetensorsFile::open(fixture(&format!("values_{family}.safetensors"))).unwrap();
-        Self { name, file, weights: Hashed::default(), images: hashed::images(height, width) }
+        Self { name, file, weights: Hashed::default(), images: images(height, width) }
     }
 
     fn network(&self, column: Option<usize>) -> Box<dyn Encoder> {
@@ -54,11 +52,11 @@ impl Case {
     }
 
     /// Compares everything that the fixture holds; `tolerance` is that of gradients.
-    fn compare(&self, tolerance: f32) {
+    fn compare(&self, tolerance: f64) {
         let net = self.network(None);
         self.evaluates(net.as_ref());
         if self.is_trained() {
-            self.trains(net.as_ref(), (tolerance, 1e-4));
+            self.trains(net.as_ref(), tolerance, 1e-4);
         }
     }
 
@@ -72,7 +70,7 @@ impl Case {
         self.evaluates(self.network(None).as_ref());
         let images = self.images.to_dtype(DType::F64).unwrap();
         let wide = Self { weights: Hashed::default(), images, ..self };
-        wide.trains(wide.built(None, wide.weights.wide_builder()).as_ref(), (1e-5, 1e-5));
+        wide.trains(wide.built(None, wide.weights.wide_builder()).as_ref(), 1e-5, 1e-5);
     }
 
     fn evaluates(&self, net: &dyn Encoder) {
@@ -103,8 +101,7 @@ impl Case {
         }
     }
 
-    /// The tolerances are those of gradients and of logits.
-    fn trains(&self, net: &dyn Encoder, (of_gradients, of_logits): (f32, f32)) {
+    fn trains(&self, net: &dyn Encoder, of_gradients: f64, of_logits: f64) {
         let mut rng = Rng::derive(1, "train", 0);
         let found = net.logits_with_auxiliary(&self.images, &mut Mode::Train(&mut rng)).unwrap();
         assert_close("train.logits", &flat(&found.logits), &self.wanted("train.logits"), of_logits);
@@ -134,7 +131,7 @@ fn weighted(name: &str, logits: &Tensor) -> Tensor {
     (logits * factors).unwrap().sum_all().unwrap()
 }
 
-fn compare(family: &str, name: &'static str, height: usize, width: usize, tolerance: f32) {
+fn compare(family: &str, name: &'static str, height: usize, width: usize, tolerance: f64) {
     Case::new(family, name, height, width).compare(tolerance);
 }
 
@@ -202,7 +199,7 @@ fn vggs_are_torchvisions() {
         case.evaluates(case.network(None).as_ref());
     }
     for case in names.map(case).iter().filter(|case| case.is_trained()) {
-        case.trains(case.network(None).as_ref(), (1e-3, 1e-4));
+        case.trains(case.network(None).as_ref(), 1e-3, 1e-4);
     }
 }
 

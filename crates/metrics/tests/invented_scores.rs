@@ -4,6 +4,7 @@
 use candlewick_metrics::caption::cider::Cider;
 use candlewick_metrics::caption::meteor::{Matchers, Meteor};
 use candlewick_metrics::caption::{MetricScore, Segment, bleu, rouge};
+use candlewick_testing::{json, words};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -20,13 +21,9 @@ struct Captions {
     caption: String,
 }
 
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
-}
-
 #[test]
 fn scores_equal_the_plain_implementation() {
-    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/scores.json")).unwrap();
+    let fixture: Fixture = json("scores.json");
     let segments: Vec<Segment> = (fixture.captions.iter())
         .map(|c| Segment { references: c.references.iter().map(|r| words(r)).collect(), hypothesis: words(&c.caption) })
         .collect();

@@ -4,6 +4,7 @@
 use candlewick_metrics::caption::cider::Cider;
 use candlewick_metrics::caption::meteor::{Matchers, Meteor};
 use candlewick_metrics::caption::{MetricScore, Segment, bleu, rouge};
+use candlewick_testing::words;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,10 +15,6 @@ fn data() -> Option<PathBuf> {
         eprintln!("skipped: CANDLEWICK_DATA is not set");
     }
     folder
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Every metric by the name the reference file gives it.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candlewick_metrics::caption::tokenizer::{line, tokenize};
+use candlewick_testing::json;
 
 #[rustfmt::skip]
 const CAPTIONS: &[(&str, &str)] = &[
@@ -97,7 +98,7 @@ fn captions_become_the_tokens_of_ptbtokenizer() {
 
 #[test]
 fn captions_of_every_script_become_the_lines_of_ptbtokenizer() {
-    let fixture: Vec<(String, String)> = serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap();
+    let fixture: Vec<(String, String)> = json("tokens.json");
     assert!(fixture.len() > 300);
     for (caption, wanted) in fixture {
         assert_eq!(line(&caption), wanted, "{caption:?}");

@@ -3,15 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use candlewick_parameters::{Conversion, Converted, Initial, ParameterBuilder, Parameters, SafetensorsFile, convert};
+use candlewick_testing::{fixture, values};
 use std::path::{Path, PathBuf};
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
 
 fn under(key: &str) -> Conversion {
     Conversion { key: Some(key.into()), prefix: None }

@@ -1,8 +1,9 @@
 //! Checkpoints of before PyTorch 1.6, made by `scripts/fixtures/legacy_checkpoints.py`, and damaged ones.
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candlewick_parameters::{Conversion, Initial, ParameterBuilder, Parameters, SafetensorsFile, convert};
+use candlewick_testing::{fixture, values};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Seek, SeekFrom, Write};
@@ -33,10 +34,6 @@ static ALLOCATOR: Noting = Noting;
 /// Far more than a file of a few KB needs.
 const MUCH: usize = 1 << 20;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
 /// All tensors of a checkpoint.
 fn read(path: impl AsRef<Path>, key: Option<&str>) -> Result<Vec<(String, Tensor)>> {
     let file = key.map_or_else(|| SafetensorsFile::open(&path), |key| SafetensorsFile::open_key(&path, key))?;
@@ -45,10 +42,6 @@ fn read(path: impl AsRef<Path>, key: Option<&str>) -> Result<Vec<(String, Tensor
 
 fn tensor(tensors: &[(String, Tensor)], name: &str) -> Tensor {
     tensors.iter().find(|(found, _)| found == name).unwrap().1.clone()
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// A file in a folder of its own.

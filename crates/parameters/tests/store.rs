@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_parameters::{Initial, ParameterBuilder, Parameters, VarBuilder};
+use candlewick_testing::flat;
 
 fn network(vb: &VarBuilder, hidden: usize) -> Result<Vec<Tensor>> {
     let layer = vb.pp("layer");
@@ -14,10 +15,6 @@ fn network(vb: &VarBuilder, hidden: usize) -> Result<Vec<Tensor>> {
     ])
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
 #[test]
 fn parameters_keep_the_networks_order_and_their_seed() {
     let (first, second, other) = (Parameters::new(1), Parameters::new(1), Parameters::new(2));
@@ -27,8 +24,8 @@ fn parameters_keep_the_networks_order_and_their_seed() {
     let b = network(&second.builder(&Device::Cpu), 4).unwrap();
     let c = network(&other.builder(&Device::Cpu), 4).unwrap();
     assert_eq!(first.names(), ["layer.weight", "layer.bias", "layer.running_mean", "a_head.weight"]);
-    assert_eq!(values(&a[0]), values(&b[0]));
-    assert_ne!(values(&a[0]), values(&c[0]));
+    assert_eq!(flat(&a[0]), flat(&b[0]));
+    assert_ne!(flat(&a[0]), flat(&c[0]));
     assert_eq!(first.count(), 12 + 4 + 8);
     let trained: Vec<String> = first.trainable().into_iter().map(|(name, _)| name).collect();
     assert_eq!(trained, ["layer.weight", "layer.bias", "a_head.weight"]);
@@ -55,14 +52,14 @@ fn what_is_saved_is_loaded_and_a_second_request_shares_the_variable() {
     let b = network(&loaded.builder(&Device::Cpu), 4).unwrap();
     loaded.verify().unwrap();
     for (x, y) in a.iter().zip(&b) {
-        assert_eq!(values(x), values(y));
+        assert_eq!(flat(x), flat(y));
     }
     let fresh = Parameters::new(6);
     let c = network(&fresh.builder(&Device::Cpu), 4).unwrap();
     let again = network(&fresh.builder(&Device::Cpu), 4).unwrap();
     fresh.load(&path).unwrap();
-    assert_eq!(values(&a[0]), values(&c[0]));
-    assert_eq!(values(&a[0]), values(&again[0]));
+    assert_eq!(flat(&a[0]), flat(&c[0]));
+    assert_eq!(flat(&a[0]), flat(&again[0]));
     assert!(network(&fresh.builder(&Device::Cpu), 5).is_err());
 }
 
@@ -91,9 +88,9 @@ fn strict_loading_names_every_fault_at_once() {
     assert!(!message.contains("num_batches_tracked"));
 
     let kept = Parameters::new(1);
-    let before = values(&network(&kept.builder(&Device::Cpu), 4).unwrap()[0]);
+    let before = flat(&network(&kept.builder(&Device::Cpu), 4).unwrap()[0]);
     assert!(kept.load(&path).is_err());
-    assert_eq!(before, values(&network(&kept.builder(&Device::Cpu), 4).unwrap()[0]));
+    assert_eq!(before, flat(&network(&kept.builder(&Device::Cpu), 4).unwrap()[0]));
 }
 
 #[test]
@@ -107,7 +104,7 @@ fn a_prefix_takes_the_weights_of_a_part() {
     let b = network(&whole.builder(&Device::Cpu).pp("encoder"), 4).unwrap();
     network(&whole.builder(&Device::Cpu).pp("decoder"), 4).unwrap();
     whole.assign(&candlewick_parameters::SafetensorsFile::open(&path).unwrap(), "encoder.").unwrap();
-    assert_eq!(values(&a[3]), values(&b[3]));
+    assert_eq!(flat(&a[3]), flat(&b[3]));
 }
 
 #[test]
@@ -118,7 +115,7 @@ fn a_file_cut_in_half_is_named_and_half_precision_is_widened() {
     candlewick_parameters::write_safetensors(&[("x".to_owned(), tensor)], &path).unwrap();
     let loaded = Parameters::from_safetensors(&path).unwrap();
     let x = loaded.builder(&Device::Cpu).parameter(2, "x", Initial::Constant(0.0)).unwrap();
-    assert_eq!(values(&x), [1.5, -2.0]);
+    assert_eq!(flat(&x), [1.5, -2.0]);
 
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
@@ -135,7 +132,7 @@ fn an_open_file_stays_as_it_was_when_another_is_written_in_its_place() {
         candlewick_parameters::write_safetensors(&[("x".to_owned(), tensor)], &path).unwrap();
     };
     let open = || candlewick_parameters::SafetensorsFile::open(&path).unwrap();
-    let found = |file: &candlewick_parameters::SafetensorsFile| values(&file.tensor("x", &Device::Cpu).unwrap())[999];
+    let found = |file: &candlewick_parameters::SafetensorsFile| flat(&file.tensor("x", &Device::Cpu).unwrap())[999];
     write(1.0);
     let before = open();
     write(2.0);

@@ -8,6 +8,7 @@ use candlewick_tasks::classification::{
     ClassificationRecipe, ClassificationTask, Classifier, DataConfig, NetworkRecipe, prepare,
 };
 use candlewick_training::{FitConfig, OptimizerConfig, Report, Shard, Silent, StopReason, Task, fit};
+use candlewick_testing::flat;
 use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,7 @@ fn train(recipe: &ClassificationRecipe, out: &Path) -> (ClassificationTask, Repo
 
 fn weights(folder: &Path) -> Vec<(String, Vec<f32>)> {
     let file = SafetensorsFile::open(folder.join("model.safetensors")).unwrap();
-    let values = |name: &str| file.tensor(name, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let values = |name: &str| flat(&file.tensor(name, &Device::Cpu).unwrap());
     file.names().map(|name| (name.to_owned(), values(name))).collect()
 }
 
@@ -101,7 +102,7 @@ fn pretrained_weights_are_taken_up_to_a_head_for_other_classes() {
     let (_, report) = train(&recipe, &folder.path().join("run"));
     let (before, after) = (SafetensorsFile::open(&file).unwrap(), weights(&report.last));
     let kept = after.iter().find(|(name, _)| name == "blocks.0.conv.weight").unwrap();
-    let wanted = before.tensor(&kept.0, &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let wanted = flat(&before.tensor(&kept.0, &Device::Cpu).unwrap());
     assert_eq!(kept.1, wanted);
     assert_eq!(after.iter().find(|(name, _)| name == "fc.bias").unwrap().1.len(), 2);
 
@@ -190,7 +191,6 @@ fn auxiliary_heads_that_the_pretrained_file_lacks_begin_fresh() {
         recipe.network.pretrained = Some(without);
         let task = prepare(&recipe, &Device::Cpu).unwrap();
         let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
-        let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let same = |name: &str| flat(&parameters[name]) == flat(&wanted.tensor(name, &Device::Cpu).unwrap());
         assert!(same("inception5b.branch1.conv.weight") && parameters.contains_key("aux1.fc1.weight"));
         assert_eq!(parameters["fc.bias"].elem_count(), 2);

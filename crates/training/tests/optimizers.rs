@@ -3,8 +3,8 @@
 
 use candle_core::{Device, Tensor, Var};
 use candlewick_parameters::SafetensorsFile;
+use candlewick_testing::fixture;
 use candlewick_training::optim::{AdamConfig, AdamWConfig, Optimizer, OptimizerConfig, RmsPropConfig, SgdConfig};
-use std::path::Path;
 
 const RATE: f64 = 1e-2;
 
@@ -30,8 +30,7 @@ struct Fixture(SafetensorsFile);
 
 impl Fixture {
     fn open() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/optimizers.safetensors");
-        Self(SafetensorsFile::open(path).unwrap())
+        Self(SafetensorsFile::open(fixture("optimizers.safetensors")).unwrap())
     }
 
     fn tensor(&self, name: &str) -> Tensor {

@@ -2,38 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
+use candlewick_testing::{assert_close, json};
 use candlewick_training::{Patience, Position, Schedule, clip};
 use serde_json::Value;
-
-fn fixture(name: &str) -> Value {
-    let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
 
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
-fn close(found: &[f64], wanted: &[f64], what: &str) {
-    assert_eq!(found.len(), wanted.len(), "{what}");
-    for (i, (a, b)) in found.iter().zip(wanted).enumerate() {
-        assert!((a - b).abs() < 1e-6, "{what}, {i}: {a} where PyTorch has {b}");
-    }
-}
-
 #[test]
 fn schedules_equal_pytorchs() {
-    let fixture = fixture("schedules");
+    let fixture = json::<Value>("schedules.json");
     let at = |step, epoch, total_steps| Position { step, epoch, total_steps };
     let none = Patience::default();
     let steps = Schedule::Step { gamma: 0.3, every: 3 };
     let found: Vec<f64> = (0..12).map(|epoch| steps.factor(at(7 * epoch, epoch, 84), 0, &none)).collect();
-    close(&found, &numbers(&fixture["step"]), "step");
+    assert_close("step", &found, &numbers(&fixture["step"]), 1e-6);
     let cosine = Schedule::Cosine { min_factor: 0.05 };
     let found: Vec<f64> = (0..13).map(|step| cosine.factor(at(step, 0, 12), 0, &none)).collect();
-    close(&found, &numbers(&fixture["cosine"]), "cosine");
+    assert_close("cosine", &found, &numbers(&fixture["cosine"]), 1e-6);
     let found: Vec<f64> = (0..20).map(|step| cosine.factor(at(step, 0, 20), 5, &none)).collect();
-    close(&found, &numbers(&fixture["warm_cosine"]), "warm-up and cosine");
+    assert_close("warm-up and cosine", &found, &numbers(&fixture["warm_cosine"]), 1e-6);
     let plateau = Schedule::Plateau { factor: 0.5, patience: 2, min_delta: 0.01, metric: None };
     let mut state = Patience::default();
     let mut found = vec![];
@@ -41,7 +30,7 @@ fn schedules_equal_pytorchs() {
         found.push(plateau.factor(at(0, 0, 1), 0, &state));
         plateau.observe(score, &mut state);
     }
-    close(&found, &numbers(&fixture["plateau"]), "plateau");
+    assert_close("plateau", &found, &numbers(&fixture["plateau"]), 1e-6);
     assert!(found.last().unwrap() < &0.3, "the plateau was met twice");
 }
 
@@ -63,7 +52,7 @@ fn a_schedule_reads_as_it_was_written_and_knows_its_keys() {
 
 #[test]
 fn clipping_equals_pytorchs() {
-    let fixture = fixture("clip");
+    let fixture = json::<Value>("clip.json");
     let gradients: Vec<Option<Tensor>> = fixture["gradients"]
         .as_array()
         .unwrap()
@@ -77,13 +66,13 @@ fn clipping_equals_pytorchs() {
     let check = |found: &[Option<Tensor>], scale: f64, wanted: &Value| {
         for (found, wanted) in found.iter().flatten().zip(wanted.as_array().unwrap()) {
             let found: Vec<f64> = found.to_vec1::<f32>().unwrap().into_iter().map(|x| f64::from(x) * scale).collect();
-            close(&found, &numbers(wanted), "clipped");
+            assert_close("clipped", &found, &numbers(wanted), 1e-6);
         }
     };
     for name in ["small", "large"] {
         let case = &fixture[name];
         let norm = clip::global_norm(&gradients).unwrap();
-        close(&[norm], &[case["norm"].as_f64().unwrap()], "norm");
+        assert_close("norm", &[norm][..], &[case["norm"].as_f64().unwrap()][..], 1e-6);
         check(&gradients, clip::norm_scale(norm, case["limit"].as_f64().unwrap()), &case["clipped"]);
     }
     let clipped = clip::by_value(&gradients, fixture["value"]["limit"].as_f64().unwrap()).unwrap();

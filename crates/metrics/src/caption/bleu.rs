@@ -100,10 +100,7 @@ pub fn score(segments: &[Segment]) -> [MetricScore; MAX_N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
+    use candlewick_testing::words;
 
     #[test]
     fn papineni_example_is_clipped() {

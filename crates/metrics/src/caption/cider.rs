@@ -175,10 +175,7 @@ impl Cider {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
+    use candlewick_testing::words;
 
     fn corpus() -> Vec<Segment> {
         [("a b c d", "a b c d"), ("x", "y z")]

@@ -128,10 +128,7 @@ fn move_growth(row: &mut [u64], position: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
+    use candlewick_testing::words;
 
     #[test]
     fn lin_2004_example() {

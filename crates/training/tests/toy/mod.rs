@@ -4,6 +4,7 @@
 use candle_core::{D, Device, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng};
 use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Shard, Task};
+use candlewick_testing::bits;
 use serde_json::{Value, json};
 
 use std::io::Write;
@@ -87,11 +88,7 @@ impl Toy {
     }
 
     pub fn weights(&self) -> Vec<(String, Vec<u32>)> {
-        let bits = |tensor: Tensor| {
-            let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            values.into_iter().map(f32::to_bits).collect()
-        };
-        self.parameters.tensors().into_iter().map(|(name, tensor)| (name, bits(tensor))).collect()
+        self.parameters.tensors().into_iter().map(|(name, tensor)| (name, bits(&tensor))).collect()
     }
 
     /// The baseline stays out of the loss.

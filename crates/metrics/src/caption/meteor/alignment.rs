@@ -74,10 +74,7 @@ pub(super) fn chunks(pairs: &[Option<Pair>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
+    use candlewick_testing::words;
 
     fn aligned(caption: &str, reference: &str) -> Vec<Option<usize>> {
         let pairs = align(&words(caption), &words(reference), Matchers::ExactStem);

@@ -185,10 +185,7 @@ impl Meteor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
+    use candlewick_testing::words;
 
     fn score(caption: &str, reference: &str, matchers: Matchers) -> f64 {
         let segment = Segment { hypothesis: words(caption), references: vec![words(reference)] };

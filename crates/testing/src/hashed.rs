@@ -1,12 +1,11 @@
 //! Weights and inputs made of a name and an index, as scripts/fixtures/encoders.py makes them; nothing is stored.
-#![allow(dead_code)]
 
+use crate::flat;
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 pub fn find(name: &str) -> &'static Architecture {
@@ -60,11 +59,14 @@ pub fn images(height: usize, width: usize) -> Tensor {
 pub struct Hashed {
     /// Names and shapes only: all values are 0 and not shared.
     pub empty: bool,
+    /// The variables that were asked for, by name.
     pub variables: Arc<Mutex<BTreeMap<String, Var>>>,
+    /// The shapes that were asked for, by name.
     pub shapes: Arc<Mutex<BTreeMap<String, Vec<usize>>>>,
 }
 
 impl Hashed {
+    /// A builder of f32 variables.
     pub fn builder(&self) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(self.clone()), DType::F32, Device::Cpu)
     }
@@ -74,6 +76,7 @@ impl Hashed {
         VarBuilder::from_backend(Box::new(self.clone()), DType::F64, Device::Cpu)
     }
 
+    /// The variable of this name, which was asked for before.
     pub fn variable(&self, name: &str) -> Var {
         self.variables.lock().unwrap()[name].clone()
     }
@@ -107,22 +110,9 @@ impl SimpleBackend for Hashed {
     }
 }
 
-pub fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
 /// 64 values spread over the tensor, and its norm.
 pub fn digest(tensor: &Tensor) -> Vec<f32> {
-    let flat = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let norm = flat.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt() as f32;
-    (0..64).map(|k| flat[k * 7919 % flat.len()]).chain([norm]).collect()
-}
-
-/// Fails unless all values agree to `tolerance` times the largest of the wanted ones.
-pub fn assert_close(what: &str, found: &[f32], wanted: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), wanted.len(), "{what}");
-    let largest = wanted.iter().fold(0f32, |a, b| a.max(b.abs()));
-    let worst = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-    assert!(largest > 0.0 && worst.is_finite(), "{what}: nothing to compare");
-    assert!(worst <= tolerance * largest, "{what}: off by {worst} of {largest}");
+    let values = flat(tensor);
+    let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt() as f32;
+    (0..64).map(|k| values[k * 7919 % values.len()]).chain([norm]).collect()
 }
