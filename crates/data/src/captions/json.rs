@@ -52,20 +52,20 @@ struct Entry {
 
 /// Reads the JSON file `file`, whichever of the three it is.
 pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, gathered: &mut Gathered) -> Result<()> {
-    let mut folders = PhotoFolders::new(file, options);
+    let mut reader = Reader { file, options, folders: PhotoFolders::new(file, options), gathered };
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return list(file, parse(file, text)?, options, &mut folders, gathered);
+        return reader.list(parse(file, text)?);
     }
     let document: Document = parse(file, text)?;
     let Some(images) = document.images else {
         return Err(Error::captions(file, "has no \"images\": it is neither Karpathy's nor COCO's format"));
     };
     match document.annotations {
-        Some(annotations) => coco(file, images, annotations, options, &mut folders, gathered),
+        Some(annotations) => reader.coco(images, annotations),
         None if images.iter().all(|image| image.sentences.is_none()) => {
             Err(Error::captions(file, "has images but no captions (\"annotations\" or \"sentences\")"))
         }
-        None => karpathy(file, images, options, &mut folders, gathered),
+        None => reader.karpathy(images),
     }
 }
 
@@ -78,113 +78,115 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
     })
 }
 
-fn karpathy(
-    file: &Path,
-    images: Vec<Image>,
-    options: &LoadOptions,
-    folders: &mut PhotoFolders,
-    gathered: &mut Gathered,
-) -> Result<()> {
-    for (index, image) in images.into_iter().enumerate() {
-        let name = image.filename.ok_or_else(|| lacks(file, "images", index, "filename"))?;
-        let split = split_of(file, "images", index, image.split.as_deref())?
-            .or(options.split)
-            .ok_or_else(|| lacks(file, "images", index, "split"))?;
-        let within = image.filepath.map(|folder| format!("{folder}/{name}"));
-        let names: Vec<&str> = within.as_deref().into_iter().chain([name.as_str()]).collect();
-        let path = folders.find(&names, gathered);
-        let captions = image.sentences.unwrap_or_default().into_iter().map(|sentence| {
-            sentence.raw.or_else(|| sentence.tokens.map(|tokens| tokens.join(" "))).unwrap_or_default()
-        });
-        let id = match &image.cocoid {
-            Some(id) => image_id(file, "images", index, id)?,
-            None => ImageId::Text(name),
-        };
-        gathered.add(id, path, split, captions.collect());
-    }
-    Ok(())
+/// Reads the entries of one file.
+struct Reader<'a> {
+    file: &'a Path,
+    options: &'a LoadOptions,
+    folders: PhotoFolders,
+    gathered: &'a mut Gathered,
 }
 
-fn coco(
-    file: &Path,
-    images: Vec<Image>,
-    annotations: Vec<Annotation>,
-    options: &LoadOptions,
-    folders: &mut PhotoFolders,
-    gathered: &mut Gathered,
-) -> Result<()> {
-    let name = name_of(file);
-    let told = [("train", Split::Train), ("val", Split::Dev), ("test", Split::Test)];
-    let told = told.iter().find(|(part, _)| name.contains(part)).map(|&(_, split)| split);
-    let Some(split) = options.split.or(told) else {
-        let what = "its name has neither train, val nor test in it; say which split it is";
-        return Err(Error::captions(file, what));
-    };
-    let mut captions: HashMap<ImageId, Vec<String>> = HashMap::new();
-    for (index, annotation) in annotations.into_iter().enumerate() {
-        let id = annotation.image_id.ok_or_else(|| lacks(file, "annotations", index, "image_id"))?;
-        let id = image_id(file, "annotations", index, &id)?;
-        let caption = annotation.caption.ok_or_else(|| lacks(file, "annotations", index, "caption"))?;
-        captions.entry(id).or_default().push(caption);
-    }
-    let mut seen = HashSet::new();
-    for (index, image) in images.into_iter().enumerate() {
-        let id = image_id(file, "images", index, &image.id.ok_or_else(|| lacks(file, "images", index, "id"))?)?;
-        if !seen.insert(id.clone()) {
-            let fault = format!("images[{index}] has the id {} of another image; each may come once", id.as_json());
-            return Err(Error::captions(file, fault));
+impl Reader<'_> {
+    fn karpathy(&mut self, images: Vec<Image>) -> Result<()> {
+        for (index, image) in images.into_iter().enumerate() {
+            let name = image.filename.ok_or_else(|| self.lacks("images", index, "filename"))?;
+            let split = self
+                .split_of("images", index, image.split.as_deref())?
+                .or(self.options.split)
+                .ok_or_else(|| self.lacks("images", index, "split"))?;
+            let within = image.filepath.map(|folder| format!("{folder}/{name}"));
+            let names: Vec<&str> = within.as_deref().into_iter().chain([name.as_str()]).collect();
+            let path = self.folders.find(&names, self.gathered);
+            let captions = image.sentences.unwrap_or_default().into_iter().map(|sentence| {
+                sentence.raw.or_else(|| sentence.tokens.map(|tokens| tokens.join(" "))).unwrap_or_default()
+            });
+            let id = match &image.cocoid {
+                Some(id) => self.image_id("images", index, id)?,
+                None => ImageId::Text(name),
+            };
+            self.gathered.add(id, path, split, captions.collect());
         }
-        let name = image.file_name.ok_or_else(|| lacks(file, "images", index, "file_name"))?;
-        let path = folders.find(&[&name], gathered);
-        let captions = captions.remove(&id).unwrap_or_default();
-        gathered.add(id, path, split, captions);
+        Ok(())
     }
-    // The least of them, so that the message does not depend on the map's order.
-    if let Some(id) = captions.keys().min() {
-        return Err(Error::captions(
-            file,
-            format!("has captions of image {}, which is not among its images", id.as_json()),
-        ));
+
+    fn coco(&mut self, images: Vec<Image>, annotations: Vec<Annotation>) -> Result<()> {
+        let split = self.coco_split()?;
+        let mut captions: HashMap<ImageId, Vec<String>> = HashMap::new();
+        for (index, annotation) in annotations.into_iter().enumerate() {
+            let id = annotation.image_id.ok_or_else(|| self.lacks("annotations", index, "image_id"))?;
+            let id = self.image_id("annotations", index, &id)?;
+            let caption = annotation.caption.ok_or_else(|| self.lacks("annotations", index, "caption"))?;
+            captions.entry(id).or_default().push(caption);
+        }
+        let mut seen = HashSet::new();
+        for (index, image) in images.into_iter().enumerate() {
+            let id = image.id.ok_or_else(|| self.lacks("images", index, "id"))?;
+            let id = self.image_id("images", index, &id)?;
+            if !seen.insert(id.clone()) {
+                let fault = format!("images[{index}] has the id {} of another image; each may come once", id.as_json());
+                return Err(Error::captions(self.file, fault));
+            }
+            let name = image.file_name.ok_or_else(|| self.lacks("images", index, "file_name"))?;
+            let path = self.folders.find(&[&name], self.gathered);
+            let captions = captions.remove(&id).unwrap_or_default();
+            self.gathered.add(id, path, split, captions);
+        }
+        // The least of them, so that the message does not depend on the map's order.
+        match captions.keys().min() {
+            None => Ok(()),
+            Some(id) => {
+                let fault = format!("has captions of image {}, which is not among its images", id.as_json());
+                Err(Error::captions(self.file, fault))
+            }
+        }
     }
-    Ok(())
-}
 
-fn list(
-    file: &Path,
-    entries: Vec<Entry>,
-    options: &LoadOptions,
-    folders: &mut PhotoFolders,
-    gathered: &mut Gathered,
-) -> Result<()> {
-    for (index, entry) in entries.into_iter().enumerate() {
-        let split = split_of(file, "entries", index, entry.split.as_deref())?
-            .or(options.split)
-            .unwrap_or_else(|| if share(&entry.file_path) < options.dev_share { Split::Dev } else { Split::Train });
-        let path = folders.find(&[&entry.file_path], gathered);
-        gathered.add(ImageId::Text(entry.file_path), path, split, entry.captions);
+    /// The one split of a COCO file, which its name tells where the caller does not.
+    fn coco_split(&self) -> Result<Split> {
+        let name = name_of(self.file);
+        let told = [("train", Split::Train), ("val", Split::Dev), ("test", Split::Test)];
+        let told = told.iter().find(|(part, _)| name.contains(part)).map(|&(_, split)| split);
+        self.options.split.or(told).ok_or_else(|| {
+            Error::captions(self.file, "its name has neither train, val nor test in it; say which split it is")
+        })
     }
-    Ok(())
-}
 
-fn split_of(file: &Path, list: &str, index: usize, name: Option<&str>) -> Result<Option<Split>> {
-    let Some(name) = name else { return Ok(None) };
-    Split::parse(name).map(Some).ok_or_else(|| {
-        let wanted = "wanted train, restval, val, dev or test";
-        Error::captions(file, format!("{list}[{index}] has the split {name:?}; {wanted}"))
-    })
-}
-
-/// The id as the data has it: a text of digits is not the number.
-fn image_id(file: &Path, list: &str, index: usize, id: &Value) -> Result<ImageId> {
-    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 2f64.powi(53)).then_some(number as i64);
-    match id {
-        Value::String(text) => Some(ImageId::Text(text.clone())),
-        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(ImageId::Number),
-        _ => None,
+    fn list(&mut self, entries: Vec<Entry>) -> Result<()> {
+        for (index, entry) in entries.into_iter().enumerate() {
+            let of_name = || match share(&entry.file_path) < self.options.dev_share {
+                true => Split::Dev,
+                false => Split::Train,
+            };
+            let split = self.split_of("entries", index, entry.split.as_deref())?;
+            let split = split.or(self.options.split).unwrap_or_else(of_name);
+            let path = self.folders.find(&[&entry.file_path], self.gathered);
+            self.gathered.add(ImageId::Text(entry.file_path), path, split, entry.captions);
+        }
+        Ok(())
     }
-    .ok_or_else(|| Error::captions(file, format!("{list}[{index}] has the id {id}; wanted a whole number or a text")))
-}
 
-fn lacks(file: &Path, list: &str, index: usize, field: &str) -> Error {
-    Error::captions(file, format!("{list}[{index}] has no {field:?}"))
+    fn split_of(&self, list: &str, index: usize, name: Option<&str>) -> Result<Option<Split>> {
+        let Some(name) = name else { return Ok(None) };
+        Split::parse(name).map(Some).ok_or_else(|| {
+            let wanted = "wanted train, restval, val, dev or test";
+            Error::captions(self.file, format!("{list}[{index}] has the split {name:?}; {wanted}"))
+        })
+    }
+
+    /// The id as the data has it: a text of digits is not the number.
+    fn image_id(&self, list: &str, index: usize, id: &Value) -> Result<ImageId> {
+        let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 2f64.powi(53)).then_some(number as i64);
+        let found = match id {
+            Value::String(text) => Some(ImageId::Text(text.clone())),
+            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(ImageId::Number),
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            Error::captions(self.file, format!("{list}[{index}] has the id {id}; wanted a whole number or a text"))
+        })
+    }
+
+    fn lacks(&self, list: &str, index: usize, field: &str) -> Error {
+        Error::captions(self.file, format!("{list}[{index}] has no {field:?}"))
+    }
 }
