@@ -4,8 +4,8 @@
 use candle_core::Device;
 use candlewick_captioning::{Batch, CaptioningRecipe, CaptioningTask, prepare};
 use candlewick_parameters::{Mode, Parameters};
-use candlewick_training::{Error, Loss, Result, Scores, Shard, Silent, Task, fit};
 use candlewick_testing::bits;
+use candlewick_training::{Error, Loss, Result, Scores, Shard, Silent, Task, fit};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

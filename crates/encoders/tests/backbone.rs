@@ -6,8 +6,8 @@ mod networks_by_name;
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candlewick_encoders::{Architecture, Backbone, Encoder, NetworkConfig, Preprocessing, add_network, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, VarBuilder};
-use networks_by_name::{find, network};
 use candlewick_testing::{flat, images};
+use networks_by_name::{find, network};
 
 const CPU: Device = Device::Cpu;
 const CHANNELS: usize = 6;

@@ -6,8 +6,8 @@ mod networks_by_name;
 use candle_core::{Device, Tensor};
 use candlewick_encoders::{Encoder, FractalConfig, NetworkConfig};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use networks_by_name::{find, network};
 use candlewick_testing::{Hashed, flat, images};
+use networks_by_name::{find, network};
 use std::path::Path;
 
 const CPU: Device = Device::Cpu;

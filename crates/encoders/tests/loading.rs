@@ -6,8 +6,8 @@ mod networks_by_name;
 use candle_core::{DType, Device, Tensor};
 use candlewick_encoders::{Architecture, NetworkConfig, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile};
-use networks_by_name::{find, network};
 use candlewick_testing::{flat, images};
+use networks_by_name::{find, network};
 
 const CPU: Device = Device::Cpu;
 

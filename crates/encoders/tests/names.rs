@@ -1,12 +1,11 @@
 //! Every parameter of every network has torchvision's name and shape.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-
 mod networks_by_name;
 
 use candlewick_encoders::{NetworkConfig, networks};
-use networks_by_name::{find, network};
 use candlewick_testing::{Hashed, fnv, json};
+use networks_by_name::{find, network};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -8,8 +8,8 @@ use candle_core::{Device, Tensor};
 use candlewick_encoders::transformers::{Family, VisionConfig, VisionTransformer};
 use candlewick_encoders::{Encoder, NetworkConfig, cost, networks};
 use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safetensors};
-use networks_by_name::{find, network};
 use candlewick_testing::{Hashed, assert_close, digest, fixture, flat, images};
+use networks_by_name::{find, network};
 
 const CPU: Device = Device::Cpu;
 

@@ -7,8 +7,8 @@ use candlewick_parameters::{Mode, Parameters, Rng, SafetensorsFile, write_safete
 use candlewick_tasks::classification::{
     ClassificationRecipe, ClassificationTask, Classifier, DataConfig, NetworkRecipe, prepare,
 };
-use candlewick_training::{FitConfig, OptimizerConfig, Report, Shard, Silent, StopReason, Task, fit};
 use candlewick_testing::flat;
+use candlewick_training::{FitConfig, OptimizerConfig, Report, Shard, Silent, StopReason, Task, fit};
 use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 

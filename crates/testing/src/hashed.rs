@@ -4,17 +4,8 @@ use crate::flat;
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
-use candlewick_encoders::{Architecture, Encoder, NetworkConfig};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-
-pub fn find(name: &str) -> &'static Architecture {
-    Architecture::find(name).unwrap()
-}
-
-pub fn network(name: &str, config: &NetworkConfig, vb: VarBuilder) -> Result<Box<dyn Encoder>> {
-    find(name).build(config, vb)
-}
 
 /// FNV-1a.
 pub fn fnv(text: &str) -> u64 {

@@ -3,8 +3,8 @@
 
 use candle_core::{D, Device, Tensor};
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng};
-use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Shard, Task};
 use candlewick_testing::bits;
+use candlewick_training::{Error, FitConfig, Loss, OptimizerConfig, Result, Scores, Shard, Task};
 use serde_json::{Value, json};
 
 use std::io::Write;
