@@ -173,7 +173,7 @@ impl Checkpoint {
         checksums::check(&self.folder, &[&tensors[..], &[OPTIMIZER]].concat(), &remedy(&self.folder))?;
         task.load(&self.folder).map_err(advice)?;
         optimizer.load(&self.folder.join(OPTIMIZER)).map_err(advice)?;
-        optimizer.exchange()?;
+        optimizer.swap_average()?;
         let carried = self.folder.join(TASK);
         let tensors = match carried.is_file() {
             true => candle_core::safetensors::load(&carried, &Device::Cpu).map_err(|error| advice(error.into()))?,

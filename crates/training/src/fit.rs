@@ -51,7 +51,7 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         };
-        self.optimizer.exchange()?;
+        self.optimizer.swap_average()?;
         self.prove()?;
         observer.event(&Event::Finished { step: self.state.step, reason });
         self.report(reason)
@@ -284,9 +284,9 @@ impl Run<'_> {
     fn validate<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Scores> {
         let started = Instant::now();
         let TrainerState { step, epoch, .. } = self.state;
-        self.optimizer.exchange()?;
+        self.optimizer.swap_average()?;
         let scores = task.validate(epoch).map_err(|error| recovery::of_output(step, error))?;
-        self.optimizer.exchange()?;
+        self.optimizer.swap_average()?;
         let score = self.score(None, &scores)?;
         let loss = self.state.epoch_loss / self.state.epoch_items.max(1) as f64;
         let tied = |best: f64| score == best && self.state.best_loss.is_some_and(|least| loss < least);
@@ -343,10 +343,10 @@ impl Run<'_> {
         self.state.seconds = self.seconds();
         self.state.task = task.state();
         self.logs.sync(&mut self.state)?;
-        self.optimizer.exchange()?;
+        self.optimizer.swap_average()?;
         let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer)?;
         self.unproven = true;
-        self.optimizer.exchange()?;
+        self.optimizer.swap_average()?;
         observer.event(&Event::Checkpoint { step: self.state.step, folder: &folder });
         self.last_step = Instant::now();
         Ok(())

@@ -118,7 +118,7 @@ impl Observer for Silent {
 
 /// A bar with loss, items a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
 /// warnings when quiet.
-pub struct Bar {
+pub struct ProgressBarObserver {
     bar: ProgressBar,
     lines: bool,
     epochs: usize,
@@ -128,7 +128,7 @@ pub struct Bar {
     items_per_second: Option<f64>,
 }
 
-impl Bar {
+impl ProgressBarObserver {
     /// A bar for one run.
     pub fn new(quiet: bool) -> Self {
         let shown = !quiet && std::io::stderr().is_terminal();
@@ -178,7 +178,7 @@ fn calmed(before: Option<f64>, now: f64) -> f64 {
     before.map_or(now, |before| 0.9 * before + 0.1 * now)
 }
 
-impl Observer for Bar {
+impl Observer for ProgressBarObserver {
     fn event(&mut self, event: &Event) {
         match *event {
             Event::Started { step, total_steps, epochs, .. } => {

@@ -3,7 +3,7 @@
 use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::logs::Logs;
 use crate::optim::Optimizer;
-use crate::{Error, FitConfig, Result, Scores, Task, run_folder, same};
+use crate::{Error, FitConfig, Result, Scores, Task, resume_identity, run_folder};
 use candle_core::{Tensor, Var};
 use serde_json::Value;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn identity<T: Task>(task: &T, config: &FitConfig) -> Result<Value> {
 fn found(config: &FitConfig, out: &Path, identity: &Value) -> Result<Option<Checkpoint>> {
     let found = Checkpoint::load(out)?;
     if let Some(found) = &found {
-        same::check_same(out, config, &found.state.config, identity)?;
+        resume_identity::check_same(out, config, &found.state.config, identity)?;
     }
     Ok(found)
 }

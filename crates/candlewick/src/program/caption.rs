@@ -61,7 +61,7 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
             }
         }
     }
-    if failed { Err(Failure::Said) } else { Ok(()) }
+    if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
 fn alone(
@@ -137,7 +137,7 @@ fn of_regions(
             failure.passed_over(path)?;
         }
     }
-    if failed { Err(Failure::Said) } else { Ok(()) }
+    if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
 /// Photos that are captioned together.

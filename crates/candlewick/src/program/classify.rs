@@ -26,7 +26,7 @@ pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
             failure.passed_over(path)?;
         }
     }
-    if failed { Err(Failure::Said) } else { Ok(()) }
+    if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
 /// What a photo may show.

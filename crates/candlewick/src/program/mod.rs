@@ -34,7 +34,7 @@ pub enum Failure {
     /// The work could not be done: exit code 1.
     Work(String),
     /// All was said already: exit code 1.
-    Said,
+    AlreadyReported,
     /// Standard output takes no more: where nobody reads it nothing is wrong, otherwise the line says what is.
     Closed(Option<String>),
 }
@@ -78,7 +78,7 @@ impl Failure {
         match self.of(path) {
             Failure::Closed(why) => return Err(Failure::Closed(why)),
             Failure::Usage(message) | Failure::Work(message) => note!("candlewick: {message}"),
-            Failure::Said => {}
+            Failure::AlreadyReported => {}
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ pub fn run() -> ExitCode {
         Ok(()) | Err(Failure::Closed(None)) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(&message, 2),
         Err(Failure::Work(message) | Failure::Closed(Some(message))) => complain(&message, 1),
-        Err(Failure::Said) => ExitCode::from(1),
+        Err(Failure::AlreadyReported) => ExitCode::from(1),
     }
 }
 

@@ -5,7 +5,7 @@ use super::output::{note, say};
 use super::{Failure, device, hub, recipe};
 use candlewick::candle::Device;
 use candlewick::data::Note;
-use candlewick::training::{Bar, Error, FitConfig, Inputs, Outcome, Recipe, Report, Task, fit};
+use candlewick::training::{Error, FitConfig, Inputs, Outcome, ProgressBarObserver, Recipe, Report, Task, fit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -87,7 +87,7 @@ pub fn prepared<R: Recipe>(recipe: &R, out: &Path, device: &Device, quiet: bool)
 /// # Errors
 /// As [`fit`] says.
 pub fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
-    let mut bar = Bar::new(quiet);
+    let mut bar = ProgressBarObserver::new(quiet);
     Ok(fit(task, config, out, &mut bar)?)
 }
 

@@ -112,7 +112,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn exchange(&mut self) -> Result<()> {
+    pub fn swap_average(&mut self) -> Result<()> {
         for slot in self.slots.iter_mut().chain(&mut self.buffers) {
             if let Some(average) = slot.average.take() {
                 slot.average = Some(slot.var.copy()?);
@@ -380,12 +380,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("optimizer.safetensors");
         first.save(&path).unwrap();
-        first.exchange().unwrap();
+        first.swap_average().unwrap();
         assert_eq!(buffer.to_vec1::<f32>().unwrap(), [4.0]);
-        first.exchange().unwrap();
+        first.swap_average().unwrap();
         let mut other = optimizer();
         other.load(&path).unwrap();
-        other.exchange().unwrap();
+        other.swap_average().unwrap();
         assert_eq!(buffer.to_vec1::<f32>().unwrap(), [4.0]);
     }
 
@@ -398,7 +398,7 @@ mod tests {
         for _ in 0..3 {
             optimizer.step(&[Some(Tensor::new(&[8f32], &Device::Cpu).unwrap())], 1.0, 1.0).unwrap();
         }
-        optimizer.exchange().unwrap();
+        optimizer.swap_average().unwrap();
         // The parameter was 8, 0, −8 and −16: 8/8 + 0/8 − 8/4 − 16/2.
         assert_eq!(var.to_vec1::<f32>().unwrap(), [-9.0]);
     }
@@ -415,7 +415,7 @@ mod tests {
         }
         assert_eq!(values(), [22.0, 10.0]);
         // d is 2/11 and then 3/12: the average of 0, 11 and 22 goes to 9 and then to 9 + 3/4 · 13.
-        optimizer.exchange().unwrap();
+        optimizer.swap_average().unwrap();
         assert!((values()[0] - 18.75).abs() < 1e-5 && values()[1] == 10.0, "{:?}", values());
 
         let folder = tempfile::tempdir().unwrap();
@@ -423,7 +423,7 @@ mod tests {
         optimizer.save(&path).unwrap();
         let mut other = Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().averaged(0.5).unwrap();
         other.load(&path).unwrap();
-        other.exchange().unwrap();
+        other.swap_average().unwrap();
         assert_eq!(values(), [22.0, 10.0]);
         let plain = Optimizer::new(&sgd, parameters(), |_| 1.0).unwrap().load(&path).unwrap_err().to_string();
         assert!(plain.contains("p.average"), "{plain}");
