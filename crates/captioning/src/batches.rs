@@ -8,32 +8,26 @@ use candlewick_vision::EncoderInput;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// What the decoder looks at in a batch, on the CPU, and what it is to say of it.
+/// Pictures or annotations and people's captions of them, on the CPU.
 pub struct Batch {
     pub(crate) input: EncoderInput,
-    pub(crate) aim: Aim,
+    pub(crate) captions: CaptionBatch,
+    /// The rows of the pictures in their set, one for each of the input.
+    pub(crate) pictures: Vec<usize>,
+    /// ε, the probability with which a word that is read becomes the network's own (scheduled sampling).
+    pub(crate) own_words: f64,
 }
 
-/// What a batch trains towards.
-pub(crate) enum Aim {
-    /// To say what people said.
-    Told(Told),
-    /// To say better things of pictures than others that the network says of them: their rows in the set, and what people say.
-    Better(Vec<usize>, Told),
-}
-
-/// Captions of people.
-pub(crate) struct Told {
-    /// The picture of the batch that each is of; nothing where that is the one in its own place.
-    pub pictures: Option<Vec<u32>>,
+/// Captions for teacher forcing.
+pub(crate) struct CaptionBatch {
+    /// The row of the input that each is of; nothing where that is the one in its own place.
+    pub sources: Option<Vec<u32>>,
     /// The words to read, (N, T), from the start on.
     pub words: Tensor,
-    /// The words to tell, (N, T), the end last and padding beyond.
+    /// The words to predict, (N, T), the end last and padding beyond.
     pub targets: Tensor,
-    /// The number of words to tell in each.
+    /// The number of words to predict in each.
     pub lengths: Vec<usize>,
-    /// ε, the probability with which a word that is read becomes the network's own.
-    pub own_words: f64,
 }
 
 /// The captions of a training set as word ids, start and end included.
@@ -68,20 +62,20 @@ impl Captions {
     }
 
     /// The rows of each batch of an epoch; with `like_lengths` captions of like length come together.
-    pub fn order(&self, grouping: Grouping, like_lengths: bool, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
-        let lengths: Vec<usize> = match grouping {
-            Grouping::Captions(_) if like_lengths => self.all.iter().map(|(_, ids)| ids.len()).collect(),
-            Grouping::Captions(_) => vec![0; self.all.len()],
-            Grouping::Pictures(_) => vec![0; self.by_picture.len()],
+    pub fn order(&self, batch_by: BatchBy, like_lengths: bool, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+        let lengths: Vec<usize> = match batch_by {
+            BatchBy::Captions(_) if like_lengths => self.all.iter().map(|(_, ids)| ids.len()).collect(),
+            BatchBy::Captions(_) => vec![0; self.all.len()],
+            BatchBy::Pictures(_) => vec![0; self.by_picture.len()],
         };
-        buckets::batches(&lengths, grouping.size(), seed, epoch)
+        buckets::batches(&lengths, batch_by.size(), seed, epoch)
     }
 
     /// How many batches an epoch has.
-    pub fn batches(&self, grouping: Grouping) -> usize {
-        match grouping {
-            Grouping::Captions(size) => self.all.len().div_ceil(size),
-            Grouping::Pictures(size) => self.by_picture.len().div_ceil(size),
+    pub fn batches(&self, batch_by: BatchBy) -> usize {
+        match batch_by {
+            BatchBy::Captions(size) => self.all.len().div_ceil(size),
+            BatchBy::Pictures(size) => self.by_picture.len().div_ceil(size),
         }
     }
 
@@ -89,51 +83,39 @@ impl Captions {
     pub fn batch(
         &self,
         input: &mut dyn FnMut(&[usize]) -> Result<EncoderInput>,
-        grouping: Grouping,
+        batch_by: BatchBy,
         rows: &[usize],
-        reading: Reading,
+        own_words: f64,
     ) -> Result<Batch> {
-        match grouping {
-            Grouping::Captions(_) => {
-                let chosen: Vec<&(usize, Vec<u32>)> = rows.iter().filter_map(|&row| self.all.get(row)).collect();
-                let of: Vec<usize> = chosen.iter().map(|(picture, _)| *picture).collect();
-                Ok(Batch { input: input(&of)?, aim: Aim::Told(told(&chosen, None, reading)?) })
+        let (chosen, pictures, sources): (Vec<&(usize, Vec<u32>)>, Vec<usize>, Option<Vec<u32>>) = match batch_by {
+            BatchBy::Captions(_) => {
+                let chosen: Vec<_> = rows.iter().filter_map(|&row| self.all.get(row)).collect();
+                let pictures = chosen.iter().map(|(picture, _)| *picture).collect();
+                (chosen, pictures, None)
             }
-            Grouping::Pictures(_) => {
+            BatchBy::Pictures(_) => {
                 let ranges = || rows.iter().filter_map(|&row| self.by_picture.get(row).cloned());
-                let of: Vec<usize> =
-                    ranges().filter_map(|range| self.all.get(range.start).map(|(of, _)| *of)).collect();
-                let input = input(&of)?;
-                let chosen: Vec<&(usize, Vec<u32>)> =
-                    ranges().filter_map(|range| self.all.get(range)).flatten().collect();
-                let places = (0u32..).zip(ranges()).flat_map(|(place, range)| range.map(move |_| place)).collect();
-                let told = told(&chosen, Some(places), reading)?;
-                let aim = if reading == Reading::Drawn { Aim::Better(of, told) } else { Aim::Told(told) };
-                Ok(Batch { input, aim })
+                let first = |range: Range<usize>| self.all.get(range.start).map(|(picture, _)| *picture);
+                let sources = (0u32..).zip(ranges()).flat_map(|(source, range)| range.map(move |_| source)).collect();
+                let chosen = ranges().filter_map(|range| self.all.get(range)).flatten().collect();
+                (chosen, ranges().filter_map(first).collect(), Some(sources))
             }
-        }
+        };
+        let input = input(&pictures)?;
+        Ok(Batch { input, captions: caption_batch(&chosen, sources)?, pictures, own_words })
     }
-}
-
-/// Whose captions a batch is for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Reading {
-    /// People's, in which each word becomes the network's own with this probability.
-    Told { own_words: f64 },
-    /// Those that the network will draw.
-    Drawn,
 }
 
 /// What a row of a batch is, and how many rows a batch has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grouping {
+pub(crate) enum BatchBy {
     /// A row is a caption.
     Captions(usize),
     /// A row is a picture with all its captions.
     Pictures(usize),
 }
 
-impl Grouping {
+impl BatchBy {
     /// Batches of about `config.size` captions; `drawn` captions are drawn of each picture in self-critical training.
     pub fn new(config: &BatchConfig, captions: &Captions, drawn: Option<usize>) -> Self {
         let of_a_picture = || captions.len().div_ceil(captions.by_picture.len().max(1));
@@ -151,13 +133,12 @@ impl Grouping {
 }
 
 /// Lays out the words of captions.
-fn told(chosen: &[&(usize, Vec<u32>)], pictures: Option<Vec<u32>>, reading: Reading) -> Result<Told> {
-    let read: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[..ids.len() - 1]).collect();
-    let told: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[1..]).collect();
-    let lengths = told.iter().map(|ids| ids.len()).collect();
+fn caption_batch(chosen: &[&(usize, Vec<u32>)], sources: Option<Vec<u32>>) -> Result<CaptionBatch> {
+    let words: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[..ids.len() - 1]).collect();
+    let targets: Vec<&[u32]> = chosen.iter().map(|(_, ids)| &ids[1..]).collect();
+    let lengths = targets.iter().map(|ids| ids.len()).collect();
     let device = &Device::Cpu;
-    let own_words = if let Reading::Told { own_words } = reading { own_words } else { 0.0 };
-    Ok(Told { pictures, words: padded(&read, device)?, targets: padded(&told, device)?, lengths, own_words })
+    Ok(CaptionBatch { sources, words: padded(&words, device)?, targets: padded(&targets, device)?, lengths })
 }
 
 /// The rows as one (N, T) tensor with padding behind the shorter ones.
@@ -229,29 +210,27 @@ mod tests {
         let tokenizer = WordTokenizer::train(references.iter().flatten(), 1).unwrap();
         let captions = Captions::new(&tokenizer, &references, 3).unwrap();
         let config = BatchConfig { size: 4, by_picture: true, ..BatchConfig::default() };
-        let grouping = Grouping::new(&config, &captions, None);
-        assert_eq!((grouping, captions.batches(grouping)), (Grouping::Pictures(2), 2));
+        let batch_by = BatchBy::new(&config, &captions, None);
+        assert_eq!((batch_by, captions.batches(batch_by)), (BatchBy::Pictures(2), 2));
         let mut input = |of: &[usize]| Ok(set.pictures.input(of)?);
         let mut seen = Vec::new();
-        for rows in captions.order(grouping, true, 1, 0) {
-            let batch = captions.batch(&mut input, grouping, &rows, Reading::Told { own_words: 0.0 }).unwrap();
-            let (EncoderInput::Images(images), Aim::Told(told)) = (batch.input, batch.aim) else { panic!("not told") };
-            let (places, targets) = (told.pictures.unwrap(), told.targets.to_vec2::<u32>().unwrap());
-            for ((place, target), length) in places.into_iter().zip(targets).zip(told.lengths) {
+        for rows in captions.order(batch_by, true, 1, 0) {
+            let batch = captions.batch(&mut input, batch_by, &rows, 0.0).unwrap();
+            let EncoderInput::Images(images) = batch.input else { panic!("no images") };
+            let (sources, targets) =
+                (batch.captions.sources.unwrap(), batch.captions.targets.to_vec2::<u32>().unwrap());
+            for ((source, target), length) in sources.into_iter().zip(targets).zip(batch.captions.lengths) {
                 let text = tokenizer.decode(&target[..length - 1]).unwrap();
                 let of = references.iter().position(|captions| captions.contains(&text)).unwrap();
                 let EncoderInput::Images(own) = set.pictures.input(&[of]).unwrap() else { panic!("no images") };
-                let found = flat(&images.get(place as usize).unwrap());
+                let found = flat(&images.get(source as usize).unwrap());
                 assert_eq!(found, flat(&own), "{text}");
                 seen.push(text);
             }
         }
         seen.sort();
         assert_eq!(seen, ["a", "a b", "b", "b c", "c", "d", "e a"]);
-        // Where captions are drawn, the batch tells which pictures they are of.
-        let Aim::Better(of, _) = captions.batch(&mut input, grouping, &[1, 3], Reading::Drawn).unwrap().aim else {
-            panic!()
-        };
-        assert_eq!(of, [2, 4]);
+        // The batch tells which pictures it is of.
+        assert_eq!(captions.batch(&mut input, batch_by, &[1, 3], 0.0).unwrap().pictures, [2, 4]);
     }
 }

@@ -1,6 +1,6 @@
 //! Training a captioner.
 
-use crate::batches::{Aim, Batch, BatchConfig, Captions, Grouping, Reading, Told};
+use crate::batches::{Batch, BatchBy, BatchConfig, Captions};
 use crate::caption::Caption;
 use crate::captioner::Captioner;
 use crate::dataset::CaptionDataset;
@@ -26,7 +26,7 @@ pub struct CaptioningTask {
     train: Arc<CaptionDataset>,
     dev: Arc<CaptionDataset>,
     captions: Arc<Captions>,
-    grouping: Grouping,
+    batch_by: BatchBy,
     /// What drawn captions are judged by, where training is self-critical.
     reward: Option<Reward>,
     /// The moving average of a word's log-probability, where positions are drawn; nothing before the first batch.
@@ -94,13 +94,13 @@ impl CaptioningTask {
             None => None,
         };
         let drawn = settings.self_critical.as_ref().map(|drawing| drawing.samples);
-        let grouping = Grouping::new(&settings.batches, &captions, drawn);
+        let batch_by = BatchBy::new(&settings.batches, &captions, drawn);
         let told = dev.references.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n");
         let validated = format!("{}\n{told}", dev.pictures.digest()?);
         let digests = [train.pictures.digest()?, PhotoHash::of(validated.as_bytes())];
         let (train, dev, captions) = (train.into(), dev.into(), captions.into());
         let baseline = Mutex::new(None);
-        Ok(Self { captioner, train, dev, captions, grouping, reward, baseline, digests, settings })
+        Ok(Self { captioner, train, dev, captions, batch_by, reward, baseline, digests, settings })
     }
 
     /// The captioner as it is now.
@@ -129,8 +129,8 @@ impl CaptioningTask {
 
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
-        let seen = match &batch.input {
-            EncoderInput::Annotations(seen) => seen.to_device(device)?,
+        let annotations = match &batch.input {
+            EncoderInput::Annotations(annotations) => annotations.to_device(device)?,
             EncoderInput::Images(images) => {
                 let images = images.to_device(device)?;
                 match mode {
@@ -141,25 +141,26 @@ impl CaptioningTask {
                 }
             }
         };
-        match &batch.aim {
-            Aim::Told(told) => self.likelihood(&seen, told, mode),
-            Aim::Better(rows, told) => self.critical(&seen, rows, told, mode),
+        match &self.reward {
+            Some(reward) => self.critical(&annotations, batch, reward, mode),
+            None => self.likelihood(&annotations, batch, mode),
         }
     }
 
     /// The loss of people's captions.
-    fn likelihood(&self, seen: &Annotations, told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn likelihood(&self, annotations: &Annotations, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
-        let (mut words, targets) = (told.words.to_device(device)?, told.targets.to_device(device)?);
-        let mut memory = decoder.memory(seen, mode)?;
-        if let Some(pictures) = &told.pictures {
-            memory = decoder.select_memory(&memory, &Tensor::new(pictures.as_slice(), device)?)?;
+        let captions = &batch.captions;
+        let (mut words, targets) = (captions.words.to_device(device)?, captions.targets.to_device(device)?);
+        let mut memory = decoder.memory(annotations, mode)?;
+        if let Some(sources) = &captions.sources {
+            memory = decoder.select_memory(&memory, &Tensor::new(sources.as_slice(), device)?)?;
         }
-        if let (Mode::Train(rng), true) = (&mut *mode, told.own_words > 0.0) {
+        if let (Mode::Train(rng), true) = (&mut *mode, batch.own_words > 0.0) {
             let special = [&NEVER_SAID[..], &[END]].concat();
-            words = replaced(decoder, &words, &memory, (told.own_words, &special), rng)?;
+            words = replaced(decoder, &words, &memory, (batch.own_words, &special), rng)?;
         }
-        let read = decoder.read(&words, &told.lengths, &memory, mode)?;
+        let read = decoder.read(&words, &captions.lengths, &memory, mode)?;
         let loss = caption_loss(&read.forced, &targets, &self.settings.loss, PAD)?;
         let mut baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
         let (loss, mean) = with_positions(loss, &read, &targets, (&self.settings.loss, *baseline), PAD)?;
@@ -167,7 +168,7 @@ impl CaptioningTask {
             *baseline = Some(baseline.map_or(mean, |before| BASELINE_DECAY * before + (1.0 - BASELINE_DECAY) * mean));
         }
         let value = loss.total.clone();
-        Ok(Loss { value, count: told.lengths.iter().sum(), parts: parts(loss, None) })
+        Ok(Loss { value, count: captions.lengths.iter().sum(), parts: parts(loss, None) })
     }
 
     /// The words in their order, and what people said of the training pictures.
@@ -180,21 +181,22 @@ impl CaptioningTask {
     }
 
     /// The loss of captions that are drawn now, from the network as it tells but for `channel_dropout`.
-    fn critical(&self, seen: &Annotations, rows: &[usize], told: &Told, mode: &mut Mode) -> Result<Loss> {
+    fn critical(&self, annotations: &Annotations, batch: &Batch, reward: &Reward, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
-        let (Some(drawing), Some(reward)) = (&self.settings.self_critical, &self.reward) else {
-            return Err(Error::task("self_critical: no reward for this task"));
+        let Some(drawing) = &self.settings.self_critical else {
+            return Err(Error::task("self_critical: no settings for this task"));
         };
         let Mode::Train(rng) = mode else {
             return Err(Error::task("self_critical: captions are drawn in training only"));
         };
         // With the channels that are left, so that the captions are of what the loss looks at.
         let memory = match drawing.dropout {
-            true => decoder.memory(seen, &mut Mode::Train(rng))?,
-            false => decoder.memory(seen, &mut Mode::Eval)?,
+            true => decoder.memory(annotations, &mut Mode::Train(rng))?,
+            false => decoder.memory(annotations, &mut Mode::Eval)?,
         };
         let longest = self.captioner.generation().max_new_tokens;
-        let drawn = drawing.draw(decoder, &memory, rows, (&self.captioner.tokenizer, reward, longest), rng)?;
+        let drawn =
+            drawing.draw(decoder, &memory, &batch.pictures, (&self.captioner.tokenizer, reward, longest), rng)?;
         let judged = match drawing.dropout {
             true => drawn.loss(decoder, &memory, &mut Mode::Train(rng))?,
             false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
@@ -209,7 +211,7 @@ impl CaptioningTask {
         let reward = Tensor::new(drawn.reward as f32, &Device::Cpu)?;
         let (mut value, mut parts) = (loss.total.clone(), parts(loss, Some(reward)));
         if drawing.likelihood > 0.0 {
-            let people = self.likelihood(seen, told, mode)?.value;
+            let people = self.likelihood(annotations, batch, mode)?.value;
             value = (value + (&people * drawing.likelihood)?)?;
             parts.push(("likelihood", people));
         }
@@ -240,7 +242,7 @@ impl Task for CaptioningTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.captions.batches(self.grouping)
+        self.captions.batches(self.batch_by)
     }
 
     fn batches<'a>(
@@ -251,18 +253,18 @@ impl Task for CaptioningTask {
     ) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
         // Batch norm would tell a picture's caption length from its batch if all captions there were alike: an encoder that
         // takes the batch's statistics gets batches of any lengths.
-        let order = self.captions.order(self.grouping, !self.settings.train_statistics, self.settings.seed, epoch);
+        let order = self.captions.order(self.batch_by, !self.settings.train_statistics, self.settings.seed, epoch);
         let jobs: Vec<(usize, Vec<usize>)> = shard.select(order, skip).collect();
         let (views, seed) = (self.settings.views.clone(), self.settings.seed);
-        let (set, captions, grouping) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.grouping);
-        let own_words = self.settings.scheduled_sampling.as_ref().map_or(0.0, |schedule| schedule.probability(epoch));
-        let reading = if self.reward.is_some() { Reading::Drawn } else { Reading::Told { own_words } };
+        let (set, captions, batch_by) = (Arc::clone(&self.train), Arc::clone(&self.captions), self.batch_by);
+        let schedule = self.settings.scheduled_sampling.as_ref().filter(|_| self.reward.is_none());
+        let own_words = schedule.map_or(0.0, |schedule| schedule.probability(epoch));
         let config = LoaderConfig { workers: self.settings.batches.workers, ..LoaderConfig::default() };
         let first = epoch * self.batches_per_epoch();
         let loader = Loader::new(jobs, config, move |(at, rows): (usize, Vec<usize>)| {
             let mut rng = Rng::derive(seed, "views", (first + at) as u64);
             let mut input = |of: &[usize]| Ok(set.pictures.input_through(of, &mut || View::drawn(&views, &mut rng))?);
-            captions.batch(&mut input, grouping, &rows, reading)
+            captions.batch(&mut input, batch_by, &rows, own_words)
         });
         Ok(Box::new(loader))
     }
@@ -313,7 +315,7 @@ impl Task for CaptioningTask {
             "drawn_words": drawn_words,
             "captions": self.captions.len(),
             "batch_size": self.settings.batches.size,
-            "by_picture": matches!(self.grouping, Grouping::Pictures(_)),
+            "by_picture": matches!(self.batch_by, BatchBy::Pictures(_)),
             "loss": self.settings.loss,
             "scheduled_sampling": self.settings.scheduled_sampling,
             "self_critical": self.settings.self_critical,
