@@ -85,8 +85,8 @@ impl Reward {
     }
 
     /// The reward of a caption of this photo; `finished` where it came to its end. 0 … 10.
-    fn of(&self, photo: usize, caption: &str, finished: bool) -> f64 {
-        let references = self.references.get(photo).map(Vec::as_slice).unwrap_or_default();
+    fn of(&self, picture: usize, caption: &str, finished: bool) -> f64 {
+        let references = self.references.get(picture).map(Vec::as_slice).unwrap_or_default();
         Cider::default().caption_score(&ended(tokenize(caption), finished), references, &self.frequency)
     }
 }
@@ -99,10 +99,21 @@ fn ended(mut tokens: Vec<String>, finished: bool) -> Vec<String> {
     tokens
 }
 
-/// Captions that were drawn of a batch of photos, with what they are worth.
-pub(crate) struct Drawn {
-    /// The photo of the batch that each caption is of.
-    photos: Vec<u32>,
+/// What drawn captions are judged with.
+#[derive(Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    /// Turns ids into text.
+    pub tokenizer: &'a WordTokenizer,
+    /// What a caption is worth.
+    pub reward: &'a Reward,
+    /// The longest caption in words.
+    pub longest: usize,
+}
+
+/// Captions that were drawn of a batch of pictures, with what they are worth.
+pub(crate) struct SampledCaptions {
+    /// The row of the batch that each caption is of.
+    sources: Vec<u32>,
     /// The words of each, from the start on, the end included where it came.
     words: Vec<Vec<u32>>,
     /// r − b.
@@ -133,17 +144,17 @@ impl SelfCritical {
         Err(Error::Setting(format!("self_critical: samples is {}; this baseline wants at least {least}", self.samples)))
     }
 
-    /// Draws captions of the photos in `memory` and judges them; `rows` are the photos' places in the training set.
+    /// Draws captions of the rows of `memory` and judges them; `rows` are their pictures' places in the training set.
     pub(crate) fn draw<D: Decoder>(
         &self,
         decoder: &D,
         memory: &D::Memory,
         rows: &[usize],
-        (tokenizer, reward, longest): (&WordTokenizer, &Reward, usize),
+        judge: Judge,
         rng: &mut Rng,
-    ) -> Result<Drawn> {
+    ) -> Result<SampledCaptions> {
         let config = GenerationConfig {
-            max_new_tokens: longest,
+            max_new_tokens: judge.longest,
             suppress_tokens: NEVER_SAID.to_vec(),
             num_return_sequences: self.samples,
             seed: rng.below(usize::MAX) as u64,
@@ -151,7 +162,7 @@ impl SelfCritical {
         };
         let drawn = generate(decoder, memory, rows.len(), &config)?;
         let value = |row: usize, hypothesis: &Hypothesis| -> Result<f64> {
-            Ok(reward.of(row, &tokenizer.decode(&hypothesis.words)?, hypothesis.finished))
+            Ok(judge.reward.of(row, &judge.tokenizer.decode(&hypothesis.words)?, hypothesis.finished))
         };
         let values: Vec<Vec<f64>> = rows
             .par_iter()
@@ -167,17 +178,18 @@ impl SelfCritical {
                 values.map(|value| Ok(vec![value?; self.samples])).collect::<Result<_>>()?
             }
         };
-        let (mut photos, mut words) = (Vec::new(), Vec::new());
-        for (photo, hypothesis) in (0u32..).zip(&drawn).flat_map(|(photo, all)| all.iter().map(move |one| (photo, one)))
+        let (mut sources, mut words) = (Vec::new(), Vec::new());
+        for (source, hypothesis) in
+            (0u32..).zip(&drawn).flat_map(|(source, all)| all.iter().map(move |one| (source, one)))
         {
-            photos.push(photo);
+            sources.push(source);
             let end = hypothesis.finished.then_some(END);
             words.push([START].into_iter().chain(hypothesis.words.iter().copied()).chain(end).collect());
         }
         let values = values.concat();
         let advantages = values.iter().zip(baselines.concat()).map(|(value, baseline)| value - baseline).collect();
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        Ok(Drawn { photos, words, advantages, temperature: self.temperature, reward: mean })
+        Ok(SampledCaptions { sources, words, advantages, temperature: self.temperature, reward: mean })
     }
 }
 
@@ -187,7 +199,7 @@ fn of_the_others(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| (sum - value) / (values.len().max(2) - 1) as f64).collect()
 }
 
-impl Drawn {
+impl SampledCaptions {
     /// The loss at the top of the module, the words that it is over, what the decoder gave and the targets (N·K, T).
     pub fn loss<D: Decoder>(&self, decoder: &D, memory: &D::Memory, mode: &mut Mode) -> Result<Judged> {
         let device = decoder.device();
@@ -197,7 +209,7 @@ impl Drawn {
         let lengths: Vec<usize> = told.iter().map(|words| words.len()).collect();
         let count: usize = lengths.iter().sum();
         let targets = padded(&told, device)?;
-        let memory = decoder.select_memory(memory, &Tensor::new(self.photos.as_slice(), device)?)?;
+        let memory = decoder.select_memory(memory, &Tensor::new(self.sources.as_slice(), device)?)?;
         let forced = decoder.teacher_forced(&padded(&read, device)?, &lengths, &memory, mode)?;
         let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
         let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
@@ -260,8 +272,8 @@ mod tests {
     }
 
     impl Small {
-        fn draw(&self, memory: &Memory, drawing: &SelfCritical, (seed, step): (u64, u64)) -> Drawn {
-            let judge = (&self.tokenizer, &self.reward, 8);
+        fn draw(&self, memory: &Memory, drawing: &SelfCritical, (seed, step): (u64, u64)) -> SampledCaptions {
+            let judge = Judge { tokenizer: &self.tokenizer, reward: &self.reward, longest: 8 };
             drawing.draw(&self.decoder, memory, &[0, 1], judge, &mut Rng::derive(seed, "draw", step)).unwrap()
         }
 

@@ -7,7 +7,7 @@ use crate::dataset::CaptionDataset;
 use crate::decoder::CaptionDecoder as _;
 use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
 use crate::scheduled_sampling::{ScheduledSampling, replaced};
-use crate::self_critical::{NEVER_SAID, Reward, SelfCritical};
+use crate::self_critical::{Judge, NEVER_SAID, Reward, SelfCritical};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
@@ -195,8 +195,8 @@ impl CaptioningTask {
             false => decoder.memory(annotations, &mut Mode::Eval)?,
         };
         let longest = self.captioner.generation().max_new_tokens;
-        let drawn =
-            drawing.draw(decoder, &memory, &batch.pictures, (&self.captioner.tokenizer, reward, longest), rng)?;
+        let judge = Judge { tokenizer: &self.captioner.tokenizer, reward, longest };
+        let drawn = drawing.draw(decoder, &memory, &batch.pictures, judge, rng)?;
         let judged = match drawing.dropout {
             true => drawn.loss(decoder, &memory, &mut Mode::Train(rng))?,
             false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
