@@ -84,3 +84,27 @@ fn a_broken_photo_is_named_and_the_others_are_captioned() {
     assert!(text(&output.stderr).contains("broken.png"));
     fail(folder.path(), &["caption", "missing.png"], 1, &["missing.png"]);
 }
+
+#[test]
+fn captions_of_anybody_are_scored_without_their_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "references.json",
+        r#"[{"file_path": "a.jpg", "captions": ["a red circle", "a circle"]}, {"file_path": "b.jpg", "captions": ["two blue stars"]}]"#,
+    );
+    write(
+        "results.json",
+        r#"[{"image_id": "a.jpg", "caption": "a red circle"}, {"image_id": "b.jpg", "caption": "two green stars"}]"#,
+    );
+    let told = succeed(folder.path(), &["score", "references.json", "results.json", "--json", "--out", "scores.json"]);
+    let scores: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&scores["pictures"], &scores["distinct"]), (&2.into(), &1.0.into()));
+    // Five of six words stand in a reference.
+    assert!((scores["Bleu_1"].as_f64().unwrap() - 5.0 / 6.0).abs() < 1e-9, "{scores}");
+    let written: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("scores.json")).unwrap()).unwrap();
+    assert_eq!(written["overall"]["Bleu_1"], scores["Bleu_1"]);
+    write("results.json", r#"[{"image_id": "c.jpg", "caption": "a red circle"}]"#);
+    fail(folder.path(), &["score", "references.json", "results.json"], 1, &["c.jpg"]);
+}

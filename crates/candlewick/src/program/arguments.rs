@@ -37,6 +37,8 @@ pub enum Command {
     Caption(CaptionArguments),
     /// Caption a split of a set and score it as the COCO scorer does.
     Evaluate(EvaluateArguments),
+    /// Score captions that anybody wrote, in COCO's result format, as the COCO scorer does.
+    Score(ScoreArguments),
     /// Train or take several captioners and write one table and one page with their captions side by side.
     Compare(CompareArguments),
     /// Tell which of its classes each picture shows.
@@ -221,6 +223,33 @@ pub struct EvaluateArguments {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArguments,
+}
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick score captions_val2014.json results.json
+  candlewick score flickr8k results.json --json")]
+pub struct ScoreArguments {
+    /// What people say of the pictures: the folder or file of any caption format; the pictures themselves need not be there.
+    #[arg(value_name = "REFERENCES")]
+    pub references: PathBuf,
+    /// The captions to score: [{\"image_id\": …, \"caption\": …}, …].
+    #[arg(value_name = "RESULTS")]
+    pub results: PathBuf,
+    /// Write the scores of all and of each picture into this file, as COCO's scorer does.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The share of reference captions that may be broken and are skipped.
+    #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = bounds::share)]
+    pub max_share: f64,
+    /// Print one JSON object with the scores.
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but the result and faults.
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// Arguments of `compare`.

@@ -158,10 +158,16 @@ fn rows(overall: &Overall) -> [(&'static str, f64); 7] {
     ]
 }
 
+/// A line for each score.
+///
+/// # Errors
+/// Where standard output takes no more.
+pub fn print_scores(overall: &Overall) -> Result<(), Failure> {
+    rows(overall).iter().try_for_each(|(name, value)| say!("{name:<8} {value:.4}"))
+}
+
 fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) -> Result<(), Failure> {
-    for (name, value) in rows(&found.scores.overall) {
-        say!("{name:<8} {value:.4}")?;
-    }
+    print_scores(&found.scores.overall)?;
     say!("distinct {:.4}", found.distinct)?;
     if let Some(moves) = found.moves {
         say!("moves    {moves:.4} of neighbouring words have their attention's peak at different positions")?;

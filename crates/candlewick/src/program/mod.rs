@@ -14,6 +14,7 @@ mod hub;
 mod networks;
 mod output;
 mod recipe;
+mod score;
 mod search;
 mod tasks;
 mod train;
@@ -97,6 +98,7 @@ pub fn run() -> ExitCode {
             tasks::wants("captioning", folders).and_then(|()| caption::run(&arguments))
         }
         Command::Evaluate(arguments) => tasks::evaluate(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Classify(arguments) => {
             let folder = std::iter::once(Path::new(&arguments.model));
