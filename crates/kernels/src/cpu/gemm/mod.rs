@@ -7,6 +7,7 @@ pub mod bf16;
 pub mod blocked;
 pub mod gemv;
 mod packing;
+mod panel;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use crate::cpu::disjoint::{self, DisjointSlice};
 use bf16::{Isa, Pairs, RoundedA, RoundedMatrix};
 use blocked::{BlockedA, Blocking, Sums, blocked_gemm};
 use gemv::RowMajor;
-pub use packing::{Line, NchwChannels, PackedB, PanelB, StridedB};
+pub use packing::{NchwChannels, PackedB, PanelB, StridedB};
+pub use panel::Line;
 use rayon::prelude::*;
 use std::ops::Range;
 
