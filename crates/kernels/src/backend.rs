@@ -17,6 +17,7 @@ pub(crate) enum Op {
     Pool2d,
     Recurrence,
     ResidualAdd,
+    SamplePositions,
     ScaleChannels,
     ScaleRows,
     /// The sum of two gradients.

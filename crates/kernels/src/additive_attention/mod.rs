@@ -59,20 +59,22 @@ pub fn additive_rows(
 /// # Errors
 /// When there is no such source or position, or not one position for each of the rows.
 pub fn gather_position(annotations: &Tensor, positions: &Tensor, source: Option<&[u32]>) -> Result<Tensor> {
-    let ((m, p, c), positions) = (annotations.dims3()?, positions.to_vec1::<u32>()?);
-    let rows = source.map_or(m, <[u32]>::len);
-    if positions.len() != rows {
-        candle_core::bail!("{NAME}: {} positions, wanted one for each of {rows} rows", positions.len())
+    let ((m, p, c), rows) = (annotations.dims3()?, positions.dims1()?);
+    let wanted = source.map_or(m, <[u32]>::len);
+    if rows != wanted {
+        candle_core::bail!("{NAME}: {rows} positions, wanted one for each of {wanted} rows")
     }
-    let index = |(row, &position): (usize, &u32)| {
-        let source = source.map_or(row, |source| source[row] as usize);
-        if source >= m || position as usize >= p {
-            candle_core::bail!("{NAME}: row {row} wants position {position} of source {source}, of {p} and {m}")
-        }
-        Ok((source * p) as u32 + position)
-    };
-    let indices = positions.iter().enumerate().map(index).collect::<Result<Vec<u32>>>()?;
-    annotations.reshape((m * p, c))?.index_select(&Tensor::new(indices, annotations.device())?, 0)
+    let source: Vec<u32> = source.map_or_else(|| (0..m as u32).collect(), <[u32]>::to_vec);
+    check_source(&source, m)?;
+    // On other devices a position is not read on the host.
+    if positions.device().is_cpu()
+        && let Some(position) = positions.to_vec1::<u32>()?.iter().find(|&&position| position as usize >= p)
+    {
+        candle_core::bail!("{NAME}: a row wants position {position}, of {p}")
+    }
+    let first: Vec<u32> = source.iter().map(|source| source * p as u32).collect();
+    let indices = (Tensor::new(first, positions.device())? + positions)?;
+    annotations.reshape((m * p, c))?.index_select(&indices, 0)
 }
 
 const NAME: &str = "additive attention";
@@ -101,10 +103,15 @@ fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, rows: 
         )
     }
     let (m, p, _) = keys.dims3()?;
-    if let Some(source) = source.and_then(|source| source.iter().find(|&&source| source as usize >= m)) {
-        candle_core::bail!("{NAME}: a row has source {source}, but there are only {m}")
-    }
+    check_source(source.unwrap_or_default(), m)?;
     check_counts(NAME, counts, m, p)
+}
+
+fn check_source(source: &[u32], m: usize) -> Result<()> {
+    match source.iter().find(|&&source| source as usize >= m) {
+        Some(source) => candle_core::bail!("{NAME}: a row has source {source}, but there are only {m}"),
+        None => Ok(()),
+    }
 }
 
 /// An error unless each of `m` sources has from 1 to `p` annotations.

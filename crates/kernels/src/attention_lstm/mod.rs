@@ -115,24 +115,18 @@ pub fn attention_lstm(
 
 /// The position that each row's number, uniform in [0, 1), chooses from its weights: (…, P) → (…) of u32.
 ///
+/// It is the first at which the sum of the weights so far exceeds the number, or the last that has any weight.
+///
 /// # Errors
 /// When there is not a number for each row.
 pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
     let (shape, p) = (&alpha.dims()[..alpha.rank() - 1], alpha.dim(D::Minus1)?);
-    let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?.to_vec2::<f32>()?;
-    let chosen = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
-    Tensor::from_vec(chosen, shape, alpha.device())
-}
-
-/// The first position at which the weights, added up from the first on, exceed the number.
-fn position(alpha: &[f32], draw: f32) -> usize {
-    let mut sum = 0.0;
-    let found = alpha.iter().position(|weight| {
-        sum += weight;
-        draw < sum
-    });
-    // All weights together may come out a little below 1.
-    found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
+    let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?;
+    let chosen = match Backend::choose(Op::SamplePositions, &[&rows]) {
+        Backend::Cpu => cpu::positions(&rows, draws)?,
+        Backend::Reference => reference::positions(&rows, draws)?,
+    };
+    chosen.reshape(shape)
 }
 
 const NAME: &str = "attention_lstm";

@@ -219,10 +219,14 @@ fn wrong_shapes_and_lengths_are_named() {
 #[test]
 fn a_number_chooses_the_position_whose_share_it_falls_into() {
     let alpha = [0.25f32, 0.0, 0.5, 0.25, 0.0];
-    let found = [0.0, 0.24, 0.25, 0.74, 0.76, 0.999_999].map(|draw| position(&alpha, draw));
-    assert_eq!(found, [0, 0, 2, 2, 3, 3]);
-    // Where the weights come out below the number, the last that has any.
-    assert_eq!(position(&[0.5, 0.499, 0.0], 0.9999), 1);
+    let draws = [0.0, 0.24, 0.25, 0.74, 0.76, 0.999_999];
+    let rows = Tensor::new(&alpha, &Device::Cpu).unwrap().repeat((draws.len(), 1)).unwrap();
+    for positions in [cpu::positions, reference::positions] {
+        assert_eq!(positions(&rows, &draws).unwrap().to_vec1::<u32>().unwrap(), [0, 0, 2, 2, 3, 3]);
+        // Where the weights come out below the number, the last that has any.
+        let short = Tensor::new(&[[0.5f32, 0.499, 0.0]], &Device::Cpu).unwrap();
+        assert_eq!(positions(&short, &[0.9999]).unwrap().to_vec1::<u32>().unwrap(), [1]);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! RNN, LSTM and GRU in candle's tensor operations, with backpropagation through time by hand: any type of float, any device.
 
-use super::steps::{Mask, Steps, at, in_place};
+use super::steps::{Mask, Steps, stack_steps, step_of};
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
 use crate::activation::reference::{relu, relu_gradient, sigmoid_grad, tanh_grad};
 use crate::linear::linear;
@@ -20,10 +20,10 @@ pub trait Formula: Cell {
 /// The whole sequence: all inputs are projected, and then one node takes the steps.
 pub fn recurrence<K: Formula, const N: usize>(cell: K, steps: Steps, call: &Recurrence) -> Result<[Tensor; N]> {
     let projected = match call.input {
-        Input::Projected(projected) => steps.present(projected)?,
+        Input::Projected(projected) => steps.zero_padding(projected)?,
         Input::Sequence { xs, weight, bias } => {
             let (n, t, d) = xs.dims3()?;
-            linear(&steps.present(xs)?.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
+            linear(&steps.zero_padding(xs)?.reshape((n * t, d))?, weight, bias)?.reshape((n, t, ()))?
         }
     };
     let inputs: Vec<&Tensor> =
@@ -56,22 +56,15 @@ impl<K: Formula> Operation for SequenceOp<K> {
         for t in self.steps.order() {
             let hidden = state[0].matmul(&w)?;
             let hidden = bias.map_or(Ok(hidden.clone()), |bias| hidden.broadcast_add(bias))?;
-            let (new, left) = self.cell.forward(&at(projected, t)?, &hidden, &state)?;
-            let mask = self.steps.mask(t, projected.device())?;
-            let blended: Vec<Tensor> = match &mask {
-                None => new,
-                Some(mask) => new.iter().zip(&state).map(|(new, old)| mask.choose(new, old)).collect::<Result<_>>()?,
-            };
-            out.push(match &mask {
-                None => blended[0].clone(),
-                Some(mask) => mask.kept(&blended[0])?,
-            });
-            let state = std::mem::replace(&mut state, blended);
+            let (new, left) = self.cell.forward(&step_of(projected, t)?, &hidden, &state)?;
+            let (output, new) = self.steps.advance(t, new, &state)?;
+            out.push(output);
+            let state = std::mem::replace(&mut state, new);
             if saved {
                 kept.push(SavedStep { state, saved: left });
             }
         }
-        let out = in_place(&self.steps, self.steps.order(), &out, &first[0].zeros_like()?)?;
+        let out = stack_steps(&self.steps, self.steps.order(), &out, &first[0].zeros_like()?)?;
         Ok((std::iter::once(out).chain(state).map(Value::from).collect(), kept))
     }
 
@@ -81,7 +74,7 @@ impl<K: Formula> Operation for SequenceOp<K> {
         let (mut d_projected, mut d_hidden, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (t, step) in self.steps.order().zip(call.saved).rev() {
             let mask = self.steps.mask(t, projected.device())?;
-            let (d_new, kept) = shares(mask.as_ref(), &d_state, &at(&gradients[0], t)?)?;
+            let (d_new, kept) = split_gradient(mask.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
             let (from_projected, from_hidden, d_old) = self.cell.backward(&step.saved, &step.state, &d_new)?;
             d_state = with_first(&d_old, &from_hidden.matmul(w)?)?;
             if let Some(kept) = kept {
@@ -110,7 +103,7 @@ impl<K: Formula> SequenceOp<K> {
         let zero = if self.steps.count > 0 { zero.narrow(1, 0, 1)?.squeeze(1)? } else { zero };
         let d_projected = match d_projected {
             [] => projected.zeros_like()?,
-            parts => in_place(&self.steps, self.steps.order().rev(), parts, &zero)?,
+            parts => stack_steps(&self.steps, self.steps.order().rev(), parts, &zero)?,
         };
         let (mut d_w, mut d_bias) = (None, None);
         if !d_hidden.is_empty() {
@@ -128,11 +121,15 @@ impl<K: Formula> SequenceOp<K> {
 }
 
 /// The gradients of a step's new state, and of the state of the rows that do not have the step.
-pub fn shares(mask: Option<&Mask>, d_state: &[Tensor], d_out: &Tensor) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
+pub fn split_gradient(
+    mask: Option<&Mask>,
+    d_state: &[Tensor],
+    d_out: &Tensor,
+) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
     let d_new = with_first(d_state, d_out)?;
     let Some(mask) = mask else { return Ok((d_new, None)) };
-    let kept = d_new.iter().map(|gradient| mask.kept(gradient)).collect::<Result<_>>()?;
-    Ok((kept, Some(d_state.iter().map(|gradient| mask.left(gradient)).collect::<Result<_>>()?)))
+    let kept = d_new.iter().map(|gradient| mask.present(gradient)).collect::<Result<_>>()?;
+    Ok((kept, Some(d_state.iter().map(|gradient| mask.absent(gradient)).collect::<Result<_>>()?)))
 }
 
 /// The tensors, with `more` added to the first.

@@ -48,7 +48,7 @@ impl Steps {
     }
 
     /// `xs` (N, T, ·) with 0 at the steps that a row does not have: a gradient of 0 times what is there may be NaN.
-    pub fn present(&self, xs: &Tensor) -> Result<Tensor> {
+    pub fn zero_padding(&self, xs: &Tensor) -> Result<Tensor> {
         let (n, t, _) = xs.dims3()?;
         if (0..n).all(|row| self.length(row) == t) {
             return Ok(xs.clone());
@@ -56,6 +56,13 @@ impl Steps {
         let has = |row: usize| (0..t).map(move |step| u8::from(step < self.length(row)));
         let mask = Tensor::from_vec((0..n).flat_map(has).collect::<Vec<u8>>(), (n, t, 1), xs.device())?;
         mask.broadcast_as(xs.shape())?.where_cond(xs, &xs.zeros_like()?)
+    }
+
+    /// The output of step t, 0 in the rows that do not have it, and the state after it, in those rows as before.
+    pub fn advance(&self, t: usize, new: Vec<Tensor>, old: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
+        let Some(mask) = self.mask(t, new[0].device())? else { return Ok((new[0].clone(), new)) };
+        let state = new.iter().zip(old).map(|(new, old)| mask.select(new, old)).collect::<Result<Vec<_>>>()?;
+        Ok((mask.present(&state[0])?, state))
     }
 
     /// Which rows have this step; nothing where all have it.
@@ -73,30 +80,35 @@ pub struct Mask(Tensor);
 
 impl Mask {
     /// Of the rows that have the step the first's, of the others the second's.
-    pub fn choose(&self, those: &Tensor, others: &Tensor) -> Result<Tensor> {
+    pub fn select(&self, those: &Tensor, others: &Tensor) -> Result<Tensor> {
         let mut shape = vec![1; those.rank()];
         shape[0] = self.0.elem_count();
         self.0.reshape(shape)?.broadcast_as(those.shape())?.where_cond(those, others)
     }
 
     /// With 0 in the rows that do not have the step.
-    pub fn kept(&self, tensor: &Tensor) -> Result<Tensor> {
-        self.choose(tensor, &tensor.zeros_like()?)
+    pub fn present(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.select(tensor, &tensor.zeros_like()?)
     }
 
     /// With 0 in the rows that have it.
-    pub fn left(&self, tensor: &Tensor) -> Result<Tensor> {
-        self.choose(&tensor.zeros_like()?, tensor)
+    pub fn absent(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.select(&tensor.zeros_like()?, tensor)
     }
 }
 
 /// Step t of (N, T, D), as (N, D).
-pub fn at(xs: &Tensor, t: usize) -> Result<Tensor> {
+pub fn step_of(xs: &Tensor, t: usize) -> Result<Tensor> {
     xs.narrow(1, t, 1)?.squeeze(1)
 }
 
 /// Per-step tensors (N, D), given in the order of `order`, as one (N, T, D) with zeros at the steps that no row has.
-pub fn in_place(steps: &Steps, order: impl Iterator<Item = usize>, values: &[Tensor], zero: &Tensor) -> Result<Tensor> {
+pub fn stack_steps(
+    steps: &Steps,
+    order: impl Iterator<Item = usize>,
+    values: &[Tensor],
+    zero: &Tensor,
+) -> Result<Tensor> {
     let mut placed = vec![zero.clone(); steps.count];
     order.zip(values).for_each(|(t, value)| placed[t] = value.clone());
     if placed.is_empty() {

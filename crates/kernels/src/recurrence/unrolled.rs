@@ -1,7 +1,7 @@
 //! Any cell over a whole sequence as one node of the graph.
 
-use super::reference::shares;
-use super::steps::{Steps, at, in_place};
+use super::reference::split_gradient;
+use super::steps::{Steps, stack_steps, step_of};
 use crate::node::{Call, Gradients, Operation, Value, apply};
 use candle_core::{Result, Tensor, Var};
 
@@ -33,7 +33,7 @@ where
         candle_core::bail!("unrolled: wants states of {n} rows, got {:?}", tensor.dims())
     }
     let steps = Steps::new("unrolled", n, t, lengths, reverse)?;
-    let xs = steps.present(xs)?;
+    let xs = steps.zero_padding(xs)?;
     let inputs: Vec<&Tensor> = std::iter::once(&xs).chain(state).chain(parameters).collect();
     let mut outputs = apply(Unrolled { step, steps, states: state.len() }, &inputs)?.into_iter();
     match outputs.next() {
@@ -62,22 +62,15 @@ where
         let zero = state[0].zeros_like()?;
         let (mut out, mut kept) = (Vec::new(), Vec::new());
         for t in self.steps.order() {
-            let mut new = self.call(&at(xs, t)?, &state, parameters)?;
-            match self.steps.mask(t, xs.device())? {
-                None => out.push(new[0].clone()),
-                Some(mask) => {
-                    for (new, old) in new.iter_mut().zip(&state) {
-                        *new = mask.choose(new, old)?;
-                    }
-                    out.push(mask.kept(&new[0])?);
-                }
-            }
+            let new = self.call(&step_of(xs, t)?, &state, parameters)?;
+            let (output, new) = self.steps.advance(t, new, &state)?;
+            out.push(output);
             let before = std::mem::replace(&mut state, new);
             if saved {
                 kept.push(before);
             }
         }
-        let out = in_place(&self.steps, self.steps.order(), &out, &zero)?;
+        let out = stack_steps(&self.steps, self.steps.order(), &out, &zero)?;
         Ok((std::iter::once(out).chain(state).map(Value::from).collect(), kept))
     }
 
@@ -92,11 +85,11 @@ where
         let mut d_state = gradients[1..].to_vec();
         let mut d_xs = Vec::new();
         for (t, before) in self.steps.order().zip(call.saved).rev() {
-            let x = if call.wanted[0] { variable(&at(xs, t)?)? } else { at(xs, t)? };
+            let x = if call.wanted[0] { variable(&step_of(xs, t)?)? } else { step_of(xs, t)? };
             let state: Vec<Tensor> = before.iter().map(variable).collect::<Result<_>>()?;
             let new = self.call(&x, &state, &parameters)?;
             let mask = self.steps.mask(t, xs.device())?;
-            let (inner, kept) = shares(mask.as_ref(), &d_state, &at(&gradients[0], t)?)?;
+            let (inner, kept) = split_gradient(mask.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
             let mut loss: Option<Tensor> = None;
             for (new, gradient) in new.iter().zip(&inner) {
                 let part = (new * gradient)?.sum_all()?;
@@ -117,7 +110,7 @@ where
         }
         let d_xs = match d_xs.first() {
             None => None,
-            Some(first) => Some(in_place(&self.steps, self.steps.order().rev(), &d_xs, &first.zeros_like()?)?),
+            Some(first) => Some(stack_steps(&self.steps, self.steps.order().rev(), &d_xs, &first.zeros_like()?)?),
         };
         let of_parameters = parameters.iter().map(|parameter| found.take(parameter)).collect::<Result<Vec<_>>>()?;
         Ok(std::iter::once(d_xs).chain(d_state.into_iter().map(Some)).chain(of_parameters).collect())

@@ -4,18 +4,36 @@
 mod backward;
 mod forward;
 
-use super::{Affine, NAME, Options, Sequence, Sizes, position, positions};
+use super::{Affine, NAME, Options, Sequence, Sizes};
 use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
 use crate::recurrence::steps::Steps;
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use forward::Outputs;
 
 /// [`super::attention_lstm`] on the inputs of [`AttentionLstm`].
 pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: Options) -> Result<Sequence> {
     let (counts, draws) = (options.counts.map(<[u32]>::to_vec), options.draws.map(<[f32]>::to_vec));
     let [hidden, context, alpha] = apply_array(AttentionLstm { sizes, steps, counts, draws }, inputs)?;
-    let positions = options.draws.map(|draws| positions(&alpha, draws)).transpose()?;
+    let positions = options.draws.map(|draws| super::positions(&alpha, draws)).transpose()?;
     Ok(Sequence { hidden, context, alpha, positions })
+}
+
+/// [`super::positions`] of rows (M, P) on the CPU.
+pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
+    let rows = alpha.to_vec2::<f32>()?;
+    let chosen: Vec<u32> = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
+    Tensor::from_vec(chosen, draws.len(), &Device::Cpu)
+}
+
+/// The first position at which the sum of the weights so far exceeds the number.
+pub fn position(alpha: &[f32], draw: f32) -> usize {
+    let mut sum = 0.0;
+    let found = alpha.iter().position(|weight| {
+        sum += weight;
+        draw < sum
+    });
+    // The sum of all may be a little below 1.
+    found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
 }
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and perhaps W_β and b_β.
