@@ -1,14 +1,11 @@
 //! The gradient of a few input channels, such as an image's three: a panel would be empty but for these, so that it is summed over
 //! what each position reads.
 
-use super::gradients::{InputGradient, StridePhase};
+use super::gradients::{FEW_CHANNELS, InputGradient, StridePhase};
 use super::im2col::Im2col;
 use crate::conv::Layout;
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use rayon::prelude::*;
-
-/// Up to so many input channels, their gradient has a form of its own.
-pub const FEW_CHANNELS: usize = 4;
 
 /// Partial sums of each.
 const LANES: usize = 16;

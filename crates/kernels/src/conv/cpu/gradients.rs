@@ -3,7 +3,6 @@
 //! The gradient of the input is one implicit GEMM for each phase of the stride: the positions of the input that have the same
 //! remainder by the stride meet the same elements of the kernel.
 
-use super::few_channels::FEW_CHANNELS;
 use super::im2col::{Im2col, Source};
 use super::implicit_a::{ImplicitA, TransposedA};
 use super::layout::{Maps, nhwc_to};
@@ -17,6 +16,9 @@ use crate::cpu::gemm::{NchwChannels, PACKED_AS_READ, PANEL, PackedB, Strided, St
 use crate::cpu::reduce::{column_sums, sum1};
 use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
+
+/// Up to so many input channels, their gradient has a form of its own.
+pub const FEW_CHANNELS: usize = 4;
 
 /// Positions of the input with one remainder by the stride.
 pub struct StridePhase {

@@ -9,7 +9,8 @@
 use super::output::{Epilogue, finish};
 use crate::conv::Geometry;
 use crate::cpu::disjoint::{self, DisjointSlice};
-use crate::cpu::gemm::blocked::{Scratch, TILE, parts, with_scratch};
+use crate::cpu::gemm::blocked::{TILE, parts};
+use crate::cpu::gemm::scratch::{Scratch, with_scratch};
 use crate::cpu::gemm::{A, Line, PANEL, PackedB, Strided};
 use crate::cpu::simd_math::vectorised;
 use rayon::prelude::*;

@@ -6,7 +6,8 @@
 
 use super::winograd::{LANES, Lanes, Winograd, minus, plus, transform_inputs};
 use crate::conv::Geometry;
-use crate::cpu::gemm::blocked::{Scratch, parts, with_scratch};
+use crate::cpu::gemm::blocked::parts;
+use crate::cpu::gemm::scratch::{Scratch, with_scratch};
 use crate::cpu::gemm::{A, Line, PANEL, multiply};
 use crate::cpu::simd_math::vectorised;
 use crate::cpu::transpose::transpose;

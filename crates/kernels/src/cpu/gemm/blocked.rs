@@ -3,10 +3,10 @@
 //! Every sum has an order that does not depend on the number of threads.
 
 use super::bf16::{Isa, Pairs, RoundedA};
-use super::{A, Line, PANEL, PanelB, multiply};
+use super::scratch::{Scratch, with_scratch};
+use super::{A, PANEL, PanelB, multiply};
 use crate::cpu::fill::par_fill;
 use rayon::prelude::*;
-use std::cell::RefCell;
 use std::ops::Range;
 
 /// Blocks begin at multiples of this, so that the microkernels take whole tiles.
@@ -161,23 +161,4 @@ pub fn par_copy_runs(values: &[f32], stride: usize, width: usize, count: usize) 
 pub fn parts(count: usize, most: usize, unit: usize) -> Vec<Range<usize>> {
     let size = count.div_ceil(count.div_ceil(most).max(1)).next_multiple_of(unit);
     (0..count).step_by(size.max(1)).map(|start| start..(start + size).min(count)).collect()
-}
-
-/// A thread's buffers, which it keeps from call to call.
-#[derive(Default)]
-pub struct Scratch {
-    pub buffer: Vec<f32>,
-    pub lines: Vec<Line>,
-    pub sums: Vec<f32>,
-    /// A block of A and a part of a panel in bf16.
-    pub a: Vec<Pairs>,
-    pub pairs: Vec<Pairs>,
-}
-
-/// Runs `work` with what this thread keeps.
-pub fn with_scratch(work: impl FnOnce(&mut Scratch)) {
-    thread_local! {
-        static SCRATCH: RefCell<Scratch> = RefCell::default();
-    }
-    SCRATCH.with_borrow_mut(work);
 }

@@ -9,6 +9,8 @@ pub mod gemv;
 mod packing;
 mod panel;
 mod portable;
+mod row_major;
+pub mod scratch;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]

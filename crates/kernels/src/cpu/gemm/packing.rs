@@ -1,8 +1,8 @@
 //! The packed B operand of a GEMM, in panels.
 
 use super::bf16::{self, Isa, LINES, Pairs, TERMS, tiles};
-use super::blocked::{Scratch, with_scratch};
 use super::panel::{Kernels, Line, pack_columns, pack_rows, written};
+use super::scratch::{Scratch, with_scratch};
 use super::{A, PANEL, Strided, multiply};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;

@@ -1,6 +1,6 @@
 //! GEMM microkernels with AVX-512, or with AVX2 and FMA.
 
-use super::gemv::{Dots, RowMajor, WEIGHTS};
+use super::row_major::{Dots, RowMajor, WEIGHTS};
 use super::{Line, PANEL, Tile};
 use std::arch::x86_64::*;
 

@@ -13,7 +13,7 @@ mod rounded_rows;
 mod x86;
 
 use super::{A, PANEL, Strided};
-use crate::precision::{Precision, float32_matmul_precision};
+use crate::precision::setting::{Precision, float32_matmul_precision};
 use rayon::prelude::*;
 pub use rounded_rows::RoundedRows;
 use std::mem::MaybeUninit;
