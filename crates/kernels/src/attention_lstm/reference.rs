@@ -18,6 +18,7 @@ pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: O
     let w_context = input.narrow(1, sizes.e, sizes.c)?.contiguous()?;
     let (mut h, mut c) = ((*h).clone(), (*c).clone());
     let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
+    let masks = steps.masks(xs.device())?;
     for t in steps.order() {
         h = h.contiguous()?;
         let query = affine(&h, w_query, b_query)?;
@@ -33,7 +34,7 @@ pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: O
         let x = affine(&step_of(&xs, t)?.contiguous()?, &w_x, bias)?;
         let projected = (x + context.matmul(&w_context.t()?)?)?;
         (_, h, c) = recurrence::lstm(&projected.unsqueeze(1)?, w_hh, &h, &c, None, false)?;
-        let mask = steps.mask(t, xs.device())?;
+        let mask = masks.of(t)?;
         for (all, value) in [(&mut hidden, &h), (&mut contexts, &context), (&mut alphas, &alpha)] {
             all.push(mask.as_ref().map_or(Ok(value.clone()), |mask| mask.present(value))?);
         }

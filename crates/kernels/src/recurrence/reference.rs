@@ -53,11 +53,12 @@ impl<K: Formula> Operation for SequenceOp<K> {
         let (first, bias) = (&inputs[2..2 + K::STATES], inputs.get(2 + K::STATES));
         let mut state = first.to_vec();
         let (mut out, mut kept) = (Vec::new(), Vec::new());
+        let masks = self.steps.masks(projected.device())?;
         for t in self.steps.order() {
             let hidden = state[0].matmul(&w)?;
             let hidden = bias.map_or(Ok(hidden.clone()), |bias| hidden.broadcast_add(bias))?;
             let (new, left) = self.cell.forward(&step_of(projected, t)?, &hidden, &state)?;
-            let (output, new) = self.steps.advance(t, new, &state)?;
+            let (output, new) = masks.advance(t, new, &state)?;
             out.push(output);
             let state = std::mem::replace(&mut state, new);
             if saved {
@@ -72,9 +73,9 @@ impl<K: Formula> Operation for SequenceOp<K> {
         let (projected, w) = (&call.inputs[0], &call.inputs[1]);
         let mut d_state = gradients[1..].to_vec();
         let (mut d_projected, mut d_hidden, mut before) = (Vec::new(), Vec::new(), Vec::new());
+        let masks = self.steps.masks(projected.device())?;
         for (t, step) in self.steps.order().zip(call.saved).rev() {
-            let mask = self.steps.mask(t, projected.device())?;
-            let (d_new, kept) = split_gradient(mask.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
+            let (d_new, kept) = split_gradient(masks.of(t)?.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
             let (from_projected, from_hidden, d_old) = self.cell.backward(&step.saved, &step.state, &d_new)?;
             d_state = with_first(&d_old, &from_hidden.matmul(w)?)?;
             if let Some(kept) = kept {

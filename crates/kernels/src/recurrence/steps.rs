@@ -58,20 +58,36 @@ impl Steps {
         mask.broadcast_as(xs.shape())?.where_cond(xs, &xs.zeros_like()?)
     }
 
-    /// The output of step t, 0 in the rows that do not have it, and the state after it, in those rows as before.
-    pub fn advance(&self, t: usize, new: Vec<Tensor>, old: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
-        let Some(mask) = self.mask(t, new[0].device())? else { return Ok((new[0].clone(), new)) };
-        let state = new.iter().zip(old).map(|(new, old)| mask.select(new, old)).collect::<Result<Vec<_>>>()?;
-        Ok((mask.present(&state[0])?, state))
+    /// The masks of all steps, copied to the device once.
+    pub fn masks(&self, device: &Device) -> Result<Masks> {
+        let Some(lengths) = &self.lengths else { return Ok(Masks { all: None, shortest: self.longest }) };
+        let has = |t: usize| lengths.iter().map(move |&length| u8::from(t < length));
+        let all = (0..self.longest).flat_map(has).collect::<Vec<u8>>();
+        let all = Some(Tensor::from_vec(all, (self.longest, lengths.len()), device)?);
+        Ok(Masks { all, shortest: lengths.iter().copied().min().unwrap_or(0) })
+    }
+}
+
+/// Which rows have each step.
+pub struct Masks {
+    /// (T, N).
+    all: Option<Tensor>,
+    /// The steps that all rows have.
+    shortest: usize,
+}
+
+impl Masks {
+    /// Which rows have step t; nothing where all have it.
+    pub fn of(&self, t: usize) -> Result<Option<Mask>> {
+        let all = self.all.as_ref().filter(|_| t >= self.shortest);
+        all.map(|all| Ok(Mask(all.get(t)?))).transpose()
     }
 
-    /// Which rows have this step; nothing where all have it.
-    pub fn mask(&self, t: usize, device: &Device) -> Result<Option<Mask>> {
-        let Some(lengths) = self.lengths.as_ref().filter(|lengths| lengths.iter().any(|&length| length <= t)) else {
-            return Ok(None);
-        };
-        let mask: Vec<u8> = lengths.iter().map(|&length| u8::from(t < length)).collect();
-        Ok(Some(Mask(Tensor::from_vec(mask, lengths.len(), device)?)))
+    /// The output of step t, 0 in the rows that do not have it, and the state after it, in those rows as before.
+    pub fn advance(&self, t: usize, new: Vec<Tensor>, old: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
+        let Some(mask) = self.of(t)? else { return Ok((new[0].clone(), new)) };
+        let state = new.iter().zip(old).map(|(new, old)| mask.select(new, old)).collect::<Result<Vec<_>>>()?;
+        Ok((mask.present(&state[0])?, state))
     }
 }
 

@@ -61,9 +61,10 @@ where
         let mut state = inputs[1..1 + self.states].to_vec();
         let zero = state[0].zeros_like()?;
         let (mut out, mut kept) = (Vec::new(), Vec::new());
+        let masks = self.steps.masks(xs.device())?;
         for t in self.steps.order() {
             let new = self.call(&step_of(xs, t)?, &state, parameters)?;
-            let (output, new) = self.steps.advance(t, new, &state)?;
+            let (output, new) = masks.advance(t, new, &state)?;
             out.push(output);
             let before = std::mem::replace(&mut state, new);
             if saved {
@@ -84,12 +85,12 @@ where
         let mut found = Gradients::default();
         let mut d_state = gradients[1..].to_vec();
         let mut d_xs = Vec::new();
+        let masks = self.steps.masks(xs.device())?;
         for (t, before) in self.steps.order().zip(call.saved).rev() {
             let x = if call.wanted[0] { variable(&step_of(xs, t)?)? } else { step_of(xs, t)? };
             let state: Vec<Tensor> = before.iter().map(variable).collect::<Result<_>>()?;
             let new = self.call(&x, &state, &parameters)?;
-            let mask = self.steps.mask(t, xs.device())?;
-            let (inner, kept) = split_gradient(mask.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
+            let (inner, kept) = split_gradient(masks.of(t)?.as_ref(), &d_state, &step_of(&gradients[0], t)?)?;
             let mut loss: Option<Tensor> = None;
             for (new, gradient) in new.iter().zip(&inner) {
                 let part = (new * gradient)?.sum_all()?;
