@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Turns of a spinning wait before the thread yields.
-const PATIENCE: usize = 4096;
+const SPINS: usize = 4096;
 
 /// How many members pay for phases of this much work: all threads from `enough` on.
 pub fn members(work: usize, enough: usize) -> usize {
@@ -54,7 +54,7 @@ struct Team {
 
 impl Team {
     fn walk(&self, member: usize, chunks: &(impl Fn(usize) -> usize + Sync), work: &(impl Fn(usize, usize) + Sync)) {
-        let alarm = Alarm(&self.broken);
+        let guard = PanicGuard(&self.broken);
         for (phase, done) in self.done.iter().enumerate() {
             let total = chunks(phase);
             for owner in (member..self.members).chain(0..member) {
@@ -75,17 +75,17 @@ impl Team {
                     return;
                 }
                 turns += 1;
-                if turns < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+                if turns < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
             }
         }
-        std::mem::forget(alarm);
+        std::mem::forget(guard);
     }
 }
 
 /// Tells the team when it is dropped by a panic.
-struct Alarm<'a>(&'a AtomicBool);
+struct PanicGuard<'a>(&'a AtomicBool);
 
-impl Drop for Alarm<'_> {
+impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

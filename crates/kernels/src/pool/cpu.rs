@@ -30,9 +30,9 @@ impl Operation for Max {
         with_f32(Self::NAME, &inputs[0], |xs| {
             let maps = xs.par_chunks(size_in).zip(ys.par_chunks_mut(size_out));
             if saved {
-                maps.zip(at.par_chunks_mut(size_out)).for_each(|((xs, ys), at)| windows.largest_and_place(xs, ys, at));
+                maps.zip(at.par_chunks_mut(size_out)).for_each(|((xs, ys), at)| windows.window_argmax(xs, ys, at));
             } else {
-                maps.for_each(|(xs, ys)| windows.largest(xs, ys));
+                maps.for_each(|(xs, ys)| windows.window_max(xs, ys));
             }
         })?;
         Ok((vec![Value::new(ys, shape)], at))
@@ -82,7 +82,7 @@ impl Windows {
         self.rows.iter().flat_map(|row| self.columns.iter().map(move |column| (row, column)))
     }
 
-    fn largest(&self, xs: &[f32], ys: &mut [f32]) {
+    fn window_max(&self, xs: &[f32], ys: &mut [f32]) {
         for ((row, column), y) in self.all().zip(ys) {
             let mut best = f32::NEG_INFINITY;
             for line in xs[row.span.start * self.input.1..row.span.end * self.input.1].chunks(self.input.1) {
@@ -95,8 +95,8 @@ impl Windows {
         }
     }
 
-    fn largest_and_place(&self, xs: &[f32], ys: &mut [f32], places: &mut [u32]) {
-        for (((row, column), y), place) in self.all().zip(ys).zip(places) {
+    fn window_argmax(&self, xs: &[f32], ys: &mut [f32], argmax: &mut [u32]) {
+        for (((row, column), y), index) in self.all().zip(ys).zip(argmax) {
             let start = row.span.start * self.input.1 + column.span.start;
             let (mut best, mut at) = (xs[start], start);
             for line in row.span.clone() {
@@ -107,7 +107,7 @@ impl Windows {
                     }
                 }
             }
-            (*y, *place) = (best, at as u32);
+            (*y, *index) = (best, at as u32);
         }
     }
 

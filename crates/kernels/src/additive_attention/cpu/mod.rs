@@ -9,7 +9,7 @@ use crate::cpu::simd_math::dot;
 use crate::node::{Call, Operation, Value, apply_array, with_f32s};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
-use rows::{key_gradient, mean, weights};
+use rows::{attention_weights, key_gradient, weighted_mean};
 
 /// [`super::additive_rows`].
 pub fn additive(
@@ -67,8 +67,8 @@ impl Operation for Additive {
                 let count = self.count(source, p);
                 // α stays 0 at the others, and with it all their gradients.
                 let alpha = &mut alpha[..count];
-                weights(&keys[source * p * a..][..count * a], &query[row * a..][..a], v, alpha);
-                mean(&annotations[source * p * c..][..count * c], alpha, context);
+                attention_weights(&keys[source * p * a..][..count * a], &query[row * a..][..a], v, alpha);
+                weighted_mean(&annotations[source * p * c..][..count * c], alpha, context);
             });
         })?;
         Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))

@@ -3,7 +3,7 @@
 use crate::cpu::simd_math::{exp, tanh, vectorised};
 
 /// α of one row from its keys.
-pub fn weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {
+pub fn attention_weights(keys: &[f32], query: &[f32], v: &[f32], alpha: &mut [f32]) {
     for (keys, alpha) in keys.chunks_exact(v.len()).zip(alpha.iter_mut()) {
         *alpha = energy(keys, query, v);
     }
@@ -45,7 +45,7 @@ vectorised! {
 
 vectorised! {
     /// Adds Σ_p α_p annotations_p of one row to `context`, four positions at a time.
-    pub fn mean(annotations: &[f32], alpha: &[f32], context: &mut [f32]) {
+    pub fn weighted_mean(annotations: &[f32], alpha: &[f32], context: &mut [f32]) {
         let c = context.len();
         let mut blocks = annotations.chunks_exact(4 * c);
         let mut weights = alpha.chunks_exact(4);

@@ -198,7 +198,7 @@ impl ForwardPass<'_> {
         let count = self.of.count(row);
         // SAFETY: row and step are this chunk's, and no row has more than the P annotations (`check_counts`).
         let alpha = unsafe { self.outputs.alpha.write(at * p, count) };
-        rows::weights(&inputs.keys[row * p * a..][..count * a], self.query(place, sorted), inputs.v, alpha);
+        rows::attention_weights(&inputs.keys[row * p * a..][..count * a], self.query(place, sorted), inputs.v, alpha);
         let annotations = &inputs.annotations[row * p * c..][..count * c];
         // SAFETY: the place is of this chunk's row, which no other chunk of the phase has.
         let attended = unsafe { self.saved.attended.write(place * c, c) };
@@ -206,7 +206,7 @@ impl ForwardPass<'_> {
             Some(position) => attended.copy_from_slice(&annotations[position * c..][..c]),
             None => {
                 attended.fill(0.0);
-                rows::mean(annotations, alpha, attended);
+                rows::weighted_mean(annotations, alpha, attended);
             }
         }
         // SAFETY: row and step are this chunk's.

@@ -116,31 +116,31 @@ impl Operation for Max {
         let (rows, columns) = (&self.0.rows, &self.0.columns);
         let line = columns.len() * c;
         let count = n * rows.len() * line;
-        let mut places = vec![0u32; if saved { count } else { 0 }];
-        let work = |xs: &[f32], unit: usize, places: &mut [u32], ys: &mut Spare| {
+        let mut argmax = vec![0u32; if saved { count } else { 0 }];
+        let work = |xs: &[f32], unit: usize, argmax: &mut [u32], ys: &mut Spare| {
             let (image, row) = (unit / rows.len(), &rows[unit % rows.len()]);
             let xs = &xs[image * h * w * c..][..h * w * c];
             let mut window = Vec::new();
             for (j, column) in columns.iter().enumerate() {
                 window.clear();
                 window.extend(row.span.clone().flat_map(|i| column.span.clone().map(move |j| i * w + j)));
-                match places.get_mut(j * c..(j + 1) * c) {
-                    Some(places) => largest_and_place(xs, &window, ys, places),
-                    None => largest(xs, &window, c, ys),
+                match argmax.get_mut(j * c..(j + 1) * c) {
+                    Some(argmax) => window_argmax(xs, &window, ys, argmax),
+                    None => window_max(xs, &window, c, ys),
                 }
             }
         };
         let ys = with_f32(Self::NAME, &inputs[0], |xs| match saved {
             true => {
-                let units = places.par_chunks_mut(line.max(1)).enumerate();
-                par_fill(count, line, units, |(unit, places), ys| work(xs, unit, places, ys))
+                let units = argmax.par_chunks_mut(line.max(1)).enumerate();
+                par_fill(count, line, units, |(unit, argmax), ys| work(xs, unit, argmax, ys))
             }
             false => {
                 let units = (0..if line > 0 { n * rows.len() } else { 0 }).into_par_iter();
                 par_fill(count, line, units, |unit, ys| work(xs, unit, &mut [], ys))
             }
         })?;
-        Ok((vec![Value::new(ys, (n, rows.len(), columns.len(), c))], places))
+        Ok((vec![Value::new(ys, (n, rows.len(), columns.len(), c))], argmax))
     }
 
     fn backward(&self, call: &Call<Vec<u32>>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
@@ -149,10 +149,10 @@ impl Operation for Max {
         let size_out = self.0.area_out() * c;
         with_f32(Self::NAME, &gradients[0], |dys| {
             let images = dxs.par_chunks_mut((h * w * c).max(1)).zip(dys.par_chunks(size_out.max(1)));
-            images.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), places)| {
-                for (dys, places) in dys.chunks_exact(c.max(1)).zip(places.chunks_exact(c.max(1))) {
-                    for (j, (dy, &place)) in dys.iter().zip(places).enumerate() {
-                        dxs[place as usize * c + j] += dy;
+            images.zip(call.saved.par_chunks(size_out.max(1))).for_each(|((dxs, dys), argmax)| {
+                for (dys, argmax) in dys.chunks_exact(c.max(1)).zip(argmax.chunks_exact(c.max(1))) {
+                    for (j, (dy, &index)) in dys.iter().zip(argmax).enumerate() {
+                        dxs[index as usize * c + j] += dy;
                     }
                 }
             });
@@ -179,7 +179,7 @@ fn larger<P>(y: (f32, P), x: (f32, P)) -> (f32, P) {
 
 vectorised! {
     /// The largest value of each channel at some positions of a map; a NaN is the largest value.
-    fn largest(xs: &[f32], window: &[usize], channels: usize, ys: &mut Spare) {
+    fn window_max(xs: &[f32], window: &[usize], channels: usize, ys: &mut Spare) {
         let ys = ys.extend_with(channels, f32::NEG_INFINITY);
         // Of a choice between what stands there and one value more the compiler makes a masked store, which is slow with AVX2.
         for window in window.chunks(TAPS) {
@@ -194,16 +194,16 @@ vectorised! {
 
 vectorised! {
     /// The same, and its position: the first, where several have it.
-    fn largest_and_place(xs: &[f32], window: &[usize], ys: &mut Spare, places: &mut [u32]) {
-        let channels = places.len();
+    fn window_argmax(xs: &[f32], window: &[usize], ys: &mut Spare, argmax: &mut [u32]) {
+        let channels = argmax.len();
         let ys = ys.extend_with(channels, f32::NEG_INFINITY);
-        places.fill(window.first().map_or(0, |&at| at as u32));
+        argmax.fill(window.first().map_or(0, |&at| at as u32));
         for window in window.chunks(TAPS) {
             let (at, [a, b, c]) = taps(xs, channels, window);
             let at = at.map(|at| at as u32);
             for j in 0..channels {
-                let first = larger(larger((ys[j], places[j]), (a[j], at[0])), (b[j], at[1]));
-                (ys[j], places[j]) = larger(first, (c[j], at[2]));
+                let first = larger(larger((ys[j], argmax[j]), (a[j], at[0])), (b[j], at[1]));
+                (ys[j], argmax[j]) = larger(first, (c[j], at[2]));
             }
         }
     }

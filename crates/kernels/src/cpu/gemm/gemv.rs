@@ -27,7 +27,7 @@ pub fn add(into: &mut [f32], stride: usize, rows: RowMajor, weights: RowMajor, t
 fn max_rows() -> usize {
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = x86::level() {
-        return level.lines();
+        return level.gemv_rows();
     }
     PORTABLE_ROWS
 }
@@ -124,8 +124,8 @@ mod tests {
     fn every_microkernel_is_exact() {
         check(PORTABLE_ROWS, portable);
         #[cfg(target_arch = "x86_64")]
-        for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_there()) {
-            check(level.lines(), |rows, weights, terms| x86::gemv(level, rows, weights, terms));
+        for level in [x86::Level::Avx512, x86::Level::Avx2].into_iter().filter(|level| level.is_available()) {
+            check(level.gemv_rows(), |rows, weights, terms| x86::gemv(level, rows, weights, terms));
         }
     }
 

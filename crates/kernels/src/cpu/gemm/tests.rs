@@ -12,10 +12,10 @@ fn kernels() -> Vec<(usize, Multiply)> {
     #[cfg(target_arch = "x86_64")]
     {
         use x86::Level;
-        if Level::Avx512.is_there() {
+        if Level::Avx512.is_available() {
             kernels.push((Level::Avx512.rows(), |tile, rows, into| x86::multiply(Level::Avx512, tile, rows, into)));
         }
-        if Level::Avx2.is_there() {
+        if Level::Avx2.is_available() {
             kernels.push((Level::Avx2.rows(), |tile, rows, into| x86::multiply(Level::Avx2, tile, rows, into)));
         }
     }

@@ -21,7 +21,7 @@ impl Level {
     }
 
     /// The most rows whose sums with [`WEIGHTS`] rows of weights fit into the registers.
-    pub fn lines(self) -> usize {
+    pub fn gemv_rows(self) -> usize {
         match self {
             Level::Avx512 => 6,
             Level::Avx2 => 3,
@@ -38,7 +38,7 @@ impl Level {
     }
 
     /// Whether this machine has it.
-    pub fn is_there(self) -> bool {
+    pub fn is_available(self) -> bool {
         match self {
             Level::Avx512 => is_x86_feature_detected!("avx512f"),
             Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
@@ -48,12 +48,12 @@ impl Level {
 
 /// The best level that this machine has.
 pub fn level() -> Option<Level> {
-    [Level::Avx512, Level::Avx2].into_iter().find(|level| level.is_there())
+    [Level::Avx512, Level::Avx2].into_iter().find(|level| level.is_available())
 }
 
 /// One to [`Level::rows`] rows, on a machine that has the level.
 pub fn multiply(level: Level, tile: Tile, rows: usize, into: &mut [f32]) {
-    assert!(rows > 0 && rows <= level.rows() && level.is_there() && tile.fits(rows, into));
+    assert!(rows > 0 && rows <= level.rows() && level.is_available() && tile.fits(rows, into));
     // A compile-time stride of 1 for either kind of A.
     let column_major = tile.a.row == 1;
     macro_rules! rows {
@@ -160,10 +160,10 @@ unsafe fn avx2<const M: usize, const COLUMN_MAJOR: bool>(tile: Tile, into: *mut 
     }
 }
 
-/// `Σₖ rows[i, k] weights[j, k]` of one to [`Level::lines`] rows and one to [`WEIGHTS`] rows of weights, on a machine that has the level.
+/// `Σₖ rows[i, k] weights[j, k]` of one to [`Level::gemv_rows`] rows and one to [`WEIGHTS`] rows of weights, on a machine that has the level.
 pub fn gemv(level: Level, rows: RowMajor, weights: RowMajor, terms: usize) -> Dots {
-    assert!((1..=level.lines()).contains(&rows.count) && (1..=WEIGHTS).contains(&weights.count));
-    assert!(level.is_there() && rows.fit(terms) && weights.fit(terms));
+    assert!((1..=level.gemv_rows()).contains(&rows.count) && (1..=WEIGHTS).contains(&weights.count));
+    assert!(level.is_available() && rows.fit(terms) && weights.fit(terms));
     macro_rules! rows {
         ($kernel:ident: $($count:literal)*) => {
             match rows.count {

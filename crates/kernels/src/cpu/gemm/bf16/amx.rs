@@ -9,9 +9,9 @@ use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::sync::OnceLock;
 
 /// Whether this machine has AMX for bf16, and the operating system lets this process use it, for which it is asked once.
-pub fn is_there() -> bool {
+pub fn is_available() -> bool {
     static THERE: OnceLock<bool> = OnceLock::new();
-    *THERE.get_or_init(|| x86::is_there() && has_tiles() && permitted())
+    *THERE.get_or_init(|| x86::is_available() && has_tiles() && permitted())
 }
 
 /// Whether the processor has tiles and products of bf16 in them, and knows more than its basic functions.
@@ -89,7 +89,7 @@ pub fn multiply(a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, a
         return;
     }
     let whole = blocks * 2 * LINES;
-    assert!(is_there());
+    assert!(is_available());
     // SAFETY: the machine has tiles and may use them, as was asserted. `Isa::multiply` has asserted that A has `depth` tiles
     // for each 16 rows, the panel twice `depth`, and `into` all rows, `stride` apart; the shapes have 32 rows for each whole
     // block, and as many as are left for the rest.

@@ -48,10 +48,10 @@ pub enum Isa {
 /// Those that this machine has, best first.
 fn isas() -> impl Iterator<Item = Isa> {
     #[cfg(target_arch = "x86_64")]
-    let isas = [(Isa::Amx, amx::is_there as fn() -> bool), (Isa::Avx512, x86::is_there)];
+    let isas = [(Isa::Amx, amx::is_available as fn() -> bool), (Isa::Avx512, x86::is_available)];
     #[cfg(not(target_arch = "x86_64"))]
     let isas: [(Isa, fn() -> bool); 0] = [];
-    isas.into_iter().filter(|(_, is_there)| is_there()).map(|(isa, _)| isa)
+    isas.into_iter().filter(|(_, is_available)| is_available()).map(|(isa, _)| isa)
 }
 
 /// The best that this machine has, where they are faster than f32's.

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 /// Whether this machine has it.
-pub fn is_there() -> bool {
+pub fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
@@ -22,7 +22,7 @@ pub fn is_fast() -> bool {
 
 /// As [`super::Isa::round_strip`].
 pub fn round(strip: Strip, into: &mut [MaybeUninit<Pairs>], step: usize) {
-    assert!(strip.fits(into, step) && is_there());
+    assert!(strip.fits(into, step) && is_available());
     // SAFETY: the machine has the instructions and the strip fits its values and `into`, as was asserted; one of its strides is 1.
     unsafe {
         match strip.matrix.column == 1 {
@@ -61,7 +61,7 @@ fn first(count: usize) -> u16 {
 
 /// As [`super::Isa::round_line`].
 pub fn round_line(values: &[f32]) -> Pairs {
-    assert!(is_there());
+    assert!(is_available());
     let mut line = Pairs([0; LINES]);
     let count = values.len();
     // SAFETY: the machine has the instructions, as was asserted; the masks leave out what lies beyond the last value, and the line that is
@@ -190,7 +190,7 @@ fn transposed(lines: [__m512i; LINES]) -> [__m512i; LINES] {
 
 /// As [`super::Isa::multiply`], whose assertions hold.
 pub fn multiply(a: RoundedA, panel: &[Pairs], into: &mut [f32], stride: usize, add: bool) {
-    assert!(is_there());
+    assert!(is_available());
     let depth = panel.len() / (2 * LINES);
     for start in (0..a.rows).step_by(8) {
         let tile = a.tiles[start / LINES * depth * LINES..].as_ptr().wrapping_add(start % LINES);
