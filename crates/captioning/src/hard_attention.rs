@@ -8,11 +8,11 @@
 use crate::decoder::Drawn;
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::log_softmax;
-use candlewick_recurrent::attention::{Annotations, Attended};
+use candlewick_recurrent::attention::{Attended, AttentionMemory};
 
 /// Looks at one position of each row alone: alpha becomes 1 there and 0 elsewhere.
-pub(crate) fn alone(positions: &Tensor, attended: &Attended, annotations: &Annotations) -> Result<Attended> {
-    Ok(Attended { context: annotations.at(positions)?, alpha: one_hot(&attended.alpha, positions)? })
+pub(crate) fn alone(positions: &Tensor, attended: &Attended, annotations: &AttentionMemory) -> Result<Attended> {
+    Ok(Attended { context: annotations.gather_position(positions)?, alpha: one_hot(&attended.alpha, positions)? })
 }
 
 /// The `count` likeliest positions of each row, the likeliest first: (N, count), or (N, P) where there are fewer.
@@ -78,7 +78,7 @@ mod tests {
     fn the_likeliest_position_is_seen_alone() {
         let (attended, annotations) = attended();
         let attention = AdditiveAttention::new(2, 1, 1, Parameters::new(1).builder(&Device::Cpu)).unwrap();
-        let annotations = attention.annotations(&annotations).unwrap();
+        let annotations = attention.memory(&annotations).unwrap();
         let likeliest = |attended: &Attended| likeliest(&attended.alpha, 1).unwrap().squeeze(1).unwrap();
         let found = alone(&likeliest(&attended), &attended, &annotations).unwrap();
         assert_eq!(found.alpha.to_vec2::<f32>().unwrap(), [[0., 1., 0.], [1., 0., 0.]]);

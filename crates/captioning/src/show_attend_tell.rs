@@ -23,7 +23,7 @@ use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_t
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::attention_lstm::{self, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Annotations as AttentionMemory, Attended};
+use candlewick_recurrent::attention::{AdditiveAttention, Attended, AttentionMemory};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
@@ -308,7 +308,7 @@ impl ShowAttendTell {
                 let gate = self.f_beta.as_ref().map(Linear::with_bias).transpose()?;
                 let (query, beta) = (query.into(), gate.map(Into::into));
                 let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, beta };
-                let (annotations, keys, counts) = memory.annotations.apart()?;
+                let (annotations, keys, counts) = memory.annotations.per_row()?;
                 let options = attention_lstm::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
                 attention_lstm::attention_lstm(&embedded, &keys, &annotations, &state.h, c, weights, options)?
             }
@@ -333,7 +333,7 @@ impl ShowAttendTell {
             let Attended { mut context, alpha } = self.attention.attend(&memory.annotations, &state.h)?;
             if let Some(draws) = draws {
                 let draws: Vec<f32> = draws.iter().skip(t).step_by(steps).copied().collect();
-                context = memory.annotations.at(&attention_lstm::positions(&alpha, &draws)?)?;
+                context = memory.annotations.gather_position(&attention_lstm::positions(&alpha, &draws)?)?;
             }
             (state, context) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, context, &state)?;
             hidden.push(state.h.clone());
@@ -361,7 +361,7 @@ impl CaptionDecoder for ShowAttendTell {
             _ => seen.clone(),
         };
         let (annotations, mean) = (seen.tensor(), seen.mean()?);
-        let looked_at = self.attention.annotations(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
+        let looked_at = self.attention.memory(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
         if self.config.takes_in_one() {
             return Ok(Memory { annotations: looked_at, mean });
         }

@@ -16,7 +16,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Annotations as AttentionMemory};
+use candlewick_recurrent::attention::{AdditiveAttention, AttentionMemory};
 use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
@@ -194,7 +194,7 @@ impl Decoder for TopDown {
 
 impl CaptionDecoder for TopDown {
     fn memory(&self, seen: &Annotations, _: &mut Mode) -> Result<TopDownMemory> {
-        let annotations = self.attention.annotations(seen.tensor())?;
+        let annotations = self.attention.memory(seen.tensor())?;
         let counts = seen.counts().map(<[u32]>::to_vec);
         Ok(TopDownMemory { annotations: annotations.with_counts(counts), mean: seen.mean()? })
     }

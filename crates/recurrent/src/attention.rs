@@ -1,6 +1,6 @@
-//! Additive attention over annotations.
+//! Additive attention over the annotations of sources, such as the positions of a picture or the words of a sentence.
 //!
-//! Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate"; for pictures Xu et al.
+//! Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate"; over pictures Xu et al.
 //! 2015, "Show, attend and tell".
 
 use crate::linear::Linear;
@@ -20,20 +20,20 @@ pub struct AdditiveAttention {
     temperature: f64,
 }
 
-/// The annotations of pictures as [`AdditiveAttention`] looks at them: rows of sentences share those of the picture that they are of.
+/// Annotations with their keys, for any number of rows: rows that attend to the same source share them.
 #[derive(Clone, Debug)]
-pub struct Annotations {
+pub struct AttentionMemory {
     /// a (M, P, C).
     values: Tensor,
-    /// W_a a + b_a (M, P, A), computed once for a picture.
+    /// W_a a + b_a (M, P, A), computed once for a source.
     keys: Tensor,
-    /// The picture of each row; nothing where row n is of picture n.
-    pictures: Option<Vec<u32>>,
-    /// How many of its P annotations each picture has; all where nothing is said.
+    /// The source of each row; nothing where row n attends to source n.
+    sources: Option<Vec<u32>>,
+    /// How many of its P annotations each source has; all where nothing is said.
     counts: Option<Vec<u32>>,
 }
 
-impl Annotations {
+impl AttentionMemory {
     /// Row m is what row `rows[m]` is; nothing is copied where the kernels can do without (f32 on the CPU).
     ///
     /// # Errors
@@ -42,56 +42,56 @@ impl Annotations {
         if !(self.values.device().is_cpu() && self.values.dtype() == DType::F32) {
             let (values, keys) = (self.values.index_select(rows, 0)?, self.keys.index_select(rows, 0)?);
             let counts = self.counts.as_ref().map(|counts| chosen(counts, &rows.to_vec1()?)).transpose()?;
-            return Ok(Self { values, keys, pictures: None, counts });
+            return Ok(Self { values, keys, sources: None, counts });
         }
         let rows = rows.to_vec1::<u32>()?;
-        let pictures = match &self.pictures {
+        let sources = match &self.sources {
             None => rows,
-            Some(pictures) => chosen(pictures, &rows)?,
+            Some(sources) => chosen(sources, &rows)?,
         };
-        Ok(Self { pictures: Some(pictures), ..self.clone() })
+        Ok(Self { sources: Some(sources), ..self.clone() })
     }
 
-    /// How many annotations each picture has, from 1 to P: those after them only fill its row, and are not looked at.
+    /// How many annotations each source has, from 1 to P: those after them are padding, and α is 0 there.
     pub fn with_counts(self, counts: Option<Vec<u32>>) -> Self {
         Self { counts, ..self }
     }
 
-    /// Of a tensor with a row for each picture, the row of the picture that each sentence is of.
-    fn spread(&self, of_pictures: Tensor) -> Result<Tensor> {
-        match &self.pictures {
-            None => Ok(of_pictures),
-            Some(pictures) => of_pictures.index_select(&Tensor::new(pictures.as_slice(), of_pictures.device())?, 0),
+    /// Of a tensor with a row for each source, the source of each row.
+    fn spread(&self, of_sources: &Tensor) -> Result<Tensor> {
+        match &self.sources {
+            None => Ok(of_sources.clone()),
+            Some(sources) => of_sources.index_select(&Tensor::new(sources.as_slice(), of_sources.device())?, 0),
         }
     }
 
-    /// The same keys with other annotations, of the same shape, to be seen.
+    /// The same keys with other annotations, of the same shape, to take the mean of.
     ///
     /// # Errors
     /// When the shape is another.
     pub fn with_values(self, values: Tensor) -> Result<Self> {
         if values.dims() != self.values.dims() {
             let (found, wanted) = (values.dims(), self.values.dims());
-            candle_core::bail!("annotations: the ones to be seen are {found:?}, those of the keys {wanted:?}")
+            candle_core::bail!("attention: the annotations are {found:?}, those of the keys {wanted:?}")
         }
         Ok(Self { values, ..self })
     }
 
-    /// The annotations (N, P, C), keys (N, P, A) and counts (N) with a row for each sentence.
+    /// The annotations (N, P, C), keys (N, P, A) and counts (N) of each row.
     ///
     /// # Errors
-    /// When the device has no memory for them.
-    pub fn apart(&self) -> Result<(Tensor, Tensor, Option<Vec<u32>>)> {
-        Ok((self.spread(self.values.clone())?, self.spread(self.keys.clone())?, self.counts()?))
+    /// When a row has no source.
+    pub fn per_row(&self) -> Result<(Tensor, Tensor, Option<Vec<u32>>)> {
+        Ok((self.spread(&self.values)?, self.spread(&self.keys)?, self.counts()?))
     }
 
-    /// How many annotations each sentence's picture has, where not all P.
+    /// How many annotations each row's source has, where not all P.
     ///
     /// # Errors
-    /// When a sentence is of no picture.
+    /// When a row has no source.
     pub fn counts(&self) -> Result<Option<Vec<u32>>> {
-        match (&self.counts, &self.pictures) {
-            (Some(counts), Some(pictures)) => Ok(Some(chosen(counts, pictures)?)),
+        match (&self.counts, &self.sources) {
+            (Some(counts), Some(sources)) => Ok(Some(chosen(counts, sources)?)),
             (counts, _) => Ok(counts.clone()),
         }
     }
@@ -100,18 +100,18 @@ impl Annotations {
     ///
     /// # Errors
     /// When there is no such position.
-    pub fn at(&self, positions: &Tensor) -> Result<Tensor> {
-        additive_attention::gather_position(&self.values, positions, self.pictures.as_deref())
+    pub fn gather_position(&self, positions: &Tensor) -> Result<Tensor> {
+        additive_attention::gather_position(&self.values, positions, self.sources.as_deref())
     }
 }
 
 /// The numbers in these rows.
 fn chosen(numbers: &[u32], rows: &[u32]) -> Result<Vec<u32>> {
-    let missing = || candle_core::Error::Msg(format!("annotations: no such row among {}", numbers.len()));
+    let missing = || candle_core::Error::Msg(format!("attention: no such row among {}", numbers.len()));
     rows.iter().map(|&row| numbers.get(row as usize).copied()).collect::<Option<_>>().ok_or_else(missing)
 }
 
-/// What a look at the annotations gave.
+/// What attention gives.
 #[derive(Clone, Debug)]
 pub struct Attended {
     /// The mean of the annotations under α (N, C).
@@ -134,13 +134,13 @@ impl AdditiveAttention {
         Ok(Self { encoder_att, decoder_att, v: weight.squeeze(0)?, temperature: 1.0 })
     }
 
-    /// The annotations a (N, P, C) of pictures, and their projections W_a a + b_a (N, P, A), once for a picture.
+    /// The annotations a (M, P, C) of M sources, with their keys W_a a + b_a (M, P, A).
     ///
     /// # Errors
     /// When the annotations have another size.
-    pub fn annotations(&self, values: &Tensor) -> Result<Annotations> {
+    pub fn memory(&self, values: &Tensor) -> Result<AttentionMemory> {
         let keys = self.encoder_att.forward(values)?;
-        Ok(Annotations { keys, values: values.clone(), pictures: None, counts: None })
+        Ok(AttentionMemory { keys, values: values.clone(), sources: None, counts: None })
     }
 
     /// The layer that turns the state into the query W_h h + b, (A, H) and (A).
@@ -156,19 +156,19 @@ impl AdditiveAttention {
     /// v / τ (A).
     ///
     /// # Errors
-    /// When the device has no memory for it.
+    /// When v cannot be divided by τ in its type.
     pub fn v(&self) -> Result<Tensor> {
         if self.temperature == 1.0 { Ok(self.v.clone()) } else { &self.v / self.temperature }
     }
 
-    /// Attends from the states `hidden` (N, H) of rows to the annotations of their pictures.
+    /// Attends from the states h (N, H) of rows to the annotations of their sources.
     ///
     /// # Errors
     /// When shapes do not fit together.
-    pub fn attend(&self, annotations: &Annotations, hidden: &Tensor) -> Result<Attended> {
-        let Annotations { values, keys, pictures, counts } = annotations;
+    pub fn attend(&self, memory: &AttentionMemory, hidden: &Tensor) -> Result<Attended> {
+        let AttentionMemory { values, keys, sources, counts } = memory;
         let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let rows = additive_attention::Rows { source: pictures.as_deref(), counts: counts.as_deref() };
+        let rows = additive_attention::Rows { source: sources.as_deref(), counts: counts.as_deref() };
         let (context, alpha) = additive_attention::additive_rows(keys, &query, &v, values, rows)?;
         Ok(Attended { context, alpha })
     }

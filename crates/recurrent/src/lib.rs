@@ -29,7 +29,7 @@ pub mod variational;
 pub mod zoneout;
 
 pub use any_cell::AnyCell;
-pub use attention::{AdditiveAttention, Attended};
+pub use attention::{AdditiveAttention, Attended, AttentionMemory};
 pub use cell::{Cell, CellConfig, CellState, advance_on_masked_h};
 pub use drop_connect::drop_connect;
 pub use embedding::Embedding;

@@ -5,9 +5,8 @@ use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use candlewick_kernels::recurrence::Nonlinearity;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng, VarBuilder};
-use candlewick_recurrent::attention::Annotations;
 use candlewick_recurrent::{
-    AdditiveAttention, Cell, CellConfig, CellState, Embedding, GruCell, Linear, Lstm, LstmCell, LstmState, RnnCell,
+    AdditiveAttention, AttentionMemory, Cell, CellConfig, CellState, Embedding, GruCell, Linear, Lstm, LstmCell, LstmState, RnnCell,
     Stack, StackConfig,
 };
 use std::collections::HashMap;
@@ -334,7 +333,7 @@ fn attention_equals_pytorchs_and_its_idle_bias_is_not_trained() {
     parameters.verify().unwrap();
     let expected = fixture("attention_expected");
     let (annotations, hidden) = (var(&expected["annotations"]), var(&expected["hidden"]));
-    let attended = attention.attend(&attention.annotations(&annotations).unwrap(), &hidden).unwrap();
+    let attended = attention.attend(&attention.memory(&annotations).unwrap(), &hidden).unwrap();
     assert_close(&attended.context, &expected["context"], "context");
     assert_close(&attended.alpha, &expected["alpha"], "alpha");
     let parts =
@@ -402,15 +401,15 @@ fn rows_of_one_picture_are_attended_to_as_copies_of_it_in_either_type() {
         let (values, hidden) = (numbers(1, &[2, 3, 5]), numbers(2, &[3, 4]));
         let rows = |rows: &[u32]| Tensor::new(rows, &Device::Cpu).unwrap();
         // Rows of rows: the pictures 1, 0, 1.
-        let shared = attention.annotations(&values).unwrap().select(&rows(&[0, 1, 1])).unwrap();
+        let shared = attention.memory(&values).unwrap().select(&rows(&[0, 1, 1])).unwrap();
         let shared = shared.select(&rows(&[2, 0, 1])).unwrap();
-        let copied = attention.annotations(&values.index_select(&rows(&[1, 0, 1]), 0).unwrap()).unwrap();
+        let copied = attention.memory(&values.index_select(&rows(&[1, 0, 1]), 0).unwrap()).unwrap();
         let (found, wanted) =
             (attention.attend(&shared, &hidden).unwrap(), attention.attend(&copied, &hidden).unwrap());
         let plain = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
         assert_close(&plain(&found.context), &plain(&wanted.context), "context");
         assert_close(&plain(&found.alpha), &plain(&wanted.alpha), "alpha");
-        let at = |annotations: &Annotations| annotations.at(&rows(&[2, 0, 1])).unwrap();
+        let at = |annotations: &AttentionMemory| annotations.gather_position(&rows(&[2, 0, 1])).unwrap();
         assert_close(&plain(&at(&shared)), &plain(&at(&copied)), "annotations at positions");
     }
 }
