@@ -260,7 +260,9 @@ impl ShowAttendTell {
         mode.dropout(&self.embedding.forward(words)?, self.config.dropout)
     }
 
-    /// One step of the cell from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
+    /// The step from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
+    ///
+    /// Every way of reading and writing goes by it but [`attention_lstm::attention_lstm`], which must equal it.
     fn advance(&self, embedded: &Tensor, context: Tensor, state: &State) -> Result<(State, Tensor)> {
         let context = match &self.f_beta {
             Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * context)?,
@@ -446,17 +448,23 @@ mod tests {
     use super::*;
     use candlewick_parameters::{Parameters, Rng};
 
-    /// The LSTM goes through whole sentences by kernels of its own, and a word at a time as every other cell does: both are one.
+    /// The LSTM goes through whole sentences by kernels of its own (f32) or their reference (f64), and a word at a time as every other
+    /// cell does: all are one.
     #[test]
     fn any_cell_goes_word_by_word_as_the_lstm_goes_through_a_sentence() {
+        [DType::F32, DType::F64].into_iter().for_each(word_by_word_equals_a_sentence);
+    }
+
+    fn word_by_word_equals_a_sentence(dtype: DType) {
         let device = &Device::Cpu;
         let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9]], device).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 6, 7), device).unwrap();
+        let annotations = annotations.to_dtype(dtype).unwrap();
         for draws in [None, Some([0.1f32, 0.9, 0.5, 0.3, 0.7, 0.2, 0.99, 0.0])] {
             let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
             let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
             let parameters = Parameters::new(1);
-            let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device)).unwrap();
+            let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device).to_dtype(dtype)).unwrap();
             let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
             let draws = draws.as_ref().map(<[f32; 8]>::as_slice);
             let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
