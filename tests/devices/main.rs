@@ -14,7 +14,7 @@ use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
 use candlewick::kernels::node::backward;
 use candlewick::parameters::{Mode, Parameters, Rng};
-use candlewick::recurrent::{StackConfig, sequence_layer, sequence_layers};
+use candlewick::recurrent::{Settings, sequence_layer, sequence_layers};
 use candlewick::training::OptimizerConfig;
 use candlewick::training::optim::Optimizer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,10 +127,10 @@ fn networks_classify_and_learn() {
 fn every_sequence_layer_reads_and_learns() {
     each(sequence_layers().iter().map(|&name| (name, ())), |name, ()| {
         for (num_layers, lengths) in [(1, None), (2, Some(vec![5, 2, 7]))] {
-            let config = StackConfig { num_layers, bidirectional: lengths.is_some(), ..Default::default() };
+            let settings = Settings::default().with("num_layers", num_layers).with("bidirectional", lengths.is_some());
             compare(name, 1e-4, |device| {
                 let parameters = Parameters::new(1);
-                let layer = sequence_layer(name, 6, 8, &config, parameters.builder(device)).unwrap();
+                let layer = sequence_layer(name, 6, 8, &settings, parameters.builder(device)).unwrap();
                 let xs = normal("xs", &[3, 7, 6], device);
                 let (ys, _) = layer.forward(&xs, None, lengths.as_deref(), &mut Mode::Eval).unwrap();
                 let mut found = gradients(&loss(&ys), &parameters);
@@ -143,7 +143,7 @@ fn every_sequence_layer_reads_and_learns() {
 
 fn decoders() -> Vec<(&'static str, DecoderConfig)> {
     let show_tell = |cell: &str, picture| {
-        let (cell, stack) = (cell.to_owned(), StackConfig::default());
+        let (cell, stack) = (cell.to_owned(), Settings::default());
         DecoderConfig::ShowTell(ShowTellConfig {
             cell,
             picture,

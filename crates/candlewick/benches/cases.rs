@@ -19,7 +19,7 @@ use candlewick::kernels::node::backward;
 use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
 use candlewick::kernels::thread_pool;
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
-use candlewick::recurrent::{Cell, GruCell, LstmCell, RnnCell, Stack, StackConfig};
+use candlewick::recurrent::{BuildCell, GruCell, LstmCell, RnnCell, SequenceLayer as _, Stack, StackConfig};
 use candlewick::training::{OptimizerConfig, optim::Optimizer};
 use candlewick::vision::{EncoderConfig, WeightsFile};
 use std::io::BufRead;
@@ -181,10 +181,7 @@ fn frozen() -> Parameters {
     parameters
 }
 
-fn recurrent<C: Cell>(case: &str) -> Result<Case>
-where
-    C::State: 'static,
-{
+fn recurrent<C: BuildCell>(case: &str) -> Result<Case> {
     if case.ends_with("-step") {
         let config = StackConfig { num_layers: 2, ..Default::default() };
         let stack = Stack::<C>::new(512, 512, &config, frozen().builder(&Device::Cpu))?;
@@ -206,15 +203,12 @@ where
     sequences::<C>(sizes, (layers, bidirectional), case.contains("lengths"), case.ends_with("train"))
 }
 
-fn sequences<C: Cell>(
+fn sequences<C: BuildCell>(
     [n, t, d, h]: [usize; 4],
     (num_layers, bidirectional): (usize, bool),
     lengths: bool,
     train: bool,
-) -> Result<Case>
-where
-    C::State: 'static,
-{
+) -> Result<Case> {
     let parameters = if train { Parameters::new(1) } else { frozen() };
     let config = StackConfig { num_layers, bidirectional, ..Default::default() };
     let stack = Stack::<C>::new(d, h, &config, parameters.builder(&Device::Cpu))?;

@@ -17,14 +17,15 @@
 
 use crate::decoder::{CaptionDecoder, Read, is_lstm};
 use crate::hard_attention;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::attention_lstm::{self, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, Attended, AttentionMemory};
-use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
+use candlewick_recurrent::{
+    AdditiveAttention, Attended, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell,
+};
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +146,7 @@ pub struct ShowAttendTell {
     /// A layer for each tensor of the cell's state: `init_h`, `init_c` ….
     initial: Vec<Linear>,
     f_beta: Option<Linear>,
-    cell: AnyCell,
+    cell: Box<dyn Cell>,
     deep_output: Option<(Linear, Linear)>,
     fc: Linear,
 }
@@ -219,17 +220,17 @@ impl ShowAttendTell {
     ) -> Result<Self> {
         let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
         config.check()?;
-        let cell = AnyCell::named(
+        let cell = recurrent_cell(
             &config.cell,
             embedding_size.saturating_add(annotation_size),
             hidden_size,
-            &CellConfig::default(),
+            &Settings::default(),
             vb.pp("decode_step"),
         )?;
-        let initial = (cell.zero_state(1, DType::F32, &Device::Cpu)?.iter().enumerate())
-            .map(|(at, tensor)| {
+        let initial = (cell.state_sizes().into_iter().enumerate())
+            .map(|(at, size)| {
                 let name = ["init_h", "init_c"].get(at).map_or_else(|| format!("init_{at}"), ToString::to_string);
-                Linear::new(annotation_size, tensor.dim(1)?, vb.pp(name))
+                Linear::new(annotation_size, size, vb.pp(name))
             })
             .collect::<Result<_>>()?;
         let f_beta = config.gate.then(|| Linear::new(hidden_size, annotation_size, vb.pp("f_beta"))).transpose()?;
@@ -268,7 +269,7 @@ impl ShowAttendTell {
             Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * context)?,
             None => context,
         };
-        let state = self.cell.step(&Tensor::cat(&[embedded, &context], 1)?, &state.tensors())?;
+        let state = self.cell.fused_step(&Tensor::cat(&[embedded, &context], 1)?, &state.tensors())?;
         Ok((State::of(state), context))
     }
 
@@ -446,6 +447,7 @@ impl Decoder for ShowAttendTell {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use candle_core::DType;
     use candlewick_parameters::{Parameters, Rng};
 
     /// The LSTM goes through whole sentences by kernels of its own (f32) or their reference (f64), and a word at a time as every other

@@ -14,9 +14,9 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, Step, TeacherForced};
 use candlewick_kernels::activation::tanh;
-use candlewick_parameters::{Initial, Mode, Parameters, VarBuilder};
+use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::{
-    Embedding, Linear, SequenceLayer, SequenceState, StackConfig, sequence_layer, variational_dropout,
+    Embedding, LayerState, Linear, SequenceLayer, Settings, sequence_layer, variational_dropout,
 };
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub struct ShowTellConfig {
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
     /// What else can be chosen about the cells: layers, regularisation, initial values.
-    pub stack: StackConfig,
+    pub stack: Settings,
 }
 
 /// Where the picture comes into a [`ShowTell`] decoder.
@@ -60,7 +60,7 @@ impl Default for ShowTellConfig {
             embedding_size: 512,
             hidden_size: 512,
             dropout: 0.5,
-            stack: StackConfig::default(),
+            stack: Settings::default(),
         }
     }
 }
@@ -82,8 +82,6 @@ pub struct ShowTell {
     vocab_size: usize,
     embedding: Embedding,
     layer: Box<dyn SequenceLayer>,
-    /// The sizes of the tensors of each cell's state.
-    sizes: Vec<Vec<usize>>,
     picture: Picture,
     fc: Linear,
     device: Device,
@@ -114,10 +112,13 @@ impl ShowTell {
             embedding_size
         };
         let layer = sequence_layer(&config.cell, input_size, hidden_size, &config.stack, vb.pp(&config.cell))?;
-        if config.stack.bidirectional {
+        if config.stack.is_set("bidirectional") {
             candle_core::bail!("show_tell: a sentence is written forwards; leave stack.bidirectional out")
         }
-        let sizes = state_sizes(config)?;
+        let sizes = layer.state_sizes();
+        if sizes.is_empty() {
+            candle_core::bail!("show_tell: {} carries no state from word to word; take a recurrent cell", config.cell)
+        }
         // As large as a word's vector from the beginning, or the first words learn to do without the picture.
         let initial = || Initial::Uniform(0.1);
         let linear = |name: String, size| Linear::with_initial(annotation_size, size, initial(), vb.pp(name));
@@ -137,7 +138,6 @@ impl ShowTell {
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
             fc: Linear::new(layer.output_size(), vocab_size, vb.pp("fc"))?,
             layer,
-            sizes,
             picture,
             device: vb.device().clone(),
         })
@@ -158,29 +158,16 @@ impl ShowTell {
 
     /// Dropout of (…, T, ·), of the same units at all steps where the cells' is.
     fn drop(&self, xs: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        match self.config.stack.variational && xs.rank() == 3 {
+        match self.config.stack.is_set("variational") && xs.rank() == 3 {
             true => variational_dropout(xs, self.config.dropout, mode),
             false => mode.dropout(xs, self.config.dropout),
         }
     }
 }
 
-/// The sizes of the tensors of each cell's state, found on a small copy.
-fn state_sizes(config: &ShowTellConfig) -> Result<Vec<Vec<usize>>> {
-    let parameters = Parameters::new(0);
-    let vb = parameters.builder(&Device::Cpu);
-    let layer = sequence_layer(&config.cell, 1, config.hidden_size, &config.stack, vb)?;
-    let xs = Tensor::zeros((1, 1, 1), candle_core::DType::F32, &Device::Cpu)?;
-    let (_, state) = layer.forward(&xs, None, None, &mut Mode::Eval)?;
-    if state.cells().is_empty() {
-        candle_core::bail!("show_tell: {} carries no state from word to word; take a recurrent cell", config.cell)
-    }
-    state.cells().iter().map(|cell| cell.iter().map(|tensor| tensor.dim(1)).collect()).collect()
-}
-
 impl Decoder for ShowTell {
     type Memory = PictureVector;
-    type State = SequenceState;
+    type State = LayerState;
 
     fn vocab_size(&self) -> usize {
         self.vocab_size
@@ -190,20 +177,20 @@ impl Decoder for ShowTell {
         &self.device
     }
 
-    fn start(&self, memory: &PictureVector, mode: &mut Mode) -> Result<SequenceState> {
+    fn start(&self, memory: &PictureVector, mode: &mut Mode) -> Result<LayerState> {
         let v = &memory.0;
         match &self.picture {
             Picture::EachStep => {
                 let zeros = |&size: &usize| Tensor::zeros((v.dim(0)?, size), v.dtype(), v.device());
                 let of_cell = |sizes: &Vec<usize>| sizes.iter().map(zeros).collect();
-                Ok(SequenceState::new(self.sizes.iter().map(of_cell).collect::<Result<_>>()?))
+                self.layer.state_sizes().iter().map(of_cell).collect()
             }
             Picture::FirstWord(linear) => {
                 Ok(self.layer.forward(&linear.forward(v)?.unsqueeze(1)?, None, None, mode)?.1)
             }
             Picture::InitialState(cells) => {
                 let of_cell = |cell: &Vec<Linear>| cell.iter().map(|linear| tanh(&linear.forward(v)?)).collect();
-                Ok(SequenceState::new(cells.iter().map(of_cell).collect::<Result<_>>()?))
+                cells.iter().map(of_cell).collect()
             }
         }
     }
@@ -211,10 +198,10 @@ impl Decoder for ShowTell {
     fn step(
         &self,
         words: &Tensor,
-        state: &SequenceState,
+        state: &LayerState,
         memory: &PictureVector,
         mode: &mut Mode,
-    ) -> Result<Step<SequenceState>> {
+    ) -> Result<Step<LayerState>> {
         let inputs = self.inputs(&words.unsqueeze(1)?, memory, mode)?;
         let (hidden, state) = self.layer.forward(&inputs, Some(state), None, mode)?;
         Ok(Step { logits: self.output(&hidden.squeeze(1)?, mode)?, alpha: None, state })

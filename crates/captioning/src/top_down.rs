@@ -16,8 +16,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::attention::{AdditiveAttention, AttentionMemory};
-use candlewick_recurrent::{AnyCell, CellConfig, Embedding, Linear};
+use candlewick_recurrent::{AdditiveAttention, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell};
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +59,9 @@ pub struct TopDown {
     config: TopDownConfig,
     vocab_size: usize,
     embedding: Embedding,
-    looking: AnyCell,
+    looking: Box<dyn Cell>,
     attention: AdditiveAttention,
-    telling: AnyCell,
+    telling: Box<dyn Cell>,
     fc: Linear,
     device: Device,
 }
@@ -97,9 +96,8 @@ impl TopDown {
     /// When the builder has no such parameters.
     pub fn new(annotation_size: usize, vocab_size: usize, config: &TopDownConfig, vb: VarBuilder) -> Result<Self> {
         let &TopDownConfig { embedding_size, hidden_size, attention_size, .. } = config;
-        let cell = |input_size, name| {
-            AnyCell::named(&config.cell, input_size, hidden_size, &CellConfig::default(), vb.pp(name))
-        };
+        let cell =
+            |input_size, name| recurrent_cell(&config.cell, input_size, hidden_size, &Settings::default(), vb.pp(name));
         Ok(Self {
             config: config.clone(),
             vocab_size,
@@ -125,10 +123,10 @@ impl TopDown {
         memory: &TopDownMemory,
     ) -> Result<(TopDownState, Tensor)> {
         let seen = Tensor::cat(&[&state.telling[0], &memory.mean, embedded], 1)?;
-        let looking = self.looking.step(&seen, &state.looking)?;
+        let looking = self.looking.fused_step(&seen, &state.looking)?;
         let attended = self.attention.attend(&memory.annotations, &looking[0])?;
         let told = Tensor::cat(&[&attended.context, &looking[0]], 1)?;
-        let telling = self.telling.step(&told, &state.telling)?;
+        let telling = self.telling.fused_step(&told, &state.telling)?;
         Ok((TopDownState { looking, telling }, attended.alpha))
     }
 
@@ -151,8 +149,8 @@ impl Decoder for TopDown {
 
     fn start(&self, memory: &TopDownMemory, _: &mut Mode) -> Result<TopDownState> {
         let (n, dtype) = (memory.mean.dim(0)?, memory.mean.dtype());
-        let zero = |cell: &AnyCell| cell.zero_state(n, dtype, &self.device);
-        Ok(TopDownState { looking: zero(&self.looking)?, telling: zero(&self.telling)? })
+        let zero = |cell: &dyn Cell| cell.zero_state(n, dtype, &self.device);
+        Ok(TopDownState { looking: zero(self.looking.as_ref())?, telling: zero(self.telling.as_ref())? })
     }
 
     fn step(

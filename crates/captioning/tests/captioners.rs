@@ -9,7 +9,7 @@ use candlewick_captioning::{
 };
 use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::StackConfig;
+use candlewick_recurrent::Settings;
 use candlewick_testing::{assert_close, flat, tensors};
 use fixture::weights;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ fn show_tell(cell: &str, picture: PictureInput, num_layers: usize) -> DecoderCon
         embedding_size: 6,
         hidden_size: 5,
         dropout: 0.0,
-        stack: StackConfig { num_layers, ..StackConfig::default() },
+        stack: Settings::default().with("num_layers", num_layers),
     })
 }
 

@@ -1,333 +1,232 @@
-//! What a recurrent cell is.
+//! What a recurrent cell is: a formula from x and a state to a state.
 
-use crate::lstm_variants::LstmVariant;
-use crate::mutants::Mutant;
-use candle_core::{D, DType, Device, Result, Tensor};
-use candlewick_kernels::recurrence::{Nonlinearity, unrolled};
+use candle_core::{DType, Device, Result, Shape, Tensor};
+use candlewick_kernels::recurrence::unrolled;
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
 
-/// How a cell is built; each cell takes what concerns it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CellConfig {
-    /// Whether there are `bias_ih` and `bias_hh`.
-    pub bias: bool,
-    /// The nonlinearity of the plain recurrent network.
-    #[serde(with = "nonlinearity")]
-    pub nonlinearity: Nonlinearity,
-    /// What the LSTM's forget gate's biases sum to at the start, instead of PyTorch's uniform values.
-    ///
-    /// Jozefowicz et al. 2015, "An empirical exploration of recurrent network architectures", recommend 1.
-    pub forget_bias: Option<f64>,
-    /// Whether each gate's part of `weight_hh` starts orthogonal instead of uniform.
-    pub orthogonal: bool,
-    /// P, the size to which the LSTM projects its output; without one the output has size H.
-    pub proj_size: Option<usize>,
-    /// What [`crate::LstmVariantCell`] leaves out of the LSTM, or adds to it.
-    pub variant: LstmVariant,
-    /// Whether [`crate::LstmVariantCell`]'s gates look at the memory, as they do in the paper.
-    pub peepholes: bool,
-    /// Which of the three units [`crate::MutantCell`] is.
-    pub mutant: Mutant,
-}
-
-impl Default for CellConfig {
-    fn default() -> Self {
-        Self {
-            bias: true,
-            nonlinearity: Nonlinearity::Tanh,
-            forget_bias: None,
-            orthogonal: false,
-            proj_size: None,
-            variant: LstmVariant::Vanilla,
-            peepholes: true,
-            mutant: Mutant::Mut1,
-        }
-    }
-}
-
-/// torch.nn.RNN's words for the nonlinearity.
-pub(crate) mod nonlinearity {
-    use super::Nonlinearity;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(crate) fn serialize<S: Serializer>(value: &Nonlinearity, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match value {
-            Nonlinearity::Tanh => "tanh",
-            Nonlinearity::Relu => "relu",
-        })
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nonlinearity, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "tanh" => Ok(Nonlinearity::Tanh),
-            "relu" => Ok(Nonlinearity::Relu),
-            other => Err(D::Error::custom(format!("nonlinearity: wants \"tanh\" or \"relu\", got {other:?}"))),
-        }
-    }
-}
-
-/// The state of a cell: a fixed number of tensors (N, ·), the output first.
-pub trait CellState: Clone + Send + Sync {
-    /// The tensors, the output first.
-    fn tensors(&self) -> Vec<Tensor>;
-
-    /// The state of these tensors.
-    ///
-    /// # Errors
-    /// When their number is wrong.
-    fn from_tensors(tensors: &[Tensor]) -> Result<Self>;
-}
-
-/// The plainest state: one tensor h (N, H).
-impl CellState for Tensor {
-    fn tensors(&self) -> Vec<Tensor> {
-        vec![self.clone()]
-    }
-
-    fn from_tensors(tensors: &[Tensor]) -> Result<Self> {
-        match tensors {
-            [h] => Ok(h.clone()),
-            other => candle_core::bail!("state: wants one tensor, got {}", other.len()),
-        }
-    }
-}
-
-/// A recurrent cell: one formula, with its parameters and state.
+/// A recurrent cell: one formula, with its parameters.
 ///
-/// A new cell writes its parameters, its state and its formula in [`Cell::step`]; [`Cell::sequence`] then runs it as one node of the
-/// graph. Where much of a step depends on x alone, [`Cell::prepare`] and [`Cell::advance`] split it, and the first half is done for all
-/// steps at once.
-pub trait Cell: Clone + Send + Sync + 'static {
-    /// What goes from step to step.
-    type State: CellState;
+/// A state is a list of tensors (N, ·), the output first. A new cell writes [`Cell::state_sizes`], its formula in [`Cell::step`] and
+/// [`Cell::parameters_mut`]; [`Cell::sequence`] then runs the formula over all steps as one node of the graph. Where much of a step
+/// depends on x alone, [`Cell::project_input`] and [`Cell::step_projected`] halve it, and the first half is done for all steps at once.
+pub trait Cell: CloneCell + Debug + Send + Sync {
+    /// The widths of the state's tensors: first that of the output, H unless the cell projects it.
+    fn state_sizes(&self) -> Vec<usize>;
 
-    /// A cell whose parameters carry this suffix: `weight_ih` + suffix and so on; empty for a cell that serves alone.
+    /// One step by the formula, in plain tensors: from x (N, D) and the state to the new state.
     ///
     /// # Errors
-    /// When the builder lacks a parameter, or has one of another shape.
-    fn with_suffix(
-        input_size: usize,
-        hidden_size: usize,
-        config: &CellConfig,
-        suffix: &str,
-        vb: VarBuilder,
-    ) -> Result<Self>;
+    /// When shapes do not fit together, or the state is that of another cell.
+    fn step(&self, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>>;
 
-    /// A cell that serves alone, with the names of torch.nn.LSTMCell: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
-    ///
-    /// # Errors
-    /// When the builder lacks a parameter, or has one of another shape.
-    fn new(input_size: usize, hidden_size: usize, config: &CellConfig, vb: VarBuilder) -> Result<Self> {
-        Self::with_suffix(input_size, hidden_size, config, "", vb)
-    }
-
-    /// H.
-    fn hidden_size(&self) -> usize;
-
-    /// The size of the outputs: H, unless the cell projects them.
-    fn output_size(&self) -> usize {
-        self.hidden_size()
-    }
-
-    /// The state of zeros for N rows.
-    ///
-    /// # Errors
-    /// When the device has no memory for it.
-    fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Self::State>;
-
-    /// One step: from x (N, D) and the state to the new state.
-    ///
-    /// # Errors
-    /// When shapes do not fit together.
-    fn step(&self, x: &Tensor, state: &Self::State) -> Result<Self::State>;
-
-    /// The half of the step that depends on x alone, for any number of steps: (.., D) to (.., whatever [`Self::advance`] reads).
+    /// What the formula makes of x alone, for any number of steps: (.., D) to (.., whatever [`Self::step_projected`] reads).
     ///
     /// By default x itself.
     ///
     /// # Errors
-    /// When shapes do not fit together.
-    fn prepare(&self, xs: &Tensor) -> Result<Tensor> {
+    /// When x has another size than D.
+    fn project_input(&self, xs: &Tensor) -> Result<Tensor> {
         Ok(xs.clone())
     }
 
-    /// The other half of the step: from what [`Self::prepare`] made of x (N, ·) and the state to the new state.
+    /// The rest of the formula: `step_projected(project_input(x), state, None)` must equal `step(x, state)`.
     ///
-    /// By default the whole step. `advance(prepare(x), state)` must equal `step(x, state)`.
-    ///
-    /// # Errors
-    /// When shapes do not fit together.
-    fn advance(&self, prepared: &Tensor, state: &Self::State) -> Result<Self::State> {
-        self.step(prepared, state)
-    }
-
-    /// [`Self::advance`] with h ⊙ `mask` (N, H) where the matrices from state to state read h, as [`crate::recurrent_dropout()`] wants.
-    ///
-    /// A cell whose matrices alone read h writes [`advance_on_masked_h`] here; one that carries h past them as well, as the GRU's gate
-    /// does, masks only what they read.
+    /// With `mask` (N, H), the matrices from state to state read h ⊙ mask, as [`crate::recurrent_dropout()`] wants; what the cell carries
+    /// past its matrices stays whole.
     ///
     /// # Errors
-    /// By default, since only the cell knows which it is; and when shapes do not fit together.
-    fn advance_masked(&self, prepared: &Tensor, state: &Self::State, mask: &Tensor) -> Result<Self::State> {
-        let _ = (prepared, state, mask);
-        candle_core::bail!(
-            "recurrent_dropout: the cell does not say where it reads h; write its Cell::advance_masked, or set it to 0"
-        )
-    }
-
-    /// All the parameters that [`Self::step`] uses.
-    fn parameters(&self) -> Vec<Tensor>;
-
-    /// The same cell with other parameters, in the order of [`Self::parameters`].
-    ///
-    /// # Errors
-    /// When their number is wrong.
-    fn with_parameters(&self, parameters: &[Tensor]) -> Result<Self>;
-
-    /// Which of [`Self::parameters`] are matrices from state to state, such as W_hh, by their places.
-    ///
-    /// DropConnect drops from these and [`crate::flow`] measures them; a cell that names none has neither, nor recurrent dropout.
-    fn recurrent_weights(&self) -> Vec<usize> {
-        vec![]
+    /// When shapes do not fit together; by default with a mask, since only the cell knows where it reads h.
+    fn step_projected(&self, projected: &Tensor, state: &[Tensor], mask: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        if mask.is_some() {
+            candle_core::bail!(
+                "recurrent_dropout: the cell does not say where it reads h; write its Cell::step_projected, or set it to 0"
+            )
+        }
+        self.step(projected, state)
     }
 
     /// A whole sequence: from xs (N, T, D) and the first state to the outputs (N, T, H) and the last state.
     ///
     /// With `lengths`, row n ends after `lengths[n]` steps: outputs beyond are 0 and its state stands still. With `reverse`
-    /// each row runs from its own last step to step 0. One node of the graph either way.
+    /// each row runs from its own last step to step 0. It must equal [`Self::step`] again and again; by default it is that, as one node
+    /// of the graph.
     ///
     /// # Errors
     /// When shapes do not fit together, or a length exceeds T.
     fn sequence(
         &self,
         xs: &Tensor,
-        state: &Self::State,
+        state: &[Tensor],
         lengths: Option<&[usize]>,
         reverse: bool,
-    ) -> Result<(Tensor, Self::State)> {
-        looped(self, xs, state, lengths, reverse)
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        unroll(self.clone_cell(), xs, state, lengths, reverse)
+    }
+
+    /// [`Self::step`] by the fastest way there is, for networks that go step by step themselves; by default the formula.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    fn fused_step(&self, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.step(x, state)
+    }
+
+    /// All the parameters that the formula reads, in an order of the cell's own that never changes.
+    fn parameters_mut(&mut self) -> Vec<&mut Tensor>;
+
+    /// Which of the parameters are matrices from state to state, such as W_hh, by their places.
+    ///
+    /// DropConnect drops from these and [`crate::gradient_flow()`] measures them; a cell that names none has neither, nor recurrent
+    /// dropout.
+    fn recurrent_weights(&self) -> Vec<usize> {
+        vec![]
+    }
+
+    /// All the parameters, in the order of [`Self::parameters_mut`].
+    fn parameters(&self) -> Vec<Tensor> {
+        self.clone_cell().parameters_mut().into_iter().map(|parameter| parameter.clone()).collect()
+    }
+
+    /// The same cell with other parameters, in the order of [`Self::parameters_mut`].
+    ///
+    /// # Errors
+    /// When their number is wrong.
+    fn with_parameters(&self, parameters: &[Tensor]) -> Result<Box<dyn Cell>> {
+        let mut cell = self.clone_cell();
+        let own = cell.parameters_mut();
+        if own.len() != parameters.len() {
+            candle_core::bail!("cell: wants {} parameters, got {}", own.len(), parameters.len())
+        }
+        own.into_iter().zip(parameters).for_each(|(own, parameter)| *own = parameter.clone());
+        Ok(cell)
+    }
+
+    /// The state of zeros for N rows.
+    ///
+    /// # Errors
+    /// When the device knows no such type.
+    fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Vec<Tensor>> {
+        self.state_sizes().into_iter().map(|size| Tensor::zeros((n, size), dtype, device)).collect()
     }
 }
 
-/// [`Cell::advance_masked`] of a cell that reads h through its matrices alone: its whole step reads h ⊙ `mask`.
-///
-/// # Errors
-/// When shapes do not fit together.
-pub fn advance_on_masked_h<C: Cell>(cell: &C, prepared: &Tensor, state: &C::State, mask: &Tensor) -> Result<C::State> {
-    let mut tensors = state.tensors();
-    if let Some(h) = tensors.first_mut() {
-        *h = (&*h * mask)?;
-    }
-    cell.advance(prepared, &C::State::from_tensors(&tensors)?)
+/// A cell that can be cloned whatever its type; every [`Cell`] that is `Clone` is one.
+pub trait CloneCell {
+    /// The same cell, which shares the parameters.
+    fn clone_cell(&self) -> Box<dyn Cell>;
 }
 
-/// [`Cell::sequence`] of a cell without kernels of its own: its step again and again, as one node of the graph.
-pub(crate) fn looped<C: Cell>(
-    cell: &C,
+impl<C: Cell + Clone + 'static> CloneCell for C {
+    fn clone_cell(&self) -> Box<dyn Cell> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Cell> {
+    fn clone(&self) -> Self {
+        self.as_ref().clone_cell()
+    }
+}
+
+/// A cell that a configuration builds.
+pub trait BuildCell: Cell + Sized + 'static {
+    /// What can be chosen about the cell, and nothing else.
+    type Config: Clone + Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync;
+
+    /// A cell whose parameters' names end as the builder says: `weight_ih_l0_reverse` and so on.
+    ///
+    /// # Errors
+    /// When the configuration does not fit the sizes, or the builder lacks a parameter or has one of another shape.
+    fn named(input_size: usize, hidden_size: usize, config: &Self::Config, vb: &SuffixedBuilder) -> Result<Self>;
+
+    /// A cell that serves alone, with the names of torch.nn.LSTMCell: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    fn new(input_size: usize, hidden_size: usize, config: &Self::Config, vb: VarBuilder) -> Result<Self> {
+        Self::named(input_size, hidden_size, config, &SuffixedBuilder::new(vb, ""))
+    }
+}
+
+/// A builder of parameters whose names all end alike, such as those of one layer and direction: `weight_ih_l0_reverse`.
+#[derive(Clone)]
+pub struct SuffixedBuilder<'a> {
+    vb: VarBuilder<'a>,
+    suffix: String,
+}
+
+impl<'a> SuffixedBuilder<'a> {
+    /// A builder that appends `suffix` to each name.
+    pub fn new(vb: VarBuilder<'a>, suffix: impl Into<String>) -> Self {
+        Self { vb, suffix: suffix.into() }
+    }
+
+    /// The parameter of this name and the suffix.
+    ///
+    /// # Errors
+    /// When the builder has no such parameter, or one of another shape.
+    pub fn parameter(&self, shape: impl Into<Shape>, name: &str, initial: Initial) -> Result<Tensor> {
+        self.vb.parameter(shape, &format!("{name}{}", self.suffix), initial)
+    }
+
+    /// The builder of a layer of this name and the suffix.
+    pub fn pp(&self, name: &str) -> VarBuilder<'a> {
+        self.vb.pp(format!("{name}{}", self.suffix))
+    }
+}
+
+/// A cell's formula over a sequence, as one node of the graph.
+pub(crate) fn unroll(
+    cell: Box<dyn Cell>,
     xs: &Tensor,
-    state: &C::State,
+    state: &[Tensor],
     lengths: Option<&[usize]>,
     reverse: bool,
-) -> Result<(Tensor, C::State)> {
-    let made = cell.clone();
+) -> Result<(Tensor, Vec<Tensor>)> {
+    let (projected, parameters) = (cell.project_input(xs)?, cell.parameters());
     let step = move |x: &Tensor, state: &[Tensor], parameters: &[Tensor]| {
-        let state = C::State::from_tensors(state)?;
-        Ok(made.with_parameters(parameters)?.advance(x, &state)?.tensors())
+        cell.with_parameters(parameters)?.step_projected(x, state, None)
     };
-    let (out, state) = unrolled(step, &cell.prepare(xs)?, &state.tensors(), &cell.parameters(), lengths, reverse)?;
-    Ok((out, C::State::from_tensors(&state)?))
+    unrolled(step, &projected, state, &parameters, lengths, reverse)
 }
 
-/// A state of zeros: (N, H).
-pub(crate) fn zeros(n: usize, size: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-    Tensor::zeros((n, size), dtype, device)
+/// [`Cell::fused_step`] of a cell whose [`Cell::sequence`] has kernels of its own.
+pub(crate) fn step_of_sequence(cell: &impl Cell, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
+    Ok(cell.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
 }
 
-/// Block k of the blocks of width H that lie side by side in (.., G·H).
-pub(crate) fn block(blocks: &Tensor, k: usize, hidden_size: usize) -> Result<Tensor> {
-    blocks.narrow(D::Minus1, k * hidden_size, hidden_size)
-}
-
-/// How a matrix of this many blocks from state to state starts.
-pub(crate) fn recurrent_initial(config: &CellConfig, blocks: usize, hidden_size: usize) -> Initial {
-    match config.orthogonal {
-        true => Initial::Blocks(vec![Initial::Orthogonal(1.0); blocks]),
-        false => Initial::fan_in(hidden_size),
+/// The tensors of a state that has so many.
+pub(crate) fn state_of<'a, const COUNT: usize>(cell: &str, state: &'a [Tensor]) -> Result<&'a [Tensor; COUNT]> {
+    match state.try_into() {
+        Ok(state) => Ok(state),
+        Err(_) => candle_core::bail!("{cell}: wants a state of {COUNT} tensors, got {}", state.len()),
     }
 }
 
-/// How a bias starts whose block `forget` is to have a value of its own.
-pub(crate) fn bias_initial(other: Initial, blocks: usize, forget: Option<(usize, f64)>) -> Initial {
-    match forget {
-        Some((gate, value)) => {
-            let block = |k| if k == gate { Initial::Constant(value) } else { other.clone() };
-            Initial::Blocks((0..blocks).map(block).collect())
+/// h as the matrices from state to state read it: h ⊙ mask.
+pub(crate) fn dropped(h: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    mask.map_or(Ok(h.clone()), |mask| h * mask)
+}
+
+/// Checks that there is a length of at most T for each row of xs (N, T, ·).
+pub(crate) fn check_lengths(name: &str, xs: &Tensor, lengths: Option<&[usize]>) -> Result<()> {
+    let (n, t, _) = xs.dims3()?;
+    let Some(lengths) = lengths else { return Ok(()) };
+    if lengths.len() != n {
+        candle_core::bail!("{name}: wants a length for each of {n} rows, got {}", lengths.len())
+    }
+    match lengths.iter().enumerate().find(|&(_, &length)| length > t) {
+        Some((row, length)) => {
+            candle_core::bail!("{name}: row {row} has length {length}, but there are only {t} steps")
         }
-        None => other,
+        None => Ok(()),
     }
 }
 
-/// The parameters that PyTorch's cells have: W_ih (G·H, D), W_hh (G·H, P) and their biases (G·H).
-///
-/// P is the size of the output, which is H wherever it is not projected.
-#[derive(Clone, Debug)]
-pub(crate) struct Weights {
-    pub weight_ih: Tensor,
-    pub weight_hh: Tensor,
-    pub biases: Option<(Tensor, Tensor)>,
-}
-
-impl Weights {
-    /// The parameters of a cell with this many gates; `forget` is the gate that `forget_bias` concerns.
-    pub fn new(
-        gates: usize,
-        (input_size, hidden_size, output_size): (usize, usize, usize),
-        config: &CellConfig,
-        forget: Option<usize>,
-        suffix: &str,
-        vb: &VarBuilder,
-    ) -> Result<Self> {
-        let uniform = Initial::fan_in(hidden_size);
-        let rows = gates.saturating_mul(hidden_size);
-        let name = |part: &str| format!("{part}{suffix}");
-        let weight_ih = vb.parameter((rows, input_size), &name("weight_ih"), uniform.clone())?;
-        let recurrent = recurrent_initial(config, gates, hidden_size);
-        let weight_hh = vb.parameter((rows, output_size), &name("weight_hh"), recurrent)?;
-        let bias = |part: &str, value: f64| {
-            let forget = config.forget_bias.and(forget).map(|gate| (gate, value));
-            vb.parameter(rows, &name(part), bias_initial(uniform.clone(), gates, forget))
-        };
-        // The two biases are always added, so one of them carries the wanted sum.
-        let biases = match config.bias {
-            true => Some((bias("bias_ih", config.forget_bias.unwrap_or(0.0))?, bias("bias_hh", 0.0)?)),
-            false => None,
-        };
-        Ok(Self { weight_ih, weight_hh, biases })
-    }
-
-    /// The columns of W_hh: H, or P where the output is projected.
-    pub fn output_size(&self) -> usize {
-        self.weight_hh.dims().last().copied().unwrap_or(0)
-    }
-
-    pub fn tensors(&self) -> Vec<Tensor> {
-        let biases = self.biases.iter().flat_map(|(ih, hh)| [ih.clone(), hh.clone()]);
-        [self.weight_ih.clone(), self.weight_hh.clone()].into_iter().chain(biases).collect()
-    }
-
-    pub fn from_tensors(tensors: &[Tensor]) -> Result<Self> {
-        let (weight_ih, weight_hh, biases) = match tensors {
-            [ih, hh] => (ih, hh, None),
-            [ih, hh, b_ih, b_hh] => (ih, hh, Some((b_ih.clone(), b_hh.clone()))),
-            other => candle_core::bail!("cell: wants two weights and two biases or none, got {} tensors", other.len()),
-        };
-        Ok(Self { weight_ih: weight_ih.clone(), weight_hh: weight_hh.clone(), biases })
-    }
-
-    /// Both biases at once (G·H), for cells that only ever add them.
-    pub fn bias(&self) -> Result<Option<Tensor>> {
-        self.biases.as_ref().map(|(ih, hh)| ih + hh).transpose()
-    }
+/// A sequence (N, T, ·) from its end to its beginning.
+pub(crate) fn backwards(xs: &Tensor) -> Result<Tensor> {
+    let order: Vec<u32> = (0..xs.dim(1)? as u32).rev().collect();
+    xs.contiguous()?.index_select(&Tensor::new(order, xs.device())?, 1)
 }

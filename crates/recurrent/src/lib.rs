@@ -3,50 +3,40 @@
 //! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::too_many_arguments)]
 
-pub mod any_cell;
 pub mod attention;
+pub mod baselines;
 pub mod cell;
-pub mod drop_connect;
+pub mod cells;
 pub mod embedding;
-pub mod flow;
-pub mod gru;
-pub mod layer_norm_lstm;
+pub mod gradient_flow;
+pub mod layer;
 pub mod linear;
-pub mod lstm;
-pub mod lstm_variants;
-pub mod mutants;
-pub mod nas;
-pub mod recurrent_dropout;
-pub mod rnn;
-pub mod self_attention;
-pub mod sequence;
-mod settings;
+pub mod registry;
+pub mod regularisation;
 pub mod stack;
-pub mod temporal_convolution;
 pub mod truncated;
-pub mod variational;
-pub mod zoneout;
 
-pub use any_cell::AnyCell;
 pub use attention::{AdditiveAttention, Attended, AttentionMemory};
-pub use cell::{Cell, CellConfig, CellState, advance_on_masked_h};
-pub use drop_connect::drop_connect;
+pub use baselines::self_attention::{SelfAttention, SelfAttentionConfig, sinusoidal_positions};
+pub use baselines::temporal_convolution::{TemporalConvolution, TemporalConvolutionConfig};
+pub use cell::{BuildCell, Cell, CloneCell, SuffixedBuilder};
+pub use cells::gru::{GruCell, GruConfig};
+pub use cells::jozefowicz::{JozefowiczCell, JozefowiczConfig, Mutant};
+pub use cells::layer_norm_lstm::{LayerNormLstmCell, LayerNormLstmConfig};
+pub use cells::lstm::{self, LstmCell, LstmConfig};
+pub use cells::lstm_variants::{LstmVariant, LstmVariantCell, LstmVariantConfig};
+pub use cells::nas::{NasCell, NasConfig};
+pub use cells::rnn::{RnnCell, RnnConfig};
 pub use embedding::Embedding;
-pub use flow::{GradientFlow, gradient_flow, largest_singular_value};
-pub use gru::GruCell;
-pub use layer_norm_lstm::LayerNormLstmCell;
+pub use gradient_flow::{GradientFlow, gradient_flow, largest_singular_value};
+pub use layer::{LayerState, SequenceLayer};
 pub use linear::Linear;
-pub use lstm::{LstmCell, LstmState};
-pub use lstm_variants::{LstmVariant, LstmVariantCell, LstmVariantState};
-pub use mutants::{Mutant, MutantCell};
-pub use nas::NasCell;
-pub use recurrent_dropout::{MaskedCell, recurrent_dropout};
-pub use rnn::RnnCell;
-pub use self_attention::{SelfAttention, sinusoidal_positions};
-pub use sequence::{SequenceLayer, SequenceState, sequence_layer, sequence_layers};
+pub use registry::{Settings, has_setting, recurrent_cell, sequence_layer, sequence_layers};
+pub use regularisation::drop_connect::drop_connect;
+pub use regularisation::recurrent_dropout::{MaskedCell, recurrent_dropout};
+pub use regularisation::variational::variational_dropout;
+pub use regularisation::zoneout::Zoneout;
 pub use stack::{Gru, Lstm, Rnn, Stack, StackConfig};
-pub use temporal_convolution::TemporalConvolution;
-pub use truncated::{Carried, Chunks, Detach, Truncated};
-pub use variational::variational_dropout;
-pub use zoneout::zoneout;
+pub use truncated::{CarriedState, Chunks, Truncated};

@@ -54,6 +54,11 @@ impl Linear {
         self.bias.as_ref()
     }
 
+    /// W and b, to be replaced.
+    pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        std::iter::once(&mut self.weight).chain(&mut self.bias)
+    }
+
     /// W (out, in) and b (out), for operations that take both.
     ///
     /// # Errors

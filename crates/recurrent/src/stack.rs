@@ -1,16 +1,16 @@
 //! Layers and directions of any cell.
 
-use crate::cell::{Cell, CellConfig, nonlinearity};
-use crate::drop_connect::drop_connect;
-use crate::lstm_variants::LstmVariant;
-use crate::mutants::Mutant;
-use crate::recurrent_dropout::recurrent_dropout;
-use crate::variational::variational_dropout;
-use crate::zoneout::zoneout;
-use crate::{GruCell, LstmCell, RnnCell};
+use crate::cell::{BuildCell, Cell, SuffixedBuilder, backwards};
+use crate::cells::{gru::GruCell, lstm::LstmCell, rnn::RnnCell};
+use crate::gradient_flow::{GradientFlow, gradient_flow};
+use crate::layer::{LayerState, SequenceLayer, check};
+use crate::regularisation::drop_connect::drop_connect;
+use crate::regularisation::recurrent_dropout::recurrent_dropout;
+use crate::regularisation::variational::dropout;
+use crate::regularisation::zoneout::Zoneout;
 use candle_core::{D, Result, Tensor};
-use candlewick_kernels::recurrence::Nonlinearity;
 use candlewick_parameters::{Mode, VarBuilder};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A stack of LSTM layers, as torch.nn.LSTM with `batch_first=True`.
@@ -22,68 +22,39 @@ pub type Gru = Stack<GruCell>;
 /// A stack of plain recurrent layers, as torch.nn.RNN with `batch_first=True`.
 pub type Rnn = Stack<RnnCell>;
 
-/// How a stack is built; each cell takes what concerns it, and [`crate::sequence_layer`] refuses the rest.
+/// How a stack is built: what can be chosen about it, and in `cell` about its cells, which a file writes beside the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StackConfig {
+#[serde(default, deny_unknown_fields, bound(deserialize = "C: Default + DeserializeOwned"))]
+pub struct StackConfig<C> {
+    /// What can be chosen about the cells, such as [`crate::cells::lstm::LstmConfig`].
+    #[serde(flatten)]
+    pub cell: C,
     /// L, at least 1.
     pub num_layers: usize,
     /// Whether each layer also reads backwards.
     pub bidirectional: bool,
-    /// Whether there are biases.
-    pub bias: bool,
-    /// The nonlinearity of the plain recurrent network: `"tanh"` or `"relu"`.
-    #[serde(with = "nonlinearity")]
-    pub nonlinearity: Nonlinearity,
-    /// What the LSTM's forget gate's biases sum to at the start, instead of PyTorch's uniform values.
-    pub forget_bias: Option<f64>,
-    /// Whether each gate's part of `weight_hh` starts orthogonal instead of uniform.
-    pub orthogonal: bool,
-    /// P, the size to which the LSTM projects its output.
-    pub proj_size: Option<usize>,
-    /// What [`crate::LstmVariantCell`] leaves out of the LSTM, or adds to it.
-    pub variant: LstmVariant,
-    /// Whether [`crate::LstmVariantCell`]'s gates look at the memory.
-    pub peepholes: bool,
-    /// Which of the three units [`crate::MutantCell`] is.
-    pub mutant: Mutant,
-    /// How many steps each convolution sees ([`crate::TemporalConvolution`]).
-    pub kernel_size: usize,
-    /// How many heads attend side by side ([`crate::SelfAttention`]).
-    pub num_heads: usize,
     /// The probability of dropout on the outputs of each layer but the last.
     pub dropout: f64,
     /// The probability of dropout on the inputs of the first layer.
     pub input_dropout: f64,
-    /// Whether dropout takes the same units at all steps, as [`variational_dropout`] does.
+    /// Whether dropout takes the same units at all steps, as [`crate::variational_dropout`] does.
     pub variational: bool,
     /// The probability of [`drop_connect`] on the matrices from state to state.
     pub weight_dropout: f64,
     /// The probability of [`recurrent_dropout`] on the state h where the matrices from state to state read it.
     pub recurrent_dropout: f64,
-    /// The probability of [`zoneout`] for the outputs h.
+    /// The probability of [`Zoneout`] for the outputs h.
     pub zoneout_hidden: f64,
-    /// The probability of [`zoneout`] for the rest of the state, such as c.
+    /// The probability of [`Zoneout`] for the rest of the state, such as c.
     pub zoneout_cell: f64,
 }
 
-impl Default for StackConfig {
+impl<C: Default> Default for StackConfig<C> {
     fn default() -> Self {
-        let cell = CellConfig::default();
-        let CellConfig { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant } = cell;
         Self {
+            cell: C::default(),
             num_layers: 1,
             bidirectional: false,
-            bias,
-            nonlinearity,
-            forget_bias,
-            orthogonal,
-            proj_size,
-            variant,
-            peepholes,
-            mutant,
-            kernel_size: 3,
-            num_heads: 1,
             dropout: 0.0,
             input_dropout: 0.0,
             variational: false,
@@ -95,116 +66,126 @@ impl Default for StackConfig {
     }
 }
 
-impl StackConfig {
-    /// What concerns each cell.
-    pub fn cell(&self) -> CellConfig {
-        let Self { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant, .. } = *self;
-        CellConfig { bias, nonlinearity, forget_bias, orthogonal, proj_size, variant, peepholes, mutant }
-    }
-
-    /// Checks what the types allow and no stack can be.
-    ///
-    /// # Errors
-    /// When there is no layer, or a probability lies outside [0, 1]; the message names it.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.num_layers == 0 {
-            candle_core::bail!("stack: num_layers is 0, wants at least 1")
-        }
-        let probabilities = [
-            ("dropout", self.dropout),
-            ("input_dropout", self.input_dropout),
-            ("weight_dropout", self.weight_dropout),
-            ("recurrent_dropout", self.recurrent_dropout),
-            ("zoneout_hidden", self.zoneout_hidden),
-            ("zoneout_cell", self.zoneout_cell),
-        ];
-        match probabilities.iter().find(|(_, p)| !(0.0..=1.0).contains(p)) {
-            Some((name, p)) => candle_core::bail!("stack: {name} is {p}, wants a probability in [0, 1]"),
-            None => Ok(()),
-        }
-    }
-
-    /// Dropout as the configuration wants it, on sequences (N, T, D).
-    pub(crate) fn drop(&self, xs: &Tensor, p: f64, mode: &mut Mode) -> Result<Tensor> {
-        if self.variational { variational_dropout(xs, p, mode) } else { mode.dropout(xs, p) }
-    }
-}
-
 /// Layers of a cell, each reading the outputs of the one below, forwards or both ways.
 ///
 /// The parameters of layer k are named `weight_ih_l{k}` and so on, those of the direction that reads backwards
 /// `weight_ih_l{k}_reverse`. A layer that reads both ways gives both outputs side by side (N, T, 2H).
 #[derive(Clone, Debug)]
-pub struct Stack<C> {
+pub struct Stack<C: BuildCell> {
     /// Layer by layer, and forwards before backwards.
-    cells: Vec<C>,
+    cells: Vec<Box<dyn Cell>>,
     directions: usize,
-    config: StackConfig,
+    config: StackConfig<C::Config>,
 }
 
-impl<C: Cell> Stack<C> {
+impl<C: BuildCell> Stack<C> {
     /// A stack from inputs of size D to outputs of size H, or 2H where it is bidirectional.
     ///
     /// # Errors
-    /// When there is no layer, a probability lies outside [0, 1], or the builder lacks a parameter or has one
-    /// of another shape.
-    pub fn new(input_size: usize, hidden_size: usize, config: &StackConfig, vb: VarBuilder) -> Result<Self> {
-        config.check()?;
+    /// When there is no layer, a probability lies outside [0, 1], the cell lacks what is chosen, or the builder lacks a parameter or has
+    /// one of another shape.
+    pub fn new(input_size: usize, hidden_size: usize, config: &StackConfig<C::Config>, vb: VarBuilder) -> Result<Self> {
+        let probabilities = [
+            ("dropout", config.dropout),
+            ("input_dropout", config.input_dropout),
+            ("weight_dropout", config.weight_dropout),
+            ("recurrent_dropout", config.recurrent_dropout),
+            ("zoneout_hidden", config.zoneout_hidden),
+            ("zoneout_cell", config.zoneout_cell),
+        ];
+        check(config.num_layers, &probabilities)?;
         if hidden_size == 0 || input_size == 0 {
             candle_core::bail!(
                 "recurrent layer: the input size is {input_size} and the hidden size {hidden_size}; wanted above 0"
             )
         }
         let suffixes: &[&str] = if config.bidirectional { &["", "_reverse"] } else { &[""] };
-        let mut cells: Vec<C> = Vec::new();
+        let mut cells: Vec<Box<dyn Cell>> = Vec::new();
         for layer in 0..config.num_layers {
-            let width = cells.last().map_or(input_size, |below| below.output_size() * suffixes.len());
+            let width = cells.last().map_or(input_size, |below| output_size(below.as_ref()) * suffixes.len());
             for suffix in suffixes {
-                let suffix = format!("_l{layer}{suffix}");
-                cells.push(C::with_suffix(width, hidden_size, &config.cell(), &suffix, vb.clone())?);
+                let vb = SuffixedBuilder::new(vb.clone(), format!("_l{layer}{suffix}"));
+                cells.push(Box::new(C::named(width, hidden_size, &config.cell, &vb)?));
             }
+        }
+        if config.zoneout_cell > 0.0 && cells.iter().any(|cell| cell.state_sizes().len() < 2) {
+            candle_core::bail!("stack: zoneout_cell is {:?}, but the cell has no memory", config.zoneout_cell)
         }
         Ok(Self { cells, directions: suffixes.len(), config: config.clone() })
     }
 
     /// The cells, layer by layer, and forwards before backwards.
-    pub fn cells(&self) -> &[C] {
+    pub fn cells(&self) -> &[Box<dyn Cell>] {
         &self.cells
-    }
-
-    /// How many directions each layer reads in: 1 or 2.
-    pub fn directions(&self) -> usize {
-        self.directions
-    }
-
-    /// The size of the outputs: H, or P where they are projected, for each direction.
-    pub fn output_size(&self) -> usize {
-        self.cells.last().map_or(0, |cell| cell.output_size() * self.directions)
     }
 
     /// The state of zeros for N rows: one for each layer and direction.
     ///
     /// # Errors
-    /// When the device has no memory for it.
-    pub fn zero_state(&self, n: usize, like: &Tensor) -> Result<Vec<C::State>> {
+    /// When the device knows no such type.
+    pub fn zero_state(&self, n: usize, like: &Tensor) -> Result<LayerState> {
         self.cells.iter().map(|cell| cell.zero_state(n, like.dtype(), like.device())).collect()
     }
 
-    /// Reads xs (N, T, D); gives the outputs of the last layer (N, T, H · directions) and the last states.
-    ///
-    /// States come and go layer by layer, and within a layer forwards before backwards, in PyTorch's order; without a state
-    /// it is zero. With `lengths`, row n has `lengths[n]` steps: its outputs beyond are 0, its states are those of its own
-    /// last step, and backwards starts there, as with PyTorch's packed sequences.
-    ///
-    /// # Errors
-    /// When shapes do not fit together, a length exceeds T, or there are too few or too many states.
-    pub fn forward(
+    /// One layer in one direction, with what regularises its recurrence.
+    fn read(
+        &self,
+        cell: &dyn Cell,
+        xs: &Tensor,
+        state: &[Tensor],
+        lengths: Option<&[usize]>,
+        reverse: bool,
+        mode: &mut Mode,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let &StackConfig { weight_dropout, recurrent_dropout: p, zoneout_hidden, zoneout_cell, .. } = &self.config;
+        let (dropped, masked);
+        let mut cell = cell;
+        if weight_dropout > 0.0 && mode.is_training() {
+            dropped = drop_connect(cell, weight_dropout, mode)?;
+            cell = dropped.as_ref();
+        }
+        masked = recurrent_dropout(cell, p, state, mode)?;
+        if let Some(masked) = &masked {
+            cell = masked;
+        }
+        match zoneout_hidden > 0.0 || zoneout_cell > 0.0 {
+            true => {
+                let zoneout = Zoneout { hidden: zoneout_hidden, cell: zoneout_cell };
+                zoneout.sequence(cell, xs, state, lengths, reverse, mode)
+            }
+            false => cell.sequence(xs, state, lengths, reverse),
+        }
+    }
+}
+
+fn output_size(cell: &dyn Cell) -> usize {
+    cell.state_sizes().first().copied().unwrap_or(0)
+}
+
+/// The outputs of a layer's directions side by side.
+fn side_by_side(outputs: &[Tensor]) -> Result<Tensor> {
+    match outputs {
+        [one] => Ok(one.clone()),
+        both => Tensor::cat(both, D::Minus1),
+    }
+}
+
+impl<C: BuildCell> SequenceLayer for Stack<C> {
+    fn output_size(&self) -> usize {
+        self.cells.last().map_or(0, |cell| output_size(cell.as_ref()) * self.directions)
+    }
+
+    fn state_sizes(&self) -> Vec<Vec<usize>> {
+        self.cells.iter().map(|cell| cell.state_sizes()).collect()
+    }
+
+    fn forward(
         &self,
         xs: &Tensor,
-        state: Option<&[C::State]>,
+        state: Option<&[Vec<Tensor>]>,
         lengths: Option<&[usize]>,
         mode: &mut Mode,
-    ) -> Result<(Tensor, Vec<C::State>)> {
+    ) -> Result<(Tensor, LayerState)> {
         let zeros;
         let first = match state {
             Some(state) => state,
@@ -220,43 +201,30 @@ impl<C: Cell> Stack<C> {
         let layers = self.cells.chunks(self.directions).zip(first.chunks(self.directions));
         for (layer, (cells, states)) in layers.enumerate() {
             let p = if layer > 0 { self.config.dropout } else { self.config.input_dropout };
-            ys = self.config.drop(&ys, p, mode)?;
+            ys = dropout(&ys, p, self.config.variational, mode)?;
             let mut outputs = Vec::with_capacity(self.directions);
             for (direction, (cell, state)) in cells.iter().zip(states).enumerate() {
-                let (output, state) = self.read(cell, &ys, state, lengths, direction == 1, mode)?;
+                let (output, state) = self.read(cell.as_ref(), &ys, state, lengths, direction == 1, mode)?;
                 outputs.push(output);
                 last.push(state);
             }
-            ys = match &outputs[..] {
-                [one] => one.clone(),
-                both => Tensor::cat(both, D::Minus1)?,
-            };
+            ys = side_by_side(&outputs)?;
         }
         Ok((ys, last))
     }
 
-    /// One layer in one direction, with what regularises its recurrence.
-    fn read(
-        &self,
-        cell: &C,
-        xs: &Tensor,
-        state: &C::State,
-        lengths: Option<&[usize]>,
-        reverse: bool,
-        mode: &mut Mode,
-    ) -> Result<(Tensor, C::State)> {
-        let StackConfig { weight_dropout, recurrent_dropout: p, zoneout_hidden, zoneout_cell, .. } = self.config;
-        let dropped;
-        let cell = if weight_dropout > 0.0 && mode.is_training() {
-            dropped = drop_connect(cell, weight_dropout, mode)?;
-            &dropped
-        } else {
-            cell
-        };
-        let cell = recurrent_dropout(cell, p, state, mode)?;
-        match zoneout_hidden > 0.0 || zoneout_cell > 0.0 {
-            true => zoneout(&cell, (zoneout_hidden, zoneout_cell), xs, state, lengths, reverse, mode),
-            false => cell.sequence(xs, state, lengths, reverse),
+    fn gradient_flow(&self, xs: &Tensor, clip: Option<f64>) -> Result<Vec<GradientFlow>> {
+        let (mut ys, mut flows) = (xs.detach(), Vec::new());
+        for cells in self.cells.chunks(self.directions) {
+            let mut outputs = Vec::new();
+            for (direction, cell) in cells.iter().enumerate() {
+                let zero = cell.zero_state(ys.dim(0)?, ys.dtype(), ys.device())?;
+                let read = if direction == 1 { backwards(&ys)? } else { ys.clone() };
+                flows.push(gradient_flow(cell.as_ref(), &read, &zero, None, clip)?);
+                outputs.push(cell.sequence(&ys, &zero, None, direction == 1)?.0.detach());
+            }
+            ys = side_by_side(&outputs)?;
         }
+        Ok(flows)
     }
 }

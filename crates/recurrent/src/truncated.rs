@@ -8,78 +8,40 @@
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use candlewick_parameters::{Mode, Parameters};
-//! use candlewick_recurrent::{Carried, Chunks, StackConfig, sequence_layer};
+//! use candlewick_recurrent::{CarriedState, Chunks, Settings, sequence_layer};
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! let parameters = Parameters::new(1);
-//! let lstm = sequence_layer("lstm", 8, 16, &StackConfig::default(), parameters.builder(&Device::Cpu))?;
+//! let lstm = sequence_layer("lstm", 8, 16, &Settings::default(), parameters.builder(&Device::Cpu))?;
 //! let text = Tensor::zeros((2, 120, 8), DType::F32, &Device::Cpu)?;
-//! let mut state = Carried::default();
+//! let mut state = CarriedState::default();
 //! for chunk in Chunks::new(&text, 50)? {
 //!     let (ys, last) = lstm.forward(&chunk?, state.get(), None, &mut Mode::Eval)?;
 //!     // A loss of these outputs reaches back to the first step of this chunk.
 //!     assert!(ys.dim(1)? <= 50);
-//!     state.keep(&last)?;
+//!     state.keep(&last);
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
-use crate::cell::CellState;
-use crate::sequence::{SequenceLayer, SequenceState};
+use crate::layer::{LayerState, SequenceLayer};
 use candle_core::{Result, Tensor};
 use candlewick_parameters::Mode;
 
-/// What can be cut from the graph that made it.
-pub trait Detach: Sized {
-    /// The same values, past which no gradient goes.
-    ///
-    /// # Errors
-    /// When a state does not take its own tensors back.
-    fn detach(&self) -> Result<Self>;
-}
-
-impl<S: CellState> Detach for S {
-    fn detach(&self) -> Result<Self> {
-        Self::from_tensors(&self.tensors().iter().map(|tensor| tensor.detach()).collect::<Vec<_>>())
-    }
-}
-
-impl<S: Detach> Detach for Vec<S> {
-    fn detach(&self) -> Result<Self> {
-        self.iter().map(Detach::detach).collect()
-    }
-}
-
-impl Detach for SequenceState {
-    fn detach(&self) -> Result<Self> {
-        Ok(Self::new(self.cells().iter().map(Detach::detach).collect::<Result<_>>()?))
-    }
-}
-
 /// The state between two chunks: nothing before the first, and always cut from its graph.
-#[derive(Clone, Debug)]
-pub struct Carried<S>(Option<S>);
+#[derive(Clone, Debug, Default)]
+pub struct CarriedState(Option<LayerState>);
 
-impl<S> Default for Carried<S> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<S: Detach> Carried<S> {
+impl CarriedState {
     /// The state to begin the next chunk with; `None` means zeros.
-    pub fn get(&self) -> Option<&S> {
-        self.0.as_ref()
+    pub fn get(&self) -> Option<&[Vec<Tensor>]> {
+        self.0.as_deref()
     }
 
     /// Keeps the values of the state that a chunk ended with.
-    ///
-    /// # Errors
-    /// As [`Detach::detach`].
-    pub fn keep(&mut self, last: &S) -> Result<()> {
-        self.0 = Some(last.detach()?);
-        Ok(())
+    pub fn keep(&mut self, last: &[Vec<Tensor>]) {
+        self.0 = Some(last.iter().map(|cell| cell.iter().map(Tensor::detach).collect()).collect());
     }
 
     /// Begins anew, as at the start of another text.
@@ -136,29 +98,29 @@ impl ExactSizeIterator for Chunks {}
 /// A layer that reads chunks (N, T, D): an iterator over its outputs (N, T, ·), which carries the state from one to the next.
 ///
 /// An output's graph ends at the beginning of its own chunk. The next chunk is read only when it is asked for, so parameters that
-/// are updated between two of them count at once. A task whose generator changes from step to step carries a [`Carried`]
+/// are updated between two of them count at once. A task whose generator changes from step to step carries a [`CarriedState`]
 /// itself.
 pub struct Truncated<'a, L: ?Sized, I> {
     layer: &'a L,
     chunks: I,
-    state: Carried<SequenceState>,
+    state: CarriedState,
     mode: Mode<'a>,
 }
 
 impl<'a, L: SequenceLayer + ?Sized, I: Iterator<Item = Result<Tensor>>> Truncated<'a, L, I> {
     /// Reads these chunks, beginning with a state of zeros.
     pub fn new(layer: &'a L, chunks: I, mode: Mode<'a>) -> Self {
-        Self { layer, chunks, state: Carried::default(), mode }
+        Self { layer, chunks, state: CarriedState::default(), mode }
     }
 
     /// The state after the last chunk that was read.
-    pub fn state(&self) -> Option<&SequenceState> {
+    pub fn state(&self) -> Option<&[Vec<Tensor>]> {
         self.state.get()
     }
 
     fn read(&mut self, chunk: Result<Tensor>) -> Result<Tensor> {
         let (out, last) = self.layer.forward(&chunk?, self.state.get(), None, &mut self.mode)?;
-        self.state.keep(&last)?;
+        self.state.keep(&last);
         Ok(out)
     }
 }

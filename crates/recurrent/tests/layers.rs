@@ -4,10 +4,10 @@
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use candlewick_kernels::recurrence::Nonlinearity;
-use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng, VarBuilder};
+use candlewick_parameters::{Initial, Mode, ParameterBuilder, Parameters, Rng};
 use candlewick_recurrent::{
-    AdditiveAttention, AttentionMemory, Cell, CellConfig, CellState, Embedding, GruCell, Linear, Lstm, LstmCell, LstmState, RnnCell,
-    Stack, StackConfig,
+    AdditiveAttention, AttentionMemory, BuildCell, Cell, Embedding, Gru, GruCell, GruConfig, Linear, Lstm, LstmCell,
+    LstmConfig, RnnCell, RnnConfig, SequenceLayer, Stack, StackConfig, SuffixedBuilder,
 };
 use std::collections::HashMap;
 
@@ -39,26 +39,22 @@ fn var(tensor: &Tensor) -> Var {
 }
 
 /// Tensors of all states, kind by kind: every h (L · directions, N, H), then every c.
-fn stacked<S: CellState>(states: &[S]) -> Vec<Tensor> {
-    let tensors: Vec<Vec<Tensor>> = states.iter().map(CellState::tensors).collect();
-    (0..tensors[0].len())
-        .map(|i| Tensor::stack(&tensors.iter().map(|state| &state[i]).collect::<Vec<_>>(), 0).unwrap())
+fn stacked(states: &[Vec<Tensor>]) -> Vec<Tensor> {
+    (0..states[0].len())
+        .map(|i| Tensor::stack(&states.iter().map(|state| &state[i]).collect::<Vec<_>>(), 0).unwrap())
         .collect()
 }
 
 /// A checkpoint saved by PyTorch, two layers both ways, gives PyTorch's outputs and gradients.
-fn check_stack<C: Cell>(name: &str, config: &StackConfig, case: &str) {
+fn check_stack<C: BuildCell>(name: &str, config: &StackConfig<C::Config>, case: &str) {
     let parameters = Parameters::from_safetensors(path(name)).unwrap();
     let stack = Stack::<C>::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
     let expected = fixture(&format!("{name}_expected"));
     let x = var(&expected["x"]);
     let given: Vec<Var> = (0..2).filter_map(|i| expected.get(&format!("state_{i}"))).map(var).collect();
-    let states: Vec<C::State> = (0..4)
-        .map(|at| {
-            C::State::from_tensors(&given.iter().map(|state| state.get(at).unwrap()).collect::<Vec<_>>()).unwrap()
-        })
-        .collect();
+    let states: Vec<Vec<Tensor>> =
+        (0..4).map(|at| given.iter().map(|state| state.get(at).unwrap()).collect()).collect();
     let lengths = (case == "lengths").then_some(&LENGTHS[..]);
     let (out, last) = stack.forward(&x, Some(&states), lengths, &mut Mode::Eval).unwrap();
     let outputs: Vec<Tensor> = std::iter::once(out).chain(stacked(&last)).collect();
@@ -78,18 +74,17 @@ fn check_stack<C: Cell>(name: &str, config: &StackConfig, case: &str) {
     }
 }
 
-fn two_layers_both_ways() -> StackConfig {
+fn two_layers_both_ways<C: Default>() -> StackConfig<C> {
     StackConfig { num_layers: 2, bidirectional: true, ..StackConfig::default() }
 }
 
 #[test]
 fn pytorchs_checkpoints_give_pytorchs_values_and_gradients() {
-    let config = two_layers_both_ways();
     for case in ["whole", "lengths"] {
-        check_stack::<LstmCell>("lstm", &config, case);
-        check_stack::<GruCell>("gru", &config, case);
-        let relu = StackConfig { nonlinearity: Nonlinearity::Relu, ..config.clone() };
-        check_stack::<RnnCell>("rnn", &relu, case);
+        check_stack::<LstmCell>("lstm", &two_layers_both_ways(), case);
+        check_stack::<GruCell>("gru", &two_layers_both_ways(), case);
+        let cell = RnnConfig { nonlinearity: Nonlinearity::Relu, ..RnnConfig::default() };
+        check_stack::<RnnCell>("rnn", &StackConfig { cell, ..two_layers_both_ways() }, case);
     }
 }
 
@@ -120,20 +115,20 @@ fn a_stack_is_saved_and_loaded_under_pytorchs_names() {
 
 #[test]
 fn a_cell_alone_takes_the_steps_of_the_sequence() {
-    fn check<C: Cell>() {
+    fn check<C: BuildCell>() {
         let parameters = Parameters::new(1);
-        let cell = C::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+        let cell = C::new(D, H, &C::Config::default(), parameters.builder(&Device::Cpu)).unwrap();
         assert_eq!(parameters.names(), ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]);
-        assert_eq!(cell.hidden_size(), H);
+        assert_eq!(cell.state_sizes()[0], H);
         let x = Rng::derive(1, "x", 0).normal_tensor(0.0, 1.0, (2, 3, D), &Device::Cpu).unwrap();
         let mut state = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
         let (out, last) = cell.sequence(&x, &state, None, false).unwrap();
         for t in 0..3 {
             state = cell.step(&x.narrow(1, t, 1).unwrap().squeeze(1).unwrap(), &state).unwrap();
-            assert_close(&state.tensors()[0], &out.narrow(1, t, 1).unwrap().squeeze(1).unwrap(), "output");
+            assert_close(&state[0], &out.narrow(1, t, 1).unwrap().squeeze(1).unwrap(), "output");
         }
-        for (stepped, last) in state.tensors().iter().zip(last.tensors()) {
-            assert_close(stepped, &last, "last state");
+        for (stepped, last) in state.iter().zip(&last) {
+            assert_close(stepped, last, "last state");
         }
     }
     check::<LstmCell>();
@@ -144,7 +139,7 @@ fn a_cell_alone_takes_the_steps_of_the_sequence() {
 #[test]
 fn options_set_the_initial_values() {
     let parameters = Parameters::new(1);
-    let config = CellConfig { forget_bias: Some(1.0), orthogonal: true, ..CellConfig::default() };
+    let config = LstmConfig { forget_bias: Some(1.0), orthogonal: true, ..LstmConfig::default() };
     LstmCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
     let values: HashMap<String, Var> = parameters.trainable().into_iter().collect();
     let sum = flat(&(values["bias_ih"].as_tensor() + values["bias_hh"].as_tensor()).unwrap());
@@ -156,17 +151,17 @@ fn options_set_the_initial_values() {
         assert_close(&product, &Tensor::eye(H, DType::F32, &Device::Cpu).unwrap(), "orthogonal");
     }
     let bare = Parameters::new(1);
-    GruCell::new(D, H, &CellConfig { bias: false, ..config }, bare.builder(&Device::Cpu)).unwrap();
+    GruCell::new(D, H, &GruConfig { bias: false, orthogonal: true }, bare.builder(&Device::Cpu)).unwrap();
     assert_eq!(bare.names(), ["weight_ih", "weight_hh"]);
 }
 
 #[test]
 fn a_stack_without_bias_equals_one_with_zero_biases() {
-    fn check<C: Cell>() {
+    fn check<C: BuildCell>(cell: impl Fn(bool) -> C::Config) {
         let x = Rng::derive(1, "x", 0).normal_tensor(0.0, 1.0, (2, 3, D), &Device::Cpu).unwrap();
         let [bare, full] = [false, true].map(|bias| {
             let parameters = Parameters::new(1);
-            let config = StackConfig { bias, ..StackConfig::default() };
+            let config = StackConfig { cell: cell(bias), ..StackConfig::default() };
             let stack = Stack::<C>::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
             for (name, var) in parameters.trainable() {
                 if name.starts_with("bias") {
@@ -177,9 +172,9 @@ fn a_stack_without_bias_equals_one_with_zero_biases() {
         });
         assert_close(&bare, &full, "without bias");
     }
-    check::<LstmCell>();
-    check::<GruCell>();
-    check::<RnnCell>();
+    check::<LstmCell>(|bias| LstmConfig { bias, ..LstmConfig::default() });
+    check::<GruCell>(|bias| GruConfig { bias, ..GruConfig::default() });
+    check::<RnnCell>(|bias| RnnConfig { bias, ..RnnConfig::default() });
 }
 
 #[test]
@@ -209,11 +204,15 @@ fn dropout_lies_between_layers_only_and_follows_its_generator() {
 #[test]
 fn wrong_arguments_are_named_and_configs_are_strict() {
     let parameters = Parameters::new(1);
-    let build = |config: &StackConfig| Lstm::new(D, H, config, parameters.builder(&Device::Cpu));
+    let build = |config: &StackConfig<LstmConfig>| Lstm::new(D, H, config, parameters.builder(&Device::Cpu));
     let none = StackConfig { num_layers: 0, ..StackConfig::default() };
     assert!(build(&none).unwrap_err().to_string().contains("num_layers"));
     let wild = StackConfig { dropout: 1.5, ..StackConfig::default() };
     assert!(build(&wild).unwrap_err().to_string().contains("dropout is 1.5"));
+    let memory = StackConfig { zoneout_cell: 0.5, ..StackConfig::default() };
+    assert!(build(&StackConfig { zoneout_cell: 0.5, ..StackConfig::default() }).is_ok());
+    let fault = Gru::new(D, H, &memory, Parameters::new(1).builder(&Device::Cpu)).unwrap_err().to_string();
+    assert!(fault.contains("zoneout_cell is 0.5, but the cell has no memory"), "{fault}");
     let stack = build(&StackConfig::default()).unwrap();
     let x = Tensor::zeros((2, 3, D), DType::F32, &Device::Cpu).unwrap();
     let message = stack.forward(&x, Some(&[]), None, &mut Mode::Eval).unwrap_err().to_string();
@@ -221,52 +220,48 @@ fn wrong_arguments_are_named_and_configs_are_strict() {
     let narrow = Tensor::zeros((2, 3, D + 1), DType::F32, &Device::Cpu).unwrap();
     let message = stack.forward(&narrow, None, None, &mut Mode::Eval).unwrap_err().to_string();
     assert!(message.contains("(.., 3)") && message.contains("[2, 3, 4]"), "{message}");
-    let config = StackConfig { nonlinearity: Nonlinearity::Relu, dropout: 0.25, ..two_layers_both_ways() };
+    let cell = RnnConfig { nonlinearity: Nonlinearity::Relu, ..RnnConfig::default() };
+    let config = StackConfig { cell, dropout: 0.25, ..two_layers_both_ways() };
     let text = serde_json::to_string(&config).unwrap();
     assert!(text.contains("\"relu\""), "{text}");
-    assert_eq!(serde_json::from_str::<StackConfig>(&text).unwrap(), config);
-    assert!(serde_json::from_str::<StackConfig>("{\"num_layer\": 2}").is_err());
+    assert_eq!(serde_json::from_str::<StackConfig<RnnConfig>>(&text).unwrap(), config);
+    for (wrong, rnn) in [("{\"num_layer\": 2}", false), ("{\"nonlinearity\": \"relu\"}", true)] {
+        assert!(serde_json::from_str::<StackConfig<LstmConfig>>(wrong).is_err(), "{wrong}");
+        assert_eq!(serde_json::from_str::<StackConfig<RnnConfig>>(wrong).is_ok(), rnn, "{wrong}");
+    }
 }
 
 /// The minimal gated unit of Zhou et al. 2016, as a new cell is written: one formula.
 ///
 /// f = σ(W_f [h, x] + b_f), h' = (1 − f) ⊙ h + f ⊙ tanh(W_h [f ⊙ h, x] + b_h).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct MinimalGatedUnit {
     gate: Linear,
     candidate: Linear,
 }
 
+impl BuildCell for MinimalGatedUnit {
+    type Config = ();
+
+    fn named(d: usize, h: usize, _: &(), vb: &SuffixedBuilder) -> Result<Self> {
+        Ok(Self { gate: Linear::new(d + h, h, vb.pp("gate"))?, candidate: Linear::new(d + h, h, vb.pp("candidate"))? })
+    }
+}
+
 impl Cell for MinimalGatedUnit {
-    type State = Tensor;
-
-    fn with_suffix(d: usize, h: usize, _: &CellConfig, suffix: &str, vb: VarBuilder) -> Result<Self> {
-        let layer = |name: &str| Linear::new(d + h, h, vb.pp(format!("{name}{suffix}")));
-        Ok(Self { gate: layer("gate")?, candidate: layer("candidate")? })
+    fn state_sizes(&self) -> Vec<usize> {
+        vec![self.gate.weight().dims()[0]]
     }
 
-    fn hidden_size(&self) -> usize {
-        self.gate.weight().dims()[0]
-    }
-
-    fn zero_state(&self, n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        Tensor::zeros((n, self.hidden_size()), dtype, device)
-    }
-
-    fn step(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
+    fn step(&self, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
+        let h = &state[0];
         let f = sigmoid(&self.gate.forward(&Tensor::cat(&[h, x], 1)?)?)?;
         let new = self.candidate.forward(&Tensor::cat(&[&(&f * h)?, x], 1)?)?.tanh()?;
-        h + (f * (new - h)?)?
+        Ok(vec![(h + (f * (new - h)?)?)?])
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        let of = |layer: &Linear| [layer.weight().clone(), layer.bias().unwrap().clone()];
-        [of(&self.gate), of(&self.candidate)].concat()
-    }
-
-    fn with_parameters(&self, p: &[Tensor]) -> Result<Self> {
-        let layer = |i: usize| Linear::from_tensors(p[i].clone(), Some(p[i + 1].clone()));
-        Ok(Self { gate: layer(0), candidate: layer(2) })
+    fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
+        [&mut self.gate, &mut self.candidate].into_iter().flat_map(Linear::parameters_mut).collect()
     }
 }
 
@@ -283,8 +278,8 @@ fn a_new_cell_is_one_formula_and_stacks_like_the_others() {
     // By hand, row by row and step by step through candle's own graph.
     let cell = |layer: usize, suffix: &str| {
         let width = if layer == 0 { D } else { 2 * H };
-        let suffix = format!("_l{layer}{suffix}");
-        MinimalGatedUnit::with_suffix(width, H, &CellConfig::default(), &suffix, builder()).unwrap()
+        let vb = SuffixedBuilder::new(builder(), format!("_l{layer}{suffix}"));
+        MinimalGatedUnit::named(width, H, &(), &vb).unwrap()
     };
     let mut rows = Vec::new();
     for (row, &length) in LENGTHS.iter().enumerate() {
@@ -293,10 +288,10 @@ fn a_new_cell_is_one_formula_and_stacks_like_the_others() {
             let read = |suffix: &str, order: Vec<usize>| {
                 let cell = cell(layer, suffix);
                 let mut h = cell.zero_state(1, DType::F32, &Device::Cpu).unwrap();
-                let mut outputs = vec![h.clone(); length];
+                let mut outputs = vec![h[0].clone(); length];
                 for t in order {
                     h = cell.step(&ys[t], &h).unwrap();
-                    outputs[t] = h.clone();
+                    outputs[t] = h[0].clone();
                 }
                 outputs
             };
@@ -318,12 +313,12 @@ fn a_new_cell_is_one_formula_and_stacks_like_the_others() {
 #[test]
 fn a_cell_that_does_not_say_where_it_reads_its_state_has_no_recurrent_dropout() {
     let parameters = Parameters::new(1);
-    let cell = MinimalGatedUnit::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let cell = MinimalGatedUnit::new(D, H, &(), parameters.builder(&Device::Cpu)).unwrap();
     let h = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
     let x = Tensor::zeros((2, D), DType::F32, &Device::Cpu).unwrap();
     // Its gate carries h past the matrices, so that masking all that it reads would be another network.
-    let fault = cell.advance_masked(&x, &h, &h.ones_like().unwrap()).unwrap_err().to_string();
-    assert!(fault.contains("Cell::advance_masked"), "{fault}");
+    let fault = cell.step_projected(&x, &h, Some(&h[0].ones_like().unwrap())).unwrap_err().to_string();
+    assert!(fault.contains("Cell::step_projected"), "{fault}");
 }
 
 #[test]
@@ -378,15 +373,6 @@ fn linear_and_embedding_have_pytorchs_formula_and_initial_values() {
     let x = Tensor::new(&[[[1f32, 0.0, 0.0], [0.0, 1.0, 1.0]]], &Device::Cpu).unwrap();
     assert_eq!(flat(&small.forward(&x).unwrap()), [11.0, 24.0, 15.0, 31.0]);
     assert!(small.forward(&x.narrow(2, 0, 2).unwrap()).is_err());
-}
-
-#[test]
-fn states_give_rows_to_a_search() {
-    use candlewick_generation::SelectRows;
-    let h = Tensor::new(&[[1f32], [2.0], [3.0]], &Device::Cpu).unwrap();
-    let state = LstmState { c: (&h * 10.0).unwrap(), h };
-    let chosen = state.select(&Tensor::new(&[2u32, 2, 0], &Device::Cpu).unwrap()).unwrap();
-    assert_eq!((flat(&chosen.h), flat(&chosen.c)), (vec![3.0, 3.0, 1.0], vec![30.0, 30.0, 10.0]));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use candle_core::Device;
 use candlewick_kernels::node::backward;
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_recurrent::{StackConfig, Truncated, sequence_layer};
+use candlewick_recurrent::{Settings, Truncated, sequence_layer};
 
 /// The memory that the process has now, in MiB.
 fn resident() -> f64 {
@@ -19,7 +19,7 @@ fn resident() -> f64 {
 fn a_million_steps_take_no_more_memory_than_a_hundred_thousand() {
     const STEPS: usize = 50;
     let parameters = Parameters::new(1);
-    let layer = sequence_layer("lstm", 4, 8, &StackConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let layer = sequence_layer("lstm", 4, 8, &Settings::default(), parameters.builder(&Device::Cpu)).unwrap();
     let weight = parameters.trainable().into_iter().find(|(name, _)| name == "weight_hh_l0").unwrap().1;
     let chunks = (0..1_000_000 / STEPS)
         .map(|chunk| Rng::derive(1, "text", chunk as u64).normal_tensor(0.0, 1.0, (1, STEPS, 4), &Device::Cpu));

@@ -6,7 +6,9 @@ use super::{Failure, bounds};
 use candlewick::candle::{Device, Tensor};
 use candlewick::pages::{GradientNorms, gradient_flow_plot};
 use candlewick::parameters::{Parameters, Rng};
-use candlewick::recurrent::{GradientFlow, StackConfig, largest_singular_value, sequence_layer, sequence_layers};
+use candlewick::recurrent::{
+    GradientFlow, Settings, has_setting, largest_singular_value, sequence_layer, sequence_layers,
+};
 
 /// D, the size of the random inputs, and N, how many sequences of them.
 const INPUT_SIZE: usize = 16;
@@ -59,10 +61,12 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
 
 fn measure(name: &str, arguments: &GradientFlowArguments, clip: Option<f64>) -> Result<Flow, Failure> {
     let (parameters, device) = (Parameters::new(arguments.seed), Device::Cpu);
-    let forget_bias = StackConfig::concerns("forget_bias", name).then_some(arguments.forget_bias);
-    let config = StackConfig { forget_bias, ..StackConfig::default() };
+    let settings = match has_setting(name, "forget_bias") {
+        true => Settings::default().with("forget_bias", arguments.forget_bias),
+        false => Settings::default(),
+    };
     let hidden = arguments.hidden_size;
-    let layer = sequence_layer(name, INPUT_SIZE, hidden, &config, parameters.builder(&device))?;
+    let layer = sequence_layer(name, INPUT_SIZE, hidden, &settings, parameters.builder(&device))?;
     if let Some(wanted) = arguments.singular_value {
         for (name, var) in parameters.trainable() {
             if !name.starts_with("weight_hh") {

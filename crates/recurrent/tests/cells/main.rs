@@ -5,9 +5,11 @@ mod regularisation;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_parameters::{Mode, Parameters, Rng};
+use candlewick_recurrent::lstm::C;
 use candlewick_recurrent::{
-    Cell, CellConfig, CellState, LayerNormLstmCell, Lstm, LstmCell, LstmVariant, LstmVariantCell, Mutant, MutantCell,
-    NasCell, Stack, StackConfig,
+    BuildCell, Cell, JozefowiczCell, JozefowiczConfig, LayerNormLstmCell, LayerNormLstmConfig, Lstm, LstmCell,
+    LstmConfig, LstmVariant, LstmVariantCell, LstmVariantConfig, Mutant, NasCell, NasConfig,
+    SequenceLayer, Settings, Stack, StackConfig, recurrent_cell, sequence_layers,
 };
 use std::collections::HashMap;
 
@@ -83,27 +85,26 @@ fn tensors(vars: &[Var]) -> Vec<Tensor> {
     vars.iter().map(|var| var.as_tensor().clone()).collect()
 }
 
-/// A cell over a sequence has the values and gradients of the formula in float64.
-fn check_cell<C: Cell>(file: &str, name: &str, config: &CellConfig) {
+/// A cell over a sequence has the values and gradients of the formula in float64; `config` is given whether there is a bias.
+fn check_cell<C: BuildCell>(file: &str, name: &str, config: impl Fn(bool) -> C::Config) {
     let wanted = case(&fixture(file), name);
     let parameters = Parameters::new(1);
-    let config = CellConfig { bias: wanted.keys().any(|name| name.starts_with("bias")), ..config.clone() };
+    let config = config(wanted.keys().any(|name| name.starts_with("bias")));
     let d = wanted["x"].dim(2).unwrap();
     let cell = C::new(d, H, &config, parameters.builder(&Device::Cpu)).unwrap();
     assign(&parameters, &wanted);
     let (x, states) = given(&wanted);
-    let state = C::State::from_tensors(&tensors(&states)).unwrap();
-    let (out, last) = cell.sequence(&x, &state, None, false).unwrap();
-    let outputs: Vec<Tensor> = std::iter::once(out).chain(last.tensors()).collect();
+    let (out, last) = cell.sequence(&x, &tensors(&states), None, false).unwrap();
+    let outputs: Vec<Tensor> = std::iter::once(out).chain(last).collect();
     check(&outputs, &named(x, states, &parameters), &wanted, name);
 }
 
-fn variant(variant: LstmVariant) -> CellConfig {
-    CellConfig { variant, ..CellConfig::default() }
+fn variant(variant: LstmVariant) -> LstmVariantConfig {
+    LstmVariantConfig { variant, ..LstmVariantConfig::default() }
 }
 
-fn mutant(mutant: Mutant) -> CellConfig {
-    CellConfig { mutant, ..CellConfig::default() }
+fn mutant(mutant: Mutant) -> JozefowiczConfig {
+    JozefowiczConfig { mutant, ..JozefowiczConfig::default() }
 }
 
 /// All variants of the LSTM and the words of the fixture for them.
@@ -124,44 +125,68 @@ const MUTANTS: [Mutant; 3] = [Mutant::Mut1, Mutant::Mut2, Mutant::Mut3];
 fn the_variants_of_the_lstm_have_the_papers_values_and_gradients() {
     for (index, (name, which)) in VARIANTS.into_iter().enumerate() {
         let file = if index < 5 { "lstm_variants" } else { "lstm_variants_more" };
-        check_cell::<LstmVariantCell>(file, name, &variant(which));
+        check_cell::<LstmVariantCell>(file, name, |bias| LstmVariantConfig { bias, ..variant(which) });
     }
     for name in ["np", "bare"] {
-        let config = CellConfig { peepholes: false, ..variant(LstmVariant::Vanilla) };
-        check_cell::<LstmVariantCell>("lstm_variants_more", name, &config);
+        let config = |bias| LstmVariantConfig { peepholes: false, bias, ..LstmVariantConfig::default() };
+        check_cell::<LstmVariantCell>("lstm_variants_more", name, config);
+    }
+}
+
+#[test]
+fn a_name_says_which_variant_or_mutant_it_is() {
+    fn check<C: BuildCell>(name: &str, config: &C::Config) {
+        let x = normal("x", &[2, 5, D]);
+        let read = |cell: &dyn Cell| {
+            let state = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
+            flat(&cell.sequence(&x, &state, None, false).unwrap().0)
+        };
+        let (vb, same) = (Parameters::new(1).builder(&Device::Cpu), Parameters::new(1).builder(&Device::Cpu));
+        let by_name = recurrent_cell(name, D, H, &Settings::default(), vb).unwrap();
+        assert_eq!(read(by_name.as_ref()), read(&C::new(D, H, config, same).unwrap()), "{name}");
+    }
+    for (name, which) in VARIANTS {
+        let name = if which == LstmVariant::Vanilla { "v" } else { name };
+        check::<LstmVariantCell>(&format!("lstm_{name}"), &variant(which));
+    }
+    for (which, name) in MUTANTS.into_iter().zip(["mut1", "mut2", "mut3"]) {
+        check::<JozefowiczCell>(name, &mutant(which));
     }
 }
 
 #[test]
 fn without_peepholes_the_vanilla_variant_is_the_lstm() {
     let parameters = Parameters::new(1);
-    let config = CellConfig { peepholes: false, forget_bias: Some(1.0), ..CellConfig::default() };
+    let forget_bias = Some(1.0);
+    let config = LstmConfig { forget_bias, ..LstmConfig::default() };
     let plain = LstmCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
+    let config = LstmVariantConfig { peepholes: false, forget_bias, ..LstmVariantConfig::default() };
     let variant = LstmVariantCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
     assert_eq!(parameters.names(), ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]);
     let x = normal("x", &[2, 5, D]);
     let run = plain.sequence(&x, &plain.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, false).unwrap();
     let other = variant.sequence(&x, &variant.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, false).unwrap();
     assert_close(&other.0, &run.0, "outputs");
-    assert_close(&other.1.c, &run.1.c, "memory");
+    assert_close(&other.1[C], &run.1[C], "memory");
 }
 
 #[test]
 fn the_mutants_have_the_papers_values_and_gradients() {
     for (which, name) in MUTANTS.into_iter().zip(["mut1", "mut2", "mut3"]) {
-        check_cell::<MutantCell>("mutants", name, &mutant(which));
-        check_cell::<MutantCell>("mutants", &format!("{name}_square"), &mutant(which));
+        let config = |bias| JozefowiczConfig { bias, ..mutant(which) };
+        check_cell::<JozefowiczCell>("mutants", name, config);
+        check_cell::<JozefowiczCell>("mutants", &format!("{name}_square"), config);
     }
 }
 
 #[test]
 fn nas_and_layer_norm_have_their_papers_values_and_gradients() {
-    let config = CellConfig::default();
     for name in ["nas", "nas_bare"] {
-        check_cell::<NasCell>("nas_and_layer_norm", name, &config);
+        check_cell::<NasCell>("nas_and_layer_norm", name, |bias| NasConfig { bias, ..NasConfig::default() });
     }
     for name in ["layer_norm", "layer_norm_bare"] {
-        check_cell::<LayerNormLstmCell>("nas_and_layer_norm", name, &config);
+        let config = |bias| LayerNormLstmConfig { bias, ..LayerNormLstmConfig::default() };
+        check_cell::<LayerNormLstmCell>("nas_and_layer_norm", name, config);
     }
 }
 
@@ -173,67 +198,67 @@ fn a_projected_stack_is_pytorchs() {
         let mut wanted = whole.clone();
         wanted.extend(case(&all, name));
         let parameters = Parameters::new(1);
-        let config = StackConfig { num_layers: 2, bidirectional: true, proj_size: Some(2), ..StackConfig::default() };
+        let cell = LstmConfig { proj_size: Some(2), ..LstmConfig::default() };
+        let config = StackConfig { cell, num_layers: 2, bidirectional: true, ..StackConfig::default() };
         let stack = Lstm::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
         assert_eq!(stack.output_size(), 4);
         assign(&parameters, &wanted);
         let (x, states) = given(&wanted);
-        let state: Vec<_> = (0..4)
-            .map(|k| CellState::from_tensors(&states.iter().map(|s| s.get(k).unwrap()).collect::<Vec<_>>()).unwrap())
-            .collect();
+        let state: Vec<_> = (0..4).map(|k| states.iter().map(|s| s.get(k).unwrap()).collect::<Vec<_>>()).collect();
         let (out, last) = stack.forward(&x, Some(&state), lengths, &mut Mode::Eval).unwrap();
-        let stacked = |k: usize| {
-            Tensor::stack(&last.iter().map(|state| state.tensors()[k].clone()).collect::<Vec<_>>(), 0).unwrap()
-        };
+        let stacked =
+            |k: usize| Tensor::stack(&last.iter().map(|state| state[k].clone()).collect::<Vec<_>>(), 0).unwrap();
         check(&[out, stacked(0), stacked(1)], &named(x, states, &parameters), &wanted, name);
     }
 }
 
-/// The sequence of a cell, with lengths and in both directions, against candle's own graph of its steps, row by row.
-fn check_steps<C: Cell>(config: &CellConfig) {
+/// The sequence of a cell, with lengths and in both directions, against candle's own graph of its steps, row by row; and its fused step.
+fn check_steps(what: &str, cell: &dyn Cell, parameters: &Parameters) {
     const LENGTHS: [usize; 3] = [2, 4, 3];
-    let parameters = Parameters::new(3);
-    let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
     let x = Var::from_tensor(&normal("x", &[3, 4, D])).unwrap();
-    let zero = cell.zero_state(3, DType::F32, &Device::Cpu).unwrap().tensors();
-    let first: Vec<Var> = (zero.iter().enumerate())
-        .map(|(k, zero)| Var::from_tensor(&normal(&format!("state {k}"), zero.dims())).unwrap())
+    let first: Vec<Var> = (cell.state_sizes().into_iter().enumerate())
+        .map(|(k, size)| Var::from_tensor(&normal(&format!("state {k}"), &[3, size])).unwrap())
         .collect();
-    let mut inputs = named(x.clone(), first.clone(), &parameters);
+    let inputs = named(x.clone(), first.clone(), parameters);
     for reverse in [false, true] {
-        let state = C::State::from_tensors(&tensors(&first)).unwrap();
-        let (out, last) = cell.sequence(&x, &state, Some(&LENGTHS), reverse).unwrap();
+        let (out, last) = cell.sequence(&x, &tensors(&first), Some(&LENGTHS), reverse).unwrap();
         let mut loss = out.sqr().unwrap().sum_all().unwrap();
         let mut by_hand = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
-        for last in last.tensors() {
+        for last in &last {
             loss = (loss + last.sqr().unwrap().sum_all().unwrap()).unwrap();
         }
         for (row, &length) in LENGTHS.iter().enumerate() {
             let at = |tensor: &Tensor| tensor.narrow(0, row, 1).unwrap();
-            let mut state = C::State::from_tensors(&first.iter().map(|s| at(s)).collect::<Vec<_>>()).unwrap();
+            let mut state: Vec<Tensor> = first.iter().map(|state| at(state)).collect();
             let order: Vec<usize> = if reverse { (0..length).rev().collect() } else { (0..length).collect() };
             for t in order {
-                state = cell.step(&at(&x).narrow(1, t, 1).unwrap().squeeze(1).unwrap(), &state).unwrap();
-                let output = &state.tensors()[0];
-                assert_close(&at(&out).narrow(1, t, 1).unwrap().squeeze(1).unwrap(), output, "output");
-                by_hand = (by_hand + output.sqr().unwrap().sum_all().unwrap()).unwrap();
+                let x = at(&x).narrow(1, t, 1).unwrap().squeeze(1).unwrap();
+                let fused = cell.fused_step(&x, &state).unwrap();
+                state = cell.step(&x, &state).unwrap();
+                for (fused, stepped) in fused.iter().zip(&state) {
+                    assert_close(fused, stepped, &format!("{what}: fused step"));
+                }
+                let found = at(&out).narrow(1, t, 1).unwrap().squeeze(1).unwrap();
+                assert_close(&found, &state[0], &format!("{what}: output"));
+                by_hand = (by_hand + state[0].sqr().unwrap().sum_all().unwrap()).unwrap();
             }
             let beyond = at(&out).narrow(1, length, 4 - length).unwrap();
-            assert!(flat(&beyond).iter().all(|&value| value == 0.0));
-            for (stepped, last) in state.tensors().iter().zip(last.tensors()) {
-                assert_close(&at(&last), stepped, "last state");
+            assert!(flat(&beyond).iter().all(|&value| value == 0.0), "{what}");
+            for (stepped, last) in state.iter().zip(&last) {
+                assert_close(&at(last), stepped, &format!("{what}: last state"));
                 by_hand = (by_hand + stepped.sqr().unwrap().sum_all().unwrap()).unwrap();
             }
         }
         let (found, wanted) = (loss.backward().unwrap(), by_hand.backward().unwrap());
-        for (name, var) in &mut inputs {
-            assert_close(found.get(var.as_tensor()).unwrap(), wanted.get(var.as_tensor()).unwrap(), name);
+        for (name, var) in &inputs {
+            let (found, wanted) = (found.get(var.as_tensor()).unwrap(), wanted.get(var.as_tensor()).unwrap());
+            assert_close(found, wanted, &format!("{what}: {name}"));
         }
     }
 }
 
 /// A change of each kind of input moves the loss as its gradient says.
-fn check_differences<C: Cell>(config: &CellConfig) {
+fn check_differences<C: BuildCell>(config: &C::Config) {
     let parameters = Parameters::new(3);
     let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
     let x = Var::from_tensor(&normal("x", &[2, 4, D])).unwrap();
@@ -257,31 +282,38 @@ fn check_differences<C: Cell>(config: &CellConfig) {
 
 #[test]
 fn sequences_are_their_steps_with_lengths_in_both_directions() {
-    for (_, which) in VARIANTS {
-        check_steps::<LstmVariantCell>(&variant(which));
+    let mut cells = 0;
+    for name in sequence_layers() {
+        for bias in [true, false] {
+            let parameters = Parameters::new(3);
+            let settings = Settings::default().with("bias", bias);
+            let vb = parameters.builder(&Device::Cpu);
+            // Those that are not recurrent have neither cells nor this setting.
+            let Ok(cell) = recurrent_cell(name, D, H, &settings, vb) else { continue };
+            check_steps(name, cell.as_ref(), &parameters);
+            cells += 1;
+        }
     }
-    for which in MUTANTS {
-        check_steps::<MutantCell>(&mutant(which));
-    }
-    check_steps::<NasCell>(&CellConfig::default());
-    check_steps::<LayerNormLstmCell>(&CellConfig::default());
-    check_steps::<LstmCell>(&CellConfig { proj_size: Some(2), ..CellConfig::default() });
+    assert_eq!(cells, 2 * (sequence_layers().len() - 2));
+    let parameters = Parameters::new(3);
+    let config = LstmConfig { proj_size: Some(2), ..LstmConfig::default() };
+    let projected = LstmCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
+    check_steps("projected", &projected, &parameters);
 }
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
     check_differences::<LstmVariantCell>(&variant(LstmVariant::FullGateRecurrence));
-    check_differences::<MutantCell>(&mutant(Mutant::Mut2));
-    check_differences::<LayerNormLstmCell>(&CellConfig::default());
+    check_differences::<JozefowiczCell>(&mutant(Mutant::Mut2));
+    check_differences::<LayerNormLstmCell>(&LayerNormLstmConfig::default());
 }
 
 #[test]
 fn every_cell_stacks_and_is_saved_and_loaded_under_its_names() {
-    fn check<C: Cell>(config: &CellConfig, names: &[&str]) {
+    fn check<C: BuildCell>(config: &C::Config, names: &[&str]) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.safetensors");
-        let CellConfig { variant, mutant, .. } = *config;
-        let config = StackConfig { num_layers: 2, bidirectional: true, variant, mutant, ..StackConfig::default() };
+        let config = StackConfig { cell: config.clone(), num_layers: 2, bidirectional: true, ..StackConfig::default() };
         let x = normal("x", &[2, 4, D]);
         let run = |parameters: &Parameters| {
             let stack = Stack::<C>::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
@@ -303,26 +335,30 @@ fn every_cell_stacks_and_is_saved_and_loaded_under_its_names() {
             if which == LstmVariant::FullGateRecurrence { &["weight_ch", "weight_gh"][..] } else { &["weight_ch"] };
         check::<LstmVariantCell>(&variant(which), &[&torch, extra].concat());
     }
-    check::<MutantCell>(&mutant(Mutant::Mut1), &["weight_ih", "weight_hh", "bias", "weight_x"]);
-    check::<MutantCell>(&mutant(Mutant::Mut3), &["weight_ih", "weight_hh", "bias"]);
-    check::<NasCell>(&CellConfig::default(), &["weight_ih", "weight_hh", "bias_hh"]);
+    check::<JozefowiczCell>(&mutant(Mutant::Mut1), &["weight_ih", "weight_hh", "bias", "weight_x"]);
+    check::<JozefowiczCell>(&mutant(Mutant::Mut3), &["weight_ih", "weight_hh", "bias"]);
+    check::<NasCell>(&NasConfig::default(), &["weight_ih", "weight_hh", "bias_hh"]);
     let norms = ["weight_ln_ih", "bias_ln_ih", "weight_ln_hh", "bias_ln_hh", "weight_ln_c", "bias_ln_c"];
-    check::<LayerNormLstmCell>(&CellConfig::default(), &[&["weight_ih", "weight_hh"][..], &norms].concat());
+    check::<LayerNormLstmCell>(&LayerNormLstmConfig::default(), &[&["weight_ih", "weight_hh"][..], &norms].concat());
 }
 
 #[test]
 fn the_forget_gate_starts_as_told_wherever_it_lies() {
-    let forget = |config: CellConfig| {
+    let build = |which, parameters: &Parameters| {
+        let config = LstmVariantConfig { forget_bias: Some(2.0), ..variant(which) };
+        LstmVariantCell::new(D, H, &config, parameters.builder(&Device::Cpu))
+    };
+    let forget = |which| {
         let parameters = Parameters::new(1);
-        let config = CellConfig { forget_bias: Some(2.0), ..config };
-        LstmVariantCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
+        build(which, &parameters).unwrap();
         let values: HashMap<String, Var> = parameters.trainable().into_iter().collect();
         flat(&(values["bias_ih"].as_tensor() + values["bias_hh"].as_tensor()).unwrap())
     };
     let twos = |values: &[f32]| values.iter().filter(|&&value| value == 2.0).count();
-    let bias = forget(variant(LstmVariant::NoInputGate));
+    let bias = forget(LstmVariant::NoInputGate);
     assert_eq!((twos(&bias[..H]), twos(&bias)), (H, H));
-    let bias = forget(variant(LstmVariant::NoOutputGate));
+    let bias = forget(LstmVariant::NoOutputGate);
     assert_eq!((twos(&bias[H..2 * H]), twos(&bias)), (H, H));
-    assert_eq!(twos(&forget(variant(LstmVariant::CoupledGates))), 0);
+    let fault = build(LstmVariant::CoupledGates, &Parameters::new(1)).unwrap_err().to_string();
+    assert!(fault.contains("forget_bias is 2.0"), "{fault}");
 }

@@ -4,46 +4,52 @@ use super::{D, H, assert_close, assign, case, check, fixture, flat, given, named
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::{
-    Cell, CellConfig, CellState, Embedding, Gru, GruCell, LayerNormLstmCell, Lstm, LstmCell, LstmVariantCell,
-    MaskedCell, MutantCell, NasCell, RnnCell, StackConfig, drop_connect, recurrent_dropout, variational_dropout,
-    zoneout,
+    BuildCell, Cell, Embedding, Gru, GruCell, GruConfig, Lstm, LstmCell, LstmConfig, MaskedCell, RnnCell, RnnConfig,
+    SequenceLayer, Settings, StackConfig, Zoneout, drop_connect, recurrent_cell, recurrent_dropout, sequence_layers,
+    variational_dropout,
 };
 
 #[test]
 fn zoneout_in_evaluation_keeps_each_units_share() {
     let wanted = case(&fixture("zoneout"), "eval");
     let parameters = Parameters::new(1);
-    let cell = LstmCell::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let cell = LstmCell::new(D, H, &LstmConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
     assign(&parameters, &wanted);
     let (x, states) = given(&wanted);
-    let state = CellState::from_tensors(&tensors(&states)).unwrap();
-    let (out, last) = zoneout(&cell, (0.25, 0.5), &x, &state, None, false, &mut Mode::Eval).unwrap();
-    check(&[out, last.h, last.c], &named(x, states, &parameters), &wanted, "zoneout");
+    let zoneout = Zoneout { hidden: 0.25, cell: 0.5 };
+    let (out, last) = zoneout.sequence(&cell, &x, &tensors(&states), None, false, &mut Mode::Eval).unwrap();
+    let outputs: Vec<Tensor> = std::iter::once(out).chain(last).collect();
+    check(&outputs, &named(x, states, &parameters), &wanted, "zoneout");
 }
 
 #[test]
 fn zoneout_in_training_keeps_a_unit_or_changes_it_and_its_gradient_knows_which() {
     let parameters = Parameters::new(1);
-    let cell = GruCell::new(D, 50, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let cell = GruCell::new(D, 50, &GruConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
     let (x, h) = (normal("x", &[20, 1, D]), Var::from_tensor(&normal("h", &[20, 50])).unwrap());
     let mut rng = Rng::derive(1, "zoneout", 0);
-    let run = |rates, rng: &mut Rng| zoneout(&cell, rates, &x, &h, None, false, &mut Mode::Train(rng)).unwrap().1;
-    let (kept, new) = (run((0.3, 0.0), &mut rng), cell.step(&x.squeeze(1).unwrap(), &h).unwrap());
+    let state = tensors(std::slice::from_ref(&h));
+    let zoneout = |hidden| Zoneout { hidden, cell: 0.0 };
+    let run = |hidden, rng: &mut Rng| {
+        let mode = &mut Mode::Train(rng);
+        zoneout(hidden).sequence(&cell, &x, &state, None, false, mode).unwrap().1.remove(0)
+    };
+    let (kept, new) = (run(0.3, &mut rng), cell.step(&x.squeeze(1).unwrap(), &state).unwrap().remove(0));
     let share = flat(&kept).iter().zip(flat(&h)).filter(|(kept, old)| kept == &old).count() as f64 / 1000.0;
     assert!((share - 0.3).abs() < 0.05, "{share}");
     for ((kept, old), new) in flat(&kept).into_iter().zip(flat(&h)).zip(flat(&new)) {
         assert!(kept == old || (kept - new).abs() < 1e-6, "{kept} is neither {old} nor {new}");
     }
     // Where everything is kept, the gradient passes as it is; where nothing is, the cell is as without zoneout.
-    let all = run((1.0, 0.0), &mut rng).sum_all().unwrap().backward().unwrap();
+    let all = run(1.0, &mut rng).sum_all().unwrap().backward().unwrap();
     assert!(flat(all.get(h.as_tensor()).unwrap()).iter().all(|&slope| slope == 1.0));
-    assert_close(&run((0.0, 0.0), &mut rng), &new, "without zoneout");
+    assert_close(&run(0.0, &mut rng), &new, "without zoneout");
     // The backward pass meets the masks of the forward pass: a kept unit's slope in x is 0, so a difference agrees.
     let x = Var::from_tensor(&normal("x", &[3, 6, D])).unwrap();
-    let h = Tensor::zeros((3, 50), DType::F32, &Device::Cpu).unwrap();
+    let zero = cell.zero_state(3, DType::F32, &Device::Cpu).unwrap();
     let loss = || {
-        let mut rng = Rng::derive(2, "zoneout", 0);
-        let out = zoneout(&cell, (0.5, 0.0), &x, &h, None, false, &mut Mode::Train(&mut rng)).unwrap().0;
+        let mode = &mut Rng::derive(2, "zoneout", 0);
+        let out = zoneout(0.5).sequence(&cell, &x, &zero, None, false, &mut Mode::Train(mode)).unwrap().0;
         out.sqr().unwrap().sum_all().unwrap()
     };
     let gradient = loss().backward().unwrap().remove(x.as_tensor()).unwrap();
@@ -55,7 +61,7 @@ fn zoneout_in_training_keeps_a_unit_or_changes_it_and_its_gradient_knows_which()
     let difference = (moved(1e-2) - moved(-1e-2)) / 2e-2;
     let slope = f64::from((gradient * direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap());
     assert!((difference - slope).abs() < 1e-2 * slope.abs(), "{difference} instead of {slope}");
-    assert!(zoneout(&cell, (1.5, 0.0), &x, &h, None, false, &mut Mode::Eval).is_err());
+    assert!(zoneout(1.5).sequence(&cell, &x, &zero, None, false, &mut Mode::Eval).is_err());
 }
 
 #[test]
@@ -77,7 +83,7 @@ fn variational_dropout_takes_the_same_units_at_all_steps() {
 #[test]
 fn drop_connect_drops_from_the_recurrent_matrix_alone_and_trains_what_stayed() {
     let parameters = Parameters::new(1);
-    let cell = RnnCell::new(D, 40, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let cell = RnnCell::new(D, 40, &RnnConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
     let mut rng = Rng::derive(1, "weights", 0);
     let dropped = drop_connect(&cell, 0.5, &mut Mode::Train(&mut rng)).unwrap();
     let (before, after) = (cell.parameters(), dropped.parameters());
@@ -99,41 +105,39 @@ fn drop_connect_drops_from_the_recurrent_matrix_alone_and_trains_what_stayed() {
 
 /// A masked cell over a sequence is, row by row, the cell without a mask whose W_hh has the columns of the row's mask: W (m ⊙ h) is
 /// (W diag m) h at every step, whatever else the cell does with h.
-fn check_masked<C: Cell>(config: &CellConfig) {
+fn check_masked(cell: &dyn Cell, parameters: &Parameters) {
     const LENGTHS: [usize; 3] = [2, 4, 3];
-    let parameters = Parameters::new(3);
-    let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
     let x = Var::from_tensor(&normal("x", &[3, 4, D])).unwrap();
-    let first: Vec<Var> = (cell.zero_state(3, DType::F32, &Device::Cpu).unwrap().tensors().iter().enumerate())
-        .map(|(k, zero)| Var::from_tensor(&normal(&format!("state {k}"), zero.dims())).unwrap())
+    let first: Vec<Var> = (cell.state_sizes().into_iter().enumerate())
+        .map(|(k, size)| Var::from_tensor(&normal(&format!("state {k}"), &[3, size])).unwrap())
         .collect();
     let width = first[0].dim(1).unwrap();
     let mask: Vec<f32> = [0.0, 2.0, 2.0, 0.0, 2.0, 2.0, 0.0].into_iter().cycle().take(3 * width).collect();
     let mask = Tensor::from_vec(mask, (3, width), &Device::Cpu).unwrap();
-    let masked = MaskedCell::with_mask(cell.clone(), mask.clone());
-    let state = C::State::from_tensors(&tensors(&first)).unwrap();
+    let masked = MaskedCell::new(cell.clone_cell(), mask.clone());
+    let state = tensors(&first);
     for reverse in [false, true] {
         let (out, last) = masked.sequence(&x, &state, Some(&LENGTHS), reverse).unwrap();
         let squares = |tensor: &Tensor| tensor.sqr().unwrap().sum_all().unwrap();
-        let loss = last.tensors().iter().fold(squares(&out), |loss, last| (loss + squares(last)).unwrap());
+        let loss = last.iter().fold(squares(&out), |loss, last| (loss + squares(last)).unwrap());
         let mut by_hand = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
         for (row, &length) in LENGTHS.iter().enumerate() {
             let at = |tensor: &Tensor| tensor.narrow(0, row, 1).unwrap();
             let mut weights = cell.parameters();
             weights[1] = weights[1].broadcast_mul(&at(&mask)).unwrap();
             let alone = cell.with_parameters(&weights).unwrap();
-            let start = C::State::from_tensors(&first.iter().map(|state| at(state)).collect::<Vec<_>>()).unwrap();
+            let start: Vec<Tensor> = first.iter().map(|state| at(state)).collect();
             let xs = at(&x).narrow(1, 0, length).unwrap();
             let (wanted, end) = alone.sequence(&xs, &start, None, reverse).unwrap();
             assert_close(&at(&out).narrow(1, 0, length).unwrap(), &wanted, "outputs");
             by_hand = (by_hand + squares(&wanted)).unwrap();
-            for (found, wanted) in last.tensors().iter().zip(end.tensors()) {
-                assert_close(&at(found), &wanted, "last state");
-                by_hand = (by_hand + squares(&wanted)).unwrap();
+            for (found, wanted) in last.iter().zip(&end) {
+                assert_close(&at(found), wanted, "last state");
+                by_hand = (by_hand + squares(wanted)).unwrap();
             }
         }
         let (found, wanted) = (loss.backward().unwrap(), by_hand.backward().unwrap());
-        for (name, var) in named(x.clone(), first.clone(), &parameters) {
+        for (name, var) in named(x.clone(), first.clone(), parameters) {
             assert_close(found.get(var.as_tensor()).unwrap(), wanted.get(var.as_tensor()).unwrap(), &name);
         }
     }
@@ -142,65 +146,65 @@ fn check_masked<C: Cell>(config: &CellConfig) {
     let (_, wanted) = masked.sequence(&x, &state, None, false).unwrap();
     let stepped = masked.step(&x.squeeze(1).unwrap(), &state).unwrap();
     let others = mask.affine(-1.0, 2.0).unwrap();
-    let twice = MaskedCell::with_mask(masked, others).step(&x.squeeze(1).unwrap(), &state).unwrap();
-    let none = MaskedCell::with_mask(cell, (&mask * 0.0).unwrap()).step(&x.squeeze(1).unwrap(), &state).unwrap();
+    let twice = MaskedCell::new(Box::new(masked), others).step(&x.squeeze(1).unwrap(), &state).unwrap();
+    let none = MaskedCell::new(cell.clone_cell(), (&mask * 0.0).unwrap());
+    let none = none.step(&x.squeeze(1).unwrap(), &state).unwrap();
     for (found, wanted) in [(stepped, wanted), (twice, none)] {
-        assert_close(&found.tensors()[0], &wanted.tensors()[0], "step");
+        assert_close(&found[0], &wanted[0], "step");
     }
 }
 
 #[test]
 fn a_mask_on_the_recurrent_state_is_the_same_at_all_steps_of_every_cell() {
-    let config = CellConfig::default();
-    check_masked::<RnnCell>(&config);
-    check_masked::<LstmCell>(&config);
-    check_masked::<LstmCell>(&CellConfig { proj_size: Some(2), ..config.clone() });
-    check_masked::<GruCell>(&config);
-    check_masked::<GruCell>(&CellConfig { bias: false, ..config.clone() });
-    for (_, variant) in super::VARIANTS {
-        check_masked::<LstmVariantCell>(&super::variant(variant));
+    let mut cells = 0;
+    let mut check = |name: &str, settings: &Settings| {
+        let parameters = Parameters::new(3);
+        let Ok(cell) = recurrent_cell(name, D, H, settings, parameters.builder(&Device::Cpu)) else { return };
+        check_masked(cell.as_ref(), &parameters);
+        cells += 1;
+    };
+    for name in sequence_layers() {
+        check(name, &Settings::default());
     }
-    for mutant in super::MUTANTS {
-        check_masked::<MutantCell>(&super::mutant(mutant));
-    }
-    check_masked::<NasCell>(&config);
-    check_masked::<LayerNormLstmCell>(&config);
+    check("lstm", &Settings::default().with("proj_size", 2));
+    check("gru", &Settings::default().with("bias", false));
+    assert_eq!(cells, 18);
 }
 
 #[test]
 fn recurrent_dropout_has_its_formulas_values_and_gradients() {
-    fn check_case<C: Cell>(name: &str, config: &CellConfig) {
+    fn check_case<C: BuildCell>(name: &str) {
         let mut wanted = case(&fixture("recurrent_dropout"), name);
         let mask = wanted.remove("mask").unwrap();
         let parameters = Parameters::new(1);
-        let cell = C::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
+        let cell = C::new(D, H, &C::Config::default(), parameters.builder(&Device::Cpu)).unwrap();
         assign(&parameters, &wanted);
         let (x, states) = given(&wanted);
-        let state = C::State::from_tensors(&tensors(&states)).unwrap();
-        let (out, last) = MaskedCell::with_mask(cell, mask).sequence(&x, &state, None, false).unwrap();
-        let outputs: Vec<Tensor> = std::iter::once(out).chain(last.tensors()).collect();
+        let masked = MaskedCell::new(Box::new(cell), mask);
+        let (out, last) = masked.sequence(&x, &tensors(&states), None, false).unwrap();
+        let outputs: Vec<Tensor> = std::iter::once(out).chain(last).collect();
         check(&outputs, &named(x, states, &parameters), &wanted, name);
     }
-    check_case::<LstmCell>("lstm", &CellConfig::default());
-    check_case::<GruCell>("gru", &CellConfig::default());
+    check_case::<LstmCell>("lstm");
+    check_case::<GruCell>("gru");
 }
 
 #[test]
 fn recurrent_dropout_draws_one_mask_for_each_row_and_none_in_evaluation() {
     let parameters = Parameters::new(1);
-    let cell = GruCell::new(D, 30, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
-    let state = normal("h", &[40, 30]);
+    let cell = GruCell::new(D, 30, &GruConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+    let state = [normal("h", &[40, 30])];
     let mut rng = Rng::derive(1, "dropout", 0);
-    let masked = recurrent_dropout(&cell, 0.25, &state, &mut Mode::Train(&mut rng)).unwrap();
-    assert_eq!(masked.mask().unwrap().dims(), [40, 30]);
-    let mask = flat(masked.mask().unwrap());
+    let masked = recurrent_dropout(&cell, 0.25, &state, &mut Mode::Train(&mut rng)).unwrap().unwrap();
+    assert_eq!(masked.mask().dims(), [40, 30]);
+    let mask = flat(masked.mask());
     assert!(mask.iter().all(|&m| m == 0.0 || m == 1.0 / 0.75), "{mask:?}");
     assert_ne!(mask[..30], mask[30..60], "each row has a mask of its own");
     // Its mean is 1, so that what the matrices read is h on average.
     let mean = mask.iter().sum::<f32>() / 1200.0;
     assert!((mean - 1.0).abs() < 0.05, "{mean}");
     for (p, mode) in [(0.25, &mut Mode::Eval), (0.0, &mut Mode::Train(&mut rng))] {
-        assert!(recurrent_dropout(&cell, p, &state, mode).unwrap().mask().is_none());
+        assert!(recurrent_dropout(&cell, p, &state, mode).unwrap().is_none());
     }
     assert!(recurrent_dropout(&cell, 1.5, &state, &mut Mode::Eval).is_err());
 
@@ -214,11 +218,13 @@ fn recurrent_dropout_draws_one_mask_for_each_row_and_none_in_evaluation() {
     };
     let (found, cell) = run(0.0, &mut Mode::Train(&mut Rng::derive(3, "stack", 0)));
     let zero = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
-    let masked = recurrent_dropout(&cell, 0.5, &zero, &mut Mode::Train(&mut Rng::derive(3, "stack", 0))).unwrap();
+    let mode = &mut Rng::derive(3, "stack", 0);
+    let masked = recurrent_dropout(cell.as_ref(), 0.5, &zero, &mut Mode::Train(mode)).unwrap().unwrap();
     let wanted = masked.sequence(&x, &zero, Some(&[5, 3]), false).unwrap().0;
     assert_eq!(flat(&found), flat(&wanted));
     let mode = &mut Mode::Train(&mut rng);
-    let beside = zoneout(&masked, (0.0, 0.0), &x, &zero, Some(&[5, 3]), false, mode).unwrap().0;
+    let zoneout = Zoneout { hidden: 0.0, cell: 0.0 };
+    let beside = zoneout.sequence(&masked, &x, &zero, Some(&[5, 3]), false, mode).unwrap().0;
     assert_close(&beside, &wanted, "beside zoneout");
     let (both, _) = run(0.5, &mut Mode::Train(&mut Rng::derive(3, "stack", 0)));
     assert_ne!(flat(&both), flat(&wanted));
@@ -264,13 +270,14 @@ fn word_dropout_takes_whole_words_wherever_they_stand() {
 fn a_stack_regularises_in_training_as_it_is_told() {
     let x = normal("x", &[2, 4, D]);
     let plain = StackConfig { num_layers: 2, ..StackConfig::default() };
-    let run = |config: &StackConfig, mode: &mut Mode| {
+    let run = |config: &StackConfig<LstmConfig>, mode: &mut Mode| {
         let parameters = Parameters::new(1);
         let stack = Lstm::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
         flat(&stack.forward(&x, None, None, mode).unwrap().0)
     };
     let wanted = run(&plain, &mut Mode::Eval);
-    let train = |config: &StackConfig, seed| run(config, &mut Mode::Train(&mut Rng::derive(seed, "stack", 0)));
+    let train =
+        |config: &StackConfig<LstmConfig>, seed| run(config, &mut Mode::Train(&mut Rng::derive(seed, "stack", 0)));
     assert_eq!(train(&plain, 1), wanted);
     let configs = [
         StackConfig { input_dropout: 0.5, ..plain.clone() },

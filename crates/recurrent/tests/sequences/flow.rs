@@ -4,7 +4,8 @@ use super::{D, H, build, flat, normal};
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_parameters::Parameters;
 use candlewick_recurrent::{
-    Cell, CellConfig, GruCell, LstmCell, RnnCell, StackConfig, gradient_flow, largest_singular_value, sequence_layers,
+    BuildCell, Cell, GruCell, GruConfig, LstmCell, LstmConfig, RnnCell, RnnConfig, Settings, gradient_flow,
+    largest_singular_value, sequence_layers,
 };
 
 #[test]
@@ -20,20 +21,28 @@ fn power_iteration_finds_the_largest_singular_value() {
     assert!(largest_singular_value(&Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()).is_err());
 }
 
-/// A cell whose recurrent matrix is orthogonal times a factor, whose biases are 0, or for the forget gate as given.
-fn scaled<C: Cell>(factor: f64, forget_bias: Option<f64>) -> C {
+/// A cell whose recurrent matrix is multiplied by a factor, whose biases are 0, or where it is said as the configuration has them.
+fn scaled<C: BuildCell>(factor: f64, config: &C::Config, forget_bias: bool) -> C {
     let parameters = Parameters::new(1);
-    let config = CellConfig { orthogonal: true, forget_bias, ..CellConfig::default() };
-    let cell = C::new(D, 16, &config, parameters.builder(&Device::Cpu)).unwrap();
+    let cell = C::new(D, 16, config, parameters.builder(&Device::Cpu)).unwrap();
     for (name, var) in parameters.trainable() {
         match name.as_str() {
             "weight_hh" => var.set(&(var.as_detached_tensor() * factor).unwrap()).unwrap(),
-            "bias_ih" if forget_bias.is_some() => {}
+            "bias_ih" if forget_bias => {}
             _ if name.starts_with("bias") => var.set(&var.zeros_like().unwrap()).unwrap(),
             _ => {}
         }
     }
     cell
+}
+
+fn scaled_rnn(factor: f64) -> RnnCell {
+    scaled(factor, &RnnConfig { orthogonal: true, ..RnnConfig::default() }, false)
+}
+
+fn scaled_lstm(factor: f64) -> LstmCell {
+    let config = LstmConfig { orthogonal: true, forget_bias: Some(6.0), ..LstmConfig::default() };
+    scaled(factor, &config, true)
 }
 
 #[test]
@@ -42,7 +51,7 @@ fn the_plain_networks_gradient_vanishes_or_explodes_while_the_lstm_carries_on() 
     // Activations near 0, where tanh is nearly the identity.
     let xs = (normal("x", &[2, STEPS, D]) * 1e-4).unwrap();
     for factor in [0.8, 1.0, 1.1] {
-        let cell: RnnCell = scaled(factor, None);
+        let cell = scaled_rnn(factor);
         let flow =
             gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, None).unwrap();
         assert_eq!((flow.norms.len(), flow.norms[0].len(), flow.singular_values.len()), (1, STEPS, 1));
@@ -56,7 +65,7 @@ fn the_plain_networks_gradient_vanishes_or_explodes_while_the_lstm_carries_on() 
     }
     // Without W_hh the memory is the whole way back: each step costs the forget gate's σ(6) and nothing else.
     let lstm = |factor: f64| {
-        let cell: LstmCell = scaled(factor, Some(6.0));
+        let cell = scaled_lstm(factor);
         gradient_flow(&cell, &xs, &cell.zero_state(2, DType::F32, &Device::Cpu).unwrap(), None, None).unwrap()
     };
     let flow = lstm(0.0);
@@ -75,21 +84,19 @@ fn the_plain_networks_gradient_vanishes_or_explodes_while_the_lstm_carries_on() 
 
 #[test]
 fn the_flow_is_the_gradient_of_candles_own_graph() {
-    fn check<C: Cell>() {
+    fn check<C: BuildCell>() {
         let parameters = Parameters::new(1);
-        let cell = C::new(D, H, &CellConfig::default(), parameters.builder(&Device::Cpu)).unwrap();
+        let cell = C::new(D, H, &C::Config::default(), parameters.builder(&Device::Cpu)).unwrap();
         let (xs, d_last) = (normal("x", &[2, 5, D]), normal("d", &[2, H]));
         let zero = cell.zero_state(2, DType::F32, &Device::Cpu).unwrap();
         let flow = gradient_flow(&cell, &xs, &zero, Some(&d_last), None).unwrap();
         for t in 1..=5 {
-            use candlewick_recurrent::CellState;
-            let state = cell.sequence(&xs.narrow(1, 0, t).unwrap(), &zero, None, false).unwrap().1.tensors();
+            let state = cell.sequence(&xs.narrow(1, 0, t).unwrap(), &zero, None, false).unwrap().1;
             let vars: Vec<Var> = state.iter().map(|tensor| Var::from_tensor(tensor).unwrap()).collect();
             let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-            let from = C::State::from_tensors(&tensors).unwrap();
             let rest = xs.narrow(1, t, 5 - t).unwrap();
-            let last = if t < 5 { cell.sequence(&rest, &from, None, false).unwrap().1 } else { from };
-            let loss = (&last.tensors()[0] * &d_last).unwrap().sum_all().unwrap();
+            let last = if t < 5 { cell.sequence(&rest, &tensors, None, false).unwrap().1 } else { tensors };
+            let loss = (&last[0] * &d_last).unwrap().sum_all().unwrap();
             let store = loss.backward().unwrap();
             for (k, var) in vars.iter().enumerate() {
                 let norm = |gradient: &Tensor| flat(gradient).iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
@@ -109,12 +116,12 @@ fn the_flow_is_the_gradient_of_candles_own_graph() {
 fn a_clipped_gradient_neither_explodes_nor_loses_its_way() {
     const STEPS: usize = 60;
     let xs = (normal("x", &[2, STEPS, D]) * 1e-4).unwrap();
-    fn follow<C: Cell>(cell: &C, xs: &Tensor, clip: Option<f64>) -> candle_core::Result<Vec<Vec<f64>>> {
+    fn follow(cell: &dyn Cell, xs: &Tensor, clip: Option<f64>) -> candle_core::Result<Vec<Vec<f64>>> {
         let zero = cell.zero_state(2, DType::F32, &Device::Cpu)?;
         Ok(gradient_flow(cell, xs, &zero, None, clip)?.norms)
     }
     // It grows by a tenth a step from √32 until it meets X, and stays there.
-    let rnn: RnnCell = scaled(1.1, None);
+    let rnn = scaled_rnn(1.1);
     let norms = &follow(&rnn, &xs, Some(8.0)).unwrap()[0];
     for (back, norm) in norms.iter().rev().enumerate() {
         let wanted = (32f64.sqrt() * 1.1f64.powi(back as i32)).min(8.0);
@@ -123,20 +130,20 @@ fn a_clipped_gradient_neither_explodes_nor_loses_its_way() {
     }
     assert!(follow(&rnn, &xs, None).unwrap()[0][0] > 1e3);
     // Below X nothing is touched.
-    let lstm: LstmCell = scaled(0.8, Some(6.0));
+    let lstm = scaled_lstm(0.8);
     let free = follow(&lstm, &xs, None).unwrap();
     let whole = |norms: &[Vec<f64>], t: usize| norms.iter().map(|norms| norms[t].powi(2)).sum::<f64>().sqrt();
     let most = (0..STEPS).map(|t| whole(&free, t)).fold(0.0, f64::max);
     assert_eq!(follow(&lstm, &xs, Some(most * 1.001)).unwrap(), free);
     // X is that of h and c together, which both grow towards the first steps here.
-    let wild: LstmCell = scaled(3.0, Some(6.0));
+    let wild = scaled_lstm(3.0);
     let held = follow(&wild, &xs, Some(1.0)).unwrap();
     for t in 0..STEPS {
         assert!(whole(&held, t) < 1.0 + 1e-6, "step {t}: {held:?}");
     }
     assert!(whole(&held, 0) > 1.0 - 1e-6 && held[0][0] > 0.1 && held[1][0] > 0.1, "{held:?}");
     // A step back is linear: what is cut once, at the last step, is the same gradient all the way, only shorter.
-    let gru: GruCell = scaled(1.1, None);
+    let gru: GruCell = scaled(1.1, &GruConfig { orthogonal: true, ..GruConfig::default() }, false);
     let (free, held) = (follow(&gru, &xs, None).unwrap(), follow(&gru, &xs, Some(0.5)).unwrap());
     for (t, (held, free)) in held[0].iter().zip(&free[0]).enumerate() {
         let wanted = free * 0.5 / 32f64.sqrt();
@@ -151,10 +158,10 @@ fn a_clipped_gradient_neither_explodes_nor_loses_its_way() {
 #[test]
 fn every_layer_by_name_tells_its_flow() {
     let x = normal("x", &[2, 4, D]);
-    let config = StackConfig { num_layers: 2, bidirectional: true, ..StackConfig::default() };
+    let settings = Settings::default().with("num_layers", 2).with("bidirectional", true);
     for name in sequence_layers() {
-        let flows = build(name, &config, &Parameters::new(1)).gradient_flow(&x, None).unwrap();
-        let recurrent = !["convolution", "self_attention"].contains(name);
+        let flows = build(name, &settings, &Parameters::new(1)).gradient_flow(&x, None).unwrap();
+        let recurrent = !["convolution", "self_attention"].contains(&name);
         assert_eq!(flows.len(), if recurrent { 4 } else { 0 }, "{name}");
         for flow in flows {
             assert!(flow.norms[0].iter().all(|norm| norm.is_finite() && *norm > 0.0), "{name}: {flow:?}");
@@ -165,7 +172,7 @@ fn every_layer_by_name_tells_its_flow() {
         }
     }
     // A layer that reads backwards is measured in its own order: with x reversed it is what reads forwards.
-    let layer = build("gru", &StackConfig { bidirectional: true, ..StackConfig::default() }, &Parameters::new(1));
+    let layer = build("gru", &Settings::default().with("bidirectional", true), &Parameters::new(1));
     let order = Tensor::new(&[3u32, 2, 1, 0], &Device::Cpu).unwrap();
     let turned = layer.gradient_flow(&x.index_select(&order, 1).unwrap(), None).unwrap();
     assert_ne!(turned[1], layer.gradient_flow(&x, None).unwrap()[1]);

@@ -7,8 +7,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use candlewick_generation::SelectRows;
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::{
-    AnyCell, Carried, CellConfig, Chunks, Lstm, Rnn, SelfAttention, SequenceLayer, SequenceState, StackConfig,
-    TemporalConvolution, Truncated, sequence_layer, sequence_layers, sinusoidal_positions,
+    CarriedState, Chunks, JozefowiczConfig, Lstm, LstmConfig, LstmVariantConfig, Rnn, RnnConfig, SelfAttention,
+    SelfAttentionConfig, SequenceLayer, Settings, StackConfig, TemporalConvolution, TemporalConvolutionConfig,
+    Truncated, has_setting, lstm, recurrent_cell, sequence_layer, sequence_layers, sinusoidal_positions,
 };
 use std::collections::HashMap;
 
@@ -59,7 +60,7 @@ fn check(
     }
     let x = Var::from_tensor(&wanted["x"]).unwrap();
     let (out, state) = layer.forward(&x, None, lengths, &mut Mode::Eval).unwrap();
-    assert_eq!((layer.output_size(), state.cells().len()), (H, 0));
+    assert_eq!((layer.output_size(), state.len()), (H, 0));
     assert_close(&out, &wanted["output_0"], "outputs");
     let store = (out * &wanted["factor_0"]).unwrap().sum_all().unwrap().backward().unwrap();
     for (name, var) in parameters.trainable().into_iter().chain([("x".to_owned(), x)]) {
@@ -73,11 +74,12 @@ fn self_attention_is_pytorchs_transformer_encoder() {
         [("whole", true, None), ("lengths", true, Some(&[1, 3][..])), ("causal", false, None)]
     {
         let parameters = Parameters::new(1);
-        let config = StackConfig { num_layers: 2, num_heads: 2, bidirectional, ..StackConfig::default() };
+        let config =
+            SelfAttentionConfig { num_layers: 2, num_heads: 2, bidirectional, ..SelfAttentionConfig::default() };
         let layer = SelfAttention::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
         check(&layer, &parameters, &fixture("self_attention", &["whole", case]), lengths);
     }
-    let odd = StackConfig { num_heads: 3, ..StackConfig::default() };
+    let odd = SelfAttentionConfig { num_heads: 3, ..SelfAttentionConfig::default() };
     let message = SelfAttention::new(D, H, &odd, Parameters::new(1).builder(&Device::Cpu)).unwrap_err().to_string();
     assert!(message.contains("num_heads is 3"), "{message}");
     // An odd size ends with a sine.
@@ -94,14 +96,15 @@ fn self_attention_is_pytorchs_transformer_encoder() {
 fn convolution_is_pytorchs() {
     for (case, kernel_size, bidirectional) in [("around", 3, true), ("behind", 2, false), ("wide", 4, true)] {
         let parameters = Parameters::new(1);
-        let config = StackConfig { num_layers: 2, kernel_size, bidirectional, ..StackConfig::default() };
+        let usual = TemporalConvolutionConfig::default();
+        let config = TemporalConvolutionConfig { num_layers: 2, kernel_size, bidirectional, ..usual };
         let layer = TemporalConvolution::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
         check(&layer, &parameters, &fixture("convolution", &[case]), None);
     }
 }
 
-fn build(name: &str, config: &StackConfig, parameters: &Parameters) -> Box<dyn SequenceLayer> {
-    sequence_layer(name, D, H, config, parameters.builder(&Device::Cpu)).unwrap()
+fn build(name: &str, settings: &Settings, parameters: &Parameters) -> Box<dyn SequenceLayer> {
+    sequence_layer(name, D, H, settings, parameters.builder(&Device::Cpu)).unwrap()
 }
 
 #[test]
@@ -112,9 +115,9 @@ fn every_layer_by_name_reads_each_row_as_if_it_were_alone_and_learns() {
     for name in sequence_layers() {
         for bidirectional in [false, true] {
             let parameters = Parameters::new(1);
-            let num_heads = if StackConfig::concerns("num_heads", name) { 2 } else { 1 };
-            let config = StackConfig { num_layers: 2, bidirectional, num_heads, ..StackConfig::default() };
-            let layer = build(name, &config, &parameters);
+            let num_heads = if has_setting(name, "num_heads") { 2 } else { 1 };
+            let settings = Settings::default().with("num_layers", 2).with("bidirectional", bidirectional);
+            let layer = build(name, &settings.with("num_heads", num_heads), &parameters);
             let (out, _) = layer.forward(&x, None, Some(&lengths), &mut Mode::Eval).unwrap();
             assert_eq!(out.dims(), [3, 5, layer.output_size()], "{name}");
             for (row, &length) in lengths.iter().enumerate() {
@@ -143,8 +146,8 @@ fn a_layer_that_only_looks_back_does_not_see_what_comes() {
     let changed = Tensor::cat(&[x.narrow(1, 0, 3).unwrap(), other.narrow(1, 3, 2).unwrap()], 1).unwrap();
     for name in sequence_layers() {
         for bidirectional in [false, true] {
-            let config = StackConfig { num_layers: 2, bidirectional, ..StackConfig::default() };
-            let layer = build(name, &config, &Parameters::new(1));
+            let settings = Settings::default().with("num_layers", 2).with("bidirectional", bidirectional);
+            let layer = build(name, &settings, &Parameters::new(1));
             let read = |x: &Tensor| layer.forward(x, None, None, &mut Mode::Eval).unwrap().0.narrow(1, 0, 3).unwrap();
             let same = flat(&read(&x)).iter().zip(flat(&read(&changed))).all(|(a, b)| (a - b).abs() < 1e-6);
             assert_eq!(same, !bidirectional, "{name}");
@@ -156,12 +159,14 @@ fn a_layer_that_only_looks_back_does_not_see_what_comes() {
 fn a_layer_by_name_is_the_stack_and_wrong_words_are_named() {
     let x = normal("x", &[2, 4, D]);
     let config = StackConfig { num_layers: 2, ..StackConfig::default() };
-    let layer = build("lstm", &config, &Parameters::new(1));
+    let settings = Settings::default().with("num_layers", 2);
+    let layer = build("lstm", &settings, &Parameters::new(1));
     let stack = Lstm::new(D, H, &config, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let (out, state) = layer.forward(&x, None, None, &mut Mode::Eval).unwrap();
     let (wanted, last) = stack.forward(&x, None, None, &mut Mode::Eval).unwrap();
     assert_eq!(flat(&out), flat(&wanted));
-    assert_eq!(flat(&state.cells()[1][1]), flat(&last[1].c));
+    assert_eq!(flat(&state[1][lstm::C]), flat(&last[1][lstm::C]));
+    assert_eq!(layer.state_sizes(), [[H, H], [H, H]]);
     // The state goes on, and gives its rows to a search.
     let rows = Tensor::new(&[1u32], &Device::Cpu).unwrap();
     let second = x.narrow(0, 1, 1).unwrap();
@@ -170,21 +175,25 @@ fn a_layer_by_name_is_the_stack_and_wrong_words_are_named() {
     assert_close(&chosen, &both.narrow(0, 1, 1).unwrap(), "second row");
 
     let builder = || Parameters::new(1).builder(&Device::Cpu);
-    let message = |name: &str, config: &StackConfig| {
-        sequence_layer(name, D, H, config, builder()).err().expect("an error").to_string()
+    let message = |name: &str, settings: &Settings| {
+        sequence_layer(name, D, H, settings, builder()).err().expect("an error").to_string()
     };
-    let found = message("lstn", &config);
+    let found = message("lstn", &settings);
     assert!(
         found.starts_with("no sequence layer is called lstn; there are rnn, lstm, gru,")
             && found.contains("self_attention")
     );
     for name in ["gru", "convolution", "self_attention"] {
-        let wrong = build(name, &config, &Parameters::new(1)).forward(&x, Some(&state), None, &mut Mode::Eval);
+        let wrong = build(name, &settings, &Parameters::new(1)).forward(&x, Some(&state), None, &mut Mode::Eval);
         assert!(wrong.is_err(), "{name} took the state of an lstm");
     }
     let text = "{\"variant\": \"coupled_gates\", \"mutant\": \"mut2\", \"proj_size\": 3, \"zoneout_cell\": 0.5}";
-    let read: StackConfig = serde_json::from_str(text).unwrap();
-    assert_eq!(serde_json::from_str::<StackConfig>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+    let read: Settings = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::from_str::<Settings>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+    for (wrong, named) in [("{\"num_layer\": 2}", "num_layer"), ("{\"zoneout_cell\": \"much\"}", "zoneout_cell")] {
+        let fault = serde_json::from_str::<Settings>(wrong).unwrap_err().to_string();
+        assert!(fault.starts_with(&format!("{named}: ")), "{fault}");
+    }
 }
 
 /// Each setting with a value that is not the default, and the layers that it concerns, or that it does not after a `!`.
@@ -213,50 +222,78 @@ const SETTINGS: [(&str, &str, &str); 19] = [
 #[test]
 fn a_setting_changes_the_layer_or_is_refused_by_name() {
     let x = normal("x", &[2, 4, D]);
-    let base: StackConfig = serde_json::from_str("{\"num_layers\": 2, \"input_dropout\": 0.25}").unwrap();
-    let settings = serde_json::to_value(&base).unwrap();
+    let base: Settings = serde_json::from_str("{\"num_layers\": 2, \"input_dropout\": 0.25}").unwrap();
     let known: Vec<&str> = SETTINGS.iter().map(|row| row.0).collect();
-    for setting in settings.as_object().unwrap().keys() {
+    for setting in usual_settings().keys() {
         assert!(known.contains(&setting.as_str()), "{setting} is new: which layers does it concern?");
     }
-    let read = |name: &str, config: &StackConfig| {
+    let read = |name: &str, settings: &Settings| {
         let parameters = Parameters::new(1);
-        let layer = sequence_layer(name, D, H, config, parameters.builder(&Device::Cpu))?;
+        let layer = sequence_layer(name, D, H, settings, parameters.builder(&Device::Cpu))?;
         let mut rng = Rng::derive(1, "train", 0);
         let out = layer.forward(&x, None, None, &mut Mode::Train(&mut rng))?.0;
         candle_core::Result::Ok(flat(&out))
     };
     for (setting, value, layers) in SETTINGS {
-        let mut changed = settings.clone();
-        changed[setting] = serde_json::from_str(value).unwrap();
-        let config: StackConfig = serde_json::from_value(changed).unwrap();
+        let given = base.clone().with(setting, serde_json::from_str::<serde_json::Value>(value).unwrap());
         let listed = |name: &str| layers.trim_start_matches('!').split_whitespace().any(|layer| layer == name);
         for name in sequence_layers() {
-            let found = read(name, &config);
+            let found = read(name, &given);
             if listed(name) != layers.starts_with('!') {
                 let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
                 // A name that is said twice changes nothing.
                 let changes = !["variant", "mutant"].contains(&setting);
                 assert_eq!(found != read(name, &base).unwrap(), changes, "{name}: {setting}");
-                assert_eq!(StackConfig::concerns(setting, name), changes, "{name}: {setting}");
+                assert_eq!(has_setting(name, setting), changes, "{name}: {setting}");
             } else {
                 let message = found.expect_err(&format!("{name}: {setting}")).to_string();
                 // A backtrace may follow.
                 let message = message.lines().next().unwrap();
                 let start = format!("{name}: {setting} is {value}, but it is for ");
                 assert!(message.starts_with(&start) && message.ends_with("; leave it out"), "{message}");
-                assert!(!StackConfig::concerns(setting, name), "{name}: {setting}");
+                assert!(!has_setting(name, setting), "{name}: {setting}");
             }
         }
     }
-    let config = CellConfig { forget_bias: Some(4.0), ..CellConfig::default() };
-    let cell = |name| AnyCell::named(name, D, H, &config, Parameters::new(1).builder(&Device::Cpu));
-    assert!(cell("lstm").is_ok() && cell("gru").unwrap_err().to_string().starts_with("gru: forget_bias is 4.0, but"));
-    let config = CellConfig { bias: false, ..config };
-    let fault =
-        AnyCell::named("lstm", D, H, &config, Parameters::new(1).builder(&Device::Cpu)).unwrap_err().to_string();
+    let settings = Settings::default().with("forget_bias", 4.0);
+    let cell = |name, settings: &Settings| {
+        recurrent_cell(name, D, H, settings, Parameters::new(1).builder(&Device::Cpu))
+            .map_err(|fault| fault.to_string())
+    };
+    assert!(cell("lstm", &settings).is_ok());
+    assert!(cell("gru", &settings).unwrap_err().starts_with("gru: forget_bias is 4.0, but"));
+    let fault = cell("lstm", &settings.with("bias", false)).unwrap_err();
     assert!(fault.starts_with("lstm: forget_bias is 4.0, but with bias = false no gate has one"), "{fault}");
-    assert!(!StackConfig::concerns("dropout", "lstn") && !StackConfig::concerns("drop", "lstm"));
+    let fault = cell("gru", &Settings::default().with("num_layers", 2)).unwrap_err();
+    assert!(fault.contains("num_layers"), "{fault}");
+    assert!(!has_setting("lstn", "dropout") && !has_setting("lstm", "drop"));
+}
+
+/// All settings of all layers at their usual values.
+fn usual_settings() -> serde_json::Map<String, serde_json::Value> {
+    let all = [
+        serde_json::to_value(StackConfig::<RnnConfig>::default()),
+        serde_json::to_value(StackConfig::<LstmConfig>::default()),
+        serde_json::to_value(StackConfig::<LstmVariantConfig>::default()),
+        serde_json::to_value(StackConfig::<JozefowiczConfig>::default()),
+        serde_json::to_value(TemporalConvolutionConfig::default()),
+        serde_json::to_value(SelfAttentionConfig::default()),
+    ];
+    all.into_iter().flat_map(|config| config.unwrap().as_object().unwrap().clone()).collect()
+}
+
+#[test]
+fn settings_at_their_usual_values_change_no_layer() {
+    let usual: Settings = serde_json::from_value(usual_settings().into()).unwrap();
+    // A whole number is the same as one with a point.
+    let usual = usual.with("weight_dropout", 0);
+    let x = normal("x", &[2, 4, D]);
+    for name in sequence_layers() {
+        let read = |settings: &Settings| {
+            flat(&build(name, settings, &Parameters::new(1)).forward(&x, None, None, &mut Mode::Eval).unwrap().0)
+        };
+        assert_eq!(read(&usual), read(&Settings::default()), "{name}");
+    }
 }
 
 #[test]
@@ -268,27 +305,27 @@ fn chunks_cover_the_text_and_outputs_are_those_of_the_whole() {
     assert_eq!(flat(&Tensor::cat(&parts, 1).unwrap()), flat(&x));
     assert!(Chunks::new(&x, 0).is_err());
     for name in ["lstm", "mut1", "lstm_fgr", "nas"] {
-        let layer = build(name, &StackConfig { num_layers: 2, ..StackConfig::default() }, &Parameters::new(1));
+        let layer = build(name, &Settings::default().with("num_layers", 2), &Parameters::new(1));
         let mut read = Truncated::new(&*layer, chunks.clone(), Mode::Eval);
         let outputs: Vec<Tensor> = read.by_ref().map(Result::unwrap).collect();
         let (whole, last) = layer.forward(&x, None, None, &mut Mode::Eval).unwrap();
         assert_close(&Tensor::cat(&outputs, 1).unwrap(), &whole, name);
         let carried = read.state().unwrap();
-        assert_close(&carried.cells()[1][0], &last.cells()[1][0], name);
-        assert!(carried.cells().iter().flatten().all(|tensor| !tensor.track_op()));
+        assert_close(&carried[1][0], &last[1][0], name);
+        assert!(carried.iter().flatten().all(|tensor| !tensor.track_op()));
     }
 }
 
 #[test]
 fn the_gradient_of_a_chunk_stops_at_its_beginning() {
     let parameters = Parameters::new(1);
-    let layer = build("lstm", &StackConfig::default(), &parameters);
+    let layer = build("lstm", &Settings::default(), &parameters);
     let x = Var::from_tensor(&normal("x", &[2, 8, D])).unwrap();
     let mut outputs = Truncated::new(&*layer, Chunks::new(&x, 4).unwrap(), Mode::Eval);
     let (first, second) = (outputs.next().unwrap().unwrap(), outputs.next().unwrap().unwrap());
     let state = {
         let (_, last) = layer.forward(&x.narrow(1, 0, 4).unwrap(), None, None, &mut Mode::Eval).unwrap();
-        SequenceState::new(last.cells().iter().map(|s| s.iter().map(|t| t.detach()).collect()).collect())
+        last.iter().map(|s| s.iter().map(|t| t.detach()).collect()).collect::<Vec<Vec<Tensor>>>()
     };
     let store = second.sqr().unwrap().sum_all().unwrap().backward().unwrap();
     let gradient = store.get(x.as_tensor()).unwrap();
@@ -306,8 +343,7 @@ fn the_gradient_of_a_chunk_stops_at_its_beginning() {
 #[test]
 fn ten_thousand_chunks_train_with_the_graph_of_one() {
     let parameters = Parameters::new(1);
-    let config = StackConfig::default();
-    let layer = sequence_layer("gru", 1, 2, &config, parameters.builder(&Device::Cpu)).unwrap();
+    let layer = sequence_layer("gru", 1, 2, &Settings::default(), parameters.builder(&Device::Cpu)).unwrap();
     let text = normal("text", &[1, 2 * 10_001, 1]);
     let (mut count, mut nodes) = (0, None);
     for out in Truncated::new(&*layer, Chunks::new(&text, 2).unwrap(), Mode::Eval) {
@@ -327,7 +363,7 @@ fn ten_thousand_chunks_train_with_the_graph_of_one() {
     // Without the cut it would grow with every chunk.
     let (mut state, mut grown) = (None, vec![]);
     for chunk in Chunks::new(&text, 2).unwrap().take(3) {
-        let (out, last) = layer.forward(&chunk.unwrap(), state.as_ref(), None, &mut Mode::Eval).unwrap();
+        let (out, last) = layer.forward(&chunk.unwrap(), state.as_deref(), None, &mut Mode::Eval).unwrap();
         grown.push(out.sum_all().unwrap().sorted_nodes().len());
         state = Some(last);
     }
@@ -338,11 +374,11 @@ fn ten_thousand_chunks_train_with_the_graph_of_one() {
 fn a_carried_state_is_cut_and_can_begin_anew() {
     let stack = Rnn::new(D, H, &StackConfig::default(), Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let (_, last) = stack.forward(&normal("x", &[2, 3, D]), None, None, &mut Mode::Eval).unwrap();
-    let mut carried = Carried::default();
-    assert!(carried.get().is_none() && last[0].track_op());
-    carried.keep(&last).unwrap();
-    assert!(!carried.get().unwrap()[0].track_op());
-    assert_eq!(flat(&carried.get().unwrap()[0]), flat(&last[0]));
+    let mut carried = CarriedState::default();
+    assert!(carried.get().is_none() && last[0][0].track_op());
+    carried.keep(&last);
+    assert!(!carried.get().unwrap()[0][0].track_op());
+    assert_eq!(flat(&carried.get().unwrap()[0][0]), flat(&last[0][0]));
     carried.reset();
     assert!(carried.get().is_none());
 }
@@ -351,15 +387,16 @@ fn a_carried_state_is_cut_and_can_begin_anew() {
 fn a_sequence_without_steps_gives_none() {
     let x = normal("x", &[2, 4, D]).narrow(1, 0, 0).unwrap();
     for name in sequence_layers() {
-        let p = if StackConfig::concerns("zoneout_hidden", name) { 0.1 } else { 0.0 };
-        let config = StackConfig { num_layers: 2, zoneout_hidden: p, recurrent_dropout: p, ..StackConfig::default() };
-        let layer = build(name, &config, &Parameters::new(1));
+        let p = |setting| if has_setting(name, setting) { 0.1 } else { 0.0 };
+        let settings = ["zoneout_hidden", "recurrent_dropout"].into_iter();
+        let settings = settings.fold(Settings::default(), |settings, setting| settings.with(setting, p(setting)));
+        let layer = build(name, &settings.with("num_layers", 2), &Parameters::new(1));
         let mut rng = Rng::derive(1, "empty", 0);
         for mut mode in [Mode::Eval, Mode::Train(&mut rng)] {
             let (out, state) =
                 layer.forward(&x, None, None, &mut mode).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(out.dims(), [2, 0, H], "{name}");
-            assert!(state.cells().iter().flatten().all(|tensor| flat(tensor).iter().all(|&value| value == 0.0)));
+            assert!(state.iter().flatten().all(|tensor| flat(tensor).iter().all(|&value| value == 0.0)));
         }
     }
 }

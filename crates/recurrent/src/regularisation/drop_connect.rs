@@ -16,7 +16,7 @@ use candlewick_parameters::Mode;
 ///
 /// # Errors
 /// When p lies outside [0, 1], or is above 0 for a cell that names no recurrent weights.
-pub fn drop_connect<C: Cell>(cell: &C, p: f64, mode: &mut Mode) -> Result<C> {
+pub fn drop_connect(cell: &dyn Cell, p: f64, mode: &mut Mode) -> Result<Box<dyn Cell>> {
     let (mut parameters, places) = (cell.parameters(), cell.recurrent_weights());
     if p > 0.0 && places.is_empty() {
         candle_core::bail!("drop_connect: the cell names no weights from state to state; set weight_dropout to 0")

@@ -12,8 +12,7 @@
 //! training recurrent neural networks", which clips the norm of the parameters' gradient; Graves 2013, "Generating sequences with
 //! recurrent neural networks", which clips at each step, unit by unit.
 
-use crate::cell::{Cell, CellState};
-use crate::stack::Stack;
+use crate::cell::Cell;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candlewick_kernels::node::backward;
 use candlewick_parameters::Rng;
@@ -38,10 +37,10 @@ pub struct GradientFlow {
 ///
 /// # Errors
 /// When shapes do not fit together, there is no step, or `clip` is not above 0.
-pub fn gradient_flow<C: Cell>(
-    cell: &C,
+pub fn gradient_flow(
+    cell: &dyn Cell,
     xs: &Tensor,
-    state: &C::State,
+    state: &[Tensor],
     d_last: Option<&Tensor>,
     clip: Option<f64>,
 ) -> Result<GradientFlow> {
@@ -52,11 +51,10 @@ pub fn gradient_flow<C: Cell>(
     let parameters: Vec<Tensor> = cell.parameters().iter().map(Tensor::detach).collect();
     let (cell, xs) = (cell.with_parameters(&parameters)?, xs.detach());
     let at = |t: usize| xs.narrow(1, t, 1)?.squeeze(1)?.contiguous();
-    let mut states: Vec<Vec<Tensor>> = vec![state.tensors().iter().map(Tensor::detach).collect()];
+    let mut states: Vec<Vec<Tensor>> = vec![state.iter().map(Tensor::detach).collect()];
     for t in 0..steps {
         let Some(before) = states.last() else { break };
-        let after = cell.step(&at(t)?, &C::State::from_tensors(before)?)?.tensors();
-        states.push(after);
+        states.push(cell.step(&at(t)?, before)?);
     }
     let Some(last) = states.pop().filter(|_| steps > 0) else {
         candle_core::bail!("gradient_flow: wants T of at least 1")
@@ -72,17 +70,17 @@ pub fn gradient_flow<C: Cell>(
             norms[t] = norm(gradient)?;
         }
         if t > 0 {
-            gradients = back(&cell, &at(t)?, before, &gradients)?;
+            gradients = back(cell.as_ref(), &at(t)?, before, &gradients)?;
         }
     }
-    Ok(GradientFlow { norms, singular_values: singular_values(&cell)? })
+    Ok(GradientFlow { norms, singular_values: singular_values(cell.as_ref())? })
 }
 
 /// The gradients of the state before a step from those of the state after it.
-fn back<C: Cell>(cell: &C, x: &Tensor, before: &[Tensor], gradients: &[Tensor]) -> Result<Vec<Tensor>> {
+fn back(cell: &dyn Cell, x: &Tensor, before: &[Tensor], gradients: &[Tensor]) -> Result<Vec<Tensor>> {
     let variables: Vec<Var> = before.iter().map(Var::from_tensor).collect::<Result<_>>()?;
     let state: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-    let after = cell.step(x, &C::State::from_tensors(&state)?)?.tensors();
+    let after = cell.step(x, &state)?;
     let mut loss = Tensor::zeros((), x.dtype(), x.device())?;
     for (after, gradient) in after.iter().zip(gradients) {
         loss = (loss + (after * gradient)?.sum_all()?)?;
@@ -104,8 +102,10 @@ fn norm(tensor: &Tensor) -> Result<f64> {
 }
 
 /// Those of all blocks of H rows of a cell's matrices from state to state.
-fn singular_values<C: Cell>(cell: &C) -> Result<Vec<f64>> {
-    let (parameters, size) = (cell.parameters(), cell.hidden_size().max(1));
+fn singular_values(cell: &dyn Cell) -> Result<Vec<f64>> {
+    let (parameters, sizes) = (cell.parameters(), cell.state_sizes());
+    // H is the width of the memory where there is one, since the output may be projected.
+    let size = sizes.get(1).or(sizes.first()).map_or(1, |&size| size.max(1));
     let mut values = Vec::new();
     for weight in cell.recurrent_weights().into_iter().filter_map(|place| parameters.get(place)) {
         for block in 0..weight.dim(0)? / size {
@@ -146,34 +146,4 @@ pub fn largest_singular_value(matrix: &Tensor) -> Result<f64> {
         }
     }
     Ok(value)
-}
-
-impl<C: Cell> Stack<C> {
-    /// [`gradient_flow`] of each cell on the inputs that it has in the stack in evaluation, for states of zeros, layer by layer and
-    /// forwards before backwards.
-    ///
-    /// A cell that reads backwards is measured in its own order: its last step is step 0 of xs (N, T, D).
-    ///
-    /// # Errors
-    /// As [`gradient_flow`].
-    pub fn gradient_flow(&self, xs: &Tensor, clip: Option<f64>) -> Result<Vec<GradientFlow>> {
-        let (mut ys, mut flows) = (xs.detach(), Vec::new());
-        for cells in self.cells().chunks(self.directions()) {
-            let mut outputs = Vec::new();
-            for (direction, cell) in cells.iter().enumerate() {
-                let zero = cell.zero_state(ys.dim(0)?, ys.dtype(), ys.device())?;
-                let read = if direction == 1 { backwards(&ys)? } else { ys.clone() };
-                flows.push(gradient_flow(cell, &read, &zero, None, clip)?);
-                outputs.push(cell.sequence(&ys, &zero, None, direction == 1)?.0.detach());
-            }
-            ys = Tensor::cat(&outputs, 2)?;
-        }
-        Ok(flows)
-    }
-}
-
-/// A sequence (N, T, D) from its end to its beginning.
-fn backwards(xs: &Tensor) -> Result<Tensor> {
-    let order: Vec<u32> = (0..xs.dim(1)? as u32).rev().collect();
-    xs.contiguous()?.index_select(&Tensor::new(order, xs.device())?, 1)
 }

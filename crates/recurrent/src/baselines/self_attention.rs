@@ -5,15 +5,40 @@
 //!
 //! Vaswani et al. 2017, "Attention is all you need".
 
-use crate::flow::GradientFlow;
+use super::steps::{check_stateless, mask_of, masked};
+use crate::gradient_flow::GradientFlow;
+use crate::layer::{LayerState, SequenceLayer, check};
 use crate::linear::{Linear, project};
-use crate::sequence::{SequenceLayer, SequenceState, check_stateless, mask_of, masked};
-use crate::stack::StackConfig;
+use crate::regularisation::variational::dropout;
 use candle_core::{D, DType, Device, Module, Result, Tensor};
-
 use candlewick_kernels::norm::layer_norm;
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
+use serde::{Deserialize, Serialize};
+
+/// How a [`SelfAttention`] is built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelfAttentionConfig {
+    /// L, at least 1.
+    pub num_layers: usize,
+    /// How many heads attend side by side; they divide H.
+    pub num_heads: usize,
+    /// Whether a step also sees those after it.
+    pub bidirectional: bool,
+    /// The probability of dropout on what each half of a layer adds.
+    pub dropout: f64,
+    /// The probability of dropout on the inputs.
+    pub input_dropout: f64,
+    /// Whether dropout takes the same units at all steps.
+    pub variational: bool,
+}
+
+impl Default for SelfAttentionConfig {
+    fn default() -> Self {
+        Self { num_layers: 1, num_heads: 1, bidirectional: false, dropout: 0.0, input_dropout: 0.0, variational: false }
+    }
+}
 
 /// What is added to a score that must not count: e to its power is 0 in every type of float, yet it is a number in each.
 const NEVER: f64 = -1e4;
@@ -24,7 +49,7 @@ const NEVER: f64 = -1e4;
 pub struct SelfAttention {
     input: Linear,
     layers: Vec<Layer>,
-    config: StackConfig,
+    config: SelfAttentionConfig,
 }
 
 #[derive(Clone, Debug)]
@@ -81,15 +106,13 @@ impl Layer {
 }
 
 impl SelfAttention {
-    /// `num_layers` layers of `num_heads` heads from inputs of size D to H.
-    ///
-    /// `dropout` is on what each half of a layer adds, `input_dropout` on the inputs.
+    /// Layers from inputs of size D to H.
     ///
     /// # Errors
     /// When there is no layer, the heads do not divide H, a probability lies outside [0, 1], or the builder lacks a parameter or has one
     /// of another shape.
-    pub fn new(input_size: usize, hidden_size: usize, config: &StackConfig, vb: VarBuilder) -> Result<Self> {
-        config.check()?;
+    pub fn new(input_size: usize, hidden_size: usize, config: &SelfAttentionConfig, vb: VarBuilder) -> Result<Self> {
+        check(config.num_layers, &[("dropout", config.dropout), ("input_dropout", config.input_dropout)])?;
         let heads = config.num_heads;
         if heads == 0 || !hidden_size.is_multiple_of(heads) {
             candle_core::bail!("self_attention: num_heads is {heads}, which does not divide the size {hidden_size}")
@@ -119,7 +142,7 @@ impl SelfAttention {
 /// PE (T, H): sine and cosine of the position at wavelengths from 2π to 10000 · 2π.
 ///
 /// # Errors
-/// When the device has no memory for it, or knows no such type.
+/// When the device knows no such type.
 pub fn sinusoidal_positions(steps: usize, hidden_size: usize, dtype: DType, device: &Device) -> Result<Tensor> {
     let value = |t: usize, unit: usize| {
         let angle = t as f64 / 10_000f64.powf((unit - unit % 2) as f64 / hidden_size as f64);
@@ -134,32 +157,37 @@ impl SequenceLayer for SelfAttention {
         self.input.weight().dims().first().copied().unwrap_or(0)
     }
 
+    fn state_sizes(&self) -> Vec<Vec<usize>> {
+        vec![]
+    }
+
     fn forward(
         &self,
         xs: &Tensor,
-        state: Option<&SequenceState>,
+        state: Option<&[Vec<Tensor>]>,
         lengths: Option<&[usize]>,
         mode: &mut Mode,
-    ) -> Result<(Tensor, SequenceState)> {
+    ) -> Result<(Tensor, LayerState)> {
         check_stateless("self_attention", xs, state, lengths)?;
         if xs.elem_count() == 0 {
             // candle has no softmax over nothing.
             let (n, t, _) = xs.dims3()?;
-            return Ok((Tensor::zeros((n, t, self.output_size()), xs.dtype(), xs.device())?, SequenceState::default()));
+            return Ok((Tensor::zeros((n, t, self.output_size()), xs.dtype(), xs.device())?, vec![]));
         }
         let mask = mask_of(xs, lengths)?;
         let scores = self.scores(xs, mask.as_ref())?;
         let config = &self.config;
-        let xs = config.drop(xs, config.input_dropout, mode)?;
+        let mut drop = |xs: &Tensor, p| dropout(xs, p, config.variational, mode);
+        let xs = drop(xs, config.input_dropout)?;
         let positions = sinusoidal_positions(xs.dim(1)?, self.output_size(), xs.dtype(), xs.device())?;
         let mut ys = project(&xs, self.input.weight(), self.input.bias())?.broadcast_add(&positions)?;
         for layer in &self.layers {
-            let seen = config.drop(&layer.attend(&ys, config.num_heads, scores.as_ref())?, config.dropout, mode)?;
+            let seen = drop(&layer.attend(&ys, config.num_heads, scores.as_ref())?, config.dropout)?;
             ys = layer.normalise(0, &(ys + seen)?)?;
             let more = layer.outer.forward(&layer.inner.forward(&ys)?.relu()?)?;
-            ys = layer.normalise(1, &(&ys + config.drop(&more, config.dropout, mode)?)?)?;
+            ys = layer.normalise(1, &(&ys + drop(&more, config.dropout)?)?)?;
         }
-        Ok((masked(&ys, mask.as_ref())?, SequenceState::default()))
+        Ok((masked(&ys, mask.as_ref())?, vec![]))
     }
 
     fn gradient_flow(&self, _: &Tensor, _: Option<f64>) -> Result<Vec<GradientFlow>> {
