@@ -27,6 +27,7 @@ pub use cells::jozefowicz::{JozefowiczCell, JozefowiczConfig, Mutant};
 pub use cells::layer_norm_lstm::{LayerNormLstmCell, LayerNormLstmConfig};
 pub use cells::lstm::{self, LstmCell, LstmConfig};
 pub use cells::lstm_variants::{LstmVariant, LstmVariantCell, LstmVariantConfig};
+pub use cells::min_rnns::{MinGruCell, MinGruConfig, MinLstmCell, MinLstmConfig};
 pub use cells::nas::{NasCell, NasConfig};
 pub use cells::rnn::{RnnCell, RnnConfig};
 pub use embedding::Embedding;

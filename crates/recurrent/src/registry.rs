@@ -10,6 +10,7 @@ use crate::cells::jozefowicz::JozefowiczCell;
 use crate::cells::layer_norm_lstm::LayerNormLstmCell;
 use crate::cells::lstm::LstmCell;
 use crate::cells::lstm_variants::LstmVariantCell;
+use crate::cells::min_rnns::{MinGruCell, MinLstmCell};
 use crate::cells::nas::NasCell;
 use crate::cells::rnn::RnnCell;
 use crate::layer::SequenceLayer;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The layers; the names of the LSTM's variants are the paper's. A new cell is a row.
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 20] = [
     recurrent::<RnnCell>("rnn").without(MEMORY),
     recurrent::<LstmCell>("lstm"),
     recurrent::<GruCell>("gru").without(MEMORY),
@@ -38,6 +39,8 @@ const ROWS: [Row; 18] = [
     recurrent::<JozefowiczCell>("mut2").with("mutant", "mut2").without(MEMORY),
     recurrent::<JozefowiczCell>("mut3").with("mutant", "mut3").without(MEMORY),
     recurrent::<NasCell>("nas"),
+    recurrent::<MinGruCell>("min_gru").without(MEMORY_AND_RECURRENT_WEIGHTS),
+    recurrent::<MinLstmCell>("min_lstm").without(MEMORY_AND_RECURRENT_WEIGHTS),
     stateless::<TemporalConvolutionConfig>("convolution", |d, h, settings, vb| {
         Ok(Box::new(TemporalConvolution::new(d, h, &read(settings)?, vb)?))
     }),
@@ -48,6 +51,9 @@ const ROWS: [Row; 18] = [
 
 /// What a cell lacks whose state is h alone.
 const MEMORY: &[&str] = &["zoneout_cell"];
+
+/// What a cell lacks whose state is h alone, which no matrix reads.
+const MEMORY_AND_RECURRENT_WEIGHTS: &[&str] = &["zoneout_cell", "weight_dropout", "recurrent_dropout"];
 
 type LayerBuilder = fn(usize, usize, Value, VarBuilder<'_>) -> Result<Box<dyn SequenceLayer>>;
 type CellBuilder = fn(usize, usize, Value, VarBuilder<'_>) -> Result<Box<dyn Cell>>;

@@ -5,6 +5,7 @@ pub mod jozefowicz;
 pub mod layer_norm_lstm;
 pub mod lstm;
 pub mod lstm_variants;
+pub mod min_rnns;
 pub mod nas;
 pub mod rnn;
 mod weights;

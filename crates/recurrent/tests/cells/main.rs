@@ -1,6 +1,7 @@
 //! The cells that torch.nn does not have, and what regularises any cell: values, gradients, names, lengths.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod min_rnns;
 mod regularisation;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -8,7 +9,7 @@ use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::lstm::C;
 use candlewick_recurrent::{
     BuildCell, Cell, JozefowiczCell, JozefowiczConfig, LayerNormLstmCell, LayerNormLstmConfig, Lstm, LstmCell,
-    LstmConfig, LstmVariant, LstmVariantCell, LstmVariantConfig, Mutant, NasCell, NasConfig,
+    LstmConfig, LstmVariant, LstmVariantCell, LstmVariantConfig, MinGruCell, MinLstmCell, Mutant, NasCell, NasConfig,
     SequenceLayer, Settings, Stack, StackConfig, recurrent_cell, sequence_layers,
 };
 use std::collections::HashMap;
@@ -306,6 +307,8 @@ fn gradients_are_those_of_finite_differences() {
     check_differences::<LstmVariantCell>(&variant(LstmVariant::FullGateRecurrence));
     check_differences::<JozefowiczCell>(&mutant(Mutant::Mut2));
     check_differences::<LayerNormLstmCell>(&LayerNormLstmConfig::default());
+    check_differences::<MinGruCell>(&Default::default());
+    check_differences::<MinLstmCell>(&Default::default());
 }
 
 #[test]
@@ -340,6 +343,8 @@ fn every_cell_stacks_and_is_saved_and_loaded_under_its_names() {
     check::<NasCell>(&NasConfig::default(), &["weight_ih", "weight_hh", "bias_hh"]);
     let norms = ["weight_ln_ih", "bias_ln_ih", "weight_ln_hh", "bias_ln_hh", "weight_ln_c", "bias_ln_c"];
     check::<LayerNormLstmCell>(&LayerNormLstmConfig::default(), &[&["weight_ih", "weight_hh"][..], &norms].concat());
+    check::<MinGruCell>(&Default::default(), &["weight_ih", "bias_ih"]);
+    check::<MinLstmCell>(&Default::default(), &["weight_ih", "bias_ih"]);
 }
 
 #[test]

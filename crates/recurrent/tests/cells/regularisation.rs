@@ -160,8 +160,11 @@ fn a_mask_on_the_recurrent_state_is_the_same_at_all_steps_of_every_cell() {
     let mut check = |name: &str, settings: &Settings| {
         let parameters = Parameters::new(3);
         let Ok(cell) = recurrent_cell(name, D, H, settings, parameters.builder(&Device::Cpu)) else { return };
-        check_masked(cell.as_ref(), &parameters);
-        cells += 1;
+        // The minimal networks have no matrix that reads h.
+        if !cell.recurrent_weights().is_empty() {
+            check_masked(cell.as_ref(), &parameters);
+            cells += 1;
+        }
     };
     for name in sequence_layers() {
         check(name, &Settings::default());

@@ -109,7 +109,7 @@ fn build(name: &str, settings: &Settings, parameters: &Parameters) -> Box<dyn Se
 
 #[test]
 fn every_layer_by_name_reads_each_row_as_if_it_were_alone_and_learns() {
-    assert_eq!(sequence_layers().len(), 18);
+    assert_eq!(sequence_layers().len(), 20);
     let x = normal("x", &[3, 5, D]);
     let lengths = [2, 5, 0];
     for name in sequence_layers() {
@@ -202,8 +202,8 @@ const SETTINGS: [(&str, &str, &str); 19] = [
     ("bidirectional", "true", "!"),
     ("bias", "false", "!convolution self_attention"),
     ("nonlinearity", "\"relu\"", "rnn"),
-    ("forget_bias", "4.0", "lstm lstm_v lstm_nig lstm_nog lstm_niaf lstm_noaf lstm_fgr lstm_layer_norm"),
-    ("orthogonal", "true", "!convolution self_attention"),
+    ("forget_bias", "4.0", "lstm lstm_v lstm_nig lstm_nog lstm_niaf lstm_noaf lstm_fgr lstm_layer_norm min_lstm"),
+    ("orthogonal", "true", "!min_gru min_lstm convolution self_attention"),
     ("proj_size", "2", "lstm"),
     ("variant", "\"coupled_gates\"", "lstm_cifg"),
     ("peepholes", "false", "lstm_v lstm_nig lstm_nfg lstm_nog lstm_niaf lstm_noaf lstm_cifg lstm_fgr"),
@@ -213,10 +213,10 @@ const SETTINGS: [(&str, &str, &str); 19] = [
     ("dropout", "0.5", "!"),
     ("input_dropout", "0.5", "!"),
     ("variational", "true", "!"),
-    ("weight_dropout", "0.5", "!convolution self_attention"),
-    ("recurrent_dropout", "0.5", "!convolution self_attention"),
+    ("weight_dropout", "0.5", "!min_gru min_lstm convolution self_attention"),
+    ("recurrent_dropout", "0.5", "!min_gru min_lstm convolution self_attention"),
     ("zoneout_hidden", "0.5", "!convolution self_attention"),
-    ("zoneout_cell", "0.5", "!rnn gru mut1 mut2 mut3 convolution self_attention"),
+    ("zoneout_cell", "0.5", "!rnn gru mut1 mut2 mut3 min_gru min_lstm convolution self_attention"),
 ];
 
 #[test]
