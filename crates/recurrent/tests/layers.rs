@@ -9,23 +9,12 @@ use candlewick_recurrent::{
     AdditiveAttention, AttentionMemory, BuildCell, Cell, Embedding, Gru, GruCell, GruConfig, Linear, Lstm, LstmCell,
     LstmConfig, RnnCell, RnnConfig, SequenceLayer, Stack, StackConfig, SuffixedBuilder,
 };
+use candlewick_testing::{fixture, flat, tensors};
 use std::collections::HashMap;
 
 const D: usize = 3;
 const H: usize = 4;
 const LENGTHS: [usize; 3] = [2, 4, 3];
-
-fn path(name: &str) -> String {
-    format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn fixture(name: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(path(name), &Device::Cpu).unwrap()
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
 
 fn assert_close(found: &Tensor, wanted: &Tensor, what: &str) {
     assert_eq!(found.dims(), wanted.dims(), "{what}");
@@ -47,10 +36,10 @@ fn stacked(states: &[Vec<Tensor>]) -> Vec<Tensor> {
 
 /// A checkpoint saved by PyTorch, two layers both ways, gives PyTorch's outputs and gradients.
 fn check_stack<C: BuildCell>(name: &str, config: &StackConfig<C::Config>, case: &str) {
-    let parameters = Parameters::from_safetensors(path(name)).unwrap();
+    let parameters = Parameters::from_safetensors(fixture(&format!("{name}.safetensors"))).unwrap();
     let stack = Stack::<C>::new(D, H, config, parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
-    let expected = fixture(&format!("{name}_expected"));
+    let expected = tensors(&format!("{name}_expected"));
     let x = var(&expected["x"]);
     let given: Vec<Var> = (0..2).filter_map(|i| expected.get(&format!("state_{i}"))).map(var).collect();
     let states: Vec<Vec<Tensor>> =
@@ -105,7 +94,7 @@ fn a_stack_is_saved_and_loaded_under_pytorchs_names() {
     loaded.verify().unwrap();
     let mut names = fresh.names();
     names.sort();
-    let mut torch: Vec<String> = fixture("lstm").into_keys().collect();
+    let mut torch: Vec<String> = tensors("lstm").into_keys().collect();
     torch.sort();
     assert_eq!(names, torch);
     // Uniform in ±1/√H.
@@ -323,10 +312,10 @@ fn a_cell_that_does_not_say_where_it_reads_its_state_has_no_recurrent_dropout() 
 
 #[test]
 fn attention_equals_pytorchs_and_its_idle_bias_is_not_trained() {
-    let parameters = Parameters::from_safetensors(path("attention")).unwrap();
+    let parameters = Parameters::from_safetensors(fixture("attention.safetensors")).unwrap();
     let attention = AdditiveAttention::new(5, 4, 6, parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
-    let expected = fixture("attention_expected");
+    let expected = tensors("attention_expected");
     let (annotations, hidden) = (var(&expected["annotations"]), var(&expected["hidden"]));
     let attended = attention.attend(&attention.memory(&annotations).unwrap(), &hidden).unwrap();
     assert_close(&attended.context, &expected["context"], "context");

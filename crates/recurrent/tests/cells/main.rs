@@ -12,19 +12,11 @@ use candlewick_recurrent::{
     LstmConfig, LstmVariant, LstmVariantCell, LstmVariantConfig, MinGruCell, MinLstmCell, Mutant, NasCell, NasConfig,
     SequenceLayer, Settings, Stack, StackConfig, recurrent_cell, sequence_layers,
 };
+use candlewick_testing::{flat, tensors as fixture};
 use std::collections::HashMap;
 
 const D: usize = 3;
 const H: usize = 4;
-
-fn fixture(name: &str) -> HashMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
 
 fn assert_close(found: &Tensor, wanted: &Tensor, what: &str) {
     assert_eq!(found.dims(), wanted.dims(), "{what}");

@@ -1,9 +1,10 @@
 //! The minimal GRU and LSTM: numbers by hand, initial values, rows that have ended.
 
-use super::{D, H, flat, normal};
+use super::{D, H, normal};
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_parameters::{Parameters, Rng};
 use candlewick_recurrent::{BuildCell, Cell, MinGruCell, MinLstmCell, MinLstmConfig};
+use candlewick_testing::flat;
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())

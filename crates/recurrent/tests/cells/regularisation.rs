@@ -1,6 +1,6 @@
 //! Zoneout, variational dropout and DropConnect, alone and in a stack.
 
-use super::{D, H, assert_close, assign, case, check, fixture, flat, given, named, normal, tensors};
+use super::{D, H, assert_close, assign, case, check, fixture, given, named, normal, tensors};
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::{
@@ -8,6 +8,7 @@ use candlewick_recurrent::{
     SequenceLayer, Settings, StackConfig, Zoneout, drop_connect, recurrent_cell, recurrent_dropout, sequence_layers,
     variational_dropout,
 };
+use candlewick_testing::flat;
 
 #[test]
 fn zoneout_in_evaluation_keeps_each_units_share() {

@@ -1,12 +1,13 @@
 //! How gradients flow back through a cell: vanishing, exploding, carried on, clipped.
 
-use super::{D, H, build, flat, normal};
+use super::{D, H, build, normal};
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_parameters::Parameters;
 use candlewick_recurrent::{
     BuildCell, Cell, GruCell, GruConfig, LstmCell, LstmConfig, RnnCell, RnnConfig, Settings, gradient_flow,
     has_setting, largest_singular_value, sequence_layers,
 };
+use candlewick_testing::flat;
 
 #[test]
 fn power_iteration_finds_the_largest_singular_value() {

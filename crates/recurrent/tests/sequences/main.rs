@@ -11,14 +11,11 @@ use candlewick_recurrent::{
     SelfAttentionConfig, SequenceLayer, Settings, StackConfig, TemporalConvolution, TemporalConvolutionConfig,
     Truncated, has_setting, lstm, recurrent_cell, sequence_layer, sequence_layers, sinusoidal_positions,
 };
+use candlewick_testing::flat;
 use std::collections::HashMap;
 
 const D: usize = 3;
 const H: usize = 4;
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
 
 fn assert_close(found: &Tensor, wanted: &Tensor, what: &str) {
     assert_eq!(found.dims(), wanted.dims(), "{what}");
@@ -33,8 +30,7 @@ fn normal(name: &str, shape: &[usize]) -> Tensor {
 
 /// The tensors of the first case, overlaid by those of another.
 fn fixture(name: &str, cases: &[&str]) -> HashMap<String, Tensor> {
-    let path = format!("{}/tests/fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-    let all = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let all = candlewick_testing::tensors(name);
     let of = |case: &&str| {
         let prefix = format!("{case}.");
         all.iter().filter_map(|(name, t)| Some((name.strip_prefix(&prefix)?.to_owned(), t.clone()))).collect::<Vec<_>>()
