@@ -177,7 +177,7 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
             }),
         ),
         ("soft attention", attending(Attention::Soft)),
-        ("hard attention", attending(Attention::Hard)),
+        ("hard attention", attending(Attention::Hard(Default::default()))),
     ]
 }
 
@@ -193,7 +193,7 @@ fn captioners_learn_and_write_the_same_captions() {
             // The first picture has fewer annotations than the others.
             let seen = Annotations::set(normal("annotations", &[3, 9, 16], device)).unwrap();
             let seen = seen.with_counts(vec![4, 9, 9]).unwrap();
-            let memory = decoder.memory(&seen, &mut Mode::Eval).unwrap();
+            let memory = decoder.memory(&seen).unwrap();
             let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], device).unwrap();
             let targets = Tensor::new(&[[5u32, 7, 2, 2], [4, 4, 9, 2], [10, 3, 2, 0]], device).unwrap();
             let forced = decoder.teacher_forced(&words, &[4, 4, 3], &memory, &mut Mode::Eval).unwrap();

@@ -50,7 +50,7 @@ fn settings_that_cannot_be_are_refused_before_the_first_step() {
         ("training.validate_every=0", "validate_every is 0"),
         ("batches.validated=0", "batches.validated is 0"),
         ("generation.num_beams=0", "num_beams must be at least 1"),
-        ("decoder.soft_share=50", "soft_share is 50"),
+        ("decoder.attention={kind=\"hard\",context_mix=50}", "attention.context_mix is 50"),
         ("loss.doubly_stochastic=-1", "doubly_stochastic is -1"),
         ("self_critical={}", "self_critical: wants a captioner"),
     ] {

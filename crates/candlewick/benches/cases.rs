@@ -234,7 +234,7 @@ fn attend(positions: usize) -> Result<Case> {
     Ok(Box::new(move || {
         step += 1;
         let mut rng = Rng::derive(1, "dropout", step);
-        let memory = decoder.memory(&seen, &mut Mode::Eval)?;
+        let memory = decoder.memory(&seen)?;
         let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
         backward(&caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total)?;
         Ok(())
@@ -248,7 +248,7 @@ fn beams(photos: usize) -> Result<Case> {
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
     Ok(Box::new(move || {
-        let memory = decoder.memory(&seen, &mut Mode::Eval)?;
+        let memory = decoder.memory(&seen)?;
         generate(&decoder, &memory, photos, &config).map(|_| ())
     }))
 }

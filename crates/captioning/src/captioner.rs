@@ -2,14 +2,14 @@
 
 use crate::caption::{Caption, Word, best};
 use crate::config::{CaptionerConfig, MODEL_TYPE};
-use crate::decoder::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
+use crate::decoders::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
 use crate::folder::{DECODER, GENERATION, ModelFiles, Start, TOKENIZER};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
-use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
+use candlewick_parameters::{Parameters, SafetensorsFile};
 use candlewick_training::model_folder::{CONFIG_FILE, PREPROCESSOR_FILE, write_json};
 use candlewick_training::{MODEL_FILE, ModelFolder};
 use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
@@ -132,9 +132,10 @@ impl Captioner {
         tokenizer: WordTokenizer,
     ) -> Result<Self> {
         if let (Some(_), DecoderConfig::ShowAttendTell(decoder)) = (config.encoder.regions, &config.decoder)
-            && !decoder.takes_in_one()
+            && decoder.attention.hard().is_some_and(|hard| !hard.is_one_annotation())
         {
-            let fault = "decoder: regions have no neighbours on a map; leave glimpse and periphery out";
+            let fault =
+                "decoder: regions have no neighbours on a map; leave attention.window and attention.context_mix out";
             return Err(Error::Setting(fault.into()));
         }
         let vb = parameters.builder(encoder.device()).pp(DECODER);
@@ -198,7 +199,7 @@ impl Captioner {
             let fault = format!("annotations have {found} features; the captioner was trained on {wanted}");
             return Err(Error::Setting(fault));
         }
-        Ok(self.decoder.memory(&annotations.to_device(self.device())?, &mut Mode::Eval)?)
+        Ok(self.decoder.memory(&annotations.to_device(self.device())?)?)
     }
 
     /// The settings without the words that a caption never says.

@@ -1,6 +1,6 @@
 //! What a captioner is made of: the model folder's `config.json`.
 
-use crate::decoder::DecoderConfig;
+use crate::decoders::DecoderConfig;
 use candlewick_vision::EncoderConfig;
 use serde::{Deserialize, Serialize};
 

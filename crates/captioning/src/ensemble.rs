@@ -2,7 +2,7 @@
 
 use crate::caption::Caption;
 use crate::captioner::Captioner;
-use crate::decoder::{AnyDecoder, AnyMemory};
+use crate::decoders::{AnyDecoder, AnyMemory};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::text::words::WordTokenizer;

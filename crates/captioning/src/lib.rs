@@ -5,52 +5,35 @@
 
 #![forbid(unsafe_code)]
 
-mod attention_overlay;
-mod batches;
 mod caption;
 mod captioner;
-mod comparison;
 mod config;
 mod dataset;
-mod decoder;
+mod decoders;
 mod ensemble;
-mod evaluate;
 mod folder;
-mod hard_attention;
-mod loss;
-mod outcome;
-mod prepare;
-mod recipe;
 mod regions;
-mod scheduled_sampling;
-mod self_critical;
-mod show_attend_tell;
-mod show_tell;
-mod task;
-mod top_down;
+mod report;
+mod training;
 
-pub use attention_overlay::write_attention;
-pub use batches::{Batch, BatchConfig};
 pub use candlewick_generation::GenerationConfig;
 pub use candlewick_pages::ComparisonRow;
 pub use candlewick_training::{Error, Result};
 pub use candlewick_vision::{Annotations, AttentionMap};
 pub use caption::{Caption, Word};
 pub use captioner::{Captioner, CaptionerInit};
-pub use comparison::{comparison_table, write_comparison};
 pub use config::CaptionerConfig;
 pub use dataset::CaptionDataset;
-pub use decoder::{AnyDecoder, AnyMemory, AnyState, CaptionDecoder, DecoderConfig, Drawn, Read};
+pub use decoders::{
+    AnyDecoder, AnyMemory, AnyState, Attention, CaptionDecoder, DecoderConfig, HardAttention, Memory, PictureInput,
+    PictureVector, SampledPositions, ShowAttendTell, ShowAttendTellConfig, ShowTell, ShowTellConfig, State,
+    TeacherForcedRead, TopDown, TopDownConfig, TopDownMemory, TopDownState,
+};
 pub use ensemble::{CaptionPictures, Ensemble, PreprocessedPicture};
-pub use evaluate::{Evaluation, decode, evaluate};
 pub use folder::{EmbeddedFiles, ModelFiles};
-pub use loss::{CaptionLoss, LossConfig, caption_loss};
-pub use prepare::prepare;
-pub use recipe::{CaptioningRecipe, DataConfig};
 pub use regions::place_regions;
-pub use scheduled_sampling::ScheduledSampling;
-pub use self_critical::{Baseline, SelfCritical};
-pub use show_attend_tell::{Attention, Memory, ShowAttendTell, ShowAttendTellConfig, State};
-pub use show_tell::{PictureInput, PictureVector, ShowTell, ShowTellConfig};
-pub use task::{CaptioningTask, TaskSettings};
-pub use top_down::{TopDown, TopDownConfig, TopDownMemory, TopDownState};
+pub use report::{Evaluation, comparison_table, decode, evaluate, write_attention, write_comparison};
+pub use training::{
+    Baseline, Batch, BatchConfig, CaptionLoss, CaptioningRecipe, CaptioningTask, DataConfig, LossConfig,
+    ScheduledSampling, SelfCritical, TaskSettings, caption_loss, prepare,
+};

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_captioning::{
-    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput,
+    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, HardAttention, LossConfig, PictureInput,
     ShowAttendTellConfig, ShowTellConfig, TopDownConfig, caption_loss,
 };
 use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
@@ -41,23 +41,21 @@ fn top_down(cell: &str) -> DecoderConfig {
 }
 
 fn attending(attention: Attention) -> DecoderConfig {
-    attending_with("lstm", attention, 1)
+    attending_with("lstm", attention)
 }
 
-/// Hard attention that tells each word from so many positions.
-fn looking(looks: usize) -> DecoderConfig {
-    attending_with("lstm", Attention::Hard, looks)
+/// Hard attention that writes each word from so many positions.
+fn hard(num_positions: usize) -> Attention {
+    Attention::Hard(HardAttention { num_positions, soft_probability: 0.0, ..HardAttention::default() })
 }
 
-fn attending_with(cell: &str, attention: Attention, looks: usize) -> DecoderConfig {
+fn attending_with(cell: &str, attention: Attention) -> DecoderConfig {
     DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
         cell: cell.into(),
         embedding_size: 6,
         hidden_size: 5,
         attention_size: 4,
         attention,
-        looks,
-        soft_share: 0.0,
         dropout: 0.0,
         ..Default::default()
     })
@@ -85,7 +83,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
     ] {
         let fixture = tensors(name);
         let (decoder, parameters) = decoder(&config, &fixture);
-        let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&fixture["annotations"])).unwrap();
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
         // What comes out beyond a caption's end means nothing.
         for (row, length) in LENGTHS.into_iter().enumerate() {
@@ -115,10 +113,10 @@ fn every_kind() -> Vec<DecoderConfig> {
         top_down("lstm"),
         top_down("mut2"),
         attending(Attention::Soft),
-        attending_with("gru", Attention::Soft, 1),
-        attending_with("lstm_fgr", Attention::Hard, 2),
-        looking(1),
-        looking(3),
+        attending_with("gru", Attention::Soft),
+        attending_with("lstm_fgr", hard(2)),
+        attending(hard(1)),
+        attending(hard(3)),
     ]
 }
 
@@ -129,7 +127,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     for config in every_kind() {
         let parameters = Parameters::new(1);
         let decoder = config.build(7, 11, parameters.builder(&Device::Cpu)).unwrap();
-        let memory = decoder.memory(&seen(&annotations), &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&annotations)).unwrap();
         let forced = decoder.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
         let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
         for t in 0..4 {
@@ -155,7 +153,7 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
 fn a_state_of_another_decoder_is_refused() {
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let annotations = Tensor::ones((1, 2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let memory = build(top_down("lstm")).memory(&seen(&annotations), &mut Mode::Eval).unwrap();
+    let memory = build(top_down("lstm")).memory(&seen(&annotations)).unwrap();
     let error = build(attending(Attention::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
     assert!(error.to_string().contains("the memory of another decoder"), "{error}");
 }
@@ -174,8 +172,8 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (3, 6, 7), &Device::Cpu).unwrap();
     let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], &Device::Cpu).unwrap();
     let build = |attention| attending(attention).build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
-    let (soft, hard) = (build(Attention::Soft), build(Attention::Hard));
-    let memory = hard.memory(&seen(&annotations), &mut Mode::Eval).unwrap();
+    let (soft, hard) = (build(Attention::Soft), build(hard(1)));
+    let memory = hard.memory(&seen(&annotations)).unwrap();
     let forced = hard.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
     for weights in forced.alpha.unwrap().flatten_to(1).unwrap().to_vec2::<f32>().unwrap() {
         let ones = weights.iter().filter(|&&weight| weight == 1.0).count();
@@ -183,15 +181,15 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     }
     let one = annotations.narrow(1, 0, 1).unwrap();
     let read = |decoder: &AnyDecoder| {
-        let memory = decoder.memory(&seen(&one), &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&seen(&one)).unwrap();
         let mut rng = Rng::derive(1, "read", 0);
         decoder.read(&words, &[4; 3], &memory, &mut Mode::Train(&mut rng)).unwrap()
     };
     let (softly, hardly) = (read(&soft), read(&hard));
     assert_close("logits", &hardly.forced.logits, &softly.forced.logits, 1e-5);
-    assert!(softly.drawn.is_none());
-    let drawn = hardly.drawn.unwrap();
-    for tensor in [drawn.log_probability, drawn.entropy] {
+    assert!(softly.sampled.is_none());
+    let sampled = hardly.sampled.unwrap();
+    for tensor in [sampled.log_probability, sampled.entropy] {
         assert!(flat(&tensor).iter().all(|x| x.abs() < 1e-6));
     }
 }
@@ -201,8 +199,7 @@ fn looks_at_all_positions_tell_what_is_expected_of_one() {
     let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (1, 6, 7), &Device::Cpu).unwrap();
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let soft = build(attending(Attention::Soft));
-    let memory =
-        |decoder: &AnyDecoder, annotations: &Tensor| decoder.memory(&seen(annotations), &mut Mode::Eval).unwrap();
+    let memory = |decoder: &AnyDecoder, annotations: &Tensor| decoder.memory(&seen(annotations)).unwrap();
     let whole = memory(&soft, &annotations);
     let (state, word) = (soft.start(&whole, &mut Mode::Eval).unwrap(), Tensor::new(&[4u32], &Device::Cpu).unwrap());
     let step = |decoder: &AnyDecoder, memory: &_| decoder.step(&word, &state, memory, &mut Mode::Eval).unwrap();
@@ -212,12 +209,12 @@ fn looks_at_all_positions_tell_what_is_expected_of_one() {
         |position: usize| softmax(&step(&soft, &memory(&soft, &annotations.narrow(1, position, 1).unwrap())).logits, 1);
     let each = (0..6).map(|position| told(position).unwrap() * f64::from(alpha[position]));
     let expected = each.reduce(|sum, one| sum? + one?).unwrap().unwrap();
-    let found = step(&build(looking(6)), &whole);
+    let found = step(&build(attending(hard(6))), &whole);
     assert_close("p(y)", &softmax(&found.logits, 1).unwrap(), &expected, 1e-6);
     // What is shown, and where the state goes on from, is the likeliest position.
-    let one = step(&build(looking(1)), &whole);
+    let one = step(&build(attending(hard(1))), &whole);
     assert_close("alpha", &found.alpha.unwrap(), &one.alpha.unwrap(), 0.0);
-    let after = |state| build(looking(1)).step(&word, state, &whole, &mut Mode::Eval).unwrap().logits;
+    let after = |state| build(attending(hard(1))).step(&word, state, &whole, &mut Mode::Eval).unwrap().logits;
     assert_close("next", &after(&found.state), &after(&one.state), 1e-6);
 }
 
@@ -229,12 +226,12 @@ fn regions_that_a_photo_does_not_have_are_not_told_of() {
     for config in every_kind() {
         let decoder = config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
         let both = seen(&annotations).with_counts(counts.map(|count| count as u32).to_vec()).unwrap();
-        let memory = decoder.memory(&both, &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&both).unwrap();
         let forced = decoder.teacher_forced(&words, &[4; 2], &memory, &mut Mode::Eval).unwrap();
         let told = generate(&decoder, &memory, 2, &GenerationConfig::beam(3)).unwrap();
         for (row, count) in counts.into_iter().enumerate() {
             let own = annotations.narrow(0, row, 1).unwrap().narrow(1, 0, count).unwrap();
-            let memory = decoder.memory(&seen(&own), &mut Mode::Eval).unwrap();
+            let memory = decoder.memory(&seen(&own)).unwrap();
             let alone =
                 decoder.teacher_forced(&words.narrow(0, row, 1).unwrap(), &[4], &memory, &mut Mode::Eval).unwrap();
             assert_close(&format!("{config:?}"), &forced.logits.narrow(0, row, 1).unwrap(), &alone.logits, 1e-5);

@@ -37,7 +37,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
     let fixture = tensors("decoder");
     let (decoder, parameters) = decoder(&fixture);
     let annotations = Var::from_tensor(&fixture["annotations"]).unwrap();
-    let memory = decoder.memory(&seen(annotations.as_tensor()), &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&seen(annotations.as_tensor())).unwrap();
     let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, &mut Mode::Eval).unwrap();
     // What comes out beyond a caption's end means nothing.
     for (row, length) in LENGTHS.into_iter().enumerate() {
@@ -73,7 +73,7 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
 fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
     let fixture = tensors("decoder");
     let (decoder, _) = decoder(&fixture);
-    let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&seen(&fixture["annotations"])).unwrap();
     let words = &fixture["words"];
     let forced = decoder.teacher_forced(words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
     let mut state = decoder.start(&memory, &mut Mode::Eval).unwrap();
@@ -104,7 +104,7 @@ fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
     let names = parameters.names();
     assert!(!names.iter().any(|name| name.starts_with("f_beta") || name.starts_with("output_")));
     assert!(names.contains(&"decode_step.weight_ih".to_owned()));
-    let memory = decoder.memory(&seen(&tensors("decoder")["annotations"]), &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&seen(&tensors("decoder")["annotations"])).unwrap();
     let sentences = generate(&decoder, &memory, 3, &GenerationConfig::beam(2)).unwrap();
     assert_eq!(sentences.len(), 3);
 }
@@ -115,7 +115,7 @@ fn dropout_changes_training_and_not_evaluation() {
     let parameters = Parameters::new(1);
     let dropped = ShowAttendTellConfig { dropout: 0.5, ..config() };
     let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
-    let memory = decoder.memory(&seen(&fixture["annotations"]), &mut Mode::Eval).unwrap();
+    let memory = decoder.memory(&seen(&fixture["annotations"])).unwrap();
     let logits = |mode: &mut Mode| {
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, mode).unwrap();
         flat(&forced.logits)

@@ -141,8 +141,8 @@ fn captions_are_learned_by_every_decoder() {
         json!({}),
         json!({ "cell": "gru" }),
         json!({ "attention": "hard" }),
-        json!({ "attention": "hard", "soft_share": 0.0, "glimpse": 3, "periphery": 0.5 }),
-        json!({ "attention": "hard", "soft_share": 0.0, "cell": "mut1" }),
+        json!({ "attention": { "kind": "hard", "soft_probability": 0.0, "window": 3, "context_mix": 0.5 } }),
+        json!({ "attention": { "kind": "hard", "soft_probability": 0.0 }, "cell": "mut1" }),
     ] {
         let words = learned(&json!({ "decoder": decoder }), "words");
         assert!(mean(&words[10..]) < 0.9 * words[0], "{decoder}: {words:?}");
@@ -152,7 +152,8 @@ fn captions_are_learned_by_every_decoder() {
 #[test]
 fn positions_are_drawn_and_judged_where_attention_is_hard() {
     // λ_r and λ_e alone would teach nothing here; that they are there, and go on after a stop with the same baseline, is what counts.
-    let hard = |loss: Value| json!({ "decoder": { "attention": "hard", "soft_share": 0.0 }, "loss": loss });
+    let hard =
+        |loss: Value| json!({ "decoder": { "attention": { "kind": "hard", "soft_probability": 0.0 } }, "loss": loss });
     for part in ["positions", "entropy"] {
         let values = learned(&hard(json!({})), part);
         assert!(values.iter().any(|&value| value != 0.0), "{part}: {values:?}");

@@ -11,7 +11,7 @@
 //!
 //! Any other cell can stand in for both LSTMs.
 
-use crate::decoder::{CaptionDecoder, is_lstm};
+use super::caption_decoder::CaptionDecoder;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
@@ -25,7 +25,6 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct TopDownConfig {
     /// The cell that looks and the cell that tells, by a name of [`candlewick_recurrent::sequence_layers`].
-    #[serde(skip_serializing_if = "is_lstm")]
     pub cell: String,
     /// E, the size of a word's vector.
     pub embedding_size: usize,
@@ -191,7 +190,7 @@ impl Decoder for TopDown {
 }
 
 impl CaptionDecoder for TopDown {
-    fn memory(&self, seen: &Annotations, _: &mut Mode) -> Result<TopDownMemory> {
+    fn memory(&self, seen: &Annotations) -> Result<TopDownMemory> {
         let annotations = self.attention.memory(seen.tensor())?;
         let counts = seen.counts().map(<[u32]>::to_vec);
         Ok(TopDownMemory { annotations: annotations.with_counts(counts), mean: seen.mean()? })

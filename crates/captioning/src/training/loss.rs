@@ -1,6 +1,6 @@
 //! What captioners minimise.
 
-use crate::decoder::Read;
+use crate::decoders::TeacherForcedRead;
 use candle_core::{D, Result, Tensor, bail};
 use candlewick_generation::TeacherForced;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
@@ -23,11 +23,11 @@ pub fn caption_loss(forced: &TeacherForced, targets: &Tensor, config: &LossConfi
         CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
     let loss = CaptionLoss::of_words(words);
-    with_attention(loss, forced, targets, config, pad)
+    add_attention_penalty(loss, forced, targets, config, pad)
 }
 
 /// Adds the doubly stochastic term to the loss of the words.
-pub(crate) fn with_attention(
+pub(crate) fn add_attention_penalty(
     loss: CaptionLoss,
     forced: &TeacherForced,
     targets: &Tensor,
@@ -66,14 +66,14 @@ fn shares(counts: &[u32], like: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When shapes do not fit.
-pub(crate) fn with_positions(
+pub(crate) fn add_reinforce(
     loss: CaptionLoss,
-    read: &Read,
+    read: &TeacherForcedRead,
     targets: &Tensor,
     (config, baseline): (&LossConfig, Option<f64>),
     pad: u32,
 ) -> Result<(CaptionLoss, Option<f64>)> {
-    let Some(drawn) = &read.drawn else { return Ok((loss, None)) };
+    let Some(sampled) = &read.sampled else { return Ok((loss, None)) };
     let log_p = log_softmax(&read.forced.logits.detach(), D::Minus1)?;
     let log_p =
         log_p.gather(&targets.unsqueeze(2)?, 2)?.squeeze(2)?.to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?;
@@ -95,12 +95,12 @@ pub(crate) fn with_positions(
         advantages.extend(row);
         counted.extend(targets.iter().map(|&word| if word == pad { 0f32 } else { 1.0 / count as f32 }));
     }
-    let (device, shape) = (drawn.entropy.device(), drawn.entropy.shape());
+    let (device, shape) = (sampled.entropy.device(), sampled.entropy.shape());
     let (advantages, counted) =
         (Tensor::from_vec(advantages, shape, device)?, Tensor::from_vec(counted, shape, device)?);
-    let reinforced = ((advantages * &drawn.log_probability)? * -config.reinforce)?;
+    let reinforced = ((advantages * &sampled.log_probability)? * -config.reinforce)?;
     let positions = (reinforced * &counted)?.sum_all()?;
-    let entropy = (&drawn.entropy * counted)?.sum_all()?;
+    let entropy = (&sampled.entropy * counted)?.sum_all()?;
     let total = ((&loss.total + &positions)? - (&entropy * config.entropy)?)?;
     Ok((CaptionLoss { total, positions: Some(positions), entropy: Some(entropy), ..loss }, Some(mean)))
 }
@@ -173,8 +173,8 @@ impl LossConfig {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::decoder::{CaptionDecoder as _, Drawn};
-    use crate::{Annotations, Attention, ShowAttendTell, ShowAttendTellConfig};
+    use crate::decoders::{CaptionDecoder as _, SampledPositions};
+    use crate::{Annotations, Attention, HardAttention, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::Device;
     use candlewick_generation::{Decoder as _, TeacherForced};
     use candlewick_parameters::{Mode, Parameters, Rng};
@@ -210,13 +210,13 @@ mod tests {
         let log_probability = Tensor::new(&[[-1f32, -2.0], [-3.0, -4.0]], device).unwrap();
         let entropy = Tensor::new(&[[0.1f32, 0.2], [0.3, 0.4]], device).unwrap();
         let targets = Tensor::new(&[[0u32, 0], [0, 1]], device).unwrap();
-        let read = Read {
+        let read = TeacherForcedRead {
             forced: TeacherForced { logits, alpha: None, counts: None },
-            drawn: Some(Drawn { log_probability, entropy }),
+            sampled: Some(SampledPositions { log_probability, entropy }),
         };
         let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
         let config = LossConfig { reinforce: 0.5, entropy: 0.1, ..LossConfig::default() };
-        let (loss, mean) = with_positions(loss, &read, &targets, (&config, Some(-1.0)), 1).unwrap();
+        let (loss, mean) = add_reinforce(loss, &read, &targets, (&config, Some(-1.0)), 1).unwrap();
         let (a, b) = (0.5f64.ln() + 1.0, 0.25f64.ln() + 1.0);
         let wanted = (-0.5 * (-(2.0 * a) - 2.0 * a - 3.0 * b) - 0.1 * (0.1 + 0.2 + 0.3)) / 3.0;
         assert!((f64::from(loss.total.to_vec0::<f32>().unwrap()) - wanted).abs() < 1e-6);
@@ -232,15 +232,14 @@ mod tests {
             embedding_size: 4,
             hidden_size: 4,
             attention_size: 3,
-            attention: Attention::Hard,
-            soft_share: 0.0,
+            attention: Attention::Hard(HardAttention { soft_probability: 0.0, ..HardAttention::default() }),
             dropout: 0.0,
             ..Default::default()
         };
         let decoder = ShowAttendTell::new(3, 6, &config, parameters.builder(device)).unwrap();
         let annotations = Rng::derive(2, "annotations", 0).normal_tensor(0.0, 3.0, (1, 3, 3), device).unwrap();
         let (word, target) = (Tensor::new(&[[1u32]], device).unwrap(), Tensor::new(&[[4u32]], device).unwrap());
-        let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
+        let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap()).unwrap();
         let alpha = {
             let soft = ShowAttendTellConfig { attention: Attention::Soft, ..config.clone() };
             let soft = ShowAttendTell::new(3, 6, &soft, parameters.builder(device)).unwrap();
@@ -249,9 +248,7 @@ mod tests {
         // log p(y) when position p alone is seen: the position is the only one of the memory, but the state begins as before.
         let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
         let told = |p: usize| {
-            let alone = decoder
-                .memory(&Annotations::set(annotations.narrow(1, p, 1).unwrap()).unwrap(), &mut Mode::Eval)
-                .unwrap();
+            let alone = decoder.memory(&Annotations::set(annotations.narrow(1, p, 1).unwrap()).unwrap()).unwrap();
             let step = decoder.step(&word.squeeze(1).unwrap(), &state, &alone, &mut Mode::Eval).unwrap();
             log_softmax(&step.logits, 1).unwrap().to_vec2::<f32>().unwrap()[0][4]
         };
@@ -269,7 +266,7 @@ mod tests {
             let mut rng = Rng::derive(3, "draw", draw);
             let read = decoder.read(&word, &[1], &memory, &mut Mode::Train(&mut rng)).unwrap();
             let loss = CaptionLoss::of_words(Tensor::new(0f32, device).unwrap());
-            let (loss, _) = with_positions(loss, &read, &target, (&settings, Some(baseline)), 0).unwrap();
+            let (loss, _) = add_reinforce(loss, &read, &target, (&settings, Some(baseline)), 0).unwrap();
             let gradients = loss.total.backward().unwrap();
             let found = flat(gradients.get(weight.as_tensor()).unwrap());
             sum.iter_mut().zip(found).for_each(|(sum, value)| *sum -= value / DRAWS as f32);

@@ -1,59 +1,14 @@
-//! Decoders that describe pictures, and how a recipe chooses one.
+//! How a recipe chooses a decoder.
 
-mod any;
-
-pub use any::{AnyDecoder, AnyMemory, AnyState};
-
-use crate::show_attend_tell::{Attention, ShowAttendTell, ShowAttendTellConfig};
-use crate::show_tell::{ShowTell, ShowTellConfig};
-use crate::top_down::{TopDown, TopDownConfig};
-use candle_core::{Result, Tensor};
-use candlewick_generation::{Decoder, TeacherForced};
-use candlewick_parameters::{Mode, VarBuilder};
-use candlewick_vision::Annotations;
+use super::any::AnyDecoder;
+use super::show_attend_tell::{ShowAttendTell, ShowAttendTellConfig};
+use super::show_tell::{ShowTell, ShowTellConfig};
+use super::top_down::{TopDown, TopDownConfig};
+use candle_core::Result;
+use candlewick_parameters::VarBuilder;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-
-/// A decoder whose sentences are about what an encoder saw in pictures.
-///
-/// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`DecoderConfig`]. [`AnyDecoder`] makes
-/// it one of those that a [`crate::Captioner`] can have.
-pub trait CaptionDecoder: Decoder {
-    /// The memory of what was seen: what is computed of a picture once.
-    ///
-    /// # Errors
-    /// When the annotations' shape is not what the decoder was built for.
-    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<Self::Memory>;
-
-    /// Reads people's captions in training, as [`Decoder::teacher_forced`] does.
-    ///
-    /// A decoder that draws positions at random says here what it drew.
-    ///
-    /// # Errors
-    /// As [`Decoder::teacher_forced`] says.
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &Self::Memory, mode: &mut Mode) -> Result<Read> {
-        Ok(Read { forced: self.teacher_forced(words, lengths, memory, mode)?, drawn: None })
-    }
-}
-
-/// What reading captions gave.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// Logits and attention weights.
-    pub forced: TeacherForced,
-    /// The positions that were drawn on the way, if any.
-    pub drawn: Option<Drawn>,
-}
-
-/// Positions s_t that were drawn from α_t, one for each word that was read.
-#[derive(Clone, Debug)]
-pub struct Drawn {
-    /// log α_t(s_t), (N, T).
-    pub log_probability: Tensor,
-    /// H(α_t) = −Σ_p α_tp log α_tp, (N, T), in nats.
-    pub entropy: Tensor,
-}
 
 /// Which decoder a captioner has: a recipe's `[decoder]`, whose `kind` is `show_attend_tell` where it is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,11 +20,6 @@ pub enum DecoderConfig {
     ShowTell(ShowTellConfig),
     /// Two LSTMs, one that looks and one that tells (Anderson et al. 2018).
     TopDown(TopDownConfig),
-}
-
-/// Whether this is the cell that decoders have where nothing is said; runs of before there was a choice go on.
-pub(crate) fn is_lstm(cell: &str) -> bool {
-    cell == "lstm"
 }
 
 impl Default for DecoderConfig {
@@ -102,7 +52,7 @@ impl<'de> Deserialize<'de> for DecoderConfig {
 impl DecoderConfig {
     /// Whether the decoder draws what it looks at while it learns.
     pub(crate) fn draws_positions(&self) -> bool {
-        matches!(self, Self::ShowAttendTell(ShowAttendTellConfig { attention: Attention::Hard, .. }))
+        matches!(self, Self::ShowAttendTell(config) if config.attention.hard().is_some())
     }
 
     /// The decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.

@@ -1,12 +1,12 @@
 //! What is told of a captioner once it is trained: captions of pictures that it never saw, where it looked, and its scores.
 
+use super::recipe::CaptioningRecipe;
+use super::task::CaptioningTask;
 use crate::Result;
-use crate::attention_overlay::write_attention;
 use crate::captioner::Captioner;
-use crate::evaluate::decode;
-use crate::recipe::CaptioningRecipe;
 use crate::regions::place_regions;
-use crate::task::CaptioningTask;
+use crate::report::decode;
+use crate::report::write_attention;
 use candle_core::Device;
 use candlewick_training::{Outcome, Report};
 use candlewick_vision::PictureSource;

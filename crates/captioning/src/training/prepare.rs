@@ -1,11 +1,11 @@
 //! From a recipe to a task that is ready to train.
 
+use super::outcome::outcome;
+use super::recipe::{CaptioningRecipe, DataConfig};
+use super::task::{CaptioningTask, TaskSettings};
 use crate::captioner::{Captioner, CaptionerInit};
 use crate::dataset::CaptionDataset;
 use crate::folder::Start;
-use crate::outcome::outcome;
-use crate::recipe::{CaptioningRecipe, DataConfig};
-use crate::task::{CaptioningTask, TaskSettings};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;

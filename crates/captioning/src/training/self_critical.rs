@@ -13,7 +13,7 @@
 //! "A Better Variant of Self-Critical Sequence Training"). As in Luo's experiments the end of a caption counts as a word of it;
 //! otherwise captions learn to break off after words such as "with a".
 
-use crate::batches::padded;
+use super::batches::padded;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::text::words::{END, PAD, START, UNK, WordTokenizer};
@@ -33,12 +33,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfCritical {
-    /// K, captions drawn of each photo.
+    /// K, captions drawn of each picture.
     pub samples: usize,
     /// What a caption's reward is compared with.
     pub baseline: Baseline,
-    /// Whether the loss is that of the network with dropout, as in the training before; captions are drawn without dropout of words and
-    /// outputs, but from the channels that the loss sees (`channel_dropout`).
+    /// Whether the loss is that of the network with dropout, as in the training before; captions are drawn without.
     pub dropout: bool,
     /// λ, the weight of the loss of people's captions, which keeps the network near their language; 0 leaves it out.
     pub likelihood: f64,
@@ -51,7 +50,7 @@ pub struct SelfCritical {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Baseline {
-    /// The mean reward of the photo's other captions (Luo 2020); it needs at least two of them.
+    /// The mean reward of the picture's other captions (Luo 2020); it needs at least two of them.
     #[default]
     Samples,
     /// The reward of the likeliest caption (Rennie et al. 2017).
@@ -241,7 +240,7 @@ pub(crate) struct Judged {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::decoder::CaptionDecoder as _;
+    use crate::decoders::CaptionDecoder as _;
     use crate::{Annotations, Memory, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::{D, Device};
     use candle_nn::ops::log_softmax;
@@ -280,7 +279,7 @@ mod tests {
         /// The mean reward of the likeliest captions after so many steps of gradient descent on drawn ones.
         fn learned(&self, drawing: &SelfCritical, seed: u64, steps: u64) -> f64 {
             for step in 0..steps {
-                let memory = self.decoder.memory(&self.seen, &mut Mode::Eval).unwrap();
+                let memory = self.decoder.memory(&self.seen).unwrap();
                 let drawn = self.draw(&memory, drawing, (seed, step));
                 let loss = drawn.loss(&self.decoder, &memory, &mut Mode::Eval).unwrap().value;
                 let gradients = backward(&loss).unwrap();
@@ -289,7 +288,7 @@ mod tests {
                     var.set(&(var.as_tensor() - gradient).unwrap().detach()).unwrap();
                 }
             }
-            let memory = self.decoder.memory(&self.seen, &mut Mode::Eval).unwrap();
+            let memory = self.decoder.memory(&self.seen).unwrap();
             let likeliest = generate(&self.decoder, &memory, 2, &GenerationConfig::greedy()).unwrap();
             let value = |(photo, found): (usize, &Hypothesis)| {
                 self.reward.of(photo, &self.tokenizer.decode(&found.words).unwrap(), found.finished)
@@ -307,7 +306,7 @@ mod tests {
 
     fn loss_is_the_one_of_the_formula(drawing: &SelfCritical) {
         let small = small();
-        let memory = small.decoder.memory(&small.seen, &mut Mode::Eval).unwrap();
+        let memory = small.decoder.memory(&small.seen).unwrap();
         let drawn = small.draw(&memory, drawing, (1, 0));
         let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
         let (mut sum, mut count) = (0.0, 0);
@@ -356,7 +355,7 @@ mod tests {
     #[test]
     fn below_a_temperature_of_one_likely_captions_are_drawn_more_often() {
         let small = small();
-        let memory = small.decoder.memory(&small.seen, &mut Mode::Eval).unwrap();
+        let memory = small.decoder.memory(&small.seen).unwrap();
         let kinds = |temperature| {
             let drawing = SelfCritical { samples: 16, temperature, ..Default::default() };
             small.draw(&memory, &drawing, (1, 0)).words.into_iter().collect::<std::collections::HashSet<_>>().len()

@@ -1,6 +1,6 @@
 //! The decoder of Show, Attend and Tell (Xu et al. 2015), with soft attention or hard.
 //!
-//! With the annotations a_p of a photo's P positions, the words y and the hidden state (h, c):
+//! With the annotations a_p of a picture's P positions, the words y and the hidden state (h, c):
 //!
 //! ```text
 //! h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
@@ -11,12 +11,12 @@
 //! ```
 //!
 //! Any other cell can stand in for the LSTM; each tensor of its state starts as h and c do. With hard attention z_t is the annotation of
-//! one position alone ([`crate::hard_attention`]).
+//! one position alone ([`super::hard_attention`]).
 //!
 //! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
-use crate::decoder::{CaptionDecoder, Read, is_lstm};
-use crate::hard_attention;
+use super::caption_decoder::{CaptionDecoder, TeacherForcedRead};
+use super::hard_attention::{self, Attention, HardAttention};
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
@@ -29,13 +29,15 @@ use candlewick_recurrent::{
 use candlewick_vision::Annotations;
 use serde::{Deserialize, Serialize};
 
+/// The cell that has kernels for whole sentences.
+const LSTM: &str = "lstm";
+
 /// What can be chosen about a [`ShowAttendTell`] decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShowAttendTellConfig {
     /// The cell that writes, by a name of [`candlewick_recurrent::sequence_layers`]. The LSTM has kernels for whole sentences; every other goes
     /// a word at a time.
-    #[serde(skip_serializing_if = "is_lstm")]
     pub cell: String,
     /// E, the size of a word's vector.
     pub embedding_size: usize,
@@ -43,84 +45,28 @@ pub struct ShowAttendTellConfig {
     pub hidden_size: usize,
     /// A, the size of the space in which annotations and hidden state are compared.
     pub attention_size: usize,
-    /// Whether the context is a mean of all annotations or one of them.
+    /// Whether the context is a mean of all annotations or one of them: `"soft"`, `"hard"`, or a table of [`HardAttention`] with
+    /// `kind = "hard"`.
     pub attention: Attention,
-    /// With hard attention, the probability that a batch is read with soft attention instead, which teaches α directly.
-    pub soft_share: f64,
-    /// g, the side of the window that a look takes in: z is the mean of the annotations of the g × g positions around the chosen one, as
-    /// far as the map goes, while α is that of the single annotations. Not the glimpses of Mnih et al. 2014.
-    #[serde(skip_serializing_if = "is_one")]
-    pub glimpse: usize,
-    /// π, how much of the whole photo a look takes in besides, as the corner of an eye does: z is (1 − π) times that mean plus π times the mean
-    /// of all annotations. 0 to 1.
-    #[serde(skip_serializing_if = "is_none")]
-    pub periphery: f64,
-    /// K, how many positions a decoder with hard attention tells each word from: p(y) = Σ_k α_k p(y | a_k) over the K likeliest, while its
-    /// state goes on from the likeliest. Each costs a step.
-    #[serde(skip_serializing_if = "is_one")]
-    pub looks: usize,
-    /// τ, the temperature of α; below 1 α is keener, so that the mean of the annotations is closer to one of them.
-    #[serde(skip_serializing_if = "is_usual")]
-    pub temperature: f64,
     /// Whether a gate f_β weighs the context.
     pub gate: bool,
     /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
     pub deep_output: bool,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
-    /// The probability with which a channel of a photo's annotations is dropped, at all positions at once (Tompson et al.
-    /// 2015, "Efficient object localization using convolutional networks").
-    pub channel_dropout: f64,
-}
-
-// Runs of before these settings existed have none, and go on.
-fn is_one(number: &usize) -> bool {
-    *number == 1
-}
-
-fn is_none(periphery: &f64) -> bool {
-    *periphery == 0.0
-}
-
-fn is_usual(temperature: &f64) -> bool {
-    *temperature == 1.0
-}
-
-/// What the context is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Attention {
-    /// The mean of the annotations under α.
-    #[default]
-    Soft,
-    /// The annotation of one position, drawn from α in training and the likeliest otherwise.
-    Hard,
-}
-
-impl ShowAttendTellConfig {
-    /// Whether a look takes in one annotation alone, which needs no map around it.
-    pub(crate) fn takes_in_one(&self) -> bool {
-        self.glimpse == 1 && self.periphery == 0.0
-    }
 }
 
 impl Default for ShowAttendTellConfig {
     fn default() -> Self {
         Self {
-            cell: "lstm".into(),
+            cell: LSTM.into(),
             embedding_size: 512,
             hidden_size: 512,
             attention_size: 512,
             attention: Attention::Soft,
-            soft_share: 0.5,
-            glimpse: 1,
-            periphery: 0.0,
-            looks: 1,
-            temperature: 1.0,
             gate: true,
             deep_output: true,
             dropout: 0.5,
-            channel_dropout: 0.0,
         }
     }
 }
@@ -186,24 +132,10 @@ impl SelectRows for State {
 
 impl ShowAttendTellConfig {
     fn check(&self) -> Result<()> {
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            candle_core::bail!("decoder: temperature is {}; wanted more than 0", self.temperature)
+        if !(0.0..=1.0).contains(&self.dropout) {
+            candle_core::bail!("decoder: dropout is {}; wanted 0 to 1", self.dropout)
         }
-        if let Some((name, _)) =
-            [("glimpse", self.glimpse), ("looks", self.looks)].into_iter().find(|(_, number)| *number == 0)
-        {
-            candle_core::bail!("decoder: {name} is 0; wanted at least 1 position")
-        }
-        let shares = [
-            ("soft_share", self.soft_share),
-            ("periphery", self.periphery),
-            ("dropout", self.dropout),
-            ("channel_dropout", self.channel_dropout),
-        ];
-        if let Some((name, value)) = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
-            candle_core::bail!("decoder: {name} is {value}; wanted 0 to 1")
-        }
-        Ok(())
+        self.attention.hard().map_or(Ok(()), HardAttention::check)
     }
 }
 
@@ -247,7 +179,7 @@ impl ShowAttendTell {
             vocab_size,
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
             attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?
-                .with_temperature(config.temperature),
+                .with_temperature(config.attention.hard().map_or(1.0, |hard| hard.temperature)),
             initial,
             f_beta,
             cell,
@@ -284,8 +216,8 @@ impl ShowAttendTell {
         self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
     }
 
-    /// The step from the words' vectors (N, E) and what a look gave.
-    fn tell(&self, embedded: &Tensor, attended: Attended, state: &State, mode: &mut Mode) -> Result<Step<State>> {
+    /// The step from the words' vectors (N, E) and what was attended to.
+    fn step_from(&self, embedded: &Tensor, attended: Attended, state: &State, mode: &mut Mode) -> Result<Step<State>> {
         let (state, context) = self.advance(embedded, attended.context, state)?;
         let logits = self.output(embedded, &state.h, &context, mode)?;
         Ok(Step { logits, alpha: Some(attended.alpha), state })
@@ -300,11 +232,11 @@ impl ShowAttendTell {
         memory: &Memory,
         draws: Option<&[f32]>,
         mode: &mut Mode,
-    ) -> Result<Read> {
+    ) -> Result<TeacherForcedRead> {
         let embedded = self.embed(words, mode)?;
         let state = self.start(memory, mode)?;
         let counts = memory.annotations.counts()?;
-        let seen = match (is_lstm(&self.config.cell), &self.cell.parameters()[..], &state.kept[..]) {
+        let seen = match (self.config.cell == LSTM, &self.cell.parameters()[..], &state.kept[..]) {
             (true, [input, hidden, bias_ih, bias_hh], [c]) => {
                 let (bias, v) = ((bias_ih + bias_hh)?, self.attention.v()?);
                 let query = self.attention.query().with_bias()?;
@@ -318,8 +250,8 @@ impl ShowAttendTell {
             _ => self.word_by_word(&embedded, state, memory, draws)?,
         };
         let logits = self.output(&embedded, &seen.hidden, &seen.context, mode)?;
-        let drawn = seen.positions.map(|positions| hard_attention::drawn(&seen.alpha, &positions)).transpose()?;
-        Ok(Read { forced: TeacherForced { logits, alpha: Some(seen.alpha), counts }, drawn })
+        let sampled = seen.positions.map(|positions| hard_attention::sampled(&seen.alpha, &positions)).transpose()?;
+        Ok(TeacherForcedRead { forced: TeacherForced { logits, alpha: Some(seen.alpha), counts }, sampled })
     }
 
     /// What [`attention_lstm::attention_lstm`] gives, for any cell.
@@ -351,35 +283,25 @@ impl ShowAttendTell {
 }
 
 impl CaptionDecoder for ShowAttendTell {
-    /// Some channels of the annotations are dropped in training.
-    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<Memory> {
-        let seen = match mode {
-            Mode::Train(_) if self.config.channel_dropout > 0.0 => {
-                let annotations = seen.tensor();
-                let (n, _, c) = annotations.dims3()?;
-                let ones = Tensor::ones((n, 1, c), annotations.dtype(), annotations.device())?;
-                let kept = mode.dropout(&ones, self.config.channel_dropout)?;
-                seen.with_tensor(annotations.broadcast_mul(&kept)?)?
+    fn memory(&self, annotations: &Annotations) -> Result<Memory> {
+        let (values, mean) = (annotations.tensor(), annotations.mean()?);
+        let memory = self.attention.memory(values)?.with_counts(annotations.counts().map(<[u32]>::to_vec));
+        match self.config.attention.hard().filter(|hard| !hard.is_one_annotation()) {
+            None => Ok(Memory { annotations: memory, mean }),
+            Some(hard) => {
+                let window = hard.window_matrix(annotations.grid_size(), values.device())?;
+                let mixed = window.to_dtype(values.dtype())?.broadcast_matmul(values)?;
+                Ok(Memory { annotations: memory.with_values(mixed)?, mean })
             }
-            _ => seen.clone(),
-        };
-        let (annotations, mean) = (seen.tensor(), seen.mean()?);
-        let looked_at = self.attention.memory(annotations)?.with_counts(seen.counts().map(<[u32]>::to_vec));
-        if self.config.takes_in_one() {
-            return Ok(Memory { annotations: looked_at, mean });
         }
-        let look =
-            hard_attention::look(seen.grid_size(), self.config.glimpse, self.config.periphery, annotations.device())?;
-        let taken_in = look.to_dtype(annotations.dtype())?.broadcast_matmul(annotations)?;
-        Ok(Memory { annotations: looked_at.with_values(taken_in)?, mean })
     }
 
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<Read> {
+    fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<TeacherForcedRead> {
         let Mode::Train(rng) = mode else {
-            return Ok(Read { forced: self.teacher_forced(words, lengths, memory, mode)?, drawn: None });
+            return Ok(TeacherForcedRead { forced: self.teacher_forced(words, lengths, memory, mode)?, sampled: None });
         };
-        let draws = (self.config.attention == Attention::Hard && !rng.chance(self.config.soft_share))
-            .then(|| (0..words.elem_count()).map(|_| rng.uniform()).collect::<Vec<f32>>());
+        let hard = self.config.attention.hard().is_some_and(|hard| !rng.chance(hard.soft_probability));
+        let draws = hard.then(|| (0..words.elem_count()).map(|_| rng.uniform()).collect::<Vec<f32>>());
         self.reading(words, lengths, memory, draws.as_deref(), mode)
     }
 }
@@ -403,22 +325,22 @@ impl Decoder for ShowAttendTell {
     fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
         let embedded = self.embed(words, mode)?;
         let attended = self.attention.attend(&memory.annotations, &state.h)?;
-        if self.config.attention == Attention::Soft {
-            return self.tell(&embedded, attended, state, mode);
-        }
-        let positions = hard_attention::likeliest(&attended.alpha, self.config.looks)?;
-        let mut look = |k: usize| {
-            let position = positions.narrow(1, k, 1)?.squeeze(1)?;
-            let alone = hard_attention::alone(&position, &attended, &memory.annotations)?;
-            self.tell(&embedded, alone, state, mode)
+        let Some(hard) = self.config.attention.hard() else {
+            return self.step_from(&embedded, attended, state, mode);
         };
-        let step = look(0)?;
-        let others: Vec<Tensor> = (1..positions.dim(1)?).map(|k| Ok(look(k)?.logits)).collect::<Result<_>>()?;
+        let positions = hard_attention::top_k(&attended.alpha, hard.num_positions)?;
+        let mut of_position = |k: usize| {
+            let position = positions.narrow(1, k, 1)?.squeeze(1)?;
+            let selected = hard_attention::select(&position, &attended, &memory.annotations)?;
+            self.step_from(&embedded, selected, state, mode)
+        };
+        let step = of_position(0)?;
+        let others: Vec<Tensor> = (1..positions.dim(1)?).map(|k| Ok(of_position(k)?.logits)).collect::<Result<_>>()?;
         if others.is_empty() {
             return Ok(step);
         }
         let logits = [std::slice::from_ref(&step.logits), &others].concat();
-        let logits = hard_attention::expected(&logits, &attended.alpha.gather(&positions, 1)?)?;
+        let logits = hard_attention::marginalise(&logits, &attended.alpha.gather(&positions, 1)?)?;
         Ok(Step { logits, ..step })
     }
 
@@ -435,7 +357,7 @@ impl Decoder for ShowAttendTell {
     ) -> Result<TeacherForced> {
         match self.config.attention {
             Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
-            Attention::Hard => Ok(TeacherForced {
+            Attention::Hard(_) => Ok(TeacherForced {
                 counts: memory.annotations.counts()?,
                 ..unrolled_teacher_forcing(self, words, lengths, memory, mode)?
             }),
@@ -467,14 +389,14 @@ mod tests {
             let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
             let parameters = Parameters::new(1);
             let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device).to_dtype(dtype)).unwrap();
-            let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap(), &mut Mode::Eval).unwrap();
+            let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap()).unwrap();
             let draws = draws.as_ref().map(<[f32; 8]>::as_slice);
             let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
             let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
             let slow = decoder.word_by_word(&embedded, state, &memory, draws).unwrap();
             let logits = decoder.output(&embedded, &slow.hidden, &slow.context, &mut Mode::Eval).unwrap();
             let fast = decoder.reading(&words, &[4; 2], &memory, draws, &mut Mode::Eval).unwrap();
-            assert_eq!(fast.drawn.is_some(), slow.positions.is_some());
+            assert_eq!(fast.sampled.is_some(), slow.positions.is_some());
             let gradients = |logits: &Tensor, alpha: &Tensor| {
                 let loss =
                     (logits.sqr().unwrap().mean_all().unwrap() + alpha.sqr().unwrap().sum_all().unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! Decoders of any kind as one type.
 
-use super::{CaptionDecoder, Read};
+use super::caption_decoder::{CaptionDecoder, TeacherForcedRead};
 use candle_core::{Device, Result, Tensor};
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::Mode;
@@ -36,7 +36,7 @@ impl AnyDecoder {
 trait Erased: Send + Sync {
     fn vocab_size(&self) -> usize;
     fn device(&self) -> &Device;
-    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory>;
+    fn memory(&self, seen: &Annotations) -> Result<AnyMemory>;
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState>;
     fn step(&self, words: &Tensor, state: &AnyState, memory: &AnyMemory, mode: &mut Mode) -> Result<Step<AnyState>>;
     fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
@@ -47,7 +47,8 @@ trait Erased: Send + Sync {
         memory: &AnyMemory,
         mode: &mut Mode,
     ) -> Result<TeacherForced>;
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Read>;
+    fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode)
+    -> Result<TeacherForcedRead>;
 }
 
 /// A state without its type.
@@ -81,8 +82,8 @@ where
         Decoder::device(self)
     }
 
-    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory> {
-        Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, seen, mode)?)))
+    fn memory(&self, seen: &Annotations) -> Result<AnyMemory> {
+        Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, seen)?)))
     }
 
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState> {
@@ -109,7 +110,13 @@ where
         Decoder::teacher_forced(self, words, lengths, own(&*memory.0, "memory")?, mode)
     }
 
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Read> {
+    fn read(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &AnyMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForcedRead> {
         CaptionDecoder::read(self, words, lengths, own(&*memory.0, "memory")?, mode)
     }
 }
@@ -156,11 +163,17 @@ impl Decoder for AnyDecoder {
 }
 
 impl CaptionDecoder for AnyDecoder {
-    fn memory(&self, seen: &Annotations, mode: &mut Mode) -> Result<AnyMemory> {
-        self.0.memory(seen, mode)
+    fn memory(&self, seen: &Annotations) -> Result<AnyMemory> {
+        self.0.memory(seen)
     }
 
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &AnyMemory, mode: &mut Mode) -> Result<Read> {
+    fn read(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &AnyMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForcedRead> {
         self.0.read(words, lengths, memory, mode)
     }
 }

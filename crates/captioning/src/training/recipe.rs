@@ -1,11 +1,11 @@
 //! A recipe: everything about a training run that a person chooses, as `train.toml` says it.
 
-use crate::batches::BatchConfig;
-use crate::decoder::DecoderConfig;
+use super::batches::BatchConfig;
+use super::loss::LossConfig;
+use super::scheduled_sampling::ScheduledSampling;
+use super::self_critical::SelfCritical;
+use crate::decoders::DecoderConfig;
 use crate::folder::Start;
-use crate::loss::LossConfig;
-use crate::scheduled_sampling::ScheduledSampling;
-use crate::self_critical::SelfCritical;
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_encoders::Preprocessing;

@@ -1,7 +1,7 @@
 //! Captioners side by side: one table of scores, and one page with what each says of the same pictures.
 
+use super::evaluate::Evaluation;
 use crate::dataset::CaptionDataset;
-use crate::evaluate::Evaluation;
 use crate::{Error, Result};
 use candlewick_pages::{self as pages, ComparedPicture, ComparisonRow};
 use std::path::{Path, PathBuf};

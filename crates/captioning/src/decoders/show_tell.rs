@@ -9,7 +9,7 @@
 //! logits_t = W_o h_t
 //! ```
 
-use crate::decoder::CaptionDecoder;
+use super::caption_decoder::CaptionDecoder;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, Step, TeacherForced};
@@ -227,7 +227,7 @@ impl Decoder for ShowTell {
 }
 
 impl CaptionDecoder for ShowTell {
-    fn memory(&self, seen: &Annotations, _: &mut Mode) -> Result<PictureVector> {
+    fn memory(&self, seen: &Annotations) -> Result<PictureVector> {
         Ok(PictureVector(seen.mean()?))
     }
 }

@@ -47,11 +47,11 @@ impl ScheduledSampling {
     }
 }
 
-/// The words (N, T) with each but the first replaced, with probability `epsilon`, by one drawn from what the decoder says there.
+/// The words (N, T) with each but the first mix_in_samples, with probability `epsilon`, by one drawn from what the decoder says there.
 ///
-/// It reads what was replaced before: word t is drawn from p(y_t | ŷ_<t, a). No gradient goes through a draw. A draw of one of `special`,
+/// It reads what was mix_in_samples before: word t is drawn from p(y_t | ŷ_<t, a). No gradient goes through a draw. A draw of one of `special`,
 /// such as the end, replaces nothing.
-pub(crate) fn replaced<D: Decoder>(
+pub(crate) fn mix_in_samples<D: Decoder>(
     decoder: &D,
     words: &Tensor,
     memory: &D::Memory,
@@ -112,7 +112,7 @@ mod tests {
     fn read(epsilon: f64, special: &[u32]) -> Vec<Vec<u32>> {
         let words = Tensor::new(&[[1u32, 7, 7, 7, 7], [3, 9, 9, 9, 9]], &Device::Cpu).unwrap();
         let mut rng = Rng::derive(1, "scheduled", 0);
-        replaced(&Successor, &words, &(), (epsilon, special), &mut rng).unwrap().to_vec2().unwrap()
+        mix_in_samples(&Successor, &words, &(), (epsilon, special), &mut rng).unwrap().to_vec2().unwrap()
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
     fn about_as_many_words_are_replaced_as_epsilon_says() {
         let words = Tensor::full(5u32, (100, 11), &Device::Cpu).unwrap();
         let mut rng = Rng::derive(1, "scheduled", 0);
-        let found = replaced(&Successor, &words, &(), (0.25, &[]), &mut rng).unwrap().to_vec2::<u32>().unwrap();
+        let found = mix_in_samples(&Successor, &words, &(), (0.25, &[]), &mut rng).unwrap().to_vec2::<u32>().unwrap();
         let count = found.iter().flatten().filter(|&&word| word != 5).count();
         assert!((200..300).contains(&count), "{count} of 1,000");
     }

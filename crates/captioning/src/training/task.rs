@@ -1,13 +1,13 @@
 //! Training a captioner.
 
-use crate::batches::{Batch, BatchBy, BatchConfig, Captions};
+use super::batches::{Batch, BatchBy, BatchConfig, Captions};
+use super::loss::{CaptionLoss, LossConfig, add_attention_penalty, add_reinforce, caption_loss};
+use super::scheduled_sampling::{ScheduledSampling, mix_in_samples};
+use super::self_critical::{Judge, NEVER_SAID, Reward, SelfCritical};
 use crate::caption::Caption;
 use crate::captioner::Captioner;
 use crate::dataset::CaptionDataset;
-use crate::decoder::CaptionDecoder as _;
-use crate::loss::{CaptionLoss, LossConfig, caption_loss, with_attention, with_positions};
-use crate::scheduled_sampling::{ScheduledSampling, replaced};
-use crate::self_critical::{Judge, NEVER_SAID, Reward, SelfCritical};
+use crate::decoders::CaptionDecoder as _;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
@@ -119,7 +119,7 @@ impl CaptioningTask {
     /// When a picture cannot be read.
     pub fn decode(&self, count: Option<usize>, generation: &GenerationConfig) -> Result<Vec<Caption>> {
         let batch = self.settings.batches.decoded;
-        crate::evaluate::decode(&self.captioner, &self.dev, count, batch, generation, &mut |_| ())
+        crate::report::decode(&self.captioner, &self.dev, count, batch, generation, &mut |_| ())
     }
 
     /// The set that validation decodes.
@@ -152,18 +152,18 @@ impl CaptioningTask {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
         let captions = &batch.captions;
         let (mut words, targets) = (captions.words.to_device(device)?, captions.targets.to_device(device)?);
-        let mut memory = decoder.memory(annotations, mode)?;
+        let mut memory = decoder.memory(annotations)?;
         if let Some(sources) = &captions.sources {
             memory = decoder.select_memory(&memory, &Tensor::new(sources.as_slice(), device)?)?;
         }
         if let (Mode::Train(rng), true) = (&mut *mode, batch.own_words > 0.0) {
             let special = [&NEVER_SAID[..], &[END]].concat();
-            words = replaced(decoder, &words, &memory, (batch.own_words, &special), rng)?;
+            words = mix_in_samples(decoder, &words, &memory, (batch.own_words, &special), rng)?;
         }
         let read = decoder.read(&words, &captions.lengths, &memory, mode)?;
         let loss = caption_loss(&read.forced, &targets, &self.settings.loss, PAD)?;
         let mut baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
-        let (loss, mean) = with_positions(loss, &read, &targets, (&self.settings.loss, *baseline), PAD)?;
+        let (loss, mean) = add_reinforce(loss, &read, &targets, (&self.settings.loss, *baseline), PAD)?;
         if let Some(mean) = mean {
             *baseline = Some(baseline.map_or(mean, |before| BASELINE_DECAY * before + (1.0 - BASELINE_DECAY) * mean));
         }
@@ -180,7 +180,7 @@ impl CaptioningTask {
         PhotoHash::of(all.join("\n").as_bytes())
     }
 
-    /// The loss of captions that are drawn now, from the network as it tells but for `channel_dropout`.
+    /// The loss of captions that are drawn now.
     fn critical(&self, annotations: &Annotations, batch: &Batch, reward: &Reward, mode: &mut Mode) -> Result<Loss> {
         let decoder = &self.captioner.decoder;
         let Some(drawing) = &self.settings.self_critical else {
@@ -189,11 +189,7 @@ impl CaptioningTask {
         let Mode::Train(rng) = mode else {
             return Err(Error::task("self_critical: captions are drawn in training only"));
         };
-        // With the channels that are left, so that the captions are of what the loss looks at.
-        let memory = match drawing.dropout {
-            true => decoder.memory(annotations, &mut Mode::Train(rng))?,
-            false => decoder.memory(annotations, &mut Mode::Eval)?,
-        };
+        let memory = decoder.memory(annotations)?;
         let longest = self.captioner.generation().max_new_tokens;
         let judge = Judge { tokenizer: &self.captioner.tokenizer, reward, longest };
         let drawn = drawing.draw(decoder, &memory, &batch.pictures, judge, rng)?;
@@ -201,7 +197,7 @@ impl CaptioningTask {
             true => drawn.loss(decoder, &memory, &mut Mode::Train(rng))?,
             false => drawn.loss(decoder, &memory, &mut Mode::Eval)?,
         };
-        let loss = with_attention(
+        let loss = add_attention_penalty(
             CaptionLoss::of_words(judged.value),
             &judged.forced,
             &judged.targets,
