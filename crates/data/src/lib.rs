@@ -7,7 +7,6 @@
 //! captions are known.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::too_many_arguments)]
 
 pub mod buckets;
 pub mod captions;

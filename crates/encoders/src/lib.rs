@@ -25,7 +25,6 @@
 //! ```
 
 #![forbid(unsafe_code)]
-#![deny(clippy::too_many_arguments)]
 
 mod architecture;
 mod backbone;

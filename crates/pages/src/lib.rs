@@ -1,7 +1,6 @@
 //! Pictures and pages for people: numbers and strings in, HTML, SVG and PNG out.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::too_many_arguments)]
 
 mod attention_overlay;
 mod axis;

@@ -3,7 +3,6 @@
 //! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::too_many_arguments)]
 
 pub mod attention;
 pub mod baselines;

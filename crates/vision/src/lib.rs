@@ -5,7 +5,6 @@
 //! regions of an object detector ([`RegionSet`]). [`AttentionMap`] lays attention weights over a picture.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::too_many_arguments)]
 
 mod annotations;
 mod attention_map;

@@ -145,7 +145,7 @@ impl CachedAnnotations {
         jobs.try_for_each(|((&row, view), into)| -> Result<()> {
             let known = self.caches.iter().find(|(known, _)| known == view);
             let (_, cache) = known.ok_or_else(|| Error::setting(format!("views: no annotations of {view:?}")))?;
-            Ok(cache.read_into(&self.hashes[row], into)?)
+            cache.read_into(&self.hashes[row], into)
         })?;
         let annotations = Tensor::from_vec(annotations, (rows.len(), shape.0, shape.1), &Device::Cpu)?;
         Ok(Annotations::grid(annotations, self.grid_size)?)
