@@ -108,3 +108,24 @@ fn captions_of_anybody_are_scored_without_their_pictures() {
     write("results.json", r#"[{"image_id": "c.jpg", "caption": "a red circle"}]"#);
     fail(folder.path(), &["score", "references.json", "results.json"], 1, &["c.jpg"]);
 }
+
+#[test]
+fn a_photo_gets_a_caption_and_a_word_about_what_the_built_in_model_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, _) = scene(folder.path(), 1);
+    for name in ["a.png", "b.png"] {
+        image::RgbImage::from_fn(90, 60, |x, y| image::Rgb([(2 * x) as u8, (4 * y) as u8, 100]))
+            .save(folder.path().join(name))
+            .unwrap();
+    }
+    let output = run(folder.path(), &["caption", "a.png", scene.to_str().unwrap(), "b.png"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && out.contains("a.png"), "{out}{err}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(
+        lines.len() == 1 && lines[0].contains("a.png and 1 more are unlike all") && lines[0].contains("--model DIR"),
+        "{err}"
+    );
+    let output = run(folder.path(), &["caption", scene.to_str().unwrap()]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}

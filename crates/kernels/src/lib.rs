@@ -4,7 +4,6 @@
 //! several outputs become one node of candle's graph through [`node`]. Maps are (N, C, h, w) as everywhere in candle; a whole
 //! network is faster on the CPU with the operations of [`channels_last`], on (N, h, w, C).
 
-
 pub mod activation;
 pub mod additive_attention;
 pub mod attention_lstm;

@@ -1,7 +1,7 @@
 //! `candlewick caption`: pictures in, sentences out.
 
 use super::arguments::CaptionArguments;
-use super::output::{say, shown};
+use super::output::{note, say, shown};
 use super::{Failure, device, embedded, hub, search};
 use candlewick::candle::Device;
 use candlewick::captioning::{
@@ -10,6 +10,7 @@ use candlewick::captioning::{
 };
 use candlewick::data::picture::{self, Limits};
 use candlewick::data::regions::Regions;
+use candlewick::data::scenes::is_like_a_scene;
 use candlewick::vision::{RegionSet, open_regions};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -31,17 +32,22 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     if let Some(regions) = regions(captioner, arguments.regions.as_deref())? {
         return of_regions(captioner, &regions, &generation, arguments);
     }
-    let mut failed = false;
+    let (mut failed, mut unlike) = (false, Vec::new());
     for paths in arguments.photos.chunks(BATCH) {
         // Of a photo only what the encoders see is kept: a batch of large ones would fill the memory.
-        let prepare = |path: &PathBuf| -> Result<PreprocessedPicture, Failure> {
-            picture::reduced(path, &Limits::default(), |photo| Ok(captioner.preprocess(&photo)?))
+        let prepare = |path: &PathBuf| -> Result<(PreprocessedPicture, bool), Failure> {
+            picture::reduced(path, &Limits::default(), |photo| {
+                Ok((captioner.preprocess(&photo)?, is_like_a_scene(&photo)))
+            })
         };
         let prepared: Vec<_> = paths.par_iter().map(prepare).collect();
         let mut readable = Vec::with_capacity(paths.len());
         for (path, prepared) in paths.iter().zip(prepared) {
             match prepared {
-                Ok(prepared) => readable.push((path, prepared)),
+                Ok((prepared, like)) => {
+                    unlike.extend((!like).then_some(path));
+                    readable.push((path, prepared));
+                }
                 Err(failure) => {
                     failed = true;
                     failure.passed_over(path)?;
@@ -61,7 +67,23 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
             }
         }
     }
+    if arguments.model.is_empty() {
+        warn_of_photos(&unlike);
+    }
     if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
+}
+
+/// Says that the built-in model knows nothing of pictures like these.
+fn warn_of_photos(unlike: &[&PathBuf]) {
+    let Some(first) = unlike.first() else { return };
+    let others = match unlike.len() - 1 {
+        0 => "is".to_owned(),
+        others => format!("and {others} more are"),
+    };
+    note!(
+        "{} {others} unlike all that the built-in model knows, coloured shapes on a dark ground: what it says there means nothing; name a captioner of photos with --model DIR (train one with models/flickr8k/train.toml)",
+        shown(first)
+    );
 }
 
 fn alone(

@@ -5,7 +5,7 @@ use candlewick_parameters::Rng;
 use image::{Rgb, RgbImage};
 
 /// The colours in the order of their words.
-const PAINTS: [[f32; 3]; 7] = [
+pub(super) const PAINTS: [[f32; 3]; 7] = [
     [220.0, 50.0, 47.0],
     [245.0, 140.0, 30.0],
     [250.0, 220.0, 60.0],

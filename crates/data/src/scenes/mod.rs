@@ -15,6 +15,9 @@
 //! look at both shapes before comparing them.
 
 mod draw;
+mod likeness;
+
+pub use likeness::is_like_a_scene;
 
 use crate::split::Split;
 use candlewick_parameters::Rng;
