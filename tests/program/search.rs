@@ -97,6 +97,9 @@ fn wanted_words_that_cannot_come_are_refused_in_the_words_of_the_call() {
     refused(&["--max-words", "0"], "invalid value '0' for '--max-words <N>': one is the least");
     refused(&["--length-penalty", "inf"], "'--length-penalty <X>': wanted a finite number");
     refused(&["--n-best", "0"], "'--n-best <N>': one is the least");
+    refused(&["--top-p", "0"], "--top-p must be a number above 0");
+    refused(&["--min-words", "9", "--max-words", "8"], "--min-words must be at most --max-words = 8");
+    refused(&["--temperature", "0.5", "--num-beams", "2"], "--temperature draws words at random, --beam searches");
 }
 
 #[test]
@@ -144,4 +147,20 @@ fn a_picture_is_looked_at_twice_by_a_captioner_that_knows_no_places() {
     let evaluate = ["evaluate", "--model", "runs/photos", "--data", "data", "--split", "test", "--mirrored", "--json"];
     let said: Value = serde_json::from_str(&succeed(here, &evaluate)).unwrap();
     assert_eq!(said["pictures"], 4);
+}
+
+#[test]
+fn words_are_drawn_by_transformers_words_and_a_seed_gives_them_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scene, _) = scene(folder.path(), 2);
+    let scene = scene.to_str().unwrap();
+    let told = |seed: &str| {
+        let words =
+            ["caption", scene, "--temperature", "3", "--top-k", "0", "--num-return-sequences", "6", "--seed", seed];
+        succeed(folder.path(), &words)
+    };
+    assert_eq!(told("1"), told("1"));
+    assert_ne!(told("1"), told("2"));
+    let greedy = succeed(folder.path(), &["caption", scene, "--max-new-tokens", "3"]);
+    assert_eq!(greedy, succeed(folder.path(), &["caption", scene, "--max-words", "3", "--num-beams", "1"]));
 }

@@ -70,6 +70,9 @@ pub struct GenerationConfig {
     pub top_k: usize,
     /// Sampling draws among the fewest likeliest words whose probabilities reach this sum; 1 means all. 1.
     pub top_p: f64,
+    /// Sampling draws among the words whose surprise is nearest to the entropy, until their probabilities reach this sum; 1 means all. 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub typical_p: f64,
     /// Scores are Σ log p / length^length_penalty: above 0 favours long sentences, below 0 short ones. 1.
     pub length_penalty: f64,
     /// When a beam search stops. false.
@@ -105,6 +108,10 @@ pub struct GenerationConfig {
 const MOST_WORDS: usize = 100_000;
 const MOST_BEAMS: usize = 10_000;
 
+fn is_one(share: &f64) -> bool {
+    *share == 1.0
+}
+
 impl Default for GenerationConfig {
     fn default() -> Self {
         Self {
@@ -117,6 +124,7 @@ impl Default for GenerationConfig {
             temperature: 1.0,
             top_k: 50,
             top_p: 1.0,
+            typical_p: 1.0,
             length_penalty: 1.0,
             early_stopping: EarlyStopping::False,
             no_repeat_ngram_size: 0,
@@ -240,6 +248,9 @@ impl GenerationConfig {
         positive("repetition_penalty", self.repetition_penalty)?;
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return wrong("top_p", "a number above 0 and at most 1", self.top_p);
+        }
+        if !(self.typical_p > 0.0 && self.typical_p <= 1.0) {
+            return wrong("typical_p", "a number above 0 and at most 1", self.typical_p);
         }
         if !self.length_penalty.is_finite() {
             return wrong("length_penalty", "a finite number", self.length_penalty);

@@ -58,6 +58,9 @@ impl GenerationConfig {
         }
         list.push(Box::new(TopK(self.top_k)));
         list.push(Box::new(TopP(self.top_p)));
+        if self.typical_p < 1.0 {
+            list.push(Box::new(TypicalP(self.typical_p)));
+        }
         list
     }
 }
@@ -217,6 +220,41 @@ impl LogitsProcessor for TopP {
         for Ranked { score, word } in kept {
             if let Some(slot) = scores.get_mut(word) {
                 *slot = score;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the fewest words whose surprise −log p is nearest to the entropy H of softmax(scores) and whose probabilities together reach p,
+/// and bans the others.
+///
+/// One word always stays; words as near as the last one stay too. Meister et al. 2023, "Locally typical sampling".
+#[derive(Clone, Copy, Debug)]
+pub struct TypicalP(pub f64);
+
+impl LogitsProcessor for TypicalP {
+    fn process(&self, scores: &mut [f32], _: &[u32]) -> Result<()> {
+        let normaliser = log_sum_exp(scores)?;
+        if self.0 >= 1.0 || normaliser == BANNED {
+            return Ok(());
+        }
+        let log_p = |score: f32| f64::from(score - normaliser);
+        let alive = |score: &&f32| **score > BANNED;
+        let entropy = -scores.iter().filter(alive).map(|&score| log_p(score).exp() * log_p(score)).sum::<f64>();
+        let distance = |score: f32| (-log_p(score) - entropy).abs();
+        let mut near: Vec<(f64, f64)> =
+            scores.iter().filter(alive).map(|&score| (distance(score), log_p(score).exp())).collect();
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut mass = 0.0;
+        let last = near.iter().position(|(_, p)| {
+            mass += p;
+            mass >= self.0
+        });
+        let farthest = near.get(last.unwrap_or(near.len() - 1)).map_or(f64::INFINITY, |(distance, _)| *distance);
+        for score in scores.iter_mut().filter(|score| **score > BANNED) {
+            if distance(*score) > farthest {
+                *score = BANNED;
             }
         }
         Ok(())

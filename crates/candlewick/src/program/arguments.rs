@@ -110,13 +110,13 @@ pub struct TrainArguments {
 #[derive(Debug, Args)]
 pub struct SearchArguments {
     /// Beams of the search; 1 takes the likeliest word at each step.
-    #[arg(long, value_name = "N", value_parser = bounds::count)]
+    #[arg(long, visible_alias = "num-beams", value_name = "N", value_parser = bounds::count)]
     pub beam: Option<usize>,
     /// Groups of beams, each of which avoids the words of those before it (diverse beam search).
-    #[arg(long, value_name = "N", value_parser = bounds::count)]
+    #[arg(long, visible_alias = "num-beam-groups", value_name = "N", value_parser = bounds::count)]
     pub beam_groups: Option<usize>,
     /// How strongly groups avoid each other's words: what a word that another took costs, in nats.
-    #[arg(long, value_name = "X", requires = "beam_groups", value_parser = bounds::number)]
+    #[arg(long, visible_alias = "diversity-penalty", value_name = "X", requires = "beam_groups", value_parser = bounds::number)]
     pub diversity: Option<f64>,
     /// Words that come in every caption, in this order, or one of several: 'dog|dogs|two puppies'; may be repeated. Without --beam it takes
     /// the beams of --n-best, 5 at least.
@@ -126,8 +126,35 @@ pub struct SearchArguments {
     #[arg(long, value_name = "WORDS")]
     pub exclude: Vec<String>,
     /// The longest caption in words.
-    #[arg(long, value_name = "N", value_parser = bounds::count)]
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", value_parser = bounds::count)]
     pub max_words: Option<usize>,
+    /// The shortest caption in words.
+    #[arg(long, visible_alias = "min-new-tokens", value_name = "N")]
+    pub min_words: Option<usize>,
+    /// Draw words at random, as the next five options do too; without them the likeliest words are searched for.
+    #[arg(long, visible_alias = "do-sample")]
+    pub sample: bool,
+    /// Draw words, from softmax(logits / X): below 1 keener, above 1 more even.
+    #[arg(long, value_name = "X", value_parser = bounds::positive)]
+    pub temperature: Option<f64>,
+    /// Draw words among the N likeliest; 0 among all.
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// Draw words among the fewest likeliest whose probabilities reach this sum.
+    #[arg(long, value_name = "X", value_parser = bounds::share)]
+    pub top_p: Option<f64>,
+    /// Draw words among those whose surprise is nearest to the entropy, until their probabilities reach this sum.
+    #[arg(long, value_name = "X", value_parser = bounds::share)]
+    pub typical_p: Option<f64>,
+    /// Draw words from this seed.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// No N words of this N come twice in a caption.
+    #[arg(long, value_name = "N")]
+    pub no_repeat_ngram_size: Option<usize>,
+    /// What scores of words already written are divided (above 0) or multiplied (below 0) by.
+    #[arg(long, value_name = "X", value_parser = bounds::positive)]
+    pub repetition_penalty: Option<f64>,
     /// The power x in the score Σ log p / length^x, 1 in fresh models: the larger, the longer the captions; above 0 favours long ones.
     #[arg(long, value_name = "X", value_parser = bounds::number, allow_hyphen_values = true)]
     pub length_penalty: Option<f64>,
@@ -160,7 +187,7 @@ pub struct CaptionArguments {
     #[command(flatten)]
     pub search: SearchArguments,
     /// How many captions to write for each picture, best first.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    #[arg(long, visible_alias = "num-return-sequences", value_name = "N", default_value_t = 1, value_parser = bounds::count)]
     pub n_best: usize,
     /// The file of regions in the photos, for captioners that were trained on regions.
     #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]

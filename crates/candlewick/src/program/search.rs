@@ -45,6 +45,10 @@ pub fn settings(
         generation.diversity_penalty = arguments.diversity.unwrap_or(DIVERSITY);
     }
     generation.max_new_tokens = arguments.max_words.unwrap_or(generation.max_new_tokens);
+    generation.min_new_tokens = arguments.min_words.unwrap_or(generation.min_new_tokens);
+    generation.no_repeat_ngram_size = arguments.no_repeat_ngram_size.unwrap_or(generation.no_repeat_ngram_size);
+    generation.repetition_penalty = arguments.repetition_penalty.unwrap_or(generation.repetition_penalty);
+    sample(&mut generation, arguments)?;
     generation.length_penalty = arguments.length_penalty.unwrap_or(generation.length_penalty);
     generation.validate().map_err(|error| Failure::usage(in_flags(error.to_string())))?;
     Ok(generation)
@@ -52,23 +56,61 @@ pub fn settings(
 
 /// The first option of a search that the command line gives, for models that search for nothing.
 pub fn given(arguments: &SearchArguments) -> Option<&'static str> {
-    let SearchArguments { beam, beam_groups, diversity, include, exclude, max_words, length_penalty, mirrored } =
-        arguments;
     let given = [
-        ("--beam", beam.is_some()),
-        ("--beam-groups", beam_groups.is_some()),
-        ("--diversity", diversity.is_some()),
-        ("--include", !include.is_empty()),
-        ("--exclude", !exclude.is_empty()),
-        ("--max-words", max_words.is_some()),
-        ("--length-penalty", length_penalty.is_some()),
-        ("--mirrored", *mirrored),
+        ("--beam", arguments.beam.is_some()),
+        ("--beam-groups", arguments.beam_groups.is_some()),
+        ("--diversity", arguments.diversity.is_some()),
+        ("--include", !arguments.include.is_empty()),
+        ("--exclude", !arguments.exclude.is_empty()),
+        ("--max-words", arguments.max_words.is_some()),
+        ("--min-words", arguments.min_words.is_some()),
+        ("--length-penalty", arguments.length_penalty.is_some()),
+        ("--no-repeat-ngram-size", arguments.no_repeat_ngram_size.is_some()),
+        ("--repetition-penalty", arguments.repetition_penalty.is_some()),
+        ("--mirrored", arguments.mirrored),
+    ];
+    given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag).or_else(|| sampling(arguments))
+}
+
+/// The first option given that has words drawn at random.
+fn sampling(arguments: &SearchArguments) -> Option<&'static str> {
+    let given = [
+        ("--sample", arguments.sample),
+        ("--temperature", arguments.temperature.is_some()),
+        ("--top-k", arguments.top_k.is_some()),
+        ("--top-p", arguments.top_p.is_some()),
+        ("--typical-p", arguments.typical_p.is_some()),
+        ("--seed", arguments.seed.is_some()),
     ];
     given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
 }
 
+/// Puts in what the command line says of sampling.
+///
+/// # Errors
+/// A wrong call where beams are asked for as well.
+fn sample(generation: &mut GenerationConfig, arguments: &SearchArguments) -> Result<(), Failure> {
+    let Some(flag) = sampling(arguments) else { return Ok(()) };
+    let beams =
+        [("--beam", arguments.beam.is_some_and(|beams| beams > 1)), ("--include", !arguments.include.is_empty())];
+    if let Some((other, _)) = beams.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{flag} draws words at random, {other} searches with beams; leave one of them out"
+        )));
+    }
+    generation.do_sample = true;
+    generation.num_beams = 1;
+    generation.num_beam_groups = 1;
+    generation.temperature = arguments.temperature.unwrap_or(generation.temperature);
+    generation.top_k = arguments.top_k.unwrap_or(generation.top_k);
+    generation.top_p = arguments.top_p.unwrap_or(generation.top_p);
+    generation.typical_p = arguments.typical_p.unwrap_or(generation.typical_p);
+    generation.seed = arguments.seed.unwrap_or(generation.seed);
+    Ok(())
+}
+
 /// What the settings are called on the command line.
-const FLAGS: [(&str, &str); 8] = [
+const FLAGS: [(&str, &str); 13] = [
     ("num_beam_groups", "--beam-groups"),
     ("num_beams", "--beam"),
     ("num_return_sequences", "--n-best"),
@@ -76,6 +118,11 @@ const FLAGS: [(&str, &str); 8] = [
     ("force_words_ids", "--include"),
     ("bad_words_ids", "--exclude"),
     ("max_new_tokens", "--max-words"),
+    ("min_new_tokens", "--min-words"),
+    ("top_k", "--top-k"),
+    ("top_p", "--top-p"),
+    ("typical_p", "--typical-p"),
+    ("repetition_penalty", "--repetition-penalty"),
     ("length_penalty", "--length-penalty"),
 ];
 

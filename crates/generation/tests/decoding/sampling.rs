@@ -1,7 +1,8 @@
 //! Words drawn at random: frequencies and seeds.
 
 use super::small::{EOS, Small, check_alphas, check_probabilities, plain, sources};
-use candlewick_generation::{GenerationConfig, generate};
+use candlewick_generation::processors::TypicalP;
+use candlewick_generation::{GenerationConfig, LogitsProcessor as _, generate};
 use std::collections::HashMap;
 
 #[test]
@@ -51,4 +52,20 @@ fn a_seed_gives_the_same_samples_again_and_another_gives_others() {
             check_alphas(&sources.get(n).unwrap(), hypothesis);
         }
     }
+}
+
+#[test]
+fn typical_words_are_those_of_about_the_entropys_surprise() {
+    // Surprises 0.69, 1.39, 2.08, 2.08 nats; the entropy is 1.21, so that the second word is the nearest, then the first.
+    let scores: Vec<f32> = [0.5f32, 0.25, 0.125, 0.125].iter().map(|p| p.ln() + 3.0).collect();
+    let kept = |p: f64| {
+        let mut found = scores.clone();
+        TypicalP(p).process(&mut found, &[]).unwrap();
+        found.iter().map(|score| score.is_finite()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(0.1), [false, true, false, false]);
+    assert_eq!(kept(0.3), [true, true, false, false]);
+    // The third and the fourth are as near as each other.
+    assert_eq!(kept(0.8), [true; 4]);
+    assert_eq!(kept(1.0), [true; 4]);
 }
