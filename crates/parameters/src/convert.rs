@@ -1,4 +1,4 @@
-//! A checkpoint becomes a safetensors file.
+//! Conversion of a PyTorch checkpoint to a safetensors file.
 
 use crate::SafetensorsFile;
 use crate::content::Content;
@@ -46,7 +46,7 @@ pub fn convert(from: &Path, to: &Path, what: &Conversion) -> Result<Converted> {
     let mut notes = Vec::new();
     let is_pytorch = pickle::is_pytorch(&content);
     let (mut file, plain) = match (is_pytorch, &what.key) {
-        (true, key) => pickle::read(from, &content, key.as_deref())?,
+        (true, key) => SafetensorsFile::from_pytorch(from, &content, key.as_deref())?,
         (false, None) => (SafetensorsFile::of(from, content)?, vec![]),
         (false, Some(_)) => {
             SafetensorsFile::of(from, content)?;

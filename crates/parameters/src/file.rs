@@ -1,11 +1,12 @@
-//! Files of weights: opened, taken apart and read tensor by tensor.
+//! Safetensors files: opened, filtered, renamed, and read tensor by tensor.
 
 use crate::content::Content;
 use crate::dtype::{self, Kind};
+use crate::foreign;
 use crate::header::{self, Entry};
+use crate::pickle::{self, Checkpoint};
 use crate::text::shown;
 use crate::write::{Raw, write};
-use crate::{foreign, pickle};
 use candle_core::{Device, Error, Result, Shape, Tensor, Var};
 use safetensors::Dtype;
 use std::collections::HashMap;
@@ -45,7 +46,7 @@ impl SafetensorsFile {
             Self::of(path, content)?;
             candle_core::bail!("{}: is a safetensors file, which has no keys", path.display())
         }
-        Ok(pickle::read(path, &content, Some(key))?.0)
+        Ok(Self::from_pytorch(path, &content, Some(key))?.0)
     }
 
     /// Takes the content of a file; `path` is what messages call it.
@@ -58,7 +59,7 @@ impl SafetensorsFile {
 
     fn either(path: &Path, content: Content) -> Result<Self> {
         match pickle::is_pytorch(&content) {
-            true => Ok(pickle::read(path, &content, None)?.0),
+            true => Ok(Self::from_pytorch(path, &content, None)?.0),
             false => Self::of(path, content),
         }
     }
@@ -74,7 +75,13 @@ impl SafetensorsFile {
         Ok(Self::with(path, content, entries))
     }
 
-    pub(crate) fn with(path: &Path, content: Content, entries: HashMap<String, Entry>) -> Self {
+    /// A checkpoint of PyTorch's as a file in memory, and the names of what in it is no tensor.
+    pub(crate) fn from_pytorch(path: &Path, content: &Content, key: Option<&str>) -> Result<(Self, Vec<String>)> {
+        let Checkpoint { values, entries, plain } = pickle::read(path, content, key)?;
+        Ok((Self::with(path, Content::Memory(values), entries), plain))
+    }
+
+    fn with(path: &Path, content: Content, entries: HashMap<String, Entry>) -> Self {
         let mut order: Vec<String> = entries.keys().cloned().collect();
         order.sort();
         Self { path: path.to_path_buf(), content, entries, order }

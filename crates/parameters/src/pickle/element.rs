@@ -1,4 +1,4 @@
-//! The types that PyTorch gives a storage's values.
+//! PyTorch's data types, by the names of dtypes and storage classes.
 
 use safetensors::Dtype;
 

@@ -1,6 +1,7 @@
-//! PyTorch's checkpoints of before 1.6: pickles in a row, then each storage's length and values.
+//! The legacy form of PyTorch checkpoints, before 1.6: pickles in a row, then each storage's length and values.
 
-use super::unpickle::{CUT_SHORT, Read, Reader};
+use super::fault::{CUT_SHORT, Read};
+use super::unpickle::Reader;
 use super::value::{Id, Value};
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
-//! PyTorch's checkpoints, in both forms that `torch.save` has had: tensors are read, and code that a pickle names is never run.
+//! PyTorch checkpoints in both forms of `torch.save`: tensors are read, and code that a pickle names is never run.
 
 mod element;
+mod fault;
 mod legacy;
 mod rebuild;
 mod state;
@@ -9,35 +10,21 @@ mod value;
 mod view;
 mod zip;
 
-use crate::SafetensorsFile;
 use crate::content::Content;
 use crate::dtype::Kind;
 use crate::header::Entry;
 use candle_core::{Error, Shape};
+use fault::{CUT_SHORT, Fault, Read};
 use state::State;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use unpickle::{CUT_SHORT, Read, Reader};
+use unpickle::Reader;
 use view::View;
 use zip::Archive;
 
 /// How many times its size a file's tensors may fill: layers do share weights, but a few bytes must not fill the memory.
 const MOST_SHARING: u64 = 64;
-
-/// What is wrong with a checkpoint, without its name.
-enum Fault {
-    /// It is damaged so.
-    Damaged(String),
-    /// It is another thing than a state dict; the message says what to do.
-    Other(String),
-}
-
-impl From<String> for Fault {
-    fn from(fault: String) -> Self {
-        Self::Damaged(fault)
-    }
-}
 
 /// Whether a file's content is a checkpoint as `torch.save` writes it: a zip archive, or pickles before PyTorch 1.6.
 pub(crate) fn is_pytorch(content: &Content) -> bool {
@@ -45,19 +32,24 @@ pub(crate) fn is_pytorch(content: &Content) -> bool {
     start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") || legacy::is_legacy(&start)
 }
 
-/// The state dict of a checkpoint as a file in memory, and the names of what in it is no tensor but a number, a text and the
-/// like; `key` is where it keeps its state dict, if it is not one itself.
+/// The state dict of a checkpoint.
+pub(crate) struct Checkpoint {
+    /// The values of all tensors in a row.
+    pub values: Vec<u8>,
+    /// The type and shape of each tensor and where its values lie.
+    pub entries: HashMap<String, Entry>,
+    /// The names of what is no tensor but a number, a text and the like.
+    pub plain: Vec<String>,
+}
+
+/// Reads a checkpoint; `key` is where it keeps its state dict, if it is not one itself.
 ///
 /// # Errors
 /// When the file is damaged, or holds no state dict there; the message names it and says what to do.
-pub(crate) fn read(
-    path: &Path,
-    content: &Content,
-    key: Option<&str>,
-) -> candle_core::Result<(SafetensorsFile, Vec<String>)> {
+pub(crate) fn read(path: &Path, content: &Content, key: Option<&str>) -> candle_core::Result<Checkpoint> {
     let start = content.start(32).unwrap_or_default();
     let read = if legacy::is_legacy(&start) { read_legacy(content, key) } else { read_zip(content, key) };
-    let (bytes, entries, plain) = read.map_err(|fault| {
+    read.map_err(|fault| {
         let path = path.display();
         Error::Msg(match fault {
             Fault::Damaged(fault) => format!(
@@ -66,14 +58,10 @@ pub(crate) fn read(
             ),
             Fault::Other(fault) => format!("{path}: {fault}"),
         })
-    })?;
-    Ok((SafetensorsFile::with(path, Content::Memory(bytes), entries), plain))
+    })
 }
 
-/// The values of all tensors in a row, where each lies, and what is none.
-type Parts = (Vec<u8>, HashMap<String, Entry>, Vec<String>);
-
-fn read_legacy(content: &Content, key: Option<&str>) -> Result<Parts, Fault> {
+fn read_legacy(content: &Content, key: Option<&str>) -> Result<Checkpoint, Fault> {
     let bytes = content.part(0, content.len()).map_err(|_| CUT_SHORT.to_owned())?;
     let (reader, object, storages) = legacy::read(&bytes)?;
     let state = state::find(&reader, object, key).map_err(Fault::Other)?;
@@ -81,7 +69,7 @@ fn read_legacy(content: &Content, key: Option<&str>) -> Result<Parts, Fault> {
     Ok(gathered(&reader, state, content.len(), false, storage)?)
 }
 
-fn read_zip(content: &Content, key: Option<&str>) -> Result<Parts, Fault> {
+fn read_zip(content: &Content, key: Option<&str>) -> Result<Checkpoint, Fault> {
     let archive = Archive::open(content)?;
     let other = |what: &str| Err(Fault::Other(what.into()));
     if archive.names().any(|name| name.ends_with("/constants.pkl") || name == "constants.pkl") {
@@ -121,7 +109,7 @@ fn gathered<'s>(
     file_len: u64,
     big_endian: bool,
     storage: impl Fn(&str) -> Read<Cow<'s, [u8]>>,
-) -> Read<Parts> {
+) -> Read<Checkpoint> {
     let mut entries = HashMap::with_capacity(state.tensors.len());
     let mut views: BTreeMap<&str, Vec<(String, &View)>> = BTreeMap::new();
     let (mut total, most) = (0usize, file_len.saturating_mul(MOST_SHARING));
@@ -159,7 +147,7 @@ fn gathered<'s>(
             entries.insert(name, Entry { kind, shape: view.size.as_slice().into(), place });
         }
     }
-    Ok((values, entries, state.plain))
+    Ok(Checkpoint { values, entries, plain: state.plain })
 }
 
 /// A storage, if it is as long as the pickle says.

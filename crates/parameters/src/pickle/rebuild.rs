@@ -1,16 +1,17 @@
-//! What a checkpoint's classes and functions make of their arguments: dicts, storages and tensors.
+//! The classes and functions that a checkpoint's pickle calls: dicts, storages and `_rebuild_tensor` in its forms.
 
 use super::element::Element;
-use super::unpickle::{MOST_ARGUMENTS, ODD, Read, Reader};
+use super::fault::{DAMAGED, Read};
+use super::unpickle::{MOST_ARGUMENTS, Reader};
 use super::value::{Class, Id, NONE, Object, Value};
 use super::view::{Storage, View};
 
 /// The most dimensions that PyTorch gives a tensor.
 const MOST_DIMENSIONS: usize = 64;
 
-/// What a call gives: a value of before, or a new one.
+/// What a call gives: an existing value, or a new one.
 enum Made<'a> {
-    Old(Id),
+    Existing(Id),
     New(Value<'a>),
 }
 
@@ -20,33 +21,33 @@ impl<'a> Reader<'a> {
         let made = match *self.value(class) {
             Value::Class(Class::FromType) => match *arguments {
                 [rebuild, _, inner, ..] => match (self.value(rebuild), self.value(inner)) {
-                    (Value::Class(Class::FromType), _) => return Err(ODD.into()),
+                    (Value::Class(Class::FromType), _) => return Err(DAMAGED.into()),
                     (&Value::Class(rebuild), Value::Tuple(inner)) => {
                         let inner: Vec<Id> = inner.iter().take(MOST_ARGUMENTS).copied().collect();
                         self.made(rebuild, &inner)?
                     }
-                    _ => Made::New(Object::of(("torch", "Tensor"))),
+                    _ => Made::New(Object::of("torch", "Tensor")),
                 },
-                _ => return Err(ODD.into()),
+                _ => return Err(DAMAGED.into()),
             },
             Value::Class(class) => self.made(class, arguments)?,
             // What a call of before gave, such as an attribute of a class.
-            Value::Object(ref object) => Made::New(Object::of(object.class)),
-            _ => return Err(ODD.into()),
+            Value::Object(ref object) => Made::New(Object::of(object.module, object.name)),
+            _ => return Err(DAMAGED.into()),
         };
         match made {
-            Made::Old(id) => self.push_again(id),
+            Made::Existing(id) => self.push_again(id),
             Made::New(value) => self.push(value),
         }
     }
 
     fn made(&mut self, class: Class<'a>, arguments: &[Id]) -> Read<Made<'a>> {
         Ok(Made::New(match (class, arguments) {
-            (Class::Dict, &[items]) if matches!(self.value(items), Value::Dict(_)) => return Ok(Made::Old(items)),
+            (Class::Dict, &[items]) if matches!(self.value(items), Value::Dict(_)) => return Ok(Made::Existing(items)),
             (Class::Dict, &[items]) if matches!(self.value(items), Value::List(_)) => Value::Dict(self.pairs(items)?),
             // What makes the values that a defaultdict lacks.
             (Class::Dict, [] | [_]) => Value::Dict(vec![]),
-            (Class::Size, &[size]) => return Ok(Made::Old(size)),
+            (Class::Size, &[size]) => return Ok(Made::Existing(size)),
             (Class::Rebuild, &[storage, offset, size, stride, ref more @ ..]) => {
                 let metadata = more.get(2).copied();
                 self.view([storage, offset, size, stride], None, metadata)?
@@ -58,27 +59,27 @@ impl<'a> Reader<'a> {
                         self.view([storage, offset, size, stride], Some(element), metadata)?
                     }
                     Value::Class(Class::Other(module, name)) => Value::Unread(of_type(module, name)),
-                    _ => return Err(ODD.into()),
+                    _ => return Err(DAMAGED.into()),
                 }
             }
-            (Class::Parameter, &[data, ..]) => return Ok(Made::Old(data)),
+            (Class::Parameter, &[data, ..]) => return Ok(Made::Existing(data)),
             (Class::Parameter | Class::Blank, []) => Value::Blank,
             (Class::Unread(why), _) => Value::Unread(why.into()),
-            (Class::Other(module, name), _) => Object::of((module, name)),
-            (Class::Storage(element) | Class::Element(element), _) => Object::of(("torch", element.name)),
+            (Class::Other(module, name), _) => Object::of(module, name),
+            (Class::Storage(element) | Class::Element(element), _) => Object::of("torch", element.name),
             (Class::FromType | Class::Dict | Class::Size | Class::Rebuild | Class::RebuildTyped | Class::Blank, _) => {
-                return Err(ODD.into());
+                return Err(DAMAGED.into());
             }
         }))
     }
 
     /// The entries of an `OrderedDict` as Python 2 writes them, a list of lists; it is used up, so that it makes one dict.
     fn pairs(&mut self, pairs: Id) -> Read<Vec<(Id, Id)>> {
-        let Value::List(list) = self.value_mut(pairs)? else { return Err(ODD.into()) };
+        let Value::List(list) = self.value_mut(pairs)? else { return Err(DAMAGED.into()) };
         let list = std::mem::take(list);
         let pair = |id: Id| match self.value(id) {
             Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
-            _ => Err(ODD.into()),
+            _ => Err(DAMAGED.into()),
         };
         list.into_iter().map(pair).collect()
     }
@@ -93,11 +94,11 @@ impl<'a> Reader<'a> {
                 [storage, offset, size, stride] => self.view([storage, offset, size, stride], None, None)?,
                 [data, _, _, _, _] => match self.value(data) {
                     Value::Tensor(view) => Value::Tensor(view.clone()),
-                    _ => return Err(ODD.into()),
+                    _ => return Err(DAMAGED.into()),
                 },
                 // Attributes, and those that lie in slots.
                 [_, _] => return Ok(()),
-                _ => return Err(ODD.into()),
+                _ => return Err(DAMAGED.into()),
             },
             (Value::Object(_), _) => {
                 if let Value::Object(object) = self.value_mut(built)? {
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
             (Value::Dict(_) | Value::Blank | Value::Tensor(_) | Value::Unread(_), _) => return Ok(()),
             // What another class's values are made of.
             (Value::Bytes | Value::Class(_) | Value::List(_) | Value::Tuple(_), _) => return Ok(()),
-            _ => return Err(ODD.into()),
+            _ => return Err(DAMAGED.into()),
         };
         *self.value_mut(built)? = tensor;
         Ok(())
@@ -125,7 +126,7 @@ impl<'a> Reader<'a> {
             [word, class, key, _, len] if storage(word) => self.storage(class, key, len, NONE),
             [word, class, key, _, len, part] if storage(word) => self.storage(class, key, len, part),
             [word, class, ..] if matches!(*self.value(word), Value::Text("module")) => self.push_again(class),
-            _ => Err(ODD.into()),
+            _ => Err(DAMAGED.into()),
         }
     }
 
@@ -138,15 +139,15 @@ impl<'a> Reader<'a> {
                     format!("{module}.{name}")
                 ));
             }
-            _ => return Err(ODD.into()),
+            _ => return Err(DAMAGED.into()),
         };
-        let Value::Text(key) = *self.value(key) else { return Err(ODD.into()) };
+        let Value::Text(key) = *self.value(key) else { return Err(DAMAGED.into()) };
         let whole = self.number(len)?;
         let (start, len) = match part {
             NONE => (0, whole),
             part => match *self.tuple(part)? {
                 [_, start, len] => (self.number(start)?, self.number(len)?),
-                _ => return Err(ODD.into()),
+                _ => return Err(DAMAGED.into()),
             },
         };
         let fits = start.checked_add(len).is_some_and(|end| end <= whole);
@@ -158,13 +159,13 @@ impl<'a> Reader<'a> {
 
     fn view(&self, parts: [Id; 4], element: Option<&'static Element>, metadata: Option<Id>) -> Read<Value<'a>> {
         let [storage, offset, size, stride] = parts;
-        let Value::Storage(storage) = self.value(storage) else { return Err(ODD.into()) };
+        let Value::Storage(storage) = self.value(storage) else { return Err(DAMAGED.into()) };
         let numbers = |id| match self.tuple(id) {
             Ok(numbers) if numbers.len() <= MOST_DIMENSIONS => numbers.iter().map(|&id| self.number(id)).collect(),
-            _ => Read::Err(ODD.into()),
+            _ => Read::Err(DAMAGED.into()),
         };
         let storage = match element {
-            Some(element) => storage.seen_as(element).ok_or(ODD)?,
+            Some(element) => storage.seen_as(element).ok_or(DAMAGED)?,
             None => **storage,
         };
         let view = View::new(storage, self.number(offset)?, numbers(size)?, numbers(stride)?);

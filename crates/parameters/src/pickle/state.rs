@@ -1,4 +1,4 @@
-//! Where in a checkpoint's object its state dict is: the tensors of a dict, or the keys under which there are some.
+//! Finding the state dict in a checkpoint: the tensors of nested dicts, or the keys under which there are some.
 
 use super::unpickle::Reader;
 use super::value::{Id, Object, Value};
@@ -124,7 +124,7 @@ impl<'r, 'a> Finder<'r, 'a> {
 
     /// Refuses what cannot be a state dict.
     fn refuse_other(&self, id: Id, holds: &str) -> Result<(), String> {
-        let class = |object: &Object| shown(&format!("{}.{}", object.class.0, object.class.1));
+        let class = |object: &Object| shown(&format!("{}.{}", object.module, object.name));
         if let Some(module) = self.module(id) {
             let class = class(module);
             return Err(format!(
@@ -205,7 +205,7 @@ impl<'r, 'a> Finder<'r, 'a> {
                 return Ok(());
             }
             Value::Object(object) if !object.is_plain() => {
-                let (module, class) = object.class;
+                let (module, class) = (object.module, object.name);
                 Err(match class {
                     "_reconstruct" if module.starts_with("numpy") => {
                         "is a NumPy array and no tensor; save it with torch.from_numpy".into()

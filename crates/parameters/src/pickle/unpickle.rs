@@ -1,17 +1,12 @@
-//! Python's pickles of the protocols 0 to 5, taken apart in place into a flat list of values.
+//! A parser of Python's pickles, protocols 0 to 5, into a flat list of values.
 //!
 //! The list grows with the file and no faster: nothing is called, nested or copied. What a pickle would make with code of its
 //! own stands in the list as an object that is not known further.
 
 use super::element::Element;
+use super::fault::{CUT_SHORT, DAMAGED, Read};
 use super::value::{BYTES, Class, FALSE, FLOAT, Id, NONE, Object, TRUE, Value};
 use std::collections::HashMap;
-
-/// What is wrong with a file, without its name.
-pub type Read<T> = std::result::Result<T, String>;
-
-pub const CUT_SHORT: &str = "it is cut short";
-pub const ODD: &str = "its pickle is damaged";
 
 /// More values than any checkpoint has, and few enough for every memory.
 const MOST_VALUES: usize = 1 << 22;
@@ -120,8 +115,8 @@ impl<'a> Reader<'a> {
             }),
             b's' => self.popped(2).and_then(|items| self.set(&items)),
             b'u' => self.marked().and_then(|items| self.set(&items)),
-            0x8f => self.push(Object::of(("builtins", "set"))),
-            0x91 => self.marked().and_then(|_| self.push(Object::of(("builtins", "frozenset")))),
+            0x8f => self.push(Object::of("builtins", "set")),
+            0x91 => self.marked().and_then(|_| self.push(Object::of("builtins", "frozenset"))),
             code => Err(format!("its pickle has the opcode {code:#04x}, which there is not")),
         }
     }
@@ -143,12 +138,12 @@ impl<'a> Reader<'a> {
     fn memo(&mut self, code: u8) -> Read<()> {
         let key = match code {
             0x94 => self.memo.len() as u32,
-            b'p' | b'g' => self.line()?.parse().map_err(|_| ODD)?,
+            b'p' | b'g' => self.line()?.parse().map_err(|_| DAMAGED)?,
             b'q' | b'h' => self.unsigned(1)? as u32,
             _ => self.unsigned(4)? as u32,
         };
         if matches!(code, b'h' | b'j' | b'g') {
-            let id = self.memo.get(key).ok_or(ODD)?;
+            let id = self.memo.get(key).ok_or(DAMAGED)?;
             return self.push_again(id);
         }
         let id = self.last()?;
@@ -162,7 +157,7 @@ impl<'a> Reader<'a> {
             b'c' => self.class(),
             0x93 => self.popped(2).and_then(|names| match (self.value(names[0]), self.value(names[1])) {
                 (&Value::Text(module), &Value::Text(name)) => self.push(Value::Class(Class::of(module, name))),
-                _ => Err(ODD.into()),
+                _ => Err(DAMAGED.into()),
             }),
             b'i' => {
                 self.class()?;
@@ -172,7 +167,7 @@ impl<'a> Reader<'a> {
             }
             b'o' => self.marked().and_then(|items| match items.as_slice() {
                 [class, arguments @ ..] => self.make(*class, arguments),
-                [] => Err(ODD.into()),
+                [] => Err(DAMAGED.into()),
             }),
             b'R' | 0x81 | 0x92 => {
                 // Named arguments change nothing of what is known here.
@@ -266,7 +261,7 @@ impl<'a> Reader<'a> {
         let len = self.rest.iter().position(|&byte| byte == b'\n').ok_or(CUT_SHORT)?;
         let line = self.take(len)?;
         self.take(1)?;
-        std::str::from_utf8(line).map_err(|_| ODD.into())
+        std::str::from_utf8(line).map_err(|_| DAMAGED.into())
     }
 
     pub fn push_again(&mut self, id: Id) -> Read<()> {
@@ -285,22 +280,22 @@ impl<'a> Reader<'a> {
     }
 
     pub fn pop(&mut self) -> Read<Id> {
-        self.stack.pop().ok_or_else(|| ODD.into())
+        self.stack.pop().ok_or_else(|| DAMAGED.into())
     }
 
     pub fn popped(&mut self, count: usize) -> Read<Vec<Id>> {
-        let first = self.stack.len().checked_sub(count).ok_or(ODD)?;
+        let first = self.stack.len().checked_sub(count).ok_or(DAMAGED)?;
         Ok(self.stack.split_off(first))
     }
 
     /// Takes what was pushed since the last mark.
     fn marked(&mut self) -> Read<Vec<Id>> {
-        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or(ODD)?;
+        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or(DAMAGED)?;
         Ok(self.stack.split_off(mark))
     }
 
     pub fn last(&self) -> Read<Id> {
-        self.stack.last().copied().ok_or_else(|| ODD.into())
+        self.stack.last().copied().ok_or_else(|| DAMAGED.into())
     }
 
     pub fn value(&self, id: Id) -> &Value<'a> {
@@ -308,21 +303,21 @@ impl<'a> Reader<'a> {
     }
 
     pub fn value_mut(&mut self, id: Id) -> Read<&mut Value<'a>> {
-        self.values.get_mut(id as usize).ok_or_else(|| ODD.into())
+        self.values.get_mut(id as usize).ok_or_else(|| DAMAGED.into())
     }
 
     /// A number that is no less than 0.
     pub fn number(&self, id: Id) -> Read<usize> {
         match self.value(id) {
-            Value::Integer(number) => usize::try_from(*number).map_err(|_| ODD.into()),
-            _ => Err(ODD.into()),
+            Value::Integer(number) => usize::try_from(*number).map_err(|_| DAMAGED.into()),
+            _ => Err(DAMAGED.into()),
         }
     }
 
     pub fn tuple(&self, id: Id) -> Read<&[Id]> {
         match self.value(id) {
             Value::Tuple(items) => Ok(items),
-            _ => Err(ODD.into()),
+            _ => Err(DAMAGED.into()),
         }
     }
 
@@ -330,18 +325,18 @@ impl<'a> Reader<'a> {
         match self.last().and_then(|id| self.value_mut(id))? {
             Value::List(list) => list.append(&mut items),
             Value::Object(object) => object.items.extend(items.into_iter().map(|item| (NONE, item))),
-            _ => return Err(ODD.into()),
+            _ => return Err(DAMAGED.into()),
         }
         Ok(())
     }
 
     fn set(&mut self, items: &[Id]) -> Read<()> {
-        let (pairs, []) = items.as_chunks() else { return Err(ODD.into()) };
+        let (pairs, []) = items.as_chunks() else { return Err(DAMAGED.into()) };
         let pairs = pairs.iter().map(|&[key, value]| (key, value));
         match self.last().and_then(|id| self.value_mut(id))? {
             Value::Dict(dict) => dict.extend(pairs),
             Value::Object(object) => object.items.extend(pairs),
-            _ => return Err(ODD.into()),
+            _ => return Err(DAMAGED.into()),
         }
         Ok(())
     }

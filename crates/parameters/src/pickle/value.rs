@@ -1,4 +1,4 @@
-//! What a pickle is made of: a flat list of values that refer to one another by their place, so that nothing nests.
+//! The values of a pickle: a flat list in which they refer to one another by index, so that nothing nests.
 
 use super::element::Element;
 use super::view::{Storage, View};
@@ -43,7 +43,9 @@ impl Value<'_> {
 }
 
 pub struct Object<'a> {
-    pub class: (&'a str, &'a str),
+    pub module: &'a str,
+    /// Of its class.
+    pub name: &'a str,
     /// What it holds as a dict, or a list under no keys.
     pub items: Vec<(Id, Id)>,
     /// Its attributes.
@@ -51,14 +53,14 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    pub fn of(class: (&'a str, &'a str)) -> Value<'a> {
-        Value::Object(Box::new(Self { class, items: vec![], state: NONE }))
+    pub fn of(module: &'a str, name: &'a str) -> Value<'a> {
+        Value::Object(Box::new(Self { module, name, items: vec![], state: NONE }))
     }
 
     /// What holds nothing but settings and numbers, which a state dict can do without.
     pub fn is_plain(&self) -> bool {
-        let (module, name) = self.class;
-        match module {
+        let name = self.name;
+        match self.module {
             "argparse" | "datetime" | "pathlib" | "collections" | "decimal" | "fractions" | "uuid" | "types" => true,
             "builtins" | "__builtin__" => matches!(name, "set" | "frozenset" | "complex" | "slice" | "range"),
             "numpy" => name == "dtype",

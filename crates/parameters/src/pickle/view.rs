@@ -1,7 +1,7 @@
-//! Tensors as a checkpoint has them: what each shows of a storage.
+//! Strided views of storages, copied out contiguously.
 
 use super::element::Element;
-use super::unpickle::{ODD, Read};
+use super::fault::{DAMAGED, Read};
 
 /// A storage, or the part of one that an old PyTorch took for a storage of its own; counted in values of its type.
 #[derive(Clone, Copy)]
@@ -57,14 +57,16 @@ impl<'a> View<'a> {
     pub fn copy(&self, storage: &[u8], values: &mut Vec<u8>) -> Read<()> {
         let Storage { element, start, len, .. } = self.storage;
         let width = element.size;
-        let storage = storage.get(start * width..(start + len) * width).ok_or(ODD)?;
+        let storage = storage.get(start * width..(start + len) * width).ok_or(DAMAGED)?;
         if self.is_contiguous() {
-            values.extend_from_slice(storage.get(self.offset * width..(self.offset + self.count) * width).ok_or(ODD)?);
+            values.extend_from_slice(
+                storage.get(self.offset * width..(self.offset + self.count) * width).ok_or(DAMAGED)?,
+            );
             return Ok(());
         }
         let (mut at, mut index) = (self.offset, vec![0; self.size.len()]);
         for _ in 0..self.count {
-            values.extend_from_slice(storage.get(at * width..(at + 1) * width).ok_or(ODD)?);
+            values.extend_from_slice(storage.get(at * width..(at + 1) * width).ok_or(DAMAGED)?);
             for ((index, &size), &stride) in index.iter_mut().zip(&self.size).zip(&self.stride).rev() {
                 *index += 1;
                 at += stride;

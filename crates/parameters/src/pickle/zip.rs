@@ -1,6 +1,6 @@
-//! PyTorch's checkpoints since 1.6: a zip archive of stored records, found by its central directory and checked by their CRC-32.
+//! The zip form of PyTorch checkpoints, since 1.6: stored records, found by the central directory and checked by their CRC-32.
 
-use super::unpickle::{CUT_SHORT, Read};
+use super::fault::{CUT_SHORT, Read};
 use crate::content::Content;
 use crate::text::shown;
 use std::collections::HashMap;
