@@ -1,4 +1,4 @@
-//! What a file holds, read by position: nothing is mapped, so that a file that shrinks meanwhile is an error and no signal.
+//! Positional reads of a file: nothing is memory-mapped, so that a file that shrinks meanwhile is an error and no signal.
 
 use candle_core::{Error, Result};
 use std::borrow::Cow;

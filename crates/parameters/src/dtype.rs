@@ -1,4 +1,4 @@
-//! The types of a tensor's values: what safetensors calls them, and what candle makes of them.
+//! Data types: safetensors' names for them, and their conversion to candle's.
 
 use bytemuck::Pod;
 use candle_core::{Device, Error, Result, Shape, Tensor};

@@ -1,4 +1,4 @@
-//! Files of other formats, called what they are.
+//! Magic numbers of other file formats, so that a message can name what a file is.
 
 use crate::content::Content;
 

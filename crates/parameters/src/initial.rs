@@ -43,7 +43,7 @@ impl Initial {
     /// Draws the values in f32.
     ///
     /// # Errors
-    /// When blocks do not divide the first dimension, or the device has no memory.
+    /// When blocks do not divide the first dimension.
     pub fn draw(&self, shape: &Shape, rng: &mut Rng, device: &Device) -> Result<Tensor> {
         let values = self.values(shape.dims(), rng)?;
         Tensor::from_vec(values, shape, device)

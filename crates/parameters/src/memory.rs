@@ -1,4 +1,4 @@
-//! How much memory a network may fill: sizes in a config are checked against it before anything is made.
+//! Available memory, from /proc/meminfo, control groups and ulimit: a config's sizes are checked against it before anything is made.
 
 use std::path::Path;
 

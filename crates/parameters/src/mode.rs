@@ -35,19 +35,19 @@ impl Mode<'_> {
         }
     }
 
-    /// The factors m / (1 − p) of a residual branch with one m ~ Bernoulli(1 − p) for each of so many pictures in training, with which
-    /// each passes by the layers with probability p; none in evaluation.
+    /// The factors m / (1 − p) of a residual branch, one m ~ Bernoulli(1 − p) for each of `n` items in training, so that each skips the
+    /// branch with probability p; `None` in evaluation.
     ///
     /// Huang et al. 2016, "Deep networks with stochastic depth".
     ///
     /// # Errors
     /// When p lies outside [0, 1].
-    pub fn stochastic_depth(&mut self, pictures: usize, p: f64) -> Result<Option<Vec<f32>>> {
+    pub fn stochastic_depth(&mut self, n: usize, p: f64) -> Result<Option<Vec<f32>>> {
         if !(0.0..=1.0).contains(&p) {
             candle_core::bail!("stochastic depth: the probability {p} lies outside [0, 1]")
         }
         match self {
-            Mode::Train(rng) if p > 0.0 => rng.dropout_mask(p, pictures, DType::F32, &Device::Cpu)?.to_vec1().map(Some),
+            Mode::Train(rng) if p > 0.0 => rng.dropout_mask(p, n, DType::F32, &Device::Cpu)?.to_vec1().map(Some),
             _ => Ok(None),
         }
     }

@@ -1,8 +1,6 @@
-//! The word that somebody may have meant.
+//! The nearest of known words by edit distance, for messages.
 
-/// `; did you mean WORD?` of the known word that differs least from this one, or nothing where none is near.
-///
-/// It counts the letters that must be put in, left out or changed (Levenshtein 1966).
+/// `; did you mean WORD?` with the known word of the least edit distance (Levenshtein 1966), or nothing where none is near.
 pub fn nearest(word: &str, known: &[&str]) -> String {
     let best = known.iter().map(|known| (distance(word, known), known)).min();
     match best.filter(|(distance, _)| *distance <= (word.chars().count() / 3).max(1)) {

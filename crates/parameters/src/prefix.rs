@@ -1,4 +1,4 @@
-//! What others put before the names of a network's parameters.
+//! Prefixes of wrapper modules in parameter names: DataParallel's `module.`, torch.compile's `_orig_mod.`, a model's own.
 
 use crate::SafetensorsFile;
 use candle_core::Result;

@@ -1,4 +1,4 @@
-//! The generator that every random number of a run comes from.
+//! Random number generators (ChaCha8), derived from the run's seed, a purpose and an index.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use rand::{Rng as _, SeedableRng};
@@ -66,25 +66,16 @@ impl Rng {
     }
 
     /// An f32 tensor of numbers uniform in [low, high).
-    ///
-    /// # Errors
-    /// When the device has no memory for it.
     pub fn uniform_tensor(&mut self, low: f64, high: f64, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         self.tensor(shape.into(), device, |rng| (low + (high - low) * f64::from(rng.uniform())) as f32)
     }
 
     /// An f32 tensor of numbers from the normal distribution with this mean and standard deviation.
-    ///
-    /// # Errors
-    /// When the device has no memory for it.
     pub fn normal_tensor(&mut self, mean: f64, std: f64, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         self.tensor(shape.into(), device, |rng| (mean + std * f64::from(rng.normal())) as f32)
     }
 
     /// The factors of inverted dropout: 0 with probability `p`, otherwise 1 / (1 − p).
-    ///
-    /// # Errors
-    /// When the device has no memory for it, or knows no such type.
     pub fn dropout_mask(&mut self, p: f64, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
         let keep = if p < 1.0 { (1.0 / (1.0 - p)) as f32 } else { 0.0 };
         self.tensor(shape.into(), device, |rng| if rng.chance(p) { 0.0 } else { keep })?.to_dtype(dtype)

@@ -1,4 +1,4 @@
-//! The ordered store of a network's parameters.
+//! The ordered parameter store behind `VarBuilder`: seeded initial values, strict loading, freezing.
 
 use crate::file::SafetensorsFile;
 use crate::initial::{Request, take_request};

@@ -1,4 +1,4 @@
-//! Names of tensors in messages.
+//! Tensor names in messages: escaped, shortened, listed.
 
 /// A name as a message of one line shows it.
 pub(crate) fn shown(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Safetensors files, written whole or not at all.
+//! Atomic writes of safetensors files: a temporary file, synced and renamed.
 
 use candle_core::{DType, Device, Error, Result, Tensor};
 use safetensors::Dtype;
