@@ -7,10 +7,10 @@ use image::RgbImage;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 
-/// The most pixels that a resized picture may have: a strip one pixel high would otherwise fill the memory.
+/// The most pixels of a resized picture: a strip one pixel high would otherwise fill the memory.
 const MOST_PIXELS: usize = 1 << 26;
 
-/// To which size a picture is resized.
+/// The size that a picture is resized to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
     /// The shortest side becomes this long, in pixels; the sides keep their ratio.
@@ -19,8 +19,7 @@ pub enum Resize {
     Exact(usize, usize),
 }
 
-/// How pixels between pixels are made, by the numbers of Pillow that `preprocessor_config.json` uses; all antialiased
-/// but the first.
+/// The resampling filter, by the numbers of Pillow that `preprocessor_config.json` uses; all antialiased but the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum Interpolation {
@@ -59,7 +58,7 @@ impl TryFrom<u8> for Interpolation {
 
 impl From<Interpolation> for u8 {
     fn from(interpolation: Interpolation) -> u8 {
-        INTERPOLATIONS.iter().position(|&known| known == interpolation).unwrap_or(0) as u8
+        interpolation as u8
     }
 }
 
@@ -93,13 +92,13 @@ pub struct Preprocessing {
     pub size: Option<Resize>,
     /// Height and width of the centre that is cut out; `None` takes all. Smaller pictures get a black margin.
     pub crop: Option<(usize, usize)>,
-    /// How resizing makes pixels.
+    /// The filter of resizing.
     pub interpolation: Interpolation,
     /// The factor on the pixels' values 0 to 255.
     pub rescale_factor: f64,
-    /// What is taken from red, green and blue.
+    /// The mean of red, green and blue, which is subtracted.
     pub mean: [f32; 3],
-    /// What red, green and blue are divided by.
+    /// The standard deviation of red, green and blue, which divides.
     pub std: [f32; 3],
 }
 
@@ -110,11 +109,7 @@ impl Default for Preprocessing {
 }
 
 impl Preprocessing {
-    /// For a recipe that may leave it out, `#[serde(default, deserialize_with = "…")]`: a fault within is told of as `preprocessing.crop` and not
-    /// as `preprocessing.?`.
-    ///
-    /// # Errors
-    /// As reading a [`Preprocessing`] has them.
+    /// For an optional setting, `#[serde(default, deserialize_with = "…")]`: errors name `preprocessing.crop` and not `preprocessing.?`.
     pub fn deserialize_given<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> std::result::Result<Option<Self>, D::Error> {
@@ -168,7 +163,7 @@ impl Preprocessing {
         Tensor::from_vec(values, (3, height, width), device)
     }
 
-    /// The part of the picture that the network sees, resized and cut out but with its colours: what attention is laid over.
+    /// The part of the picture that the network sees, resized and cropped but not normalised: what attention is drawn over.
     ///
     /// # Errors
     /// When the picture is empty, or would become unreasonably large.
@@ -178,7 +173,7 @@ impl Preprocessing {
             candle_core::bail!("preprocessing: a picture of {width}×{height} pixels is empty")
         }
         let (to_height, to_width) = self.resized(height, width);
-        // Resizing goes over a picture that is as wide as the new one and as high as the old.
+        // The first pass of resizing makes a picture as wide as the new one and as high as the old.
         let pixels = to_height.saturating_mul(to_width).max(height.saturating_mul(to_width));
         if pixels == 0 || pixels > MOST_PIXELS {
             candle_core::bail!(
@@ -196,7 +191,7 @@ impl Preprocessing {
         }
     }
 
-    /// Height and width of every input, where all pictures get the same.
+    /// Height and width of every input, if all pictures get the same.
     pub fn input_size(&self) -> Option<(usize, usize)> {
         match (self.crop, self.size) {
             (Some(crop), _) => Some(crop),
@@ -218,7 +213,7 @@ impl Preprocessing {
         }
     }
 
-    /// Across first and then down, in two calls, because Pillow rounds to bytes between the two.
+    /// Horizontally and then vertically in two calls, because Pillow rounds to bytes between the two.
     fn resize(&self, picture: &RgbImage, height: usize, width: usize) -> Result<RgbImage> {
         let (mut width_now, mut height_now, mut pixels) = (picture.width(), picture.height(), Vec::new());
         let options = ResizeOptions::new().resize_alg(self.interpolation.algorithm());
@@ -246,7 +241,7 @@ fn centre_crop(picture: &RgbImage, height: usize, width: usize) -> Result<RgbIma
     Ok(canvas)
 }
 
-/// Where the cut begins, rounded half to even as torchvision does; negative where a margin is needed.
+/// Where the crop begins, rounded half to even as torchvision does; negative where a margin is needed.
 fn offset(size: usize, crop: usize) -> i64 {
     if crop > size {
         return -(((crop - size) / 2) as i64);

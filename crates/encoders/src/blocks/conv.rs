@@ -148,16 +148,6 @@ impl Conv2d {
         xs.conv2d(&self.weight, self.bias.as_ref(), &self.options, true)
     }
 
-    /// The weight (O, C / groups, kernel, kernel).
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
-    }
-
-    /// The bias (O).
-    pub fn bias(&self) -> Option<&Tensor> {
-        self.bias.as_ref()
-    }
-
     /// The channels O of the output.
     pub fn out_channels(&self) -> usize {
         self.weight.dims()[0]

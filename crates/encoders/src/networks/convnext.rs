@@ -23,9 +23,9 @@ struct Variant {
     channels: [usize; 4],
     /// The blocks of each stage.
     depths: [usize; 4],
-    /// The probability that a picture passes the last block by.
+    /// The probability that an image skips the last block in training.
     stochastic_depth: f64,
-    /// The shortest side that pictures are resized to, in pixels.
+    /// The shortest side that images are resized to, in pixels.
     resize: usize,
 }
 

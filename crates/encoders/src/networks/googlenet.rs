@@ -72,7 +72,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         Layer::Pool(..) => None,
     };
     let row = Architecture::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
-    // torchvision's weights came from TensorFlow, where pictures have values from −1 to 1.
+    // torchvision's weights came from TensorFlow, where images have values from −1 to 1.
     let preprocessing = Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet() };
     vec![row.with_auxiliary(&["aux1", "aux2"], &["aux1.fc2", "aux2.fc2"]).with_preprocessing(preprocessing)]
 }

@@ -36,7 +36,7 @@ struct Variant {
     groups: usize,
     /// The channels of each group in the first stage.
     group_width: usize,
-    /// The shortest side that pictures are resized to, in pixels.
+    /// The shortest side that images are resized to, in pixels.
     resize: usize,
 }
 

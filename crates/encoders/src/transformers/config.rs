@@ -50,7 +50,7 @@ pub struct VisionConfig {
     pub num_attention_heads: usize,
     /// The size of the hidden layer after attention.
     pub intermediate_size: usize,
-    /// The side of the pictures that the position embeddings are for, in pixels.
+    /// The side of the images that the position embeddings are for, in pixels.
     pub image_size: usize,
     /// The side of a patch, in pixels.
     pub patch_size: usize,

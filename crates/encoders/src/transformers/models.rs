@@ -114,7 +114,7 @@ pub(super) fn run(
     let (n, size) = (images.dim(0)?, images.dim(2)?);
     count_costs(config, depth, n, size / config.patch_size);
     let vb = parameters.builder(overrides(config, parameters, n, size / config.patch_size)?);
-    // The model counts its positions by the side of the pictures.
+    // The model counts its positions by the side of the images.
     let config = &VisionConfig { image_size: size, ..*config };
     match config.family {
         Family::Vit => Vit::new(config, depth, vb)?.run(output, images),
@@ -176,7 +176,7 @@ fn overrides(
             let mut tensors = unread(config, class)?;
             tensors.push(("pos_embed", broadcast(parameters.tensor("pos_embed")?)?));
             tensors.push(("cls_token", broadcast(class)?));
-            // Its authors count positions as in pictures of 224 pixels.
+            // Its authors count positions as in images of 224 pixels.
             let rotary = rotary(side, 224 / config.patch_size, head_size, class.device())?;
             tensors.push(("rot_pos_embed", rotary.to_dtype(class.dtype())?));
             tensors

@@ -2,12 +2,12 @@
 
 use candle_core::{Device, Result, Tensor};
 
-/// How PyTorch's `interpolate` makes bicubic positions between positions.
+/// The kinds of bicubic interpolation in PyTorch's `interpolate`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bicubic {
-    /// Without antialiasing; for another size than before the ratio of sizes is (to + this) / side.
+    /// Without antialiasing, with the scale factor (to + this) / side.
     Plain(f64),
-    /// With it, so that positions which lie further apart are means.
+    /// With antialiasing, so that a smaller grid has means.
     Antialiased,
 }
 
@@ -24,12 +24,12 @@ pub(super) fn resized(embeddings: &Tensor, side: usize, to: usize, bicubic: Bicu
         Bicubic::Antialiased => antialiased_weights(side, to),
     };
     let weights = Tensor::from_vec(weights, (to, side), embeddings.device())?.to_dtype(embeddings.dtype())?;
-    // Down, with columns and channels beside each other, and then across.
+    // Down the rows, with columns and channels as one axis, and then across.
     let down = weights.matmul(&embeddings.reshape((side, side * channels))?)?.reshape((to, side, channels))?;
     weights.broadcast_matmul(&down)?.reshape((to * to, channels))
 }
 
-/// What each of `side` old positions gives to each of `to` new ones, (to, side).
+/// The weights of `side` old positions in each of `to` new ones, (to, side).
 fn weights(side: usize, to: usize, offset: f64) -> Vec<f32> {
     let ratio = side as f64 / (to as f64 + offset);
     let mut weights = vec![0f32; to * side];
@@ -37,7 +37,7 @@ fn weights(side: usize, to: usize, offset: f64) -> Vec<f32> {
         let at = (new as f64 + 0.5) * ratio - 0.5;
         let before = at.floor();
         for tap in -1..=2 {
-            // What lies outside is as the edge.
+            // Beyond the edge its value counts.
             let old = (before + f64::from(tap)).clamp(0.0, side as f64 - 1.0) as usize;
             if let Some(weight) = row.get_mut(old) {
                 *weight += cubic(at - before - f64::from(tap), -0.75) as f32;
