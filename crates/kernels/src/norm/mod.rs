@@ -2,7 +2,10 @@
 //!
 //! candle_nn's `LayerNorm` is not used: on contiguous inputs it silently cuts the gradient (huggingface/candle#2977).
 
-mod cpu;
+mod cpu {
+    pub mod batch;
+    pub mod layer;
+}
 mod reference;
 
 use crate::backend::{Backend, Op};
