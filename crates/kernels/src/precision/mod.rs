@@ -13,7 +13,7 @@
 //! [`recurrence`](crate::recurrence) and [`attention_lstm`](crate::attention_lstm) with their weights, step by step and for all steps, and
 //! those that give the weights' gradients; [`conv2d`](crate::conv::conv2d), its gradients, and
 //! [`channels_last`](crate::channels_last), where 3×3 kernels then are plain sums rather than Winograd's products.
-//! A [`PackedConv2d`](crate::channels_last::PackedConv2d) keeps the precision at which it was prepared. **What stays f32**: products
+//! A [`PackedConv2d`](crate::channels_last::PackedConv2d) keeps the precision at which it was packed. **What stays f32**: products
 //! of [`linear`](crate::linear) with fewer than twelve rows, recurrences over fewer than eight rows and steps in all, the gradient
 //! of a convolution's input where that has up to four channels, the scores and means of attention, everything that is not a
 //! product, what candle multiplies itself, and every other type.

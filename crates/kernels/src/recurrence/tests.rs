@@ -357,8 +357,8 @@ fn steps_one_by_one_have_the_sequences_gradients() {
 #[test]
 fn nan_in_padding_spoils_nothing() {
     let lengths = [1, 3, 0, 2];
-    let paths = [(Form::Chosen, DType::F32), (Form::Chosen, DType::F64), (Form::Unrolled, DType::F64)];
-    for (kind, (form, dtype)) in KINDS.iter().flat_map(|&kind| paths.map(|form| (kind, form))) {
+    let forms = [(Form::Chosen, DType::F32), (Form::Chosen, DType::F64), (Form::Unrolled, DType::F64)];
+    for (kind, (form, dtype)) in KINDS.iter().flat_map(|&kind| forms.map(|form| (kind, form))) {
         for reverse in [false, true] {
             let result = |beyond: f64| {
                 let mut vars = variables(kind, (4, 4, 3), 5, dtype);

@@ -145,7 +145,7 @@ impl Normalise {
         [dweight, dbias]: [&[f32]; 2],
         mask: Option<ReluMask>,
     ) -> Vec<f32> {
-        let c = self.mean.len();
+        let (c, bias) = (self.mean.len(), mask.map(|mask| mask.bias));
         // Given statistics take no part, not even times 0: a sum may be NaN.
         let (mut constant, mut slope) = (vec![0f32; c], vec![0f32; c]);
         if self.own {
@@ -154,11 +154,10 @@ impl Normalise {
             let sums = dweight.iter().zip(&self.inverse);
             slope.iter_mut().zip(sums).for_each(|(slope, (sum, inverse))| *slope = sum * share * inverse);
         }
-        let through = [&self.mean[..], scale, &constant, &slope];
         let blocks = dys.par_chunks(ROWS * c).zip(xs.par_chunks(ROWS * c));
         par_fill(xs.len(), ROWS * c, blocks, |(dys, xs), into| {
             let rows = dys.chunks_exact(c).zip(xs.chunks_exact(c));
-            rows.for_each(|(dys, xs)| back(xs, dys, through, mask, into));
+            rows.for_each(|(dys, xs)| back(xs, dys, &self.mean, scale, [&constant, &slope], bias, into));
         })
     }
 }
@@ -247,18 +246,24 @@ vectorised! {
 }
 
 vectorised! {
-    /// dx = scale · (dy − constant − (x − mean) · slope) with mean, scale, constant and slope; 0 for dy where ReLU, if there is a
-    /// mask, let nothing through.
-    fn back(xs: &[f32], dys: &[f32], through: [&[f32]; 4], mask: Option<ReluMask>, dxs: &mut Spare) {
+    /// dx = scale · (dy − constant − (x − mean) · slope), with 0 for dy where ReLU, if a `bias` is given, let nothing through.
+    fn back(
+        xs: &[f32],
+        dys: &[f32],
+        mean: &[f32],
+        scale: &[f32],
+        through: [&[f32]; 2],
+        bias: Option<&[f32]>,
+        dxs: &mut Spare,
+    ) {
         let width = xs.len();
-        let [mean, scale, constant, slope] = through;
         let (dys, mean) = (&dys[..width], &mean[..width]);
-        let (scale, constant, slope) = (&scale[..width], &constant[..width], &slope[..width]);
-        match mask {
+        let (scale, constant, slope) = (&scale[..width], &through[0][..width], &through[1][..width]);
+        match bias {
             None => {
                 push_each!(dxs, width, |j| scale[j] * (dys[j] - constant[j] - (xs[j] - mean[j]) * slope[j]));
             }
-            Some(ReluMask { bias, .. }) => {
+            Some(bias) => {
                 let bias = &bias[..width];
                 push_each!(dxs, width, |j| {
                     let x = xs[j] - mean[j];

@@ -267,8 +267,8 @@ impl Geometry {
                     continue;
                 };
                 let (xs, dys) = (&xs[first * self.groups..], &dys[start * self.groups..]);
-                let steps = [self.stride.1 * self.groups, self.groups];
-                add_correlation(xs, dys, steps, end - start, channels.clone(), sums);
+                let (x_step, dy_step) = (self.stride.1 * self.groups, self.groups);
+                add_correlation(xs, dys, x_step, dy_step, end - start, channels.clone(), sums);
             }
         }
         sums
@@ -276,17 +276,17 @@ impl Geometry {
 }
 
 vectorised! {
-    /// Adds Σ x · dy over `count` positions, whose values start every `steps` values, to a sum for each of the channels.
-    fn add_correlation(xs: &[f32], dys: &[f32], steps: [usize; 2], count: usize, channels: Range<usize>, into: &mut [f32]) {
+    /// Adds Σ x · dy over `count` positions, a step apart each, to a sum for each of the channels.
+    fn add_correlation(xs: &[f32], dys: &[f32], x_step: usize, dy_step: usize, count: usize, channels: Range<usize>, into: &mut [f32]) {
         let (first, width) = (channels.start, channels.len());
         let mut sums = [0f32; BLOCK];
         let sums = &mut sums[..width];
         let x = |position: usize| match position < count {
-            true => &xs[position * steps[0] + first..][..width],
+            true => &xs[position * x_step + first..][..width],
             false => &ZEROS[..width],
         };
         let dy = |position: usize| match position < count {
-            true => &dys[position * steps[1] + first..][..width],
+            true => &dys[position * dy_step + first..][..width],
             false => &ZEROS[..width],
         };
         for position in (0..count).step_by(TERMS) {
