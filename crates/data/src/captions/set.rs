@@ -68,7 +68,7 @@ impl CaptionSet {
     }
 }
 
-/// What [`load`] cannot know from the files.
+/// What [`load`](super::load) cannot know from the files.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// The folder of the photos, where they are not beside the captions or in a folder that the format knows.
