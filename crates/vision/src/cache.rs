@@ -220,6 +220,7 @@ mod tests {
     use candlewick_data::scenes::Scene;
     use candlewick_encoders::Preprocessing;
     use candlewick_parameters::{Mode, Parameters};
+    use candlewick_testing::flat;
 
     #[test]
     fn a_view_has_the_annotations_of_what_is_seen_through_it() {
@@ -259,7 +260,6 @@ mod tests {
         // Photos that are only decoded are seen whole.
         assert_eq!(done, [(2, 2), (1, 1), (1, 1), (1, 1)]);
         let photo = picture::decode(&photo, &Limits::default()).unwrap();
-        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for &view in &views {
             let EncoderInput::Annotations(found) = train.input_through(&[0], &mut || view).unwrap() else { panic!() };
             let image = preprocessing.apply(&view.of(photo.clone()), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
