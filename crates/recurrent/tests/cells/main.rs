@@ -206,17 +206,17 @@ fn a_projected_stack_is_pytorchs() {
 }
 
 /// The sequence of a cell, with lengths and in both directions, against candle's own graph of its steps, row by row; and its fused step.
-fn check_steps(what: &str, cell: &dyn Cell, parameters: &Parameters) {
+fn check_steps(what: &str, cell: &dyn Cell, parameters: &Parameters, dtype: DType) {
     const LENGTHS: [usize; 3] = [2, 4, 3];
-    let x = Var::from_tensor(&normal("x", &[3, 4, D])).unwrap();
-    let first: Vec<Var> = (cell.state_sizes().into_iter().enumerate())
-        .map(|(k, size)| Var::from_tensor(&normal(&format!("state {k}"), &[3, size])).unwrap())
-        .collect();
+    let var = |name: &str, shape: &[usize]| Var::from_tensor(&normal(name, shape).to_dtype(dtype).unwrap()).unwrap();
+    let x = var("x", &[3, 4, D]);
+    let first: Vec<Var> =
+        (cell.state_sizes().into_iter().enumerate()).map(|(k, size)| var(&format!("state {k}"), &[3, size])).collect();
     let inputs = named(x.clone(), first.clone(), parameters);
     for reverse in [false, true] {
         let (out, last) = cell.sequence(&x, &tensors(&first), Some(&LENGTHS), reverse).unwrap();
         let mut loss = out.sqr().unwrap().sum_all().unwrap();
-        let mut by_hand = Tensor::zeros((), DType::F32, &Device::Cpu).unwrap();
+        let mut by_hand = Tensor::zeros((), dtype, &Device::Cpu).unwrap();
         for last in &last {
             loss = (loss + last.sqr().unwrap().sum_all().unwrap()).unwrap();
         }
@@ -277,21 +277,22 @@ fn check_differences<C: BuildCell>(config: &C::Config) {
 fn sequences_are_their_steps_with_lengths_in_both_directions() {
     let mut cells = 0;
     for name in sequence_layers() {
-        for bias in [true, false] {
+        // The kernels take f32, candle's operations f64.
+        for (bias, dtype) in [(true, DType::F32), (false, DType::F32), (true, DType::F64)] {
             let parameters = Parameters::new(3);
             let settings = Settings::default().with("bias", bias);
-            let vb = parameters.builder(&Device::Cpu);
+            let vb = parameters.builder(&Device::Cpu).to_dtype(dtype);
             // Those that are not recurrent have neither cells nor this setting.
             let Ok(cell) = recurrent_cell(name, D, H, &settings, vb) else { continue };
-            check_steps(name, cell.as_ref(), &parameters);
+            check_steps(name, cell.as_ref(), &parameters, dtype);
             cells += 1;
         }
     }
-    assert_eq!(cells, 2 * (sequence_layers().len() - 2));
+    assert_eq!(cells, 3 * (sequence_layers().len() - 2));
     let parameters = Parameters::new(3);
     let config = LstmConfig { proj_size: Some(2), ..LstmConfig::default() };
     let projected = LstmCell::new(D, H, &config, parameters.builder(&Device::Cpu)).unwrap();
-    check_steps("projected", &projected, &parameters);
+    check_steps("projected", &projected, &parameters, DType::F32);
 }
 
 #[test]
