@@ -10,7 +10,7 @@ use super::weights::{GateOptions, GateWeights};
 use crate::cell::{BuildCell, Cell, SuffixedBuilder, dropped, state_of, step_of_sequence};
 use crate::linear::project;
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::sigmoid;
+use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::recurrence::{self, Input};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ impl Cell for GruCell {
         let (x, u) = (from_x.chunk(3, D::Minus1)?, from_h.chunk(3, D::Minus1)?);
         let r = sigmoid(&(&x[0] + &u[0])?)?;
         let z = sigmoid(&(&x[1] + &u[1])?)?;
-        let n = (&x[2] + (r * &u[2])?)?.tanh()?;
+        let n = tanh(&(&x[2] + (r * &u[2])?)?)?;
         Ok(vec![((z.affine(-1.0, 1.0)? * n)? + (z * h)?)?])
     }
 

@@ -10,7 +10,7 @@ use super::weights::{ForgetBias, GateOptions, GateWeights};
 use crate::cell::{BuildCell, Cell, SuffixedBuilder, dropped, state_of, step_of_sequence, unroll};
 use crate::linear::project;
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::sigmoid;
+use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::recurrence::{self, Input};
 use candlewick_parameters::Initial;
 use serde::{Deserialize, Serialize};
@@ -90,9 +90,9 @@ impl Cell for LstmCell {
         let [h, c] = state_of("lstm", state)?;
         let gates = (from_x + project(&dropped(h, mask)?, &self.weights.weight_hh, None)?)?.chunk(4, D::Minus1)?;
         let (i, f) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?);
-        let (g, o) = (gates[2].tanh()?, sigmoid(&gates[3])?);
+        let (g, o) = (tanh(&gates[2])?, sigmoid(&gates[3])?);
         let c = ((f * c)? + (i * g)?)?;
-        let h = (o * c.tanh()?)?;
+        let h = (o * tanh(&c)?)?;
         let h = self.projection.as_ref().map_or(Ok(h.clone()), |w_hr| project(&h, w_hr, None))?;
         Ok(vec![h, c])
     }

@@ -14,7 +14,7 @@ use super::weights::{ForgetBias, bias_initial};
 use crate::cell::{BuildCell, Cell, SuffixedBuilder, backwards, check_lengths, state_of};
 use crate::linear::project;
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::sigmoid;
+use candlewick_kernels::activation::sigmoid;
 use candlewick_parameters::Initial;
 use serde::{Deserialize, Serialize};
 

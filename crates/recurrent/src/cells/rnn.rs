@@ -8,7 +8,7 @@ use super::weights::{GateOptions, GateWeights};
 use crate::cell::{BuildCell, Cell, SuffixedBuilder, dropped, state_of, step_of_sequence};
 use crate::linear::project;
 use candle_core::{Result, Tensor};
-use candlewick_kernels::activation::relu;
+use candlewick_kernels::activation::{relu, tanh};
 use candlewick_kernels::recurrence::{self, Input, Nonlinearity};
 use serde::{Deserialize, Serialize};
 
@@ -87,10 +87,8 @@ impl Cell for RnnCell {
     fn step_projected(&self, from_x: &Tensor, state: &[Tensor], mask: Option<&Tensor>) -> Result<Vec<Tensor>> {
         let [h] = state_of("rnn", state)?;
         let sum = (from_x + project(&dropped(h, mask)?, &self.weights.weight_hh, None)?)?;
-        Ok(vec![match self.nonlinearity {
-            Nonlinearity::Tanh => sum.tanh()?,
-            Nonlinearity::Relu => relu(&sum)?,
-        }])
+        let nonlinearity = if self.nonlinearity == Nonlinearity::Tanh { tanh } else { relu };
+        Ok(vec![nonlinearity(&sum)?])
     }
 
     fn sequence(
