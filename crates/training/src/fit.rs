@@ -34,6 +34,16 @@ pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut
     run.train(task, observer)
 }
 
+/// Where the steps of an epoch came to an end.
+enum EpochEnd {
+    /// All were taken.
+    Whole,
+    /// The time was up.
+    TimeUp,
+    /// The observer asked for it.
+    Interrupted,
+}
+
 impl Run<'_> {
     fn train<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Report> {
         let TrainerState { step, epoch, .. } = self.state;
@@ -41,7 +51,7 @@ impl Run<'_> {
         observer.event(&Event::Started { step, total_steps, epoch, epochs });
         let reason = loop {
             let over = if self.state.batch == 0 { self.over()? } else { None };
-            if let Some(reason) = over.or_else(|| self.time_up()) {
+            if let Some(reason) = over.or_else(|| self.time_up()).or_else(|| self.interrupted(observer)) {
                 break reason;
             }
             match self.part(task, observer) {
@@ -59,9 +69,16 @@ impl Run<'_> {
 
     /// An epoch, or what the time allows of it, to its checkpoint.
     fn part<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Option<StopReason>> {
-        let whole = self.epoch(task, observer)?;
+        let end = self.epoch(task, observer)?;
         self.check_weights()?;
-        if whole { self.end_epoch(task, observer) } else { self.pause(task, observer) }
+        match end {
+            EpochEnd::Whole => self.end_epoch(task, observer),
+            EpochEnd::TimeUp => self.pause(task, observer),
+            EpochEnd::Interrupted => {
+                self.checkpoint(task, observer)?;
+                Ok(Some(StopReason::Interrupted))
+            }
+        }
     }
 
     /// The last checkpoint is good: what came before it goes, as far as it is not kept.
@@ -92,8 +109,8 @@ impl Run<'_> {
         })
     }
 
-    /// Takes the steps of an epoch from where the run stands; false where the time was up before its end.
-    fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<bool> {
+    /// Takes the steps of an epoch from where the run stands.
+    fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<EpochEnd> {
         let (items, seconds) = (self.state.epoch_items, self.seconds());
         let mut batches = task.batches(self.state.epoch, self.state.batch, Shard::WHOLE)?.peekable();
         self.last_step = Instant::now();
@@ -104,7 +121,10 @@ impl Run<'_> {
                 break;
             }
             if self.time_up().is_some() {
-                return Ok(false);
+                return Ok(EpochEnd::TimeUp);
+            }
+            if observer.stops() {
+                return Ok(EpochEnd::Interrupted);
             }
             let every = self.config.checkpoint_every;
             if every > 0 && self.state.step.is_multiple_of(every) {
@@ -121,7 +141,7 @@ impl Run<'_> {
             loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
             items_per_second: (self.state.epoch_items - items) as f64 / took.max(1e-9),
         });
-        Ok(true)
+        Ok(EpochEnd::Whole)
     }
 
     /// One step over up to `accumulate` batches.
@@ -333,6 +353,11 @@ impl Run<'_> {
     fn time_up(&self) -> Option<StopReason> {
         let up = self.state.step > 0 && self.config.max_seconds.is_some_and(|limit| self.seconds() >= limit);
         up.then_some(StopReason::MaxSeconds)
+    }
+
+    /// Whether somebody asked the run to stop; it takes one step at least, so that there is something to go on from.
+    fn interrupted(&self, observer: &dyn Observer) -> Option<StopReason> {
+        (self.state.step > 0 && observer.stops()).then_some(StopReason::Interrupted)
     }
 
     fn seconds(&self) -> f64 {

@@ -100,6 +100,12 @@ pub enum Event<'a> {
 pub trait Observer {
     /// Takes note of an event.
     fn event(&mut self, event: &Event);
+
+    /// Whether the run is to stop after the step that it is at: it then writes a checkpoint, from which another call of [`crate::fit`]
+    /// goes on.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&Event)> Observer for F {

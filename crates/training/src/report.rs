@@ -16,6 +16,8 @@ pub enum StopReason {
     EarlyStopping,
     /// The time was up.
     MaxSeconds,
+    /// The observer asked for it.
+    Interrupted,
 }
 
 /// What came out of a run.

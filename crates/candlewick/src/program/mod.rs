@@ -16,6 +16,7 @@ mod output;
 mod recipe;
 mod score;
 mod search;
+mod signals;
 mod tasks;
 mod train;
 
@@ -36,6 +37,8 @@ pub enum Failure {
     Work(String),
     /// All was said already: exit code 1.
     AlreadyReported,
+    /// A signal ended the work, and that was said: this exit code.
+    Interrupted(u8),
     /// Standard output takes no more: where nobody reads it nothing is wrong, otherwise the line says what is.
     Closed(Option<String>),
 }
@@ -79,6 +82,7 @@ impl Failure {
         match self.of(path) {
             Failure::Closed(why) => return Err(Failure::Closed(why)),
             Failure::Usage(message) | Failure::Work(message) => note!("candlewick: {message}"),
+            Failure::Interrupted(code) => return Err(Failure::Interrupted(code)),
             Failure::AlreadyReported => {}
         }
         Ok(())
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Err(Failure::Usage(message)) => complain(&message, 2),
         Err(Failure::Work(message) | Failure::Closed(Some(message))) => complain(&message, 1),
         Err(Failure::AlreadyReported) => ExitCode::from(1),
+        Err(Failure::Interrupted(code)) => ExitCode::from(code),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::arguments::TrainArguments;
 use super::output::{note, say};
+use super::signals::Interruptible;
 use super::{Failure, device, hub, recipe};
 use candlewick::candle::Device;
 use candlewick::data::Note;
-use candlewick::training::{Error, FitConfig, Inputs, Outcome, ProgressBarObserver, Recipe, Report, Task, fit};
+use candlewick::training::{Error, FitConfig, Inputs, Outcome, Recipe, Report, StopReason, Task, fit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -82,13 +83,20 @@ pub fn prepared<R: Recipe>(recipe: &R, out: &Path, device: &Device, quiet: bool)
     Ok(recipe.prepare(out, device, &mut note)?)
 }
 
-/// Trains with a bar.
+/// Trains with a bar, until a signal comes.
 ///
 /// # Errors
-/// As [`fit`] says.
+/// As [`fit`] says; [`Failure::Interrupted`] after a signal.
 pub fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
-    let mut bar = ProgressBarObserver::new(quiet);
-    Ok(fit(task, config, out, &mut bar)?)
+    let mut observer = Interruptible::new(quiet)?;
+    let report = fit(task, config, out, &mut observer)?;
+    match (report.reason, observer.exit_code()) {
+        (StopReason::Interrupted, Some(code)) => {
+            note!("candlewick: stopped at step {}; the same command goes on", report.steps);
+            Err(Failure::Interrupted(code))
+        }
+        _ => Ok(report),
+    }
 }
 
 /// A progress bar that counts to `total`, hidden where `quiet` or where standard error is no terminal.
