@@ -129,3 +129,24 @@ fn a_photo_gets_a_caption_and_a_word_about_what_the_built_in_model_knows() {
     let output = run(folder.path(), &["caption", scene.to_str().unwrap()]);
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
 }
+
+#[test]
+fn recipes_are_in_the_program_and_a_printed_one_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let listed = succeed(here, &["recipes"]);
+    assert!(listed.lines().count() >= 9 && listed.contains("flickr8k-hard"), "{listed}");
+    for line in listed.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        assert!(line.len() > 30, "{line}");
+        // Written out in full, it reads as itself; as it stands, it says its own name.
+        let full = succeed(here, &["recipe", name, "--full"]);
+        assert!(full.contains(&format!("name = \"{name}\"")), "{full}");
+        std::fs::write(here.join("full.toml"), &full).unwrap();
+        assert_eq!(succeed(here, &["recipe", "full.toml", "--full"]), full);
+        assert!(succeed(here, &["recipe", name]).contains(&format!("name = \"{name}\"")));
+    }
+    fail(here, &["train", "flickr8"], 2, &["no built-in recipe is called so", "flickr8k"]);
+    fail(here, &["recipe", "nowhere.toml"], 1, &["nowhere.toml"]);
+    fail(here, &["train", "flickr8k"], 1, &["--encoder-weights"]);
+}

@@ -33,6 +33,10 @@ pub struct Arguments {
 pub enum Command {
     /// Train a model as a recipe says; without a recipe on generated scenes.
     Train(TrainArguments),
+    /// List the recipes that are in the program.
+    Recipes,
+    /// Print a recipe.
+    Recipe(RecipeArguments),
     /// Write a caption for each picture.
     Caption(CaptionArguments),
     /// Caption a split of a set and score it as the COCO scorer does.
@@ -66,15 +70,32 @@ pub struct DeviceArguments {
     pub precision: Precision,
 }
 
+/// Arguments of `recipe`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick recipe flickr8k > my.toml
+  candlewick recipe flickr8k-hard --full --set training.epochs=2")]
+pub struct RecipeArguments {
+    /// The name of a built-in recipe, or a TOML file.
+    pub recipe: String,
+    /// Every setting, on its base, with the defaults of those that it leaves out.
+    #[arg(long)]
+    pub full: bool,
+    /// Change a setting of the recipe; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "full")]
+    pub set: Vec<String>,
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   candlewick train
   candlewick train --set training.epochs=3 --out runs/short
-  candlewick train models/flickr8k/train.toml --data flickr8k --encoder-weights resnet50.safetensors")]
+  candlewick train flickr8k --data DIR --encoder-weights resnet50.safetensors")]
 pub struct TrainArguments {
-    /// The recipe, a TOML file; without it the built-in one for generated scenes.
+    /// The recipe, a TOML file or the name of a built-in one (candlewick recipes lists them); without it that of generated scenes.
     pub recipe: Option<PathBuf>,
     /// Change a setting of the recipe, for instance training.epochs=3; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]

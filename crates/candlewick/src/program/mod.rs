@@ -97,6 +97,8 @@ pub fn run() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Train(arguments) => tasks::train(&arguments),
+        Command::Recipes => tasks::list_recipes(),
+        Command::Recipe(arguments) => tasks::show_recipe(&arguments),
         Command::Caption(arguments) => {
             let folders = arguments.model.iter().map(PathBuf::as_path);
             tasks::wants("captioning", folders).and_then(|()| caption::run(&arguments))

@@ -1,8 +1,10 @@
 //! Recipes: a TOML file, changed by `--set`.
 
+use super::Failure;
+use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::escaped;
-use super::{Failure, embedded};
 use candlewick::data::text::read_utf8;
+use candlewick::parameters::nearest;
 use candlewick::training::Recipe;
 use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
@@ -23,6 +25,14 @@ pub fn task(table: &Table) -> &str {
 pub fn name<R: Recipe>(table: &Table) -> Result<String, String> {
     numbers(table)?;
     Ok(whole::<R>(table.clone())?.name().to_owned())
+}
+
+/// A recipe of type R with every setting, those that it leaves out by their defaults.
+///
+/// # Errors
+/// With the key where the table is no such recipe.
+pub fn full<R: Recipe>(table: Table) -> Result<String, String> {
+    toml::to_string(&whole::<R>(table)?).map_err(|error| one_line(&error.to_string()))
 }
 
 /// Refuses what TOML takes for numbers and no setting can be: NaN and the infinities.
@@ -63,19 +73,69 @@ pub fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
     unread.map_or(Ok(read), |key| Err(format!("{key}: no such setting")))
 }
 
-/// Reads a recipe, or the built-in one, and changes the settings that `--set` names.
+/// Where a recipe comes from.
+enum Source<'a> {
+    File(&'a Path),
+    Embedded(&'static EmbeddedRecipe),
+}
+
+impl<'a> Source<'a> {
+    /// A file, or a built-in recipe by its name; without either that of generated scenes.
+    fn of(given: Option<&'a Path>) -> Result<Self, Failure> {
+        let Some(path) = given else { return Ok(Self::Embedded(&RECIPES[0])) };
+        match path.to_str().and_then(EmbeddedRecipe::find).filter(|_| !path.exists()) {
+            Some(recipe) => Ok(Self::Embedded(recipe)),
+            None if path.extension().is_some() || path.exists() || path.components().count() > 1 => {
+                Ok(Self::File(path))
+            }
+            None => {
+                let name = path.to_string_lossy();
+                let nearest = nearest(&name, &RECIPES.map(|recipe| recipe.name));
+                Err(Failure::usage(format!(
+                    "recipe {}: no such file, and no built-in recipe is called so{nearest}; candlewick recipes lists them",
+                    escaped(&name)
+                )))
+            }
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Embedded(recipe) => format!("the built-in recipe {}", recipe.name),
+        }
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        match self {
+            Self::File(path) => Ok(read_utf8(path)?),
+            Self::Embedded(recipe) => Ok(recipe.text.to_owned()),
+        }
+    }
+
+    /// The name and the text of the recipe that `base` names.
+    fn base(&self, file: &str) -> Result<(String, String), Failure> {
+        match self {
+            Self::File(path) => {
+                let beside = path.parent().unwrap_or(Path::new("")).join(file);
+                Ok((beside.display().to_string(), read_utf8(&beside)?))
+            }
+            Self::Embedded(recipe) => match recipe.beside(file) {
+                Some(base) => Ok((base.name.to_owned(), base.text.to_owned())),
+                None => Err(Failure::Work(format!("{}: its base {file} is not in the program", recipe.name))),
+            },
+        }
+    }
+}
+
+/// Reads a recipe from a file or by its built-in name, and changes the settings that `--set` names.
 ///
 /// # Errors
 /// A wrong call where `--set` names what the recipe does not know; otherwise one line that names the file.
 pub fn read(path: Option<&Path>, changes: &[String], check: Check) -> Result<Table, Failure> {
-    let (name, text) = match path {
-        Some(path) => {
-            let text = read_utf8(path)?;
-            (path.display().to_string(), text)
-        }
-        None => ("the built-in recipe".to_owned(), embedded::RECIPE.to_owned()),
-    };
-    let table = based(parsed(&name, &text)?, path)?;
+    let source = Source::of(path)?;
+    let name = source.name();
+    let table = based(parsed(&name, &source.text()?)?, &source)?;
     check(&table).map_err(|fault| Failure::Work(format!("{name}: {fault}")))?;
     let mut changed = table;
     for change in changes {
@@ -95,18 +155,16 @@ pub fn read(path: Option<&Path>, changes: &[String], check: Check) -> Result<Tab
 }
 
 /// The recipe on top of the one that its `base` names, a file beside it.
-fn based(mut table: Table, path: Option<&Path>) -> Result<Table, Failure> {
+fn based(mut table: Table, source: &Source) -> Result<Table, Failure> {
     let Some(base) = table.remove("base") else { return Ok(table) };
     let Some(base) = base.as_str() else {
-        let name = path.unwrap_or(Path::new("the built-in recipe")).display();
-        return Err(Failure::Work(format!("{name}: base is {base}; wanted the name of a recipe beside this one")));
+        let fault = format!("{}: base is {base}; wanted the name of a recipe beside this one", source.name());
+        return Err(Failure::Work(fault));
     };
-    let beside = path.and_then(Path::parent).unwrap_or(Path::new("")).join(base);
-    let text = read_utf8(&beside)?;
-    let mut below = parsed(&beside.display().to_string(), &text)?;
+    let (name, text) = source.base(base)?;
+    let mut below = parsed(&name, &text)?;
     if below.contains_key("base") {
-        let fault = "has a base itself; name the recipe at the bottom";
-        return Err(Failure::Work(format!("{}: {fault}", beside.display())));
+        return Err(Failure::Work(format!("{name}: has a base itself; name the recipe at the bottom")));
     }
     overlay(&mut below, table);
     Ok(below)

@@ -1,6 +1,8 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
-use super::arguments::{EvaluateArguments, TrainArguments};
+use super::arguments::{EvaluateArguments, RecipeArguments, TrainArguments};
+use super::embedded::{EmbeddedRecipe, RECIPES};
+use super::output::say;
 use super::recipe::{self, Check};
 use super::{Failure, evaluate, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
@@ -20,6 +22,8 @@ pub struct TaskRow {
     pub model: [&'static str; 2],
     /// Finds out whether a table is a recipe of this task; gives the run's name.
     pub read: Check,
+    /// A recipe with every setting written out.
+    pub full: fn(Table) -> Result<String, String>,
     /// Trains a recipe.
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
@@ -41,6 +45,7 @@ const fn row<R: Recipe, M: ModelFolder>(
         model_type: M::MODEL_TYPE,
         model,
         read: recipe::name::<R>,
+        full: recipe::full::<R>,
         train: train::train::<R>,
         evaluate,
     }
@@ -68,6 +73,29 @@ pub fn train(arguments: &TrainArguments) -> Result<(), Failure> {
     let table = recipe::read(arguments.recipe.as_deref(), &arguments.set, check)?;
     let row = of_recipe(&table).map_err(Failure::Work)?;
     (row.train)(table, arguments)
+}
+
+/// Prints a recipe: as it is written, or on its base with every setting.
+///
+/// # Errors
+/// When there is no such recipe.
+pub fn show_recipe(arguments: &RecipeArguments) -> Result<(), Failure> {
+    if !arguments.full
+        && let Some(recipe) = EmbeddedRecipe::find(&arguments.recipe)
+    {
+        return say!("{}", recipe.text.trim_end());
+    }
+    let table = recipe::read(Some(Path::new(&arguments.recipe)), &arguments.set, check)?;
+    let row = of_recipe(&table).map_err(Failure::Work)?;
+    say!("{}", (row.full)(table).map_err(Failure::Work)?.trim_end())
+}
+
+/// Lists the recipes that the program carries, a line each.
+///
+/// # Errors
+/// Where standard output takes no more.
+pub fn list_recipes() -> Result<(), Failure> {
+    RECIPES.iter().try_for_each(|recipe| say!("{:<19} {}", recipe.name, recipe.summary()))
 }
 
 /// Evaluates a model of any task; what is none of ours is told by the captioner's way of opening it.
