@@ -9,7 +9,7 @@ use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::training::model_folder::model_type;
 use candlewick::training::{ModelFolder, Recipe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// A task.
@@ -72,6 +72,7 @@ fn of_recipe(table: &Table) -> Result<&'static TaskRow, String> {
 pub fn train(arguments: &TrainArguments) -> Result<(), Failure> {
     let table = recipe::read(arguments.recipe.as_deref(), &arguments.set, check)?;
     let row = of_recipe(&table).map_err(Failure::Work)?;
+    wants(row.task, arguments.start.iter().map(PathBuf::as_path))?;
     (row.train)(table, arguments)
 }
 
