@@ -141,7 +141,7 @@ impl Task for ParityTask {
 #[test]
 fn a_new_task_is_a_recipe_a_model_and_a_task() {
     let mut recipe: ParityRecipe = toml::from_str(
-        "name = 'parity'\nbits = 6\nhidden_size = 12\n[training]\nepochs = 12\nclip_norm = 1.0\noptimizer = { name = 'adam', learning_rate = 0.02 }",
+        "name = 'parity'\nbits = 4\nhidden_size = 12\n[training]\nepochs = 20\nclip_norm = 1.0\noptimizer = { name = 'adam', learning_rate = 0.02 }",
     )
     .unwrap();
     let refused = recipe.apply_inputs(&Inputs { start: Some("a".into()), ..Inputs::default() });
@@ -154,7 +154,7 @@ fn a_new_task_is_a_recipe_a_model_and_a_task() {
     assert!(told.len() == 1 && outcome.scores.get("accuracy").unwrap() > 0.95, "{}", outcome.scores);
     assert_eq!(model_type(out.path()).unwrap(), "parity");
     let model = Parity::open_folder(out.path(), &Device::Cpu).unwrap();
-    let (bits, _) = batch(6, 7).unwrap();
+    let (bits, _) = batch(4, 7).unwrap();
     let folder = open_model(out.path(), |folder| Ok(folder.to_path_buf())).unwrap();
     assert_eq!(folder, report.best);
     assert_eq!(model.logits(&bits, &mut Mode::Eval).unwrap().dims(), [32, 2]);
