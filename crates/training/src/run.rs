@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Instant;
 
-/// Finds out, before anything is trained or written, whether [`fit`] can begin in the run folder `out` or go on there.
+/// Finds out, before anything is trained or written, whether [`crate::fit`] can begin in the run folder `out` or go on there.
 ///
 /// # Errors
 /// When the configuration cannot be used, nothing in the task can learn, or the folder holds another run.

@@ -7,7 +7,7 @@ use candlewick_vision::Annotations;
 
 /// A decoder whose sentences are about what an encoder saw in pictures.
 ///
-/// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`DecoderConfig`]. [`AnyDecoder`] makes
+/// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`crate::DecoderConfig`]. [`crate::AnyDecoder`] makes
 /// it one of those that a [`crate::Captioner`] can have.
 pub trait CaptionDecoder: Decoder {
     /// The memory of what was seen: what is computed of a picture once.
