@@ -81,7 +81,7 @@ fn warn_of_photos(unlike: &[&PathBuf]) {
         others => format!("and {others} more are"),
     };
     note!(
-        "{} {others} unlike all that the built-in model knows, coloured shapes on a dark ground: what it says there means nothing; name a captioner of photos with --model DIR (train one with models/flickr8k/train.toml)",
+        "{} {others} unlike all that the built-in model knows, coloured shapes on a dark ground: what it says there means nothing; name a captioner of photos with --model DIR (candlewick train flickr8k trains one)",
         shown(first)
     );
 }

@@ -77,8 +77,8 @@ impl EmbeddedRecipe {
     pub fn summary(&self) -> String {
         let lines = self.text.lines().map_while(|line| line.strip_prefix("# "));
         let text = lines.collect::<Vec<_>>().join(" ");
-        let end = text.find(['.', ':']).unwrap_or(text.len());
-        text.get(..end).unwrap_or_default().to_owned()
+        let sentence = text.split_once(". ").map_or(text.as_str(), |(first, _)| first);
+        sentence.trim_end_matches(['.', ':']).to_owned()
     }
 }
 
