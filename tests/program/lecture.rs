@@ -70,6 +70,23 @@ fn a_classifier_is_trained_and_classifies() {
     assert!(lines[0] == "bars/down/3.png" && lines[1].ends_with(" %  down"), "{said}");
     assert!(lines[3] == "bars/across/3.png" && lines[4].ends_with(" %  across"), "{said}");
 
+    let evaluate = ["evaluate", "--model", "runs/bars", "--data", "bars", "--split", "dev"];
+    let told = succeed(folder.path(), &[&evaluate[..], &["--json"]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["accuracy"], &told["split"]), (&last["accuracy"], &"dev".into()), "{told}");
+    fail(
+        folder.path(),
+        &[&evaluate[..], &["--beam", "3"]].concat(),
+        2,
+        &["--beam: a classifier searches for no words"],
+    );
+    fail(
+        folder.path(),
+        &["caption", "a.png", "--model", "runs/bars"],
+        1,
+        &["is a classifier's", "candlewick classify"],
+    );
+
     let model = last["model"].as_str().unwrap().to_owned() + "/model.safetensors";
     let weights = ["--weights", model.as_str()];
     let wrong = ["classify", "bars/down/3.png", "--model", "resnet18", weights[0], weights[1]];

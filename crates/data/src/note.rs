@@ -5,6 +5,8 @@
 pub enum Note {
     /// A line about the data: how much there is, or what was skipped.
     Line(String),
+    /// A line about items that were left out, which is told even to who wants no other.
+    Skipped(String),
     /// Something that takes long.
     Progress {
         /// What is being made, such as `annotations`.

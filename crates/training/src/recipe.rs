@@ -88,6 +88,8 @@ pub trait Recipe: DeserializeOwned + Serialize {
 /// What is told once a model is trained.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
+    /// What could not be shown, a line each; told even to machines, beside the result.
+    pub faults: Vec<String>,
     /// Lines for people, before the scores.
     pub lines: Vec<String>,
     /// The scores of the best checkpoint.

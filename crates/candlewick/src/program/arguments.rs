@@ -39,7 +39,7 @@ pub enum Command {
     Recipe(RecipeArguments),
     /// Write a caption for each picture.
     Caption(CaptionArguments),
-    /// Caption a split of a set and score it as the COCO scorer does.
+    /// Score a model on a split of a set: a captioner as the COCO scorer does, a classifier by its accuracy.
     Evaluate(EvaluateArguments),
     /// Score captions that anybody wrote, in COCO's result format, as the COCO scorer does.
     Score(ScoreArguments),

@@ -4,14 +4,35 @@ use super::Failure;
 use candlewick::training::{Event, Observer, ProgressBarObserver};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 
-/// A progress bar that stops the run once a signal has come.
+/// What the handlers know; they are installed once, since none can be taken away again.
+struct Handlers {
+    /// Whether a signal ends the program at once, as it does where nothing is trained.
+    at_once: Arc<AtomicBool>,
+    /// The signal that came; 0 where none has.
+    signal: Arc<AtomicUsize>,
+}
+
+impl Handlers {
+    fn install() -> io::Result<Self> {
+        let found = Self { at_once: Arc::default(), signal: Arc::default() };
+        for number in [SIGINT, SIGTERM] {
+            // What is registered first is asked first: only a second signal finds that one has come.
+            flag::register_conditional_default(number, Arc::clone(&found.at_once))?;
+            flag::register(number, Arc::clone(&found.at_once))?;
+            flag::register_usize(number, Arc::clone(&found.signal), number.unsigned_abs() as usize)?;
+        }
+        Ok(found)
+    }
+}
+
+/// A progress bar that stops the run once a signal has come; when it goes, signals end the program at once again.
 pub struct Interruptible {
     bar: ProgressBarObserver,
-    /// The signal; 0 where none has come.
-    signal: Arc<AtomicUsize>,
+    handlers: &'static Handlers,
 }
 
 impl Interruptible {
@@ -20,23 +41,31 @@ impl Interruptible {
     /// # Errors
     /// When the system takes no handler.
     pub fn new(quiet: bool) -> Result<Self, Failure> {
-        let signal = Arc::new(AtomicUsize::new(0));
-        let again = Arc::new(AtomicBool::new(false));
-        for number in [SIGINT, SIGTERM] {
-            // What comes first is asked first: only a second signal finds that one has come.
-            flag::register_conditional_default(number, Arc::clone(&again))?;
-            flag::register(number, Arc::clone(&again))?;
-            flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize)?;
-        }
-        Ok(Self { bar: ProgressBarObserver::new(quiet), signal })
+        static HANDLERS: OnceLock<Handlers> = OnceLock::new();
+        let handlers = match HANDLERS.get() {
+            Some(handlers) => handlers,
+            None => {
+                let installed = Handlers::install()?;
+                HANDLERS.get_or_init(|| installed)
+            }
+        };
+        handlers.signal.store(0, SeqCst);
+        handlers.at_once.store(false, SeqCst);
+        Ok(Self { bar: ProgressBarObserver::new(quiet), handlers })
     }
 
     /// The exit code of a program that a signal ended, 128 and the signal's number; nothing where none has come.
     pub fn exit_code(&self) -> Option<u8> {
-        match self.signal.load(SeqCst) {
+        match self.handlers.signal.load(SeqCst) {
             0 => None,
             signal => u8::try_from(128 + signal).ok(),
         }
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        self.handlers.at_once.store(true, SeqCst);
     }
 }
 
@@ -46,6 +75,6 @@ impl Observer for Interruptible {
     }
 
     fn stops(&self) -> bool {
-        self.signal.load(SeqCst) > 0
+        self.handlers.signal.load(SeqCst) > 0
     }
 }

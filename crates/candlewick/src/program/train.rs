@@ -37,6 +37,7 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
     let mut task = prepared(&recipe, &out, &device, quiet)?;
     let report = trained(&mut task, recipe.training(), &out, quiet)?;
     let outcome = recipe.outcome(task, &report, &out, &device)?;
+    outcome.faults.iter().for_each(|fault| note!("{fault}"));
     let seconds = begun.elapsed().as_secs_f64();
     if json { say!("{}", as_json(&outcome, &report, seconds)?) } else { print(&outcome, &report, &out, seconds) }
 }
@@ -70,6 +71,7 @@ pub fn prepared<R: Recipe>(recipe: &R, out: &Path, device: &Device, quiet: bool)
     let mut note = |note: Note| match note {
         Note::Line(line) if !quiet => note!("{line}"),
         Note::Line(_) => {}
+        Note::Skipped(line) => note!("{line}"),
         Note::Progress { what, done, total } => {
             let shown = bar.get_or_insert_with(|| counter(total as u64, what, quiet));
             shown.set_position(done as u64);

@@ -27,14 +27,15 @@ pub(crate) fn outcome(
     device: &Device,
 ) -> Result<Outcome> {
     let captioner = Captioner::open(&report.best, recipe.encoder.pretrained.as_deref(), device)?;
-    let lines = show(task, &captioner, out)?;
+    let mut faults = Vec::new();
+    let lines = show(task, &captioner, out, &mut faults)?;
     let captions = decode(&captioner, task.dev(), None, BATCH, captioner.generation(), &mut |_| ())?;
     let scores = task.dev().scores(&captions)?;
-    Ok(Outcome { lines, scores, split: None, files: vec![("attention", out.join("attention"))] })
+    Ok(Outcome { faults, lines, scores, split: None, files: vec![("attention", out.join("attention"))] })
 }
 
 /// Captions the first pictures of the dev set and draws where the network looked.
-fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<String>> {
+fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path, faults: &mut Vec<String>) -> Result<Vec<String>> {
     let dev = task.dev();
     let mut lines = Vec::new();
     let captions = decode(captioner, dev, Some(SHOWN), SHOWN, captioner.generation(), &mut |_| ())?;
@@ -42,7 +43,7 @@ fn show(task: &CaptioningTask, captioner: &Captioner, out: &Path) -> Result<Vec<
         let photo = match dev.pictures.photo(row) {
             Ok(photo) => photo,
             Err(fault) => {
-                lines.push(fault.to_string());
+                faults.push(fault.to_string());
                 continue;
             }
         };

@@ -73,7 +73,7 @@ impl Recipe for ClassificationRecipe {
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
         let task = prepare(self, device)?;
         let set = task.set();
-        set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Line(line)));
+        set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Skipped(line)));
         let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
         note(Note::Line(format!(
             "{train} pictures to train on, {dev} to validate on, {test} to test on, {classes} classes"
@@ -87,7 +87,7 @@ impl Recipe for ClassificationRecipe {
         let (split, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
         let scores = task.scores(examples)?;
         let lines = vec![format!("on {} pictures of the {split} split:", examples.len())];
-        Ok(Outcome { lines, scores, split: Some(split), files: Vec::new() })
+        Ok(Outcome { lines, scores, split: Some(split), ..Outcome::default() })
     }
 }
 
