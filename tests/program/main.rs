@@ -5,6 +5,8 @@
 mod backbone;
 /// Wrong files, wrong arguments: one line that says what to do, and nothing lost.
 mod bad_input;
+/// Folders, lists, files beside pictures, pages.
+mod caption;
 /// The commands as a user calls them.
 mod command_line;
 /// Captioners side by side: trained in order, and refused before training.

@@ -24,7 +24,7 @@ impl PreprocessedPicture {
 }
 
 /// What captions pictures: one [`Captioner`], or several as one.
-pub trait CaptionPictures: Sync {
+pub trait CaptionPictures: Send + Sync {
     /// The `num_return_sequences` best captions of each picture, best first.
     ///
     /// # Errors

@@ -186,17 +186,47 @@ pub struct SearchArguments {
 
 /// Arguments of `caption`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    group = clap::ArgGroup::new("pictures").args(["photos", "list", "watch", "html"]).required(true).multiple(true),
+    after_help = "\
 Examples:
   candlewick caption models/scenes/example.png --attention looked
   candlewick caption *.jpg --model runs/flickr8k --beam 5
+  candlewick caption photos --recursive --model runs/flickr8k --write xmp
+  candlewick caption --watch incoming --model runs/flickr8k --write txt --prefix 'a photo of '
+  candlewick caption --html index.html --model runs/flickr8k
   candlewick caption photo.jpg --model runs/flickr8k --include 'dog|dogs' --exclude man
   candlewick caption photo.jpg --model runs/one --model runs/other
-  candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json")]
+  candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json"
+)]
 pub struct CaptionArguments {
-    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
-    #[arg(required = true)]
+    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM; a folder stands for all in it, - for one from standard input.
+    #[arg(value_name = "PICTURE|DIR|-")]
     pub photos: Vec<PathBuf>,
+    /// A file with the path of a picture or folder on each line; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Look into the folders in folders too.
+    #[arg(long)]
+    pub recursive: bool,
+    /// Write each caption beside its picture and print none but with --json; pictures that have one already are left as they are.
+    #[arg(long, value_name = "FORMAT", conflicts_with = "html")]
+    pub write: Option<super::caption::Format>,
+    /// What each written caption begins with.
+    #[arg(long, value_name = "TEXT", requires = "write", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
+    /// What each written caption ends with.
+    #[arg(long, value_name = "TEXT", requires = "write", allow_hyphen_values = true)]
+    pub suffix: Option<String>,
+    /// Write captions anew where there are some.
+    #[arg(long, requires = "write")]
+    pub overwrite: bool,
+    /// Caption the pictures that come into a folder, until Ctrl-C; with --write also those that lie there without a caption.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["photos", "list", "html", "regions", "attention"])]
+    pub watch: Option<PathBuf>,
+    /// Fill the empty or missing alt of the images that lie beside an HTML page; nothing else of the page changes.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "list", "regions", "attention", "json", "n_best"])]
+    pub html: Option<PathBuf>,
     /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only. Several, one after each
     /// --model, tell as one: their probabilities are averaged.
     #[arg(long, value_name = "DIR")]

@@ -19,6 +19,7 @@ mod search;
 mod signals;
 mod tasks;
 mod train;
+mod whole_file;
 
 use arguments::{Arguments, Command};
 use clap::error::{ContextKind, ContextValue, ErrorKind};

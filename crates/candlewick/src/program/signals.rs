@@ -1,4 +1,4 @@
-//! Signals that end a training: the first one lets it write a checkpoint, the second one ends it at once.
+//! Signals that end long work: the first one lets it come to a good end, the second one ends it at once.
 
 use super::Failure;
 use candlewick::training::{Event, Observer, ProgressBarObserver};
@@ -29,18 +29,15 @@ impl Handlers {
     }
 }
 
-/// A progress bar that stops the run once a signal has come; when it goes, signals end the program at once again.
-pub struct Interruptible {
-    bar: ProgressBarObserver,
-    handlers: &'static Handlers,
-}
+/// Listens for SIGINT and SIGTERM; when it goes, signals end the program at once again.
+pub struct Signals(&'static Handlers);
 
-impl Interruptible {
-    /// Listens for SIGINT and SIGTERM from now on.
+impl Signals {
+    /// Listens from now on.
     ///
     /// # Errors
     /// When the system takes no handler.
-    pub fn new(quiet: bool) -> Result<Self, Failure> {
+    pub fn listen() -> Result<Self, Failure> {
         static HANDLERS: OnceLock<Handlers> = OnceLock::new();
         let handlers = match HANDLERS.get() {
             Some(handlers) => handlers,
@@ -51,21 +48,42 @@ impl Interruptible {
         };
         handlers.signal.store(0, SeqCst);
         handlers.at_once.store(false, SeqCst);
-        Ok(Self { bar: ProgressBarObserver::new(quiet), handlers })
+        Ok(Self(handlers))
     }
 
     /// The exit code of a program that a signal ended, 128 and the signal's number; nothing where none has come.
     pub fn exit_code(&self) -> Option<u8> {
-        match self.handlers.signal.load(SeqCst) {
+        match self.0.signal.load(SeqCst) {
             0 => None,
             signal => u8::try_from(128 + signal).ok(),
         }
     }
 }
 
-impl Drop for Interruptible {
+impl Drop for Signals {
     fn drop(&mut self) {
-        self.handlers.at_once.store(true, SeqCst);
+        self.0.at_once.store(true, SeqCst);
+    }
+}
+
+/// A progress bar that stops the training once a signal has come.
+pub struct Interruptible {
+    bar: ProgressBarObserver,
+    signals: Signals,
+}
+
+impl Interruptible {
+    /// Listens for signals from now on.
+    ///
+    /// # Errors
+    /// As [`Signals::listen`] says.
+    pub fn new(quiet: bool) -> Result<Self, Failure> {
+        Ok(Self { bar: ProgressBarObserver::new(quiet), signals: Signals::listen()? })
+    }
+
+    /// As [`Signals::exit_code`] says.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.signals.exit_code()
     }
 }
 
@@ -75,6 +93,6 @@ impl Observer for Interruptible {
     }
 
     fn stops(&self) -> bool {
-        self.handlers.signal.load(SeqCst) > 0
+        self.exit_code().is_some()
     }
 }

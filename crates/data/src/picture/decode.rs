@@ -1,4 +1,4 @@
-//! Decoding: any of seven formats, by content, within limits.
+//! Decoding: any of seven formats (eight with the feature `avif`), by content, within limits.
 
 use super::colours::{to_rgb, upper_halves};
 use super::jpeg::Jpeg;
@@ -10,13 +10,17 @@ use std::io::{Cursor, Read as _};
 use std::path::Path;
 
 /// The endings of the files that [`decode`] reads, in small letters.
-pub const ENDINGS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
+#[cfg(not(feature = "avif"))]
+pub const ENDINGS: &[&str] = &["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
+/// The endings of the files that [`decode`] reads, in small letters.
+#[cfg(feature = "avif")]
+pub const ENDINGS: &[&str] = &["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif", "avif"];
 
 /// The most pixels along a side: more than JPEG can have.
 const MOST_SIDE: u32 = 65_535;
 
 /// The formats, with the name that people know them by.
-const FORMATS: [(ImageFormat, &str); 7] = [
+const FORMATS: &[(ImageFormat, &str)] = &[
     (ImageFormat::Jpeg, "JPEG"),
     (ImageFormat::Png, "PNG"),
     (ImageFormat::WebP, "WebP"),
@@ -24,6 +28,8 @@ const FORMATS: [(ImageFormat, &str); 7] = [
     (ImageFormat::Gif, "GIF"),
     (ImageFormat::Tiff, "TIFF"),
     (ImageFormat::Pnm, "PNM"),
+    #[cfg(feature = "avif")]
+    (ImageFormat::Avif, "AVIF"),
 ];
 
 /// How large a picture may be before it is not even decoded.
@@ -88,9 +94,8 @@ pub fn decode_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Result<RgbImag
         return Err(fault(name, format!("has {} bytes, more than the {} allowed", bytes.len(), limits.max_bytes)));
     }
     let format = image::guess_format(bytes).ok();
-    let Some((format, kind)) = FORMATS.into_iter().find(|(known, _)| Some(*known) == format) else {
-        let kinds = FORMATS.map(|(_, kind)| kind).join(", ");
-        return Err(fault(name, format!("is not a picture that can be read ({kinds})")));
+    let Some(&(format, kind)) = FORMATS.iter().find(|(known, _)| Some(*known) == format) else {
+        return Err(fault(name, unreadable(bytes)));
     };
     let Decoded { size, pixels, orientation } = match format {
         ImageFormat::Jpeg => jpeg(name, bytes, limits)?,
@@ -102,6 +107,24 @@ pub fn decode_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Result<RgbImag
     let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(picture.into_rgb8())
+}
+
+/// What is wrong with bytes that are of none of [`FORMATS`].
+fn unreadable(bytes: &[u8]) -> String {
+    let brand = bytes.get(4..12).and_then(|head| head.strip_prefix(b"ftyp"));
+    match brand {
+        Some(b"avif" | b"avis") => {
+            "is AVIF, which this build does not read; build it with the feature avif, or save the picture anew as JPEG"
+                .into()
+        }
+        Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1") => {
+            "is HEIC, which cannot be read; save it anew as JPEG".into()
+        }
+        _ => {
+            let kinds = FORMATS.iter().map(|(_, kind)| *kind).collect::<Vec<_>>().join(", ");
+            format!("is not a picture that can be read ({kinds})")
+        }
+    }
 }
 
 /// A picture as its file has it, before it is turned.
