@@ -165,9 +165,8 @@ pub(crate) fn sampled(alpha: &Tensor, positions: &Tensor) -> Result<SampledPosit
 
 /// 1 at the position of each row and 0 elsewhere, in the shape of alpha (N, P).
 fn one_hot(alpha: &Tensor, positions: &Tensor) -> Result<Tensor> {
-    let p = alpha.dim(1)?;
-    let all = Tensor::arange(0, p as u32, alpha.device())?.broadcast_as(alpha.shape())?;
-    all.eq(&positions.unsqueeze(1)?.broadcast_as(alpha.shape())?)?.to_dtype(alpha.dtype())
+    let ones = Tensor::ones((alpha.dim(0)?, 1), alpha.dtype(), alpha.device())?;
+    alpha.zeros_like()?.scatter_add(&positions.unsqueeze(1)?, &ones, 1)
 }
 
 #[cfg(test)]
