@@ -2,6 +2,7 @@
 
 use crate::select_rows::SelectRows;
 use candle_core::{Device, Result, Tensor, bail};
+use candlewick_kernels::additive_attention::Counts;
 use candlewick_parameters::Mode;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct TeacherForced {
     /// Attention weights at each step, (N, T, P), where the decoder attends to something.
     pub alpha: Option<Tensor>,
     /// How many of the P each row has, where not all; alpha is 0 at the others.
-    pub counts: Option<Vec<u32>>,
+    pub counts: Option<Counts>,
 }
 
 /// A network that writes a sentence word by word: p(y_t | y_1 … y_{t−1}, memory) = softmax(logits_t).

@@ -5,7 +5,7 @@
 
 use crate::linear::Linear;
 use candle_core::{DType, Module, Result, Tensor};
-use candlewick_kernels::additive_attention;
+use candlewick_kernels::additive_attention::{self, Counts};
 use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
 /// e_p = v · tanh(W_a a_p + W_h h + b), α = softmax(e / τ), context = Σ_p α_p a_p.
@@ -27,10 +27,10 @@ pub struct AttentionMemory {
     values: Tensor,
     /// W_a a + b_a (M, P, A), computed once for a source.
     keys: Tensor,
-    /// The source of each row; nothing where row n attends to source n.
-    sources: Option<Vec<u32>>,
+    /// The source of each row, (N) of u32; nothing where row n attends to source n.
+    sources: Option<Tensor>,
     /// How many of its P annotations each source has; all where nothing is said.
-    counts: Option<Vec<u32>>,
+    counts: Option<Counts>,
 }
 
 impl AttentionMemory {
@@ -41,19 +41,18 @@ impl AttentionMemory {
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
         if !(self.values.device().is_cpu() && self.values.dtype() == DType::F32) {
             let (values, keys) = (self.values.index_select(rows, 0)?, self.keys.index_select(rows, 0)?);
-            let counts = self.counts.as_ref().map(|counts| chosen(counts, &rows.to_vec1()?)).transpose()?;
+            let counts = self.counts.as_ref().map(|counts| counts.select(rows)).transpose()?;
             return Ok(Self { values, keys, sources: None, counts });
         }
-        let rows = rows.to_vec1::<u32>()?;
         let sources = match &self.sources {
-            None => rows,
-            Some(sources) => chosen(sources, &rows)?,
+            None => rows.clone(),
+            Some(sources) => sources.index_select(rows, 0)?,
         };
         Ok(Self { sources: Some(sources), ..self.clone() })
     }
 
-    /// How many annotations each source has, from 1 to P: those after them are padding, and α is 0 there.
-    pub fn with_counts(self, counts: Option<Vec<u32>>) -> Self {
+    /// How many annotations each source has: those after them are padding, and α is 0 there.
+    pub fn with_counts(self, counts: Option<Counts>) -> Self {
         Self { counts, ..self }
     }
 
@@ -61,7 +60,7 @@ impl AttentionMemory {
     fn spread(&self, of_sources: &Tensor) -> Result<Tensor> {
         match &self.sources {
             None => Ok(of_sources.clone()),
-            Some(sources) => of_sources.index_select(&Tensor::new(sources.as_slice(), of_sources.device())?, 0),
+            Some(sources) => of_sources.index_select(sources, 0),
         }
     }
 
@@ -81,7 +80,7 @@ impl AttentionMemory {
     ///
     /// # Errors
     /// When a row has no source.
-    pub fn per_row(&self) -> Result<(Tensor, Tensor, Option<Vec<u32>>)> {
+    pub fn per_row(&self) -> Result<(Tensor, Tensor, Option<Counts>)> {
         Ok((self.spread(&self.values)?, self.spread(&self.keys)?, self.counts()?))
     }
 
@@ -89,11 +88,19 @@ impl AttentionMemory {
     ///
     /// # Errors
     /// When a row has no source.
-    pub fn counts(&self) -> Result<Option<Vec<u32>>> {
+    pub fn counts(&self) -> Result<Option<Counts>> {
         match (&self.counts, &self.sources) {
-            (Some(counts), Some(sources)) => Ok(Some(chosen(counts, sources)?)),
+            (Some(counts), Some(sources)) => Ok(Some(counts.select(sources)?)),
             (counts, _) => Ok(counts.clone()),
         }
+    }
+
+    /// P, how many positions there are to attend to.
+    ///
+    /// # Errors
+    /// When the annotations have no positions.
+    pub fn num_positions(&self) -> Result<usize> {
+        self.values.dim(1)
     }
 
     /// The annotation (N, C) at one position of each row.
@@ -101,14 +108,8 @@ impl AttentionMemory {
     /// # Errors
     /// When there is no such position.
     pub fn gather_position(&self, positions: &Tensor) -> Result<Tensor> {
-        additive_attention::gather_position(&self.values, positions, self.sources.as_deref())
+        additive_attention::gather_position(&self.values, positions, self.sources.as_ref())
     }
-}
-
-/// The numbers in these rows.
-fn chosen(numbers: &[u32], rows: &[u32]) -> Result<Vec<u32>> {
-    let missing = || candle_core::Error::Msg(format!("attention: no such row among {}", numbers.len()));
-    rows.iter().map(|&row| numbers.get(row as usize).copied()).collect::<Option<_>>().ok_or_else(missing)
 }
 
 /// What attention gives.
@@ -168,7 +169,7 @@ impl AdditiveAttention {
     pub fn attend(&self, memory: &AttentionMemory, hidden: &Tensor) -> Result<Attended> {
         let AttentionMemory { values, keys, sources, counts } = memory;
         let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let rows = additive_attention::Rows { source: sources.as_deref(), counts: counts.as_deref() };
+        let rows = additive_attention::Rows { source: sources.as_ref(), counts: counts.as_ref() };
         let (context, alpha) = additive_attention::additive_rows(keys, &query, &v, values, rows)?;
         Ok(Attended { context, alpha })
     }

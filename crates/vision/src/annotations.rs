@@ -1,6 +1,7 @@
 //! Annotations: the vectors, one for each position of a feature map or each region, that a decoder attends to.
 
 use candle_core::{Device, Result, Tensor, bail};
+use candlewick_kernels::additive_attention::Counts;
 use candlewick_kernels::channels_last;
 
 /// The annotations (N, P, C) of N pictures, of a feature map's positions or of regions (Xu et al. 2015, section 3.1.1).
@@ -8,7 +9,7 @@ use candlewick_kernels::channels_last;
 pub struct Annotations {
     values: Tensor,
     grid: (usize, usize),
-    counts: Option<Vec<u32>>,
+    counts: Option<Counts>,
 }
 
 impl Annotations {
@@ -42,12 +43,9 @@ impl Annotations {
         if counts.len() != n {
             bail!("annotations: the counts of {} pictures, wanted those of {n}", counts.len())
         }
-        if let Some(count) = counts.iter().find(|&&count| count == 0 || count as usize > p) {
-            bail!("annotations: a picture has {count}, wanted from 1 to {p}")
-        }
+        let known = Counts::new(&counts, p, self.values.device())?;
         // Where all are full there is nothing to say.
-        let counts = counts.iter().any(|&count| (count as usize) < p).then_some(counts);
-        Ok(Self { counts, ..self })
+        Ok(Self { counts: counts.iter().any(|&count| (count as usize) < p).then_some(known), ..self })
     }
 
     /// (N, P, C).
@@ -61,8 +59,8 @@ impl Annotations {
     }
 
     /// How many annotations each picture has; nothing where all have P.
-    pub fn counts(&self) -> Option<&[u32]> {
-        self.counts.as_deref()
+    pub fn counts(&self) -> Option<&Counts> {
+        self.counts.as_ref()
     }
 
     /// The mean annotation of each picture, (N, C).
@@ -71,11 +69,8 @@ impl Annotations {
     /// When an operation fails.
     pub fn mean(&self) -> Result<Tensor> {
         let Some(counts) = &self.counts else { return channels_last::mean(&self.values.unsqueeze(1)?) };
-        let (n, p, _) = self.values.dims3()?;
-        let share = |place: usize, count: u32| if place < count as usize { 1.0 / count as f32 } else { 0.0 };
-        let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();
-        let shares = Tensor::from_vec(shares, (n, 1, p), self.values.device())?;
-        shares.to_dtype(self.values.dtype())?.matmul(&self.values.contiguous()?)?.squeeze(1)
+        let shares = counts.shares(1)?.unsqueeze(1)?.to_dtype(self.values.dtype())?;
+        shares.matmul(&self.values.contiguous()?)?.squeeze(1)
     }
 
     /// The same with other annotations of the same shape.
@@ -95,7 +90,8 @@ impl Annotations {
     /// # Errors
     /// When an operation fails.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
-        Ok(Self { values: self.values.to_device(device)?, ..self.clone() })
+        let counts = self.counts.as_ref().map(|counts| counts.to_device(device)).transpose()?;
+        Ok(Self { values: self.values.to_device(device)?, counts, ..self.clone() })
     }
 }
 
@@ -111,8 +107,9 @@ mod tests {
         assert_eq!(all.mean().unwrap().to_vec2::<f32>().unwrap(), [[2., 3.], [8., 9.]]);
         let some = all.clone().with_counts(vec![2, 3]).unwrap();
         assert_eq!(some.mean().unwrap().to_vec2::<f32>().unwrap(), [[1., 2.], [8., 9.]]);
-        assert_eq!((some.counts(), some.grid_size()), (Some(&[2, 3][..]), (1, 3)));
-        assert_eq!(all.clone().with_counts(vec![3, 3]).unwrap().counts(), None);
+        assert_eq!(some.counts().unwrap().tensor().to_vec1::<u32>().unwrap(), [2, 3]);
+        assert_eq!(some.grid_size(), (1, 3));
+        assert!(all.clone().with_counts(vec![3, 3]).unwrap().counts().is_none());
         for counts in [vec![2], vec![0, 3], vec![2, 4]] {
             assert!(all.clone().with_counts(counts).is_err());
         }

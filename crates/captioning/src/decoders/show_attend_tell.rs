@@ -21,7 +21,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
 use candlewick_kernels::activation::{sigmoid, tanh};
-use candlewick_kernels::attention_lstm::{self, Sequence};
+use candlewick_kernels::attention_lstm::{self, PositionSampler, Sequence};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::{
     AdditiveAttention, Attended, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell,
@@ -223,14 +223,14 @@ impl ShowAttendTell {
         Ok(Step { logits, alpha: Some(attended.alpha), state })
     }
 
-    /// The words are known in advance, so that all logits are one product. With `draws`, a number for each word, each step looks at the
+    /// The words are known in advance, so that all logits are one product. With `draws` (N, T), a number for each word, each step looks at the
     /// position that its number chooses from α.
     fn reading(
         &self,
         words: &Tensor,
         lengths: &[usize],
         memory: &Memory,
-        draws: Option<&[f32]>,
+        draws: Option<&Tensor>,
         mode: &mut Mode,
     ) -> Result<TeacherForcedRead> {
         let embedded = self.embed(words, mode)?;
@@ -244,7 +244,7 @@ impl ShowAttendTell {
                 let (query, beta) = (query.into(), gate.map(Into::into));
                 let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, beta };
                 let (annotations, keys, counts) = memory.annotations.per_row()?;
-                let options = attention_lstm::Options { lengths: Some(lengths), counts: counts.as_deref(), draws };
+                let options = attention_lstm::Options { lengths: Some(lengths), counts: counts.as_ref(), draws };
                 attention_lstm::attention_lstm(&embedded, &keys, &annotations, &state.h, c, weights, options)?
             }
             _ => self.word_by_word(&embedded, state, memory, draws)?,
@@ -260,15 +260,17 @@ impl ShowAttendTell {
         embedded: &Tensor,
         mut state: State,
         memory: &Memory,
-        draws: Option<&[f32]>,
+        draws: Option<&Tensor>,
     ) -> Result<Sequence> {
-        let steps = embedded.dim(1)?;
+        let p = memory.annotations.num_positions()?;
+        let sampler = draws.map(|draws| PositionSampler::new(p, draws.device())).transpose()?;
+        let drawn = draws.zip(sampler.as_ref());
         let (mut hidden, mut contexts, mut alphas) = (Vec::new(), Vec::new(), Vec::new());
-        for t in 0..steps {
+        for t in 0..embedded.dim(1)? {
             let Attended { mut context, alpha } = self.attention.attend(&memory.annotations, &state.h)?;
-            if let Some(draws) = draws {
-                let draws: Vec<f32> = draws.iter().skip(t).step_by(steps).copied().collect();
-                context = memory.annotations.gather_position(&attention_lstm::positions(&alpha, &draws)?)?;
+            if let Some((draws, sampler)) = drawn {
+                let positions = sampler.choose(&alpha, &draws.narrow(1, t, 1)?.squeeze(1)?)?;
+                context = memory.annotations.gather_position(&positions)?;
             }
             (state, context) = self.advance(&embedded.narrow(1, t, 1)?.squeeze(1)?, context, &state)?;
             hidden.push(state.h.clone());
@@ -277,7 +279,7 @@ impl ShowAttendTell {
         }
         let [hidden, context, alpha] =
             [Tensor::stack(&hidden, 1)?, Tensor::stack(&contexts, 1)?, Tensor::stack(&alphas, 1)?];
-        let positions = draws.map(|draws| attention_lstm::positions(&alpha, draws)).transpose()?;
+        let positions = drawn.map(|(draws, sampler)| sampler.choose(&alpha, draws)).transpose()?;
         Ok(Sequence { hidden, context, alpha, positions })
     }
 }
@@ -285,7 +287,7 @@ impl ShowAttendTell {
 impl CaptionDecoder for ShowAttendTell {
     fn memory(&self, annotations: &Annotations) -> Result<Memory> {
         let (values, mean) = (annotations.tensor(), annotations.mean()?);
-        let memory = self.attention.memory(values)?.with_counts(annotations.counts().map(<[u32]>::to_vec));
+        let memory = self.attention.memory(values)?.with_counts(annotations.counts().cloned());
         match self.config.attention.hard().filter(|hard| !hard.is_one_annotation()) {
             None => Ok(Memory { annotations: memory, mean }),
             Some(hard) => {
@@ -301,8 +303,8 @@ impl CaptionDecoder for ShowAttendTell {
             return Ok(TeacherForcedRead { forced: self.teacher_forced(words, lengths, memory, mode)?, sampled: None });
         };
         let hard = self.config.attention.hard().is_some_and(|hard| !rng.chance(hard.soft_probability));
-        let draws = hard.then(|| (0..words.elem_count()).map(|_| rng.uniform()).collect::<Vec<f32>>());
-        self.reading(words, lengths, memory, draws.as_deref(), mode)
+        let draws = hard.then(|| rng.uniform_tensor(0.0, 1.0, words.shape(), words.device())).transpose()?;
+        self.reading(words, lengths, memory, draws.as_ref(), mode)
     }
 }
 
@@ -384,13 +386,13 @@ mod tests {
         let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9]], device).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 6, 7), device).unwrap();
         let annotations = annotations.to_dtype(dtype).unwrap();
-        for draws in [None, Some([0.1f32, 0.9, 0.5, 0.3, 0.7, 0.2, 0.99, 0.0])] {
+        let drawn = Tensor::new(&[[0.1f32, 0.9, 0.5, 0.3], [0.7, 0.2, 0.99, 0.0]], device).unwrap();
+        for draws in [None, Some(&drawn)] {
             let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
             let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
             let parameters = Parameters::new(1);
             let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device).to_dtype(dtype)).unwrap();
             let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap()).unwrap();
-            let draws = draws.as_ref().map(<[f32; 8]>::as_slice);
             let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
             let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
             let slow = decoder.word_by_word(&embedded, state, &memory, draws).unwrap();

@@ -192,7 +192,6 @@ impl Decoder for TopDown {
 impl CaptionDecoder for TopDown {
     fn memory(&self, seen: &Annotations) -> Result<TopDownMemory> {
         let annotations = self.attention.memory(seen.tensor())?;
-        let counts = seen.counts().map(<[u32]>::to_vec);
-        Ok(TopDownMemory { annotations: annotations.with_counts(counts), mean: seen.mean()? })
+        Ok(TopDownMemory { annotations: annotations.with_counts(seen.counts().cloned()), mean: seen.mean()? })
     }
 }

@@ -40,18 +40,10 @@ pub(crate) fn add_attention_penalty(
     let missed = (1.0 - seen)?.sqr()?;
     let attention = match &forced.counts {
         None => missed.mean_all()?,
-        Some(counts) => missed.mul(&shares(counts, &missed)?)?.sum_all()?,
+        Some(counts) => missed.mul(&counts.shares(missed.dim(0)?)?.to_dtype(missed.dtype())?)?.sum_all()?,
     };
     let total = (&loss.total + (&attention * config.doubly_stochastic)?)?;
     Ok(CaptionLoss { total, attention: Some(attention), ..loss })
-}
-
-/// What each annotation weighs in the mean over pictures and the annotations that each has, in the shape (N, P) of `like`.
-fn shares(counts: &[u32], like: &Tensor) -> Result<Tensor> {
-    let (n, p) = like.dims2()?;
-    let share = |place: usize, count: u32| if place < count as usize { 1.0 / (n as f32 * count as f32) } else { 0.0 };
-    let shares: Vec<f32> = counts.iter().flat_map(|&count| (0..p).map(move |place| share(place, count))).collect();
-    Tensor::from_vec(shares, (n, p), like.device())?.to_dtype(like.dtype())
 }
 
 /// Adds what teaches α from positions s_t that were drawn from it, averaged over words:
@@ -177,6 +169,7 @@ mod tests {
     use crate::{Annotations, Attention, HardAttention, ShowAttendTell, ShowAttendTellConfig};
     use candle_core::Device;
     use candlewick_generation::{Decoder as _, TeacherForced};
+    use candlewick_kernels::additive_attention::Counts;
     use candlewick_parameters::{Mode, Parameters, Rng};
     use candlewick_testing::flat;
 
@@ -186,7 +179,7 @@ mod tests {
         let device = &Device::Cpu;
         let targets = Tensor::new(&[[1u32, 2]], device).unwrap();
         let config = LossConfig { doubly_stochastic: 1.0, ..LossConfig::default() };
-        let attention = |alpha: Tensor, counts: Option<Vec<u32>>| {
+        let attention = |alpha: Tensor, counts: Option<Counts>| {
             let rows = alpha.dim(0).unwrap();
             let logits = Tensor::zeros((rows, 2, 3), candle_core::DType::F32, device).unwrap();
             let targets = targets.broadcast_as((rows, 2)).unwrap().contiguous().unwrap();
@@ -198,7 +191,7 @@ mod tests {
         let three = Tensor::new(&[[[0.5f32, 0.25, 0.25], [0.25, 0.25, 0.5]]], device).unwrap();
         let mean = (attention(two.clone(), None) + attention(three.clone(), None)) / 2.0;
         let both = Tensor::cat(&[two.pad_with_zeros(2, 0, 1).unwrap(), three], 0).unwrap();
-        assert!((attention(both, Some(vec![2, 3])) - mean).abs() < 1e-6);
+        assert!((attention(both, Some(Counts::new(&[2, 3], 3, device).unwrap())) - mean).abs() < 1e-6);
     }
 
     #[test]

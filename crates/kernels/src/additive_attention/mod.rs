@@ -2,10 +2,14 @@
 //!
 //! Nothing is kept but the weights of attention: the hyperbolic tangents are computed a second time on the way back.
 
+mod counts;
 pub(crate) mod cpu;
 mod reference;
 
+pub use counts::Counts;
+
 use crate::backend::{Backend, Op};
+use crate::node::with_optional;
 use candle_core::{Result, Tensor};
 
 /// Additive attention: a score for each position by a one-layer network, and the mean of the annotations under it.
@@ -29,17 +33,17 @@ pub fn additive(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor)
 /// Which annotations each row attends to: by default row n to all P annotations of source n.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rows<'a> {
-    /// The source of each of the N rows: several rows may share one, as the beams of a search do.
-    pub source: Option<&'a [u32]>,
-    /// How many annotations each of the M sources has, from 1 to P; at the others α is 0.
-    pub counts: Option<&'a [u32]>,
+    /// The source of each of the N rows, (N) of u32: several rows may share one, as the beams of a search do.
+    pub source: Option<&'a Tensor>,
+    /// How many annotations each of the M sources has; at the others α is 0.
+    pub counts: Option<&'a Counts>,
 }
 
 /// [`additive`] where rows share sources or sources differ in the number of their annotations: the keys and annotations are those
 /// of the M sources, (M, P, ·), and are not copied for each row.
 ///
 /// # Errors
-/// As [`additive`], and when there is no such source, or a source has no annotation or more than P.
+/// As [`additive`], when the counts are not those of M sources with P annotations, and on the CPU when there is no such source.
 pub fn additive_rows(
     keys: &Tensor,
     query: &Tensor,
@@ -54,41 +58,46 @@ pub fn additive_rows(
     }
 }
 
-/// One annotation a row, (N, C): row n gets that at `positions[n]`, of u32, of its source's annotations (M, P, C).
+/// One annotation a row, (N, C): row n gets that at `positions[n]`, (N) of u32, of its source's annotations (M, P, C). `source` is
+/// (N) of u32.
 ///
 /// # Errors
-/// When there is no such source or position, or not one position for each of the rows.
-pub fn gather_position(annotations: &Tensor, positions: &Tensor, source: Option<&[u32]>) -> Result<Tensor> {
+/// When there is not one position for each of the rows, and on the CPU when there is no such source or position.
+pub fn gather_position(annotations: &Tensor, positions: &Tensor, source: Option<&Tensor>) -> Result<Tensor> {
     let ((m, p, c), rows) = (annotations.dims3()?, positions.dims1()?);
-    let wanted = source.map_or(m, <[u32]>::len);
+    let wanted = source.map_or(Ok(m), Tensor::dims1)?;
     if rows != wanted {
         candle_core::bail!("{NAME}: {rows} positions, wanted one for each of {wanted} rows")
     }
-    let source: Vec<u32> = source.map_or_else(|| (0..m as u32).collect(), <[u32]>::to_vec);
-    check_source(&source, m)?;
-    // On other devices a position is not read on the host.
-    if positions.device().is_cpu()
-        && let Some(position) = positions.to_vec1::<u32>()?.iter().find(|&&position| position as usize >= p)
-    {
+    check_rows(source, m)?;
+    if let Some(position) = beyond(Some(positions), p)? {
         candle_core::bail!("{NAME}: a row wants position {position}, of {p}")
     }
-    let first: Vec<u32> = source.iter().map(|source| source * p as u32).collect();
-    let indices = (Tensor::new(first, positions.device())? + positions)?;
-    annotations.reshape((m * p, c))?.index_select(&indices, 0)
+    match source {
+        None => {
+            let indices = positions.reshape((m, 1, 1))?.broadcast_as((m, 1, c))?.contiguous()?;
+            annotations.contiguous()?.gather(&indices, 1)?.squeeze(1)
+        }
+        Some(source) => {
+            let indices = ((source * p as f64)? + positions)?;
+            annotations.reshape((m * p, c))?.index_select(&indices, 0)
+        }
+    }
 }
 
 const NAME: &str = "additive attention";
 
 fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, rows: Rows) -> Result<()> {
     let Rows { source, counts } = rows;
-    if let (Some(source), &[rows, _]) = (source, query.dims())
-        && source.len() != rows
+    let sources = source.map(Tensor::dims1).transpose()?;
+    if let (Some(sources), &[rows, _]) = (sources, query.dims())
+        && sources != rows
     {
-        candle_core::bail!("{NAME}: {rows} rows, but the sources of {}", source.len())
+        candle_core::bail!("{NAME}: {rows} rows, but the sources of {sources}")
     }
     let fits = match (keys.dims(), query.dims(), v.dims(), annotations.dims()) {
         (&[m, p, a], &[qn, qa], &[va], &[am, ap, c]) => {
-            let rows = source.map_or(m, <[u32]>::len);
+            let rows = sources.unwrap_or(m);
             (m, p, a) == (am, ap, va) && (rows, a) == (qn, qa) && p > 0 && a > 0 && c > 0
         }
         _ => false,
@@ -103,27 +112,23 @@ fn check(keys: &Tensor, query: &Tensor, v: &Tensor, annotations: &Tensor, rows: 
         )
     }
     let (m, p, _) = keys.dims3()?;
-    check_source(source.unwrap_or_default(), m)?;
-    check_counts(NAME, counts, m, p)
+    check_rows(source, m)?;
+    counts.map_or(Ok(()), |counts| counts.check(NAME, m, p))
 }
 
-fn check_source(source: &[u32], m: usize) -> Result<()> {
-    match source.iter().find(|&&source| source as usize >= m) {
+/// An error where a row has another source than one of `m`; on other devices than the CPU nothing is read.
+fn check_rows(source: Option<&Tensor>, m: usize) -> Result<()> {
+    match beyond(source, m)? {
         Some(source) => candle_core::bail!("{NAME}: a row has source {source}, but there are only {m}"),
         None => Ok(()),
     }
 }
 
-/// An error unless each of `m` sources has from 1 to `p` annotations.
-pub(crate) fn check_counts(operation: &str, counts: Option<&[u32]>, m: usize, p: usize) -> Result<()> {
-    let Some(counts) = counts else { return Ok(()) };
-    if counts.len() != m {
-        candle_core::bail!("{operation}: the counts of {} sources, wanted those of {m}", counts.len())
-    }
-    match counts.iter().find(|&&count| count == 0 || count as usize > p) {
-        Some(count) => candle_core::bail!("{operation}: a source has {count} annotations, wanted from 1 to {p}"),
-        None => Ok(()),
-    }
+/// The first index, of u32 on the CPU, that is not below `end`.
+fn beyond(indices: Option<&Tensor>, end: usize) -> Result<Option<u32>> {
+    with_optional::<u32, _>(NAME, indices.filter(|indices| indices.device().is_cpu()), |indices| {
+        indices.unwrap_or_default().iter().copied().find(|&index| index as usize >= end)
+    })
 }
 
 #[cfg(test)]

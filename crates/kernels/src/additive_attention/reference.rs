@@ -4,7 +4,7 @@ use super::{NAME, Rows};
 use crate::activation::reference::tanh_grad;
 use crate::node::{Call, Operation, Value, apply_array};
 use crate::softmax::softmax;
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 /// [`super::additive_rows`].
 pub fn additive(
@@ -14,28 +14,19 @@ pub fn additive(
     annotations: &Tensor,
     Rows { source, counts }: Rows,
 ) -> Result<(Tensor, Tensor)> {
-    let (mut keys, mut annotations, mut counts) = (keys.clone(), annotations.clone(), counts.map(<[u32]>::to_vec));
+    let (mut keys, mut annotations, mut mask) =
+        (keys.clone(), annotations.clone(), counts.map(|all| all.mask().clone()));
     if let Some(source) = source {
-        let rows = Tensor::new(source, keys.device())?;
-        (keys, annotations) = (keys.index_select(&rows, 0)?, annotations.index_select(&rows, 0)?);
-        counts = counts.map(|counts| source.iter().map(|&source| counts[source as usize]).collect());
+        (keys, annotations) = (keys.index_select(source, 0)?, annotations.index_select(source, 0)?);
+        mask = mask.map(|mask| mask.index_select(source, 0)).transpose()?;
     }
-    apply_array(Additive { counts }, &[&keys, query, v, &annotations]).map(|[context, alpha]| (context, alpha))
+    apply_array(Additive { mask }, &[&keys, query, v, &annotations]).map(|[context, alpha]| (context, alpha))
 }
 
 /// On keys, query, v and annotations, a source a row.
 struct Additive {
-    counts: Option<Vec<u32>>,
-}
-
-impl Additive {
     /// Which of P annotations each row has, (N, P).
-    fn mask(&self, p: usize, device: &Device) -> Result<Option<Tensor>> {
-        let Some(counts) = &self.counts else { return Ok(None) };
-        let places = |&count: &u32| (0..p).map(move |place| u8::from(place < count as usize));
-        let mask: Vec<u8> = counts.iter().flat_map(places).collect();
-        Ok(Some(Tensor::from_vec(mask, (counts.len(), p), device)?))
-    }
+    mask: Option<Tensor>,
 }
 
 /// `tensor` (N, P) or (N, P, ·) with `value` at the annotations that a row does not have, which may be NaN.
@@ -55,23 +46,23 @@ impl Operation for Additive {
     type Saved = ();
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
-        let mask = self.mask(inputs[0].dim(1)?, inputs[0].device())?;
-        let energies = hidden(inputs, mask.as_ref())?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
-        let alpha = softmax(&with(f64::NEG_INFINITY, mask.as_ref(), &energies)?, D::Minus1)?;
-        let annotations = with(0.0, mask.as_ref(), &inputs[3])?.contiguous()?;
+        let mask = self.mask.as_ref();
+        let energies = hidden(inputs, mask)?.broadcast_mul(&inputs[2])?.sum(D::Minus1)?;
+        let alpha = softmax(&with(f64::NEG_INFINITY, mask, &energies)?, D::Minus1)?;
+        let annotations = with(0.0, mask, &inputs[3])?.contiguous()?;
         let context = alpha.unsqueeze(1)?.matmul(&annotations)?.squeeze(1)?;
         Ok((vec![context.into(), alpha.into()], ()))
     }
 
     fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (v, alpha, d_context) = (&call.inputs[2], &call.outputs[1], &gradients[0]);
-        let mask = self.mask(alpha.dim(1)?, alpha.device())?;
-        let annotations = with(0.0, mask.as_ref(), &call.inputs[3])?.contiguous()?;
+        let mask = self.mask.as_ref();
+        let annotations = with(0.0, mask, &call.inputs[3])?.contiguous()?;
         let from_context = annotations.matmul(&d_context.unsqueeze(2)?)?.squeeze(2)?;
-        let d_alpha = (with(0.0, mask.as_ref(), &gradients[1])? + from_context)?;
+        let d_alpha = (with(0.0, mask, &gradients[1])? + from_context)?;
         let mean = (alpha * &d_alpha)?.sum_keepdim(1)?;
         let d_energies = (alpha * d_alpha.broadcast_sub(&mean)?)?.unsqueeze(2)?;
-        let hidden = hidden(call.inputs, mask.as_ref())?;
+        let hidden = hidden(call.inputs, mask)?;
         let d_v = hidden.broadcast_mul(&d_energies)?.sum((0, 1))?;
         let d_keys = tanh_grad(&hidden)?.broadcast_mul(v)?.broadcast_mul(&d_energies)?;
         let d_query = d_keys.sum(1)?;

@@ -31,6 +31,14 @@ fn gradients(variables: &[Var], context: &Tensor, alpha: &Tensor) -> (f64, Vec<T
     (value, variables.iter().map(|var| store.get(var.as_tensor()).unwrap().clone()).collect())
 }
 
+fn counts(counts: &[u32], p: usize) -> Counts {
+    Counts::new(counts, p, &Device::Cpu).unwrap()
+}
+
+fn sources(sources: &[u32]) -> Tensor {
+    Tensor::new(sources, &Device::Cpu).unwrap()
+}
+
 fn flat(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -54,8 +62,9 @@ proptest! {
     ) {
         let variables = variables(seed, (n, p, a, c));
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let counts = counted.then(|| (0..n as u64).map(|row| 1 + ((seed + 7 * row) % p as u64) as u32).collect::<Vec<_>>());
-        let rows = Rows { source: None, counts: counts.as_deref() };
+        let count = |row: u64| 1 + ((seed + 7 * row) % p as u64) as u32;
+        let counts = counted.then(|| counts(&(0..n as u64).map(count).collect::<Vec<_>>(), p));
+        let rows = Rows { source: None, counts: counts.as_ref() };
         let fast = cpu::additive(inputs[0], inputs[1], inputs[2], inputs[3], rows).unwrap();
         let plain = reference::additive(inputs[0], inputs[1], inputs[2], inputs[3], rows).unwrap();
         assert_close(&fast.0, &plain.0, 1e-5, "context");
@@ -127,13 +136,12 @@ fn large_energies_do_not_overflow_and_wrong_shapes_are_named() {
 
 #[test]
 fn rows_of_one_source_share_its_annotations() {
-    let (p, a, c, sources) = (5, 20, 33, [1u32, 1, 0, 1, 2, 0]);
-    let (of_sources, of_rows) = (variables(3, (3, p, a, c)), variables(4, (sources.len(), p, a, c)));
+    let (p, a, c, rows) = (5, 20, 33, sources(&[1, 1, 0, 1, 2, 0]));
+    let (of_sources, of_rows) = (variables(3, (3, p, a, c)), variables(4, (6, p, a, c)));
     let all = [of_sources[0].clone(), of_rows[1].clone(), of_sources[2].clone(), of_sources[3].clone()];
     let inputs: Vec<&Tensor> = all.iter().map(|var| var.as_tensor()).collect();
-    let (context, alpha) = attend(&inputs, Rows { source: Some(&sources), counts: None }).unwrap();
+    let (context, alpha) = attend(&inputs, Rows { source: Some(&rows), counts: None }).unwrap();
     let (_, shared) = gradients(&all, &context, &alpha);
-    let rows = Tensor::new(&sources, &Device::Cpu).unwrap();
     let apart = |tensor: &Tensor| tensor.index_select(&rows, 0).unwrap();
     let (wanted, weights) = additive(&apart(inputs[0]), inputs[1], inputs[2], &apart(inputs[3])).unwrap();
     assert_eq!((flat(&context), flat(&alpha)), (flat(&wanted), flat(&weights)));
@@ -142,7 +150,7 @@ fn rows_of_one_source_share_its_annotations() {
         assert_close(shared, apart, 1e-6, &format!("gradient of input {i}"));
     }
     let fault =
-        |sources: &[u32]| attend(&inputs, Rows { source: Some(sources), counts: None }).unwrap_err().to_string();
+        |rows: &[u32]| attend(&inputs, Rows { source: Some(&sources(rows)), counts: None }).unwrap_err().to_string();
     assert!(fault(&[0, 3, 0, 0, 0, 0]).contains("source 3, but there are only 3"));
     assert!(fault(&[0, 1]).contains("6 rows, but the sources of 2"));
 }
@@ -154,20 +162,20 @@ fn attend(inputs: &[&Tensor], rows: Rows) -> Result<(Tensor, Tensor)> {
 #[test]
 fn annotations_that_a_source_does_not_have_change_nothing() {
     let (n, p, a, c) = (3, 6, 20, 33);
-    let (counts, sources) = ([2u32, 6, 1], [2u32, 0, 1, 0]);
+    let (numbers, of_rows) = ([2u32, 6, 1], [2u32, 0, 1, 0]);
     let all = variables(3, (n, p, a, c));
-    let rows = variables(4, (sources.len(), p, a, c));
+    let rows = variables(4, (of_rows.len(), p, a, c));
     let of_double = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
     for (tolerance, all, query) in
         [(1e-6, all.clone(), rows[1].clone()), (1e-12, all.iter().map(of_double).collect(), of_double(&rows[1]))]
     {
         let inputs = [all[0].clone(), query, all[2].clone(), all[3].clone()];
         let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
-        let wanted = Rows { source: Some(&sources), counts: Some(&counts) };
-        let (context, alpha) = attend(&tensors, wanted).unwrap();
+        let (source, counted) = (sources(&of_rows), counts(&numbers, p));
+        let (context, alpha) = attend(&tensors, Rows { source: Some(&source), counts: Some(&counted) }).unwrap();
         let (_, found) = gradients(&inputs, &context, &alpha);
-        for (row, &source) in sources.iter().enumerate() {
-            let count = counts[source as usize] as usize;
+        for (row, &source) in of_rows.iter().enumerate() {
+            let count = numbers[source as usize] as usize;
             let own = |i: usize| tensors[i].narrow(0, source as usize, 1).unwrap().narrow(1, 0, count).unwrap();
             let asked = tensors[1].narrow(0, row, 1).unwrap();
             let (wanted, weights) = additive(&own(0), &asked, tensors[2], &own(3)).unwrap();
@@ -176,30 +184,61 @@ fn annotations_that_a_source_does_not_have_change_nothing() {
             let rest = flat(&alpha.narrow(0, row, 1).unwrap().narrow(1, count, p - count).unwrap());
             assert!(rest.iter().all(|&weight| weight == 0.0));
         }
-        for (source, &count) in counts.iter().enumerate() {
+        for (source, &count) in numbers.iter().enumerate() {
             for i in [0, 3] {
                 let rest =
                     found[i].narrow(0, source, 1).unwrap().narrow(1, count as usize, p - count as usize).unwrap();
                 assert!(flat(&rest).iter().all(|&gradient| gradient == 0.0), "input {i}");
             }
         }
-        let fault = |counts: &[u32]| attend(&tensors, Rows { source: Some(&sources), counts: Some(counts) });
-        assert!(fault(&[1, 7, 1]).unwrap_err().to_string().contains("7 annotations, wanted from 1 to 6"));
-        assert!(fault(&[1, 0, 1]).is_err() && fault(&[1, 1]).is_err());
+        for (numbers, p) in [(&[1, 1][..], p), (&[1, 1, 1], p - 1)] {
+            let fault =
+                attend(&tensors, Rows { source: Some(&source), counts: Some(&counts(numbers, p)) }).unwrap_err();
+            assert!(fault.to_string().contains("wanted those of [3, 6]"), "{fault}");
+        }
     }
+}
+
+#[test]
+fn a_source_has_at_least_one_annotation_and_at_most_all() {
+    for (numbers, part) in [([1u32, 7, 1], "7 annotations, wanted from 1 to 6"), ([1, 0, 1], "0 annotations")] {
+        let fault = Counts::new(&numbers, 6, &Device::Cpu).unwrap_err().to_string();
+        assert!(fault.contains(part), "{fault}");
+    }
+}
+
+#[test]
+fn counts_are_the_mask_and_the_shares_of_a_mean() {
+    let all = counts(&[2, 3, 1], 3);
+    let selected = all.select(&sources(&[2, 0])).unwrap();
+    for (counts, numbers, mask, shares) in [
+        (
+            &all,
+            vec![2, 3, 1],
+            vec![[1, 1, 0], [1; 3], [1, 0, 0]],
+            vec![[0.25, 0.25, 0.0], [1f32 / 6.0; 3], [0.5, 0.0, 0.0]],
+        ),
+        (&selected, vec![1, 2], vec![[1, 0, 0], [1, 1, 0]], vec![[0.5, 0.0, 0.0], [0.25, 0.25, 0.0]]),
+    ] {
+        assert_eq!(counts.tensor().to_vec1::<u32>().unwrap(), numbers);
+        assert_eq!(counts.mask().to_vec2::<u8>().unwrap(), mask);
+        assert_eq!(counts.shares(2).unwrap().to_vec2::<f32>().unwrap(), shares);
+    }
+    assert!(all.select(&sources(&[3])).is_err());
 }
 
 #[test]
 fn one_position_of_each_row_is_there_or_named() {
     let annotations = Tensor::from_vec(values(1, 2 * 3 * 4, 1.0), (2, 3, 4), &Device::Cpu).unwrap();
-    let positions = |positions: &[u32]| Tensor::new(positions, &Device::Cpu).unwrap();
+    let positions = sources;
     let found = gather_position(&annotations, &positions(&[2, 0]), None).unwrap();
     let row = |source: usize, position: usize| annotations.get(source).unwrap().get(position).unwrap();
     assert_eq!(flat(&found), [flat(&row(0, 2)), flat(&row(1, 0))].concat());
-    let found = gather_position(&annotations, &positions(&[2, 0, 1]), Some(&[1, 1, 0])).unwrap();
+    let found = gather_position(&annotations, &positions(&[2, 0, 1]), Some(&sources(&[1, 1, 0]))).unwrap();
     assert_eq!(flat(&found), [flat(&row(1, 2)), flat(&row(1, 0)), flat(&row(0, 1))].concat());
-    let fault = |all: &[u32], sources: Option<&[u32]>| {
-        gather_position(&annotations, &positions(all), sources).unwrap_err().to_string()
+    let fault = |all: &[u32], rows: Option<&[u32]>| {
+        let rows = rows.map(sources);
+        gather_position(&annotations, &positions(all), rows.as_ref()).unwrap_err().to_string()
     };
     assert!(fault(&[5, 0], None).contains("position 5"));
     assert!(fault(&[0, 3], None).contains("position 3"));
@@ -210,13 +249,13 @@ fn one_position_of_each_row_is_there_or_named() {
 
 #[test]
 fn nan_beyond_a_sources_annotations_spoils_nothing() {
-    let (n, p, a, c, counts) = (3, 5, 18, 7, [2u32, 5, 1]);
+    let (n, p, a, c, numbers) = (3, 5, 18, 7, [2u32, 5, 1]);
     for dtype in [DType::F32, DType::F64] {
         let all: Vec<Tensor> = variables(3, (n, p, a, c)).iter().map(|var| var.to_dtype(dtype).unwrap()).collect();
         let run = |beyond: f64| {
             let fill = |tensor: &Tensor| {
                 let (_, _, width) = tensor.dims3().unwrap();
-                let there = |at: usize| (at / width % p) < counts[at / width / p] as usize;
+                let there = |at: usize| (at / width % p) < numbers[at / width / p] as usize;
                 let values = flat(tensor).into_iter().enumerate().map(|(at, x)| if there(at) { x } else { beyond });
                 Tensor::from_iter(values, &Device::Cpu)
                     .unwrap()
@@ -228,6 +267,7 @@ fn nan_beyond_a_sources_annotations_spoils_nothing() {
             let inputs = [fill(&all[0]), all[1].clone(), all[2].clone(), fill(&all[3])];
             let inputs: Vec<Var> = inputs.iter().map(|tensor| Var::from_tensor(tensor).unwrap()).collect();
             let tensors: Vec<&Tensor> = inputs.iter().map(|var| var.as_tensor()).collect();
+            let counts = counts(&numbers, p);
             let (context, alpha) = attend(&tensors, Rows { source: None, counts: Some(&counts) }).unwrap();
             let (_, found) = gradients(&inputs, &context, &alpha);
             [context, alpha].iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()

@@ -17,12 +17,14 @@
 mod tests;
 
 mod cpu;
+mod positions;
 mod reference;
 
-use crate::additive_attention::check_counts;
+use crate::additive_attention::Counts;
 use crate::backend::{Backend, Op};
 use crate::recurrence::steps::Steps;
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{Result, Tensor};
+pub use positions::PositionSampler;
 
 /// The parameters of [`attention_lstm`], as PyTorch keeps them: (out, in).
 #[derive(Clone, Copy)]
@@ -75,10 +77,10 @@ pub struct Options<'a> {
     /// How many steps each row has; beyond them the outputs are 0.
     pub lengths: Option<&'a [usize]>,
     /// How many annotations each row has; α is 0 at the others.
-    pub counts: Option<&'a [u32]>,
-    /// N·T numbers uniform in [0, 1): step t of row n attends to one position, the first s at which α_t0 + … + α_ts exceeds its
-    /// number.
-    pub draws: Option<&'a [f32]>,
+    pub counts: Option<&'a Counts>,
+    /// Numbers uniform in [0, 1), (N, T) of f32: step t of row n attends to one position, the first s at which α_t0 + … + α_ts exceeds
+    /// its number.
+    pub draws: Option<&'a Tensor>,
 }
 
 /// The sequence of the formulas above.
@@ -87,7 +89,7 @@ pub struct Options<'a> {
 /// is not computed.
 ///
 /// # Errors
-/// When shapes do not fit together, there is no position, a length exceeds T or a count P, or there are not N·T draws.
+/// When shapes do not fit together, there is no position, a length exceeds T, or there are not counts of N rows or N·T draws.
 pub fn attention_lstm(
     xs: &Tensor,
     keys: &Tensor,
@@ -102,31 +104,20 @@ pub fn attention_lstm(
     let mut inputs = vec![xs, keys, annotations, h, c, input, hidden, bias, query.weight, query.bias, v];
     inputs.extend(beta.iter().flat_map(|beta| [beta.weight, beta.bias]));
     let sizes = Sizes::of(&inputs)?;
-    if let Some(draws) = draws.filter(|draws| draws.len() != sizes.n * sizes.t) {
-        candle_core::bail!("{NAME}: {} draws, wanted one for each of {} × {} steps", draws.len(), sizes.n, sizes.t)
+    if let Some(draws) = draws.filter(|draws| draws.dims() != [sizes.n, sizes.t]) {
+        candle_core::bail!(
+            "{NAME}: draws of shape {:?}, wanted one for each of {} × {} steps",
+            draws.dims(),
+            sizes.n,
+            sizes.t
+        )
     }
-    check_counts(NAME, counts, sizes.n, sizes.p)?;
+    counts.map_or(Ok(()), |counts| counts.check(NAME, sizes.n, sizes.p))?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
     match Backend::choose(Op::AttentionLstm, &inputs) {
         Backend::Cpu => cpu::attention_lstm(&inputs, sizes, steps, options),
         Backend::Reference => reference::attention_lstm(&inputs, sizes, steps, options),
     }
-}
-
-/// The position that each row's number, uniform in [0, 1), chooses from its weights: (…, P) → (…) of u32.
-///
-/// It is the first at which the sum of the weights so far exceeds the number, or the last that has any weight.
-///
-/// # Errors
-/// When there is not a number for each row.
-pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
-    let (shape, p) = (&alpha.dims()[..alpha.rank() - 1], alpha.dim(D::Minus1)?);
-    let rows = alpha.detach().to_dtype(DType::F32)?.reshape((draws.len(), p))?;
-    let chosen = match Backend::choose(Op::SamplePositions, &[&rows]) {
-        Backend::Cpu => cpu::positions(&rows, draws)?,
-        Backend::Reference => reference::positions(&rows, draws)?,
-    };
-    chosen.reshape(shape)
 }
 
 const NAME: &str = "attention_lstm";

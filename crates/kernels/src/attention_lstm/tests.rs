@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use super::positions::Constants;
 use super::*;
 use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
@@ -51,9 +52,14 @@ fn attend(inputs: &[&Tensor], options: Options) -> Sequence {
     attention_lstm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], weights(inputs), options).unwrap()
 }
 
-/// Numbers in [0, 1).
-fn draws(seed: u64, count: usize) -> Vec<f32> {
-    test_values(seed, count).iter().map(|number| number / 2.0 + 0.5).collect()
+/// Numbers in [0, 1), (N, T).
+fn draws(seed: u64, shape: (usize, usize)) -> Tensor {
+    let numbers: Vec<f32> = test_values(seed, shape.0 * shape.1).iter().map(|number| number / 2.0 + 0.5).collect();
+    Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+}
+
+fn counts(counts: &[u32], p: usize) -> Counts {
+    Counts::new(counts, p, &Device::Cpu).unwrap()
 }
 
 /// The outputs, and the gradients of a loss of all of them.
@@ -95,10 +101,10 @@ proptest! {
         let t = lengths.iter().copied().max().unwrap() + beyond;
         let variables = variables(seed, Sizes { n: lengths.len(), t, p, e, c, a, h }, beta, DType::F32);
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-        let draws = hard.then(|| draws(seed + 50, lengths.len() * t));
+        let draws = hard.then(|| draws(seed + 50, (lengths.len(), t)));
         let count = |row: usize| 1 + ((seed + 7 * row as u64) % p as u64) as u32;
-        let counts = counted.then(|| (0..lengths.len()).map(count).collect::<Vec<_>>());
-        let options = Options { lengths: Some(&lengths), counts: counts.as_deref(), draws: draws.as_deref() };
+        let counts = counted.then(|| counts(&(0..lengths.len()).map(count).collect::<Vec<_>>(), p));
+        let options = Options { lengths: Some(&lengths), counts: counts.as_ref(), draws: draws.as_ref() };
         let drawn = attend(&inputs, options);
         let fast = outcome(&variables, &drawn);
         // In f64, so that its own rounding, which such weights multiply, does not count.
@@ -168,13 +174,13 @@ fn a_frozen_input_changes_no_other_gradient() {
 
 #[test]
 fn what_is_not_kept_for_a_gradient_changes_no_output() {
-    let (lengths, counts) = ([4, 1, 3], [5, 2, 4]);
+    let (lengths, counts) = ([4, 1, 3], counts(&[5, 2, 4], 5));
     for (beta, hard) in [(true, false), (false, true)] {
         let variables = variables(3, Sizes { n: 3, t: 4, p: 5, e: 3, c: 70, a: 4, h: 40 }, beta, DType::F32);
         let tracked: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let detached: Vec<Tensor> = variables.iter().map(|var| var.as_detached_tensor()).collect();
-        let draws = hard.then(|| draws(5, 12));
-        let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+        let draws = hard.then(|| draws(5, (3, 4)));
+        let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_ref() };
         let outputs = |inputs: &[&Tensor]| {
             let Sequence { hidden, context, alpha, .. } = attend(inputs, options);
             [hidden, context, alpha].iter().flat_map(flat).collect::<Vec<f64>>()
@@ -210,10 +216,10 @@ fn wrong_shapes_and_lengths_are_named() {
     let lengths = |lengths| Options { lengths: Some(lengths), ..Options::default() };
     assert!(call(Weights { v: inputs[7], ..given }, lengths(&[3, 3])).contains("v has shape [8], wanted [2]"));
     assert!(call(given, lengths(&[4, 3])).contains("row 0 has length 4, but there are only 3 steps"));
-    let drawn = call(given, Options { draws: Some(&[0.5; 5]), ..Options::default() });
-    assert!(drawn.contains("5 draws, wanted one for each of 2 × 3 steps"));
-    let counted = call(given, Options { counts: Some(&[1, 3]), ..Options::default() });
-    assert!(counted.contains("3 annotations, wanted from 1 to 2"), "{counted}");
+    let drawn = call(given, Options { draws: Some(&draws(1, (3, 2))), ..Options::default() });
+    assert!(drawn.contains("draws of shape [3, 2], wanted one for each of 2 × 3 steps"), "{drawn}");
+    let counted = call(given, Options { counts: Some(&counts(&[1, 3], 3)), ..Options::default() });
+    assert!(counted.contains("the counts of [2, 3] sources and annotations, wanted those of [2, 2]"), "{counted}");
 }
 
 #[test]
@@ -221,25 +227,36 @@ fn a_number_chooses_the_position_whose_share_it_falls_into() {
     let alpha = [0.25f32, 0.0, 0.5, 0.25, 0.0];
     let draws = [0.0, 0.24, 0.25, 0.74, 0.76, 0.999_999];
     let rows = Tensor::new(&alpha, &Device::Cpu).unwrap().repeat((draws.len(), 1)).unwrap();
-    for positions in [cpu::positions, reference::positions] {
-        assert_eq!(positions(&rows, &draws).unwrap().to_vec1::<u32>().unwrap(), [0, 0, 2, 2, 3, 3]);
+    let by_reference =
+        |alpha: &Tensor, draws: &Tensor| Constants::new(alpha.dim(1)?, &Device::Cpu)?.choose(alpha, draws);
+    let sampled =
+        |alpha: &Tensor, draws: &Tensor| PositionSampler::new(alpha.dim(1)?, &Device::Cpu)?.choose(alpha, draws);
+    let forms: [&dyn Fn(&Tensor, &Tensor) -> Result<Tensor>; 2] = [&by_reference, &sampled];
+    for positions in forms {
+        let chosen = |alpha: &Tensor, draws: &[f32]| {
+            positions(alpha, &Tensor::new(draws, &Device::Cpu).unwrap()).unwrap().to_vec1::<u32>().unwrap()
+        };
+        assert_eq!(chosen(&rows, &draws), [0, 0, 2, 2, 3, 3]);
         // Where the weights come out below the number, the last that has any.
         let short = Tensor::new(&[[0.5f32, 0.499, 0.0]], &Device::Cpu).unwrap();
-        assert_eq!(positions(&short, &[0.9999]).unwrap().to_vec1::<u32>().unwrap(), [1]);
+        assert_eq!(chosen(&short, &[0.9999]), [1]);
     }
+    let fault = sampled(&rows, &Tensor::new(&[0.5f32], &Device::Cpu).unwrap()).unwrap_err().to_string();
+    assert!(fault.contains("a number for each row of [6, 5], got [1]"), "{fault}");
 }
 
 #[test]
 fn nan_in_padding_spoils_nothing() {
-    let (lengths, counts) = ([3, 0, 2], [2u32, 4, 1]);
+    let (lengths, numbers) = ([3, 0, 2], [2u32, 4, 1]);
+    let counts = counts(&numbers, 4);
     let sizes = Sizes { n: 3, t: 4, p: 4, e: 3, c: 6, a: 4, h: 5 };
     for (dtype, hard) in [(DType::F32, false), (DType::F64, false), (DType::F32, true), (DType::F64, true)] {
-        let draws = hard.then(|| draws(5, 12));
+        let draws = hard.then(|| draws(5, (3, 4)));
         let result = |beyond: f64| {
             let mut variables = variables(3, sizes, true, dtype);
             let lacks = |i: usize, row: usize, place: usize| match i {
                 0 => place >= lengths[row],
-                _ => place >= counts[row] as usize,
+                _ => place >= numbers[row] as usize,
             };
             for (i, var) in variables.iter_mut().enumerate().take(3) {
                 let (_, places, width) = var.dims3().unwrap();
@@ -250,7 +267,7 @@ fn nan_in_padding_spoils_nothing() {
                 *var = Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap();
             }
             let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
-            let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_deref() };
+            let options = Options { lengths: Some(&lengths), counts: Some(&counts), draws: draws.as_ref() };
             outcome(&variables, &attend(&inputs, options)).iter().flat_map(flat).collect::<Vec<f64>>()
         };
         let wanted = result(0.0);

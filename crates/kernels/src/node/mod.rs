@@ -13,7 +13,7 @@ pub use bypass::{Gradients, backward};
 
 use crate::cpu::thread_pool::install_for;
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, Device, Error, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Error, Result, Shape, Storage, Tensor, WithDType};
 use deferred::DeferredMatmul;
 use std::sync::{Mutex, PoisonError};
 
@@ -180,16 +180,35 @@ pub fn with_all_f32<'a, R>(
     tensors: impl IntoIterator<Item = &'a Tensor>,
     f: impl FnOnce(&[&[f32]]) -> R,
 ) -> Result<R> {
+    with_slices(operation, tensors, f)
+}
+
+/// The values of a tensor that may be missing as [`with_f32`] gives them, of any type.
+pub(crate) fn with_optional<T: WithDType, R>(
+    operation: &str,
+    tensor: Option<&Tensor>,
+    f: impl FnOnce(Option<&[T]>) -> R,
+) -> Result<R> {
+    with_slices(operation, tensor, |values| f(values.first().copied()))
+}
+
+/// [`with_all_f32`] for any type.
+pub(crate) fn with_slices<'a, T: WithDType, R>(
+    operation: &str,
+    tensors: impl IntoIterator<Item = &'a Tensor>,
+    f: impl FnOnce(&[&[T]]) -> R,
+) -> Result<R> {
     let tensors: Vec<Tensor> = tensors.into_iter().map(Tensor::contiguous).collect::<Result<_>>()?;
     let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
     let mut slices = Vec::with_capacity(tensors.len());
     for ((storage, layout), tensor) in storages.iter().zip(&tensors) {
-        let Storage::Cpu(CpuStorage::F32(values)) = &**storage else {
-            let (dtype, device) = (tensor.dtype(), tensor.device());
-            candle_core::bail!("{operation}: wants f32 on the CPU, got {dtype:?} on {device:?}")
+        let (Storage::Cpu(values), true) = (&**storage, tensor.dtype() == T::DTYPE) else {
+            let (wanted, dtype, device) = (T::DTYPE.as_str(), tensor.dtype(), tensor.device());
+            candle_core::bail!("{operation}: wants {wanted} on the CPU, got {dtype:?} on {device:?}")
         };
         // What is cut out of nothing may start beyond its end.
-        slices.push(&values.get(layout.start_offset()..).unwrap_or_default()[..layout.shape().elem_count()]);
+        let values = values.as_slice::<T>()?.get(layout.start_offset()..).unwrap_or_default();
+        slices.push(&values[..layout.shape().elem_count()]);
     }
     Ok(f(&slices))
 }

@@ -6,7 +6,7 @@ use super::{NAME, Rows};
 use crate::cpu::gemm::gemv::{self, RowMajor};
 use crate::cpu::reduce::add_scaled;
 use crate::cpu::simd_math::dot;
-use crate::node::{Call, Operation, Value, apply_array, with_f32s};
+use crate::node::{Call, Operation, Value, apply_array, with_f32s, with_optional};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 use rows::{attention_weights, key_gradient, weighted_mean};
@@ -19,29 +19,44 @@ pub fn additive(
     annotations: &Tensor,
     Rows { source, counts }: Rows,
 ) -> Result<(Tensor, Tensor)> {
-    let node = Additive { source: source.map(<[u32]>::to_vec), counts: counts.map(<[u32]>::to_vec) };
+    let node = Additive { source: source.cloned(), counts: counts.map(|counts| counts.tensor().clone()) };
     apply_array(node, &[keys, query, v, annotations]).map(|[context, alpha]| (context, alpha))
 }
 
 /// On keys, query, v and annotations.
 struct Additive {
-    source: Option<Vec<u32>>,
-    counts: Option<Vec<u32>>,
+    source: Option<Tensor>,
+    counts: Option<Tensor>,
 }
 
 impl Additive {
-    fn source(&self, row: usize) -> usize {
-        self.source.as_ref().map_or(row, |source| source[row] as usize)
+    fn with_sources<R>(&self, f: impl FnOnce(Sources) -> R) -> Result<R> {
+        with_optional(NAME, self.source.as_ref(), |source| {
+            with_optional(NAME, self.counts.as_ref(), |counts| f(Sources { source, counts }))
+        })?
+    }
+}
+
+/// The source of each row, and how many annotations each source has.
+#[derive(Clone, Copy)]
+struct Sources<'a> {
+    source: Option<&'a [u32]>,
+    counts: Option<&'a [u32]>,
+}
+
+impl Sources<'_> {
+    fn of(self, row: usize) -> usize {
+        self.source.map_or(row, |source| source[row] as usize)
     }
 
     /// How many of `p` annotations a source has.
-    fn count(&self, source: usize, p: usize) -> usize {
-        self.counts.as_ref().map_or(p, |counts| counts[source] as usize)
+    fn count(self, source: usize, p: usize) -> usize {
+        self.counts.map_or(p, |counts| counts[source] as usize)
     }
 
     /// The gradients of the rows (N, P, ·), summed over those of each source (M, P, ·).
-    fn sum_by_source(&self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
-        let Some(source) = &self.source else { return of_rows };
+    fn sum(self, of_rows: Vec<f32>, m: usize) -> Vec<f32> {
+        let Some(source) = self.source else { return of_rows };
         let stride = of_rows.len() / source.len().max(1);
         let mut sums = vec![0f32; m * stride];
         for (row, &source) in of_rows.chunks_exact(stride.max(1)).zip(source) {
@@ -57,13 +72,23 @@ impl Operation for Additive {
     type Saved = ();
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        self.with_sources(|sources| sources.forward(inputs))?
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        self.with_sources(|sources| sources.backward(call, gradients))?
+    }
+}
+
+impl Sources<'_> {
+    fn forward(self, inputs: &[Tensor]) -> Result<(Vec<Value>, ())> {
         let (_, p, a) = inputs[0].dims3()?;
         let (n, c) = (inputs[1].dim(0)?, inputs[3].dim(2)?);
         let (mut context, mut alpha) = (vec![0f32; n * c], vec![0f32; n * p]);
         with_f32s(NAME, inputs, |[keys, query, v, annotations]| {
             let rows = alpha.par_chunks_mut(p).zip(context.par_chunks_mut(c));
             rows.enumerate().for_each(|(row, (alpha, context))| {
-                let source = self.source(row);
+                let source = self.of(row);
                 let count = self.count(source, p);
                 // α stays 0 at the others, and with it all their gradients.
                 let alpha = &mut alpha[..count];
@@ -74,7 +99,7 @@ impl Operation for Additive {
         Ok((vec![Value::new(context, (n, c)), Value::new(alpha, (n, p))], ()))
     }
 
-    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    fn backward(self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let d_annotations = call.wanted[3].then(|| self.annotation_gradient(call, &gradients[0])).transpose()?;
         if !call.wanted[..3].contains(&true) {
             return Ok(vec![None, None, None, d_annotations]);
@@ -86,7 +111,7 @@ impl Operation for Additive {
         with_f32s(NAME, &call.inputs[..3], |[keys, query, v]| {
             let rows = d_keys.par_chunks_mut(p * a).zip(d_query.par_chunks_mut(a)).zip(d_v.par_chunks_mut(a));
             rows.enumerate().for_each(|(row, ((d_keys, d_query), d_v))| {
-                let source = self.source(row);
+                let source = self.of(row);
                 let positions = keys[source * p * a..].chunks_exact(a).zip(d_keys.chunks_exact_mut(a));
                 // Annotations beyond the source's count may be NaN.
                 let d_energies = &d_energies[row * p..][..self.count(source, p)];
@@ -99,21 +124,19 @@ impl Operation for Additive {
         let mut total = vec![0f32; a];
         d_v.chunks_exact(a).for_each(|row| total.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
         let device = call.inputs[0].device();
-        let d_keys = Tensor::from_vec(self.sum_by_source(d_keys, m), (m, p, a), device)?;
+        let d_keys = Tensor::from_vec(self.sum(d_keys, m), (m, p, a), device)?;
         let d_query = Tensor::from_vec(d_query, (n, a), device)?;
         Ok(vec![Some(d_keys), Some(d_query), Some(Tensor::from_vec(total, a, device)?), d_annotations])
     }
-}
 
-impl Additive {
     /// ∂L/∂e = α ⊙ (∂L/∂α − Σ α ∂L/∂α), where the context adds annotations · ∂L/∂context to ∂L/∂α.
-    fn energy_gradient(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
+    fn energy_gradient(self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<f32>> {
         let (_, p, c) = call.inputs[3].dims3()?;
         let mut d_energies = vec![0f32; call.inputs[1].dim(0)? * p];
         let all = [&call.inputs[3], &call.outputs[1], &gradients[0], &gradients[1]];
         with_f32s(NAME, all, |[annotations, alpha, d_context, d_alpha]| {
             d_energies.par_chunks_mut(p).enumerate().for_each(|(row, d_energies)| {
-                let source = self.source(row);
+                let source = self.of(row);
                 let count = self.count(source, p);
                 let (alpha, d_alpha) = (&alpha[row * p..][..count], &d_alpha[row * p..][..count]);
                 let (d_energies, d_context) = (&mut d_energies[..count], &d_context[row * c..][..c]);
@@ -128,7 +151,7 @@ impl Additive {
     }
 
     /// ∂L/∂annotations = α ⊗ ∂L/∂context.
-    fn annotation_gradient(&self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
+    fn annotation_gradient(self, call: &Call<()>, d_context: &Tensor) -> Result<Tensor> {
         let (m, p, c) = call.inputs[3].dims3()?;
         let mut found = vec![0f32; call.inputs[1].dim(0)? * p * c];
         with_f32s(NAME, [&call.outputs[1], d_context], |[alpha, d_context]| {
@@ -137,6 +160,6 @@ impl Additive {
                 found.iter_mut().zip(d_context).for_each(|(found, gradient)| *found = alpha[position] * gradient);
             });
         })?;
-        Tensor::from_vec(self.sum_by_source(found, m), (m, p, c), d_context.device())
+        Tensor::from_vec(self.sum(found, m), (m, p, c), d_context.device())
     }
 }

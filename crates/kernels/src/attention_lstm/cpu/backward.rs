@@ -19,13 +19,12 @@ use candle_core::{Device, Result, Tensor};
 
 /// The gradients of all inputs, in their order.
 pub fn run(operation: &AttentionLstm, call: &Call<Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-    with_all_f32(NAME, call.inputs, |inputs| {
+    operation.with_inputs(call.inputs, |inputs| {
         with_all_f32(NAME, call.outputs, |outputs| {
             with_all_f32(NAME, gradients, |gradients| {
-                let inputs = Inputs::of(inputs);
                 let (saved, d_outputs) = (call.saved, [gradients[0], gradients[1], gradients[2]]);
-                let steps = through_steps(operation, &inputs, saved, outputs[2], d_outputs, call.wants(2));
-                input_gradients(operation.sizes, &inputs, call, steps)
+                let steps = through_steps(operation, inputs, saved, outputs[2], d_outputs, call.wants(2));
+                input_gradients(operation.sizes, inputs, call, steps)
             })
         })
     })???
@@ -343,8 +342,8 @@ impl BackwardPass<'_> {
         // SAFETY: the phase before has written it, and this one does not write to `attended`.
         let d_attended = unsafe { self.work.attended.read(sorted * c, c) };
         // Annotations beyond the row's count may be NaN.
-        let alpha = &self.alpha[at * p..][..self.of.count(row)];
-        let chosen = self.of.chosen(at, alpha);
+        let alpha = &self.alpha[at * p..][..inputs.count(row)];
+        let chosen = inputs.chosen(at, alpha);
         let d_energies = self.energies(row, at, d_attended, alpha, chosen.is_none());
         let query = &self.saved.query[at * a..][..a];
         // SAFETY: the row is this chunk's; the query's gradient is read in the first phase of the next step.

@@ -195,14 +195,14 @@ impl ForwardPass<'_> {
         let row = self.order[sorted];
         let (at, place) = (row * t + step, self.place(row, step));
         // α stays 0 at the annotations that the row does not have, and with it all their gradients.
-        let count = self.of.count(row);
-        // SAFETY: row and step are this chunk's, and no row has more than the P annotations (`check_counts`).
+        let count = inputs.count(row);
+        // SAFETY: row and step are this chunk's, and `count` is at most P.
         let alpha = unsafe { self.outputs.alpha.write(at * p, count) };
         rows::attention_weights(&inputs.keys[row * p * a..][..count * a], self.query(place, sorted), inputs.v, alpha);
         let annotations = &inputs.annotations[row * p * c..][..count * c];
         // SAFETY: the place is of this chunk's row, which no other chunk of the phase has.
         let attended = unsafe { self.saved.attended.write(place * c, c) };
-        match self.of.chosen(at, alpha) {
+        match inputs.chosen(at, alpha) {
             Some(position) => attended.copy_from_slice(&annotations[position * c..][..c]),
             None => {
                 attended.fill(0.0);

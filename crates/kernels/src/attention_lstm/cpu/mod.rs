@@ -4,36 +4,20 @@
 mod backward;
 mod forward;
 
-use super::{Affine, NAME, Options, Sequence, Sizes};
-use crate::node::{Call, Operation, Value, apply_array, with_all_f32};
+use super::positions::position;
+use super::{Affine, NAME, Options, PositionSampler, Sequence, Sizes};
+use crate::node::{Call, Operation, Value, apply_array, with_all_f32, with_optional};
 use crate::recurrence::steps::Steps;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use forward::Outputs;
 
 /// [`super::attention_lstm`] on the inputs of [`AttentionLstm`].
 pub fn attention_lstm(inputs: &[&Tensor], sizes: Sizes, steps: Steps, options: Options) -> Result<Sequence> {
-    let (counts, draws) = (options.counts.map(<[u32]>::to_vec), options.draws.map(<[f32]>::to_vec));
+    let (counts, draws) = (options.counts.map(|counts| counts.tensor().clone()), options.draws.cloned());
     let [hidden, context, alpha] = apply_array(AttentionLstm { sizes, steps, counts, draws }, inputs)?;
-    let positions = options.draws.map(|draws| super::positions(&alpha, draws)).transpose()?;
+    let sampler = PositionSampler::new(sizes.p, alpha.device())?;
+    let positions = options.draws.map(|draws| sampler.choose(&alpha, draws)).transpose()?;
     Ok(Sequence { hidden, context, alpha, positions })
-}
-
-/// [`super::positions`] of rows (M, P) on the CPU.
-pub fn positions(alpha: &Tensor, draws: &[f32]) -> Result<Tensor> {
-    let rows = alpha.to_vec2::<f32>()?;
-    let chosen: Vec<u32> = rows.iter().zip(draws).map(|(alpha, &draw)| position(alpha, draw) as u32).collect();
-    Tensor::from_vec(chosen, draws.len(), &Device::Cpu)
-}
-
-/// The first position at which the sum of the weights so far exceeds the number.
-pub fn position(alpha: &[f32], draw: f32) -> usize {
-    let mut sum = 0.0;
-    let found = alpha.iter().position(|weight| {
-        sum += weight;
-        draw < sum
-    });
-    // The sum of all may be a little below 1.
-    found.or_else(|| alpha.iter().rposition(|&weight| weight > 0.0)).unwrap_or(0)
 }
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and perhaps W_β and b_β.
@@ -41,9 +25,9 @@ pub struct AttentionLstm {
     pub sizes: Sizes,
     pub steps: Steps,
     /// How many annotations each row has; all without them.
-    pub counts: Option<Vec<u32>>,
+    pub counts: Option<Tensor>,
     /// A number for each of the N·T steps, which chooses the position that it attends to; without them a step attends to all.
-    pub draws: Option<Vec<f32>>,
+    pub draws: Option<Tensor>,
 }
 
 /// What the steps leave for the backward pass, a row of each (N·T, ·) for each row and step.
@@ -68,8 +52,8 @@ impl Operation for AttentionLstm {
 
     fn forward(&self, inputs: &[Tensor], saved: bool) -> Result<(Vec<Value>, Saved)> {
         let Sizes { n, t, p, c, h, .. } = self.sizes;
-        let run = |values: &[&[f32]]| forward::run(self, &Inputs::of(values), saved);
-        let (Outputs { hidden, context, alpha }, saved) = with_all_f32(NAME, inputs, run)?;
+        let run = |inputs: &Inputs| forward::run(self, inputs, saved);
+        let (Outputs { hidden, context, alpha }, saved) = self.with_inputs(inputs, run)?;
         let outputs = [Value::new(hidden, (n, t, h)), Value::new(context, (n, t, c)), Value::new(alpha, (n, t, p))];
         Ok((outputs.into(), saved))
     }
@@ -92,10 +76,14 @@ pub struct Inputs<'a> {
     pub query: Affine<&'a [f32]>,
     pub v: &'a [f32],
     pub beta: Option<Affine<&'a [f32]>>,
+    /// P.
+    positions: usize,
+    counts: Option<&'a [u32]>,
+    draws: Option<&'a [f32]>,
 }
 
 impl<'a> Inputs<'a> {
-    pub fn of(values: &[&'a [f32]]) -> Self {
+    fn new(positions: usize, values: &[&'a [f32]], counts: Option<&'a [u32]>, draws: Option<&'a [f32]>) -> Self {
         Self {
             xs: values[0],
             keys: values[1],
@@ -108,18 +96,29 @@ impl<'a> Inputs<'a> {
             query: Affine { weight: values[8], bias: values[9] },
             v: values[10],
             beta: values.get(11).copied().zip(values.get(12).copied()).map(Affine::from),
+            positions,
+            counts,
+            draws,
         }
     }
-}
 
-impl AttentionLstm {
-    /// How many annotations a row has.
+    /// How many annotations a row has, at most P.
     pub fn count(&self, row: usize) -> usize {
-        self.counts.as_ref().map_or(self.sizes.p, |counts| counts[row] as usize)
+        self.counts.map_or(self.positions, |counts| self.positions.min(counts[row] as usize))
     }
 
     /// The position that the step at `at` of the N·T attends to, where it attends to one.
     pub fn chosen(&self, at: usize, alpha: &[f32]) -> Option<usize> {
-        self.draws.as_ref().map(|draws| position(alpha, draws[at]))
+        self.draws.map(|draws| position(alpha, draws[at]))
+    }
+}
+
+impl AttentionLstm {
+    pub fn with_inputs<R>(&self, inputs: &[Tensor], f: impl FnOnce(&Inputs) -> R) -> Result<R> {
+        with_all_f32(NAME, inputs, |values| {
+            with_optional(NAME, self.counts.as_ref(), |counts| {
+                with_optional(NAME, self.draws.as_ref(), |draws| f(&Inputs::new(self.sizes.p, values, counts, draws)))
+            })
+        })??
     }
 }
