@@ -15,7 +15,7 @@ fn values_and_gradients_are_those_of_pytorch() {
     for (i, case) in cases("loss").iter().enumerate() {
         let o = options(case);
         let options = CrossEntropy {
-            ignore_index: Some(o[0] as u32),
+            ignore_index: Some(o[0] as i64),
             label_smoothing: o[1] as f64 / 10.0,
             reduction: REDUCTIONS[o[2]],
         };
@@ -25,6 +25,22 @@ fn values_and_gradients_are_those_of_pytorch() {
 
 fn targets(values: &[u32]) -> Tensor {
     Tensor::new(values, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn targets_of_i64_are_those_of_u32_and_may_be_ignored_below_zero() {
+    let signed = Tensor::new(&[4i64, 1, -100, 0], &Device::Cpu).unwrap();
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        for reduction in REDUCTIONS {
+            let options = CrossEntropy { ignore_index: Some(-100), label_smoothing: 0.1, reduction };
+            let logits = (random(&[4, 5], 1) * 3.0).unwrap();
+            let found = loss_and_gradient(&logits, dtype, |x| cross_entropy(x, &signed, &options, None));
+            let options = CrossEntropy { ignore_index: Some(3), ..options };
+            let wanted =
+                loss_and_gradient(&logits, dtype, |x| cross_entropy(x, &targets(&[4, 1, 3, 0]), &options, None));
+            assert_eq!(found, wanted, "{dtype:?} {reduction:?}");
+        }
+    }
 }
 
 #[test]
@@ -82,6 +98,14 @@ fn errors_name_the_operation() {
         (cross_entropy(&logits, &targets(&[0, 1, 2]), &plain, None), ["targets of shape [2]", "[3]"]),
         (cross_entropy(&logits, &two, &plain, Some(&random(&[1], 1))), ["mask of shape [2]", "[1]"]),
         (cross_entropy(&logits, &targets(&[0, 5]), &plain, None), ["target 5 of row 1", "classes 5"]),
+        (
+            cross_entropy(&logits.to_dtype(DType::F64).unwrap(), &targets(&[5, 0]), &plain, None),
+            ["target 5 of row 0", "classes 5"],
+        ),
+        (
+            cross_entropy(&logits, &Tensor::new(&[0i64, -1], &Device::Cpu).unwrap(), &plain, None),
+            ["target -1 of row 1", "classes 5"],
+        ),
         (
             cross_entropy(&logits, &two, &CrossEntropy { label_smoothing: 1.5, ..plain }, None),
             ["label_smoothing", "1.5"],

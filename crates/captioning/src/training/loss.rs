@@ -19,8 +19,11 @@ use serde::{Deserialize, Serialize};
 /// # Errors
 /// When shapes do not fit.
 pub fn caption_loss(forced: &TeacherForced, targets: &Tensor, config: &LossConfig, pad: u32) -> Result<CaptionLoss> {
-    let settings =
-        CrossEntropy { ignore_index: Some(pad), label_smoothing: config.label_smoothing, reduction: Reduction::Mean };
+    let settings = CrossEntropy {
+        ignore_index: Some(pad.into()),
+        label_smoothing: config.label_smoothing,
+        reduction: Reduction::Mean,
+    };
     let words = cross_entropy(&forced.logits, targets, &settings, None)?;
     let loss = CaptionLoss::of_words(words);
     add_attention_penalty(loss, forced, targets, config, pad)

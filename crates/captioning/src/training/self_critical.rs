@@ -212,7 +212,8 @@ impl SampledCaptions {
         let forced = decoder.teacher_forced(&padded(&read, device)?, &lengths, &memory, mode)?;
         let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
         let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
-        let settings = CrossEntropy { ignore_index: Some(PAD), reduction: Reduction::Sum, ..CrossEntropy::default() };
+        let settings =
+            CrossEntropy { ignore_index: Some(PAD.into()), reduction: Reduction::Sum, ..CrossEntropy::default() };
         // Captions were drawn from the words that can be said; were the others left in, they would take up what is pushed away
         // from captions that are worse, and nothing would ever push back.
         let v = decoder.vocab_size() as u32;

@@ -1,12 +1,13 @@
 //! Cross-entropy of logits and target indices, fused: no table of probabilities is kept.
 //!
-//! Targets and mask are read on the host, so that a wrong target is an error and not a wrong memory access.
+//! On the CPU a wrong target is an error; on other devices nothing is read on the host, and it makes the loss NaN.
 
 mod cpu;
 mod reference;
 
 use crate::backend::{Backend, Op};
-use candle_core::{DType, Device, Result, Tensor, bail};
+use crate::node::with_optional;
+use candle_core::{DType, Result, Tensor, bail};
 
 /// How the losses of all targets become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +25,7 @@ pub enum Reduction {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct CrossEntropy {
     /// Targets of this value are not counted.
-    pub ignore_index: Option<u32>,
+    pub ignore_index: Option<i64>,
     /// The part of the target's probability that is spread evenly over all V classes, in \[0, 1\] (Szegedy et al. 2016).
     pub label_smoothing: f64,
     /// How the losses become one.
@@ -35,11 +36,12 @@ pub struct CrossEntropy {
 ///
 /// loss_i = mask_i · (−(1 − s)·log p_i\[target_i\] − s/V · Σ_v log p_i\[v\]) with p_i = softmax(logits_i) and the smoothing s.
 ///
-/// Shapes: `logits` (.., V), `targets` (..) of u32, `mask` (..); the result is a scalar, or (..) with [`Reduction::None`].
+/// Shapes: `logits` (.., V), `targets` (..) of u32 or i64, `mask` (..); the result is a scalar, or (..) with [`Reduction::None`].
 /// It has the type of the logits; the gradient flows to them alone. A mean over no target at all is NaN, as in PyTorch.
 ///
 /// # Errors
-/// When the shapes do not fit, V is 0, the smoothing is outside \[0, 1\], or a counted target is not below V.
+/// When shapes or devices do not fit, V is 0, the smoothing is outside \[0, 1\], or on the CPU a counted target is not below V; on other
+/// devices that makes its loss NaN.
 pub fn cross_entropy(
     logits: &Tensor,
     targets: &Tensor,
@@ -53,20 +55,19 @@ pub fn cross_entropy(
     }
 }
 
-/// The checked targets of one call.
+/// The checked targets of one call, M of them.
 struct Targets {
     /// V.
     classes: usize,
-    /// 0 where a target is not counted.
-    targets: Vec<u32>,
-    /// What each row's loss is multiplied with; a mean's divisor is in it.
-    weights: Vec<f64>,
-    /// What a sum begins with: NaN for a mean over no rows.
-    start: f64,
+    /// (M) of i64.
+    targets: Tensor,
+    /// (M).
+    mask: Option<Tensor>,
+    ignore: Option<i64>,
     smoothing: f64,
+    reduction: Reduction,
     /// The shape of the result: none for a scalar.
     shape: Vec<usize>,
-    reduced: bool,
 }
 
 impl Targets {
@@ -74,41 +75,57 @@ impl Targets {
         let Some((&classes, shape)) = logits.dims().split_last().filter(|(classes, _)| **classes > 0) else {
             bail!("cross_entropy: wants logits (.., V) with V of at least 1, got {:?}", logits.dims());
         };
-        for (name, tensor) in [("targets", Some(targets)), ("mask", mask)] {
-            if let Some(tensor) = tensor.filter(|tensor| tensor.dims() != shape) {
-                bail!(
-                    "cross_entropy: logits {:?} want {name} of shape {shape:?}, got {:?}",
-                    logits.dims(),
-                    tensor.dims()
-                );
-            }
-        }
-        let smoothing = options.label_smoothing;
+        check("targets", targets, logits, shape)?;
+        mask.map_or(Ok(()), |mask| check("mask", mask, logits, shape))?;
+        let CrossEntropy { ignore_index: ignore, label_smoothing: smoothing, reduction } = *options;
         if !(0.0..=1.0).contains(&smoothing) {
             bail!("cross_entropy: wants a label_smoothing between 0 and 1, got {smoothing}");
         }
-        if targets.dtype() != DType::U32 {
-            bail!("cross_entropy: wants targets of u32, got {:?}", targets.dtype());
+        if ![DType::U32, DType::I64].contains(&targets.dtype()) {
+            bail!("cross_entropy: wants targets of u32 or i64, got {:?}", targets.dtype());
         }
-        let mut targets = targets.flatten_all()?.to_vec1::<u32>()?;
-        let mut weights = match mask {
-            Some(mask) => mask.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?,
-            None => vec![1.0; targets.len()],
-        };
-        for (i, (target, weight)) in targets.iter_mut().zip(&mut weights).enumerate() {
-            if Some(*target) == options.ignore_index {
-                (*target, *weight) = (0, 0.0);
-            } else if *target as usize >= classes {
-                bail!("cross_entropy: target {target} of row {i} is not below the number of classes {classes}");
-            }
-        }
-        if options.reduction == Reduction::Mean {
-            let total = weights.iter().sum::<f64>();
-            weights.iter_mut().for_each(|weight| *weight /= total);
-        }
-        let start = if options.reduction == Reduction::Mean && weights.is_empty() { f64::NAN } else { 0.0 };
-        let reduced = options.reduction != Reduction::None;
-        let shape = if reduced { vec![] } else { shape.to_vec() };
-        Ok(Self { classes, targets, weights, start, smoothing, shape, reduced })
+        let targets = targets.flatten_all()?.to_dtype(DType::I64)?;
+        let mask = mask.map(|mask| mask.detach().flatten_all()).transpose()?;
+        let shape = if reduction == Reduction::None { shape.to_vec() } else { vec![] };
+        let all = Self { classes, targets, mask, ignore, smoothing, reduction, shape };
+        all.check_classes()?;
+        Ok(all)
     }
+
+    /// An error where a counted target is no class; on other devices than the CPU nothing is read.
+    fn check_classes(&self) -> Result<()> {
+        let targets = Some(&self.targets).filter(|targets| targets.device().is_cpu());
+        let classes = 0..self.classes as i64;
+        let is_wrong = |&(_, target): &(usize, i64)| self.counts(target) && !classes.contains(&target);
+        let wrong = with_optional("cross_entropy", targets, |targets| {
+            targets.unwrap_or_default().iter().copied().enumerate().find(is_wrong)
+        })?;
+        let Some((i, target)) = wrong else { return Ok(()) };
+        bail!("cross_entropy: target {target} of row {i} is not below the number of classes {}", self.classes)
+    }
+
+    fn counts(&self, target: i64) -> bool {
+        Some(target) != self.ignore
+    }
+
+    fn reduced(&self) -> bool {
+        self.reduction != Reduction::None
+    }
+
+    /// What a sum begins with: NaN for a mean over no rows.
+    fn start(&self) -> f64 {
+        if self.reduction == Reduction::Mean && self.targets.elem_count() == 0 { f64::NAN } else { 0.0 }
+    }
+}
+
+/// An error unless a tensor has the shape that the logits want and their device.
+fn check(name: &str, tensor: &Tensor, logits: &Tensor, shape: &[usize]) -> Result<()> {
+    if tensor.dims() != shape {
+        bail!("cross_entropy: logits {:?} want {name} of shape {shape:?}, got {:?}", logits.dims(), tensor.dims());
+    }
+    if !tensor.device().same_device(logits.device()) {
+        let (wanted, found) = (logits.device().location(), tensor.device().location());
+        bail!("cross_entropy: logits on {wanted:?} want {name} there too, got them on {found:?}");
+    }
+    Ok(())
 }
