@@ -1,0 +1,101 @@
+//! Candlewick's recipes and its small model of generated scenes, as a program carries them in itself.
+//!
+//! Each folder beside this code is a model, laid out as on the Hugging Face hub; what is here is their content:
+//!
+//! ```
+//! let recipe = candlewick_models::Recipe::find("mnist").ok_or("no such recipe")?;
+//! assert!(recipe.text.contains("task = \"classification\""));
+//! assert!(candlewick_models::SCENES.config.contains("captioner"));
+//! # Ok::<(), &str>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+/// A recipe: how a model is trained.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe {
+    /// Its run's name.
+    pub name: &'static str,
+    /// Its file in the folder of models.
+    pub file: &'static str,
+    /// The content of the file, TOML.
+    pub text: &'static str,
+}
+
+/// All recipes, that of generated scenes first.
+pub const RECIPES: [Recipe; 9] = [
+    Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
+    Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
+    Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
+    Recipe { name: "flickr8k-fc7", file: "flickr8k/fc7.toml", text: include_str!("../flickr8k/fc7.toml") },
+    Recipe {
+        name: "flickr8k-show-tell",
+        file: "flickr8k/show_tell.toml",
+        text: include_str!("../flickr8k/show_tell.toml"),
+    },
+    Recipe { name: "flickr8k-hard", file: "flickr8k/hard.toml", text: include_str!("../flickr8k/hard.toml") },
+    Recipe {
+        name: "flickr8k-top-down",
+        file: "flickr8k/top_down.toml",
+        text: include_str!("../flickr8k/top_down.toml"),
+    },
+    Recipe {
+        name: "flickr8k-critical",
+        file: "flickr8k/self_critical.toml",
+        text: include_str!("../flickr8k/self_critical.toml"),
+    },
+    Recipe { name: "mnist", file: "mnist/train.toml", text: include_str!("../mnist/train.toml") },
+];
+
+impl Recipe {
+    /// The recipe of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        RECIPES.iter().find(|recipe| recipe.name == name)
+    }
+
+    /// The recipe in a file beside this one's, as `base` names it.
+    pub fn beside(&self, file: &str) -> Option<&'static Self> {
+        let folder = self.file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        RECIPES.iter().find(|recipe| recipe.file == format!("{folder}/{file}"))
+    }
+
+    /// Its first sentence.
+    pub fn summary(&self) -> String {
+        let lines = self.text.lines().map_while(|line| line.strip_prefix("# "));
+        let text = lines.collect::<Vec<_>>().join(" ");
+        let sentence = text.split_once(". ").map_or(text.as_str(), |(first, _)| first);
+        sentence.trim_end_matches(['.', ':']).to_owned()
+    }
+}
+
+/// The files of a model folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Files {
+    /// `config.json`.
+    pub config: &'static str,
+    /// `preprocessor_config.json`.
+    pub preprocessing: &'static str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'static str,
+    /// `generation_config.json`.
+    pub generation: &'static str,
+    /// `model.safetensors`.
+    pub model: &'static [u8],
+    /// A picture that it knows, PNG.
+    pub picture: &'static [u8],
+}
+
+/// The captioner of generated scenes, trained with the first of [`RECIPES`].
+pub const SCENES: Files = Files {
+    config: include_str!("../scenes/config.json"),
+    preprocessing: include_str!("../scenes/preprocessor_config.json"),
+    tokenizer: include_str!("../scenes/tokenizer.json"),
+    generation: include_str!("../scenes/generation_config.json"),
+    model: include_bytes!("../scenes/model.safetensors"),
+    picture: include_bytes!("../scenes/example.png"),
+};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
