@@ -25,3 +25,8 @@ pub mod text;
 
 pub use error::{Error, Result, escaped, shown};
 pub use note::Note;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -55,3 +55,8 @@ pub use registry::{add_network, networks};
 pub mod layers {
     pub use crate::blocks::{BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvInitial, ConvNorm, LayerNorm};
 }
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

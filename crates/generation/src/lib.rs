@@ -34,3 +34,8 @@ pub use processors::{LogitsProcessor, LogitsProcessors};
 pub use sampling::{Sampling, StreamedWord, stream};
 pub use search::Search;
 pub use select_rows::SelectRows;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -25,3 +25,8 @@ pub mod softmax;
 mod test_values;
 
 pub use cpu::thread_pool;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,3 +4,8 @@
 
 pub mod accuracy;
 pub mod caption;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

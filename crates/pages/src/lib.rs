@@ -20,3 +20,8 @@ pub use embedding::data_url;
 pub use error::{Error, Result};
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
 pub use training_curves::{Curve, TrainingCurves};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -70,3 +70,8 @@ pub use nearest::nearest;
 pub use rng::Rng;
 pub use store::Parameters;
 pub use write::write_safetensors;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,3 +7,8 @@
 pub mod classification;
 
 pub use candlewick_training::{Error, Result};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -45,3 +45,8 @@ pub use run::check;
 pub use schedule::{Patience, Position, Schedule};
 pub use task::{Loss, MODEL_FILE, Scores, Shard, Task};
 pub use tensorboard::EVENTS_FILE;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,3 +26,8 @@ pub use recipe::{EncoderRecipe, check_stage, preprocessing};
 pub use regions::{RegionSet, open_regions};
 pub use source::{CachedAnnotations, EncoderInput, PictureSource, retained};
 pub use views::{Part, View, Views};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
