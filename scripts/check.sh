@@ -15,6 +15,8 @@ else
 fi
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
+# What would be published holds all that its code includes; `scripts/package.sh` alone builds and runs it too.
+step scripts/package.sh --no-build
 step cargo test
 # `cargo test` has built the examples; each runs without arguments and data.
 for example in crates/*/examples/*.rs; do
