@@ -192,21 +192,30 @@ pub(crate) fn unroll(
     unrolled(step, &projected, state, &parameters, lengths, reverse)
 }
 
-/// [`Cell::fused_step`] of a cell whose [`Cell::sequence`] has kernels of its own.
-pub(crate) fn step_of_sequence(cell: &impl Cell, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
+/// [`Cell::fused_step`] of a cell whose [`Cell::sequence`] has kernels of its own: a sequence of one step.
+///
+/// # Errors
+/// As [`Cell::sequence`].
+pub fn step_of_sequence(cell: &impl Cell, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
     Ok(cell.sequence(&x.unsqueeze(1)?, state, None, false)?.1)
 }
 
-/// The tensors of a state that has so many.
-pub(crate) fn state_of<'a, const COUNT: usize>(cell: &str, state: &'a [Tensor]) -> Result<&'a [Tensor; COUNT]> {
+/// The tensors of a state that has so many; `cell` is what the message calls the cell.
+///
+/// # Errors
+/// When the state has another number of tensors.
+pub fn state_of<'a, const COUNT: usize>(cell: &str, state: &'a [Tensor]) -> Result<&'a [Tensor; COUNT]> {
     match state.try_into() {
         Ok(state) => Ok(state),
         Err(_) => candle_core::bail!("{cell}: wants a state of {COUNT} tensors, got {}", state.len()),
     }
 }
 
-/// h as the matrices from state to state read it: h ⊙ mask.
-pub(crate) fn dropped(h: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+/// h as the matrices from state to state read it: h ⊙ mask, for [`Cell::step_projected`].
+///
+/// # Errors
+/// When the shapes differ.
+pub fn dropped(h: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     mask.map_or(Ok(h.clone()), |mask| h * mask)
 }
 

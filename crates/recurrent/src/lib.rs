@@ -1,6 +1,7 @@
 //! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks and attention.
 //!
-//! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written.
+//! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written, [`cells::weights`] has what ours are built of, and
+//! [`add_cell`] makes it known by its name.
 
 #![forbid(unsafe_code)]
 
@@ -33,10 +34,15 @@ pub use embedding::Embedding;
 pub use gradient_flow::{GradientFlow, gradient_flow, largest_singular_value};
 pub use layer::{LayerState, SequenceLayer};
 pub use linear::Linear;
-pub use registry::{Settings, has_setting, recurrent_cell, sequence_layer, sequence_layers};
+pub use registry::{Settings, add_cell, has_setting, recurrent_cell, sequence_layer, sequence_layers};
 pub use regularisation::drop_connect::drop_connect;
 pub use regularisation::recurrent_dropout::{MaskedCell, recurrent_dropout};
 pub use regularisation::variational::variational_dropout;
 pub use regularisation::zoneout::Zoneout;
 pub use stack::{Gru, Lstm, Rnn, Stack, StackConfig};
 pub use truncated::{CarriedState, Chunks, Truncated};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

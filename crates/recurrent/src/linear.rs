@@ -78,8 +78,11 @@ impl Module for Linear {
     }
 }
 
-/// x Wᵀ + b over the last dimension of any number of dimensions.
-pub(crate) fn project(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+/// x Wᵀ + b over the last dimension of xs (.., in), with W (out, in) and b (out): what [`Linear`] does, for cells that hold their own weights.
+///
+/// # Errors
+/// When the shapes or the types do not fit together.
+pub fn project(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (output_size, input_size) = weight.dims2()?;
     let (Some((&last, rest)), true) = (xs.dims().split_last(), xs.rank() > 1) else {
         candle_core::bail!("linear: wants inputs (.., {input_size}) of at least two dimensions, got {:?}", xs.dims())
@@ -88,6 +91,9 @@ pub(crate) fn project(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Re
         candle_core::bail!("linear: wants inputs (.., {input_size}), got {:?}", xs.dims())
     }
     let shape = [rest, &[output_size]].concat();
+    if xs.dtype() != weight.dtype() {
+        candle_core::bail!("linear: the weights are {:?}, the inputs {:?}; cast the inputs", weight.dtype(), xs.dtype())
+    }
     // One product of matrices is faster than one for each entry of the batch.
     linear(&xs.reshape((rest.iter().product::<usize>(), input_size))?, weight, bias)?.reshape(shape)
 }

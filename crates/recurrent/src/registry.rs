@@ -1,6 +1,7 @@
 //! Layers over sequences by name: recurrent networks of every cell, and what they are compared with.
 //!
-//! A recipe that says `cell = "mut1"` gets its layer from [`sequence_layer`] and needs to know nothing of its type.
+//! A recipe that says `cell = "mut1"` gets its layer from [`sequence_layer`] and needs to know nothing of its type; [`add_cell`] makes one of
+//! the caller's own known by its name.
 
 use crate::baselines::self_attention::{SelfAttention, SelfAttentionConfig};
 use crate::baselines::temporal_convolution::{TemporalConvolution, TemporalConvolutionConfig};
@@ -16,10 +17,11 @@ use crate::cells::rnn::RnnCell;
 use crate::layer::SequenceLayer;
 use crate::stack::{Stack, StackConfig};
 use candle_core::{Error, Result};
-use candlewick_parameters::VarBuilder;
+use candlewick_parameters::{VarBuilder, nearest};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::sync::{PoisonError, RwLock};
 
 /// The layers; the names of the LSTM's variants are the paper's. A new cell is a row.
 const ROWS: [Row; 20] = [
@@ -48,6 +50,31 @@ const ROWS: [Row; 20] = [
         Ok(Box::new(SelfAttention::new(d, h, &read(settings)?, vb)?))
     }),
 ];
+
+/// What [`add_cell`] added; nothing is ever taken out.
+static ADDED: RwLock<Vec<Row>> = RwLock::new(Vec::new());
+
+/// All rows, those of [`add_cell`] last.
+fn rows() -> Vec<Row> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    ROWS.iter().chain(added.iter()).copied().collect()
+}
+
+/// Makes a cell of the caller's own known by its name: [`sequence_layer`], recipes and captioners then build it as they build the others, and open
+/// again the models that it is in.
+///
+/// It stays known as long as the program runs. `examples/own_cell.rs` has a cell in full.
+///
+/// # Errors
+/// When a layer has this name already.
+pub fn add_cell<C: BuildCell>(name: &'static str) -> Result<()> {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    if ROWS.iter().chain(added.iter()).any(|row| row.name == name) {
+        candle_core::bail!("{name}: there is a sequence layer of this name already; take another name")
+    }
+    added.push(recurrent::<C>(name));
+    Ok(())
+}
 
 /// What a cell lacks whose state is h alone.
 const MEMORY: &[&str] = &["zoneout_cell"];
@@ -101,11 +128,15 @@ impl Row {
     }
 
     fn find(name: &str) -> Result<Self> {
-        match ROWS.iter().find(|row| row.name == name) {
-            Some(row) => Ok(*row),
-            None => {
-                candle_core::bail!("no sequence layer is called {name}; there are {}", sequence_layers().join(", "))
-            }
+        let names = sequence_layers();
+        match rows().into_iter().find(|row| row.name == name) {
+            Some(row) => Ok(row),
+            None => match nearest(name, &names) {
+                hint if hint.is_empty() => {
+                    candle_core::bail!("no sequence layer is called {name}; there are {}", names.join(", "))
+                }
+                hint => candle_core::bail!("no sequence layer is called {name}{hint}"),
+            },
         }
     }
 
@@ -116,7 +147,7 @@ impl Row {
 
     /// Whether this setting can be given and changes the layer.
     fn has(&self, setting: &str) -> bool {
-        let by_name = ROWS.iter().any(|row| row.made.is_some_and(|(made, _)| made == setting));
+        let by_name = rows().iter().any(|row| row.made.is_some_and(|(made, _)| made == setting));
         !by_name && !self.without.contains(&setting) && self.usual(setting).is_some()
     }
 
@@ -130,14 +161,14 @@ impl Row {
     /// # Errors
     /// When one is given that the layer does not have; where it is at its usual value it is left out.
     fn settle(&self, settings: &Settings) -> Result<Value> {
-        let mut settled = Map::new();
+        let (mut settled, rows) = (Map::new(), rows());
         for (setting, value) in &settings.0 {
-            let usual = || ROWS.iter().any(|row| row.usual(setting).is_some_and(|usual| same(&usual, value)));
+            let usual = || rows.iter().any(|row| row.usual(setting).is_some_and(|usual| same(&usual, value)));
             if self.has(setting) {
                 settled.insert(setting.clone(), value.clone());
             } else if !self.makes(setting, value) && !usual() {
                 let has = |row: &&Self| row.has(setting) || row.makes(setting, value);
-                let whose: Vec<&str> = ROWS.iter().filter(has).map(|row| row.name).collect();
+                let whose: Vec<&str> = rows.iter().filter(has).map(|row| row.name).collect();
                 let whose = if whose.is_empty() { "no layer".into() } else { whose.join(", ") };
                 candle_core::bail!("{}: {setting} is {value}, but it is for {whose}; leave it out", self.name)
             }
@@ -174,21 +205,25 @@ impl Settings {
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let settings = Map::deserialize(deserializer)?;
+        let (settings, rows) = (Map::deserialize(deserializer)?, rows());
         for (setting, value) in &settings {
-            let Some(row) = ROWS.iter().find(|row| row.usual(setting).is_some()) else {
-                return Err(D::Error::custom(format!("{setting}: no sequence layer has such a setting")));
-            };
-            let alone = Map::from_iter([(setting.clone(), value.clone())]);
-            (row.complete)(Value::Object(alone)).map_err(|error| D::Error::custom(format!("{setting}: {error}")))?;
+            let mut fault = format!("{setting}: no sequence layer has such a setting");
+            let taken = rows.iter().filter(|row| row.usual(setting).is_some()).any(|row| {
+                let alone = Map::from_iter([(setting.clone(), value.clone())]);
+                let complete = (row.complete)(Value::Object(alone));
+                complete.map_err(|error| fault = format!("{setting}: {error}")).is_ok()
+            });
+            if !taken {
+                return Err(D::Error::custom(fault));
+            }
         }
         Ok(Self(settings))
     }
 }
 
-/// The names that [`sequence_layer`] takes.
+/// The names that [`sequence_layer`] takes, those of [`add_cell`] last.
 pub fn sequence_layers() -> Vec<&'static str> {
-    ROWS.iter().map(|row| row.name).collect()
+    rows().iter().map(|row| row.name).collect()
 }
 
 /// Whether a setting, by its name in a recipe, changes the layer of this name.

@@ -197,6 +197,10 @@ impl<C: BuildCell> SequenceLayer for Stack<C> {
         if first.len() != self.cells.len() {
             candle_core::bail!("stack: wants {} states (layers × directions), got {}", self.cells.len(), first.len())
         }
+        let weights = self.cells.first().and_then(|cell| Some(cell.parameters().first()?.dtype()));
+        if let Some(dtype) = weights.filter(|&dtype| dtype != xs.dtype()) {
+            candle_core::bail!("stack: the weights are {dtype:?}, the inputs {:?}; cast the inputs", xs.dtype())
+        }
         let (mut ys, mut last) = (xs.clone(), Vec::with_capacity(first.len()));
         let layers = self.cells.chunks(self.directions).zip(first.chunks(self.directions));
         for (layer, (cells, states)) in layers.enumerate() {

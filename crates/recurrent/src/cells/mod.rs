@@ -8,4 +8,4 @@ pub mod lstm_variants;
 pub mod min_rnns;
 pub mod nas;
 pub mod rnn;
-mod weights;
+pub mod weights;

@@ -1,11 +1,12 @@
-//! The parameters that cells share, their names and first values.
+//! The parameters that cells share, their names and initial values: what a cell is built of, here and in crates of others.
 
 use crate::cell::SuffixedBuilder;
 use candle_core::{D, Result, Tensor};
 use candlewick_parameters::Initial;
 
 /// What the parameters of torch.nn.LSTMCell and its kin are made from.
-pub(super) struct GateOptions {
+#[derive(Clone, Copy, Debug)]
+pub struct GateOptions {
     /// G, the number of gates.
     pub gates: usize,
     /// D.
@@ -23,10 +24,11 @@ pub(super) struct GateOptions {
 }
 
 /// What the biases of the forget gate sum to at the start.
-#[derive(Clone, Copy)]
-pub(super) struct ForgetBias {
+#[derive(Clone, Copy, Debug)]
+pub struct ForgetBias {
     /// The forget gate's place among the gates.
     pub gate: usize,
+    /// b_ih + b_hh there.
     pub value: f64,
 }
 
@@ -47,10 +49,14 @@ impl ForgetBias {
 
 /// The parameters that PyTorch's cells have: W_ih (G·H, D), W_hh (G·H, P) and their biases (G·H).
 #[derive(Clone, Debug)]
-pub(super) struct GateWeights {
+pub struct GateWeights {
+    /// W_ih (G·H, D).
     pub weight_ih: Tensor,
+    /// W_hh (G·H, P).
     pub weight_hh: Tensor,
+    /// b_ih (G·H).
     pub bias_ih: Option<Tensor>,
+    /// b_hh (G·H).
     pub bias_hh: Option<Tensor>,
 }
 
@@ -58,6 +64,10 @@ impl GateWeights {
     /// The place of W_hh among the parameters.
     pub const WEIGHT_HH: usize = 1;
 
+    /// The parameters from a builder, or with fresh values: uniform in ±1/√H as PyTorch's, but where the options say otherwise.
+    ///
+    /// # Errors
+    /// When the builder lacks a parameter or has one of another shape.
     pub fn new(options: GateOptions, vb: &SuffixedBuilder) -> Result<Self> {
         let GateOptions { gates, input, hidden, output, .. } = options;
         let (rows, uniform) = (gates.saturating_mul(hidden), Initial::fan_in(hidden));
@@ -78,19 +88,23 @@ impl GateWeights {
         self.weight_hh.dims().last().copied().unwrap_or(0)
     }
 
+    /// W_ih, W_hh and the biases that there are, for [`crate::Cell::parameters_mut`].
     pub fn parameters_mut(&mut self) -> Vec<&mut Tensor> {
         let Self { weight_ih, weight_hh, bias_ih, bias_hh } = self;
         [weight_ih, weight_hh].into_iter().chain(bias_ih).chain(bias_hh).collect()
     }
 
     /// b_ih + b_hh (G·H), for cells that only ever add them.
+    ///
+    /// # Errors
+    /// When the two have different shapes.
     pub fn bias(&self) -> Result<Option<Tensor>> {
         self.bias_ih.as_ref().zip(self.bias_hh.as_ref()).map(|(ih, hh)| ih + hh).transpose()
     }
 }
 
 /// How a matrix of this many blocks from state to state starts.
-pub(super) fn recurrent_initial(orthogonal: bool, blocks: usize, hidden_size: usize) -> Initial {
+pub fn recurrent_initial(orthogonal: bool, blocks: usize, hidden_size: usize) -> Initial {
     match orthogonal {
         true => Initial::Blocks(vec![Initial::Orthogonal(1.0); blocks]),
         false => Initial::fan_in(hidden_size),
@@ -98,7 +112,7 @@ pub(super) fn recurrent_initial(orthogonal: bool, blocks: usize, hidden_size: us
 }
 
 /// How a bias starts whose block of the forget gate may have a value of its own.
-pub(super) fn bias_initial(other: &Initial, blocks: usize, forget: Option<ForgetBias>) -> Initial {
+pub fn bias_initial(other: &Initial, blocks: usize, forget: Option<ForgetBias>) -> Initial {
     match forget {
         Some(ForgetBias { gate, value }) => {
             let block = |k| if k == gate { Initial::Constant(value) } else { other.clone() };
@@ -109,6 +123,9 @@ pub(super) fn bias_initial(other: &Initial, blocks: usize, forget: Option<Forget
 }
 
 /// Block k of the blocks of width H that lie side by side in (.., G·H).
-pub(super) fn block(blocks: &Tensor, k: usize, hidden_size: usize) -> Result<Tensor> {
+///
+/// # Errors
+/// When there is no block k.
+pub fn block(blocks: &Tensor, k: usize, hidden_size: usize) -> Result<Tensor> {
     blocks.narrow(D::Minus1, k * hidden_size, hidden_size)
 }
