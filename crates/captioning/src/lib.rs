@@ -1,7 +1,7 @@
 //! Attention captioning: looks at a picture and tells what is on it, and where it looked for each word.
 //!
 //! [`Captioner`] is the way in: it opens a model folder and captions pictures. Its decoder is one of [`ShowAttendTell`] (soft or hard
-//! attention), [`ShowTell`] and [`TopDown`], or your own ([`CaptionDecoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
+//! attention), [`ShowTell`] and [`TopDown`], or your own ([`BuildDecoder`], [`add_decoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
 
 #![forbid(unsafe_code)]
 
@@ -25,9 +25,10 @@ pub use captioner::{Captioner, CaptionerInit};
 pub use config::CaptionerConfig;
 pub use dataset::CaptionDataset;
 pub use decoders::{
-    AnyDecoder, AnyMemory, AnyState, Attention, CaptionDecoder, DecoderConfig, HardAttention, Memory, PictureInput,
-    PictureVector, SampledPositions, ShowAttendTell, ShowAttendTellConfig, ShowTell, ShowTellConfig, State,
-    TeacherForcedRead, TopDown, TopDownConfig, TopDownMemory, TopDownState,
+    AddedDecoder, AnyDecoder, AnyMemory, AnyState, Attention, BuildDecoder, CaptionDecoder, DecoderConfig,
+    HardAttention, Memory, PictureInput, PictureVector, SampledPositions, ShowAttendTell, ShowAttendTellConfig,
+    ShowTell, ShowTellConfig, State, TeacherForcedRead, TopDown, TopDownConfig, TopDownMemory, TopDownState,
+    add_decoder,
 };
 pub use ensemble::{CaptionPictures, Ensemble, PreprocessedPicture};
 pub use folder::{EmbeddedFiles, ModelFiles};
@@ -37,3 +38,8 @@ pub use training::{
     Baseline, Batch, BatchConfig, CaptionLoss, CaptioningRecipe, CaptioningTask, DataConfig, LossConfig,
     ScheduledSampling, SelfCritical, TaskSettings, caption_loss, prepare,
 };
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,8 +7,8 @@ use candlewick_vision::Annotations;
 
 /// A decoder whose sentences are about what an encoder saw in pictures.
 ///
-/// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`crate::DecoderConfig`]. [`crate::AnyDecoder`] makes
-/// it one of those that a [`crate::Captioner`] can have.
+/// A new captioner is one file: its formula as a [`Decoder`], its memory here, and a row in [`crate::DecoderConfig`]. One of another crate is a
+/// [`crate::BuildDecoder`] too; with [`crate::add_decoder`] a [`crate::Captioner`] can have it.
 pub trait CaptionDecoder: Decoder {
     /// The memory of what was seen: what is computed of a picture once.
     ///

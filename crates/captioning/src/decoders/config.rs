@@ -1,5 +1,6 @@
 //! How a recipe chooses a decoder.
 
+use super::added::{AddedDecoder, unknown};
 use super::any::AnyDecoder;
 use super::show_attend_tell::{ShowAttendTell, ShowAttendTellConfig};
 use super::show_tell::{ShowTell, ShowTellConfig};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 /// Which decoder a captioner has: a recipe's `[decoder]`, whose `kind` is `show_attend_tell` where it is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DecoderConfig {
     /// Soft or hard attention over the annotations (Xu et al. 2015).
     ShowAttendTell(ShowAttendTellConfig),
@@ -20,6 +22,9 @@ pub enum DecoderConfig {
     ShowTell(ShowTellConfig),
     /// Two LSTMs, one that looks and one that tells (Anderson et al. 2018).
     TopDown(TopDownConfig),
+    /// One of the caller's own, which [`crate::add_decoder`] made known.
+    #[serde(untagged)]
+    Added(AddedDecoder),
 }
 
 impl Default for DecoderConfig {
@@ -39,17 +44,24 @@ impl<'de> Deserialize<'de> for DecoderConfig {
             Some("show_attend_tell") => Ok(Self::ShowAttendTell(options(given)?)),
             Some("show_tell") => Ok(Self::ShowTell(options(given)?)),
             Some("top_down") => Ok(Self::TopDown(options(given)?)),
-            _ => {
-                let kind = kind.unwrap_or_default();
-                Err(D::Error::custom(format!(
-                    "no decoder has kind {kind}; there are show_attend_tell, show_tell, top_down"
-                )))
-            }
+            Some(name) => match AddedDecoder::read(name, given) {
+                Some(decoder) => decoder.map(Self::Added).map_err(D::Error::custom),
+                None => Err(D::Error::custom(unknown(name))),
+            },
+            None => Err(D::Error::custom(format!("kind is {}; wanted a name", kind.unwrap_or_default()))),
         }
     }
 }
 
 impl DecoderConfig {
+    /// The decoder of a kind that [`crate::add_decoder`] made known, with what can be chosen about it.
+    ///
+    /// # Errors
+    /// When no decoder was added under this kind, or the configuration is not one of it.
+    pub fn added(kind: &str, config: &impl Serialize) -> Result<Self> {
+        Ok(Self::Added(AddedDecoder::of(kind, config)?))
+    }
+
     /// Whether the decoder draws what it looks at while it learns.
     pub(crate) fn draws_positions(&self) -> bool {
         matches!(self, Self::ShowAttendTell(config) if config.attention.hard().is_some())
@@ -68,6 +80,7 @@ impl DecoderConfig {
             Self::ShowAttendTell(config) => AnyDecoder::new(ShowAttendTell::new(c, v, config, vb)?),
             Self::ShowTell(config) => AnyDecoder::new(ShowTell::new(c, v, config, vb)?),
             Self::TopDown(config) => AnyDecoder::new(TopDown::new(c, v, config, vb)?),
+            Self::Added(decoder) => decoder.build(c, v, vb)?,
         })
     }
 
@@ -76,6 +89,7 @@ impl DecoderConfig {
             Self::ShowAttendTell(config) => (config.embedding_size, config.hidden_size, Some(config.attention_size)),
             Self::ShowTell(config) => (config.embedding_size, config.hidden_size, None),
             Self::TopDown(config) => (config.embedding_size, config.hidden_size, Some(config.attention_size)),
+            Self::Added(_) => return vec![],
         };
         let attention = attention.map(|size| ("attention_size", size));
         [("embedding_size", embedding), ("hidden_size", hidden)].into_iter().chain(attention).collect()

@@ -1,5 +1,6 @@
 //! The captioners' decoders: one file a paper, a trait that all have, and one type for any of them.
 
+mod added;
 mod any;
 mod caption_decoder;
 mod config;
@@ -8,6 +9,7 @@ mod show_attend_tell;
 mod show_tell;
 mod top_down;
 
+pub use added::{AddedDecoder, BuildDecoder, add_decoder};
 pub use any::{AnyDecoder, AnyMemory, AnyState};
 pub use caption_decoder::{CaptionDecoder, SampledPositions, TeacherForcedRead};
 pub use config::DecoderConfig;
