@@ -6,7 +6,7 @@ use crate::foreign;
 use crate::header::{self, Entry};
 use crate::pickle::{self, Checkpoint};
 use crate::text::shown;
-use crate::write::{Raw, write};
+use crate::write::{Raw, serialized, write};
 use candle_core::{Device, Error, Result, Shape, Tensor, Var};
 use safetensors::Dtype;
 use std::collections::HashMap;
@@ -55,6 +55,15 @@ impl SafetensorsFile {
     /// When the content is cut short or is neither a safetensors file nor a checkpoint that PyTorch wrote.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self> {
         Self::either(path.as_ref(), Content::Memory(bytes))
+    }
+
+    /// Takes tensors that are in memory, such as those of a map of candle's, in the place of a file; `path` is what messages call them.
+    ///
+    /// # Errors
+    /// When a tensor is of a type that a file cannot hold, or two have one name.
+    pub fn from_tensors(path: impl AsRef<Path>, tensors: &[(String, Tensor)]) -> Result<Self> {
+        let path = path.as_ref();
+        Self::of(path, Content::Memory(serialized(tensors, path)?))
     }
 
     fn either(path: &Path, content: Content) -> Result<Self> {

@@ -15,14 +15,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// # Errors
 /// When the file cannot be written; the message names it.
 pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
-    let cpu: Vec<(&str, Tensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?)))
-        .collect::<Result<_>>()?;
-    if let Some((name, _)) = cpu.iter().find(|(_, tensor)| tensor.dtype() == DType::F8E8M0) {
-        candle_core::bail!("{}: {name} is of a type that cannot be written", path.display())
-    }
+    let cpu = on_cpu(tensors, path)?;
     write(cpu.iter().map(|(name, tensor)| (*name, tensor)), path)
+}
+
+/// What [`write_safetensors`] would write; `path` is what messages call it.
+pub(crate) fn serialized(tensors: &[(String, Tensor)], path: &Path) -> Result<Vec<u8>> {
+    let cpu = on_cpu(tensors, path)?;
+    serialize(cpu.iter().map(|(name, tensor)| (*name, tensor)), path)
+}
+
+fn on_cpu<'a>(tensors: &'a [(String, Tensor)], path: &Path) -> Result<Vec<(&'a str, Tensor)>> {
+    let mut cpu = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        if tensor.dtype() == DType::F8E8M0 {
+            candle_core::bail!("{}: {name} is of a type that cannot be written", path.display())
+        }
+        cpu.push((name.as_str(), tensor.to_device(&Device::Cpu)?.contiguous()?));
+    }
+    Ok(cpu)
 }
 
 /// A tensor's bytes as a file has them.
@@ -50,18 +61,25 @@ impl View for &Raw<'_> {
     }
 }
 
-pub(crate) fn write<'a, V: View>(tensors: impl Iterator<Item = (&'a str, V)>, path: &Path) -> Result<()> {
-    let failed = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: cannot be written: {error}", path.display()));
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Msg(format!("{}: cannot be written: {error}", path.display()))
+}
+
+fn serialize<'a, V: View>(tensors: impl Iterator<Item = (&'a str, V)>, path: &Path) -> Result<Vec<u8>> {
     // Hugging Face's tools take a file only if it says which framework's layout it has.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = safetensors::tensor::serialize(tensors, Some(metadata)).map_err(|error| failed(&error))?;
-    let (unfinished, mut file) = unfinished(path).map_err(|error| failed(&error))?;
+    safetensors::tensor::serialize(tensors, Some(metadata)).map_err(|error| failed(path, &error))
+}
+
+pub(crate) fn write<'a, V: View>(tensors: impl Iterator<Item = (&'a str, V)>, path: &Path) -> Result<()> {
+    let bytes = serialize(tensors, path)?;
+    let (unfinished, mut file) = unfinished(path).map_err(|error| failed(path, &error))?;
     let written = file.write_all(&bytes).and_then(|()| file.sync_all());
     drop(file);
     written.and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
         // Half a file is of no use to anybody, and may be what filled the disk.
         let _ = std::fs::remove_file(&unfinished);
-        failed(&error)
+        failed(path, &error)
     })
 }
 

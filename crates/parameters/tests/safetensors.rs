@@ -32,6 +32,24 @@ fn a_tensor_of_an_unknown_type_is_passed_over_until_it_is_asked_for() {
 }
 
 #[test]
+fn tensors_in_memory_stand_in_the_place_of_a_file() {
+    let whole = Tensor::arange(0f32, 6.0, &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
+    let tensors =
+        [("b.weight".to_owned(), whole.t().unwrap()), ("a".to_owned(), Tensor::new(3i64, &Device::Cpu).unwrap())];
+    let file = || SafetensorsFile::from_tensors("the state", &tensors).unwrap();
+    assert_eq!(file().names().collect::<Vec<_>>(), ["a", "b.weight"]);
+    assert_eq!(file().tensor("a", &Device::Cpu).unwrap().to_vec0::<i64>().unwrap(), 3);
+    let parameters = Parameters::from_file(file().under("b"));
+    let weight = parameters.builder(&Device::Cpu).parameter((3, 2), "weight", Initial::Constant(0.0)).unwrap();
+    assert_eq!(weight.to_vec2::<f32>().unwrap(), [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]);
+    parameters.verify().unwrap();
+    let fault = Parameters::from_file(file()).verify().unwrap_err().to_string();
+    assert!(fault.contains("the state: these are not the weights"), "{fault}");
+    let twice = [tensors[0].clone(), tensors[0].clone()];
+    assert!(SafetensorsFile::from_tensors("twice", &twice).is_err());
+}
+
+#[test]
 fn a_damaged_header_is_one_line() {
     let tensor = |name: &str, shape: &str, start: u64, end: u64| {
         format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{start},{end}]}}"#)
