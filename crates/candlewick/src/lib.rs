@@ -3,8 +3,8 @@
 //! This crate gathers the others under one name; take it with `default-features = false` to leave the command line out,
 //! or take the one crate that you need.
 //!
-//! Pages to read: [`guide::lecture`], every idea of the lecture with the command that shows it, and [`guide::photos`], captioners of photos of
-//! one's own.
+//! Pages to read: [`guide::lecture`], every idea of the lecture with the command that shows it, [`guide::photos`], captioners of photos of
+//! one's own, and [`guide::pytorch`], from PyTorch's names to ours.
 //!
 //! ```no_run
 //! use candlewick::captioning::{Captioner, GenerationConfig};
@@ -40,4 +40,12 @@ pub mod guide {
 
     #[doc = include_str!("guide/photos.md")]
     pub mod photos {}
+
+    #[doc = include_str!("guide/pytorch.md")]
+    pub mod pytorch {}
 }
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
