@@ -3,14 +3,13 @@
 use crate::caption::{Caption, Word, best};
 use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::decoders::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
-use crate::folder::{DECODER, GENERATION, ModelFiles, Start, TOKENIZER};
+use crate::folder::{DECODER, ModelFiles, Start, TextFiles};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_parameters::{Parameters, SafetensorsFile};
-use candlewick_training::model_folder::{CONFIG_FILE, PREPROCESSOR_FILE, write_json};
 use candlewick_training::{MODEL_FILE, ModelFolder};
 use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
 use image::RgbImage;
@@ -281,10 +280,9 @@ impl Captioner {
     /// # Errors
     /// When a file cannot be written; the message names it.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join(CONFIG_FILE), &self.config)?;
-        write_json(&folder.join(PREPROCESSOR_FILE), self.preprocessing())?;
-        self.generation.save(folder.join(GENERATION))?;
-        self.tokenizer.save(&folder.join(TOKENIZER))?;
+        let files =
+            TextFiles { config: &self.config, preprocessing: self.preprocessing(), generation: &self.generation };
+        files.write(&self.tokenizer, folder)?;
         Ok(self.parameters.save(folder.join(MODEL_FILE))?)
     }
 }

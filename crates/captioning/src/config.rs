@@ -4,9 +4,8 @@ use crate::decoders::DecoderConfig;
 use candlewick_vision::EncoderConfig;
 use serde::{Deserialize, Serialize};
 
-/// The content of a captioner's `config.json`.
+/// The content of a captioner's `config.json`; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CaptionerConfig {
     /// Always `captioner`, so that a folder of another model is told apart.
     pub model_type: String,

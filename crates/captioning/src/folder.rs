@@ -2,19 +2,21 @@
 
 use crate::config::{CaptionerConfig, MODEL_TYPE};
 use crate::{Error, Result};
-use candlewick_data::text::words::WordTokenizer;
+use candlewick_data::text::words::{END, PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::{Preprocessing, file_hash};
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::SafetensorsFile;
 use candlewick_training::model_folder::{
-    CONFIG_FILE, PREPROCESSOR_FILE, open_model, parse_config, read_config, read_json,
+    CONFIG_FILE, PREPROCESSOR_FILE, open_model, parse_config, read_config, read_json, write_json, write_preprocessing,
 };
 use candlewick_training::{MODEL_FILE, check_model};
 use candlewick_vision::{ENCODER, EncoderConfig};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const GENERATION: &str = "generation_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const GENERATION: &str = "generation_config.json";
 
 /// What the decoder is called in `model.safetensors`.
 pub(crate) const DECODER: &str = "decoder";
@@ -92,6 +94,36 @@ impl ModelFiles {
             model: SafetensorsFile::from_bytes(MODEL_FILE, files.model.to_vec())?,
             encoder: None,
         })
+    }
+}
+
+/// All of a model folder but its weights and its words.
+pub(crate) struct TextFiles<'a> {
+    pub config: &'a CaptionerConfig,
+    pub preprocessing: &'a Preprocessing,
+    pub generation: &'a GenerationConfig,
+}
+
+impl TextFiles<'_> {
+    /// Writes them, and the words, into a folder that exists.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn write(&self, tokenizer: &WordTokenizer, folder: &Path) -> Result<()> {
+        write_json(&folder.join(CONFIG_FILE), self.config)?;
+        write_preprocessing(folder, self.preprocessing)?;
+        self.generation.save(folder.join(GENERATION))?;
+        tokenizer.save(&folder.join(TOKENIZER))?;
+        // Hugging Face's tools learn from this file which of the tokens are the special ones.
+        let tokens = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": tokenizer.word(START),
+            "eos_token": tokenizer.word(END),
+            "pad_token": tokenizer.word(PAD),
+            "unk_token": tokenizer.word(UNK),
+            "clean_up_tokenization_spaces": false,
+        });
+        write_json(&folder.join(TOKENIZER_CONFIG), &tokens)
     }
 }
 

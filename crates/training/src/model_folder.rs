@@ -125,3 +125,19 @@ pub fn read_weights(folder: &Path) -> Result<Parameters> {
     parameters.freeze("");
     Ok(parameters)
 }
+/// Writes `preprocessor_config.json`, with the class of transformers' that does to pictures what its keys say.
+///
+/// # Errors
+/// When the preprocessing is no JSON object, or the file cannot be written; the message names it.
+pub fn write_preprocessing<T: Serialize>(folder: &Path, preprocessing: &T) -> Result<()> {
+    let path = folder.join(PREPROCESSOR_FILE);
+    let value = serde_json::to_value(preprocessing).map_err(|error| Error::model(&path, error.to_string()))?;
+    let Value::Object(mut keys) = value else {
+        return Err(Error::model(&path, "preprocessing is a JSON object of settings"));
+    };
+    // Of transformers' classes it is the one that resizes to either kind of size, crops, scales and normalises, in this order.
+    keys.insert("image_processor_type".into(), "CLIPImageProcessor".into());
+    keys.insert("do_convert_rgb".into(), true.into());
+    write_json(&path, &keys)
+}
+

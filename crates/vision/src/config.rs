@@ -4,9 +4,9 @@ use candlewick_encoders::NetworkConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Which network makes the annotations, and where its weights come from.
+/// Which network makes the annotations, and where its weights come from; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct EncoderConfig {
     /// The network's name, as `candlewick_encoders::networks` lists it.
     pub network: String,
@@ -43,7 +43,6 @@ impl Default for EncoderConfig {
 
 /// A file of weights by name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct WeightsFile {
     /// Where it lay in training; looked for beside the model too.
     pub file: PathBuf,

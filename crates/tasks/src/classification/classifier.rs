@@ -7,7 +7,7 @@ use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_training::MODEL_FILE;
 use candlewick_training::model_folder::{
-    CONFIG_FILE, ModelFolder, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json,
+    CONFIG_FILE, ModelFolder, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json, write_preprocessing,
 };
 use image::RgbImage;
 use rayon::prelude::*;
@@ -44,9 +44,8 @@ pub struct Classifier {
     device: Device,
 }
 
-/// The content of a classifier's `config.json`.
+/// The content of a classifier's `config.json`; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ClassifierConfig {
     /// Always `image-classifier`, so that a folder of another model is told apart.
     pub model_type: String,
@@ -163,7 +162,7 @@ impl Classifier {
     /// When a file cannot be written; the message names it.
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_json(&folder.join(CONFIG_FILE), &self.config)?;
-        write_json(&folder.join(PREPROCESSOR_FILE), &self.preprocessing)?;
+        write_preprocessing(folder, &self.preprocessing)?;
         Ok(self.parameters.save(folder.join(MODEL_FILE))?)
     }
 
