@@ -8,6 +8,7 @@
 use crate::checksums::{self, CHECKSUMS};
 use crate::durable::{self, TEMPORARY};
 use crate::optim::Optimizer;
+use crate::record::Session;
 use crate::{Error, Metric, Patience, Result, Scores, StopReason, Task};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,9 @@ pub struct TrainerState {
     pub task: Value,
     /// The configuration of the run.
     pub config: Value,
+    /// The times that the run was trained: of `run.json`, not of `trainer.json`.
+    #[serde(skip)]
+    pub sessions: Vec<Session>,
 }
 
 /// The content of `run.json`.
@@ -84,6 +88,9 @@ pub struct RunFile {
     pub best_scores: Option<Scores>,
     /// Why the run ended, if it did.
     pub finished: Option<StopReason>,
+    /// The times that it was trained.
+    #[serde(default)]
+    pub sessions: Vec<Session>,
 }
 
 impl RunFile {
@@ -228,8 +235,8 @@ pub(crate) fn is_in(run: &Path) -> bool {
 pub(crate) fn publish(run: &Path, state: &TrainerState) -> Result<()> {
     let last = folder_name(state.step);
     let best = state.best_folder.clone().filter(|best| run.join(best).is_dir()).unwrap_or_else(|| last.clone());
-    let (best_scores, finished) = (state.best_scores.clone(), state.finished);
-    let file = RunFile { last, best, step: state.step, best_scores, finished };
+    let (best_scores, finished, sessions) = (state.best_scores.clone(), state.finished, state.sessions.clone());
+    let file = RunFile { last, best, step: state.step, best_scores, finished, sessions };
     let path = run.join(RUN);
     durable::replace(&path, &durable::json(&path, &file)?)
 }

@@ -6,8 +6,8 @@ use crate::logs::StepRecord;
 use crate::recovery;
 use crate::run::Run;
 use crate::{
-    Error, Event, FitConfig, Metric, Observer, Patience, Position, Report, Result, Schedule, Scores, Shard, StopReason,
-    Task, Unreached, clip,
+    Error, Event, FitConfig, Metric, Observer, Patience, Position, Record, Report, Result, Schedule, Scores, Shard,
+    StopReason, Task, Unreached, clip,
 };
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
@@ -30,7 +30,21 @@ use std::time::Instant;
 /// With `average`, the weights that are validated, written as the model and left in the task are the averaged ones; those
 /// that training goes on with lie beside the optimiser's state.
 pub fn fit<T: Task>(task: &mut T, config: &FitConfig, out: &Path, observer: &mut dyn Observer) -> Result<Report> {
-    let mut run = Run::open(task, config, out)?;
+    fit_recorded(task, config, out, &Record::default(), observer)
+}
+
+/// [`fit`], with what the run's folder keeps of how it came about.
+///
+/// # Errors
+/// As [`fit`] says.
+pub fn fit_recorded<T: Task>(
+    task: &mut T,
+    config: &FitConfig,
+    out: &Path,
+    record: &Record,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let mut run = Run::open(task, config, out, record)?;
     run.train(task, observer)
 }
 
@@ -367,6 +381,7 @@ impl Run<'_> {
     fn checkpoint<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<()> {
         self.state.seconds = self.seconds();
         self.state.task = task.state();
+        self.state.sessions = self.sessions.at(self.state.step);
         self.logs.sync(&mut self.state)?;
         self.optimizer.swap_average()?;
         let folder = Checkpoint::write(self.out, &self.state, task, &self.optimizer)?;

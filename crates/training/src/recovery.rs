@@ -45,7 +45,10 @@ impl Run<'_> {
         let ended = |advice: String| Err(Error::NotFinite { step, what, value, advice });
         // A loss that its own checkpoint's weights give is no better at another rate: that checkpoint is of no use.
         let limit = if [WEIGHTS, OUTPUT].contains(&what) { step } else { step - 1 };
-        let last = Checkpoint::load_before(self.out, limit)?;
+        let mut last = Checkpoint::load_before(self.out, limit)?;
+        if let Some(last) = &mut last {
+            last.state.sessions = self.sessions.at(last.state.step);
+        }
         if last.is_none() && (self.beginning.is_none() || limit == 0) {
             return ended(match step {
                 1 => {

@@ -1,9 +1,10 @@
 //! A run that is under way: its task's optimiser, its state, its logs, its folder.
 
-use crate::checkpoint::{self, Checkpoint, TrainerState};
+use crate::checkpoint::{self, Checkpoint, RunFile, TrainerState};
 use crate::logs::Logs;
 use crate::optim::Optimizer;
-use crate::{Error, FitConfig, Result, Scores, Task, resume_identity, run_folder};
+use crate::record::{RECIPE_FILE, Record, Sessions};
+use crate::{Error, FitConfig, Result, Scores, Task, durable, resume_identity, run_folder};
 use candle_core::{Tensor, Var};
 use serde_json::Value;
 use std::path::Path;
@@ -48,6 +49,7 @@ pub(crate) struct Run<'a> {
     pub(crate) optimizer: Optimizer,
     pub(crate) state: TrainerState,
     pub(crate) logs: Logs,
+    pub(crate) sessions: Sessions,
     /// The state that the run began with, until a checkpoint is known to be good.
     pub(crate) beginning: Option<Beginning>,
     /// Whether the last checkpoint has yet to show, by a step from it, that it may take the place of those before it.
@@ -66,23 +68,28 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path) -> Result<Self> {
+    pub(crate) fn open<T: Task>(task: &mut T, config: &'a FitConfig, out: &'a Path, record: &Record) -> Result<Self> {
         let identity = identity(task, config)?;
         let lock = run_folder::take(out)?;
         let found = found(config, out, &identity)?;
         run_folder::remove_leftovers(out)?;
+        let earlier = RunFile::load(out).map(|file| file.sessions).unwrap_or_default();
+        if let Some(recipe) = &record.recipe {
+            durable::replace(&out.join(RECIPE_FILE), recipe.as_bytes())?;
+        }
         let mut optimizer = optimizer(task, config)?;
         let mut state = TrainerState { config: identity.clone(), ..TrainerState::default() };
         let (unproven, mut beginning) = (found.is_some(), None);
         if let Some(found) = found {
             found.restore(task, &mut optimizer)?;
-            state = TrainerState { config: identity, ..found.state };
+            state = TrainerState { config: identity, sessions: earlier.clone(), ..found.state };
             // A crash may have come between the checkpoint and what follows it.
             checkpoint::publish(out, &state)?;
         } else {
             beginning = Some(Beginning::of(task)?);
         }
         let logs = Logs::open(out, &state)?;
+        let sessions = Sessions::begin(earlier, record, task.data(), state.step);
         let (now, before) = (Instant::now(), state.seconds);
         Ok(Self {
             config,
@@ -91,6 +98,7 @@ impl<'a> Run<'a> {
             reported_unreached: state.step > 0,
             state,
             logs,
+            sessions,
             beginning,
             unproven,
             batches_per_epoch: task.batches_per_epoch(),

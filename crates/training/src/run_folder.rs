@@ -4,6 +4,7 @@ use crate::checkpoint::{self, RunFile};
 use crate::curves::CURVES_FILE;
 use crate::durable::TEMPORARY;
 use crate::logs::LOG_FILE;
+use crate::record::RECIPE_FILE;
 use crate::tensorboard::EVENTS_FILE;
 use crate::{Error, Result};
 use std::fs::{self, File, TryLockError};
@@ -99,7 +100,8 @@ fn is_run(folder: &Path) -> bool {
 fn is_own(name: &str) -> bool {
     let name = name.strip_prefix(TEMPORARY).unwrap_or(name);
     let name = name.strip_prefix(checkpoint::OLD).unwrap_or(name);
-    [LOG_FILE, EVENTS_FILE, CURVES_FILE, checkpoint::RUN].contains(&name) || checkpoint::step_of(name).is_some()
+    [LOG_FILE, EVENTS_FILE, CURVES_FILE, checkpoint::RUN, RECIPE_FILE].contains(&name)
+        || checkpoint::step_of(name).is_some()
 }
 
 /// The names in a folder that are text, sorted; a run has no others.

@@ -109,6 +109,12 @@ pub trait Task: Sync {
         Value::Null
     }
 
+    /// What it learns from, for [`crate::Session::data`]: how much there is of it, and a hash that is cheap to make, of file names, sizes
+    /// and texts.
+    fn data(&self) -> Value {
+        Value::Null
+    }
+
     /// The factor on the learning rate of a parameter.
     fn learning_rate_factor(&self, parameter: &str) -> f64 {
         let _ = parameter;

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use super::bounds;
+use super::version::VERSION;
 use candlewick::kernels::precision::Precision;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 /// Looks at pictures and tells what is on them.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = VERSION,
     arg_required_else_help = true,
     after_help = "\
 Examples:

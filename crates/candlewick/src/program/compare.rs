@@ -10,7 +10,7 @@ use candlewick::captioning::{
     write_comparison,
 };
 use candlewick::data::captions::CaptionSet;
-use candlewick::training::{self, Inputs, Recipe as _};
+use candlewick::training::{self, Inputs, Recipe as _, Record};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Table;
@@ -26,6 +26,8 @@ struct Entry<'a> {
     /// Where its model lies, or will lie once it is trained.
     folder: PathBuf,
     recipe: Option<Box<CaptioningRecipe>>,
+    /// The whole recipe as its run's folder keeps it.
+    record: Record,
     /// Whether it starts from the run of a recipe before it, which is still to be made.
     follows: bool,
 }
@@ -42,10 +44,10 @@ impl Entry<'_> {
 /// # Errors
 /// When a recipe, a model or the data cannot be read, or the files cannot be written.
 pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
-    let (device, _) = device::open(&arguments.device)?;
+    let (device, device_name) = device::open(&arguments.device)?;
     let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
     let weights = weights.as_deref();
-    let entries = entries(arguments, weights)?;
+    let entries = entries(arguments, weights, &device_name)?;
     let split = evaluate::parse_split(&arguments.set.split)?;
     let images = evaluate::images(&arguments.set, arguments.quiet)?;
     check(&entries, &images, arguments, weights, &device)?;
@@ -81,15 +83,19 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
 }
 
 /// The captioners that the command line names, with their recipes read.
-fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Result<Vec<Entry<'a>>, Failure> {
+fn entries<'a>(
+    arguments: &'a CompareArguments,
+    weights: Option<&Path>,
+    device: &str,
+) -> Result<Vec<Entry<'a>>, Failure> {
     let is_recipe = |path: &Path| path.extension().is_some_and(|end| end == "toml");
     if !arguments.set_recipes.is_empty() && !arguments.captioners.iter().any(|path| is_recipe(path)) {
         return Err(Failure::usage("--set: none of these is a recipe whose settings could be changed"));
     }
     let mut entries: Vec<Entry> = Vec::new();
     for given in &arguments.captioners {
-        let recipe = is_recipe(given).then(|| recipe(given, arguments, weights)).transpose();
-        let recipe = recipe.map_err(|failure| failure.of(given))?;
+        let recipe = is_recipe(given).then(|| recipe(given, arguments, (weights, device))).transpose();
+        let (recipe, record) = recipe.map_err(|failure| failure.of(given))?.unzip();
         let folder = recipe.as_ref().map_or(given.clone(), |recipe| Path::new(RUNS).join(&recipe.name));
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         if let Some(other) = entries.iter().find(|other| other.name == name) {
@@ -97,7 +103,7 @@ fn entries<'a>(arguments: &'a CompareArguments, weights: Option<&Path>) -> Resul
             let fault = format!("{other} and {given} would both be called {name}; give them different names");
             return Err(Failure::usage(fault));
         }
-        entries.push(Entry { given, name, folder, recipe, follows: false });
+        entries.push(Entry { given, name, folder, recipe, record: record.unwrap_or_default(), follows: false });
     }
     for at in 0..entries.len() {
         let (before, rest) = entries.split_at_mut(at);
@@ -117,22 +123,27 @@ fn check_recipe(table: &Table) -> Result<String, String> {
 }
 
 /// Reads a recipe that this comparison can train.
-fn recipe(path: &Path, arguments: &CompareArguments, weights: Option<&Path>) -> Result<Box<CaptioningRecipe>, Failure> {
+fn recipe(
+    path: &Path,
+    arguments: &CompareArguments,
+    (weights, device): (Option<&Path>, &str),
+) -> Result<(Box<CaptioningRecipe>, Record), Failure> {
     let table = recipe::read(Some(path), &arguments.set_recipes, check_recipe)?;
-    let mut recipe = train::read::<CaptioningRecipe>(table)?;
     let inputs = Inputs {
         data: Some(arguments.set.data.clone()),
-        encoder_weights: weights.map(Path::to_owned),
+        encoder_weights: arguments.encoder_weights.clone(),
         start: None,
         regions: arguments.set.regions.clone(),
     };
-    train::apply(&mut recipe, &inputs)?;
+    let told = train::as_given::<CaptioningRecipe>(table.clone(), &inputs)?;
+    let mut recipe = train::read::<CaptioningRecipe>(table)?;
+    train::apply(&mut recipe, &Inputs { encoder_weights: weights.map(Path::to_owned), ..inputs })?;
     recipe.training.check()?;
     if recipe.self_critical.is_some() && recipe.start.is_none() {
         let fault = "self_critical wants a captioner that learned from people's captions; name its run in the recipe, for instance start = \"runs/flickr8k\"";
         return Err(Failure::Work(fault.into()));
     }
-    Ok(Box::new(recipe))
+    Ok((Box::new(recipe), train::record(told, device.to_owned())))
 }
 
 /// Whether a recipe before this one makes the run that it starts from.
@@ -223,7 +234,7 @@ fn trained(recipe: &CaptioningRecipe, entry: &Entry, quiet: bool, device: &Devic
     }
     // What was told when it was checked is not told again.
     let mut task = train::prepared(recipe, &entry.folder, device, quiet || !entry.follows)?;
-    train::trained(&mut task, &recipe.training, &entry.folder, quiet)?;
+    train::trained(&mut task, &recipe.training, &entry.folder, &entry.record, quiet)?;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod search;
 mod signals;
 mod tasks;
 mod train;
+mod version;
 mod whole_file;
 
 use arguments::{Arguments, Command};

@@ -3,10 +3,11 @@
 use super::arguments::TrainArguments;
 use super::output::{note, say};
 use super::signals::Interruptible;
+use super::version::VERSION;
 use super::{Failure, device, hub, recipe};
 use candlewick::candle::Device;
 use candlewick::data::Note;
-use candlewick::training::{Error, FitConfig, Inputs, Outcome, Recipe, Report, StopReason, Task, fit};
+use candlewick::training::{Error, FitConfig, Inputs, Outcome, Recipe, Record, Report, StopReason, Task, fit_recorded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,6 +19,13 @@ use toml::Table;
 /// A wrong call where a flag is of no use; otherwise one line that names the file and the fault.
 pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), Failure> {
     let TrainArguments { quiet, json, .. } = *arguments;
+    let inputs = Inputs {
+        data: arguments.data.clone(),
+        encoder_weights: arguments.encoder_weights.clone(),
+        start: arguments.start.clone(),
+        regions: arguments.regions.clone(),
+    };
+    let told = as_given::<R>(table.clone(), &inputs)?;
     let mut recipe = read::<R>(table)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(recipe.name()));
@@ -27,15 +35,10 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
     let begun = Instant::now();
     apply(
         &mut recipe,
-        &Inputs {
-            data: arguments.data.clone(),
-            encoder_weights: hub::encoder_weights(arguments.encoder_weights.as_deref())?,
-            start: arguments.start.clone(),
-            regions: arguments.regions.clone(),
-        },
+        &Inputs { encoder_weights: hub::encoder_weights(arguments.encoder_weights.as_deref())?, ..inputs },
     )?;
     let mut task = prepared(&recipe, &out, &device, quiet)?;
-    let report = trained(&mut task, recipe.training(), &out, quiet)?;
+    let report = trained(&mut task, recipe.training(), &out, &record(told, device_name), quiet)?;
     let outcome = recipe.outcome(task, &report, &out, &device)?;
     outcome.faults.iter().for_each(|fault| note!("{fault}"));
     let seconds = begun.elapsed().as_secs_f64();
@@ -49,6 +52,28 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
 pub fn read<R: Recipe>(mut table: Table) -> Result<R, Failure> {
     hub::recipe_weights(&mut table)?;
     recipe::whole(table).map_err(Failure::Work)
+}
+
+/// The whole recipe with the files that the command line names, as a run's folder keeps it: paths, and `hub:REPO`, as they were given.
+///
+/// # Errors
+/// With the key of what is wrong, or where the task has no use for a file.
+pub fn as_given<R: Recipe>(table: Table, inputs: &Inputs) -> Result<String, Failure> {
+    let mut recipe: R = recipe::whole(table).map_err(Failure::Work)?;
+    apply(&mut recipe, inputs)?;
+    Ok(toml::to_string(&recipe)?)
+}
+
+/// What a run's folder keeps of this call: the recipe, and what the program knows of itself.
+pub fn record(recipe: String, device: String) -> Record {
+    let quoted = |word: String| match word.chars().all(|c| c.is_alphanumeric() || "-_./=,:@%+".contains(c)) {
+        true if !word.is_empty() => word,
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
+    let command = std::iter::once("candlewick".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
+    let version = format!("candlewick {VERSION}");
+    Record { recipe: Some(recipe), command: Some(command), version: Some(version), device: Some(device) }
 }
 
 /// Puts the files that the command line names into the recipe.
@@ -89,9 +114,15 @@ pub fn prepared<R: Recipe>(recipe: &R, out: &Path, device: &Device, quiet: bool)
 ///
 /// # Errors
 /// As [`fit`] says; [`Failure::Interrupted`] after a signal.
-pub fn trained(task: &mut impl Task, config: &FitConfig, out: &Path, quiet: bool) -> Result<Report, Failure> {
+pub fn trained(
+    task: &mut impl Task,
+    config: &FitConfig,
+    out: &Path,
+    record: &Record,
+    quiet: bool,
+) -> Result<Report, Failure> {
     let mut observer = Interruptible::new(quiet)?;
-    let report = fit(task, config, out, &mut observer)?;
+    let report = fit_recorded(task, config, out, record, &mut observer)?;
     match (report.reason, observer.exit_code()) {
         (StopReason::Interrupted, Some(code)) => {
             note!("candlewick: stopped at step {}; the same command goes on", report.steps);

@@ -15,9 +15,9 @@ use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::text::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
-use candlewick_training::{Loss, Scores, Shard, Task};
+use candlewick_training::{Loss, Scores, Shard, Task, data_hash};
 use candlewick_vision::{Annotations, EncoderInput, View};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Trains a [`Captioner`] on a set of captioned pictures and validates it by decoding another.
@@ -319,6 +319,18 @@ impl Task for CaptioningTask {
             "regions": self.train.pictures.regions_file(),
             "seed": self.settings.seed,
         })
+    }
+
+    fn data(&self) -> serde_json::Value {
+        let of = |set: &CaptionDataset| {
+            let items = set.names.iter().enumerate().map(|(row, name)| {
+                let said = format!("{name}\t{}", set.references[row].join("\t"));
+                (set.pictures.paths().get(row).map(PathBuf::as_path), said)
+            });
+            let captions: usize = set.references.iter().map(Vec::len).sum();
+            serde_json::json!({ "pictures": set.names.len(), "captions": captions, "sha256": data_hash(items) })
+        };
+        serde_json::json!({ "train": of(&self.train), "dev": of(&self.dev) })
     }
 
     fn learning_rate_factor(&self, parameter: &str) -> f64 {

@@ -14,7 +14,7 @@ use candlewick_data::skipped::Skipped;
 use candlewick_encoders::ClassifierOutput;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters};
-use candlewick_training::{Loss, Scores, Shard, Task};
+use candlewick_training::{Loss, Scores, Shard, Task, data_hash};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -158,5 +158,14 @@ impl Task for ClassificationTask {
             "preprocessing": self.train.preprocessing,
             "seed": self.settings.seed,
         })
+    }
+
+    fn data(&self) -> serde_json::Value {
+        let of = |source: &Source| {
+            let label = |row: usize| source.examples.labels.get(row).copied().unwrap_or_default().to_string();
+            let items = source.rows.iter().map(|&row| (source.examples.path(row), label(row)));
+            serde_json::json!({ "pictures": source.rows.len(), "sha256": data_hash(items) })
+        };
+        serde_json::json!({ "train": of(&self.train), "dev": of(&self.dev), "classes": self.set.classes.len() })
     }
 }
