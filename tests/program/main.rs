@@ -13,6 +13,8 @@ mod command_line;
 mod compare;
 /// A crate outside the workspace that uses the public API only.
 mod downstream;
+/// Models to give away, and what a run keeps of how it came about.
+mod export;
 /// Weights from the Hugging Face hub.
 mod hub;
 /// Classifiers, checkpoints, and what the lecture compares.

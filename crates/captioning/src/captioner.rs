@@ -10,7 +10,7 @@ use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_parameters::{Parameters, SafetensorsFile};
-use candlewick_training::{MODEL_FILE, ModelFolder};
+use candlewick_training::{About, Export, MODEL_FILE, ModelFolder};
 use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
 use image::RgbImage;
 use std::path::Path;
@@ -292,5 +292,9 @@ impl ModelFolder for Captioner {
 
     fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
         Self::from_files(ModelFiles::of_folder(folder, None)?, device)
+    }
+
+    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
+        ModelFiles::of_folder(folder, how.encoder_weights.as_deref())?.export(into, how.dtype)
     }
 }

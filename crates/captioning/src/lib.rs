@@ -11,6 +11,7 @@ mod config;
 mod dataset;
 mod decoders;
 mod ensemble;
+mod export;
 mod folder;
 mod regions;
 mod report;

@@ -1,14 +1,15 @@
 //! A task of a hundred lines: whether a sequence of bits has more ones than zeros, from a recipe to an opened model.
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{D, Device, Module as _, Tensor};
+use candle_core::{D, DType, Device, Module as _, Tensor};
 use candlewick_data::Note;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::{Linear, SequenceLayer, sequence_layer};
 use candlewick_training::model_folder::{CONFIG_FILE, model_type, open_model, read_config, read_weights, write_json};
 use candlewick_training::{
-    Error, FitConfig, Inputs, Loss, ModelFolder, Recipe, Result, Scores, Shard, Silent, Task, fit,
+    About, Error, Export, FitConfig, Inputs, Loss, ModelFolder, Recipe, Result, Scores, Shard, Silent, Task, export,
+    fit, write_weights,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -47,6 +48,15 @@ impl ModelFolder for Majority {
 
     fn from_folder(folder: &Path, _: &Device) -> Result<Self> {
         Self::new(read_config(folder, Self::MODEL_TYPE)?, read_weights(folder)?)
+    }
+
+    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
+        let Self { config, parameters, .. } = Self::from_folder(folder, &Device::Cpu)?;
+        write_json(&into.join(CONFIG_FILE), &config)?;
+        write_weights(into, parameters.tensors(), how.dtype)?;
+        let (made_of, limits) = (format!("A GRU of {} units.", config.hidden_size), "It counts bits.".into());
+        let (commands, code) = (vec![], "let model = Majority::open_folder(folder, &Device::Cpu)?;");
+        Ok(About { kind: "A counter", made_of, limits, pipeline_tag: "other", tags: vec![], commands, code })
     }
 }
 
@@ -157,5 +167,33 @@ fn a_new_task_is_a_recipe_a_model_and_a_task() {
     let (bits, _) = batch(7, 7).unwrap();
     let folder = open_model(out.path(), |folder| Ok(folder.to_path_buf())).unwrap();
     assert_eq!(folder, report.best);
-    assert_eq!(model.logits(&bits, &mut Mode::Eval).unwrap().dims(), [32, 2]);
+    let logits = model.logits(&bits, &mut Mode::Eval).unwrap();
+    assert_eq!(logits.dims(), [32, 2]);
+
+    // Exported, it tells the same; in half precision nearly.
+    let read = |logits: Tensor| logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let of = |name: &str, dtype: DType| {
+        let into = out.path().join(name);
+        export::<Majority>(out.path(), &into, &Export { dtype, ..Export::default() }).unwrap();
+        let model = Majority::open_folder(&into, &Device::Cpu).unwrap();
+        read(model.logits(&bits, &mut Mode::Eval).unwrap())
+    };
+    let wanted = read(logits);
+    assert_eq!(of("whole", DType::F32), wanted);
+    for (name, dtype, most) in [("half", DType::F16, 5e-3), ("short", DType::BF16, 5e-2)] {
+        let far = of(name, dtype).iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far > 0.0 && far < most, "{name}: {far}");
+    }
+    let card = std::fs::read_to_string(out.path().join("half/README.md")).unwrap();
+    for part in ["A GRU of 12 units. The weights are f16.", "240 steps", "| accuracy |", "## Licence"] {
+        assert!(card.contains(part), "{card}");
+    }
+    // Nothing is put over another, and nothing half stays.
+    let again = export::<Majority>(out.path(), &out.path().join("half"), &Export::default());
+    assert!(again.unwrap_err().to_string().contains("half: is not empty"));
+    let fault =
+        export::<Majority>(out.path(), &out.path().join("f64"), &Export { dtype: DType::F64, ..Export::default() });
+    assert!(fault.unwrap_err().to_string().contains("f32, f16 or bf16"));
+    let names = std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.contains("f64")));
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod card;
 mod checkpoint;
 mod checksums;
 pub mod clip;
@@ -12,6 +13,7 @@ mod config;
 pub mod curves;
 mod durable;
 mod error;
+mod export;
 mod fit;
 mod gradients;
 mod logs;
@@ -30,14 +32,16 @@ mod schedule;
 mod task;
 mod tensorboard;
 
+pub use card::About;
 pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint, open_best};
 pub use checksums::check_model;
 pub use config::{EarlyStopping, FitConfig, Resume, Target, Unreached};
 pub use error::{Error, Result};
+pub use export::export;
 pub use fit::{fit, fit_recorded};
 pub use logs::LOG_FILE;
 pub use metric::Metric;
-pub use model_folder::ModelFolder;
+pub use model_folder::{Export, ModelFolder, write_weights};
 pub use optim::OptimizerConfig;
 pub use progress::{Event, Observer, ProgressBarObserver, Silent};
 pub use recipe::{Inputs, Outcome, Recipe};

@@ -1,19 +1,37 @@
 //! Model folders, laid out as on the Hugging Face hub, of any task.
 
 use crate::checkpoint::RUN;
-use crate::{Error, MODEL_FILE, Result, check_model, open_best};
-use candle_core::Device;
-use candlewick_parameters::{Parameters, SafetensorsFile};
+use crate::{About, Error, MODEL_FILE, Result, check_model, open_best};
+use candle_core::{DType, Device, Tensor};
+use candlewick_parameters::{Parameters, SafetensorsFile, write_safetensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file that says what the model is made of; its `model_type` says of which task it is.
 pub const CONFIG_FILE: &str = "config.json";
 
 /// The file that says what is done to pictures.
 pub const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
+
+/// How a model is exported.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The type of the weights in the file; they are computed with in f32 whatever it is.
+    pub dtype: DType,
+    /// The pretrained weights of a frozen encoder, where they are not where training had them.
+    pub encoder_weights: Option<PathBuf>,
+    /// Further files by name and content, such as the recipe.
+    pub files: Vec<(String, String)>,
+}
+
+impl Default for Export {
+    /// As it was trained: f32.
+    fn default() -> Self {
+        Self { dtype: DType::F32, encoder_weights: None, files: Vec::new() }
+    }
+}
 
 /// A trained model that lies in a folder.
 pub trait ModelFolder: Sized {
@@ -25,6 +43,13 @@ pub trait ModelFolder: Sized {
     /// # Errors
     /// One line that names the file and the fault.
     fn from_folder(folder: &Path, device: &Device) -> Result<Self>;
+
+    /// Writes the model in `folder` into another, which exists and is empty, with all its weights in one file ([`write_weights`]),
+    /// and says what a card should: a step of [`crate::export`].
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About>;
 
     /// Opens a model folder, or the best checkpoint of a run's folder.
     ///
@@ -116,15 +141,6 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     std::fs::write(path, text).map_err(Error::file(path, "cannot be written"))
 }
 
-/// The weights in a model folder, which training will not change.
-///
-/// # Errors
-/// When the file cannot be read or is none.
-pub fn read_weights(folder: &Path) -> Result<Parameters> {
-    let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL_FILE))?);
-    parameters.freeze("");
-    Ok(parameters)
-}
 /// Writes `preprocessor_config.json`, with the class of transformers' that does to pictures what its keys say.
 ///
 /// # Errors
@@ -141,3 +157,39 @@ pub fn write_preprocessing<T: Serialize>(folder: &Path, preprocessing: &T) -> Re
     write_json(&path, &keys)
 }
 
+/// The weights in a model folder, which training will not change.
+///
+/// # Errors
+/// When the file cannot be read or is none.
+pub fn read_weights(folder: &Path) -> Result<Parameters> {
+    let parameters = Parameters::from_file(SafetensorsFile::open(folder.join(MODEL_FILE))?);
+    parameters.freeze("");
+    Ok(parameters)
+}
+
+/// Writes weights in this type, and what are no floating-point numbers as they are.
+///
+/// # Errors
+/// When a weight is no number or out of the type's range, with its name, or the file cannot be written.
+pub fn write_weights(folder: &Path, tensors: Vec<(String, Tensor)>, dtype: DType) -> Result<()> {
+    let path = folder.join(MODEL_FILE);
+    if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+        return Err(Error::Setting(format!("dtype {}: weights are f32, f16 or bf16", dtype.as_str())));
+    }
+    let written = |(name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
+        if !tensor.dtype().is_float() {
+            return Ok((name, tensor));
+        }
+        let cast = tensor.to_dtype(dtype)?;
+        let values = cast.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok((name, cast)),
+            false => {
+                let fault = format!("{name} has a value that is no number in {}; export it as f32", dtype.as_str());
+                Err(Error::model(&path, fault))
+            }
+        }
+    };
+    let tensors = tensors.into_iter().map(written).collect::<Result<Vec<_>>>()?;
+    Ok(write_safetensors(&tensors, &path)?)
+}

@@ -222,6 +222,20 @@ fn build(
     Ok(encoder.for_inference()?)
 }
 
+impl EncoderConfig {
+    /// The weights of a frozen encoder's file under the names that they have in a model's own file, so that they can be put there.
+    ///
+    /// # Errors
+    /// When no network has this name, or the file holds weights of another.
+    pub fn own_weights(&self, file: SafetensorsFile) -> Result<Vec<(String, Tensor)>> {
+        let architecture = Architecture::find(&self.network)?;
+        let own = Parameters::from_file(architecture.canonical_weights(file)?);
+        architecture.build(&self.config, own.builder(&Device::Cpu))?;
+        own.verify()?;
+        Ok(own.tensors().into_iter().map(|(name, tensor)| (format!("{ENCODER}.{name}"), tensor)).collect())
+    }
+}
+
 /// C: the channels of the layer that is read, and two coordinates where they are wanted.
 fn annotation_size(encoder: &dyn Encoder, config: &EncoderConfig) -> Result<usize> {
     let coordinates = if config.coordinates { 2 } else { 0 };

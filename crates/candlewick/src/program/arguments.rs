@@ -2,6 +2,7 @@
 
 use super::bounds;
 use super::version::VERSION;
+use candlewick::candle::DType;
 use candlewick::kernels::precision::Precision;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub enum Command {
     Compare(CompareArguments),
     /// Tell which of its classes each picture shows.
     Classify(ClassifyArguments),
+    /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
+    Export(ExportArguments),
     /// Turn a PyTorch checkpoint into safetensors.
     Convert(ConvertArguments),
     /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.
@@ -400,6 +403,28 @@ pub struct ClassifyArguments {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArguments,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick export runs/flickr8k flickr8k-captioner
+  candlewick export runs/flickr8k flickr8k-captioner --dtype bf16")]
+pub struct ExportArguments {
+    /// A run's folder, whose best checkpoint is taken, or a model folder.
+    pub run: PathBuf,
+    /// The folder to write, absent or empty.
+    pub out: PathBuf,
+    /// The type of the weights in the file: f32, f16 or bf16; they are computed with in f32 whatever it is.
+    #[arg(long, default_value = "f32", value_name = "WORD", value_parser = bounds::dtype)]
+    pub dtype: DType,
+    /// The pretrained weights of the encoder, where they are not where training had them.
+    #[arg(long, value_name = "FILE|hub:REPO")]
+    pub encoder_weights: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `convert`.

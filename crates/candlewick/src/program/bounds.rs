@@ -1,6 +1,7 @@
 //! What the command line's numbers may be, found out before anything is made.
 
 use super::Failure;
+use candlewick::candle::DType;
 use candlewick::parameters::available_memory;
 
 /// A number that is one: neither NaN nor an infinity.
@@ -26,6 +27,16 @@ pub fn count(text: &str) -> Result<usize, String> {
         Ok(0) => Err("one is the least".into()),
         Ok(count) => Ok(count),
         Err(_) => Err("wanted a whole number above 0".into()),
+    }
+}
+
+/// A type of weights.
+pub fn dtype(text: &str) -> Result<DType, String> {
+    match text {
+        "f32" => Ok(DType::F32),
+        "f16" => Ok(DType::F16),
+        "bf16" => Ok(DType::BF16),
+        _ => Err("wanted f32, f16 or bf16".into()),
     }
 }
 

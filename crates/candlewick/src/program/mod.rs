@@ -9,6 +9,7 @@ mod convert;
 mod device;
 mod embedded;
 mod evaluate;
+mod export;
 mod gradient_flow;
 mod hub;
 mod networks;
@@ -112,6 +113,7 @@ pub fn run() -> ExitCode {
             let folder = std::iter::once(Path::new(&arguments.model));
             tasks::wants("classification", folder).and_then(|()| classify::run(&arguments))
         }
+        Command::Export(arguments) => tasks::export(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),

@@ -1,10 +1,10 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
-use super::arguments::{EvaluateArguments, RecipeArguments, TrainArguments};
+use super::arguments::{EvaluateArguments, ExportArguments, RecipeArguments, TrainArguments};
 use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::say;
 use super::recipe::{self, Check};
-use super::{Failure, evaluate, train};
+use super::{Failure, evaluate, export, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::training::model_folder::model_type;
@@ -28,6 +28,8 @@ pub struct TaskRow {
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
     pub evaluate: fn(&EvaluateArguments) -> Result<(), Failure>,
+    /// Writes a model as one folder.
+    pub export: fn(&ExportArguments) -> Result<(), Failure>,
 }
 
 /// All of them.
@@ -48,6 +50,7 @@ const fn row<R: Recipe, M: ModelFolder>(
         full: recipe::full::<R>,
         train: train::train::<R>,
         evaluate,
+        export: export::run::<M>,
     }
 }
 
@@ -106,6 +109,19 @@ pub fn list_recipes() -> Result<(), Failure> {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     (row.evaluate)(arguments)
+}
+
+/// Exports a model of any task.
+///
+/// # Errors
+/// When the model cannot be read, or the folder cannot be written.
+pub fn export(arguments: &ExportArguments) -> Result<(), Failure> {
+    let found = model_type(&arguments.run)?;
+    let Some(row) = TASKS.iter().find(|row| row.model_type == found) else {
+        let known = TASKS.map(|row| row.model_type).join(" and ");
+        return Err(Failure::Work(format!("{}: model_type is {found}; there are {known}", arguments.run.display())));
+    };
+    (row.export)(arguments)
 }
 
 /// The task whose model lies in a folder, or in a run's; none where that cannot be told.

@@ -5,10 +5,10 @@ use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing};
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
-use candlewick_training::MODEL_FILE;
 use candlewick_training::model_folder::{
-    CONFIG_FILE, ModelFolder, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json, write_preprocessing,
+    CONFIG_FILE, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json, write_preprocessing,
 };
+use candlewick_training::{About, Export, MODEL_FILE, ModelFolder, write_weights};
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -229,4 +229,28 @@ impl ModelFolder for Classifier {
         classifier.network = classifier.network.for_inference()?;
         Ok(classifier)
     }
+
+    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
+        let classifier = Self::from_folder(folder, &Device::Cpu)?;
+        write_json(&into.join(CONFIG_FILE), &classifier.config)?;
+        write_preprocessing(into, &classifier.preprocessing)?;
+        write_weights(into, classifier.parameters.tensors(), how.dtype)?;
+        let ClassifierConfig { network, id2label, .. } = &classifier.config;
+        let labels: Vec<&str> = id2label.values().map(String::as_str).take(SHOWN).collect();
+        let more = if id2label.len() > SHOWN { ", …" } else { "" };
+        let (labels, count) = (labels.join(", "), id2label.len());
+        Ok(About {
+            kind: "An image classifier",
+            made_of: format!("{network} with a head of {count} classes ({labels}{more}), trained with Candlewick."),
+            limits: "It tells which of its classes a picture shows, and takes every picture for one of them.".into(),
+            pipeline_tag: "image-classification",
+            tags: vec!["image-classification".into(), network.clone(), "candle".into()],
+            commands: vec!["candlewick classify picture.png --model MODEL"],
+            code: "let classifier = Classifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
+                   let guesses = classifier.classify(&[picture], 5)?;",
+        })
+    }
 }
+
+/// Classes that a card names.
+const SHOWN: usize = 10;
