@@ -20,6 +20,7 @@ pub struct Conversion {
 
 /// What a conversion wrote.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Converted {
     /// How many tensors.
     pub tensors: usize,

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 /// How a fresh parameter is drawn; a loaded one is never touched.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Initial {
     /// Every value the same.
     Constant(f64),

@@ -1,10 +1,11 @@
 //! Atomic writes of safetensors files: a temporary file, synced and renamed.
 
+use crate::text::shown;
 use candle_core::{DType, Device, Error, Result, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::View;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Writes tensors under their names, in sorted order as the format has it; a file of before stays whole until the new one is.
 ///
 /// # Errors
-/// When the file cannot be written; the message names it.
+/// When the file cannot be written, or two tensors have one name; the message names it.
 pub fn write_safetensors(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     let cpu = on_cpu(tensors, path)?;
     write(cpu.iter().map(|(name, tensor)| (*name, tensor)), path)
@@ -26,8 +27,11 @@ pub(crate) fn serialized(tensors: &[(String, Tensor)], path: &Path) -> Result<Ve
 }
 
 fn on_cpu<'a>(tensors: &'a [(String, Tensor)], path: &Path) -> Result<Vec<(&'a str, Tensor)>> {
-    let mut cpu = Vec::with_capacity(tensors.len());
+    let (mut cpu, mut names) = (Vec::with_capacity(tensors.len()), HashSet::new());
     for (name, tensor) in tensors {
+        if !names.insert(name) {
+            candle_core::bail!("{}: {} is given twice; a file holds a name once", path.display(), shown(name))
+        }
         if tensor.dtype() == DType::F8E8M0 {
             candle_core::bail!("{}: {name} is of a type that cannot be written", path.display())
         }

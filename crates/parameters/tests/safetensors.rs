@@ -46,7 +46,10 @@ fn tensors_in_memory_stand_in_the_place_of_a_file() {
     let fault = Parameters::from_file(file()).verify().unwrap_err().to_string();
     assert!(fault.contains("the state: these are not the weights"), "{fault}");
     let twice = [tensors[0].clone(), tensors[0].clone()];
-    assert!(SafetensorsFile::from_tensors("twice", &twice).is_err());
+    let fault = SafetensorsFile::from_tensors("the state", &twice).err().unwrap().to_string();
+    assert!(fault.contains("the state: b.weight is given twice"), "{fault}");
+    let fault = write_safetensors(&twice, "no/folder".as_ref()).unwrap_err().to_string();
+    assert!(fault.contains("no/folder: b.weight is given twice"), "{fault}");
 }
 
 #[test]
