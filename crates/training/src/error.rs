@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// What a training can fail with.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// An operation on tensors failed, or a weights file does not fit.
-    #[error("{0}")]
-    Candle(String),
+    #[error("{}", one_line(&.0.to_string()))]
+    Candle(#[source] candle_core::Error),
     /// An operation failed, with what was being done.
     #[error("{what}: {error}")]
     During {
         /// What was being done.
         what: String,
         /// What went wrong.
+        #[source]
         error: Box<Error>,
     },
     /// A file or folder cannot be read or written.
@@ -25,6 +27,7 @@ pub enum Error {
         /// What could not be done with it.
         doing: &'static str,
         /// What the system says.
+        #[source]
         error: io::Error,
     },
     /// A file of a run is cut short or not what it should be.
@@ -129,7 +132,7 @@ impl From<candle_core::Error> for Error {
         // A backtrace, where the user asked for one, follows on further lines.
         let message = one_line(&error.to_string());
         // Operations have no type of error for it: a search says so in words.
-        if message.contains("NaN") { Error::NotNumbers(message) } else { Error::Candle(message) }
+        if message.contains("NaN") { Error::NotNumbers(message) } else { Error::Candle(error) }
     }
 }
 
