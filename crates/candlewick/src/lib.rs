@@ -22,6 +22,7 @@
 pub use candle_core as candle;
 pub use candlewick_captioning as captioning;
 pub use candlewick_data as data;
+pub use candlewick_data::image;
 pub use candlewick_encoders as encoders;
 pub use candlewick_generation as generation;
 pub use candlewick_kernels as kernels;

@@ -33,6 +33,7 @@ pub use decoders::{
 };
 pub use ensemble::{CaptionPictures, Ensemble, PreprocessedPicture};
 pub use folder::{EmbeddedFiles, ModelFiles};
+pub use image;
 pub use regions::place_regions;
 pub use report::{Evaluation, comparison_table, decode, evaluate, write_attention, write_comparison};
 pub use training::{

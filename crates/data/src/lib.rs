@@ -24,6 +24,7 @@ mod split;
 pub mod text;
 
 pub use error::{Error, Result, escaped, shown};
+pub use image;
 pub use note::Note;
 
 /// The README's examples, as tests.

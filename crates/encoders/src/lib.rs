@@ -48,6 +48,7 @@ pub use cost::cost;
 pub use counter::Cost;
 pub use encoder::{ClassifierOutput, Encoder, LayerInfo, PreLogitsInfo};
 pub use file_hash::file_hash;
+pub use image;
 pub use preprocessing::{Interpolation, Preprocessing, Resize};
 pub use registry::{add_network, networks};
 

@@ -7,6 +7,7 @@
 pub mod classification;
 
 pub use candlewick_training::{Error, Result};
+pub use image;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -21,6 +21,7 @@ pub use attention_map::AttentionMap;
 pub use cache::{AnnotationCache, CachedPart, cached};
 pub use candlewick_data::{Error, Result};
 pub use config::{EncoderConfig, WeightsFile};
+pub use image;
 pub use picture_encoder::{ENCODER, PictureEncoder};
 pub use recipe::{EncoderRecipe, check_stage, preprocessing};
 pub use regions::{RegionSet, open_regions};
