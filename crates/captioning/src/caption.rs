@@ -5,6 +5,7 @@ use candlewick_vision::AttentionMap;
 
 /// A caption with what the network looked at for each of its words.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Caption {
     /// The sentence.
     pub text: String,
@@ -18,6 +19,7 @@ pub struct Caption {
 
 /// A word of a caption.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Word {
     /// The word.
     pub text: String,

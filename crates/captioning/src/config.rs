@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The content of a captioner's `config.json`; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CaptionerConfig {
     /// Always `captioner`, so that a folder of another model is told apart.
     pub model_type: String,

@@ -7,6 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A fault in one line: the file or the item, what is wrong with it, and where it helps what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read or write a file.
     #[error("{}: {source}", shown(path))]

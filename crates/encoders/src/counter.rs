@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 /// What one image costs a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cost {
     /// Multiplications with an addition, in convolutions, fully connected layers and attention's products.
     pub multiply_adds: u64,

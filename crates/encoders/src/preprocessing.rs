@@ -12,6 +12,7 @@ const MOST_PIXELS: usize = 1 << 26;
 
 /// The size that a picture is resized to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resize {
     /// The shortest side becomes this long, in pixels; the sides keep their ratio.
     Shortest(usize),
@@ -22,6 +23,7 @@ pub enum Resize {
 /// The resampling filter, by the numbers of Pillow that `preprocessor_config.json` uses; all antialiased but the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
+#[non_exhaustive]
 pub enum Interpolation {
     /// The nearest pixel (0).
     Nearest,

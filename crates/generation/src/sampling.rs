@@ -12,6 +12,7 @@ use candlewick_parameters::Rng;
 
 /// A word as it is written: by which sentence of which source, and none where the sentence ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamedWord {
     /// The row of the memory.
     pub source: usize,

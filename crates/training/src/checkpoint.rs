@@ -28,6 +28,7 @@ pub(crate) const OLD: &str = "old-";
 
 /// Where a run stands: the content of `trainer.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainerState {
     /// Steps taken.
     pub step: usize,
@@ -77,6 +78,7 @@ pub struct TrainerState {
 
 /// The content of `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunFile {
     /// The folder of the last checkpoint.
     pub last: String,

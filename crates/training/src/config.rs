@@ -57,6 +57,7 @@ pub struct FitConfig {
 /// What to do where the folder holds a run already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Resume {
     /// Go on with it, if its configuration is the same; refuse otherwise.
     #[default]
@@ -68,6 +69,7 @@ pub enum Resume {
 /// What to do about parameters that no gradient reaches at the first step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Unreached {
     /// Name them once and go on.
     #[default]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StopReason {
     /// All epochs are done.
     Epochs,
@@ -22,6 +23,7 @@ pub enum StopReason {
 
 /// What came out of a run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// Steps taken, earlier parts of a resumed run included.
     pub steps: usize,

@@ -7,6 +7,7 @@ use std::f64::consts::PI;
 /// How the learning rate changes; in a recipe `schedule = { name = "cosine", min_factor = 0.01 }`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Schedule {
     /// The same rate all the time.
     #[default]

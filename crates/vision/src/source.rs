@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where the pictures of a set come from.
+#[non_exhaustive]
 pub enum PictureSource {
     /// Scenes and their pictures.
     Scenes(Vec<(Scene, RgbImage)>, Preprocessing),

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 /// What the context is.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Attention {
     /// The mean of the annotations under α.
     #[default]

@@ -42,6 +42,7 @@ pub struct ShowTellConfig {
 /// Where the picture comes into a [`ShowTell`] decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PictureInput {
     /// As an input at every step, beside the word: the lecture's h = tanh(W_xh x + W_hh h + W_ih v).
     EachStep,

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// What an evaluation gives.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The scores, overall and per image.
     pub scores: coco::Scores,

@@ -102,6 +102,7 @@ pub(crate) fn add_reinforce(
 
 /// The parts of a caption's loss.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CaptionLoss {
     /// What is minimised.
     pub total: Tensor,

@@ -106,6 +106,7 @@ impl CaptioningRecipe {
 /// Where pictures and captions come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum DataConfig {
     /// Pictures that the program draws.
     Scenes {

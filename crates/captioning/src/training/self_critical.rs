@@ -49,6 +49,7 @@ pub struct SelfCritical {
 /// What a caption's reward is compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Baseline {
     /// The mean reward of the picture's other captions (Luo 2020); it needs at least two of them.
     #[default]

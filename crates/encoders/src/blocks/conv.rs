@@ -10,6 +10,7 @@ use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
 
 /// How a fresh convolution is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum ConvInitial {
     /// PyTorch's: weight and bias uniform in ±1/√fan_in.
     #[default]

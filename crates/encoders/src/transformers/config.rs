@@ -4,6 +4,7 @@ use candle_core::Result;
 
 /// Which of candle-transformers' models it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Family {
     /// Dosovitskiy et al. 2021, "An image is worth 16×16 words", with Hugging Face's names.
     Vit,

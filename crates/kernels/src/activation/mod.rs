@@ -37,6 +37,7 @@ activations! {
 
 /// An activation by its name, for operations that end with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// [`relu`].
     Relu,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The precision of products of f32 matrices, in PyTorch's words.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// f32 throughout.
     #[default]

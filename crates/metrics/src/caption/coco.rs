@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// What goes wrong with files of captions.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
@@ -124,6 +125,7 @@ fn load<T: DeserializeOwned>(path: &Path, wanted: &'static str) -> Result<T, Err
 
 /// The scores of a corpus, under the COCO scorer's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Overall {
     /// BLEU-1.
     #[serde(rename = "Bleu_1")]
@@ -153,6 +155,7 @@ pub struct Overall {
 
 /// The scores of one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageScores {
     /// The image.
     pub image_id: ImageId,
@@ -163,6 +166,7 @@ pub struct ImageScores {
 
 /// An evaluation, which serialises to COCO's `{"overall": {…}, "imgToEval": {"42": {…}, …}}`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Scores {
     /// The corpus's scores.
     pub overall: Overall,

@@ -46,6 +46,7 @@ pub struct Classifier {
 
 /// The content of a classifier's `config.json`; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ClassifierConfig {
     /// Always `image-classifier`, so that a folder of another model is told apart.
     pub model_type: String,
@@ -59,6 +60,7 @@ pub struct ClassifierConfig {
 
 /// What a picture may show.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Guess {
     /// The number of the class.
     pub class: usize,

@@ -16,6 +16,7 @@ const BATCH: usize = 64;
 
 /// The scores of a classifier on labelled pictures.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Accuracy, and with more than ten classes whether the right one is among the likeliest five.
     pub scores: Scores,

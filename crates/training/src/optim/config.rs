@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// An optimiser and its numbers; in a recipe `optimizer = { name = "adamw", learning_rate = 3e-4 }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OptimizerConfig {
     /// Adam, its weight decay added to the gradient: g += λp; m = β₁m + (1−β₁)g; v = β₂v + (1−β₂)g²;
     /// p −= η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε). Kingma and Ba 2015, "Adam: a method for stochastic optimization".

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which words may be paired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Matchers {
     /// Equal words only.
     #[serde(rename = "exact")]
