@@ -38,6 +38,7 @@ pub struct Architecture {
     /// Stages that are a parameter themselves.
     parameter_stages: &'static [&'static str],
     has_gradients: bool,
+    published_top1: Option<f32>,
     build: Box<Build>,
 }
 
@@ -63,6 +64,7 @@ impl Architecture {
             canonical_name: Box::new(|name| Some(name.to_owned())),
             parameter_stages: &[],
             has_gradients: true,
+            published_top1: None,
             build: Box::new(move |config, vb| Ok(Box::new(build(config, vb)?))),
         }
     }
@@ -87,6 +89,20 @@ impl Architecture {
     /// The same for a network whose head alone can be trained; `parameter_stages` are the stages that are a parameter themselves.
     pub fn without_gradients(self, parameter_stages: &'static [&'static str]) -> Self {
         Self { parameter_stages, has_gradients: false, ..self }
+    }
+
+    /// The same with the ImageNet top-1 that is published for its weights, as a share of 1.
+    pub fn with_published_top1(self, top1: impl Into<Option<f32>>) -> Self {
+        Self { published_top1: top1.into(), ..self }
+    }
+
+    /// The ImageNet top-1 that is published for the weights, as a share of 1; nothing where none is.
+    ///
+    /// Of torchvision's networks it is `acc@1` of `IMAGENET1K_V1` (single crop, at the size of [`Architecture::preprocessing`]), of the
+    /// vision transformers what their table says. CLIP and SigLIP have no classes of their own, FractalNet's paper has its ImageNet
+    /// figure for another number of layers, and `convnet` was never trained on it.
+    pub fn published_top1(&self) -> Option<f32> {
+        self.published_top1
     }
 
     /// The name by which [`Architecture::find`] knows it.

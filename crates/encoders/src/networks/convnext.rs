@@ -27,18 +27,27 @@ struct Variant {
     stochastic_depth: f64,
     /// The shortest side that images are resized to, in pixels.
     resize: usize,
+    /// The published ImageNet top-1, as a share of 1.
+    top1: Option<f32>,
+}
+
+impl Variant {
+    /// The same with the published ImageNet top-1, as a share of 1.
+    const fn top1(self, top1: f32) -> Self {
+        Self { top1: Some(top1), ..self }
+    }
 }
 
 const fn variant(name: &'static str, first: usize, third: usize, stochastic_depth: f64, resize: usize) -> Variant {
     let channels = [first, 2 * first, 4 * first, 8 * first];
-    Variant { name, channels, depths: [3, 3, third, 3], stochastic_depth, resize }
+    Variant { name, channels, depths: [3, 3, third, 3], stochastic_depth, resize, top1: None }
 }
 
 const TABLE: [Variant; 4] = [
-    variant("convnext_tiny", 96, 9, 0.1, 236),
-    variant("convnext_small", 96, 27, 0.4, 230),
-    variant("convnext_base", 128, 27, 0.5, 232),
-    variant("convnext_large", 192, 27, 0.5, 232),
+    variant("convnext_tiny", 96, 9, 0.1, 236).top1(0.82520),
+    variant("convnext_small", 96, 27, 0.4, 230).top1(0.83616),
+    variant("convnext_base", 128, 27, 0.5, 232).top1(0.84062),
+    variant("convnext_large", 192, 27, 0.5, 232).top1(0.84414),
 ];
 
 /// Added to the variance of a layer norm.
@@ -50,6 +59,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         let head = &["classifier.0", "classifier.2"];
         Architecture::new(variant.name, stages, head, move |config, vb| build(&variant, config, vb))
             .with_preprocessing(Preprocessing::imagenet_of(variant.resize, 224, Interpolation::Bilinear))
+            .with_published_top1(variant.top1)
     };
     TABLE.map(row).into()
 }

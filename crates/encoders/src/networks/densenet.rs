@@ -24,13 +24,15 @@ struct Variant {
     depths: [usize; 4],
     /// The channels before the first block.
     first: usize,
+    /// The published ImageNet top-1, as a share of 1.
+    top1: f32,
 }
 
 const TABLE: [Variant; 4] = [
-    Variant { name: "densenet121", growth: 32, depths: [6, 12, 24, 16], first: 64 },
-    Variant { name: "densenet161", growth: 48, depths: [6, 12, 36, 24], first: 96 },
-    Variant { name: "densenet169", growth: 32, depths: [6, 12, 32, 32], first: 64 },
-    Variant { name: "densenet201", growth: 32, depths: [6, 12, 48, 32], first: 64 },
+    Variant { name: "densenet121", growth: 32, depths: [6, 12, 24, 16], first: 64, top1: 0.74434 },
+    Variant { name: "densenet161", growth: 48, depths: [6, 12, 36, 24], first: 96, top1: 0.77138 },
+    Variant { name: "densenet169", growth: 32, depths: [6, 12, 32, 32], first: 64, top1: 0.75600 },
+    Variant { name: "densenet201", growth: 32, depths: [6, 12, 48, 32], first: 64, top1: 0.76896 },
 ];
 
 /// The parts of any DenseNet before its head.
@@ -52,6 +54,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         let stages = STAGES.map(|stage| format!("features.{stage}")).to_vec();
         Architecture::new(variant.name, stages, &["classifier"], move |config, vb| build(&variant, config, vb))
             .with_canonical_names(|name| Some(canonical_name(name)))
+            .with_published_top1(variant.top1)
     };
     TABLE.map(row).into()
 }

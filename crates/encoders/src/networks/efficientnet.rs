@@ -90,6 +90,15 @@ struct Variant {
     /// The probability of dropout before the head.
     dropout: f64,
     preprocessing: Preprocessing,
+    /// The published ImageNet top-1, as a share of 1.
+    top1: Option<f32>,
+}
+
+impl Variant {
+    /// The same with the published ImageNet top-1, as a share of 1.
+    fn top1(self, top1: f32) -> Self {
+        Self { top1: Some(top1), ..self }
+    }
 }
 
 /// The next multiple of eight, never below nine tenths of the number.
@@ -109,13 +118,13 @@ fn scaled(name: &'static str, width: f64, depth: f64, dropout: f64, resize: usiz
     let stages: Vec<Stage> = B0.iter().map(larger).collect();
     let preprocessing = Preprocessing::imagenet_of(resize, crop, Interpolation::Bicubic);
     let norm = BatchNormConfig::default();
-    Variant { name, first: wider(32), last: 4 * wider(320), stages, norm, dropout, preprocessing }
+    Variant { name, first: wider(32), last: 4 * wider(320), stages, norm, dropout, preprocessing, top1: None }
 }
 
 fn version_2(name: &'static str, stages: &[Stage], dropout: f64, preprocessing: Preprocessing) -> Variant {
     let norm = BatchNormConfig { eps: 1e-3, ..Default::default() };
     let first = stages.first().map_or(24, |stage| stage.channels);
-    Variant { name, first, stages: stages.to_vec(), last: 1280, norm, dropout, preprocessing }
+    Variant { name, first, stages: stages.to_vec(), last: 1280, norm, dropout, preprocessing, top1: None }
 }
 
 fn table() -> Vec<Variant> {
@@ -125,26 +134,28 @@ fn table() -> Vec<Variant> {
     let bicubic = Preprocessing::imagenet_of(480, 480, Interpolation::Bicubic);
     vec![
         // Name, width, depth, dropout, resize, crop.
-        scaled("efficientnet_b0", 1.0, 1.0, 0.2, 256, 224),
-        scaled("efficientnet_b1", 1.0, 1.1, 0.2, 256, 240),
-        scaled("efficientnet_b2", 1.1, 1.2, 0.3, 288, 288),
-        scaled("efficientnet_b3", 1.2, 1.4, 0.3, 320, 300),
-        scaled("efficientnet_b4", 1.4, 1.8, 0.4, 384, 380),
-        slow(scaled("efficientnet_b5", 1.6, 2.2, 0.4, 456, 456)),
-        slow(scaled("efficientnet_b6", 1.8, 2.6, 0.5, 528, 528)),
-        slow(scaled("efficientnet_b7", 2.0, 3.1, 0.5, 600, 600)),
-        version_2("efficientnet_v2_s", V2_S, 0.2, bilinear(384)),
-        version_2("efficientnet_v2_m", V2_M, 0.3, bilinear(480)),
-        version_2("efficientnet_v2_l", V2_L, 0.4, Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..bicubic }),
+        scaled("efficientnet_b0", 1.0, 1.0, 0.2, 256, 224).top1(0.77692),
+        scaled("efficientnet_b1", 1.0, 1.1, 0.2, 256, 240).top1(0.78642),
+        scaled("efficientnet_b2", 1.1, 1.2, 0.3, 288, 288).top1(0.80608),
+        scaled("efficientnet_b3", 1.2, 1.4, 0.3, 320, 300).top1(0.82008),
+        scaled("efficientnet_b4", 1.4, 1.8, 0.4, 384, 380).top1(0.83384),
+        slow(scaled("efficientnet_b5", 1.6, 2.2, 0.4, 456, 456)).top1(0.83444),
+        slow(scaled("efficientnet_b6", 1.8, 2.6, 0.5, 528, 528)).top1(0.84008),
+        slow(scaled("efficientnet_b7", 2.0, 3.1, 0.5, 600, 600)).top1(0.84122),
+        version_2("efficientnet_v2_s", V2_S, 0.2, bilinear(384)).top1(0.84228),
+        version_2("efficientnet_v2_m", V2_M, 0.3, bilinear(480)).top1(0.85112),
+        version_2("efficientnet_v2_l", V2_L, 0.4, Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..bicubic })
+            .top1(0.85808),
     ]
 }
 
 pub(crate) fn architectures() -> Vec<Architecture> {
     let row = |variant: Variant| {
         let stages = (0..variant.stages.len() + 2).map(|number| format!("features.{number}")).collect();
-        let preprocessing = variant.preprocessing.clone();
+        let (preprocessing, top1) = (variant.preprocessing.clone(), variant.top1);
         Architecture::new(variant.name, stages, &["classifier.1"], move |config, vb| build(&variant, config, vb))
             .with_preprocessing(preprocessing)
+            .with_published_top1(top1)
     };
     table().into_iter().map(row).collect()
 }

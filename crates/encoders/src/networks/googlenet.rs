@@ -74,7 +74,8 @@ pub(crate) fn architectures() -> Vec<Architecture> {
     let row = Architecture::new(NAME, TABLE.iter().filter_map(stage).collect(), &["aux1", "aux2", "fc"], build);
     // torchvision's weights came from TensorFlow, where images have values from −1 to 1.
     let preprocessing = Preprocessing { mean: [0.5; 3], std: [0.5; 3], ..Preprocessing::imagenet() };
-    vec![row.with_auxiliary(&["aux1", "aux2"], &["aux1.fc2", "aux2.fc2"]).with_preprocessing(preprocessing)]
+    let row = row.with_auxiliary(&["aux1", "aux2"], &["aux1.fc2", "aux2.fc2"]);
+    vec![row.with_preprocessing(preprocessing).with_published_top1(0.69778)]
 }
 
 fn build(config: &NetworkConfig, vb: VarBuilder) -> Result<Network> {

@@ -38,29 +38,38 @@ struct Variant {
     group_width: usize,
     /// The shortest side that images are resized to, in pixels.
     resize: usize,
+    /// The published ImageNet top-1, as a share of 1.
+    top1: Option<f32>,
+}
+
+impl Variant {
+    /// The same with the published ImageNet top-1, as a share of 1.
+    const fn top1(self, top1: f32) -> Self {
+        Self { top1: Some(top1), ..self }
+    }
 }
 
 /// A ResNet.
 const fn plain(name: &'static str, block: BlockKind, depths: [usize; 4]) -> Variant {
-    Variant { name, block, depths, groups: 1, group_width: 64, resize: 256 }
+    Variant { name, block, depths, groups: 1, group_width: 64, resize: 256, top1: None }
 }
 
 /// A network of bottlenecks whose 3×3 convolutions have other groups or widths.
 const fn bottlenecks(name: &'static str, depths: [usize; 4], groups: usize, group_width: usize) -> Variant {
-    Variant { name, block: BlockKind::Bottleneck, depths, groups, group_width, resize: 256 }
+    Variant { name, block: BlockKind::Bottleneck, depths, groups, group_width, resize: 256, top1: None }
 }
 
 const TABLE: [Variant; 10] = [
-    plain("resnet18", BlockKind::Basic, [2, 2, 2, 2]),
-    plain("resnet34", BlockKind::Basic, [3, 4, 6, 3]),
-    plain("resnet50", BlockKind::Bottleneck, [3, 4, 6, 3]),
-    plain("resnet101", BlockKind::Bottleneck, [3, 4, 23, 3]),
-    plain("resnet152", BlockKind::Bottleneck, [3, 8, 36, 3]),
-    bottlenecks("resnext50_32x4d", [3, 4, 6, 3], 32, 4),
-    bottlenecks("resnext101_32x8d", [3, 4, 23, 3], 32, 8),
-    Variant { resize: 232, ..bottlenecks("resnext101_64x4d", [3, 4, 23, 3], 64, 4) },
-    bottlenecks("wide_resnet50_2", [3, 4, 6, 3], 1, 128),
-    bottlenecks("wide_resnet101_2", [3, 4, 23, 3], 1, 128),
+    plain("resnet18", BlockKind::Basic, [2, 2, 2, 2]).top1(0.69758),
+    plain("resnet34", BlockKind::Basic, [3, 4, 6, 3]).top1(0.73314),
+    plain("resnet50", BlockKind::Bottleneck, [3, 4, 6, 3]).top1(0.76130),
+    plain("resnet101", BlockKind::Bottleneck, [3, 4, 23, 3]).top1(0.77374),
+    plain("resnet152", BlockKind::Bottleneck, [3, 8, 36, 3]).top1(0.78312),
+    bottlenecks("resnext50_32x4d", [3, 4, 6, 3], 32, 4).top1(0.77618),
+    bottlenecks("resnext101_32x8d", [3, 4, 23, 3], 32, 8).top1(0.79312),
+    Variant { resize: 232, ..bottlenecks("resnext101_64x4d", [3, 4, 23, 3], 64, 4) }.top1(0.83246),
+    bottlenecks("wide_resnet50_2", [3, 4, 6, 3], 1, 128).top1(0.78468),
+    bottlenecks("wide_resnet101_2", [3, 4, 23, 3], 1, 128).top1(0.78848),
 ];
 
 /// The parts of any ResNet before its head.
@@ -71,6 +80,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         let stages = STAGES.map(str::to_owned).to_vec();
         Architecture::new(variant.name, stages, &["fc"], move |config, vb| build(&variant, config, vb))
             .with_preprocessing(Preprocessing::imagenet_of(variant.resize, 224, Interpolation::Bilinear))
+            .with_published_top1(variant.top1)
     };
     TABLE.map(row).into()
 }

@@ -51,15 +51,27 @@ const VERSION_1_1: [Layer; 12] = [
     Layer::Fire(64, 256),
 ];
 
-const TABLE: [(&str, [Layer; 12]); 2] = [("squeezenet1_0", VERSION_1_0), ("squeezenet1_1", VERSION_1_1)];
+#[derive(Clone, Copy, Debug)]
+struct Variant {
+    name: &'static str,
+    layers: [Layer; 12],
+    /// The published ImageNet top-1, as a share of 1.
+    top1: f32,
+}
+
+const TABLE: [Variant; 2] = [
+    Variant { name: "squeezenet1_0", layers: VERSION_1_0, top1: 0.58092 },
+    Variant { name: "squeezenet1_1", layers: VERSION_1_1, top1: 0.58178 },
+];
 
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let row = |(name, table): (&'static str, [Layer; 12])| {
+    let row = |Variant { name, layers, top1 }: Variant| {
         // The first convolution's ReLU is a member too, so that all others come one later.
-        let members = table.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
+        let members = layers.iter().enumerate().map(|(index, layer)| (index + index.min(1), layer));
         let with_parameters = members.filter(|(_, layer)| !matches!(layer, Layer::Pool));
         let stages = with_parameters.map(|(index, _)| format!("features.{index}")).collect();
-        Architecture::new(name, stages, &["classifier.1"], move |config, vb| build(name, &table, config, vb))
+        Architecture::new(name, stages, &["classifier.1"], move |config, vb| build(name, &layers, config, vb))
+            .with_published_top1(top1)
     };
     TABLE.map(row).into()
 }

@@ -14,6 +14,8 @@ struct Variant {
     sizes: Sizes,
     image_size: usize,
     patch_size: usize,
+    /// The published ImageNet top-1, as a share of 1.
+    top1: Option<f32>,
 }
 
 /// Channels C, layers and heads; the hidden layers have 4C where the family says nothing else.
@@ -30,33 +32,40 @@ const BASE: Sizes = Sizes { channels: 768, layers: 12, heads: 12 };
 const LARGE: Sizes = Sizes { channels: 1024, layers: 24, heads: 16 };
 
 const fn variant(name: &'static str, family: Family, sizes: Sizes, image_size: usize, patch_size: usize) -> Variant {
-    Variant { name, family, sizes, image_size, patch_size }
+    Variant { name, family, sizes, image_size, patch_size, top1: None }
 }
 
+/// The top-1s are those of timm's results for ViT (`augreg_in21k_ft_in1k`), BEiT (`in22k_ft_in22k_in1k`) and EVA-02
+/// (`mim_in22k_ft_in22k_in1k`, the large one `mim_m38m_ft_in22k_in1k`), and of its authors' README for DINOv2 with a linear head.
 const TABLE: [Variant; 20] = [
-    variant("vit_tiny_patch16_224", Family::Vit, TINY, 224, 16),
-    variant("vit_small_patch16_224", Family::Vit, SMALL, 224, 16),
-    variant("vit_base_patch16_224", Family::Vit, BASE, 224, 16),
-    variant("vit_large_patch16_224", Family::Vit, LARGE, 224, 16),
-    variant("dinov2_vits14", Family::Dinov2, SMALL, 518, 14),
-    variant("dinov2_vitb14", Family::Dinov2, BASE, 518, 14),
-    variant("dinov2_vitl14", Family::Dinov2, LARGE, 518, 14),
-    variant("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, 518, 14),
-    variant("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, 518, 14),
-    variant("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, 518, 14),
+    variant("vit_tiny_patch16_224", Family::Vit, TINY, 224, 16).top1(0.75454),
+    variant("vit_small_patch16_224", Family::Vit, SMALL, 224, 16).top1(0.81384),
+    variant("vit_base_patch16_224", Family::Vit, BASE, 224, 16).top1(0.84532),
+    variant("vit_large_patch16_224", Family::Vit, LARGE, 224, 16).top1(0.85834),
+    variant("dinov2_vits14", Family::Dinov2, SMALL, 518, 14).top1(0.811),
+    variant("dinov2_vitb14", Family::Dinov2, BASE, 518, 14).top1(0.845),
+    variant("dinov2_vitl14", Family::Dinov2, LARGE, 518, 14).top1(0.863),
+    variant("dinov2_vits14_reg", Family::Dinov2Registers, SMALL, 518, 14).top1(0.809),
+    variant("dinov2_vitb14_reg", Family::Dinov2Registers, BASE, 518, 14).top1(0.846),
+    variant("dinov2_vitl14_reg", Family::Dinov2Registers, LARGE, 518, 14).top1(0.867),
     variant("clip_vit_base_patch32", Family::Clip, BASE, 224, 32),
     variant("clip_vit_base_patch16", Family::Clip, BASE, 224, 16),
     variant("clip_vit_large_patch14", Family::Clip, LARGE, 224, 14),
     variant("clip_vit_large_patch14_336", Family::Clip, LARGE, 336, 14),
     variant("siglip_base_patch16_224", Family::Siglip, BASE, 224, 16),
     variant("siglip_large_patch16_256", Family::Siglip, LARGE, 256, 16),
-    variant("beit_base_patch16_384", Family::Beit, BASE, 384, 16),
-    variant("beit_large_patch16_384", Family::Beit, LARGE, 384, 16),
-    variant("eva02_base_patch14_448", Family::Eva02, BASE, 448, 14),
-    variant("eva02_large_patch14_448", Family::Eva02, LARGE, 448, 14),
+    variant("beit_base_patch16_384", Family::Beit, BASE, 384, 16).top1(0.86800),
+    variant("beit_large_patch16_384", Family::Beit, LARGE, 384, 16).top1(0.88402),
+    variant("eva02_base_patch14_448", Family::Eva02, BASE, 448, 14).top1(0.88692),
+    variant("eva02_large_patch14_448", Family::Eva02, LARGE, 448, 14).top1(0.90052),
 ];
 
 impl Variant {
+    /// The same with the published ImageNet top-1, as a share of 1.
+    const fn top1(self, top1: f32) -> Self {
+        Self { top1: Some(top1), ..self }
+    }
+
     fn config(&self) -> VisionConfig {
         let Sizes { channels, layers, heads } = self.sizes;
         VisionConfig {
@@ -150,6 +159,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         })
         .with_preprocessing(variant.preprocessing())
         .with_canonical_names(move |name| canonical_name(variant.family, name))
+        .with_published_top1(variant.top1)
         .without_gradients(&["cls_token", "pos_embed", "register_tokens"])
     };
     TABLE.map(row).into()
