@@ -104,7 +104,7 @@ const OPTIONS: [(&str, &str); 38] = [
     ("classify scene-1.png --model resnet18", "--weights"),
     ("networks --size 100000", "--size"),
     ("networks --size 18446744073709551615", "--size"),
-    ("networks alexnet --plot plot.png", ".svg"),
+    ("networks alexnet --plot plot.pdf", ".svg or .png"),
     ("gradient-flow --hidden-size 1000000", "--hidden-size"),
     ("gradient-flow --steps 18446744073709551615", "--steps"),
     ("gradient-flow --singular-value nan", "--singular-value"),

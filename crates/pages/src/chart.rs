@@ -1,20 +1,73 @@
-//! A white sheet of SVG that the plots draw on.
+//! A white sheet that plots draw on, its colours and letters, and the sheet as a file.
 
-use crate::{Error, Result};
+use crate::raster::Raster;
+use crate::{DrawingFormat, Error, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(crate) type Area<DB> = DrawingArea<DB, Shift>;
 
 /// What drawing gives; plotters' errors borrow the sheet, so that they are kept as text.
 pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// What `draw` puts on a white sheet of `width` × `height` pixels, as the content of an SVG file.
-pub(crate) fn svg(width: u32, height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
-    let mut text = String::new();
-    let sheet = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
-    let drawn = sheet.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&sheet)).and_then(|()| Ok(sheet.present()?));
-    drawn.map_err(|error| Error::Plot(error.to_string()))?;
-    drop(sheet);
-    Ok(text)
+/// What draws itself on a sheet.
+pub(crate) trait Draw {
+    /// Width and height of the sheet, in pixels.
+    fn size(&self) -> (u32, u32);
+
+    fn draw<DB: DrawingBackend<ErrorType: 'static>>(&self, sheet: &Area<DB>) -> Drawn;
+
+    /// The content of a file.
+    fn file(&self, format: DrawingFormat) -> Result<Vec<u8>> {
+        let drawn = match format {
+            DrawingFormat::Svg => {
+                let mut text = String::new();
+                self.on_white(SVGBackend::with_string(&mut text, self.size())).map(|()| text.into_bytes())
+            }
+            DrawingFormat::Png => {
+                let mut raster = Raster::new(self.size()).ok_or_else(|| Error::Plot("no memory for it".into()))?;
+                self.on_white(&mut raster)
+                    .map(|()| raster.picture())
+                    .map_err(Into::into)
+                    .and_then(|picture| Ok(crate::embedding::png(&picture)?))
+            }
+        };
+        drawn.map_err(|error| Error::Plot(error.to_string()))
+    }
+
+    fn on_white<DB: DrawingBackend<ErrorType: 'static>>(&self, backend: DB) -> Drawn {
+        let sheet = backend.into_drawing_area();
+        sheet.fill(&WHITE)?;
+        self.draw(&sheet)?;
+        Ok(sheet.present()?)
+    }
+}
+
+/// Okabe and Ito's colours, which people tell apart whichever cones they lack; their yellow is hardly seen on white.
+/// <https://jfly.uni-koeln.de/color/>
+pub(crate) const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+
+/// Sizes of letters, in pixels.
+pub(crate) const TITLE: f64 = 20.0;
+pub(crate) const LABEL: f64 = 14.0;
+pub(crate) const NOTE: f64 = 13.0;
+
+/// What plotters calls a size is larger than the letters' em.
+pub(crate) const PLOTTERS_EM: f64 = 1.24;
+
+pub(crate) fn letters(pixels: f64) -> TextStyle<'static> {
+    ("sans-serif", pixels * PLOTTERS_EM).into_font().into()
+}
+
+/// The grid's lines.
+pub(crate) fn grid() -> ShapeStyle {
+    BLACK.mix(0.12).stroke_width(1)
 }

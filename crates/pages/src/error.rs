@@ -20,6 +20,9 @@ pub enum Error {
     /// A file that this crate has not written stands where a drawing would be.
     #[error("{}: is not of this program, and attention would be drawn over it; choose another folder", .0.display())]
     Foreign(PathBuf),
+    /// A drawing whose file's ending names no format that there is.
+    #[error("{}: a drawing is written as .svg or .png; choose one of these endings", .0.display())]
+    Ending(PathBuf),
     /// A picture that cannot be written as PNG.
     #[error("a picture cannot be written as PNG: {0}")]
     Png(#[from] image::ImageError),

@@ -1,8 +1,9 @@
 //! Gradient flow: the norms of the gradient of the last output with respect to the state of each step before it.
 
-use crate::Result;
-use crate::axis::LogAxis;
-use crate::chart::svg;
+use crate::axis::Axis;
+use crate::chart::{Area, Draw, Drawn};
+use crate::panel::{KEY_LINE, Line, Marker, Panel, colour, key_width};
+use crate::{DrawingFormat, Result};
 use plotters::prelude::*;
 
 /// The norms of a cell's gradients, step by step.
@@ -19,72 +20,80 @@ pub struct GradientNorms<'a> {
 /// The smallest norm that is drawn: f32 is about to underflow there.
 const FLOOR: f64 = 1e-30;
 
-/// The picture's width and height, and what the legend beside the curves takes of the width.
-const WIDTH: u32 = 1020;
-const HEIGHT: u32 = 500;
-const LEGEND: u32 = 140;
+/// The picture's width, and its least height.
+const WIDTH: u32 = 1060;
+const HEIGHT: u32 = 560;
 
-/// One curve of a plot.
-struct Curve<'a> {
-    label: String,
-    norms: &'a [f64],
-    style: ShapeStyle,
-    dashed: bool,
-}
-
-/// Steps across, the norms up on a logarithmic scale, as the content of an SVG file; c is drawn thinner than h, and what was clipped
-/// is dashed.
+/// Steps across, the norms up on a logarithmic scale, as the content of a file; c is drawn thinner than h, and what was clipped is
+/// dashed. Norms under 10⁻³⁰ are left out, and the picture says so.
 ///
 /// # Errors
 /// When it cannot be drawn.
-pub fn gradient_flow_plot(cells: &[GradientNorms<'_>]) -> Result<String> {
-    let curves: Vec<Curve<'_>> = cells.iter().enumerate().flat_map(|(index, cell)| curves(index, cell)).collect();
-    let all = || curves.iter().flat_map(|curve| curve.norms.iter().copied()).filter(|norm| norm.is_finite());
-    let most = all().fold(1.0, f64::max);
-    let least = all().filter(|norm| *norm > 0.0).fold(1.0, f64::min).max(FLOOR);
-    let low = least.log10().floor();
-    let powers = low..most.log10().ceil().max(low + 1.0);
-    let steps = curves.iter().map(|curve| curve.norms.len()).max().unwrap_or(1);
-    svg(WIDTH, HEIGHT, |sheet| {
-        // A chart draws its legend over its curves.
-        let (left, legend) = sheet.split_horizontally(WIDTH - LEGEND);
-        let mut chart = ChartBuilder::on(&left)
-            .margin(20)
-            .x_label_area_size(40)
-            .y_label_area_size(80)
-            .build_cartesian_2d(1..steps.max(2), LogAxis::decades(powers))?;
-        chart
-            .configure_mesh()
-            .disable_mesh()
-            .x_desc("step t")
-            .y_desc("norm of the gradient of the last output")
-            .y_label_formatter(&|power| format!("1e{power:.0}"))
-            .draw()?;
-        for (y, curve) in (30..).step_by(18).zip(curves) {
-            let points = curve.norms.iter().enumerate().filter(|(_, norm)| norm.is_finite() && **norm >= least);
-            let points = points.map(|(t, norm)| (t + 1, norm.log10()));
-            match curve.dashed {
-                true => chart.draw_series(DashedLineSeries::new(points, 6, 4, curve.style))?,
-                false => chart.draw_series(LineSeries::new(points, curve.style))?,
-            };
-            legend.draw(&PathElement::new([(0, y), (if curve.dashed { 8 } else { 20 }, y)], curve.style))?;
-            legend.draw(&Text::new(curve.label, (28, y - 6), ("sans-serif", 12)))?;
-        }
-        Ok(())
-    })
+pub fn gradient_flow_plot(cells: &[GradientNorms<'_>], format: DrawingFormat) -> Result<Vec<u8>> {
+    GradientFlowPlot { cells }.file(format)
 }
 
-/// The curves of one cell, in its colour.
-fn curves<'a>(index: usize, cell: &GradientNorms<'a>) -> impl Iterator<Item = Curve<'a>> {
-    let (colour, name) = (Palette99::pick(index).to_rgba(), cell.name);
-    [(cell.norms, false), (cell.clipped, true)].into_iter().flat_map(move |(states, dashed)| {
-        states.iter().zip([("h", 2), ("c", 1)]).map(move |(norms, (state, width))| Curve {
-            label: format!("{name} {state}{}", if dashed { " clipped" } else { "" }),
-            norms,
-            style: colour.stroke_width(width),
-            dashed,
-        })
-    })
+struct GradientFlowPlot<'a> {
+    cells: &'a [GradientNorms<'a>],
+}
+
+impl GradientFlowPlot<'_> {
+    fn norms(&self) -> impl Iterator<Item = f64> {
+        let states = self.cells.iter().flat_map(|cell| cell.norms.iter().chain(cell.clipped));
+        states.flatten().copied().filter(|norm| norm.is_finite())
+    }
+
+    fn panel(&self) -> Panel<'_> {
+        let least = self.norms().filter(|norm| *norm >= FLOOR).fold(1.0, f64::min);
+        let most = self.norms().fold(1.0, f64::max);
+        let low = (least.log10() + 1e-9).floor();
+        let high = (most.log10() - 1e-9).ceil().max(low + 1.0);
+        let steps = self.cells.iter().flat_map(|cell| cell.norms).map(Vec::len).max().unwrap_or(1).max(2) as f64;
+        let cut = self.norms().any(|norm| norm < FLOOR);
+        let lines: Vec<Line> = self.cells.iter().enumerate().flat_map(|(index, cell)| lines(index, cell)).collect();
+        Panel {
+            title: "Gradient flow",
+            note: cut.then(|| "cut at 10⁻³⁰: smaller norms are not drawn".to_owned()),
+            x: Axis::linear(1.0 - 0.01 * steps..1.01 * steps, 10),
+            y: Axis::logarithmic(10f64.powf(low)..10f64.powf(high)),
+            x_label: "step t",
+            y_label: "norm of the gradient of the last output",
+            key: key_width(&lines),
+            lines,
+            names_at_ends: false,
+        }
+    }
+}
+
+impl Draw for GradientFlowPlot<'_> {
+    fn size(&self) -> (u32, u32) {
+        let lines = self.cells.iter().map(|cell| cell.norms.len() + cell.clipped.len()).sum::<usize>();
+        (WIDTH, HEIGHT.max(lines as u32 * KEY_LINE as u32 + 100))
+    }
+
+    fn draw<DB: DrawingBackend<ErrorType: 'static>>(&self, sheet: &Area<DB>) -> Drawn {
+        self.panel().draw(sheet)
+    }
+}
+
+/// The lines of one cell, in its colour and with its marks.
+fn lines(index: usize, cell: &GradientNorms<'_>) -> Vec<Line> {
+    let line = |norms: &[f64], state: &str, clipped: bool| Line {
+        label: format!("{} {state}{}", cell.name, if clipped { " clipped" } else { "" }),
+        points: (1..)
+            .map(f64::from)
+            .zip(norms.iter().copied())
+            .filter(|(_, norm)| *norm >= FLOOR && norm.is_finite())
+            .collect(),
+        style: colour(index).stroke_width(if state == "h" { 2 } else { 1 }),
+        dashed: clipped,
+        marker: (state == "h").then(|| Marker::of(index)),
+    };
+    let states = [(cell.norms, false), (cell.clipped, true)];
+    let lines = states.into_iter().flat_map(|(states, clipped)| {
+        states.iter().zip(["h", "c"]).map(move |(norms, state)| line(norms, state, clipped))
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -92,18 +101,45 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn drawn(cells: &[GradientNorms<'_>]) -> Vec<String> {
+        let svg = String::from_utf8(gradient_flow_plot(cells, DrawingFormat::Svg).unwrap()).unwrap();
+        svg.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn norms(count: usize, factor: f64) -> Vec<Vec<f64>> {
+        vec![(0..40).map(|t| factor.powi(39 - t)).collect(); count]
+    }
+
     #[test]
-    fn every_curve_has_a_line_in_the_legend() {
-        let norms = |count: usize, factor: f64| vec![(0..40).map(|t| factor.powi(39 - t)).collect::<Vec<f64>>(); count];
+    fn every_curve_has_a_line_in_the_key() {
         let (rnn, clipped, lstm) = (norms(1, 4.0), norms(1, 1.0), norms(2, 0.9));
         let cells = [
             GradientNorms { name: "rnn", norms: &rnn, clipped: &clipped },
             GradientNorms { name: "lstm", norms: &lstm, clipped: &[] },
         ];
-        let drawn = gradient_flow_plot(&cells).unwrap();
+        let drawn = drawn(&cells);
         for (label, count) in [("rnn h", 1), ("rnn h clipped", 1), ("lstm h", 1), ("lstm c", 1), ("lstm h clipped", 0)]
         {
-            assert_eq!(drawn.lines().filter(|line| line.trim() == label).count(), count, "{label}");
+            assert_eq!(drawn.iter().filter(|line| *line == label).count(), count, "{label}");
+        }
+        assert!(!drawn.iter().any(|line| line.starts_with("cut at")));
+    }
+
+    #[test]
+    fn a_cut_at_the_floor_is_told_and_no_number_stands_twice_at_the_axis() {
+        for (factor, told) in [(0.1, true), (0.2, false), (1.0, false), (2.5, false), (1e3, false)] {
+            let rnn = norms(1, factor);
+            let drawn = drawn(&[GradientNorms { name: "rnn", norms: &rnn, clipped: &[] }]);
+            assert_eq!(drawn.iter().any(|line| line.starts_with("cut at 10⁻³⁰")), told, "{factor}");
+            let is_number = |line: &&String| line.starts_with(|first: char| first.is_ascii_digit());
+            let mut numbers: Vec<&String> = drawn.iter().filter(is_number).collect();
+            // Those of the steps come first.
+            let count = numbers.split_off(9).iter().fold(Vec::new(), |mut known: Vec<&String>, number| {
+                assert!(!known.contains(number), "{factor}: {number} stands twice");
+                known.push(number);
+                known
+            });
+            assert!((3..=11).contains(&count.len()), "{factor}: {count:?}");
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Greedy label placement: a place for each name beside its circle, where it covers no other name.
 
-/// The height of a line of text, and how wide a letter is at most on the mean, in pixels.
-pub(crate) const LINE: i32 = 14;
-const LETTER: f64 = 6.6;
+/// The height of a line of text, in pixels.
+pub(crate) const LINE: i32 = 17;
 
 /// What a place for a name costs: each pixel on another name or outside the axes, each on a circle, each that it is away.
 const ON_NAME: i64 = 1000;
@@ -59,14 +58,14 @@ pub(crate) fn distance(a: (i32, i32), b: (i32, i32)) -> i32 {
     f64::from(a.0 - b.0).hypot(f64::from(a.1 - b.1)) as i32
 }
 
-/// A place for each name: the cheapest of many around its circle, one name after the other, those of the smallest circles first.
-pub(crate) fn places(names: &[&str], circles: &[Circle], frame: Rectangle) -> Vec<Rectangle> {
-    let mut order: Vec<usize> = (0..names.len().min(circles.len())).collect();
+/// A place for each name of these widths: the cheapest of many around its circle, one name after the other, those of the smallest
+/// circles first.
+pub(crate) fn places(widths: &[i32], circles: &[Circle], frame: Rectangle) -> Vec<Rectangle> {
+    let mut order: Vec<usize> = (0..widths.len().min(circles.len())).collect();
     order.sort_by_key(|&index| circles[index].radius);
     let mut found: Vec<Option<Rectangle>> = vec![None; order.len()];
     for index in order {
         let circle = circles[index];
-        let width = (names[index].chars().count() as f64 * LETTER) as i32;
         let cost = |place: &Rectangle| {
             let taken: i64 = found.iter().flatten().map(|other| place.overlap(other)).sum();
             let covered: i64 = circles.iter().map(|circle| place.overlap(&circle.bounds())).sum();
@@ -74,7 +73,7 @@ pub(crate) fn places(names: &[&str], circles: &[Circle], frame: Rectangle) -> Ve
             let away = distance(place.nearest(circle.centre), circle.centre);
             ON_NAME * (taken + outside) + ON_CIRCLE * covered + AWAY * i64::from(away)
         };
-        found[index] = candidates(circle, width).min_by_key(cost);
+        found[index] = candidates(circle, widths[index]).min_by_key(cost);
     }
     found.into_iter().flatten().collect()
 }
@@ -149,14 +148,15 @@ pub(crate) mod tests {
     #[test]
     fn no_name_lies_on_another_or_outside() {
         let x = |value: f64| ((value / 0.2).log10() * 380.0) as i32;
-        let y = |value: f64| 700 - ((value / 2.5).log10() * 260.0) as i32;
+        let y = |value: f64| 800 - ((value / 2.5).log10() * 300.0) as i32;
         let names = NETWORKS.map(|network| network.0);
         let circles = NETWORKS.map(|(_, adds, time, size)| Circle {
             centre: (x(adds), y(time)),
             radius: (size / 315.0).sqrt().mul_add(28.0, 2.0) as i32,
         });
-        let frame = Rectangle { left: 0, top: 0, right: 1010, bottom: 700 };
-        let found = places(&names, &circles, frame);
+        let frame = Rectangle { left: 0, top: 0, right: 1050, bottom: 800 };
+        let widths = names.map(|name| crate::raster::text_width(name, crate::chart::NOTE) as i32);
+        let found = places(&widths, &circles, frame);
         assert_eq!(found.len(), names.len());
         for (index, place) in found.iter().enumerate() {
             assert_eq!(place.overlap(&frame), place.area(), "{} leaves the axes", names[index]);

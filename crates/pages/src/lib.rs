@@ -9,15 +9,19 @@ mod chart;
 mod comparison;
 mod embedding;
 mod error;
+mod format;
 mod gradient_flow;
 mod label_placement;
+mod panel;
+mod raster;
 mod training_curves;
 
 pub use attention_overlay::{CaptionWord, Heatmap, overlay, write_attention};
-pub use bubble_plot::{Bubble, bubble_plot};
+pub use bubble_plot::{Bubble, BubblePlot};
 pub use comparison::{ComparedPicture, ComparisonRow, comparison_page, comparison_table};
 pub use embedding::data_url;
 pub use error::{Error, Result};
+pub use format::DrawingFormat;
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
 pub use training_curves::{Curve, TrainingCurves};
 

@@ -1,9 +1,9 @@
-//! Training curves: the loss and the learning rate above, the validation scores below.
+//! Training curves: the loss, the learning rate and the validation scores, panels with the same steps across.
 
-use crate::Result;
-use crate::axis::{decimal_label, linear_range};
-use crate::chart::{Area, Drawn, svg};
-use plotters::coord::types::RangedCoordf64;
+use crate::axis::{Axis, linear_range};
+use crate::chart::{Area, COLOURS, Draw, Drawn};
+use crate::panel::{Line, Marker, Panel, colour, key_width};
+use crate::{DrawingFormat, Result};
 use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,21 +22,10 @@ pub struct TrainingCurves {
     pub scores: BTreeMap<String, Curve>,
 }
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-
-const RAW: RGBColor = RGBColor(178, 205, 232);
-const SMOOTH: RGBColor = RGBColor(31, 90, 153);
-const RATE: RGBColor = RGBColor(222, 125, 31);
-const LINES: [RGBColor; 8] = [
-    RGBColor(31, 90, 153),
-    RGBColor(222, 125, 31),
-    RGBColor(46, 139, 87),
-    RGBColor(192, 57, 57),
-    RGBColor(126, 87, 170),
-    RGBColor(20, 150, 160),
-    RGBColor(140, 98, 57),
-    RGBColor(110, 110, 110),
-];
+/// The width of the picture, and the heights of its panels, in pixels.
+const WIDTH: u32 = 1060;
+const TALL: u32 = 360;
+const LOW: u32 = 220;
 
 /// More points than pixels only make the file large.
 const MOST_POINTS: usize = 1500;
@@ -45,115 +34,89 @@ const MOST_POINTS: usize = 1500;
 const SHARE: f64 = 2.0;
 
 impl TrainingCurves {
-    /// The plot as the content of an SVG file.
+    /// The plot as the content of a file.
     ///
     /// # Errors
     /// When it cannot be drawn.
-    pub fn svg(&self) -> Result<String> {
-        if self.scores.is_empty() {
-            return svg(960, 420, |sheet| self.draw_loss(sheet));
+    pub fn file(&self, format: DrawingFormat) -> Result<Vec<u8>> {
+        Draw::file(self, format)
+    }
+
+    /// The panels from above to below, with their heights.
+    fn panels(&self) -> Vec<(u32, Panel<'_>)> {
+        let mut panels = vec![(TALL, self.loss_panel())];
+        if !self.learning_rate.is_empty() {
+            let line = self.line("learning rate", &self.learning_rate, COLOURS[1].stroke_width(2));
+            panels.push((LOW, self.panel("Learning rate", linear_range(values(&self.learning_rate), 0.0), vec![line])));
         }
-        svg(960, 800, |sheet| {
-            let (upper, lower) = sheet.split_vertically(400);
-            self.draw_loss(&upper)?;
-            self.draw_scores(&lower)
-        })
-    }
-
-    fn steps(&self) -> Range<f64> {
-        let last = self.loss.last().map_or(1.0, |point| point.0);
-        0.0..last.max(1.0)
-    }
-
-    fn draw_loss(&self, area: &Area<'_>) -> Drawn {
-        let smooth = smoothed(&self.loss);
-        let mut chart = ChartBuilder::on(area)
-            .caption("Loss and learning rate", ("sans-serif", 20))
-            .margin(12)
-            .x_label_area_size(45)
-            .y_label_area_size(75)
-            .right_y_label_area_size(75)
-            .build_cartesian_2d(self.steps(), loss_range(&self.loss, &smooth))?
-            .set_secondary_coord(self.steps(), linear_range(values(&self.learning_rate), 0.0));
-        mesh(&mut chart, "loss")?;
-        chart
-            .configure_secondary_axes()
-            .y_desc("learning rate")
-            .y_labels(6)
-            .y_label_formatter(&|y| if *y == 0.0 { "0".to_owned() } else { format!("{y:.1e}") })
-            .label_style(("sans-serif", 14).into_font().color(&RATE))
-            .axis_desc_style(("sans-serif", 15).into_font().color(&RATE))
-            .draw()?;
-        let line = |curve, style| LineSeries::new(thinned(curve), style);
-        chart.draw_series(line(&self.loss, RAW.stroke_width(1)))?.label("loss").legend(key(RAW));
-        chart.draw_series(line(&smooth, SMOOTH.stroke_width(2)))?.label("smoothed loss").legend(key(SMOOTH));
-        chart
-            .draw_secondary_series(line(&self.learning_rate, RATE.stroke_width(2)))?
-            .label("learning rate")
-            .legend(key(RATE));
-        legend(&mut chart, SeriesLabelPosition::UpperRight)
-    }
-
-    fn draw_scores(&self, area: &Area<'_>) -> Drawn {
-        // Shares such as BLEU and numbers such as a perplexity have an axis each where there are both.
+        // Shares such as BLEU stand together; numbers such as a perplexity have a panel each.
+        let is_share = |curve: &Curve| values(curve).all(|score| score.abs() <= SHARE);
         let (shares, numbers): (Vec<_>, Vec<_>) =
-            self.scores.iter().partition(|(_, curve)| values(curve).all(|score| score.abs() <= SHARE));
-        let two = !shares.is_empty() && !numbers.is_empty();
-        let range =
-            |scores: &[(&String, &Curve)]| linear_range(scores.iter().flat_map(|(_, curve)| values(curve)), 0.0);
-        let mut left = range(if shares.is_empty() { &numbers } else { &shares });
+            self.scores.iter().enumerate().partition(|(_, (_, curve))| is_share(curve));
+        let line = |index: usize, name: &str, curve: &Curve| Line {
+            marker: Some(Marker::of(index)),
+            ..self.line(name, curve, colour(index).stroke_width(2))
+        };
         if !shares.is_empty() {
-            left.end = left.end.max(1.0);
+            let mut range = linear_range(shares.iter().flat_map(|(_, (_, curve))| values(curve)), 0.0);
+            range.end = range.end.max(1.0);
+            let lines = shares.iter().map(|(index, (name, curve))| line(*index, name, curve)).collect();
+            panels.push((TALL, self.panel("Validation scores", range, lines)));
         }
-        let mut chart = ChartBuilder::on(area)
-            .caption("Validation scores", ("sans-serif", 20))
-            .margin(12)
-            .x_label_area_size(45)
-            .y_label_area_size(75)
-            .right_y_label_area_size(75)
-            .build_cartesian_2d(self.steps(), left)?
-            .set_secondary_coord(self.steps(), range(if two { &numbers } else { &[] }));
-        mesh(&mut chart, "score")?;
-        if two {
-            let names: Vec<&str> = numbers.iter().map(|(name, _)| name.as_str()).collect();
-            chart
-                .configure_secondary_axes()
-                .y_desc(names.join(", "))
-                .y_labels(8)
-                .y_label_formatter(&decimal_label)
-                .label_style(("sans-serif", 14))
-                .axis_desc_style(("sans-serif", 15))
-                .draw()?;
+        for (index, (name, curve)) in numbers {
+            let lines = vec![line(index, name, curve)];
+            panels.push((LOW, self.panel(name, linear_range(values(curve), 0.0), lines)));
         }
-        for ((name, curve), color) in self.scores.iter().zip(LINES.iter().cycle().copied()) {
-            let line = LineSeries::new(curve.iter().copied(), color.stroke_width(2)).point_size(3);
-            let right = two && numbers.iter().any(|(number, _)| *number == name);
-            let drawn = if right { chart.draw_secondary_series(line)? } else { chart.draw_series(line)? };
-            drawn.label(name).legend(key(color));
+        let key = key_width(panels.iter().flat_map(|(_, panel)| &panel.lines));
+        panels.iter_mut().for_each(|(_, panel)| panel.key = key);
+        if let Some((height, last)) = panels.last_mut() {
+            (*height, last.x_label) = (*height + 22, "step");
         }
-        legend(&mut chart, SeriesLabelPosition::UpperLeft)
+        panels
+    }
+
+    fn loss_panel(&self) -> Panel<'_> {
+        let smooth = smoothed(&self.loss);
+        let range = loss_range(&self.loss, &smooth);
+        let limit = range.end;
+        let above = values(&self.loss).filter(|loss| *loss > limit).count();
+        let decimals = (2.0 - limit.log10().floor()).max(0.0) as usize;
+        let steps = if above == 1 { "step" } else { "steps" };
+        let lines = vec![
+            self.line("each step", &self.loss, COLOURS[5].stroke_width(1)),
+            self.line("smoothed", &smooth, COLOURS[0].stroke_width(2)),
+        ];
+        let note = (above > 0).then(|| format!("cut at {:.decimals$}: {above} {steps} above it", limit));
+        Panel { note, ..self.panel("Loss", range, lines) }
+    }
+
+    fn panel<'a>(&self, title: &'a str, range: Range<f64>, lines: Vec<Line>) -> Panel<'a> {
+        let last = self.loss.last().map_or(1.0, |point| point.0).max(1.0);
+        // A mark at the last step is whole.
+        let x = Axis::linear(0.0..last * 1.015, 10);
+        let y = Axis::linear(range, 8);
+        Panel { title, note: None, x, y, x_label: "", y_label: "", lines, names_at_ends: true, key: 0 }
+    }
+
+    fn line(&self, label: &str, curve: &Curve, style: ShapeStyle) -> Line {
+        Line { label: label.to_owned(), points: thinned(curve).collect(), style, dashed: false, marker: None }
     }
 }
 
-fn mesh(chart: &mut Chart, what: &str) -> Drawn {
-    let mesh = &mut chart.configure_mesh();
-    mesh.x_desc("step").y_desc(what).x_labels(10).y_labels(8);
-    mesh.label_style(("sans-serif", 14)).axis_desc_style(("sans-serif", 15));
-    mesh.bold_line_style(BLACK.mix(0.12)).light_line_style(TRANSPARENT);
-    mesh.x_label_formatter(&|x| format!("{x:.0}")).y_label_formatter(&decimal_label).draw()?;
-    Ok(())
-}
+impl Draw for TrainingCurves {
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, self.panels().iter().map(|(height, _)| height).sum())
+    }
 
-fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, at: SeriesLabelPosition) -> Drawn {
-    let labels = &mut chart.configure_series_labels();
-    labels.position(at).label_font(("sans-serif", 14)).margin(8);
-    labels.background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.25)).draw()?;
-    Ok(())
-}
-
-/// The line that stands for a curve in the legend.
-fn key(color: RGBColor) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
-    move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], color.stroke_width(3))
+    fn draw<DB: DrawingBackend<ErrorType: 'static>>(&self, sheet: &Area<DB>) -> Drawn {
+        let mut rest = sheet.clone();
+        for (height, panel) in self.panels() {
+            let (upper, lower) = rest.split_vertically(height);
+            panel.draw(&upper)?;
+            rest = lower;
+        }
+        Ok(())
+    }
 }
 
 fn values(curve: &Curve) -> impl Iterator<Item = f64> {
@@ -191,20 +154,63 @@ fn loss_range(raw: &Curve, smooth: &Curve) -> Range<f64> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::raster::text_width;
+
+    fn curve(of: fn(f64) -> f64) -> Curve {
+        (1..=200).map(|step| (f64::from(step), of(f64::from(step)))).collect()
+    }
+
+    fn lines_of(curves: &TrainingCurves) -> Vec<String> {
+        let svg = String::from_utf8(curves.file(DrawingFormat::Svg).unwrap()).unwrap();
+        svg.lines().map(|line| line.trim().to_owned()).collect()
+    }
 
     #[test]
     fn every_curve_is_drawn_and_named() {
-        let curve = |of: fn(f64) -> f64| (1..=50).map(|step| (f64::from(step), of(f64::from(step)))).collect::<Curve>();
         let mut curves =
             TrainingCurves { loss: curve(|x| 3.0 / x), learning_rate: curve(|_| 1e-3), ..Default::default() };
-        let drawn = curves.svg().unwrap();
-        assert!(drawn.contains("smoothed loss") && !drawn.contains("Validation scores"));
+        let drawn = lines_of(&curves);
+        assert!(drawn.iter().any(|line| line == "smoothed") && !drawn.iter().any(|line| line == "Validation scores"));
         curves.scores.insert("bleu".into(), vec![(10.0, 0.1), (50.0, 0.3)]);
         curves.scores.insert("perplexity".into(), vec![(10.0, 90.0), (50.0, 20.0)]);
-        let drawn = curves.svg().unwrap();
-        // A share has the left axis, which goes to 1, and a perplexity the right one.
-        for (text, count) in [("bleu", 1), ("perplexity", 2), ("Validation scores", 1), ("90", 0), ("80", 1)] {
-            assert_eq!(drawn.lines().filter(|line| line.trim() == text).count(), count, "{text}");
+        let drawn = lines_of(&curves);
+        // A share has an axis to 1, and a perplexity, which is the title of its panel too, one of its own.
+        let wanted =
+            [("bleu", 1), ("perplexity", 2), ("Validation scores", 1), ("0.8", 1), ("80", 1), ("200", 4), ("step", 1)];
+        for (text, count) in wanted {
+            assert_eq!(drawn.iter().filter(|line| *line == text).count(), count, "{text}");
+        }
+        // The marks of the first score: two, and one in the key.
+        assert_eq!(drawn.iter().filter(|line| line.starts_with("<circle")).count(), 3);
+    }
+
+    #[test]
+    fn a_loss_beyond_the_picture_is_told() {
+        let told = |curves: &TrainingCurves| lines_of(curves).into_iter().find(|line| line.starts_with("cut at"));
+        let curves = TrainingCurves { loss: curve(|x| 1.0 + 1.0 / x), ..Default::default() };
+        assert_eq!(told(&curves), None);
+        let mut loss: Curve = (1..=2000).map(|step| (f64::from(step), 1.0)).collect();
+        loss[1500].1 = 40.0;
+        let curves = TrainingCurves { loss, ..Default::default() };
+        assert!(told(&curves).unwrap().ends_with(": 1 step above it"));
+    }
+
+    #[test]
+    fn letters_are_large_enough_and_none_is_cut_off() {
+        let scores = [("a long name of a score".to_owned(), vec![(200.0, 0.5)])].into();
+        let curves = TrainingCurves { loss: curve(|x| 1.0 / x), learning_rate: curve(|x| 1e-6 * x), scores };
+        let (width, height) = Draw::size(&curves);
+        let attribute = |line: &str, name: &str| -> f64 {
+            let (_, after) = line.split_once(&format!(" {name}=\"")).unwrap();
+            after.split_once('"').unwrap().0.parse().unwrap()
+        };
+        let lines = lines_of(&curves);
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("<text")) {
+            assert!(attribute(line, "font-size") >= 13.0, "{line}");
+            let (x, y) = (attribute(line, "x"), attribute(line, "y"));
+            let end =
+                if line.contains("\"start\"") { text_width(&lines[at + 1], attribute(line, "font-size")) } else { 0.0 };
+            assert!(x >= 0.0 && x + end <= f64::from(width) && (0.0..f64::from(height)).contains(&y), "{line}");
         }
     }
 }

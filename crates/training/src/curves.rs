@@ -1,7 +1,7 @@
 //! The curves of a run, read from its log and drawn beside it.
 
 use crate::{Error, Result, durable};
-use candlewick_pages::TrainingCurves;
+use candlewick_pages::{DrawingFormat, TrainingCurves};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -19,8 +19,9 @@ pub fn draw(log: &Path, picture: &Path) -> Result<()> {
     if curves.loss.is_empty() {
         return Ok(());
     }
-    let svg = curves.svg().map_err(|error| Error::corrupt(picture, format!("the curves {error}")))?;
-    durable::replace(picture, svg.as_bytes())
+    let svg =
+        curves.file(DrawingFormat::Svg).map_err(|error| Error::corrupt(picture, format!("the curves {error}")))?;
+    durable::replace(picture, &svg)
 }
 
 fn read(log: &Path) -> Result<TrainingCurves> {

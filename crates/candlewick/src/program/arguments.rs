@@ -458,8 +458,9 @@ pub struct NetworksArguments {
     /// The side of the square picture that is looked at.
     #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = bounds::count)]
     pub size: usize,
-    /// Draw the networks as bubbles, multiply-adds across, time up, parameters as area.
-    #[arg(long, value_name = "FILE.svg", value_parser = bounds::drawing)]
+    /// Draw the networks as bubbles, multiply-adds across, published ImageNet top-1 up, parameters as area; the time is up where no top-1
+    /// is published.
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = bounds::drawing)]
     pub plot: Option<PathBuf>,
     /// Print one JSON object per network.
     #[arg(long)]
@@ -501,7 +502,7 @@ pub struct GradientFlowArguments {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Draw the norms at all steps.
-    #[arg(long, value_name = "FILE.svg", value_parser = bounds::drawing)]
+    #[arg(long, value_name = "FILE.svg|FILE.png", value_parser = bounds::drawing)]
     pub plot: Option<PathBuf>,
     /// Print one JSON object per cell.
     #[arg(long)]

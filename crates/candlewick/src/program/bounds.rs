@@ -2,6 +2,7 @@
 
 use super::Failure;
 use candlewick::candle::DType;
+use candlewick::pages::DrawingFormat;
 use candlewick::parameters::available_memory;
 
 /// A number that is one: neither NaN nor an infinity.
@@ -40,12 +41,12 @@ pub fn dtype(text: &str) -> Result<DType, String> {
     }
 }
 
-/// The path of a drawing, which is an SVG file.
+/// The path of a drawing, whose ending is one of the forms that drawings have.
 pub fn drawing(text: &str) -> Result<std::path::PathBuf, String> {
     let path = std::path::PathBuf::from(text);
-    match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg")) {
-        true => Ok(path),
-        false => Err("the drawing is SVG; name a file that ends in .svg".into()),
+    match DrawingFormat::of(&path) {
+        Ok(_) => Ok(path),
+        Err(_) => Err("a drawing is written as .svg or .png; name a file with one of these endings".into()),
     }
 }
 

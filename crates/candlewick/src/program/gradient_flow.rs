@@ -4,7 +4,7 @@ use super::arguments::GradientFlowArguments;
 use super::output::{self, say};
 use super::{Failure, bounds};
 use candlewick::candle::{Device, Tensor};
-use candlewick::pages::{GradientNorms, gradient_flow_plot};
+use candlewick::pages::{DrawingFormat, GradientNorms, gradient_flow_plot};
 use candlewick::parameters::{Parameters, Rng};
 use candlewick::recurrent::{
     GradientFlow, Settings, has_setting, largest_singular_value, sequence_layer, sequence_layers,
@@ -54,7 +54,7 @@ pub fn run(arguments: &GradientFlowArguments) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &arguments.plot {
-        output::write_drawing(path, &plot(&flows)?, arguments.json)?;
+        output::write_drawing(path, &plot(&flows, DrawingFormat::of(path)?)?, arguments.json)?;
     }
     Ok(())
 }
@@ -126,7 +126,7 @@ fn json(flow: &Flow) -> serde_json::Value {
     found
 }
 
-fn plot(flows: &[Flow]) -> candlewick::pages::Result<String> {
+fn plot(flows: &[Flow], format: DrawingFormat) -> candlewick::pages::Result<Vec<u8>> {
     let cells: Vec<GradientNorms<'_>> = flows
         .iter()
         .map(|Flow { name, norms, clipped, .. }| GradientNorms {
@@ -135,7 +135,7 @@ fn plot(flows: &[Flow]) -> candlewick::pages::Result<String> {
             clipped: clipped.as_ref().map_or(&[], |(_, norms)| norms),
         })
         .collect();
-    gradient_flow_plot(&cells)
+    gradient_flow_plot(&cells, format)
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
         let lstm = flow("--cell lstm --hidden-size 8 --steps 40", None);
         assert!(json(&lstm).get("clip").is_none());
 
-        let drawn = plot(&[rnn, lstm]).unwrap();
+        let drawn = String::from_utf8(plot(&[rnn, lstm], DrawingFormat::Svg).unwrap()).unwrap();
         for (label, count) in [("rnn h", 1), ("rnn h clipped", 1), ("lstm c", 1), ("lstm h clipped", 0)] {
             assert_eq!(drawn.lines().filter(|line| line.trim() == label).count(), count, "{label}");
         }

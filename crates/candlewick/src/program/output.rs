@@ -33,8 +33,8 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the file cannot be written, with its name; and as [`line`] says.
-pub fn write_drawing(path: &Path, svg: &str, json: bool) -> Result<(), Failure> {
-    std::fs::write(path, svg).map_err(|error| Failure::from(error).of(path))?;
+pub fn write_drawing(path: &Path, drawn: &[u8], json: bool) -> Result<(), Failure> {
+    std::fs::write(path, drawn).map_err(|error| Failure::from(error).of(path))?;
     if json { Ok(()) } else { line(path.display()) }
 }
 
