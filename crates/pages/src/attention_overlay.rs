@@ -1,55 +1,31 @@
-//! Attention overlay: a picture for each word, bright where the network looked, and a sheet with all words of a caption.
+//! Attention overlay: a picture for each word, warm where the network looked, and a sheet with all words of a caption.
 
-use crate::embedding::{escaped, png, png_url};
+use crate::attention_sheet::{Tile, sheet};
+use crate::embedding::{jpeg, png};
+use crate::heatmap::{HeatScale, Heatmap, overlay};
 use crate::{Error, Result};
-use image::imageops::{FilterType, resize};
-use image::{GrayImage, Luma, Rgb, RgbImage};
-use std::fmt::Write as _;
+use image::RgbImage;
+use image::imageops::{FilterType, resize, thumbnail};
 use std::path::{Path, PathBuf};
 
-/// The shortest side of a drawn picture; smaller ones are enlarged to it.
-const SIDE: u32 = 224;
-
-/// Attention weights over the positions of a picture, row after row.
-#[derive(Clone, Copy, Debug)]
-pub struct Heatmap<'a> {
-    /// Rows of positions.
-    pub height: usize,
-    /// Columns of positions.
-    pub width: usize,
-    /// The weights, `height` × `width`.
-    pub weights: &'a [f32],
-}
+/// The longest side of a drawn picture: smaller ones are enlarged to the first, larger ones reduced to the second.
+const SMALLEST: u32 = 448;
+const LARGEST: u32 = 1024;
 
 /// A word of a caption.
 #[derive(Clone, Copy, Debug)]
 pub struct CaptionWord<'a> {
     /// The word.
     pub text: &'a str,
+    /// Its probability; nothing where it is not known.
+    pub probability: Option<f32>,
     /// Where the network looked; nothing where it has no attention.
     pub heatmap: Option<Heatmap<'a>>,
 }
 
-/// The picture where the network looked, and dim elsewhere: brightness follows the weight, the largest being full.
-///
-/// The map's positions are spread over the whole picture, so `picture` is the part that the encoder saw.
-pub fn overlay(picture: &RgbImage, heatmap: Heatmap<'_>) -> RgbImage {
-    let picture = enlarged(picture);
-    let largest = heatmap.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-    let share =
-        |x: u32, y: u32| heatmap.weights.get(y as usize * heatmap.width + x as usize).map_or(0.0, |w| w / largest);
-    let (columns, rows) = (heatmap.width.max(1) as u32, heatmap.height.max(1) as u32);
-    let small = GrayImage::from_fn(columns, rows, |x, y| Luma([(255.0 * share(x, y)).round() as u8]));
-    let light = resize(&small, picture.width(), picture.height(), FilterType::CatmullRom);
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let factor = 0.25 + 0.75 * f32::from(light.get_pixel(x, y).0[0]) / 255.0;
-        Rgb(picture.get_pixel(x, y).0.map(|value| (f32::from(value) * factor).round() as u8))
-    })
-}
-
 /// Writes a picture per word, `00-a.png`, `01-red.png` …, and `caption.svg` with all of them, into a folder that it makes.
 ///
-/// Returns the path of the sheet. Without any heatmap the sheet is the picture and the sentence.
+/// All pictures have one scale of heat. Returns the path of the sheet; without any heatmap it is the picture and the sentence.
 ///
 /// # Errors
 /// When the folder has such files of another program, or a file cannot be written; the message names it.
@@ -68,17 +44,20 @@ pub fn write_attention(
         let renamed = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, &path));
         renamed.map_err(Error::io(&path))
     };
-    let picture = enlarged(picture);
-    written(sheet(sentence, &[], &picture))?;
-    let mut tiles = vec![Tile { word: "", png: png(&picture)? }];
+    let picture = fitted(picture);
+    let maps: Vec<Heatmap<'_>> = words.iter().filter_map(|word| word.heatmap).collect();
+    let scale = HeatScale::of(maps.iter().copied());
+    let mut tiles = vec![Tile { word: None, jpeg: jpeg(&picture)? }];
+    let hottest = maps.iter().map(|map| scale.hottest_of(map.weights.len())).reduce(f32::max);
+    written(sheet(sentence, &tiles, &picture, None))?;
     for (index, word) in words.iter().enumerate() {
         let Some(heatmap) = word.heatmap else { continue };
-        let tile = Tile { word: word.text, png: png(&overlay(&picture, heatmap))? };
+        let drawn = overlay(&picture, heatmap, scale);
         let path = folder.join(format!("{index:02}-{}.png", file_name(word.text)));
-        std::fs::write(&path, &tile.png).map_err(Error::io(&path))?;
-        tiles.push(tile);
+        std::fs::write(&path, png(&drawn)?).map_err(Error::io(&path))?;
+        tiles.push(Tile { word: Some(*word), jpeg: jpeg(&drawn)? });
     }
-    written(sheet(sentence, &tiles, &picture))?;
+    written(sheet(sentence, &tiles, &picture, hottest))?;
     Ok(path)
 }
 
@@ -106,51 +85,19 @@ fn clear(folder: &Path) -> Result<()> {
 
 /// The sheet of all words, and what tells that this program has drawn it.
 const SHEET: &str = "caption.svg";
-const MARK: &str = "<!-- candlewick attention -->";
+pub(crate) const MARK: &str = "<!-- candlewick attention -->";
 
-/// A picture of the sheet, and the word below it.
-struct Tile<'a> {
-    word: &'a str,
-    png: Vec<u8>,
-}
-
-/// Tiles of the picture's form in rows, and the sentence on top.
-fn sheet(sentence: &str, tiles: &[Tile<'_>], picture: &RgbImage) -> String {
-    const GAP: u32 = 12;
-    const LINE: u32 = 30;
-    let columns = (tiles.len() as u32).clamp(1, 6);
-    let rows = (tiles.len() as u32).div_ceil(columns);
-    let tile_height = (SIDE * picture.height()).div_ceil(picture.width().max(1));
-    let (width, height) = (columns * (SIDE + GAP) + GAP, rows * (tile_height + LINE + GAP) + LINE + 2 * GAP);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\">{MARK}\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"{GAP}\" y=\"{LINE}\" font-size=\"22\" fill=\"#111111\">{}</text>\n",
-        escaped(sentence),
-    );
-    for (index, tile) in tiles.iter().enumerate() {
-        let (column, row) = (index as u32 % columns, index as u32 / columns);
-        let (x, y) = (GAP + column * (SIDE + GAP), LINE + 2 * GAP + row * (tile_height + LINE + GAP));
-        let (middle, below) = (x + SIDE / 2, y + tile_height + 22);
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            svg,
-            "<image x=\"{x}\" y=\"{y}\" width=\"{SIDE}\" height=\"{tile_height}\" href=\"{}\"/>\n\
-             <text x=\"{middle}\" y=\"{below}\" font-size=\"18\" text-anchor=\"middle\" fill=\"#333333\">{}</text>",
-            png_url(&tile.png),
-            escaped(tile.word)
-        );
+/// A picture that is neither too small to see anything in it nor as large as a camera's.
+fn fitted(picture: &RgbImage) -> RgbImage {
+    let longest = picture.width().max(picture.height()).max(1);
+    let wanted = longest.clamp(SMALLEST, LARGEST);
+    let side = |side: u32| (u64::from(side) * u64::from(wanted)).div_ceil(u64::from(longest)).max(1) as u32;
+    let (width, height) = (side(picture.width()), side(picture.height()));
+    match wanted.cmp(&longest) {
+        std::cmp::Ordering::Less => thumbnail(picture, width, height),
+        std::cmp::Ordering::Equal => picture.clone(),
+        std::cmp::Ordering::Greater => resize(picture, width, height, FilterType::Triangle),
     }
-    svg + "</svg>\n"
-}
-
-fn enlarged(picture: &RgbImage) -> RgbImage {
-    let shortest = picture.width().min(picture.height()).max(1);
-    if shortest >= SIDE {
-        return picture.clone();
-    }
-    let scaled = |side: u32| (side * SIDE).div_ceil(shortest);
-    resize(picture, scaled(picture.width()), scaled(picture.height()), FilterType::Triangle)
 }
 
 fn file_name(word: &str) -> String {
@@ -176,7 +123,7 @@ mod tests {
             let fault = clear(folder.path()).unwrap_err().to_string();
             assert!(fault.contains("choose another folder") && path(name).exists(), "{fault}");
         }
-        std::fs::write(path("caption.svg"), sheet("a dog", &[], &RgbImage::new(1, 1))).unwrap();
+        std::fs::write(path("caption.svg"), sheet("a dog", &[], &RgbImage::new(1, 1), None)).unwrap();
         clear(folder.path()).unwrap();
         let names =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -186,17 +133,31 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_is_bright_where_the_weight_is_large() {
-        let white = RgbImage::from_pixel(300, 300, Rgb([200; 3]));
-        let heatmap = Heatmap { height: 1, width: 2, weights: &[0.2, 0.8] };
-        let seen = overlay(&white, heatmap);
-        assert_eq!(seen.get_pixel(299, 150).0, [200; 3]);
-        assert!(seen.get_pixel(0, 150).0[0] < 100);
+    fn every_word_that_looked_has_a_file_and_a_tile() {
         let folder = tempfile::tempdir().unwrap();
-        let words = [CaptionWord { text: "a/b", heatmap: Some(heatmap) }, CaptionWord { text: "<", heatmap: None }];
-        let sheet = write_attention(&folder.path().join("new"), &white, "a/b <", &words).unwrap();
+        let weights = [0.2, 0.8];
+        let heatmap = Some(Heatmap { height: 1, width: 2, weights: &weights, peak: (0.75, 0.5) });
+        let words = [
+            CaptionWord { text: "a/b", probability: Some(0.876), heatmap },
+            CaptionWord { text: "<", probability: None, heatmap: None },
+            CaptionWord { text: "the", probability: Some(0.5), heatmap },
+        ];
+        let sheet = write_attention(&folder.path().join("new"), &RgbImage::new(30, 20), "a/b < the", &words).unwrap();
         let text = std::fs::read_to_string(&sheet).unwrap();
-        assert!(text.contains("a/b &lt;</text>") && text.matches("<image").count() == 2);
-        assert!(sheet.with_file_name("00-a_b.png").is_file());
+        assert!(text.contains(">a/b &lt; the</text>") && text.matches("<image").count() == 3, "{text}");
+        assert!(text.contains(">0.88</") && text.contains(">0.50</"), "{text}");
+        for name in ["00-a_b.png", "02-the.png"] {
+            let drawn = image::open(sheet.with_file_name(name)).unwrap();
+            assert_eq!((drawn.width(), drawn.height()), (448, 299), "{name}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_enlarged_or_reduced_in_their_form() {
+        for (size, wanted) in
+            [((64, 64), (448, 448)), ((5000, 2500), (1024, 512)), ((600, 3), (600, 3)), ((1, 9000), (1, 1024))]
+        {
+            assert_eq!(fitted(&RgbImage::new(size.0, size.1)).dimensions(), wanted, "{size:?}");
+        }
     }
 }

@@ -23,9 +23,9 @@ pub enum Error {
     /// A drawing whose file's ending names no format that there is.
     #[error("{}: a drawing is written as .svg or .png; choose one of these endings", .0.display())]
     Ending(PathBuf),
-    /// A picture that cannot be written as PNG.
-    #[error("a picture cannot be written as PNG: {0}")]
-    Png(#[from] image::ImageError),
+    /// A picture that cannot be written as PNG or JPEG.
+    #[error("a picture cannot be written: {0}")]
+    Picture(#[from] image::ImageError),
     /// A plot that cannot be drawn.
     #[error("cannot be drawn: {0}")]
     Plot(String),

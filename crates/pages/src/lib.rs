@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod attention_overlay;
+mod attention_sheet;
 mod axis;
 mod bubble_plot;
 mod chart;
@@ -11,18 +12,20 @@ mod embedding;
 mod error;
 mod format;
 mod gradient_flow;
+mod heatmap;
 mod label_placement;
 mod panel;
 mod raster;
 mod training_curves;
 
-pub use attention_overlay::{CaptionWord, Heatmap, overlay, write_attention};
+pub use attention_overlay::{CaptionWord, write_attention};
 pub use bubble_plot::{Bubble, BubblePlot};
 pub use comparison::{ComparedPicture, ComparisonRow, comparison_page, comparison_table};
 pub use embedding::data_url;
 pub use error::{Error, Result};
 pub use format::DrawingFormat;
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
+pub use heatmap::{HeatScale, Heatmap, overlay};
 pub use training_curves::{Curve, TrainingCurves};
 
 /// The README's examples, as tests.

@@ -6,7 +6,7 @@ use candlewick_pages::{CaptionWord, Heatmap};
 use image::RgbImage;
 use std::path::{Path, PathBuf};
 
-/// Draws where the network looked for each word of a caption, as [`candlewick_pages::write_attention`] says.
+/// Draws where the network looked for each word of a caption, with the word's probability, as [`candlewick_pages::write_attention`] says.
 ///
 /// The maps' positions are spread over the whole picture, so `picture` is the part that the encoder saw.
 ///
@@ -19,6 +19,7 @@ pub fn write_attention(folder: &Path, picture: &RgbImage, caption: &Caption) -> 
 
 fn drawn(word: &Word) -> CaptionWord<'_> {
     let map = word.attention.as_ref();
-    let heatmap = map.map(|map| Heatmap { height: map.height, width: map.width, weights: &map.weights });
-    CaptionWord { text: &word.text, heatmap }
+    let heatmap =
+        map.map(|map| Heatmap { height: map.height, width: map.width, weights: &map.weights, peak: map.peak() });
+    CaptionWord { text: &word.text, probability: Some(word.log_probability.exp()), heatmap }
 }

@@ -80,7 +80,7 @@ mod tests {
         let page = std::fs::read_to_string(write_comparison(folder.path(), &set, &all, 2).unwrap()).unwrap();
         assert_eq!(page.matches("<figure>").count(), 2);
         assert!(page.contains("wrong &lt;") && page.contains("a &lt;b&gt;bold&lt;/b&gt; claim"));
-        assert!(page.contains(&format!("<b>right</b> {truth}")) && page.contains("data:image/png;base64,"));
+        assert!(page.contains(&format!("<b>right</b> {truth}")) && page.contains("data:image/jpeg;base64,"));
         assert!(page.contains("<th>time to train") && page.contains("<td>2 min"));
         let table = std::fs::read_to_string(folder.path().join("comparison.md")).unwrap();
         assert!(
