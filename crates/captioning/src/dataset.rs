@@ -41,15 +41,19 @@ impl CaptionDataset {
         }
     }
 
-    /// References and results of the first pictures as the COCO scorer takes them.
-    pub(crate) fn coco(&self, captions: &[Caption]) -> (coco::References, Vec<coco::Caption>) {
-        let id = |name: &ImageId| match name {
+    /// The pictures' names as the COCO scorer takes them.
+    pub(crate) fn coco_ids(&self) -> impl Iterator<Item = coco::ImageId> {
+        self.names.iter().map(|name| match name {
             ImageId::Number(number) => coco::ImageId::Number(*number),
             ImageId::Text(text) => coco::ImageId::Name(text.clone()),
-        };
-        let named = self.names.iter().map(id).zip(&self.references);
+        })
+    }
+
+    /// References and results of the first pictures as the COCO scorer takes them.
+    pub(crate) fn coco(&self, captions: &[Caption]) -> (coco::References, Vec<coco::Caption>) {
+        let named = self.coco_ids().zip(&self.references);
         let references: BTreeMap<_, _> = named.map(|(id, captions)| (id, captions.clone())).collect();
-        let told = self.names.iter().map(id).zip(captions);
+        let told = self.coco_ids().zip(captions);
         let results =
             told.map(|(image_id, caption)| coco::Caption { image_id, caption: caption.text.clone() }).collect();
         (references, results)

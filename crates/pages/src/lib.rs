@@ -20,7 +20,7 @@ mod training_curves;
 
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bubble_plot::{Bubble, BubblePlot};
-pub use comparison::{ComparedPicture, ComparisonRow, comparison_page, comparison_table};
+pub use comparison::{ComparedCaption, ComparedPicture, Comparison, ComparisonRow, comparison_table};
 pub use embedding::data_url;
 pub use error::{Error, Result};
 pub use format::DrawingFormat;

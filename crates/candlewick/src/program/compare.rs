@@ -69,7 +69,7 @@ pub fn run(arguments: &CompareArguments) -> Result<(), Failure> {
         object["model"] = entry.folder.display().to_string().into();
         object["training_seconds"] = training_seconds.into();
         told.push(object);
-        compared.push(evaluation.comparison_row(&entry.name, training_seconds));
+        compared.push(evaluation.comparison_row(&entry.name, &set, training_seconds));
         shown = Some(set);
     }
     let Some(set) = shown else { return Ok(()) };

@@ -3,22 +3,28 @@
 use super::evaluate::Evaluation;
 use crate::dataset::CaptionDataset;
 use crate::{Error, Result};
-use candlewick_pages::{self as pages, ComparedPicture, ComparisonRow};
+use candlewick_pages::{self as pages, ComparedCaption, ComparedPicture, Comparison, ComparisonRow};
 use std::path::{Path, PathBuf};
+
+/// The score of a single caption.
+const PICTURE_SCORE: &str = "CIDEr";
 
 /// The scores of a comparison.
 const SCORES: [&str; 8] = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "distinct"];
 
 impl Evaluation {
-    /// The row of a captioner with this evaluation in a comparison.
-    pub fn comparison_row(&self, name: &str, training_seconds: Option<f64>) -> ComparisonRow {
+    /// The row of a captioner with this evaluation of `set` in a comparison.
+    pub fn comparison_row(&self, name: &str, set: &CaptionDataset, training_seconds: Option<f64>) -> ComparisonRow {
+        let per_image = |image| Some(self.scores.per_image.get(&image)?.scores.cider);
+        let scores = set.coco_ids().map(per_image).chain(std::iter::repeat(None));
+        let captions = self.captions.iter().zip(scores);
         let overall = &self.scores.overall;
         let [b1, b2, b3, b4] = [overall.bleu_1, overall.bleu_2, overall.bleu_3, overall.bleu_4];
         ComparisonRow {
             name: name.to_owned(),
             scores: vec![b1, b2, b3, b4, overall.meteor, overall.rouge_l, overall.cider, self.distinct],
             training_seconds,
-            captions: self.captions.iter().map(|caption| caption.text.clone()).collect(),
+            captions: captions.map(|(caption, score)| ComparedCaption { text: caption.text.clone(), score }).collect(),
         }
     }
 }
@@ -29,7 +35,7 @@ pub fn comparison_table(rows: &[ComparisonRow]) -> String {
 }
 
 /// Writes `comparison.md` with the table and `comparison.html` with the captions of `shown` pictures of the set, spread evenly over
-/// it; gives the page's path.
+/// it, those first whose captions differ most in CIDEr; gives the page's path.
 ///
 /// # Errors
 /// When a picture cannot be read or a file cannot be written; the message names it.
@@ -48,7 +54,9 @@ pub fn write_comparison(folder: &Path, set: &CaptionDataset, rows: &[ComparisonR
         Ok(ComparedPicture { index, name, url, references })
     };
     let pictures: Vec<ComparedPicture> = (0..count).step_by(step).take(shown).map(picture).collect::<Result<_>>()?;
-    write("comparison.html", pages::comparison_page(&SCORES, rows, count, &pictures))
+    let comparison =
+        Comparison { scores: &SCORES, picture_score: PICTURE_SCORE, rows, pictures: count, shown: &pictures };
+    write("comparison.html", comparison.page())
 }
 
 #[cfg(test)]
@@ -72,7 +80,7 @@ mod tests {
             let scores = coco::evaluate(&references, &results).unwrap();
             let (results_file, scores_file) = (PathBuf::new(), PathBuf::new());
             let evaluation = Evaluation { scores, distinct: 1.0, moves: None, captions, results_file, scores_file };
-            evaluation.comparison_row(name, Some(130.0))
+            evaluation.comparison_row(name, &set, Some(130.0))
         };
         let truth = set.references[0][0].clone();
         let all = [compared("right", &truth), compared("wrong <", "a <b>bold</b> claim")];
@@ -80,7 +88,7 @@ mod tests {
         let page = std::fs::read_to_string(write_comparison(folder.path(), &set, &all, 2).unwrap()).unwrap();
         assert_eq!(page.matches("<figure>").count(), 2);
         assert!(page.contains("wrong &lt;") && page.contains("a &lt;b&gt;bold&lt;/b&gt; claim"));
-        assert!(page.contains(&format!("<b>right</b> {truth}")) && page.contains("data:image/jpeg;base64,"));
+        assert!(page.contains(&format!("<b>right</b> {truth} <i>")) && page.contains("data:image/jpeg;base64,"));
         assert!(page.contains("<th>time to train") && page.contains("<td>2 min"));
         let table = std::fs::read_to_string(folder.path().join("comparison.md")).unwrap();
         assert!(
