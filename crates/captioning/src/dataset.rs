@@ -63,7 +63,7 @@ impl CaptionDataset {
     pub fn score_names(&self) -> Vec<&'static str> {
         match &self.pictures {
             PictureSource::Scenes(..) => vec!["exact_match", "pointing"],
-            _ => vec!["CIDEr", "Bleu_4", "Bleu_3", "Bleu_2", "Bleu_1", "METEOR", "ROUGE_L", "distinct"],
+            _ => vec!["CIDEr", "Bleu_4", "Bleu_3", "Bleu_2", "Bleu_1", "METEOR_exact_stem", "ROUGE_L", "distinct"],
         }
     }
 
@@ -86,7 +86,7 @@ impl CaptionDataset {
             ("Bleu_3", overall.bleu_3),
             ("Bleu_2", overall.bleu_2),
             ("Bleu_1", overall.bleu_1),
-            ("METEOR", overall.meteor),
+            (overall.meteor.name(), overall.meteor.value()),
             ("ROUGE_L", overall.rouge_l),
             ("distinct", coco::distinct(&texts)),
         ]

@@ -16,11 +16,11 @@ fn main() -> Result<(), Error> {
         .collect();
     let scores = coco::evaluate(&references, &results)?;
 
-    println!("{:<8}{:>8}{:>8}{:>8}{:>8}", "", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr");
+    println!("{:<8}{:>8}{:>20}{:>8}{:>8}", "", "BLEU-4", scores.overall.meteor.name(), "ROUGE-L", "CIDEr");
     let images = scores.per_image.values().map(|image| (image.image_id.to_string(), &image.scores));
     for (name, scores) in images.chain([("all".to_owned(), &scores.overall)]) {
-        let (bleu, meteor, rouge, cider) = (scores.bleu_4, scores.meteor, scores.rouge_l, scores.cider);
-        println!("{name:<8}{bleu:>8.3}{meteor:>8.3}{rouge:>8.3}{cider:>8.3}");
+        let (bleu, meteor, rouge, cider) = (scores.bleu_4, scores.meteor.value(), scores.rouge_l, scores.cider);
+        println!("{name:<8}{bleu:>8.3}{meteor:>20.3}{rouge:>8.3}{cider:>8.3}");
     }
     println!("distinct captions: {:.0} %", 100.0 * coco::distinct(&captions));
     Ok(())

@@ -198,11 +198,9 @@ impl FitConfig {
         let unknown =
             asked.into_iter().find(|(_, metric)| metric.is_some_and(|metric| !known.contains(&metric.name())));
         match unknown {
-            Some((key, Some(metric))) if !known.is_empty() => Err(Error::Setting(format!(
-                "{key}: the task gives no score {}; it gives {}",
-                metric.name(),
-                known.join(", ")
-            ))),
+            Some((key, Some(metric))) if !known.is_empty() => {
+                Err(Error::Setting(format!("{key}: {}", metric.unknown(known))))
+            }
             _ => Ok(()),
         }
     }

@@ -152,7 +152,7 @@ fn rows(overall: &Overall) -> [(&'static str, f64); 7] {
         ("Bleu_2", overall.bleu_2),
         ("Bleu_3", overall.bleu_3),
         ("Bleu_4", overall.bleu_4),
-        ("METEOR", overall.meteor),
+        (overall.meteor.name(), overall.meteor.value()),
         ("ROUGE_L", overall.rouge_l),
         ("CIDEr", overall.cider),
     ]
@@ -163,16 +163,16 @@ fn rows(overall: &Overall) -> [(&'static str, f64); 7] {
 /// # Errors
 /// Where standard output takes no more.
 pub fn print_scores(overall: &Overall) -> Result<(), Failure> {
-    rows(overall).iter().try_for_each(|(name, value)| say!("{name:<8} {value:.4}"))
+    rows(overall).iter().try_for_each(|(name, value)| say!("{name:<17} {value:.4}"))
 }
 
 fn print(found: &Evaluation, pictures: usize, device: &str, seconds: f64) -> Result<(), Failure> {
     print_scores(&found.scores.overall)?;
-    say!("distinct {:.4}", found.distinct)?;
+    say!("distinct          {:.4}", found.distinct)?;
     if let Some(moves) = found.moves {
-        say!("moves    {moves:.4} of neighbouring words have their attention's peak at different positions")?;
+        say!("moves             {moves:.4} of neighbouring words have their attention's peak at different positions")?;
     }
-    say!("METEOR has the exact and stem matchers only; {pictures} pictures on {device} in {seconds:.0} s")?;
+    say!("{pictures} pictures on {device} in {seconds:.0} s")?;
     say!("{} and {}", found.results_file.display(), found.scores_file.display())
 }
 

@@ -31,8 +31,8 @@ pub fn run(arguments: &ScoreArguments) -> Result<(), Failure> {
         return say!("{object}");
     }
     evaluate::print_scores(&scores.overall)?;
-    say!("distinct {distinct:.4}")?;
-    say!("METEOR has the exact and stem matchers only; {} pictures", scores.per_image.len())
+    say!("distinct          {distinct:.4}")?;
+    say!("{} pictures", scores.per_image.len())
 }
 
 /// The scorer's name for an image.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const PICTURE_SCORE: &str = "CIDEr";
 
 /// The scores of a comparison.
-const SCORES: [&str; 8] = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "distinct"];
+const SCORES: [&str; 8] = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR_exact_stem", "ROUGE-L", "CIDEr", "distinct"];
 
 impl Evaluation {
     /// The row of a captioner with this evaluation of `set` in a comparison.
@@ -22,7 +22,7 @@ impl Evaluation {
         let [b1, b2, b3, b4] = [overall.bleu_1, overall.bleu_2, overall.bleu_3, overall.bleu_4];
         ComparisonRow {
             name: name.to_owned(),
-            scores: vec![b1, b2, b3, b4, overall.meteor, overall.rouge_l, overall.cider, self.distinct],
+            scores: vec![b1, b2, b3, b4, overall.meteor.value(), overall.rouge_l, overall.cider, self.distinct],
             training_seconds,
             captions: captions.map(|(caption, score)| ComparedCaption { text: caption.text.clone(), score }).collect(),
         }

@@ -139,18 +139,50 @@ pub struct Overall {
     /// BLEU-4.
     #[serde(rename = "Bleu_4")]
     pub bleu_4: f64,
-    /// METEOR limited to `meteor_matchers`: not comparable with full METEOR 1.5.
-    #[serde(rename = "METEOR")]
-    pub meteor: f64,
-    /// Which of METEOR's matchers were used.
-    #[serde(rename = "METEOR_matchers")]
-    pub meteor_matchers: Matchers,
+    /// METEOR under the name of its matchers, `METEOR_exact_stem`: not comparable with full METEOR 1.5.
+    #[serde(flatten)]
+    pub meteor: MeteorScore,
     /// ROUGE-L.
     #[serde(rename = "ROUGE_L")]
     pub rouge_l: f64,
     /// CIDEr-D.
     #[serde(rename = "CIDEr")]
     pub cider: f64,
+}
+
+/// A METEOR score with a few of its matchers, which its name says: it is lower than full METEOR 1.5's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MeteorScore {
+    /// With the exact matcher.
+    #[serde(rename = "METEOR_exact")]
+    Exact(f64),
+    /// With the exact and stem matchers.
+    #[serde(rename = "METEOR_exact_stem")]
+    ExactStem(f64),
+}
+
+impl MeteorScore {
+    fn new(matchers: Matchers, value: f64) -> Self {
+        match matchers {
+            Matchers::Exact => Self::Exact(value),
+            Matchers::ExactStem => Self::ExactStem(value),
+        }
+    }
+
+    /// What the score is called in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact(_) => "METEOR_exact",
+            Self::ExactStem(_) => "METEOR_exact_stem",
+        }
+    }
+
+    /// The score, in [0, 1].
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Exact(value) | Self::ExactStem(value) => value,
+        }
+    }
 }
 
 /// The scores of one image.
@@ -265,8 +297,7 @@ impl Scorer {
             bleu_2,
             bleu_3,
             bleu_4,
-            meteor,
-            meteor_matchers: self.meteor.matchers,
+            meteor: MeteorScore::new(self.meteor.matchers, meteor),
             rouge_l,
             cider,
         };
