@@ -22,6 +22,7 @@ pub mod scenes;
 pub mod skipped;
 mod split;
 pub mod text;
+mod tree;
 
 pub use error::{Error, Result, escaped, shown};
 pub use image;

@@ -24,6 +24,15 @@ impl Split {
             _ => None,
         }
     }
+
+    /// The split that a folder of this name holds: those of [`Split::parse`], `training` and `testing`, in letters of any size.
+    pub(crate) fn of_folder(name: &str) -> Option<Self> {
+        match name.to_lowercase().as_str() {
+            "training" => Some(Self::Train),
+            "testing" => Some(Self::Test),
+            name => Self::parse(name),
+        }
+    }
 }
 
 impl std::fmt::Display for Split {

@@ -3,9 +3,9 @@
 //! A folder that is called as a split is called may be a class as well: a split's folder holds folders, a class's pictures.
 
 use super::set::{Examples, LabelledImages};
-use super::tree::{Tree, all_pictures, named};
 use crate::error::{Error, Result};
 use crate::split::{Split, share};
+use crate::tree::{Tree, all_pictures, name_below, named};
 use std::path::{Path, PathBuf};
 
 /// The set in this folder.
@@ -28,7 +28,7 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<LabelledImages> {
     let (dev, test) = (part(Split::Dev)?, part(Split::Test)?.unwrap_or_default());
     let (train, dev) = match dev {
         Some(dev) => (all, dev),
-        None => all.into_iter().partition(|(path, _)| share(&name(&train.path, path)) >= dev_share),
+        None => all.into_iter().partition(|(path, _)| share(&name_below(&train.path, path)) >= dev_share),
     };
     let notes = match passed_over.len() {
         0 => Vec::new(),
@@ -41,19 +41,9 @@ pub(super) fn load(folder: &Path, dev_share: f64) -> Result<LabelledImages> {
     Ok(LabelledImages { classes, train, dev, test, notes })
 }
 
-/// What the picture is called in its set, on every machine alike.
-fn name(root: &Path, path: &Path) -> String {
-    let parts = path.strip_prefix(root).unwrap_or(path).iter();
-    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
-}
-
 /// The split that a folder of this name may be.
 fn split_of(tree: &Tree) -> Option<Split> {
-    match tree.name().to_lowercase().as_str() {
-        "training" => Some(Split::Train),
-        "testing" => Some(Split::Test),
-        name => Split::parse(name),
-    }
+    Split::of_folder(&tree.name())
 }
 
 /// Takes the folders of splits out of the set's folder; none where its folders are classes.
@@ -110,7 +100,7 @@ fn classes(root: &Tree, passed_over: &mut Vec<PathBuf>) -> Result<Vec<String>> {
         if let Some(unreadable) = tree.first_unreadable() {
             let fault = format!(
                 "has no picture that can be read, but {}; save them as JPEG or PNG, or remove the folder",
-                name(&tree.path, unreadable)
+                name_below(&tree.path, unreadable)
             );
             return Err(Error::labelled(&tree.path, fault));
         }

@@ -9,7 +9,6 @@ mod cifar;
 mod folder;
 mod idx;
 mod set;
-mod tree;
 
 pub use set::{Examples, LabelledImages};
 

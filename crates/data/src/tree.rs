@@ -17,7 +17,7 @@ const UNREADABLE: [&str; 17] = [
 const NAMED: usize = 5;
 
 /// A folder: what lies in it, by name.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     pub path: PathBuf,
     pub folders: Vec<Tree>,
     pictures: Vec<PathBuf>,
@@ -106,15 +106,21 @@ impl Tree {
 }
 
 /// The pictures in a folder and all below it, by name.
-pub(super) fn all_pictures(tree: &Tree) -> Vec<PathBuf> {
+pub(crate) fn all_pictures(tree: &Tree) -> Vec<PathBuf> {
     tree.pictures.iter().cloned().chain(tree.folders.iter().flat_map(all_pictures)).collect()
 }
 
 /// The first of these files by their names in the folder `root`.
-pub(super) fn named(root: &Path, paths: &[PathBuf]) -> String {
+pub(crate) fn named(root: &Path, paths: &[PathBuf]) -> String {
     let first: Vec<String> =
         paths.iter().take(NAMED).map(|path| shown(path.strip_prefix(root).unwrap_or(path))).collect();
     format!("{}{}", first.join(", "), if paths.len() > NAMED { ", …" } else { "" })
+}
+
+/// What a file below `root` is called in its set, on every machine alike: `train/a.jpg`.
+pub(crate) fn name_below(root: &Path, path: &Path) -> String {
+    let parts = path.strip_prefix(root).unwrap_or(path).iter();
+    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 fn file_name(path: &Path) -> String {
