@@ -110,6 +110,11 @@ pub(crate) fn all_pictures(tree: &Tree) -> Vec<PathBuf> {
     tree.pictures.iter().cloned().chain(tree.folders.iter().flat_map(all_pictures)).collect()
 }
 
+/// The files in a folder and all below it that are no pictures, by name.
+pub(crate) fn all_others(tree: &Tree) -> Vec<PathBuf> {
+    tree.others.iter().cloned().chain(tree.folders.iter().flat_map(all_others)).collect()
+}
+
 /// The first of these files by their names in the folder `root`.
 pub(crate) fn named(root: &Path, paths: &[PathBuf]) -> String {
     let first: Vec<String> =

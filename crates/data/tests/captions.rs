@@ -1,4 +1,4 @@
-//! The four caption formats, what may be wrong in them, and Flickr8k itself.
+//! Caption formats of lists and JSON, what may be wrong in them, and Flickr8k itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candlewick_data::captions::{CaptionSet, LoadOptions, Split, load};

@@ -267,6 +267,10 @@ pub struct SetArguments {
     /// train, dev or test.
     #[arg(long, default_value = "dev", value_name = "SPLIT")]
     pub split: String,
+    /// The share of photos that is the dev split where their files name no splits, as data.dev_share of the recipe that trained on them; a
+    /// tenth by default.
+    #[arg(long, value_name = "X", value_parser = bounds::share)]
+    pub dev_share: Option<f64>,
     /// The share of photos or captions that may be broken and are skipped.
     #[arg(long, default_value_t = 0.01, value_name = "X", value_parser = bounds::share)]
     pub max_share: f64,

@@ -22,6 +22,7 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--encoder-weights", encoder_weights.is_some(), "a classifier has its weights in its folder"),
         ("--regions", set.regions.is_some(), "a classifier looks at pictures"),
         ("--out", out.is_some(), "a classifier's scores are printed"),
+        ("--dev-share", set.dev_share.is_some(), "a classifier's pictures without splits have a tenth for dev"),
         ("--model", model.len() > 1, "classifiers are evaluated one by one"),
     ];
     if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
@@ -103,10 +104,12 @@ pub fn parse_split(name: &str) -> Result<Split, Failure> {
 /// # Errors
 /// When they cannot be read, or the split has none.
 pub fn images(arguments: &SetArguments, quiet: bool) -> Result<CaptionSet, Failure> {
-    let SetArguments { data, split, max_share, .. } = arguments;
-    let all = captions::load(data, &LoadOptions { max_share: *max_share, ..LoadOptions::default() })?;
+    let SetArguments { data, split, dev_share, max_share, .. } = arguments;
+    let mut options = LoadOptions { max_share: *max_share, ..LoadOptions::default() };
+    options.dev_share = dev_share.unwrap_or(options.dev_share);
+    let all = captions::load(data, &options)?;
     if !quiet {
-        all.skipped.report().into_iter().for_each(|line| note!("{line}"));
+        all.left_out().into_iter().for_each(|line| note!("{line}"));
     }
     let split = parse_split(split)?;
     if all.split(split).next().is_none() {

@@ -14,7 +14,7 @@ pub fn run(arguments: &ScoreArguments) -> Result<(), Failure> {
     let options = LoadOptions { need_files: false, max_share: arguments.max_share, ..LoadOptions::default() };
     let all = captions::load(&arguments.references, &options)?;
     if !arguments.quiet {
-        all.skipped.report().into_iter().for_each(|line| note!("{line}"));
+        all.left_out().into_iter().for_each(|line| note!("{line}"));
     }
     let references: References = all.images.into_iter().map(|image| (scorers_id(&image.id), image.captions)).collect();
     let results = coco::load_results(&arguments.results)?;

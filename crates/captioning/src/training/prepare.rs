@@ -158,7 +158,10 @@ fn pictures(
             let set = |split, count| CaptionDataset::scenes(scenes(split, count), preprocessing.clone());
             Ok((set(Split::Train, *train), set(Split::Dev, *dev)))
         }
-        DataConfig::Photos { path: Some(path), max_share, .. } => photos(path, *max_share, preprocessing, note),
+        DataConfig::Photos { path: Some(path), max_share, dev_share, .. } => {
+            let options = LoadOptions { max_share: *max_share, dev_share: *dev_share, ..LoadOptions::default() };
+            photos(path, &options, preprocessing, note)
+        }
         DataConfig::Photos { path: None, .. } => {
             Err(Error::NoData("no data: say where photos and captions are with --data DIR".into()))
         }
@@ -262,14 +265,12 @@ fn captioner(
 
 fn photos(
     path: &Path,
-    max_share: f64,
+    options: &LoadOptions,
     preprocessing: &Preprocessing,
     note: &mut dyn FnMut(Note),
 ) -> Result<(CaptionDataset, CaptionDataset)> {
-    let all = captions::load(path, &LoadOptions { max_share, ..LoadOptions::default() })?;
-    if let Some(line) = all.skipped.report() {
-        note(Note::Line(line));
-    }
+    let all = captions::load(path, options)?;
+    all.left_out().into_iter().for_each(|line| note(Note::Skipped(line)));
     let set = |split| CaptionDataset::photos(all.split(split), preprocessing.clone());
     let (train, dev) = (set(Split::Train), set(Split::Dev));
     for (set, split) in [(&train, "train"), (&dev, "dev")] {

@@ -8,6 +8,7 @@ use crate::decoders::DecoderConfig;
 use crate::folder::Start;
 use crate::{Error, Result};
 use candle_core::Device;
+use candlewick_data::captions::LoadOptions;
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::{Parameters, available_memory};
@@ -123,6 +124,9 @@ pub enum DataConfig {
         /// The folder or file; `--data` on the command line.
         #[serde(default)]
         path: Option<PathBuf>,
+        /// The share of the photos that is validated on, where their files name no splits.
+        #[serde(default = "dev_share")]
+        dev_share: f64,
         /// How often a word must occur to be known.
         #[serde(default = "min_count")]
         min_count: usize,
@@ -161,6 +165,9 @@ impl DataConfig {
             Self::Photos { max_share, .. } if !(0.0..=1.0).contains(&max_share) => {
                 return Err(Error::Setting(format!("data.max_share is {max_share}; wanted 0 to 1")));
             }
+            Self::Photos { dev_share, .. } if !(0.0..1.0).contains(&dev_share) => {
+                return Err(Error::Setting(format!("data.dev_share is {dev_share}; wanted 0 to below 1")));
+            }
             Self::Photos { .. } => {}
         }
         Ok(())
@@ -169,6 +176,10 @@ impl DataConfig {
 
 /// Bytes of a scene in memory.
 const SCENE_BYTES: u64 = 14_000;
+
+fn dev_share() -> f64 {
+    LoadOptions::default().dev_share
+}
 
 fn min_count() -> usize {
     5

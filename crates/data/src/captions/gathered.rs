@@ -14,6 +14,8 @@ pub(super) struct Gathered {
     /// Photos that are named but not there.
     pub missing: Vec<String>,
     pub looked_in: Vec<PathBuf>,
+    /// What is left out and no fault, a line for each kind.
+    pub notes: Vec<String>,
 }
 
 impl Gathered {
@@ -37,9 +39,13 @@ impl Gathered {
     }
 }
 
-/// How many there are, and the first few by name.
+/// How many photos there are, and the first few by name.
 pub(super) fn named(names: &[String]) -> String {
+    format!("{} photos ({})", names.len(), first_of(names))
+}
+
+/// The first few of these names.
+pub(super) fn first_of(names: &[String]) -> String {
     let first: Vec<_> = names.iter().take(5).map(String::as_str).collect();
-    let more = if names.len() > first.len() { ", …" } else { "" };
-    format!("{} photos ({}{more})", names.len(), first.join(", "))
+    format!("{}{}", first.join(", "), if names.len() > first.len() { ", …" } else { "" })
 }

@@ -1,11 +1,11 @@
-//! The three JSON formats: Karpathy's, COCO's and the simple list.
+//! The JSON formats: Karpathy's, COCO's, VizWiz's, which is COCO's with captions that are not to be used, and the simple list.
 
 use super::gathered::Gathered;
 use super::paths::name_of;
 use super::photo_folders::PhotoFolders;
-use super::set::{ImageId, LoadOptions};
+use super::set::{CaptionedImage, ImageId, LoadOptions};
 use crate::error::{Error, Result};
-use crate::split::{Split, share};
+use crate::split::Split;
 use crate::text::utf8;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,12 @@ struct Sentence {
 struct Annotation {
     image_id: Option<Value>,
     caption: Option<String>,
+    /// VizWiz: the caption says that nothing could be seen, or is spam (Gurari et al. 2020).
+    #[serde(default)]
+    is_rejected: bool,
+    /// VizWiz: the caption is the form's own sentence for pictures of too low a quality.
+    #[serde(default)]
+    is_precanned: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +56,16 @@ struct Entry {
     split: Option<String>,
 }
 
-/// Reads the JSON file `file`, whichever of the three it is.
-pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, gathered: &mut Gathered) -> Result<()> {
+/// Reads the JSON file `file`, whichever of them it is.
+///
+/// A file of pictures without captions is a fault, but where it is one of `several` (a test part is published so).
+pub(super) fn read(
+    file: &Path,
+    text: &[u8],
+    several: bool,
+    options: &LoadOptions,
+    gathered: &mut Gathered,
+) -> Result<()> {
     let mut reader = Reader { file, options, folders: PhotoFolders::new(file, options), gathered };
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return reader.list(parse(file, text)?);
@@ -62,6 +76,12 @@ pub(super) fn read(file: &Path, text: &[u8], options: &LoadOptions, gathered: &m
     };
     match document.annotations {
         Some(annotations) => reader.coco(images, annotations),
+        None if images.iter().all(|image| image.sentences.is_none()) && !options.need_captions => reader.untold(images),
+        None if images.iter().all(|image| image.sentences.is_none()) && several => {
+            let note = format!("left out {} pictures of {}, which has no captions", images.len(), name_of(file));
+            reader.gathered.notes.push(note);
+            Ok(())
+        }
         None if images.iter().all(|image| image.sentences.is_none()) => {
             Err(Error::captions(file, "has images but no captions (\"annotations\" or \"sentences\")"))
         }
@@ -76,6 +96,32 @@ fn parse<T: DeserializeOwned>(file: &Path, text: &[u8]) -> Result<T> {
         let what = what.split(" at line ").next().unwrap_or_default();
         Error::captions(file, format!("wrong JSON in line {}, column {}: {what}", error.line(), error.column()))
     })
+}
+
+/// The captions that a set has and says are not to be used.
+#[derive(Default)]
+struct Unused {
+    rejected: usize,
+    precanned: usize,
+    of: HashSet<ImageId>,
+    /// The pictures that have no other captions.
+    without_others: usize,
+}
+
+impl Unused {
+    fn add(&mut self, id: ImageId, rejected: bool) {
+        *if rejected { &mut self.rejected } else { &mut self.precanned } += 1;
+        self.of.insert(id);
+    }
+
+    fn note(&self, file: &str) -> Option<String> {
+        let Self { rejected, precanned, without_others, .. } = self;
+        let count = rejected + precanned;
+        let and = format!(", and with them {without_others} pictures that have no others");
+        let and = if *without_others > 0 { and.as_str() } else { "" };
+        (count > 0)
+            .then(|| format!("left out {count} captions of {file}: {rejected} rejected, {precanned} precanned{and}"))
+    }
 }
 
 /// Reads the entries of one file.
@@ -112,9 +158,14 @@ impl Reader<'_> {
     fn coco(&mut self, images: Vec<Image>, annotations: Vec<Annotation>) -> Result<()> {
         let split = self.coco_split()?;
         let mut captions: HashMap<ImageId, Vec<String>> = HashMap::new();
+        let mut unused = Unused::default();
         for (index, annotation) in annotations.into_iter().enumerate() {
             let id = annotation.image_id.ok_or_else(|| self.lacks("annotations", index, "image_id"))?;
             let id = self.image_id("annotations", index, &id)?;
+            if annotation.is_rejected || annotation.is_precanned {
+                unused.add(id, annotation.is_rejected);
+                continue;
+            }
             let caption = annotation.caption.ok_or_else(|| self.lacks("annotations", index, "caption"))?;
             captions.entry(id).or_default().push(caption);
         }
@@ -127,10 +178,15 @@ impl Reader<'_> {
                 return Err(Error::captions(self.file, fault));
             }
             let name = image.file_name.ok_or_else(|| self.lacks("images", index, "file_name"))?;
-            let path = self.folders.find(&[&name], self.gathered);
             let captions = captions.remove(&id).unwrap_or_default();
+            if captions.is_empty() && unused.of.contains(&id) {
+                unused.without_others += 1;
+                continue;
+            }
+            let path = self.folders.find(&[&name], self.gathered);
             self.gathered.add(id, path, split, captions);
         }
+        self.gathered.notes.extend(unused.note(name_of(self.file)));
         // The least of them, so that the message does not depend on the map's order.
         match captions.keys().min() {
             None => Ok(()),
@@ -139,6 +195,19 @@ impl Reader<'_> {
                 Err(Error::captions(self.file, fault))
             }
         }
+    }
+
+    /// Pictures that nobody has told of.
+    fn untold(&mut self, images: Vec<Image>) -> Result<()> {
+        let split = self.coco_split()?;
+        for (index, image) in images.into_iter().enumerate() {
+            let id = image.id.ok_or_else(|| self.lacks("images", index, "id"))?;
+            let id = self.image_id("images", index, &id)?;
+            let name = image.file_name.ok_or_else(|| self.lacks("images", index, "file_name"))?;
+            let path = self.folders.find(&[&name], self.gathered);
+            self.gathered.images.push(CaptionedImage { id, path, split, captions: Vec::new() });
+        }
+        Ok(())
     }
 
     /// The one split of a COCO file, which its name tells where the caller does not.
@@ -153,12 +222,8 @@ impl Reader<'_> {
 
     fn list(&mut self, entries: Vec<Entry>) -> Result<()> {
         for (index, entry) in entries.into_iter().enumerate() {
-            let of_name = || match share(&entry.file_path) < self.options.dev_share {
-                true => Split::Dev,
-                false => Split::Train,
-            };
             let split = self.split_of("entries", index, entry.split.as_deref())?;
-            let split = split.or(self.options.split).unwrap_or_else(of_name);
+            let split = split.unwrap_or_else(|| self.options.split_of(&entry.file_path));
             let path = self.folders.find(&[&entry.file_path], self.gathered);
             self.gathered.add(ImageId::Text(entry.file_path), path, split, entry.captions);
         }

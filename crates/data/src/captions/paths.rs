@@ -1,7 +1,7 @@
-//! Names in folders, and the folder and the name of a file.
+//! Names and folders in folders, and the folder and the name of a file.
 
 use crate::error::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The names of a folder's entries that are UTF-8, sorted; hidden ones, as macOS puts beside each file, are none of the set's.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
@@ -12,6 +12,11 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The folders in a folder, by name.
+pub(super) fn folders_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(names_in(folder)?.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect())
 }
 
 pub(super) fn name_of(path: &Path) -> &str {

@@ -20,7 +20,8 @@ impl PhotoFolders {
         } else {
             let own = folder_of(file);
             // COCO keeps `annotations/captions_train2014.json` beside `train2014/`.
-            let part = name_of(file).trim_end_matches(".json").trim_start_matches("captions_").to_string();
+            let part = name_of(file).trim_end_matches(".json");
+            let part = part.trim_start_matches("captions_").trim_start_matches("image_info_").to_string();
             for base in [own.to_path_buf(), own.join("..")] {
                 for folder in ["images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", &part] {
                     folders.push(base.join(folder));

@@ -1,7 +1,7 @@
 //! Photos with their captions, and what is asked of a set when it is loaded.
 
 use crate::skipped::{DEFAULT_MAX_SHARE, Skipped};
-use crate::split::Split;
+use crate::split::{Split, share};
 use std::path::PathBuf;
 
 /// What a photo is called in its set, as the set has it: "0004" is a text and not the number 4.
@@ -48,7 +48,7 @@ pub struct CaptionedImage {
     pub path: PathBuf,
     /// Its part of the set.
     pub split: Split,
-    /// Its captions as they were written; at least one.
+    /// Its captions as they were written; at least one, unless the set was loaded with pictures that nobody has told of.
     pub captions: Vec<String>,
 }
 
@@ -59,12 +59,19 @@ pub struct CaptionSet {
     pub images: Vec<CaptionedImage>,
     /// The captions that were skipped; [`Skipped::report`] tells them.
     pub skipped: Skipped,
+    /// What else is left out, a line for each kind: captions that their set rejects, pictures without captions.
+    pub notes: Vec<String>,
 }
 
 impl CaptionSet {
     /// The photos of one split, in order.
     pub fn split(&self, split: Split) -> impl Iterator<Item = &CaptionedImage> {
         self.images.iter().filter(move |image| image.split == split)
+    }
+
+    /// A line for each kind of what is left out: [`CaptionSet::notes`], and the captions that were skipped since the last call.
+    pub fn left_out(&self) -> Vec<String> {
+        self.notes.iter().cloned().chain(self.skipped.report()).collect()
     }
 }
 
@@ -73,19 +80,36 @@ impl CaptionSet {
 pub struct LoadOptions {
     /// The folder of the photos, where they are not beside the captions or in a folder that the format knows.
     pub images: Option<PathBuf>,
-    /// The split of entries that name none: all of a COCO file (otherwise its name tells), or of a simple list.
+    /// The split of photos whose files name none; a COCO file's name tells it otherwise.
     pub split: Option<Split>,
-    /// The share of a simple list's photos without a split that becomes the dev split, chosen by a hash of the name.
+    /// The share of photos without a split that becomes the dev split, chosen by a hash of the name.
     pub dev_share: f64,
     /// The share of captions that may be broken and skipped.
     pub max_share: f64,
     /// Whether every photo must be there as a file; without it only captions are read.
     pub need_files: bool,
+    /// Whether a JSON file of pictures alone, such as COCO's `image_info_test2014.json`, is a fault; otherwise they are loaded without captions.
+    pub need_captions: bool,
+}
+
+impl LoadOptions {
+    /// The split of a photo of this name that is told by nothing else.
+    pub(super) fn split_of(&self, name: &str) -> Split {
+        let by_share = || if share(name) < self.dev_share { Split::Dev } else { Split::Train };
+        self.split.unwrap_or_else(by_share)
+    }
 }
 
 impl Default for LoadOptions {
-    /// Photos found by themselves and needed, a tenth of a list without splits for dev, 1 % of broken captions.
+    /// Photos found by themselves and needed, a tenth of a set without splits for dev, 1 % of broken captions.
     fn default() -> Self {
-        Self { images: None, split: None, dev_share: 0.1, max_share: DEFAULT_MAX_SHARE, need_files: true }
+        Self {
+            images: None,
+            split: None,
+            dev_share: 0.1,
+            max_share: DEFAULT_MAX_SHARE,
+            need_files: true,
+            need_captions: true,
+        }
     }
 }
