@@ -1,5 +1,6 @@
 //! A white sheet that plots draw on, its colours and letters, and the sheet as a file.
 
+use crate::embedding::png;
 use crate::raster::Raster;
 use crate::{DrawingFormat, Error, Result};
 use plotters::coord::Shift;
@@ -26,10 +27,7 @@ pub(crate) trait Draw {
             }
             DrawingFormat::Png => {
                 let mut raster = Raster::new(self.size()).ok_or_else(|| Error::Plot("no memory for it".into()))?;
-                self.on_white(&mut raster)
-                    .map(|()| raster.picture())
-                    .map_err(Into::into)
-                    .and_then(|picture| Ok(crate::embedding::png(&picture)?))
+                self.on_white(&mut raster).and_then(|()| Ok(png(&raster.picture())?))
             }
         };
         drawn.map_err(|error| Error::Plot(error.to_string()))

@@ -84,10 +84,12 @@ pub fn comparison_table(scores: &[&str], rows: &[ComparisonRow]) -> String {
 /// room beside them.
 const STYLE: &str = ":root{color-scheme:light dark;--ink:#222;--paper:#fff;--line:#ddd;--faint:#666}\
     @media(prefers-color-scheme:dark){:root{--ink:#e4e4e4;--paper:#161616;--line:#3c3c3c;--faint:#a2a2a2}}\
-    body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:60rem;color:var(--ink);background:var(--paper);\
+    body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:68rem;color:var(--ink);background:var(--paper);\
     overflow-wrap:anywhere}h1{font-size:1.5rem}.scores{overflow-x:auto}table{border-collapse:collapse}\
     td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\
-    td:first-child,th:first-child{text-align:left;padding-left:0}\
+    th{white-space:normal;overflow-wrap:normal;vertical-align:bottom}\
+    td:first-child,th:first-child{text-align:left;padding-left:0;min-width:6rem;white-space:normal;overflow-wrap:anywhere}\
+    @media(max-width:40rem){td,th{padding:.25rem .3rem;font-size:.85rem}}\
     figure{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;margin:1.5rem 0;padding-top:1.5rem;border-top:1px solid var(--line)}\
     img{width:20rem;max-width:100%;height:auto;align-self:flex-start}figcaption{flex:1 1 16rem;min-width:0}\
     figcaption p{margin:0 0 .5rem}b{display:block;font-size:.85rem}i{font-style:normal;color:var(--faint);font-size:.85rem;white-space:nowrap}\

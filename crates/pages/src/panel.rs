@@ -141,7 +141,7 @@ impl Line {
     ) -> Drawn {
         let path = simplified(points);
         match self.dashed {
-            true => area.draw(&DashedPathElement::new(path.into_iter(), 8, 5, self.style))?,
+            true => area.draw(&DashedPathElement::new(path, 8, 5, self.style))?,
             false => area.draw(&PathElement::new(path, self.style))?,
         }
         let Some(marker) = self.marker else { return Ok(()) };
