@@ -126,6 +126,23 @@ mod tests {
     }
 
     #[test]
+    fn the_same_is_drawn_in_pixels() {
+        let (rnn, lstm) = (norms(1, 0.5), norms(2, 0.9));
+        let cells = [
+            GradientNorms { name: "rnn", norms: &rnn, clipped: &[] },
+            GradientNorms { name: "lstm", norms: &lstm, clipped: &lstm },
+        ];
+        let png = gradient_flow_plot(&cells, DrawingFormat::Png).unwrap();
+        let picture = image::load_from_memory_with_format(&png, image::ImageFormat::Png).unwrap().to_rgb8();
+        assert_eq!(picture.dimensions(), (2 * WIDTH, 2 * HEIGHT));
+        let count =
+            |colour: RGBColor| picture.pixels().filter(|pixel| pixel.0 == [colour.0, colour.1, colour.2]).count();
+        // Lines and marks of both cells, letters, and a white sheet.
+        assert!(count(colour(0)) > 1000 && count(colour(1)) > 1000 && count(BLACK) > 1000, "{}", count(BLACK));
+        assert!(count(WHITE) > picture.pixels().len() * 9 / 10);
+    }
+
+    #[test]
     fn a_cut_at_the_floor_is_told_and_no_number_stands_twice_at_the_axis() {
         for (factor, told) in [(0.1, true), (0.2, false), (1.0, false), (2.5, false), (1e3, false)] {
             let rnn = norms(1, factor);
