@@ -152,7 +152,7 @@ fn scale(svg: &mut String, top: f64, hottest: f32) {
     let y = top + 13.0;
     text(svg, (GAP + 8.0, y), "end", NUMBER, "#111111", "0");
     let digits = (1.0 - hottest.max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize;
-    let told = format!("{hottest:.digits$}   attention weight, the same for all words");
+    let told = format!("{hottest:.digits$}   attention weight of a position, the same scale for all words");
     text(svg, (GAP + 12.0 + BAR + 6.0, y), "start", NUMBER, "#111111", &told);
 }
 

@@ -67,7 +67,8 @@ pub fn overlay(picture: &RgbImage, heatmap: Heatmap<'_>, scale: HeatScale) -> Rg
     };
     let small = ImageBuffer::from_fn(columns as u32, rows as u32, |x, y| Luma([share(x, y)]));
     let heat: ImageBuffer<Luma<f32>, Vec<f32>> =
-        resize(&small, picture.width(), picture.height(), FilterType::CatmullRom);
+        // Cubic filters fall below 0 beside an edge, which looks like a place that was looked at less than its surroundings.
+        resize(&small, picture.width(), picture.height(), FilterType::Triangle);
     let mut drawn = RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
         lit(picture.get_pixel(x, y).0, heat.get_pixel(x, y).0[0].clamp(0.0, 1.0))
     });
@@ -82,7 +83,7 @@ fn lit(pixel: [u8; 3], heat: f32) -> Rgb<u8> {
     let [red, green, blue] = pixel.map(f32::from);
     // Luminance after ITU-R BT.601.
     let grey = 0.299 * red + 0.587 * green + 0.114 * blue;
-    let (colour, cover) = (warm(heat).map(f32::from), 0.8 * heat.sqrt());
+    let (colour, cover) = (warm(heat).map(f32::from), 0.7 * heat.sqrt());
     // Half of the contrast, lifted, so that what is dark already can still be seen.
     let dim = [red, green, blue].map(|channel| 30.0 + 0.5 * (0.75 * grey + 0.25 * channel));
     let mut mixed = [0; 3];
