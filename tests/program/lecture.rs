@@ -202,7 +202,10 @@ fn networks_are_compared_by_what_they_cost() {
     assert_eq!((rows[0]["parameters"].as_u64(), rows[1]["parameters"].as_u64()), (Some(1_235_496), Some(11_689_512)));
     assert!(rows.iter().all(|row| row["milliseconds"].as_f64().unwrap() > 0.0));
     let drawn = std::fs::read_to_string(folder.path().join("networks.svg")).unwrap();
-    assert!(drawn.contains("resnet18") && drawn.contains("<circle"));
+    assert!(drawn.contains("resnet18") && drawn.contains("<circle") && drawn.contains("published top-1"));
+    assert_eq!((rows[0]["published_top1"].as_f64(), rows[1]["published_top1"].as_f64()), (Some(0.58178), Some(0.69758)));
+    let told = succeed(folder.path(), &["networks", "squeezenet1_1", "fractalnet20", "--size", "64"]);
+    assert!(told.contains(" 58.2 % ") && told.contains(" – "), "{told}");
     fail(folder.path(), &["networks", "resnet18", "lenet"], 2, &["no network is called lenet", "alexnet", HINT]);
     fail(folder.path(), &["networks", "alexnet", "--size", "8"], 1, &["alexnet at 8×8"]);
 }
@@ -235,6 +238,9 @@ fn the_plain_networks_gradient_vanishes_or_explodes_with_the_singular_value() {
     let said = succeed(folder.path(), &words);
     assert!(said.contains("rnn: largest singular value") && said.contains("‖∂L/∂c‖"), "{said}");
     assert!(std::fs::read_to_string(folder.path().join("flow.svg")).unwrap().contains("lstm c"));
+    succeed(folder.path(), &["gradient-flow", "--cell", "rnn", "--steps", "9", "--json", "--plot", "flow.png"]);
+    assert!(std::fs::read(folder.path().join("flow.png")).unwrap().starts_with(b"\x89PNG"));
+    fail(folder.path(), &["gradient-flow", "--plot", "flow.pdf"], 2, &["--plot", "flow.pdf", ".svg or .png"]);
     // Clipped at each step, what would explode stays at the norm.
     let words =
         ["gradient-flow", "--cell", "rnn", "--steps", "80", "--singular-value", "4", "--input-scale", "1e-4", "--json"];
