@@ -134,16 +134,18 @@ fn in_flags(fault: String) -> String {
 
 /// The ids of words and of their alternatives; a word that the model does not know can be neither wanted nor refused.
 fn phrases(tokenizer: &WordTokenizer, words: &str) -> Result<Vec<Vec<u32>>, Failure> {
-    let unknown =
-        |word: &str| Failure::usage(format!("the model does not know the word {word:?}; it says other words"));
-    let phrase = |alternative: &str| -> Result<Vec<u32>, Failure> {
-        let found = tokenizer.split(alternative)?;
-        if found.is_empty() {
+    let mut all = Vec::new();
+    for alternative in words.split('|') {
+        let found = tokenizer.phrases(alternative)?;
+        if let Some(word) = found.unknown {
+            return Err(Failure::usage(format!("the model does not know the word {word:?}; it says other words")));
+        }
+        if found.ids.is_empty() {
             return Err(Failure::usage(format!("{words:?}: {alternative:?} holds no word")));
         }
-        found.iter().map(|word| tokenizer.id(word).ok_or_else(|| unknown(word))).collect()
-    };
-    words.split('|').map(phrase).collect()
+        all.extend(found.ids);
+    }
+    Ok(all)
 }
 
 /// Refuses wanted words that all hold refused ones; `refused` says by whom.

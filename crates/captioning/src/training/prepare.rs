@@ -89,7 +89,7 @@ pub fn prepare(
     };
     let tokenizer = match &start {
         Some(start) => start.tokenizer.clone(),
-        None => WordTokenizer::train(train.references.iter().flatten(), min_count)?,
+        None => recipe.words.tokenizer(train.references.iter().flatten(), min_count)?,
     };
     note(Note::Line(format!(
         "{} pictures to train on, {} to validate on, {} words",

@@ -9,6 +9,7 @@ use crate::folder::Start;
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::captions::LoadOptions;
+use candlewick_data::text::words::Words;
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::{Parameters, available_memory};
@@ -28,6 +29,9 @@ pub struct CaptioningRecipe {
     /// A model folder, or a run's, whose weights training starts from; `--start` on the command line.
     #[serde(default)]
     pub start: Option<PathBuf>,
+    /// How captions are cut into words: `ptb`, `whitespace`, `characters`, `bpe` or the name of a `tokenizer.json`.
+    #[serde(default)]
+    pub words: Words,
     /// The pictures and captions.
     pub data: DataConfig,
     /// The encoder.
@@ -77,6 +81,11 @@ impl CaptioningRecipe {
             let fault = "preprocessing: photos would keep their own shapes and make no batch; set crop_size";
             return Err(Error::Setting(fault.into()));
         }
+        if start.is_some() && self.words != Words::default() {
+            let fault = "words: training goes on from a model, whose words it keeps; leave words out";
+            return Err(Error::Setting(fault.into()));
+        }
+        self.words.check()?;
         self.training.check()?;
         self.loss.validate()?;
         self.generation.validate()?;

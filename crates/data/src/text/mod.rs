@@ -1,5 +1,6 @@
 //! Text files, and their words as ids.
 
+pub mod scripts;
 pub(crate) mod utf8;
 pub mod words;
 
