@@ -4,12 +4,14 @@ use crate::caption::Caption;
 use crate::{Error, Result};
 use candlewick_data::captions::ImageId;
 use candlewick_data::scenes::{self, Scene};
+use candlewick_data::text::scripts::spaced;
 use candlewick_encoders::Preprocessing;
 use candlewick_metrics::caption::coco;
 use candlewick_training::Scores;
 use candlewick_vision::{AttentionMap, PictureSource, retained};
 use image::RgbImage;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Pictures with the captions that people, or a grammar, gave them.
@@ -59,6 +61,20 @@ impl CaptionDataset {
         (references, results)
     }
 
+    /// The COCO scorer's scores of captions of the first pictures.
+    ///
+    /// In scripts that are written without spaces each character counts as a word; the COCO scorer would take a sentence for one.
+    pub(crate) fn coco_scores(&self, captions: &[Caption]) -> Result<coco::Scores> {
+        let (mut references, mut results) = self.coco(captions);
+        let texts = references.values_mut().flatten().chain(results.iter_mut().map(|result| &mut result.caption));
+        for text in texts {
+            if let Cow::Owned(apart) = spaced(text) {
+                *text = apart;
+            }
+        }
+        coco::evaluate(&references, &results).map_err(Error::task)
+    }
+
     /// The names of [`Self::scores`], in their order.
     pub fn score_names(&self) -> Vec<&'static str> {
         match &self.pictures {
@@ -77,8 +93,7 @@ impl CaptionDataset {
                 .into_iter()
                 .collect());
         }
-        let (references, results) = self.coco(captions);
-        let overall = coco::evaluate(&references, &results).map_err(Error::task)?.overall;
+        let overall = self.coco_scores(captions)?.overall;
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
         Ok([
             ("CIDEr", overall.cider),

@@ -60,8 +60,8 @@ pub fn evaluate(
         }
         progress(captions.len());
     }
-    let (references, results) = set.coco(&captions);
-    let scores = coco::evaluate(&references, &results).map_err(Error::task)?;
+    let (_, results) = set.coco(&captions);
+    let scores = set.coco_scores(&captions)?;
     let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
     let text = serde_json::to_string_pretty(&results).map_err(Error::task)?;
     std::fs::write(&results_file, text + "\n").map_err(Error::file(&results_file, "cannot be written"))?;

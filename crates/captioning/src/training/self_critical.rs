@@ -16,6 +16,7 @@
 use super::batches::padded;
 use crate::{Error, Result};
 use candle_core::Tensor;
+use candlewick_data::text::scripts::spaced;
 use candlewick_data::text::words::{END, PAD, START, UNK, WordTokenizer};
 use candlewick_generation::{Decoder, GenerationConfig, Hypothesis, TeacherForced, generate};
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
@@ -77,7 +78,7 @@ const ENDED: &str = "<end>";
 impl Reward {
     /// The reward whose document frequencies are those of `captions`, a list a photo.
     pub fn new(captions: &[Vec<String>]) -> Self {
-        let tokens = |caption: &String| ended(tokenize(caption), true);
+        let tokens = |caption: &String| ended(tokenize(&spaced(caption)), true);
         let references: Vec<Vec<Vec<String>>> =
             captions.par_iter().map(|captions| captions.iter().map(tokens).collect()).collect();
         let frequency = DocumentFrequency::from_references(references.iter().map(Vec::as_slice));
@@ -87,7 +88,7 @@ impl Reward {
     /// The reward of a caption of this photo; `finished` where it came to its end. 0 … 10.
     fn of(&self, picture: usize, caption: &str, finished: bool) -> f64 {
         let references = self.references.get(picture).map(Vec::as_slice).unwrap_or_default();
-        Cider::default().caption_score(&ended(tokenize(caption), finished), references, &self.frequency)
+        Cider::default().caption_score(&ended(tokenize(&spaced(caption)), finished), references, &self.frequency)
     }
 }
 
