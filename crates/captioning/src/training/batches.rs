@@ -36,24 +36,33 @@ pub(crate) struct Captions {
     all: Vec<(usize, Vec<u32>)>,
     /// Where the captions of each picture that has any lie.
     by_picture: Vec<Range<usize>>,
+    /// How many captions have more words than are trained on, and how many have none.
+    left_out: [usize; 2],
 }
 
 impl Captions {
     /// The captions of each picture that have at least a word and at most `longest`.
     pub fn new(tokenizer: &WordTokenizer, references: &[Vec<String>], longest: usize) -> Result<Self> {
-        let (mut all, mut by_picture) = (Vec::new(), Vec::new());
+        let (mut all, mut by_picture, mut left_out) = (Vec::new(), Vec::new(), [0, 0]);
         for (picture, captions) in references.iter().enumerate() {
             let first = all.len();
             for caption in captions {
                 let ids = tokenizer.encode(caption)?;
                 // Start and end are no words of the caption.
-                if (3..=longest.saturating_add(2)).contains(&ids.len()) {
-                    all.push((picture, ids));
+                match ids.len() {
+                    0..=2 => left_out[1] += 1,
+                    length if length - 2 > longest => left_out[0] += 1,
+                    _ => all.push((picture, ids)),
                 }
             }
             by_picture.extend((all.len() > first).then_some(first..all.len()));
         }
-        Ok(Self { all, by_picture })
+        Ok(Self { all, by_picture, left_out })
+    }
+
+    /// How many captions have more words than are trained on, and how many have none.
+    pub fn left_out(&self) -> [usize; 2] {
+        self.left_out
     }
 
     /// How many captions there are.

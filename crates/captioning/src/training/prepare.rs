@@ -139,7 +139,9 @@ pub fn prepare(
         longest: longest.min(10_000),
         encoder_rate: recipe.encoder.learning_rate_factor.unwrap_or(1.0),
     };
-    CaptioningTask::new(captioner, train, dev, settings)
+    let task = CaptioningTask::new(captioner, train, dev, settings)?;
+    task.left_out().into_iter().for_each(|line| note(Note::Skipped(line)));
+    Ok(task)
 }
 
 /// The pictures to train on and to validate on.

@@ -127,6 +127,17 @@ impl CaptioningTask {
         &self.dev
     }
 
+    /// A line about the captions that are not trained on, where there are any.
+    pub(crate) fn left_out(&self) -> Option<String> {
+        let longest = self.settings.longest;
+        let told = |count: usize, what: String| (count > 0).then(|| format!("{count} {what}"));
+        let [longer, empty] = self.captions.left_out();
+        let kinds =
+            [told(longer, format!("longer than {longest} words (data.longest)")), told(empty, "without a word".into())];
+        let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+        (!kinds.is_empty()).then(|| format!("left out captions: {}", kinds.join(", ")))
+    }
+
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
         let annotations = match &batch.input {
