@@ -23,6 +23,7 @@ pub mod skipped;
 mod split;
 pub mod text;
 mod tree;
+pub mod tokens;
 
 pub use error::{Error, Result, escaped, shown};
 pub use image;

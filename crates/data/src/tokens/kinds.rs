@@ -1,0 +1,155 @@
+//! How a text is cut, and the fast ways for characters and bytes, which must equal what their `tokenizer.json` says.
+
+use super::{UNKNOWN, Units};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{ModelWrapper, Result, SplitDelimiterBehavior, Tokenizer, decoders::fuse::Fuse};
+
+/// Any character, a line end too.
+const CHARACTER: &str = "(?s).";
+
+/// A word between spaces, or a line end.
+const WORD: &str = r"[^\s]+|\n";
+
+/// How a tokenizer cuts, where it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    Characters { ids: HashMap<char, u32>, unknown: u32 },
+    Bytes,
+    Spaces,
+    Other,
+}
+
+impl Kind {
+    /// The kind of a tokenizer, told by its rules.
+    pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        let same = |rules: PreTokenizerWrapper| -> Result<bool> {
+            let own = tokenizer.get_pre_tokenizer().map(serde_json::to_value).transpose()?;
+            Ok(own == Some(serde_json::to_value(rules)?) && tokenizer.get_normalizer().is_none())
+        };
+        if same(characters()?)? {
+            let vocab = tokenizer.get_vocab(true);
+            let unknown = vocab.get(UNKNOWN).copied();
+            let one = |(token, id): (String, u32)| {
+                let mut letters = token.chars();
+                letters.next().filter(|_| letters.next().is_none()).map(|letter| (letter, id))
+            };
+            let ids = vocab.into_iter().filter_map(one).collect();
+            return Ok(unknown.map_or(Self::Other, |unknown| Self::Characters { ids, unknown }));
+        }
+        let is_byte = |byte: u8| tokenizer.token_to_id(&letter_of(byte).to_string()) == Some(byte.into());
+        if same(bytes()?)? && (0..=255).all(is_byte) {
+            return Ok(Self::Bytes);
+        }
+        Ok(if same(spaces()?)? { Self::Spaces } else { Self::Other })
+    }
+
+    /// The ids of a text, where there is a faster way than the tokenizer's own.
+    pub fn encode(&self, text: &str) -> Option<Vec<u32>> {
+        match self {
+            Self::Characters { ids, unknown } => {
+                Some(text.chars().map(|letter| ids.get(&letter).copied().unwrap_or(*unknown)).collect())
+            }
+            Self::Bytes => Some(text.bytes().map(u32::from).collect()),
+            _ => None,
+        }
+    }
+
+    /// The text in parts that are tokens, where they can be known.
+    pub fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        match self {
+            Self::Characters { .. } => text.char_indices().map(|(at, letter)| &text[at..at + letter.len_utf8()]).collect(),
+            Self::Spaces => text.split_whitespace().collect(),
+            _ => vec![text],
+        }
+    }
+}
+
+fn split(pattern: &str, behavior: SplitDelimiterBehavior, invert: bool) -> Result<PreTokenizerWrapper> {
+    Ok(Split::new(SplitPattern::Regex(pattern.into()), behavior, invert)?.into())
+}
+
+fn characters() -> Result<PreTokenizerWrapper> {
+    split(CHARACTER, SplitDelimiterBehavior::Isolated, false)
+}
+
+/// Each byte as a letter of its own.
+fn bytes() -> Result<PreTokenizerWrapper> {
+    Ok(Sequence::new(vec![byte_level(false).into(), characters()?]).into())
+}
+
+fn spaces() -> Result<PreTokenizerWrapper> {
+    split(WORD, SplitDelimiterBehavior::Removed, true)
+}
+
+fn byte_level(words: bool) -> ByteLevel {
+    ByteLevel::new(false, false, words)
+}
+
+/// The letter that stands for a byte (GPT-2's): printable ones for themselves, the others from U+0100 on.
+fn letter_of(byte: u8) -> char {
+    let itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    match itself(byte) {
+        true => char::from(byte),
+        false => {
+            let before = (0..byte).filter(|&byte| !itself(byte)).count();
+            char::from_u32(0x100 + before as u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+        }
+    }
+}
+
+/// A tokenizer of these units, with the vocabulary of a text.
+pub(super) fn train(units: Units, text: &str) -> Result<Tokenizer> {
+    match units {
+        Units::Characters => {
+            let letters: BTreeSet<char> = text.chars().collect();
+            let tokens = std::iter::once(UNKNOWN.to_owned()).chain(letters.into_iter().map(String::from));
+            let mut tokenizer = whole(tokens, Some(UNKNOWN))?;
+            tokenizer.with_pre_tokenizer(Some(characters()?)).with_decoder(Some(Fuse::new()));
+            Ok(tokenizer)
+        }
+        Units::Bytes => {
+            let mut tokenizer = whole((0..=255).map(|byte| letter_of(byte).to_string()), None)?;
+            tokenizer.with_pre_tokenizer(Some(bytes()?)).with_decoder(Some(byte_level(false)));
+            Ok(tokenizer)
+        }
+        Units::Spaces => {
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            text.split_whitespace().chain(text.matches('\n')).for_each(|word| *counts.entry(word).or_default() += 1);
+            counts.entry(UNKNOWN).or_default();
+            let mut words: Vec<(&str, usize)> = counts.into_iter().collect();
+            // The sort is stable, and the map was in alphabetical order.
+            words.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+            let mut tokenizer = whole(words.into_iter().map(|(word, _)| word.to_owned()), Some(UNKNOWN))?;
+            tokenizer.with_pre_tokenizer(Some(spaces()?));
+            Ok(tokenizer)
+        }
+        Units::Bpe { vocab_size } => {
+            let mut tokenizer = Tokenizer::new(BPE::default());
+            tokenizer.with_pre_tokenizer(Some(byte_level(true))).with_decoder(Some(byte_level(true)));
+            let mut trainer: TrainerWrapper = BpeTrainer::builder()
+                .vocab_size(vocab_size)
+                .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+                .show_progress(false)
+                .build()
+                .into();
+            tokenizer.train(&mut trainer, text.split_inclusive('\n'))?;
+            Ok(tokenizer)
+        }
+    }
+}
+
+/// A tokenizer whose tokens are looked up whole, with ids in their order.
+fn whole(tokens: impl Iterator<Item = String>, unknown: Option<&str>) -> Result<Tokenizer> {
+    let vocab = tokens.zip(0u32..).collect();
+    let model = WordLevel::builder().vocab(vocab);
+    // A word of the text's own stands where there is none: the model wants one.
+    let model = model.unk_token(unknown.map_or_else(|| letter_of(0).to_string(), str::to_owned)).build()?;
+    Ok(Tokenizer::new(ModelWrapper::from(model)))
+}

@@ -1,0 +1,226 @@
+//! Texts as token ids and back to the very letter, by a `tokenizer.json` that everybody reads.
+//!
+//! Unlike [`crate::text::words`], which takes of a caption what counts, nothing of a text is lost here: case, spaces and line ends are
+//! tokens like all else.
+
+mod decoding;
+mod kinds;
+mod streams;
+
+pub use decoding::TextDecoder;
+pub use streams::{Chunk, Streams};
+
+use crate::error::{Error, Result};
+use kinds::Kind;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tokenizers::Tokenizer;
+
+/// What stands for tokens that are not in the vocabulary.
+pub const UNKNOWN: &str = "<unk>";
+
+/// What the tokens of a text are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Units {
+    /// Characters, each code point one.
+    #[default]
+    Characters,
+    /// The 256 bytes of UTF-8: no character is unknown.
+    Bytes,
+    /// What stands between spaces, and each line end: a text that was cut into words before, such as the Penn Treebank's.
+    Spaces,
+    /// Pieces of words that byte-pair encoding found in the text, down to single bytes (Sennrich et al. 2016): nothing is unknown.
+    Bpe {
+        /// V, the number of pieces, at least 256.
+        vocab_size: usize,
+    },
+}
+
+/// A tokenizer of whole texts.
+#[derive(Clone, Debug)]
+pub struct TextTokenizer {
+    inner: Tokenizer,
+    kind: Kind,
+}
+
+/// Tokenizers are equal that have the same tokens in the same order.
+impl PartialEq for TextTokenizer {
+    fn eq(&self, other: &Self) -> bool {
+        let tokens = self.vocab_size();
+        tokens == other.vocab_size() && (0..tokens as u32).all(|id| self.token(id) == other.token(id))
+    }
+}
+
+impl TextTokenizer {
+    /// The tokens of a text: characters in the order of their code points, words and pieces the most frequent first.
+    ///
+    /// # Errors
+    /// When the text is empty, or fewer pieces are wanted than there are bytes.
+    pub fn train(units: Units, text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::tokenizer("tokenizer", "the text is empty; give a longer one"));
+        }
+        if let Units::Bpe { vocab_size } = units
+            && vocab_size < 256
+        {
+            return Err(Error::setting(format!("vocab_size is {vocab_size}; wanted at least the 256 bytes")));
+        }
+        let inner = kinds::train(units, text).map_err(|error| Error::tokenizer("tokenizer", error))?;
+        Self::of("tokenizer", inner)
+    }
+
+    /// Opens a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no tokenizer.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = crate::text::read_utf8(path)?;
+        Self::of(&name, text.parse().map_err(|error| Error::tokenizer(&name, error))?)
+    }
+
+    /// The tokenizer in the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::of("tokenizer.json", text.parse().map_err(|error| Error::tokenizer("tokenizer.json", error))?)
+    }
+
+    fn of(name: &str, inner: Tokenizer) -> Result<Self> {
+        let kind = Kind::of(&inner).map_err(|error| Error::tokenizer(name, error))?;
+        Ok(Self { inner, kind })
+    }
+
+    /// Writes a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = self.inner.to_string(true).map_err(|error| Error::tokenizer(path.display().to_string(), error))?;
+        std::fs::write(path, text + "\n").map_err(Error::io(path))
+    }
+
+    /// The ids of a text's tokens.
+    ///
+    /// # Errors
+    /// When a loaded tokenizer's rules fail on the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match self.kind.encode(text) {
+            Some(ids) => Ok(ids),
+            None => {
+                let encoded = self.inner.encode_fast(text, false);
+                Ok(encoded.map_err(|error| Error::tokenizer("tokenizer", error))?.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// The text of tokens.
+    ///
+    /// # Errors
+    /// When a loaded tokenizer's rules fail on the tokens.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|error| Error::tokenizer("tokenizer", error))
+    }
+
+    /// V, the number of tokens.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The token of an id, as the vocabulary writes it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of a token, as the vocabulary writes it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The id of what is not in the vocabulary, where there can be such.
+    pub fn unknown(&self) -> Option<u32> {
+        self.id(UNKNOWN)
+    }
+
+    /// The first token of a text that is not in the vocabulary.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`] says.
+    pub fn first_unknown(&self, text: &str) -> Result<Option<String>> {
+        let Some(unknown) = self.unknown() else { return Ok(None) };
+        for part in self.kind.parts(text) {
+            if self.encode(part)?.contains(&unknown) && part != UNKNOWN {
+                return Ok(Some(part.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TEXT: &str = "ROMEO:\nO, she doth teach the torches!\n\n  It seems, naïve 雨 — 🙂 \t\r\nthe the the\n";
+
+    #[test]
+    fn every_kind_gives_the_text_back_to_the_letter() {
+        for units in [Units::Characters, Units::Bytes, Units::Bpe { vocab_size: 280 }] {
+            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            let ids = tokenizer.encode(TEXT).unwrap();
+            assert_eq!(tokenizer.decode(&ids).unwrap(), TEXT, "{units:?}");
+            assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+        }
+        let bytes = TextTokenizer::train(Units::Bytes, "a").unwrap();
+        assert_eq!(bytes.encode("aü").unwrap(), [97, 0xc3, 0xbc]);
+        assert_eq!(bytes.vocab_size(), 256);
+        assert_eq!(bytes.unknown(), None);
+        let pieces = TextTokenizer::train(Units::Bpe { vocab_size: 280 }, TEXT).unwrap();
+        assert!(pieces.encode(TEXT).unwrap().len() < TEXT.len());
+        assert_eq!(pieces.decode(&pieces.encode("новый").unwrap()).unwrap(), "новый");
+        assert!(TextTokenizer::train(Units::Bpe { vocab_size: 99 }, TEXT).is_err());
+        assert!(TextTokenizer::train(Units::Characters, "").is_err());
+    }
+
+    #[test]
+    fn what_is_fast_equals_what_the_file_says() {
+        for units in [Units::Characters, Units::Bytes] {
+            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            assert!(tokenizer.kind.encode(TEXT).is_some());
+            let slow = tokenizer.inner.encode(TEXT, false).unwrap();
+            assert_eq!(slow.get_ids(), tokenizer.encode(TEXT).unwrap(), "{units:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_same_tokenizer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        for units in [Units::Characters, Units::Bytes, Units::Spaces, Units::Bpe { vocab_size: 270 }] {
+            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            tokenizer.save(&path).unwrap();
+            let opened = TextTokenizer::open(&path).unwrap();
+            assert_eq!(opened, tokenizer);
+            assert_eq!(opened.encode(TEXT).unwrap(), tokenizer.encode(TEXT).unwrap(), "{units:?}");
+            assert_eq!(opened.kind, tokenizer.kind);
+        }
+        std::fs::write(&path, "{}").unwrap();
+        assert!(TextTokenizer::open(&path).is_err());
+    }
+
+    #[test]
+    fn what_is_unknown_is_told() {
+        let tokenizer = TextTokenizer::train(Units::Characters, "abc\n").unwrap();
+        assert_eq!(tokenizer.first_unknown("ab\nd").unwrap().as_deref(), Some("d"));
+        assert_eq!(tokenizer.first_unknown("cab").unwrap(), None);
+        assert_eq!(tokenizer.encode("ad").unwrap()[1], tokenizer.unknown().unwrap());
+        let words = TextTokenizer::train(Units::Spaces, " the <unk> N\n the cat\n").unwrap();
+        assert_eq!(words.encode("the <unk>\n").unwrap().len(), 3);
+        assert_eq!(words.first_unknown("the dog").unwrap().as_deref(), Some("dog"));
+        assert_eq!(words.first_unknown("the <unk>").unwrap(), None);
+        assert_eq!(words.encode(" the\n").unwrap(), words.encode("the \n").unwrap());
+    }
+}
