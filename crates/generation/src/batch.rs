@@ -4,7 +4,7 @@ use crate::config::GenerationConfig;
 use crate::decoder::Decoder;
 use crate::hypothesis::{Beam, Trace};
 use crate::normaliser::log_sum_exps;
-use crate::processors::{LogitsProcessors, apply};
+use crate::processors::{LogitsProcessors, apply, reads_history};
 use crate::select_rows::SelectRows as _;
 use candle_core::{DType, Result, Tensor, bail};
 use candlewick_parameters::Mode;
@@ -34,17 +34,58 @@ pub(crate) struct Batch<D: Decoder> {
 
 impl<D: Decoder> Batch<D> {
     pub(crate) fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        config.validate_for(decoder.vocab_size())?;
+        let Some(start) = config.bos_token_id else {
+            bail!("generation config: bos_token_id is null, so there is nothing to begin with; go on from prompts")
+        };
+        Self::after(decoder, memory, &vec![vec![start]; count], config)
+    }
+
+    /// Rows that go on from prompts of one length; all but the last word of each is read at once.
+    pub(crate) fn after(
+        decoder: D,
+        memory: D::Memory,
+        prompts: &[Vec<u32>],
+        config: &GenerationConfig,
+    ) -> Result<Self> {
+        let vocab_size = decoder.vocab_size();
+        config.validate_for(vocab_size)?;
+        let length = prompts.first().map_or(1, Vec::len);
+        if length == 0 || prompts.iter().any(|prompt| prompt.len() != length) {
+            bail!("decoding: prompts of one length, at least one word, are wanted")
+        }
+        if let Some(word) = prompts.iter().flatten().find(|&&word| word as usize >= vocab_size) {
+            bail!("decoding: a prompt has word {word}; the vocabulary has {vocab_size}")
+        }
+        let (count, read) = (prompts.len(), length - 1);
+        let mut state = decoder.start(&memory, &mut Mode::Eval)?;
+        if read > 0 {
+            let words: Vec<u32> = prompts.iter().flat_map(|prompt| &prompt[..read]).copied().collect();
+            let words = Tensor::from_vec(words, (count, read), decoder.device())?;
+            state = decoder.read_on(&words, &vec![read; count], &state, &memory, &mut Mode::Eval)?.1;
+        }
+        // The processors count the prompt in.
+        let least = if config.min_new_tokens > 0 { config.min_new_tokens + read } else { 0 };
+        let processors = GenerationConfig { min_new_tokens: least, ..config.clone() }.processors();
         Ok(Self {
-            state: decoder.start(&memory, &mut Mode::Eval)?,
+            state,
             decoder,
             memory,
             selected: None,
             sources: (0..count as u32).collect(),
-            words: vec![config.bos_token_id; count],
-            processors: config.processors(),
-            trace: Trace::new(config.bos_token_id),
+            words: prompts.iter().filter_map(|prompt| prompt.last().copied()).collect(),
+            processors,
+            trace: Trace::new(prompts.to_vec()),
         })
+    }
+
+    /// How many sources there are: as many as rows before the first step.
+    pub(crate) fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether the words of a sentence are asked for at each step.
+    pub(crate) fn reads_history(&self) -> bool {
+        reads_history(&self.processors)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Logits, NextRow};
 use crate::config::GenerationConfig;
 use crate::decoder::Decoder;
-use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, ROOT, keep_ended, penalised};
+use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, keep_ended, penalised, root};
 use crate::processors::LogitsProcessor;
 use crate::search::Search;
 use candle_core::Result;
@@ -44,14 +44,17 @@ impl<D: Decoder> BeamSearch<D> {
     /// # Errors
     /// When the configuration is not valid for this decoder, or the memory does not fit it.
     pub fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        let batch = Batch::new(decoder, memory, count, config)?;
+        Ok(Self::of(Batch::new(decoder, memory, count, config)?, config))
+    }
+
+    pub(crate) fn of(batch: Batch<D>, config: &GenerationConfig) -> Self {
         let width = config.num_beams / config.num_beam_groups;
         let start = |index: usize| {
             let row = index / config.num_beam_groups;
-            Group { running: vec![Beam { last: ROOT, sum: 0.0, row }], ended: Vec::new(), open: true, width }
+            Group { running: vec![Beam { last: root(row), sum: 0.0, row }], ended: Vec::new(), open: true, width }
         };
-        let groups = (0..count * config.num_beam_groups).map(start).collect();
-        Ok(Self { batch, config: config.clone(), groups })
+        let groups = (0..batch.sources() * config.num_beam_groups).map(start).collect();
+        Self { batch, config: config.clone(), groups }
     }
 }
 
@@ -176,7 +179,7 @@ impl Group {
         self.running.clear();
         for (rank, candidate) in candidates.iter().enumerate() {
             let parent = candidate.beam;
-            if candidate.word == config.eos_token_id {
+            if Some(candidate.word) == config.eos_token_id {
                 if rank < self.width {
                     let score = penalised(candidate.sum, length, config.length_penalty);
                     let ended = Ended { last: parent.last, end: candidate.log_probability, score };

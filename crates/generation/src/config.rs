@@ -93,10 +93,10 @@ pub struct GenerationConfig {
     /// Words that never come, such as the one for unknown words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suppress_tokens: Vec<u32>,
-    /// The word before the first. 1.
-    pub bos_token_id: u32,
-    /// The word that ends a sentence. 2.
-    pub eos_token_id: u32,
+    /// The word before the first; null where there is none, and sentences go on from prompts ([`crate::generate_after`]). 1.
+    pub bos_token_id: Option<u32>,
+    /// The word that ends a sentence; null where none does. 2.
+    pub eos_token_id: Option<u32>,
     /// The word that fills rows of a batch; searches do not use it. 0.
     pub pad_token_id: u32,
     /// The seed of sampling; not a key of transformers, which ignores it. 0.
@@ -133,8 +133,8 @@ impl Default for GenerationConfig {
             bad_words_ids: Vec::new(),
             force_words_ids: Vec::new(),
             suppress_tokens: Vec::new(),
-            bos_token_id: 1,
-            eos_token_id: 2,
+            bos_token_id: Some(1),
+            eos_token_id: Some(2),
             pad_token_id: 0,
             seed: 0,
         }
@@ -181,8 +181,8 @@ impl GenerationConfig {
         let Some(object) = value.as_object_mut() else {
             return Err(format!("a generation config is a JSON object, found {value}"));
         };
-        // transformers writes null where it has no value of its own.
-        object.retain(|_, value| !value.is_null());
+        // transformers writes null where it has no value of its own; of these two it means that there is no such word.
+        object.retain(|key, value| !value.is_null() || ["bos_token_id", "eos_token_id"].contains(&key.as_str()));
         // What transformers' models of before say; the start of a sentence is not counted.
         for (before, now) in [("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")] {
             if let Some(length) = object.remove(before) {
@@ -275,7 +275,7 @@ impl GenerationConfig {
         if self.force_words_ids.iter().any(|set| set.is_empty() || set.iter().any(Vec::is_empty)) {
             return wrong("force_words_ids", "lists of at least one word", "an empty list");
         }
-        let banned = |word: &u32| *word == self.eos_token_id || self.suppress_tokens.contains(word);
+        let banned = |word: &u32| Some(*word) == self.eos_token_id || self.suppress_tokens.contains(word);
         let never = |phrase: &Vec<u32>| {
             let holds = |bad: &Vec<u32>| phrase.windows(bad.len()).any(|words| words == bad);
             phrase.iter().any(banned) || self.bad_words_ids.iter().any(holds)
@@ -336,7 +336,8 @@ impl GenerationConfig {
         let suppressed = self.suppress_tokens.iter().map(|&word| ("suppress_tokens", word));
         let banned = self.bad_words_ids.iter().flatten().map(|&word| ("bad_words_ids", word));
         let forced = self.force_words_ids.iter().flatten().flatten().map(|&word| ("force_words_ids", word));
-        for (key, word) in single.into_iter().chain(suppressed).chain(banned).chain(forced) {
+        let single = single.into_iter().filter_map(|(key, word)| Some((key, word?)));
+        for (key, word) in single.chain(suppressed).chain(banned).chain(forced) {
             if word as usize >= vocab_size {
                 return wrong(key, format!("below the vocabulary's size {vocab_size}"), word).map_err(Error::msg);
             }
@@ -388,13 +389,14 @@ mod tests {
     #[test]
     fn a_file_of_transformers_is_read_and_ours_comes_back() {
         let text = r#"{"_from_model_config": true, "max_length": 40, "num_beams": 4, "early_stopping": "never",
-            "top_k": null, "bad_words_ids": [[3, 4]], "length_penalty": 2, "transformers_version": "5.23.0"}"#;
+            "top_k": null, "bos_token_id": null, "bad_words_ids": [[3, 4]], "length_penalty": 2, "transformers_version": "5.23.0"}"#;
         let config = GenerationConfig::from_json(text).unwrap();
         let wanted = GenerationConfig {
             early_stopping: EarlyStopping::Never,
             bad_words_ids: vec![vec![3, 4]],
             length_penalty: 2.0,
             max_new_tokens: 40,
+            bos_token_id: None,
             ..GenerationConfig::beam(4)
         };
         assert_eq!(config, wanted);

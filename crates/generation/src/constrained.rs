@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Logits, NextRow};
 use crate::config::GenerationConfig;
 use crate::decoder::Decoder;
-use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, ROOT, keep_ended, penalised};
+use crate::hypothesis::{Beam, Candidate, Ended, Hypothesis, keep_ended, penalised, root};
 use crate::phrases::{Progress, Reached, begun, finished, progress, rank};
 use crate::processors::LogitsProcessor;
 use crate::search::Search;
@@ -41,12 +41,16 @@ impl<D: Decoder> ConstrainedBeamSearch<D> {
     /// # Errors
     /// When the configuration is not valid for this decoder, or the memory does not fit.
     pub fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        let batch = Batch::new(decoder, memory, count, config)?;
+        Ok(Self::of(Batch::new(decoder, memory, count, config)?, config))
+    }
+
+    pub(crate) fn of(batch: Batch<D>, config: &GenerationConfig) -> Self {
         let source = |row: usize| {
             let start = progress(&[], &config.force_words_ids);
-            Source { running: [(start, vec![Beam { last: ROOT, sum: 0.0, row }])].into(), ..Source::default() }
+            Source { running: [(start, vec![Beam { last: root(row), sum: 0.0, row }])].into(), ..Source::default() }
         };
-        Ok(Self { batch, config: config.clone(), sources: (0..count).map(source).collect() })
+        let sources = (0..batch.sources()).map(source).collect();
+        Self { batch, config: config.clone(), sources }
     }
 }
 
@@ -123,7 +127,7 @@ fn banks<D: Decoder>(
                 continue;
             }
             let sum = beam.sum + f64::from(log_probability);
-            if word == config.eos_token_id {
+            if Some(word) == config.eos_token_id {
                 if finished(&progress(&history, &config.force_words_ids)) {
                     let score = penalised(sum, batch.trace.steps(), config.length_penalty);
                     keep_ended(&mut of.ended, Ended { last: beam.last, end: log_probability, score }, config.num_beams);

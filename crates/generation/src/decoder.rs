@@ -123,7 +123,23 @@ pub trait Decoder: Send + Sync {
         memory: &Self::Memory,
         mode: &mut Mode,
     ) -> Result<TeacherForced> {
-        unrolled_teacher_forcing(self, words, lengths, memory, mode)
+        Ok(self.read_on(words, lengths, &self.start(memory, mode)?, memory, mode)?.0)
+    }
+
+    /// Reads words as [`teacher_forced`](Decoder::teacher_forced) does, but goes on from a state, and gives the state after them too:
+    /// that of rows shorter than T means something only where a decoder says so.
+    ///
+    /// # Errors
+    /// As [`teacher_forced`](Decoder::teacher_forced) says.
+    fn read_on(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        state: &Self::State,
+        memory: &Self::Memory,
+        mode: &mut Mode,
+    ) -> Result<(TeacherForced, Self::State)> {
+        unrolled(self, words, lengths, state, memory, mode)
     }
 }
 
@@ -169,6 +185,17 @@ macro_rules! decode_through {
             ) -> Result<TeacherForced> {
                 (**self).teacher_forced(words, lengths, memory, mode)
             }
+
+            fn read_on(
+                &self,
+                words: &Tensor,
+                lengths: &[usize],
+                state: &Self::State,
+                memory: &Self::Memory,
+                mode: &mut Mode,
+            ) -> Result<(TeacherForced, Self::State)> {
+                (**self).read_on(words, lengths, state, memory, mode)
+            }
         }
     };
 }
@@ -188,6 +215,17 @@ pub fn unrolled_teacher_forcing<D: Decoder + ?Sized>(
     memory: &D::Memory,
     mode: &mut Mode,
 ) -> Result<TeacherForced> {
+    Ok(unrolled(decoder, words, lengths, &decoder.start(memory, mode)?, memory, mode)?.0)
+}
+
+fn unrolled<D: Decoder + ?Sized>(
+    decoder: &D,
+    words: &Tensor,
+    lengths: &[usize],
+    state: &D::State,
+    memory: &D::Memory,
+    mode: &mut Mode,
+) -> Result<(TeacherForced, D::State)> {
     let (rows, steps) = words.dims2()?;
     if steps == 0 {
         bail!("teacher_forced: words has shape {:?}; at least one step is wanted", words.dims())
@@ -195,14 +233,15 @@ pub fn unrolled_teacher_forcing<D: Decoder + ?Sized>(
     if lengths.len() != rows || lengths.iter().any(|&length| length > steps) {
         bail!("teacher_forced: words is ({rows}, {steps}); wanted {rows} lengths of at most {steps}, found {lengths:?}")
     }
-    let mut state = decoder.start(memory, mode)?;
+    let mut read: Option<D::State> = None;
     let (mut logits, mut alphas) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
     for t in 0..steps {
-        let step = decoder.step(&words.narrow(1, t, 1)?.squeeze(1)?, &state, memory, mode)?;
+        let step = decoder.step(&words.narrow(1, t, 1)?.squeeze(1)?, read.as_ref().unwrap_or(state), memory, mode)?;
         logits.push(step.logits);
         alphas.extend(step.alpha);
-        state = step.state;
+        read = Some(step.state);
     }
+    let Some(read) = read else { bail!("teacher_forced: no step was taken") };
     let alpha = if alphas.len() == steps { Some(Tensor::stack(&alphas, 1)?) } else { None };
-    Ok(TeacherForced { logits: Tensor::stack(&logits, 1)?, alpha, counts: None })
+    Ok((TeacherForced { logits: Tensor::stack(&logits, 1)?, alpha, counts: None }, read))
 }

@@ -19,8 +19,10 @@ pub struct Hypothesis {
     pub finished: bool,
 }
 
-/// Index of the node that stands for the start of every sentence.
-pub(crate) const ROOT: usize = 0;
+/// Index of the node that stands for the start of a source's sentences.
+pub(crate) fn root(source: usize) -> usize {
+    source
+}
 
 /// A hypothesis of a beam search that goes on.
 #[derive(Clone, Copy)]
@@ -67,6 +69,8 @@ struct Node {
 
 /// All words ever written in a search, as a tree by back-pointers, with the attention weights of each step.
 pub(crate) struct Trace {
+    /// What each source's sentences go on from; its last word is the source's root.
+    prompts: Vec<Vec<u32>>,
     nodes: Vec<Node>,
     alphas: Vec<Option<Tensor>>,
 }
@@ -77,8 +81,10 @@ pub(crate) fn penalised(sum: f64, length: usize, length_penalty: f64) -> f64 {
 }
 
 impl Trace {
-    pub(crate) fn new(start: u32) -> Self {
-        Self { nodes: vec![Node { parent: ROOT, word: start, log_probability: 0.0, row: 0 }], alphas: Vec::new() }
+    pub(crate) fn new(prompts: Vec<Vec<u32>>) -> Self {
+        let word = |prompt: &Vec<u32>| prompt.last().copied().unwrap_or_default();
+        let start = |(at, prompt)| Node { parent: root(at), word: word(prompt), log_probability: 0.0, row: at };
+        Self { nodes: prompts.iter().enumerate().map(start).collect(), prompts, alphas: Vec::new() }
     }
 
     /// Number of steps taken.
@@ -107,17 +113,21 @@ impl Trace {
     fn path(&self, last: usize) -> impl Iterator<Item = &Node> {
         let mut at = last;
         std::iter::from_fn(move || {
-            let node = self.nodes.get(at).filter(|_| at != ROOT)?;
+            let node = self.nodes.get(at).filter(|node| node.parent != at)?;
             at = node.parent;
             Some(node)
         })
     }
 
-    /// Puts the start and the words up to `last` into `words`.
+    /// Puts the prompt and the words up to `last` into `words`.
     pub(crate) fn read(&self, last: usize, words: &mut Vec<u32>) {
         words.clear();
-        words.extend(self.path(last).map(|node| node.word));
-        words.extend(self.nodes.first().map(|root| root.word));
+        let mut first = last;
+        for node in self.path(last) {
+            words.push(node.word);
+            first = node.parent;
+        }
+        words.extend(self.prompts.get(first).into_iter().flat_map(|prompt| prompt.iter().rev()));
         words.reverse();
     }
 

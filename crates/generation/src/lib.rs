@@ -27,7 +27,7 @@ pub use config::{EarlyStopping, GenerationConfig};
 pub use constrained::ConstrainedBeamSearch;
 pub use decoder::{Decoder, Step, TeacherForced, unrolled_teacher_forcing};
 pub use ensemble::DecoderEnsemble;
-pub use generate::{generate, search};
+pub use generate::{generate, generate_after, search, search_after};
 pub use hypothesis::Hypothesis;
 pub use normaliser::log_sum_exp;
 pub use processors::{LogitsProcessor, LogitsProcessors};

@@ -18,10 +18,20 @@ pub trait LogitsProcessor: Send + Sync {
     /// # Errors
     /// When a score is NaN or +∞.
     fn process(&self, scores: &mut [f32], history: &[u32]) -> Result<()>;
+
+    /// Whether it looks at `history`; where none of a search's processors does, the search does not gather it.
+    fn reads_history(&self) -> bool {
+        true
+    }
 }
 
 /// A list of processors, applied in order.
 pub type LogitsProcessors = Vec<Box<dyn LogitsProcessor>>;
+
+/// Whether any of a list looks at the history.
+pub(crate) fn reads_history(processors: &LogitsProcessors) -> bool {
+    processors.iter().any(|processor| processor.reads_history())
+}
 
 /// Applies all of a list in order.
 pub(crate) fn apply(processors: &LogitsProcessors, scores: &mut [f32], history: &[u32]) -> Result<()> {
@@ -113,7 +123,7 @@ pub struct BadWords {
     /// The sequences that never come.
     pub sequences: Vec<Vec<u32>>,
     /// The word that ends a sentence.
-    pub eos_token_id: u32,
+    pub eos_token_id: Option<u32>,
 }
 
 impl LogitsProcessor for BadWords {
@@ -121,7 +131,7 @@ impl LogitsProcessor for BadWords {
         for sequence in &self.sequences {
             if let Some((&word, prefix)) = sequence.split_last()
                 && history.ends_with(prefix)
-                && sequence.as_slice() != [self.eos_token_id]
+                && self.eos_token_id.is_none_or(|end| sequence.as_slice() != [end])
             {
                 ban(scores, word);
             }
@@ -136,14 +146,14 @@ pub struct MinNewTokens {
     /// How many words come at least.
     pub count: usize,
     /// The word that ends a sentence.
-    pub eos_token_id: u32,
+    pub eos_token_id: Option<u32>,
 }
 
 impl LogitsProcessor for MinNewTokens {
     fn process(&self, scores: &mut [f32], history: &[u32]) -> Result<()> {
         // The start is in the history too.
         if history.len() <= self.count {
-            ban(scores, self.eos_token_id);
+            self.eos_token_id.into_iter().for_each(|end| ban(scores, end));
         }
         Ok(())
     }
@@ -158,6 +168,10 @@ impl LogitsProcessor for SuppressTokens {
         self.0.iter().for_each(|&word| ban(scores, word));
         Ok(())
     }
+
+    fn reads_history(&self) -> bool {
+        false
+    }
 }
 
 /// Divides the scores by it: below 1 the likely words become likelier, above 1 all more even.
@@ -168,6 +182,10 @@ impl LogitsProcessor for Temperature {
     fn process(&self, scores: &mut [f32], _: &[u32]) -> Result<()> {
         scores.iter_mut().for_each(|score| *score /= self.0 as f32);
         Ok(())
+    }
+
+    fn reads_history(&self) -> bool {
+        false
     }
 }
 
@@ -185,6 +203,10 @@ impl LogitsProcessor for TopK {
         let (_, &mut threshold, _) = values.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
         scores.iter_mut().filter(|score| **score < threshold).for_each(|score| *score = BANNED);
         Ok(())
+    }
+
+    fn reads_history(&self) -> bool {
+        false
     }
 }
 
@@ -224,6 +246,10 @@ impl LogitsProcessor for TopP {
         }
         Ok(())
     }
+
+    fn reads_history(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps the fewest words whose surprise −log p is nearest to the entropy H of softmax(scores) and whose probabilities together reach p,
@@ -258,6 +284,10 @@ impl LogitsProcessor for TypicalP {
             }
         }
         Ok(())
+    }
+
+    fn reads_history(&self) -> bool {
+        false
     }
 }
 

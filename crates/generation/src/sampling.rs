@@ -3,9 +3,9 @@
 use crate::batch::{Batch, NextRow};
 use crate::config::GenerationConfig;
 use crate::decoder::Decoder;
-use crate::hypothesis::{Hypothesis, ROOT};
+use crate::hypothesis::{Hypothesis, root};
 use crate::normaliser::log_sum_exp;
-use crate::processors::{LogitsProcessor, LogitsProcessors, apply};
+use crate::processors::{LogitsProcessor, LogitsProcessors, apply, reads_history};
 use crate::search::Search;
 use candle_core::Result;
 use candlewick_parameters::Rng;
@@ -60,18 +60,30 @@ impl<D: Decoder> Sampling<D> {
     /// # Errors
     /// When the configuration is not valid for this decoder, or the memory does not fit it.
     pub fn new(decoder: D, memory: D::Memory, count: usize, config: &GenerationConfig) -> Result<Self> {
-        let batch = Batch::new(decoder, memory, count, config)?;
+        Ok(Self::of(Batch::new(decoder, memory, count, config)?, config))
+    }
+
+    /// A search that goes on from `prompts`, one for each row of `memory` and all of one length.
+    ///
+    /// # Errors
+    /// As [`Sampling::new`] says, and when a prompt is empty or of another length.
+    pub fn after(decoder: D, memory: D::Memory, prompts: &[Vec<u32>], config: &GenerationConfig) -> Result<Self> {
+        Ok(Self::of(Batch::after(decoder, memory, prompts, config)?, config))
+    }
+
+    pub(crate) fn of(batch: Batch<D>, config: &GenerationConfig) -> Self {
+        let count = batch.sources();
         let sentence = |source: usize, k: usize| Sentence {
             source,
             number: k,
-            last: ROOT,
+            last: root(source),
             status: Status::Running(source),
             rng: Rng::derive(config.seed, "sampling", source as u64 + ((k as u64) << 32)),
         };
         let numbers = 0..config.num_return_sequences;
         let sentences = (0..count).flat_map(|source| numbers.clone().map(move |k| sentence(source, k))).collect();
         let warpers = if config.do_sample { config.warpers() } else { Vec::new() };
-        Ok(Self { batch, config: config.clone(), warpers, count, sentences, written: Vec::new() })
+        Self { batch, config: config.clone(), warpers, count, sentences, written: Vec::new() }
     }
 
     /// The words of the last [`Search::advance`], in the order of the sentences.
@@ -88,12 +100,15 @@ impl<D: Decoder> Search for Sampling<D> {
         }
         self.written.clear();
         let logits = self.batch.step()?;
+        let reads_history = self.batch.reads_history() || reads_history(&self.warpers);
         let (mut next, mut history) = (Vec::new(), Vec::new());
         for sentence in &mut self.sentences {
             let Status::Running(row) = sentence.status else { continue };
             let (logits, normaliser) = (logits.row(row), logits.normaliser(row));
             let mut scores = logits.to_vec();
-            self.batch.trace.read(sentence.last, &mut history);
+            if reads_history {
+                self.batch.trace.read(sentence.last, &mut history);
+            }
             apply(&self.batch.processors, &mut scores, &history)?;
             let choice = if self.config.do_sample {
                 apply(&self.warpers, &mut scores, &history)?;
@@ -109,7 +124,7 @@ impl<D: Decoder> Search for Sampling<D> {
                 continue;
             };
             let log_probability = logits.get(word as usize).map_or(f32::NEG_INFINITY, |logit| logit - normaliser);
-            if word == self.config.eos_token_id {
+            if Some(word) == self.config.eos_token_id {
                 sentence.status = Status::Ended(log_probability);
                 tell(None);
                 continue;

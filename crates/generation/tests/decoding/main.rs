@@ -4,6 +4,7 @@
 mod beam;
 mod constrained;
 mod decoder;
+mod prompts;
 mod recurrent;
 mod sampling;
 mod search;

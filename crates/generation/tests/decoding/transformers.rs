@@ -54,7 +54,7 @@ fn scores_are_processed_as_by_transformers() {
             "top_p" => processors::TopP(number).process(&mut found, &history).unwrap(),
             "repetition_penalty" => processors::RepetitionPenalty(number).process(&mut found, &history).unwrap(),
             "no_repeat_ngram_size" => processors::NoRepeatNgram(number as usize).process(&mut found, &history).unwrap(),
-            "bad_words_ids" => processors::BadWords { sequences: bad.clone(), eos_token_id: EOS }
+            "bad_words_ids" => processors::BadWords { sequences: bad.clone(), eos_token_id: Some(EOS) }
                 .process(&mut found, &history)
                 .unwrap(),
             other => panic!("{other}"),
