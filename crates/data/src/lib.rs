@@ -22,8 +22,8 @@ pub mod scenes;
 pub mod skipped;
 mod split;
 pub mod text;
-mod tree;
 pub mod tokens;
+mod tree;
 
 pub use error::{Error, Result, escaped, shown};
 pub use image;

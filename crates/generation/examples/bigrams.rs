@@ -52,7 +52,12 @@ fn main() -> Result<()> {
     }
     let model = Bigrams(Tensor::from_vec(counts, (v, v), &Device::Cpu)?.log()?);
     // It begins as if a space stood before, and letter 1, which never comes, would end it.
-    let start = GenerationConfig { bos_token_id: Some(id(' ')), eos_token_id: Some(1), max_new_tokens: 60, ..Default::default() };
+    let start = GenerationConfig {
+        bos_token_id: Some(id(' ')),
+        eos_token_id: Some(1),
+        max_new_tokens: 60,
+        ..Default::default()
+    };
 
     let sampled = GenerationConfig { do_sample: true, seed: 3, ..start.clone() };
     let text = stream(Sampling::new(&model, (), 1, &sampled)?)

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classification;
+pub mod language_model;
 
 pub use candlewick_training::{Error, Result};
 pub use image;

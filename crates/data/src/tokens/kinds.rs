@@ -64,7 +64,9 @@ impl Kind {
     /// The text in parts that are tokens, where they can be known.
     pub fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
         match self {
-            Self::Characters { .. } => text.char_indices().map(|(at, letter)| &text[at..at + letter.len_utf8()]).collect(),
+            Self::Characters { .. } => {
+                text.char_indices().map(|(at, letter)| &text[at..at + letter.len_utf8()]).collect()
+            }
             Self::Spaces => text.split_whitespace().collect(),
             _ => vec![text],
         }

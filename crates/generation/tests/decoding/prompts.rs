@@ -1,7 +1,7 @@
 use super::small::{Small, sources};
 use candle_core::{Result, Tensor};
 use candlewick_generation::{
-    Decoder as _, GenerationConfig, LogitsProcessor, Sampling, Search as _, generate, generate_after, search_after,
+    Decoder as _, GenerationConfig, LogitsProcessor, Sampling, generate, generate_after, search_after,
 };
 use candlewick_parameters::Mode;
 use std::sync::Arc;

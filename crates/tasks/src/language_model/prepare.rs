@@ -1,0 +1,112 @@
+//! From a recipe to a task that is ready to train.
+
+use super::config::NetworkConfig;
+use super::model::{LanguageModel, LanguageModelInit};
+use super::recipe::{BatchConfig, LanguageModelRecipe};
+use super::samples::SAMPLES;
+use super::task::{LanguageModelTask, Text};
+use crate::{Error, Result};
+use candle_core::Device;
+use candlewick_data::Note;
+use candlewick_data::text::Corpus;
+use candlewick_data::tokens::{Streams, TextTokenizer};
+use candlewick_generation::Decoder as _;
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use std::path::{Path, PathBuf};
+
+/// Streams that a dev text is read as: few, so that all but a few of its characters are told with what came before them.
+const DEV_STREAMS: usize = 16;
+
+impl Recipe for LanguageModelRecipe {
+    const TASK: &'static str = "language_model";
+    type Task = LanguageModelTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        inputs.refuse(&[
+            ("--encoder-weights", "a language model has no encoder; leave it out"),
+            ("--regions", "a language model looks at no pictures; leave it out"),
+            ("--start", "a language model begins anew; leave it out"),
+        ])?;
+        self.data.path = inputs.data.clone().or(self.data.path.take());
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Setting(fault));
+        let NetworkConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
+        for (key, value, most) in [
+            ("data.dev_share", self.data.dev_share, 0.9),
+            ("model.dropout", dropout, 1.0),
+            ("model.word_dropout", word_dropout, 1.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return fault(format!("{key} is {value}; wanted 0 to {most}"));
+            }
+        }
+        let BatchConfig { size, steps, .. } = self.batches;
+        for (key, value) in [
+            ("batches.size", size),
+            ("batches.steps", steps),
+            ("model.hidden_size", hidden_size),
+            ("model.embedding_size", embedding_size),
+        ] {
+            if value == 0 {
+                return fault(format!("{key} is 0; one is the least"));
+            }
+        }
+        Ok(self.generation.validate()?)
+    }
+
+    fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<LanguageModelTask> {
+        self.check()?;
+        let Some(path) = &self.data.path else {
+            return Err(Error::NoData("no text is named; name it with --data FILE".into()));
+        };
+        let corpus = Corpus::open(path, &self.data.encoding, self.data.dev_share)?;
+        let tokenizer = TextTokenizer::train(self.data.units, &corpus.train)?;
+        std::fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
+        let dev_rows = DEV_STREAMS.min(1 + corpus.dev.len() / 1000);
+        let train = text(&corpus.train, &tokenizer, &out.join("train.tokens"), self.batches.size)?;
+        let dev = text(&corpus.dev, &tokenizer, &out.join("dev.tokens"), dev_rows)?;
+        let network = self.model.clone();
+        let init =
+            LanguageModelInit { network, tokenizer, generation: self.generation.clone(), seed: self.training.seed };
+        let model = LanguageModel::init(init, device)?;
+        note(Note::Line(format!(
+            "{} tokens of {} kinds to train on, {} to validate on, {} parameters",
+            train.streams.tokens(),
+            model.vocab_size(),
+            dev.streams.tokens(),
+            model.parameter_count()
+        )));
+        LanguageModelTask::new(model, [train, dev], self.batches.clone(), self.training.seed, out)
+    }
+
+    fn outcome(&self, _: LanguageModelTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
+        let best = LanguageModel::from_pretrained(&report.best, device)?;
+        let sample: String = best.sample("", &best.generation)?.collect::<Result<_>>()?;
+        Ok(Outcome {
+            lines: sample.lines().map(str::to_owned).collect(),
+            scores: report.best_scores.clone().unwrap_or_default(),
+            split: Some("dev"),
+            files: vec![("samples", out.join(SAMPLES))],
+            ..Outcome::default()
+        })
+    }
+}
+
+fn text(text: &str, tokenizer: &TextTokenizer, path: &PathBuf, rows: usize) -> Result<Text> {
+    Ok(Text {
+        streams: Streams::write(text, tokenizer, path, rows)?,
+        characters: text.chars().count(),
+        hash: candlewick_data::text::hash(text),
+    })
+}
