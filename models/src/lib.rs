@@ -23,7 +23,7 @@ pub struct Recipe {
 }
 
 /// All recipes, that of generated scenes first.
-pub const RECIPES: [Recipe; 9] = [
+pub const RECIPES: [Recipe; 14] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -45,6 +45,15 @@ pub const RECIPES: [Recipe; 9] = [
         text: include_str!("../flickr8k/self_critical.toml"),
     },
     Recipe { name: "mnist", file: "mnist/train.toml", text: include_str!("../mnist/train.toml") },
+    Recipe { name: "shakespeare", file: "shakespeare/train.toml", text: include_str!("../shakespeare/train.toml") },
+    Recipe {
+        name: "war_and_peace",
+        file: "war_and_peace/train.toml",
+        text: include_str!("../war_and_peace/train.toml"),
+    },
+    Recipe { name: "linux", file: "linux/train.toml", text: include_str!("../linux/train.toml") },
+    Recipe { name: "latex", file: "latex/train.toml", text: include_str!("../latex/train.toml") },
+    Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 
 impl Recipe {

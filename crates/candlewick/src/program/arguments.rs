@@ -51,6 +51,8 @@ pub enum Command {
     Classify(ClassifyArguments),
     /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
     Export(ExportArguments),
+    /// Write text as a language model does.
+    Sample(SampleArguments),
     /// Turn a PyTorch checkpoint into safetensors.
     Convert(ConvertArguments),
     /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.
@@ -251,6 +253,50 @@ pub struct CaptionArguments {
     #[arg(long, value_name = "DIR")]
     pub attention: Option<PathBuf>,
     /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `sample`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick sample --model runs/shakespeare --prime 'ROMEO:' --length 500 --temperature 0.8
+  candlewick sample --model runs/shakespeare --temperature 0
+  candlewick sample --model runs/shakespeare --count 3 --seed 7 --json")]
+pub struct SampleArguments {
+    /// A language model's folder or its run's.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text that is gone on from; a line end by default.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub prime: String,
+    /// How many tokens to write: characters of a model of characters.
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", value_parser = bounds::count)]
+    pub length: Option<usize>,
+    /// Draw from softmax(logits / X); 0 takes the likeliest each time.
+    #[arg(long, value_name = "X", value_parser = bounds::temperature)]
+    pub temperature: Option<f64>,
+    /// Draw among the N likeliest; 0 among all.
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// Draw among the fewest likeliest whose probabilities reach this sum.
+    #[arg(long, value_name = "X", value_parser = bounds::share)]
+    pub top_p: Option<f64>,
+    /// How many texts.
+    #[arg(long, visible_alias = "num-return-sequences", value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    pub count: usize,
+    /// What is drawn from; another for each of several texts.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// drawn or softmax: what the network is given of what it wrote, the token that was drawn or the whole distribution. With softmax
+    /// nothing is drawn: the likeliest token is written down.
+    #[arg(long, value_name = "WORD", default_value = "drawn", value_parser = ["drawn", "softmax"])]
+    pub feed: String,
+    /// Print one JSON object per text.
     #[arg(long)]
     pub json: bool,
     /// Where to compute.

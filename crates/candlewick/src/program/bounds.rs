@@ -11,6 +11,11 @@ pub fn number(text: &str) -> Result<f64, String> {
     if number.is_finite() { Ok(number) } else { Err("wanted a finite number".into()) }
 }
 
+/// A number of at least 0.
+pub fn temperature(text: &str) -> Result<f64, String> {
+    number(text).and_then(|number| if number >= 0.0 { Ok(number) } else { Err("wanted a number of at least 0".into()) })
+}
+
 /// A number above 0.
 pub fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("wanted a number above 0".into()) })

@@ -6,8 +6,10 @@ use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::image_classes;
+use candlewick::data::text::{Corpus, read_text};
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
+use candlewick::tasks::language_model::LanguageModel;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -59,6 +61,63 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
         say!("{name:<8} {value:.4}")?;
     }
     say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", found.pictures)
+}
+
+/// Scores a language model on a text, read once in one stream; of a file the last tenth, of a folder its part.
+///
+/// # Errors
+/// A wrong call for flags that concern captions; otherwise when model or text cannot be read.
+pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let EvaluateArguments { model, set, encoder_weights, search, out, .. } = arguments;
+    let unfit = [
+        ("--encoder-weights", encoder_weights.is_some(), "a language model has no encoder"),
+        ("--regions", set.regions.is_some(), "a language model looks at no pictures"),
+        ("--out", out.is_some(), "a language model's scores are printed"),
+        ("--model", model.len() > 1, "language models are evaluated one by one"),
+    ];
+    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
+        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
+    }
+    if let Some(flag) = search::given(search) {
+        return Err(Failure::usage(format!("{flag}: a language model is not searched with here; leave it out")));
+    }
+    let (device, device_name) = device::open(&arguments.device)?;
+    let model = LanguageModel::from_pretrained(&model[0], &device)?;
+    let text = part(set)?;
+    let score = model.score(&text)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        return say!(
+            "{}",
+            serde_json::json!({
+                "nats_per_character": score.nats_per_character(),
+                "bits_per_character": score.bits_per_character(),
+                "perplexity": score.perplexity(),
+                "characters": score.characters,
+                "tokens": score.tokens,
+                "seconds": seconds,
+            })
+        );
+    }
+    say!("nats_per_character {:.4}", score.nats_per_character())?;
+    say!("bits_per_character {:.4}", score.bits_per_character())?;
+    say!("perplexity         {:.2}", score.perplexity())?;
+    say!("{} characters, {} tokens on {device_name} in {seconds:.0} s", score.characters, score.tokens)
+}
+
+/// The text of a split: a file that is named is its own last tenth as dev, the rest as train, and the whole as test.
+fn part(set: &SetArguments) -> Result<String, Failure> {
+    let (split, path) = (parse_split(&set.split)?, &set.data);
+    if split == Split::Test && path.is_file() {
+        return Ok(read_text(path, "utf-8")?);
+    }
+    let corpus = Corpus::open(path, "utf-8", 0.1)?;
+    match split {
+        Split::Train => Ok(corpus.train),
+        Split::Dev => Ok(corpus.dev),
+        Split::Test => Err(Failure::usage("--split test: name the file of the test part with --data")),
+    }
 }
 
 /// Captions a split and scores the captions.

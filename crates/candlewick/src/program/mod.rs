@@ -15,6 +15,7 @@ mod hub;
 mod networks;
 mod output;
 mod recipe;
+mod sample;
 mod score;
 mod search;
 mod signals;
@@ -114,6 +115,10 @@ pub fn run() -> ExitCode {
             tasks::wants("classification", folder).and_then(|()| classify::run(&arguments))
         }
         Command::Export(arguments) => tasks::export(&arguments),
+        Command::Sample(arguments) => {
+            let folder = std::iter::once(arguments.model.as_path());
+            tasks::wants("language_model", folder).and_then(|()| sample::run(&arguments))
+        }
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),

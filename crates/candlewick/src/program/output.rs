@@ -38,6 +38,15 @@ pub fn write_drawing(path: &Path, drawn: &[u8], json: bool) -> Result<(), Failur
     if json { Ok(()) } else { line(path.display()) }
 }
 
+/// Writes a piece of a line to standard output at once.
+///
+/// # Errors
+/// As [`line`] says.
+pub fn write(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
 /// Writes out what standard output still holds.
 ///
 /// # Errors

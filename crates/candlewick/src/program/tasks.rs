@@ -7,6 +7,7 @@ use super::recipe::{self, Check};
 use super::{Failure, evaluate, export, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
+use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick::training::model_folder::model_type;
 use candlewick::training::{ModelFolder, Recipe};
 use std::path::{Path, PathBuf};
@@ -33,9 +34,10 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 2] = [
+pub const TASKS: [TaskRow; 3] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
+    row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(
@@ -64,7 +66,7 @@ pub fn check(table: &Table) -> Result<String, String> {
 
 fn of_recipe(table: &Table) -> Result<&'static TaskRow, String> {
     let task = recipe::task(table);
-    let known = || TASKS.map(|row| row.task).join(" and ");
+    let known = || TASKS.map(|row| row.task).join(", ");
     TASKS.iter().find(|row| row.task == task).ok_or_else(|| format!("task is {task}; there are {}", known()))
 }
 
