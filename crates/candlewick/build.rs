@@ -11,13 +11,22 @@ const FEATURES: [&str; 6] = ["cuda", "cudnn", "metal", "accelerate", "mkl", "tra
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let here = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-    let commit = packed(&here).or_else(|| checked_out(&here));
-    let commit = commit.filter(|commit| commit.len() >= 10 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    println!("cargo::rustc-env=CANDLEWICK_COMMIT={}", commit.as_deref().map_or("none", |commit| &commit[..10]));
+    println!("cargo::rustc-env=CANDLEWICK_BUILD={}", told(&here));
     let on = |feature: &&&str| env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase())).is_some();
     let features: Vec<&str> = FEATURES.iter().filter(on).copied().collect();
     let features = if features.is_empty() { "none".to_owned() } else { features.join(" ") };
     println!("cargo::rustc-env=CANDLEWICK_FEATURES={features}");
+}
+
+/// The commit, or that it is a build of no commit.
+fn told(here: &Path) -> String {
+    if env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        // Who works on the program would build it anew after each commit.
+        return "debug build".into();
+    }
+    let commit = packed(here).or_else(|| checked_out(here));
+    let commit = commit.filter(|commit| commit.len() >= 10 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    format!("commit {}", commit.as_deref().map_or("none", |commit| &commit[..10]))
 }
 
 /// A file's text; the script runs again when it changes. A file that is not there is not waited for: that would run it each time.

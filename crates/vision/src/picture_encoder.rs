@@ -5,7 +5,7 @@ use crate::config::{EncoderConfig, WeightsFile};
 use crate::regions::RegionsEncoder;
 use candle_core::{DType, Device, Tensor};
 use candlewick_data::{Error, Result};
-use candlewick_encoders::{Architecture, Encoder, Preprocessing, file_hash};
+use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing, file_hash};
 use candlewick_kernels::channels_last;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use image::RgbImage;
@@ -223,15 +223,26 @@ fn build(
 }
 
 impl EncoderConfig {
-    /// The weights of a frozen encoder's file under the names that they have in a model's own file, so that they can be put there.
+    /// The weights of a frozen encoder's file under the names that they have in a model's own file, so that they can be put there; of a
+    /// head that nothing reads none.
     ///
     /// # Errors
     /// When no network has this name, or the file holds weights of another.
     pub fn own_weights(&self, file: SafetensorsFile) -> Result<Vec<(String, Tensor)>> {
         let architecture = Architecture::find(&self.network)?;
-        let own = Parameters::from_file(architecture.canonical_weights(file)?);
-        architecture.build(&self.config, own.builder(&Device::Cpu))?;
-        own.verify()?;
+        let of = |file: SafetensorsFile| -> Result<(Parameters, Box<dyn Encoder>)> {
+            let own = Parameters::from_file(file);
+            let network = architecture.build(&self.config, own.builder(&Device::Cpu))?;
+            own.verify()?;
+            Ok((own, network))
+        };
+        let path = file.path().to_path_buf();
+        let (mut own, network) = of(architecture.canonical_weights(file)?)?;
+        let in_head = |layer: &String| network.pre_logits_layers().iter().any(|info| info.name == *layer);
+        let headless = NetworkConfig { classes: None, fully_connected: false, ..self.config.clone() } == self.config;
+        if headless && !self.layer.as_ref().is_some_and(in_head) {
+            own = of(architecture.without_head(SafetensorsFile::open(path)?)?)?.0;
+        }
         Ok(own.tensors().into_iter().map(|(name, tensor)| (format!("{ENCODER}.{name}"), tensor)).collect())
     }
 }

@@ -1,10 +1,10 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
-use super::arguments::{EvaluateArguments, ExportArguments, RecipeArguments, TrainArguments};
+use super::arguments::{EvaluateArguments, RecipeArguments, TrainArguments};
 use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::say;
 use super::recipe::{self, Check};
-use super::{Failure, evaluate, export, train};
+use super::{Failure, evaluate, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
@@ -29,10 +29,10 @@ pub struct TaskRow {
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
     pub evaluate: fn(&EvaluateArguments) -> Result<(), Failure>,
-    /// Writes a model as one folder.
-    pub export: fn(&ExportArguments) -> Result<(), Failure>,
 }
 
+    /// Writes a model as one folder.
+    pub export: fn(&ExportArguments) -> Result<(), Failure>,
 /// All of them.
 pub const TASKS: [TaskRow; 3] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
@@ -52,10 +52,10 @@ const fn row<R: Recipe, M: ModelFolder>(
         full: recipe::full::<R>,
         train: train::train::<R>,
         evaluate,
-        export: export::run::<M>,
     }
 }
 
+        export: export::run::<M>,
 /// Finds out whether a table is a recipe of a task that there is; gives the run's name.
 ///
 /// # Errors
@@ -113,6 +113,12 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     (row.evaluate)(arguments)
 }
 
+/// The task whose model lies in a folder, or in a run's; none where that cannot be told.
+fn of_model(folder: &Path) -> Option<&'static TaskRow> {
+    let found = model_type(folder).ok()?;
+    TASKS.iter().find(|row| row.model_type == found)
+}
+
 /// Exports a model of any task.
 ///
 /// # Errors
@@ -124,12 +130,6 @@ pub fn export(arguments: &ExportArguments) -> Result<(), Failure> {
         return Err(Failure::Work(format!("{}: model_type is {found}; there are {known}", arguments.run.display())));
     };
     (row.export)(arguments)
-}
-
-/// The task whose model lies in a folder, or in a run's; none where that cannot be told.
-fn of_model(folder: &Path) -> Option<&'static TaskRow> {
-    let found = model_type(folder).ok()?;
-    TASKS.iter().find(|row| row.model_type == found)
 }
 
 /// Refuses folders of another task's models.

@@ -1,11 +1,5 @@
 //! Which program this is.
 
-/// The version, the commit that it was built from, and the features that it was built with.
-pub const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (commit ",
-    env!("CANDLEWICK_COMMIT"),
-    ", features ",
-    env!("CANDLEWICK_FEATURES"),
-    ")"
-);
+/// The version, the commit that a release was built from, and the features that it was built with.
+pub const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("CANDLEWICK_BUILD"), ", features ", env!("CANDLEWICK_FEATURES"), ")");
