@@ -131,12 +131,10 @@ impl Row {
         let names = sequence_layers();
         match rows().into_iter().find(|row| row.name == name) {
             Some(row) => Ok(row),
-            None => match nearest(name, &names) {
-                hint if hint.is_empty() => {
-                    candle_core::bail!("no sequence layer is called {name}; there are {}", names.join(", "))
-                }
-                hint => candle_core::bail!("no sequence layer is called {name}{hint}"),
-            },
+            None => {
+                let nearest = nearest(name, &names);
+                candle_core::bail!("no sequence layer is called {name}{nearest}; there are {}", names.join(", "))
+            }
         }
     }
 

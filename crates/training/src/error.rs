@@ -116,6 +116,16 @@ impl Error {
         Error::During { what: what.into(), error: Box::new(self) }
     }
 
+    /// This error, with the table of a recipe in which the setting lies that it names: `epochs is …` becomes `training.epochs is …`.
+    pub fn under(self, table: &str) -> Self {
+        match self {
+            Error::Setting(fault) if !fault.starts_with(&format!("{table}.")) => {
+                Error::Setting(format!("{table}.{fault}"))
+            }
+            other => other,
+        }
+    }
+
     /// An error of the system's on a file.
     pub fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Error::File { path: path.to_path_buf(), doing, error }

@@ -1,7 +1,9 @@
 //! The encoder of a recipe.
 
+use candle_core::{DType, Device};
 use candlewick_data::{Error, Result};
 use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
+use candlewick_parameters::{VarBuilder, nearest};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -54,6 +56,7 @@ impl EncoderRecipe {
         check_stage(name, self.fine_tune.as_deref(), "encoder.network", "encoder.fine_tune")?;
         if self.learning_rate_factor.is_some_and(|factor| !(factor >= 0.0 && factor.is_finite())) {
             return fault("encoder.learning_rate_factor must be 0 or more".into());
+        self.check_layer()?;
         }
         match (known, self.from_scratch, self.fine_tune.is_some()) {
             (true, true, _) => fault("encoder.from_scratch: there are weights for it; leave one of the two out".into()),
@@ -71,6 +74,30 @@ impl EncoderRecipe {
 
 /// Whether others have published weights of a network.
 fn is_published(network: &str) -> bool {
+impl EncoderRecipe {
+    /// Refuses a layer that the network does not have.
+    fn check_layer(&self) -> Result<()> {
+        let Some(layer) = self.layer.as_deref() else { return Ok(()) };
+        // The hidden layers of a head are there where the file of weights has them. Zeros take no time to draw, and no memory until
+        // they are read.
+        let config = NetworkConfig { classes: Some(2), fully_connected: true, ..self.config.clone() };
+        let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        // A network that cannot be built is told of where it is built with its weights.
+        let Ok(network) = Architecture::find(&self.network)?.build(&config, zeros) else { return Ok(()) };
+        let maps = network.layers().iter().map(|layer| layer.name.as_str());
+        let known: Vec<&str> =
+            maps.chain(network.pre_logits_layers().iter().map(|layer| layer.name.as_str())).collect();
+        match known.contains(&layer) {
+            true => Ok(()),
+            false => {
+                let (name, nearest) = (&self.network, nearest(layer, &known));
+                let there = if nearest.is_empty() { format!("; it has {}", known.join(", ")) } else { nearest };
+                Err(Error::setting(format!("encoder.layer: {name} has no layer {layer}{there}")))
+            }
+        }
+    }
+}
+
     network != "convnet" && !network.starts_with("fractalnet")
 }
 
@@ -83,7 +110,9 @@ pub fn check_stage(name: &str, stage: Option<&str>, network: &str, fine_tune: &s
     let stages = Architecture::find(name).map_err(unknown)?.stages();
     match stage {
         Some(from) if !stages.iter().any(|stage| stage == from) => {
-            Err(Error::setting(format!("{fine_tune}: {name} has no stage {from}; it has {}", stages.join(", "))))
+            let nearest = nearest(from, &stages.iter().map(String::as_str).collect::<Vec<_>>());
+            let stages = stages.join(", ");
+            Err(Error::setting(format!("{fine_tune}: {name} has no stage {from}{nearest}; it has {stages}")))
         }
         _ => Ok(()),
     }

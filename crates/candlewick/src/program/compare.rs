@@ -138,7 +138,7 @@ fn recipe(
     let told = train::as_given::<CaptioningRecipe>(table.clone(), &inputs)?;
     let mut recipe = train::read::<CaptioningRecipe>(table)?;
     train::apply(&mut recipe, &Inputs { encoder_weights: weights.map(Path::to_owned), ..inputs })?;
-    recipe.training.check()?;
+    recipe.training.check().map_err(|error| error.under("training"))?;
     if recipe.self_critical.is_some() && recipe.start.is_none() {
         let fault = "self_critical wants a captioner that learned from people's captions; name its run in the recipe, for instance start = \"runs/flickr8k\"";
         return Err(Failure::Work(fault.into()));

@@ -6,6 +6,7 @@ use super::output::escaped;
 use candlewick::data::text::read_utf8;
 use candlewick::parameters::nearest;
 use candlewick::training::Recipe;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
 use toml::{Table, Value};
@@ -62,15 +63,43 @@ fn is_folder(name: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// With the key of what is wrong.
-pub fn whole<T: DeserializeOwned>(table: Table) -> Result<T, String> {
+pub fn whole<T: DeserializeOwned + Serialize>(table: Table) -> Result<T, String> {
     let mut unread = None;
     let mut note = |path: serde_ignored::Path| unread = unread.take().or_else(|| Some(path.to_string()));
     let found = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(Value::Table(table), &mut note));
     let read = found.map_err(|error| {
         let (path, fault) = (error.path().to_string(), one_line(error.inner().message()));
+        let fault = with_nearest(&fault);
         if path == "." { fault } else { format!("{path}: {fault}") }
     })?;
-    unread.map_or(Ok(read), |key| Err(format!("{key}: no such setting")))
+    match unread {
+        None => Ok(read),
+        Some(key) => Err(format!("{key}: no such setting{}", beside(&read, &key))),
+    }
+}
+
+/// A fault in which serde lists all that it knows: only the nearest, where one is near.
+fn with_nearest(fault: &str) -> String {
+    let unknown = fault.starts_with("unknown field") || fault.starts_with("unknown variant");
+    let words: Vec<&str> = fault.split('`').skip(1).step_by(2).collect();
+    match (words.split_first(), fault.split_once(", expected")) {
+        (Some((given, known)), Some((said, _))) if unknown => match nearest(given, known) {
+            none if none.is_empty() => fault.to_owned(),
+            nearest => format!("{said}{nearest}"),
+        },
+        _ => fault.to_owned(),
+    }
+}
+
+/// The nearest of the settings that stand beside this key in a recipe.
+fn beside<T: Serialize>(recipe: &T, key: &str) -> String {
+    let parts: Vec<&str> = key.split('.').filter(|part| *part != "?").collect();
+    let Some((given, above)) = parts.split_last() else { return String::new() };
+    let whole = Value::try_from(recipe).ok();
+    let table = above.iter().try_fold(whole.as_ref(), |value, part| Some(value?.get(part))).flatten();
+    let known: Vec<&str> =
+        table.and_then(Value::as_table).into_iter().flat_map(Table::keys).map(String::as_str).collect();
+    nearest(given, &known)
 }
 
 /// Where a recipe comes from.
@@ -245,8 +274,12 @@ mod tests {
         let kind = "task = 'captioning'\nname = 'a'\ndata = { kind = 'scenes', train = 1, dev = 1 }\n";
         for (setting, wanted) in [
             ("training = { epochs = 'many' }", "training.epochs: "),
-            ("training = { epoch = 3 }", "training.epoch: "),
-            ("generation = { num_beam = 5 }", "generation.num_beam: no such setting"),
+            ("training = { epoch = 3 }", "training.epoch: unknown field `epoch`; did you mean epochs?"),
+            ("training = { pace = 3 }", "training.pace: unknown field `pace`, expected one of `epochs`"),
+            ("training = { resume = 'nevr' }", "training.resume: unknown variant `nevr`; did you mean never?"),
+            ("decoder = { hiden_size = 3 }", "decoder: unknown field `hiden_size`; did you mean hidden_size?"),
+            ("generation = { num_beam = 5 }", "generation.num_beam: no such setting; did you mean num_beams?"),
+            ("generation = { pace = 5 }", "generation.pace: no such setting"),
             (
                 "preprocessing = { do_resize = true, size = { shortest_edge = 9 }, do_normalize = false, crop = 3 }",
                 "preprocessing.crop: no such setting",

@@ -86,7 +86,7 @@ impl CaptioningRecipe {
             return Err(Error::Setting(fault.into()));
         }
         self.words.check()?;
-        self.training.check()?;
+        self.training.check().map_err(|error| error.under("training"))?;
         self.loss.validate()?;
         self.generation.validate()?;
         self.scheduled_sampling.as_ref().map_or(Ok(()), ScheduledSampling::validate)?;
@@ -99,7 +99,9 @@ impl CaptioningRecipe {
         self.decoder.build(64, 8, parameters.builder(&Device::Cpu)).map(drop).map_err(|error| {
             let error = error.to_string();
             let line = error.lines().next().unwrap_or_default();
-            Error::Setting(if line.starts_with("decoder") { line.to_owned() } else { format!("decoder: {line}") })
+            // The registry of cells knows no recipe.
+            let key = if line.starts_with("no sequence layer is called") { "decoder.cell" } else { "decoder" };
+            Error::Setting(if line.starts_with("decoder") { line.to_owned() } else { format!("{key}: {line}") })
         })
     }
 

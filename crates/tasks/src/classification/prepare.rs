@@ -67,7 +67,7 @@ impl Recipe for ClassificationRecipe {
             return fault("batches: wanted a size from 1 to 100000 and at most 256 workers".into());
         }
         self.preprocessing()?;
-        self.training.check()
+        self.training.check().map_err(|error| error.under("training"))
     }
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
