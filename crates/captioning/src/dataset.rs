@@ -27,19 +27,19 @@ pub struct CaptionDataset {
 impl CaptionDataset {
     /// Drawn scenes as a set.
     pub fn scenes(scenes: Vec<Scene>, preprocessing: Preprocessing) -> Self {
+        let draw = |scene: Scene| {
+            let picture = scene.draw();
+            (scene, picture)
+        };
+        Self::drawn(scenes.into_par_iter().map(draw).collect(), preprocessing)
+    }
+
+    /// Scenes with their pictures as a set.
+    pub(crate) fn drawn(scenes: Vec<(Scene, RgbImage)>, preprocessing: Preprocessing) -> Self {
         Self {
             names: (0..scenes.len()).map(|index| ImageId::Text(format!("scene-{index:05}"))).collect(),
-            references: scenes.iter().map(|scene| vec![scene.caption.clone()]).collect(),
-            pictures: PictureSource::Scenes(
-                scenes
-                    .into_par_iter()
-                    .map(|scene| {
-                        let picture = scene.draw();
-                        (scene, picture)
-                    })
-                    .collect(),
-                preprocessing,
-            ),
+            references: scenes.iter().map(|(scene, _)| vec![scene.caption.clone()]).collect(),
+            pictures: PictureSource::Scenes(scenes, preprocessing),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is told while data are read and prepared.
 
+use std::borrow::Cow;
+
 /// A line for people, or how far it has come.
 #[derive(Clone, Debug)]
 pub enum Note {
@@ -10,10 +12,17 @@ pub enum Note {
     /// Something that takes long.
     Progress {
         /// What is being made, such as `annotations`.
-        what: &'static str,
-        /// Items done.
+        what: Cow<'static, str>,
+        /// Pictures done.
         done: usize,
-        /// Items to do.
+        /// Pictures to do.
         total: usize,
     },
+}
+
+impl Note {
+    /// How many pictures of how many are done.
+    pub fn progress(what: impl Into<Cow<'static, str>>, done: usize, total: usize) -> Self {
+        Self::Progress { what: what.into(), done, total }
+    }
 }

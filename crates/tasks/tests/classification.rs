@@ -51,7 +51,7 @@ fn recipe(data: &Path, epochs: usize) -> ClassificationRecipe {
 }
 
 fn train(recipe: &ClassificationRecipe, out: &Path) -> (ClassificationTask, Report) {
-    let mut task = prepare(recipe, &Device::Cpu).unwrap();
+    let mut task = prepare(recipe, &Device::Cpu, &mut |_| ()).unwrap();
     let report = fit(&mut task, &recipe.training, out, &mut Silent).unwrap();
     (task, report)
 }
@@ -107,7 +107,7 @@ fn pretrained_weights_are_taken_up_to_a_head_for_other_classes() {
     assert_eq!(after.iter().find(|(name, _)| name == "fc.bias").unwrap().1.len(), 2);
 
     recipe.network.pretrained = None;
-    let message = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    let message = prepare(&recipe, &Device::Cpu, &mut |_| ()).err().unwrap().to_string();
     assert!(message.contains("name them with --encoder-weights"), "{message}");
 }
 
@@ -127,7 +127,7 @@ fn auxiliary_heads_are_left_out_of_pretrained_weights_for_other_classes() {
     recipe.network.pretrained = Some(file);
     for auxiliary in [true, false] {
         recipe.network.config = NetworkConfig { auxiliary, ..NetworkConfig::default() };
-        let task = prepare(&recipe, &Device::Cpu).unwrap();
+        let task = prepare(&recipe, &Device::Cpu, &mut |_| ()).unwrap();
         let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
         for part in ["fc", "aux1.fc2", "aux2.fc2"] {
             let bias = parameters.get(&format!("{part}.bias")).map(|bias| bias.elem_count());
@@ -189,7 +189,7 @@ fn auxiliary_heads_that_the_pretrained_file_lacks_begin_fresh() {
         let [_, without] = googlenets(folder.path(), classes);
         let wanted = SafetensorsFile::open(&without).unwrap();
         recipe.network.pretrained = Some(without);
-        let task = prepare(&recipe, &Device::Cpu).unwrap();
+        let task = prepare(&recipe, &Device::Cpu, &mut |_| ()).unwrap();
         let parameters: std::collections::BTreeMap<_, _> = task.parameters().tensors().into_iter().collect();
         let same = |name: &str| flat(&parameters[name]) == flat(&wanted.tensor(name, &Device::Cpu).unwrap());
         assert!(same("inception5b.branch1.conv.weight") && parameters.contains_key("aux1.fc1.weight"));
@@ -223,7 +223,7 @@ fn broken_pictures_are_skipped_until_they_are_too_many() {
     bars(&data);
     std::fs::write(data.join("down/broken.png"), "no picture").unwrap();
     let mut recipe = recipe(&data, 1);
-    let mut task = prepare(&recipe, &Device::Cpu).unwrap();
+    let mut task = prepare(&recipe, &Device::Cpu, &mut |_| ()).unwrap();
     let set = task.set().clone();
     let all = set.train.len() + set.dev.len();
     assert_eq!(all, 121);
@@ -242,17 +242,17 @@ fn broken_pictures_are_skipped_until_they_are_too_many() {
         assert!(task.batches(epoch, 0, Shard::WHOLE).unwrap().all(|batch| batch.is_ok()));
     }
     task.validate(0).unwrap();
-    task.scores(&set.train).unwrap();
-    task.scores(&set.dev).unwrap();
+    task.scores(&set.train, &mut |_, _| ()).unwrap();
+    task.scores(&set.dev, &mut |_, _| ()).unwrap();
 
     recipe.data.max_share = 0.0;
-    let fault = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    let fault = prepare(&recipe, &Device::Cpu, &mut |_| ()).err().unwrap().to_string();
     assert!(fault.contains("1 of 121 pictures are broken") && fault.contains("broken.png"), "{fault}");
     // A strip that resizing would make enormous cannot be an input either.
     recipe.data.max_share = 0.01;
     recipe.preprocessing = Some(Preprocessing::imagenet());
     RgbImage::new(60_000, 1).save(data.join("across/strip.png")).unwrap();
-    let fault = prepare(&recipe, &Device::Cpu).err().unwrap().to_string();
+    let fault = prepare(&recipe, &Device::Cpu, &mut |_| ()).err().unwrap().to_string();
     assert!(fault.contains("2 of 122 pictures are broken") && fault.contains("strip.png"), "{fault}");
 }
 
@@ -262,17 +262,17 @@ fn pictures_of_two_sizes_are_named() {
     let data = folder.path().join("bars");
     bars(&data);
     RgbImage::new(16, 12).save(data.join("down/7.png")).unwrap();
-    let message = prepare(&recipe(&data, 1), &Device::Cpu).err().unwrap().to_string();
+    let message = prepare(&recipe(&data, 1), &Device::Cpu, &mut |_| ()).err().unwrap().to_string();
     assert!(
         message.contains("down/7.png: is 16×12 pixels as the network would see it")
             && message.contains("12×12; set pre"),
         "{message}"
     );
     let recipe = ClassificationRecipe { preprocessing: Some(small()), ..recipe(&data, 1) };
-    assert!(prepare(&recipe, &Device::Cpu).is_ok());
+    assert!(prepare(&recipe, &Device::Cpu, &mut |_| ()).is_ok());
     // What was passed over is told with the set.
     std::fs::write(data.join("down/notes.txt"), "text").unwrap();
-    let task = prepare(&recipe, &Device::Cpu).unwrap();
+    let task = prepare(&recipe, &Device::Cpu, &mut |_| ()).unwrap();
     let set = task.set();
     assert_eq!(set.notes, ["passed over 1 files and folders that are no pictures of a class: down/notes.txt"]);
 }

@@ -62,7 +62,7 @@ impl Run<'_> {
     fn train<T: Task>(&mut self, task: &mut T, observer: &mut dyn Observer) -> Result<Report> {
         let TrainerState { step, epoch, .. } = self.state;
         let (total_steps, epochs) = (self.total_steps(), self.config.epochs);
-        observer.event(&Event::Started { step, total_steps, epoch, epochs });
+        observer.event(&Event::Started { step, total_steps, epoch, epochs, items: task.items() });
         let reason = loop {
             let over = if self.state.batch == 0 { self.over()? } else { None };
             if let Some(reason) = over.or_else(|| self.time_up()).or_else(|| self.interrupted(observer)) {
@@ -319,7 +319,9 @@ impl Run<'_> {
         let started = Instant::now();
         let TrainerState { step, epoch, .. } = self.state;
         self.optimizer.swap_average()?;
-        let scores = task.validate(epoch).map_err(|error| recovery::of_output(step, error))?;
+        observer.event(&Event::Validating { done: 0, total: None });
+        let mut told = |done, total| observer.event(&Event::Validating { done, total: Some(total) });
+        let scores = task.validate_told(epoch, &mut told).map_err(|error| recovery::of_output(step, error))?;
         self.optimizer.swap_average()?;
         let score = self.score(None, &scores)?;
         let loss = self.state.epoch_loss / self.state.epoch_items.max(1) as f64;

@@ -43,7 +43,7 @@ pub use logs::LOG_FILE;
 pub use metric::Metric;
 pub use model_folder::{Export, ModelFolder, write_weights};
 pub use optim::OptimizerConfig;
-pub use progress::{Event, Observer, ProgressBarObserver, Silent};
+pub use progress::{Event, Observer, ProgressBarObserver, Silent, bar, picture_bar, spinner};
 pub use recipe::{Inputs, Outcome, Recipe};
 pub use record::{Machine, RECIPE_FILE, Record, Session, data_hash, utc};
 pub use report::{Report, StopReason};

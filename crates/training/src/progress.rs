@@ -1,7 +1,9 @@
 //! What a run tells while it goes on.
 
 use crate::Scores;
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ pub enum Event<'a> {
         epoch: usize,
         /// Epochs of the whole run.
         epochs: usize,
+        /// What a loss is a mean over, as [`crate::Task::items`] tells it.
+        items: &'static str,
     },
     /// Parameters that the first step's gradient did not reach.
     Unreached {
@@ -53,6 +57,13 @@ pub enum Event<'a> {
         loss: f64,
         /// Items of the loss a second over the epoch, validation not counted.
         items_per_second: f64,
+    },
+    /// The task is being validated.
+    Validating {
+        /// Items done.
+        done: usize,
+        /// Items to do, once the task tells.
+        total: Option<usize>,
     },
     /// The task was validated.
     Validated {
@@ -122,11 +133,54 @@ impl Observer for Silent {
     fn event(&mut self, _: &Event) {}
 }
 
-/// A bar with loss, items a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
+/// A bar on standard error: what is done, how far it is, and whatever message it is given. It moves also where what it tells of does
+/// not; it is hidden where `quiet`, or where standard error is no terminal.
+pub fn bar(total: Option<u64>, what: impl Into<Cow<'static, str>>, quiet: bool) -> ProgressBar {
+    styled(total, what, "{spinner} {prefix} {bar:30} {human_pos}/{human_len} · {msg}", quiet)
+}
+
+/// A bar of pictures, with how many are done a second and how long the rest takes.
+pub fn picture_bar(total: usize, what: impl Into<Cow<'static, str>>, quiet: bool) -> ProgressBar {
+    const STYLE: &str = "{spinner} {prefix} {bar:30} {human_pos}/{human_len} · {rate} pictures/s · {eta} left";
+    styled(Some(total as u64), what, STYLE, quiet)
+}
+
+/// A sign on standard error that something goes on of which nobody knows how long it takes; hidden as [`bar`] is.
+pub fn spinner(what: impl Into<Cow<'static, str>>, quiet: bool) -> ProgressBar {
+    styled(None, what, "{spinner} {prefix} · {elapsed}", quiet)
+}
+
+fn styled(total: Option<u64>, what: impl Into<Cow<'static, str>>, style: &str, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    // Nothing is drawn before all is said.
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_prefix(what);
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        let rate = |state: &ProgressState, f: &mut dyn Write| {
+            let _ = write!(f, "{}", told_rate(state.per_sec()));
+        };
+        bar.set_style(style.progress_chars("━╸ ").with_key("rate", rate));
+    }
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// How often a bar moves by itself.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A rate with as many digits as are of use.
+fn told_rate(per_second: f64) -> String {
+    if per_second < 10.0 { format!("{per_second:.1}") } else { HumanCount(per_second as u64).to_string() }
+}
+
+/// A bar with loss, words or pictures a second and time left on a terminal; a line an epoch on standard error elsewhere; nothing but
 /// warnings when quiet.
 pub struct ProgressBarObserver {
     bar: ProgressBar,
     lines: bool,
+    items: &'static str,
     epochs: usize,
     first_step: usize,
     started: Instant,
@@ -137,14 +191,11 @@ pub struct ProgressBarObserver {
 impl ProgressBarObserver {
     /// A bar for one run.
     pub fn new(quiet: bool) -> Self {
-        let shown = !quiet && std::io::stderr().is_terminal();
-        let bar = if shown { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} · {msg}") {
-            bar.set_style(style.progress_chars("━╸ "));
-        }
+        let bar = bar(None, "training", quiet);
         let (loss, items_per_second) = (None, None);
-        let lines = !quiet && !shown;
-        Self { bar, lines, epochs: 0, first_step: 0, started: Instant::now(), loss, items_per_second }
+        let lines = !quiet && bar.is_hidden();
+        let (epochs, first_step, started) = (0, 0, Instant::now());
+        Self { bar, lines, items: "items", epochs, first_step, started, loss, items_per_second }
     }
 
     /// A line that stays: above the bar, or by itself.
@@ -166,9 +217,10 @@ impl ProgressBarObserver {
         self.bar.set_position(step as u64);
         self.bar.set_prefix(format!("epoch {}/{}", epoch + 1, self.epochs));
         self.bar.set_message(format!(
-            "loss {:.3} · {} items/s · {} left",
+            "loss {:.3} · {} {}/s · {} left",
             self.loss.unwrap_or(loss),
-            HumanCount(self.items_per_second.unwrap_or(0.0) as u64),
+            told_rate(self.items_per_second.unwrap_or(0.0)),
+            self.items,
             HumanDuration(Duration::from_secs(left.as_secs()))
         ));
     }
@@ -187,8 +239,8 @@ fn calmed(before: Option<f64>, now: f64) -> f64 {
 impl Observer for ProgressBarObserver {
     fn event(&mut self, event: &Event) {
         match *event {
-            Event::Started { step, total_steps, epochs, .. } => {
-                (self.epochs, self.first_step, self.started) = (epochs, step, Instant::now());
+            Event::Started { step, total_steps, epochs, items, .. } => {
+                (self.epochs, self.first_step, self.started, self.items) = (epochs, step, Instant::now(), items);
                 self.bar.set_length(total_steps as u64);
                 self.bar.set_position(step as u64);
                 if step > 0 {
@@ -200,8 +252,14 @@ impl Observer for ProgressBarObserver {
             }
             Event::Step { step, epoch, loss, items_per_second, .. } => self.step(step, epoch, loss, items_per_second),
             Event::Epoch { epoch, loss, items_per_second } => {
-                let items = HumanCount(items_per_second as u64);
-                self.line(&format!("epoch {}/{}: loss {loss:.4}, {items} items/s", epoch + 1, self.epochs));
+                let (rate, items, epoch) = (told_rate(items_per_second), self.items, epoch + 1);
+                self.line(&format!("epoch {epoch}/{}: loss {loss:.4}, {rate} {items}/s", self.epochs));
+            }
+            Event::Validating { done, total } => {
+                let far = total.map_or(String::new(), |total| {
+                    format!(" {}/{}", HumanCount(done as u64), HumanCount(total as u64))
+                });
+                self.bar.set_message(format!("validating{far}"));
             }
             Event::Validated { scores, best, .. } => {
                 self.line(&format!("  {scores}{}", if best { " (best)" } else { "" }));

@@ -75,12 +75,18 @@ pub trait Recipe: DeserializeOwned + Serialize {
     /// One line that names the file or the setting and the fault.
     fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<Self::Task>;
 
-    /// What is told of the trained model: by default the scores of the best checkpoint.
+    /// What is told of the trained model, whose run's folder is `out`: by default the scores of the best checkpoint.
     ///
     /// # Errors
     /// When the model or the data cannot be read.
-    fn outcome(&self, task: Self::Task, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
-        let _ = (task, out, device);
+    fn outcome(
+        &self,
+        task: Self::Task,
+        report: &Report,
+        (out, device): (&Path, &Device),
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Outcome> {
+        let _ = (task, out, device, note);
         Ok(Outcome { scores: report.best_scores.clone().unwrap_or_default(), ..Outcome::default() })
     }
 }

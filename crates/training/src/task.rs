@@ -48,6 +48,20 @@ pub trait Task: Sync {
     /// When an operation fails or the data cannot be read.
     fn validate(&mut self, epoch: usize) -> Result<Scores>;
 
+    /// [`Task::validate`], where `progress` is told how many items of how many are done: what [`crate::fit`] calls.
+    ///
+    /// # Errors
+    /// As [`Task::validate`] says.
+    fn validate_told(&mut self, epoch: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
+        let _ = progress;
+        self.validate(epoch)
+    }
+
+    /// What [`Loss::count`] counts, for people: `words`, `pictures`.
+    fn items(&self) -> &'static str {
+        "items"
+    }
+
     /// The names of the scores that [`Task::validate`] gives, the main one first, where they are known: a run that asks for another
     /// is then refused before its first step.
     fn score_names(&self) -> Vec<&'static str> {

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Photos that the encoder takes at a time.
 const BATCH: usize = 8;
 
+/// Photos after which it is told how many were looked at.
+const TOLD: usize = 64;
+
 /// Photos after which what was computed is made safe on disk.
 const SYNC: usize = 256;
 
@@ -55,9 +58,11 @@ pub fn cached(
     let hashes = hashed(&all, &cache.folder, faults, note)?;
     let photos: Vec<(&Path, Option<PhotoHash>)> =
         all.iter().map(PathBuf::as_path).zip(hashes.iter().copied()).collect();
-    let mut caches = vec![(View::WHOLE, Arc::new(filler.open(&photos, View::WHOLE, note)?))];
-    for &view in views.iter().filter(|&&view| view != View::WHOLE) {
-        caches.push((view, Arc::new(filler.open(&photos[..parts[0].len()], view, note)?)));
+    let others: Vec<View> = views.iter().copied().filter(|&view| view != View::WHOLE).collect();
+    let all = 1 + others.len();
+    let mut caches = vec![(View::WHOLE, Arc::new(filler.open(&photos, (View::WHOLE, 1, all), note)?))];
+    for (at, view) in others.into_iter().enumerate() {
+        caches.push((view, Arc::new(filler.open(&photos[..parts[0].len()], (view, at + 2, all), note)?)));
     }
     let (mut rest, mut wanted) = (hashes.iter(), [caches.len(), 1].into_iter());
     Ok(parts.map(|paths| {
@@ -84,11 +89,11 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    /// The annotations of photos seen through a view: what was computed before, and what was not.
+    /// The annotations of photos seen through a view, the k-th of so many: what was computed before, and what was not.
     fn open(
         &self,
         photos: &[(&Path, Option<PhotoHash>)],
-        view: View,
+        (view, k, of): (View, usize, usize),
         note: &mut dyn FnMut(Note),
     ) -> Result<FeatureCache> {
         let (key, folder) = (self.key(view)?, self.cache.folder.as_path());
@@ -101,7 +106,8 @@ impl Filler<'_> {
         }
         let mut waiting = |line| note(Note::Line(line));
         let mut cache = FeatureCache::open_when_free(folder, &key, shape, Some(&mut waiting))?;
-        self.compute(&mut cache, photos, view, note)?;
+        let what = if of == 1 { "annotations".to_owned() } else { format!("annotations, view {k} of {of}") };
+        self.compute(&mut cache, photos, view, &mut |done, total| note(Note::progress(what.clone(), done, total)))?;
         drop(cache);
         FeatureCache::open_read_only(folder, &key, shape)
     }
@@ -127,7 +133,7 @@ impl Filler<'_> {
         cache: &mut FeatureCache,
         photos: &[(&Path, Option<PhotoHash>)],
         view: View,
-        note: &mut dyn FnMut(Note),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
         let lacking = |(path, hash): &(&Path, Option<PhotoHash>)| {
             hash.filter(|hash| !cache.contains(hash)).map(|hash| (path.to_path_buf(), hash))
@@ -145,6 +151,7 @@ impl Filler<'_> {
         };
         let jobs: Vec<Vec<(PathBuf, PhotoHash)>> = wanted.chunks(BATCH).map(<[_]>::to_vec).collect();
         let mut done = 0;
+        progress(done, total);
         for photos in Loader::new(jobs, LoaderConfig::default(), read) {
             let photos = photos?;
             done += photos.len();
@@ -159,7 +166,7 @@ impl Filler<'_> {
             if done % SYNC < BATCH {
                 cache.sync()?;
             }
-            note(Note::Progress { what: "annotations", done, total });
+            progress(done, total);
         }
         cache.sync()
     }
@@ -193,7 +200,10 @@ fn hashed(
 ) -> Result<Vec<Option<PhotoHash>>> {
     let known = PhotoHashes::open(folder)?;
     let mut hashes = Vec::with_capacity(paths.len());
-    for path in paths {
+    for (done, path) in paths.iter().enumerate() {
+        if done % TOLD == 0 {
+            note(Note::progress("photos read", done, paths.len()));
+        }
         hashes.push(match known.hash(path) {
             Ok(hash) => Some(hash),
             Err(fault) => {
@@ -202,6 +212,7 @@ fn hashed(
             }
         });
     }
+    note(Note::progress("photos read", paths.len(), paths.len()));
     if let Err(fault) = known.save() {
         // A cache on a disk that cannot be written may have all that is wanted.
         note(Note::Line(format!("{fault}; the photos will be hashed again next time")));
@@ -243,8 +254,8 @@ mod tests {
         let faults = Skipped::new("photos", 2, 0.0);
         let mut done = Vec::new();
         let mut note = |note| {
-            if let Note::Progress { done: now, total, .. } = note {
-                done.push((now, total));
+            if let Note::Progress { what, done: now, total } = note {
+                done.push((what.to_string(), now, total));
             }
         };
         let place = AnnotationCache { folder: folder.path().to_owned(), weights: "weights".to_owned() };
@@ -258,7 +269,12 @@ mod tests {
         };
         let [train, dev] = cached(&encoder.0, parts, &views, &place, &faults, &mut note).unwrap().map(source);
         // Photos that are only decoded are seen whole.
-        assert_eq!(done, [(2, 2), (1, 1), (1, 1), (1, 1)]);
+        let read_in = [0, 2].map(|done| ("photos read".to_owned(), done, 2));
+        let computed = [2, 1, 1, 1]
+            .into_iter()
+            .enumerate()
+            .flat_map(|(at, count)| [0, count].map(|done| (format!("annotations, view {} of 4", at + 1), done, count)));
+        assert_eq!(done, read_in.into_iter().chain(computed).collect::<Vec<_>>());
         let photo = picture::decode(&photo, &Limits::default()).unwrap();
         for &view in &views {
             let EncoderInput::Annotations(found) = train.input_through(&[0], &mut || view).unwrap() else { panic!() };

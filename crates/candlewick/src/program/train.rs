@@ -7,8 +7,10 @@ use super::version::VERSION;
 use super::{Failure, device, hub, recipe};
 use candlewick::candle::Device;
 use candlewick::data::Note;
-use candlewick::training::{Error, FitConfig, Inputs, Outcome, Recipe, Record, Report, StopReason, Task, fit_recorded};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use candlewick::training::{
+    Error, FitConfig, Inputs, Outcome, Recipe, Record, Report, StopReason, Task, fit_recorded, picture_bar, spinner,
+};
+use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Table;
@@ -39,7 +41,8 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
     )?;
     let mut task = prepared(&recipe, &out, &device, quiet)?;
     let report = trained(&mut task, recipe.training(), &out, &record(told, device_name), quiet)?;
-    let outcome = recipe.outcome(task, &report, &out, &device)?;
+    let outcome =
+        recipe.outcome(task, &report, (&out, &device), &mut Notes::new("trying the best checkpoint", quiet).taken())?;
     outcome.faults.iter().for_each(|fault| note!("{fault}"));
     let seconds = begun.elapsed().as_secs_f64();
     if json { say!("{}", as_json(&outcome, &report, seconds)?) } else { print(&outcome, &report, &out, seconds) }
@@ -92,22 +95,52 @@ pub fn apply<R: Recipe>(recipe: &mut R, inputs: &Inputs) -> Result<(), Failure> 
 /// # Errors
 /// As [`Recipe::prepare`] says.
 pub fn prepared<R: Recipe>(recipe: &R, out: &Path, device: &Device, quiet: bool) -> Result<R::Task, Failure> {
-    let mut bar: Option<ProgressBar> = None;
-    let mut note = |note: Note| match note {
-        Note::Line(line) if !quiet => note!("{line}"),
-        Note::Line(_) => {}
-        Note::Skipped(line) => note!("{line}"),
-        Note::Progress { what, done, total } => {
-            let shown = bar.get_or_insert_with(|| counter(total as u64, what, quiet));
-            shown.set_position(done as u64);
-            if done == total {
-                // Another may come, with a bar of its own.
-                shown.finish_and_clear();
-                bar = None;
+    Ok(recipe.prepare(out, device, &mut Notes::new("preparing", quiet).taken())?)
+}
+
+/// Shows what is told while data are read and prepared: lines, a bar for what can be counted, and a sign of life for what cannot.
+struct Notes {
+    quiet: bool,
+    what: &'static str,
+    bar: ProgressBar,
+    counts: bool,
+}
+
+impl Notes {
+    fn new(what: &'static str, quiet: bool) -> Self {
+        Self { quiet, what, bar: spinner(what, quiet), counts: false }
+    }
+
+    fn taken(mut self) -> impl FnMut(Note) {
+        move |note| self.take(note)
+    }
+
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Line(_) if self.quiet => {}
+            Note::Line(line) | Note::Skipped(line) => self.bar.suspend(|| note!("{line}")),
+            Note::Progress { what, done, total } => {
+                if !self.counts {
+                    self.show(picture_bar(total, what, self.quiet), true);
+                }
+                self.bar.set_position(done as u64);
+                if done == total {
+                    self.show(spinner(self.what, self.quiet), false);
+                }
             }
         }
-    };
-    Ok(recipe.prepare(out, device, &mut note)?)
+    }
+
+    fn show(&mut self, bar: ProgressBar, counts: bool) {
+        self.bar.finish_and_clear();
+        (self.bar, self.counts) = (bar, counts);
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Trains with a bar, until a signal comes.
@@ -132,13 +165,9 @@ pub fn trained(
     }
 }
 
-/// A progress bar that counts to `total`, hidden where `quiet` or where standard error is no terminal.
+/// A progress bar that counts pictures to `total`, hidden where `quiet` or where standard error is no terminal.
 pub fn counter(total: u64, what: &'static str, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left");
-    ProgressBar::with_draw_target(Some(total), target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_message(what)
+    picture_bar(total as usize, what, quiet)
 }
 
 fn print(outcome: &Outcome, report: &Report, out: &Path, seconds: f64) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use crate::regions::place_regions;
 use crate::report::decode;
 use crate::report::write_attention;
 use candle_core::Device;
+use candlewick_data::Note;
 use candlewick_training::{Outcome, Report};
 use candlewick_vision::PictureSource;
 use std::path::{Path, PathBuf};
@@ -23,13 +24,16 @@ pub(crate) fn outcome(
     recipe: &CaptioningRecipe,
     task: &CaptioningTask,
     report: &Report,
-    out: &Path,
-    device: &Device,
+    (out, device): (&Path, &Device),
+    note: &mut dyn FnMut(Note),
 ) -> Result<Outcome> {
     let captioner = Captioner::open(&report.best, recipe.encoder.pretrained.as_deref(), device)?;
     let mut faults = Vec::new();
     let lines = show(task, &captioner, out, &mut faults)?;
-    let captions = decode(&captioner, task.dev(), None, BATCH, captioner.generation(), &mut |_| ())?;
+    let total = task.dev().pictures.len();
+    let mut progress = |done| note(Note::progress("captioning", done, total));
+    progress(0);
+    let captions = decode(&captioner, task.dev(), None, BATCH, captioner.generation(), &mut progress)?;
     let scores = task.dev().scores(&captions)?;
     Ok(Outcome { faults, lines, scores, split: None, files: vec![("attention", out.join("attention"))] })
 }

@@ -22,6 +22,8 @@ use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
 use candlewick_vision::{
     AnnotationCache, CachedPart, EncoderConfig, PictureSource, Views, WeightsFile, cached, open_regions,
 };
+use image::RgbImage;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,8 +65,14 @@ impl Recipe for CaptioningRecipe {
         prepare(self, out, device, note)
     }
 
-    fn outcome(&self, task: CaptioningTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
-        outcome(self, &task, report, out, device)
+    fn outcome(
+        &self,
+        task: CaptioningTask,
+        report: &Report,
+        place: (&Path, &Device),
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Outcome> {
+        outcome(self, &task, report, place, note)
     }
 }
 
@@ -121,7 +129,7 @@ pub fn prepare(
                     let found = cached(captioner.encoder(), paths, &recipe.views.all()?, &cache, &faults, note)?;
                     with_annotations(sets, found)
                 }
-                false => readable_both(sets, &faults)?,
+                false => readable_both(sets, &faults, note)?,
             };
             faults.report().into_iter().for_each(|line| note(Note::Line(line)));
             (train, dev)
@@ -156,8 +164,15 @@ fn pictures(
             Err(Error::Setting(fault.into()))
         }
         DataConfig::Scenes { train, dev, seed } => {
-            let scenes = |split, count| (0..count).map(|index| Scene::generate(*seed, index as u64, split)).collect();
-            let set = |split, count| CaptionDataset::scenes(scenes(split, count), preprocessing.clone());
+            let (mut done, total) = (0, *train + *dev);
+            note(Note::progress("scenes", done, total));
+            let mut set = |split, count| {
+                let scenes = drawn(*seed, split, count, &mut |more| {
+                    done += more;
+                    note(Note::progress("scenes", done, total));
+                });
+                CaptionDataset::drawn(scenes, preprocessing.clone())
+            };
             Ok((set(Split::Train, *train), set(Split::Dev, *dev)))
         }
         DataConfig::Photos { path: Some(path), max_share, dev_share, .. } => {
@@ -168,6 +183,23 @@ fn pictures(
             Err(Error::NoData("no data: say where photos and captions are with --data DIR".into()))
         }
     }
+}
+
+/// Scenes of a split and their pictures; `progress` is told now and then how many more are drawn.
+fn drawn(seed: u64, split: Split, count: usize, progress: &mut dyn FnMut(usize)) -> Vec<(Scene, RgbImage)> {
+    const TOGETHER: usize = 256;
+    let draw = |index: usize| {
+        let scene = Scene::generate(seed, index as u64, split);
+        let picture = scene.draw();
+        (scene, picture)
+    };
+    let mut scenes = Vec::with_capacity(count);
+    for first in (0..count).step_by(TOGETHER) {
+        let last = (first + TOGETHER).min(count);
+        scenes.par_extend((first..last).into_par_iter().map(draw));
+        progress(last - first);
+    }
+    scenes
 }
 
 fn check_self_critical(recipe: &CaptioningRecipe, start: Option<&Start>) -> Result<()> {
@@ -296,12 +328,27 @@ fn with_annotations(sets: [CaptionDataset; 2], found: [CachedPart; 2]) -> [Capti
     })
 }
 
-fn readable_both([train, dev]: [CaptionDataset; 2], faults: &Skipped) -> Result<[CaptionDataset; 2]> {
-    Ok([readable(train, faults)?, readable(dev, faults)?])
+fn readable_both(
+    [train, dev]: [CaptionDataset; 2],
+    faults: &Skipped,
+    note: &mut dyn FnMut(Note),
+) -> Result<[CaptionDataset; 2]> {
+    let (mut done, total) = (0, train.pictures.len() + dev.pictures.len());
+    note(Note::progress("photos read", done, total));
+    let mut progress = || {
+        done += 1;
+        if done % TOLD == 0 || done == total {
+            note(Note::progress("photos read", done, total));
+        }
+    };
+    Ok([readable(train, faults, &mut progress)?, readable(dev, faults, &mut progress)?])
 }
 
-/// The set without photos that cannot be decoded, which are recorded.
-fn readable(set: CaptionDataset, faults: &Skipped) -> Result<CaptionDataset> {
+/// Photos after which it is told how many were read.
+const TOLD: usize = 16;
+
+/// The set without photos that cannot be decoded, which are recorded; `progress` is called for each photo.
+fn readable(set: CaptionDataset, faults: &Skipped, progress: &mut dyn FnMut()) -> Result<CaptionDataset> {
     let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
     let tried = Loader::new(set.pictures.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
         let tried = picture::reduced(&path, &Limits::default(), |_| candlewick_data::Result::Ok(()));
@@ -310,6 +357,7 @@ fn readable(set: CaptionDataset, faults: &Skipped) -> Result<CaptionDataset> {
     let mut good = Vec::new();
     for (path, fault) in set.pictures.paths().iter().zip(tried) {
         let fault = fault?;
+        progress();
         good.push(fault.is_none());
         if let Some(fault) = fault {
             faults.record(&path.display().to_string(), fault)?;
@@ -339,7 +387,7 @@ impl CaptionDataset {
     /// When more than the share `max_share` of the photos cannot be decoded.
     pub fn readable(self, max_share: f64) -> Result<(Self, Option<String>)> {
         let faults = Skipped::new("photos", self.pictures.len(), max_share);
-        let set = readable(self, &faults)?;
+        let set = readable(self, &faults, &mut || ())?;
         Ok((set, faults.report()))
     }
 }

@@ -280,10 +280,21 @@ impl Task for CaptioningTask {
         self.forward(batch, mode)
     }
 
-    fn validate(&mut self, _: usize) -> Result<Scores> {
-        let generation = self.captioner.generation().clone();
-        let captions = self.decode(self.settings.batches.validated, &generation)?;
+    fn validate(&mut self, epoch: usize) -> Result<Scores> {
+        self.validate_told(epoch, &mut |_, _| ())
+    }
+
+    fn validate_told(&mut self, _: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
+        let (generation, count) = (self.captioner.generation(), self.settings.batches.validated);
+        let total = self.dev.pictures.len().min(count.unwrap_or(usize::MAX));
+        let batch = self.settings.batches.decoded;
+        let mut told = |done| progress(done, total);
+        let captions = crate::report::decode(&self.captioner, &self.dev, count, batch, generation, &mut told)?;
         self.dev.scores(&captions)
+    }
+
+    fn items(&self) -> &'static str {
+        "words"
     }
 
     fn score_names(&self) -> Vec<&'static str> {

@@ -49,18 +49,24 @@ pub fn evaluate(
         *label = places.get(*label as usize).copied().unwrap_or(*label);
     }
     let preprocessing = classifier.preprocessing().clone();
-    let faults = tried(&[&examples], &preprocessing, max_share)?;
+    let faults = tried(&[&examples], &preprocessing, max_share, &mut |_, _| ())?;
     let source = Arc::new(Source::new(&examples, &faults, preprocessing, Augmentation::default()));
-    let scores = scored(classifier, &source, BATCH, 1)?;
+    let scores = scored(classifier, &source, (BATCH, 1), &mut |_, _| ())?;
     Ok(Evaluation { scores, pictures: source.rows.len(), skipped: faults.report() })
 }
 
-/// The scores on a source's pictures.
-pub(crate) fn scored(classifier: &Classifier, source: &Arc<Source>, size: usize, workers: usize) -> Result<Scores> {
+/// The scores on a source's pictures, `size` at a time read by so many workers; `progress` is told how many of how many are done.
+pub(crate) fn scored(
+    classifier: &Classifier,
+    source: &Arc<Source>,
+    (size, workers): (usize, usize),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Scores> {
     let jobs: Vec<Vec<usize>> = source.rows.chunks(size).map(<[usize]>::to_vec).collect();
     let config = LoaderConfig { workers, ..LoaderConfig::default() };
     let own = Arc::clone(source);
-    let mut accuracy = Accuracy::default();
+    let (mut accuracy, mut done) = (Accuracy::default(), 0);
+    progress(done, source.rows.len());
     for batch in Loader::new(jobs, config, move |rows: Vec<usize>| own.batch(&rows, (0, 0))) {
         let batch: Batch = batch?;
         let images = batch.images.to_device(classifier.device())?;
@@ -68,6 +74,8 @@ pub(crate) fn scored(classifier: &Classifier, source: &Arc<Source>, size: usize,
         for (row, label) in logits.iter().zip(batch.labels.to_vec1::<u32>()?) {
             accuracy.add(row, label as usize);
         }
+        done += logits.len();
+        progress(done, source.rows.len());
     }
     let mut scores = Scores::new();
     scores.insert("accuracy", accuracy.top(1));

@@ -71,7 +71,7 @@ impl Recipe for ClassificationRecipe {
     }
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<ClassificationTask> {
-        let task = prepare(self, device)?;
+        let task = prepare(self, device, note)?;
         let set = task.set();
         set.notes.iter().cloned().chain(task.skipped()).for_each(|line| note(Note::Skipped(line)));
         let (train, dev, test, classes) = (set.train.len(), set.dev.len(), set.test.len(), set.classes.len());
@@ -81,11 +81,17 @@ impl Recipe for ClassificationRecipe {
         Ok(task)
     }
 
-    fn outcome(&self, mut task: ClassificationTask, report: &Report, _: &Path, _: &Device) -> Result<Outcome> {
+    fn outcome(
+        &self,
+        mut task: ClassificationTask,
+        report: &Report,
+        _: (&Path, &Device),
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Outcome> {
         task.load(&report.best)?;
         let set = task.set();
         let (split, examples) = if set.test.is_empty() { ("dev", &set.dev) } else { ("test", &set.test) };
-        let scores = task.scores(examples)?;
+        let scores = task.scores(examples, &mut |done, total| note(Note::progress("classifying", done, total)))?;
         let lines = vec![format!("on {} pictures of the {split} split:", examples.len())];
         Ok(Outcome { lines, scores, split: Some(split), ..Outcome::default() })
     }
@@ -98,14 +104,19 @@ impl Recipe for ClassificationRecipe {
 /// # Errors
 /// One line that names the file or the setting and the fault; also when more than the share `data.max_share` of the pictures cannot be
 /// read.
-pub fn prepare(recipe: &ClassificationRecipe, device: &Device) -> Result<ClassificationTask> {
+pub fn prepare(
+    recipe: &ClassificationRecipe,
+    device: &Device,
+    note: &mut dyn FnMut(Note),
+) -> Result<ClassificationTask> {
     recipe.check()?;
     let path = recipe.data.path.as_deref();
     let path = path.ok_or_else(|| Error::NoData("no data: say where the pictures are with --data DIR".into()))?;
     let set = image_classes::load(path, recipe.data.dev_share)?;
     let preprocessing = recipe.preprocessing()?;
     let classifier = classifier(recipe, &set.classes, &preprocessing, device)?;
-    let faults = tried(&[&set.train, &set.dev, &set.test], &preprocessing, recipe.data.max_share)?;
+    let mut progress = |done, total| note(Note::progress("pictures read", done, total));
+    let faults = tried(&[&set.train, &set.dev, &set.test], &preprocessing, recipe.data.max_share, &mut progress)?;
     let source = |examples: &Examples, augmentation: Augmentation| {
         Source::new(examples, &faults, preprocessing.clone(), augmentation)
     };

@@ -71,10 +71,22 @@ impl Source {
     }
 }
 
+/// Pictures that are tried at a time.
+const TOGETHER: usize = 256;
+
 /// The pictures that cannot be read, or not be made an input; those in memory are whole. All that can be are of one size.
-pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_share: f64) -> Result<Skipped> {
-    let faults = Skipped::new("pictures", parts.iter().map(|part| part.len()).sum(), max_share);
+///
+/// `progress` is told how many pictures of how many were tried.
+pub(crate) fn tried(
+    parts: &[&Examples],
+    preprocessing: &Preprocessing,
+    max_share: f64,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Skipped> {
+    let total = parts.iter().map(|part| part.len()).sum();
+    let (faults, mut done) = (Skipped::new("pictures", total, max_share), 0);
     let mut first = None;
+    progress(0, total);
     for part in parts {
         let size = |row: usize| -> Option<(&Path, Result<(u32, u32)>)> {
             let path = part.path(row)?;
@@ -82,7 +94,13 @@ pub(crate) fn tried(parts: &[&Examples], preprocessing: &Preprocessing, max_shar
             Some((path, picture.and_then(|picture| Ok(preprocessing.original(&picture)?.dimensions()))))
         };
         // They are looked at in order, so that the message is always the same.
-        let found: Vec<(&Path, Result<(u32, u32)>)> = (0..part.len()).into_par_iter().filter_map(size).collect();
+        let mut found: Vec<(&Path, Result<(u32, u32)>)> = Vec::new();
+        for first in (0..part.len()).step_by(TOGETHER) {
+            let last = (first + TOGETHER).min(part.len());
+            found.par_extend((first..last).into_par_iter().filter_map(size));
+            done += last - first;
+            progress(done, total);
+        }
         for (path, size) in found {
             let size = match size {
                 Ok(size) => size,

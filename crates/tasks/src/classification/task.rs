@@ -79,14 +79,15 @@ impl ClassificationTask {
     }
 
     /// The scores of the classifier as it is now on other pictures: accuracy, and with more than ten classes whether the right
-    /// one is among the likeliest five. Pictures that were found broken before training are left out.
+    /// one is among the likeliest five. Pictures that were found broken before training are left out; `progress` is told how many of how many
+    /// are done.
     ///
     /// # Errors
     /// When a picture cannot be read.
-    pub fn scores(&self, examples: &Examples) -> Result<Scores> {
+    pub fn scores(&self, examples: &Examples, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
         let preprocessing = self.classifier.preprocessing.clone();
         let source = Source::new(examples, &self.faults, preprocessing, Augmentation::default());
-        scored(&self.classifier, &Arc::new(source), self.settings.size, self.settings.workers)
+        scored(&self.classifier, &Arc::new(source), (self.settings.size, self.settings.workers), progress)
     }
 }
 
@@ -134,8 +135,16 @@ impl Task for ClassificationTask {
         Ok(Loss { value, count: images.dim(0)?, parts: vec![("accuracy", right)] })
     }
 
-    fn validate(&mut self, _: usize) -> Result<Scores> {
-        scored(&self.classifier, &self.dev, self.settings.size, self.settings.workers)
+    fn validate(&mut self, epoch: usize) -> Result<Scores> {
+        self.validate_told(epoch, &mut |_, _| ())
+    }
+
+    fn validate_told(&mut self, _: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
+        scored(&self.classifier, &self.dev, (self.settings.size, self.settings.workers), progress)
+    }
+
+    fn items(&self) -> &'static str {
+        "pictures"
     }
 
     fn score_names(&self) -> Vec<&'static str> {
