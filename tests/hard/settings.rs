@@ -84,7 +84,7 @@ const OPTIONS: [(&str, &str); 38] = [
     ("train nowhere.toml", "nowhere.toml"),
     ("train --data .", "--data"),
     ("caption", "PHOTOS"),
-    ("caption x.png --bem 3", "did you mean --beam?; candlewick caption --help"),
+    ("caption x.png --bem 3", "did you mean --beam? (candlewick caption --help)"),
     ("caption scene-1.png --beam 0", "--beam"),
     ("caption scene-1.png --beam 1000000", "--beam"),
     ("caption scene-1.png --beam 18446744073709551616", "--beam"),

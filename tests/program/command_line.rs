@@ -17,6 +17,30 @@ fn help_shows_the_commands_with_examples() {
 }
 
 #[test]
+fn the_program_tells_its_version_and_writes_completions_and_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let version = succeed(here, &["--version"]);
+    let start = format!("candlewick {} (", env!("CARGO_PKG_VERSION"));
+    assert!(
+        version.starts_with(&start) && version.contains(", features ") && version.lines().count() == 1,
+        "{version}"
+    );
+    for (shell, part) in [("bash", "_candlewick()"), ("zsh", "#compdef candlewick"), ("fish", "complete -c candlewick")]
+    {
+        let script = succeed(here, &["completions", shell]);
+        assert!(script.contains(part) && script.contains("encoder-weights"), "{script}");
+    }
+    fail(here, &["completions", "tcsh"], 2, &["tcsh", "bash", "(candlewick completions --help)"]);
+    fail(here, &["captoin", "a.png"], 2, &["captoin", "did you mean caption?", "(candlewick --help)"]);
+    assert_eq!(succeed(here, &["man", "made/man1"]).trim(), "made/man1/candlewick.1");
+    let page = std::fs::read_to_string(here.join("made/man1/candlewick-train.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("encoder") && page.contains("Examples"), "{page}");
+    std::fs::write(here.join("file"), "no folder").unwrap();
+    fail(here, &["man", "file"], 1, &["file"]);
+}
+
+#[test]
 fn a_run_leaves_a_model_curves_logs_and_attention_and_the_model_captions() {
     let folder = tempfile::tempdir().unwrap();
     let mut words = small("out", &[]);

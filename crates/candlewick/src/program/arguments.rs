@@ -5,6 +5,7 @@ use super::version::VERSION;
 use candlewick::candle::DType;
 use candlewick::kernels::precision::Precision;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Looks at pictures and tells what is on them.
@@ -59,6 +60,10 @@ pub enum Command {
     Networks(NetworksArguments),
     /// Show how far the gradient reaches back through recurrent cells.
     GradientFlow(GradientFlowArguments),
+    /// Print what makes a shell complete commands and options.
+    Completions(CompletionsArguments),
+    /// Write manual pages, one of the program and one of each command.
+    Man(ManArguments),
 }
 
 /// Where to compute.
@@ -97,6 +102,29 @@ pub struct RecipeArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick completions bash > ~/.local/share/bash-completion/completions/candlewick
+  candlewick completions zsh > ~/.zfunc/_candlewick
+  candlewick completions fish > ~/.config/fish/completions/candlewick.fish")]
+pub struct CompletionsArguments {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  candlewick man ~/.local/share/man/man1")]
+pub struct ManArguments {
+    /// The folder, which is made where it is missing.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
   candlewick train
   candlewick train --set training.epochs=3 --out runs/short
   candlewick train flickr8k --data DIR --encoder-weights resnet50.safetensors")]

@@ -12,6 +12,7 @@ mod evaluate;
 mod export;
 mod gradient_flow;
 mod hub;
+mod manual;
 mod networks;
 mod output;
 mod recipe;
@@ -123,6 +124,8 @@ pub fn run() -> ExitCode {
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),
     };
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::pages(&arguments),
     match done.and_then(|()| output::flush()) {
         Ok(()) | Err(Failure::Closed(None)) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(&message, 2),
@@ -155,7 +158,7 @@ fn explain(error: &clap::Error) -> ExitCode {
     let told = |line: &&str| !["Usage:", "For more", "tip:"].iter().any(|start| line.starts_with(start));
     let line = said.take_while(told).collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    complain(&format!("{line}{}; {} shows how to call it", meant(error), help_page()), 2)
+    complain(&format!("{line}{} ({})", meant(error), help_page()), 2)
 }
 
 /// What may have been meant by a word that is none of ours.
@@ -163,7 +166,8 @@ fn meant(error: &clap::Error) -> String {
     let kinds = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
     match kinds.iter().find_map(|&kind| error.get(kind)) {
         Some(ContextValue::String(word)) => format!("; did you mean {word}?"),
-        Some(ContextValue::Strings(words)) => match words.first() {
+        // The likeliest comes last.
+        Some(ContextValue::Strings(words)) => match words.last() {
             Some(word) => format!("; did you mean {word}?"),
             None => String::new(),
         },
