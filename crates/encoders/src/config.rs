@@ -1,10 +1,11 @@
 //! The options of a network, as recipes and config.json have them.
 
 use candle_core::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The options of all networks; each reads those that it has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The number of classes of the head; `None` builds no head, except the one that a loaded file holds.
@@ -74,7 +75,7 @@ impl NetworkConfig {
 ///
 /// With kernel and stride both even or both odd, the receptive field of a position is centred on its part of the image: then attention
 /// points where it should.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvBlock {
     /// The channels of its output.
@@ -97,7 +98,7 @@ impl ConvBlock {
 /// Which paths of a FractalNet a pass takes: f₁(z) = conv(z), f_{C+1}(z) = (f_C ∘ f_C)(z) ⊕ conv(z), ⊕ the mean of what is not dropped.
 ///
 /// Larsson et al. 2017, "FractalNet: ultra-deep neural networks without residuals".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FractalConfig {
     /// The probability in training that a join leaves out an input (local drop-path).

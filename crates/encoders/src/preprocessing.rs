@@ -4,6 +4,7 @@ use candle_core::{Device, Error, Result, Tensor};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 
@@ -21,7 +22,7 @@ pub enum Resize {
 }
 
 /// The resampling filter, by the numbers of Pillow that `preprocessor_config.json` uses; all antialiased but the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
 #[non_exhaustive]
 pub enum Interpolation {
@@ -87,7 +88,7 @@ impl Interpolation {
 /// let json = serde_json::to_value(Preprocessing::imagenet()).unwrap();
 /// assert_eq!(json["size"]["shortest_edge"], 256);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "File", into = "File")]
 pub struct Preprocessing {
     /// The size to resize to; `None` leaves the size alone.
@@ -252,26 +253,36 @@ fn offset(size: usize, crop: usize) -> i64 {
 }
 
 /// `preprocessor_config.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct File {
+    /// Whether pictures are resized.
     #[serde(default = "yes")]
     do_resize: bool,
+    /// The size to resize to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<Size>,
+    /// The filter of resizing, by Pillow's number.
     #[serde(default)]
     resample: Interpolation,
+    /// Whether the centre is cut out.
     #[serde(default)]
     do_center_crop: bool,
+    /// The size of the centre that is cut out; smaller pictures get a black margin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     crop_size: Option<Size>,
+    /// Whether values are scaled.
     #[serde(default = "yes")]
     do_rescale: bool,
+    /// The factor on the values 0 to 255.
     #[serde(default = "byte")]
     rescale_factor: f64,
+    /// Whether values are normalised: less the mean, divided by the deviation.
     #[serde(default = "yes")]
     do_normalize: bool,
+    /// The mean of red, green and blue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image_mean: Option<[f32; 3]>,
+    /// The standard deviation of red, green and blue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image_std: Option<[f32; 3]>,
 }
@@ -285,7 +296,7 @@ fn byte() -> f64 {
 }
 
 /// The ways in which such files give a size.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Size {
     Shortest { shortest_edge: usize },

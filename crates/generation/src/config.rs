@@ -3,8 +3,10 @@
 use crate::hypothesis::penalised;
 use crate::phrases::{MOST_STATES, states};
 use candle_core::{Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::path::Path;
 
 /// When a beam search is done with a source of which `num_beams` hypotheses have ended.
@@ -20,6 +22,16 @@ pub enum EarlyStopping {
     /// `"never"` in the file: when no running hypothesis can become better than the worst ended one; with a positive
     /// length penalty it is scored as if the rest, up to `max_new_tokens`, came for free.
     Never,
+}
+
+impl JsonSchema for EarlyStopping {
+    fn schema_name() -> Cow<'static, str> {
+        "BeamSearchStopping".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "When a beam search is done with a source.", "enum": [false, true, "never"] })
+    }
 }
 
 impl TryFrom<Value> for EarlyStopping {
@@ -49,7 +61,7 @@ impl From<EarlyStopping> for Value {
 /// The default is greedy. Keys that are not listed here are ignored when a file is read, as transformers does; keys
 /// that a file lacks, or has as null, take the default. `max_length` and `min_length` are read as `max_new_tokens` and
 /// `min_new_tokens` where a file lacks these.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GenerationConfig {
     /// The largest number of words, the end counted; a sentence cut off there is returned with `finished` false. 20.
@@ -89,6 +101,7 @@ pub struct GenerationConfig {
     /// Sets of sequences of words, of each of which one comes; they are searched for by [`crate::ConstrainedBeamSearch`], which wants more
     /// than one beam. In the file a set of one may be written as its sequence.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "forced")]
+    #[schemars(with = "Vec<Value>")]
     pub force_words_ids: Vec<Vec<Vec<u32>>>,
     /// Words that never come, such as the one for unknown words.
     #[serde(skip_serializing_if = "Vec::is_empty")]

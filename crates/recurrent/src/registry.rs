@@ -18,9 +18,11 @@ use crate::layer::SequenceLayer;
 use crate::stack::{Stack, StackConfig};
 use candle_core::{Error, Result};
 use candlewick_parameters::{VarBuilder, nearest};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
 /// The layers; the names of the LSTM's variants are the paper's. A new cell is a row.
@@ -216,6 +218,26 @@ impl<'de> Deserialize<'de> for Settings {
             }
         }
         Ok(Self(settings))
+    }
+}
+
+impl JsonSchema for Settings {
+    fn schema_name() -> Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut properties = Map::new();
+        for row in rows() {
+            let Ok(Value::Object(usual)) = (row.complete)(Value::Object(Map::new())) else { continue };
+            for (setting, usual) in usual.into_iter().filter(|(setting, _)| row.has(setting)) {
+                let own = properties.entry(setting).or_insert_with(|| json!({ "default": usual, "description": "Of" }));
+                if let Some(Value::String(description)) = own.get_mut("description") {
+                    *description += &format!(" {}", row.name);
+                }
+            }
+        }
+        json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
     }
 }
 

@@ -11,6 +11,7 @@ use candlewick_training::{
     About, Error, Export, FitConfig, Inputs, Loss, ModelFolder, Recipe, Result, Scores, Shard, Silent, Task, export,
     fit, write_weights,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -49,7 +50,6 @@ impl ModelFolder for Majority {
     fn from_folder(folder: &Path, _: &Device) -> Result<Self> {
         Self::new(read_config(folder, Self::MODEL_TYPE)?, read_weights(folder)?)
     }
-}
 
     fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
         let Self { config, parameters, .. } = Self::from_folder(folder, &Device::Cpu)?;
@@ -59,9 +59,10 @@ impl ModelFolder for Majority {
         let (commands, code) = (vec![], "let model = Majority::open_folder(folder, &Device::Cpu)?;");
         Ok(About { kind: "A counter", made_of, limits, pipeline_tag: "other", tags: vec![], commands, code })
     }
+}
 
 /// The recipe.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct MajorityRecipe {
     name: String,
     bits: usize,

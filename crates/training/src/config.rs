@@ -2,11 +2,12 @@
 
 use crate::optim::OptimizerConfig;
 use crate::{Error, Metric, Result, Schedule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How [`crate::fit`] trains; the part of a recipe that is the same for every task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FitConfig {
     /// How often the data is gone through.
@@ -55,7 +56,7 @@ pub struct FitConfig {
 }
 
 /// What to do where the folder holds a run already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Resume {
@@ -67,7 +68,7 @@ pub enum Resume {
 }
 
 /// What to do about parameters that no gradient reaches at the first step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Unreached {
@@ -79,7 +80,7 @@ pub enum Unreached {
 }
 
 /// When to stop for want of better scores.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
     /// How many validations in a row without a better score end the run.
@@ -93,7 +94,7 @@ pub struct EarlyStopping {
 }
 
 /// A score at which the run is done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The score to reach.

@@ -2,11 +2,12 @@
 
 use crate::{Error, Result, Scores};
 use candlewick_parameters::nearest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The name of a score, higher being better; with a minus in front lower is better (`-perplexity`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Metric(pub String);
 

@@ -3,6 +3,7 @@
 use crate::{Error, FitConfig, Report, Result, Scores, Task};
 use candle_core::Device;
 use candlewick_data::Note;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ impl Inputs {
 ///
 /// A task adds a type that is read from TOML, and a row in the program's table; training, its flags, its log and its report are the
 /// same for all.
-pub trait Recipe: DeserializeOwned + Serialize {
+pub trait Recipe: DeserializeOwned + Serialize + JsonSchema {
     /// The word in the recipe's `task`, such as `captioning`.
     const TASK: &'static str;
 

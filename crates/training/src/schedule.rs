@@ -1,11 +1,12 @@
 //! The learning rate over a run: a factor on the optimiser's rate, a pure function of where the run stands.
 
 use crate::{Error, Metric, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// How the learning rate changes; in a recipe `schedule = { name = "cosine", min_factor = 0.01 }`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {

@@ -4,11 +4,12 @@ use candle_core::{DType, Device};
 use candlewick_data::{Error, Result};
 use candlewick_encoders::{Architecture, NetworkConfig, Preprocessing};
 use candlewick_parameters::{VarBuilder, nearest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The encoder of a recipe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EncoderRecipe {
     /// The network's name, as `candlewick_encoders::networks` lists it.
@@ -54,9 +55,9 @@ impl EncoderRecipe {
         let fault = |fault: String| Err(Error::Setting(fault));
         let name = self.network.as_str();
         check_stage(name, self.fine_tune.as_deref(), "encoder.network", "encoder.fine_tune")?;
+        self.check_layer()?;
         if self.learning_rate_factor.is_some_and(|factor| !(factor >= 0.0 && factor.is_finite())) {
             return fault("encoder.learning_rate_factor must be 0 or more".into());
-        self.check_layer()?;
         }
         match (known, self.from_scratch, self.fine_tune.is_some()) {
             (true, true, _) => fault("encoder.from_scratch: there are weights for it; leave one of the two out".into()),
@@ -72,8 +73,6 @@ impl EncoderRecipe {
     }
 }
 
-/// Whether others have published weights of a network.
-fn is_published(network: &str) -> bool {
 impl EncoderRecipe {
     /// Refuses a layer that the network does not have.
     fn check_layer(&self) -> Result<()> {
@@ -98,6 +97,8 @@ impl EncoderRecipe {
     }
 }
 
+/// Whether others have published weights of a network.
+fn is_published(network: &str) -> bool {
     network != "convnet" && !network.starts_with("fractalnet")
 }
 

@@ -7,10 +7,11 @@
 use candlewick_data::{Error, Result};
 use candlewick_parameters::Rng;
 use image::{RgbImage, imageops};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which views training photos are seen through; a recipe's `[views]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Views {
     /// Whether each photo is seen mirrored too, left and right exchanged.
@@ -22,7 +23,7 @@ pub struct Views {
 }
 
 /// A part of a photo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Part {

@@ -86,22 +86,22 @@ pub struct DeviceArguments {
 #[command(after_help = "\
 Examples:
   candlewick recipe flickr8k > my.toml
-  candlewick recipe flickr8k-hard --full --set training.epochs=2")]
+  candlewick recipe flickr8k-hard --full --set training.epochs=2
+  candlewick recipe flickr8k --schema > recipe.schema.json")]
 pub struct RecipeArguments {
     /// The name of a built-in recipe, or a TOML file.
     pub recipe: String,
     /// Every setting, on its base, with the defaults of those that it leaves out.
     #[arg(long)]
     pub full: bool,
+    /// The JSON schema of all settings of the recipe's task, for editors that complete and check TOML.
+    #[arg(long, conflicts_with = "full")]
+    pub schema: bool,
     /// Change a setting of the recipe; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "full")]
     pub set: Vec<String>,
 }
 
-/// Arguments of `train`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -125,6 +125,10 @@ pub struct ManArguments {
     pub folder: PathBuf,
 }
 
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   candlewick train
   candlewick train --set training.epochs=3 --out runs/short
   candlewick train flickr8k --data DIR --encoder-weights resnet50.safetensors")]

@@ -17,6 +17,7 @@ mod networks;
 mod output;
 mod recipe;
 mod sample;
+mod schema;
 mod score;
 mod search;
 mod signals;
@@ -123,9 +124,9 @@ pub fn run() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),
         Command::GradientFlow(arguments) => gradient_flow::run(&arguments),
-    };
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::pages(&arguments),
+    };
     match done.and_then(|()| output::flush()) {
         Ok(()) | Err(Failure::Closed(None)) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => complain(&message, 2),

@@ -1,10 +1,10 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
-use super::arguments::{EvaluateArguments, RecipeArguments, TrainArguments};
+use super::arguments::{EvaluateArguments, ExportArguments, RecipeArguments, TrainArguments};
 use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::say;
 use super::recipe::{self, Check};
-use super::{Failure, evaluate, train};
+use super::{Failure, evaluate, export, schema, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
@@ -25,14 +25,16 @@ pub struct TaskRow {
     pub read: Check,
     /// A recipe with every setting written out.
     pub full: fn(Table) -> Result<String, String>,
+    /// The JSON schema of its recipes.
+    pub schema: fn() -> serde_json::Value,
     /// Trains a recipe.
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
     pub evaluate: fn(&EvaluateArguments) -> Result<(), Failure>,
-}
-
     /// Writes a model as one folder.
     pub export: fn(&ExportArguments) -> Result<(), Failure>,
+}
+
 /// All of them.
 pub const TASKS: [TaskRow; 3] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
@@ -50,12 +52,13 @@ const fn row<R: Recipe, M: ModelFolder>(
         model,
         read: recipe::name::<R>,
         full: recipe::full::<R>,
+        schema: schema::of::<R>,
         train: train::train::<R>,
         evaluate,
+        export: export::run::<M>,
     }
 }
 
-        export: export::run::<M>,
 /// Finds out whether a table is a recipe of a task that there is; gives the run's name.
 ///
 /// # Errors
@@ -86,13 +89,16 @@ pub fn train(arguments: &TrainArguments) -> Result<(), Failure> {
 /// # Errors
 /// When there is no such recipe.
 pub fn show_recipe(arguments: &RecipeArguments) -> Result<(), Failure> {
-    if !arguments.full
+    if !(arguments.full || arguments.schema)
         && let Some(recipe) = EmbeddedRecipe::find(&arguments.recipe)
     {
         return say!("{}", recipe.text.trim_end());
     }
     let table = recipe::read(Some(Path::new(&arguments.recipe)), &arguments.set, check)?;
     let row = of_recipe(&table).map_err(Failure::Work)?;
+    if arguments.schema {
+        return say!("{}", serde_json::to_string_pretty(&(row.schema)())?);
+    }
     say!("{}", (row.full)(table).map_err(Failure::Work)?.trim_end())
 }
 
@@ -113,12 +119,6 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     (row.evaluate)(arguments)
 }
 
-/// The task whose model lies in a folder, or in a run's; none where that cannot be told.
-fn of_model(folder: &Path) -> Option<&'static TaskRow> {
-    let found = model_type(folder).ok()?;
-    TASKS.iter().find(|row| row.model_type == found)
-}
-
 /// Exports a model of any task.
 ///
 /// # Errors
@@ -130,6 +130,12 @@ pub fn export(arguments: &ExportArguments) -> Result<(), Failure> {
         return Err(Failure::Work(format!("{}: model_type is {found}; there are {known}", arguments.run.display())));
     };
     (row.export)(arguments)
+}
+
+/// The task whose model lies in a folder, or in a run's; none where that cannot be told.
+fn of_model(folder: &Path) -> Option<&'static TaskRow> {
+    let found = model_type(folder).ok()?;
+    TASKS.iter().find(|row| row.model_type == found)
 }
 
 /// Refuses folders of another task's models.

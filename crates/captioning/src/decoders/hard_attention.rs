@@ -9,6 +9,7 @@ use super::caption_decoder::SampledPositions;
 use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::ops::log_softmax;
 use candlewick_recurrent::attention::{Attended, AttentionMemory};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -25,7 +26,7 @@ pub enum Attention {
 }
 
 /// What can be chosen about hard attention.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardAttention {
     /// The probability that a batch is read with soft attention instead, which teaches α directly.

@@ -5,6 +5,7 @@ mod any;
 mod caption_decoder;
 mod config;
 pub(crate) mod hard_attention;
+mod schema;
 mod show_attend_tell;
 mod show_tell;
 mod top_down;

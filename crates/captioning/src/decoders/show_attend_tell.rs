@@ -27,13 +27,14 @@ use candlewick_recurrent::{
     AdditiveAttention, Attended, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell,
 };
 use candlewick_vision::Annotations;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The cell that has kernels for whole sentences.
 const LSTM: &str = "lstm";
 
 /// What can be chosen about a [`ShowAttendTell`] decoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShowAttendTellConfig {
     /// The cell that writes, by a name of [`candlewick_recurrent::sequence_layers`]. The LSTM has kernels for whole sentences; every other goes

@@ -19,10 +19,11 @@ use candlewick_recurrent::{
     Embedding, LayerState, Linear, SequenceLayer, Settings, sequence_layer, variational_dropout,
 };
 use candlewick_vision::Annotations;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`ShowTell`] decoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShowTellConfig {
     /// The cell, as [`candlewick_recurrent::sequence_layers`] lists them: `"rnn"`, `"lstm"`, `"gru"` and others.
@@ -40,7 +41,7 @@ pub struct ShowTellConfig {
 }
 
 /// Where the picture comes into a [`ShowTell`] decoder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PictureInput {

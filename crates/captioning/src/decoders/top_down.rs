@@ -18,10 +18,11 @@ use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
 use candlewick_recurrent::{AdditiveAttention, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell};
 use candlewick_vision::Annotations;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about a [`TopDown`] decoder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopDownConfig {
     /// The cell that looks and the cell that tells, by a name of [`candlewick_recurrent::sequence_layers`].

@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor};
 use candlewick_data::buckets;
 use candlewick_data::text::words::{PAD, WordTokenizer};
 use candlewick_vision::EncoderInput;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -156,7 +157,7 @@ pub(crate) fn padded(rows: &[&[u32]], device: &Device) -> Result<Tensor> {
 }
 
 /// How batches are made and what validation decodes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// N, captions a batch.

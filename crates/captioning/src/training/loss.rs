@@ -5,6 +5,7 @@ use candle_core::{D, Result, Tensor, bail};
 use candlewick_generation::TeacherForced;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_kernels::softmax::log_softmax;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The cross-entropy of captions and the doubly stochastic term of attention, averaged over words and positions:
@@ -127,7 +128,7 @@ impl CaptionLoss {
 ///
 /// Hard attention adds mean_t [ −λ_r A_t log α_t(s_t) − λ_e H(α_t) ] with A_t = Σ_{t'≥t} (log p(y_t') − b), b the moving average of
 /// log p (Xu et al. 2015, section 4.1; Williams 1992).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {
     /// λ, the weight of the doubly stochastic term.

@@ -15,11 +15,12 @@ use candlewick_generation::GenerationConfig;
 use candlewick_parameters::{Parameters, available_memory};
 use candlewick_training::FitConfig;
 use candlewick_vision::{EncoderRecipe, Views};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How a captioner is trained: the content of a `train.toml` whose task is `captioning`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaptioningRecipe {
     /// Always `captioning`.
@@ -116,7 +117,7 @@ impl CaptioningRecipe {
 }
 
 /// Where pictures and captions come from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum DataConfig {

@@ -7,12 +7,13 @@ use candle_core::{DType, Tensor};
 use candlewick_generation::{Decoder, SelectRows as _};
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Mode, Rng};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// With which probability ε a word that is read is the decoder's own: it grows by `increase` every `epochs` epochs up to `most`.
 ///
 /// ε_e = min(most, increase · ⌊e / epochs⌋) in epoch e, counted from 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduledSampling {
     /// By how much it grows each time.

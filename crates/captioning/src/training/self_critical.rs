@@ -24,6 +24,7 @@ use candlewick_metrics::caption::cider::{Cider, DocumentFrequency};
 use candlewick_metrics::caption::tokenizer::tokenize;
 use candlewick_parameters::{Mode, Rng};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be chosen about self-critical training: L = − Σ_k (r(yᵏ) − bᵏ) Σ_t log p(yᵏ_t | yᵏ_<t, a) / Σ_k |yᵏ| over K drawn captions of
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Rennie et al. 2017, "Self-critical sequence training for image captioning"; Luo 2020, "A better variant of self-critical sequence
 /// training".
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfCritical {
     /// K, captions drawn of each picture.
@@ -48,7 +49,7 @@ pub struct SelfCritical {
 }
 
 /// What a caption's reward is compared with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Baseline {

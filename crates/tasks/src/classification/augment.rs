@@ -3,11 +3,12 @@
 use candlewick_encoders::{Preprocessing, Resize};
 use candlewick_parameters::Rng;
 use image::{RgbImage, imageops};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// What is done to a picture, anew each time it is seen, before preprocessing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// The least share of the area that a random part has, with sides in a ratio from 3/4 to 4/3, which is then resized to the

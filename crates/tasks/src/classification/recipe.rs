@@ -5,11 +5,12 @@ use crate::Result;
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_encoders::{NetworkConfig, Preprocessing};
 use candlewick_training::FitConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How a classifier is trained: the content of a `train.toml` whose task is `classification`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassificationRecipe {
     /// Always `classification`.
@@ -49,7 +50,7 @@ impl ClassificationRecipe {
 }
 
 /// Where the pictures come from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// The folder, in one of the formats of `candlewick_data::image_classes`; `--data` on the command line.
@@ -67,7 +68,7 @@ impl Default for DataConfig {
 }
 
 /// The network of a recipe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRecipe {
     /// Its name, as `candlewick_encoders::networks` lists it.
@@ -84,7 +85,7 @@ pub struct NetworkRecipe {
 }
 
 /// How batches are made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// N, pictures a batch.

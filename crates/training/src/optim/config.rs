@@ -1,10 +1,11 @@
 //! Which optimiser, with PyTorch's names and defaults.
 
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An optimiser and its numbers; in a recipe `optimizer = { name = "adamw", learning_rate = 3e-4 }`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OptimizerConfig {
@@ -22,7 +23,7 @@ pub enum OptimizerConfig {
 }
 
 /// Adam's numbers, as `torch.optim.Adam` has them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamConfig {
     /// The step size.
@@ -36,7 +37,7 @@ pub struct AdamConfig {
 }
 
 /// AdamW's numbers, as `torch.optim.AdamW` has them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
     /// The step size.
@@ -50,7 +51,7 @@ pub struct AdamWConfig {
 }
 
 /// SGD's numbers, as `torch.optim.SGD` has them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdConfig {
     /// The step size.
@@ -64,7 +65,7 @@ pub struct SgdConfig {
 }
 
 /// RMSprop's numbers, as `torch.optim.RMSprop` has them (never centered).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RmsPropConfig {
     /// The step size.

@@ -1,0 +1,47 @@
+//! The JSON schemas of what is read by hand: a decoder by its `kind`, and attention as a word or a table.
+
+use super::config::DecoderConfig;
+use super::hard_attention::{Attention, HardAttention};
+use super::show_attend_tell::ShowAttendTellConfig;
+use super::show_tell::ShowTellConfig;
+use super::top_down::TopDownConfig;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+impl JsonSchema for DecoderConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "DecoderConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kinds = [
+            with_kind("show_attend_tell", false, ShowAttendTellConfig::json_schema(generator)),
+            with_kind("show_tell", true, ShowTellConfig::json_schema(generator)),
+            with_kind("top_down", true, TopDownConfig::json_schema(generator)),
+        ];
+        json_schema!({ "description": "The decoder; its kind is show_attend_tell where it is left out.", "anyOf": kinds })
+    }
+}
+
+impl JsonSchema for Attention {
+    fn schema_name() -> Cow<'static, str> {
+        "Attention".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let hard = with_kind("hard", true, HardAttention::json_schema(generator));
+        json_schema!({ "description": "What the context is.", "anyOf": [{ "enum": ["soft", "hard"] }, hard] })
+    }
+}
+
+/// The schema of a table of settings that has a `kind` too.
+fn with_kind(kind: &str, required: bool, mut schema: Schema) -> Schema {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("kind".into(), json!({ "const": kind }));
+    }
+    if required {
+        schema.insert("required".into(), json!(["kind"]));
+    }
+    schema
+}
