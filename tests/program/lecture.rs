@@ -203,7 +203,10 @@ fn networks_are_compared_by_what_they_cost() {
     assert!(rows.iter().all(|row| row["milliseconds"].as_f64().unwrap() > 0.0));
     let drawn = std::fs::read_to_string(folder.path().join("networks.svg")).unwrap();
     assert!(drawn.contains("resnet18") && drawn.contains("<circle") && drawn.contains("published top-1"));
-    assert_eq!((rows[0]["published_top1"].as_f64(), rows[1]["published_top1"].as_f64()), (Some(0.58178), Some(0.69758)));
+    assert_eq!(
+        (rows[0]["published_top1"].as_f64(), rows[1]["published_top1"].as_f64()),
+        (Some(0.58178), Some(0.69758))
+    );
     let told = succeed(folder.path(), &["networks", "squeezenet1_1", "fractalnet20", "--size", "64"]);
     assert!(told.contains(" 58.2 % ") && told.contains(" – "), "{told}");
     fail(folder.path(), &["networks", "resnet18", "lenet"], 2, &["no network is called lenet", "alexnet", HINT]);

@@ -168,7 +168,7 @@ pub(crate) fn sampled(alpha: &Tensor, positions: &Tensor) -> Result<SampledPosit
 /// 1 at the position of each row and 0 elsewhere, in the shape of alpha (N, P).
 fn one_hot(alpha: &Tensor, positions: &Tensor) -> Result<Tensor> {
     let ones = Tensor::ones((alpha.dim(0)?, 1), alpha.dtype(), alpha.device())?;
-    alpha.zeros_like()?.scatter_add(&positions.unsqueeze(1)?, &ones, 1)
+    alpha.zeros_like()?.scatter_add(&positions.unsqueeze(1)?.contiguous()?, &ones, 1)
 }
 
 #[cfg(test)]
