@@ -26,6 +26,20 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     succeed(here, &again);
     let other = [&again[..], &["--set", "preprocessing.image_mean=[0.4, 0.5, 0.5]"]].concat();
     fail(here, &other, 1, &["runs/photos", "preprocessing"]);
+    let old = [&again[..], &["--set", "training.metric=METEOR"]].concat();
+    fail(
+        here,
+        &old,
+        1,
+        &["metric: the task gives no score METEOR; it gives CIDEr", "; did you mean METEOR_exact_stem?"],
+    );
+    let words = [&again[..], &["--set", "words=character"]].concat();
+    fail(
+        here,
+        &words,
+        2,
+        &["words: no words are called \"character\"; there are ptb, whitespace", "; did you mean characters?"],
+    );
 
     // What goes on from it looks through the same encoder.
     let on = ["train", "train.toml", "--quiet", "--data", "data", "--start", "runs/photos", "--out", "runs/on"];
@@ -52,6 +66,8 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     assert_eq!(file["overall"]["Bleu_4"], said["Bleu_4"]);
     assert_eq!(file["imgToEval"].as_object().unwrap().len(), 4);
 
+    coco_zip(here, &evaluate);
+
     // The encoder's weights are looked for, then asked for, and checked.
     fs::rename(here.join("encoder.safetensors"), here.join("moved.safetensors")).unwrap();
     fail(here, &evaluate, 1, &["encoder.safetensors", "--encoder-weights"]);
@@ -62,8 +78,42 @@ fn photos_are_trained_on_with_a_pretrained_encoder_and_evaluated() {
     fail(here, &moved, 1, &["moved.safetensors", "SHA-256"]);
 }
 
-/// The same pictures and captions in the three JSON formats: the file or folder to name as `--data`.
-fn formats(here: &Path) -> [&'static str; 3] {
+/// What COCO's server takes: of pictures with COCO's names only, with captions of people or without.
+fn coco_zip(here: &Path, evaluate: &[&str]) {
+    let named = [evaluate, &["--coco-zip", "mine"]].concat();
+    fail(here, &named, 1, &["--coco-zip: 4 pictures have no COCO id in their names (test0.png, test1.png"]);
+    fail(here, &[evaluate, &["--coco-zip", "a/b"]].concat(), 2, &["--coco-zip a/b: wants a name"]);
+    let mut images = vec![];
+    fs::create_dir_all(here.join("server/test2014")).unwrap();
+    for index in 0..2 {
+        let file = format!("COCO_test2014_{:012}.png", 30 + index);
+        fs::copy(here.join(format!("data/images/test{index}.png")), here.join("server/test2014").join(&file)).unwrap();
+        images.push(json!({ "id": 30 + index, "file_name": file }));
+    }
+    fs::write(here.join("server/image_info_test2014.json"), json!({ "images": images }).to_string()).unwrap();
+    let untold = [
+        "evaluate",
+        "--json",
+        "--model",
+        "runs/photos",
+        "--split",
+        "test",
+        "--data",
+        "server/image_info_test2014.json",
+    ];
+    fail(here, &untold, 1, &["has images but no captions"]);
+    let said = succeed(here, &[&untold[..], &["--coco-zip", "mine", "--out", "server"]].concat());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["pictures"], &said["coco_zip"]), (&json!(2), &json!("server/mine.zip")));
+    let mut zip = zip::ZipArchive::new(fs::File::open(here.join("server/mine.zip")).unwrap()).unwrap();
+    let file = zip.by_name("captions_test2014_mine_results.json").unwrap();
+    let results: Value = serde_json::from_reader(file).unwrap();
+    assert_eq!((results[0]["image_id"].as_i64(), results[1]["image_id"].as_i64()), (Some(30), Some(31)));
+    assert!(results[0]["caption"].is_string(), "{results}");
+}
+
+/// The same pictures and captions in the three JSON formats and as an imagefolder: the file or folder to name as `--data`.
+fn formats(here: &Path) -> [&'static str; 4] {
     let splits =
         [(Split::Train, "train", "train", 16), (Split::Dev, "dev", "val", 4), (Split::Test, "test", "test", 4)];
     let (mut karpathy, mut simple) = (vec![], vec![]);
@@ -71,6 +121,8 @@ fn formats(here: &Path) -> [&'static str; 3] {
     for (split, list, named, count) in splits {
         let (mut images, mut annotations) = (vec![], vec![]);
         fs::create_dir_all(here.join(format!("coco/{named}2014"))).unwrap();
+        fs::create_dir_all(here.join(format!("folders/{named}"))).unwrap();
+        let mut table = "file_name,text\n".to_owned();
         for index in 0..count {
             let (file, caption) = (format!("{list}{index}.png"), Scene::generate(9, index, split).caption);
             let (id, path) = (100 * simple.len() + 7, format!("data/images/{file}"));
@@ -78,15 +130,18 @@ fn formats(here: &Path) -> [&'static str; 3] {
             karpathy.push(json!({ "filename": file, "split": named, "sentences": [sentence], "imgid": id }));
             simple.push(json!({ "file_path": path, "captions": [caption], "split": named }));
             fs::copy(here.join(&path), here.join(format!("coco/{named}2014/{file}"))).unwrap();
+            fs::copy(here.join(&path), here.join(format!("folders/{named}/{file}"))).unwrap();
+            table += &format!("{file},\"{caption}\"\n");
             images.push(json!({ "id": id, "file_name": file }));
             annotations.push(json!({ "image_id": id, "id": 2 * id, "caption": caption }));
         }
+        fs::write(here.join(format!("folders/{named}/metadata.csv")), table).unwrap();
         let document = json!({ "images": images, "annotations": annotations });
         fs::write(here.join(format!("coco/annotations/captions_{named}2014.json")), document.to_string()).unwrap();
     }
     fs::write(here.join("data/dataset_scenes.json"), json!({ "images": karpathy }).to_string()).unwrap();
     fs::write(here.join("simple.json"), json!(simple).to_string()).unwrap();
-    ["data/dataset_scenes.json", "coco", "simple.json"]
+    ["data/dataset_scenes.json", "coco", "simple.json", "folders"]
 }
 
 #[test]
@@ -101,7 +156,7 @@ fn every_format_gives_the_same_run() {
         fs::read(here.join(out).join(about["last"].as_str().unwrap()).join("model.safetensors")).unwrap()
     };
     let mut models = vec![];
-    for (data, out) in formats(here).into_iter().zip(["karpathy", "coco-run", "simple"]) {
+    for (data, out) in formats(here).into_iter().zip(["karpathy", "coco-run", "simple", "imagefolder"]) {
         let encoder = ["--encoder-weights", "encoder.safetensors"];
         succeed(here, &[&["train", "train.toml", "--quiet", "--data", data, "--out", out][..], &encoder].concat());
         let evaluate = ["evaluate", "--json", "--model", out, "--data", data, "--split", "test"];
@@ -116,7 +171,7 @@ fn every_format_gives_the_same_run() {
         );
         models.push((weights_of(out), said["CIDEr"].clone()));
     }
-    assert!(models[0] == models[1] && models[0] == models[2], "the same data gives the same model and scores");
+    assert!(models.iter().all(|model| *model == models[0]), "the same data gives the same model and scores");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub use ensemble::{CaptionPictures, Ensemble, PreprocessedPicture};
 pub use folder::{EmbeddedFiles, ModelFiles};
 pub use image;
 pub use regions::place_regions;
-pub use report::{Evaluation, comparison_table, decode, evaluate, write_attention, write_comparison};
+pub use report::{Evaluation, caption_all, comparison_table, decode, evaluate, write_attention, write_comparison};
 pub use training::{
     Baseline, Batch, BatchConfig, CaptionLoss, CaptioningRecipe, CaptioningTask, DataConfig, LossConfig,
     ScheduledSampling, SelfCritical, TaskSettings, caption_loss, prepare,

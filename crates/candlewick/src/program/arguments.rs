@@ -360,8 +360,10 @@ pub struct SetArguments {
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5")]
+Examples:
+  candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
+  candlewick evaluate --model runs/coco --data coco/annotations/captions_val2014.json --out server --coco-zip mine
+  candlewick evaluate --model runs/coco --data coco/annotations/image_info_test2014.json --split test --out server --coco-zip mine")]
 pub struct EvaluateArguments {
     /// A model folder or a run's folder. Several, one after each --model, tell as one: their probabilities are averaged.
     #[arg(long, required = true, value_name = "DIR")]
@@ -378,6 +380,10 @@ pub struct EvaluateArguments {
     /// Where the result and score files go; runs/evaluation/SPLIT-beamN by default.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write what COCO's caption server takes: NAME.zip in the same folder, with captions_DATASET_NAME_results.json. A NAME.zip that lies
+    /// there keeps its other data sets. Photos without captions of people are captioned and not scored.
+    #[arg(long, value_name = "NAME")]
+    pub coco_zip: Option<String>,
     /// Print one JSON object with the scores and the path of the results file.
     #[arg(long)]
     pub json: bool,

@@ -1,16 +1,19 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
+mod coco_zip;
+
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::output::{note, say};
 use super::{Failure, caption, device, hub, search};
-use candlewick::captioning::{CaptionDataset, CaptionPictures, Evaluation, evaluate};
+use candlewick::captioning::{Caption, CaptionDataset, CaptionPictures, Evaluation, caption_all, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::image_classes;
 use candlewick::data::text::{Corpus, read_text};
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use candlewick::tasks::language_model::LanguageModel;
-use std::path::PathBuf;
+use coco_zip::Submission;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Tells how often a classifier is right on the pictures of a split.
@@ -19,11 +22,12 @@ use std::time::Instant;
 /// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
 pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let EvaluateArguments { model, set, encoder_weights, search, out, .. } = arguments;
+    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
     let unfit = [
         ("--encoder-weights", encoder_weights.is_some(), "a classifier has its weights in its folder"),
         ("--regions", set.regions.is_some(), "a classifier looks at pictures"),
         ("--out", out.is_some(), "a classifier's scores are printed"),
+        ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
         ("--dev-share", set.dev_share.is_some(), "a classifier's pictures without splits have a tenth for dev"),
         ("--model", model.len() > 1, "classifiers are evaluated one by one"),
     ];
@@ -127,26 +131,58 @@ fn part(set: &SetArguments) -> Result<String, Failure> {
 pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
+    arguments.coco_zip.as_deref().map_or(Ok(()), coco_zip::check_name)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
     let captioner = &*caption::open(&arguments.model, weights.as_deref(), arguments.search.mirrored, &device)?;
     let generation = search::settings(captioner, &arguments.search, None)?;
-    let images = images(&arguments.set, arguments.quiet)?;
+    let images = load(&arguments.set, arguments.quiet, arguments.coco_zip.is_none())?;
     let set = read(&images, &arguments.set, captioner, arguments.quiet)?;
+    let submission = arguments.coco_zip.as_ref().map(|name| Submission::new(name, set.pictures.paths())).transpose()?;
     let folder = arguments
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("runs/evaluation").join(format!("{split}-beam{}", generation.num_beams)));
     let bar = super::train::counter(set.pictures.len() as u64, "captioning", arguments.quiet);
-    let found = evaluate(captioner, &set, &generation, &folder, &mut |done| bar.set_position(done as u64))?;
+    let progress = &mut |done| bar.set_position(done as u64);
+    let pictures = set.pictures.len();
+    if let Some(submission) = submission.as_ref().filter(|_| set.references.iter().all(Vec::is_empty)) {
+        return hand_in(submission, &folder, arguments.json, || {
+            let captions = caption_all(captioner, &set, &generation, progress)?;
+            bar.finish_and_clear();
+            Ok(captions)
+        });
+    }
+    let found = evaluate(captioner, &set, &generation, &folder, progress)?;
     bar.finish_and_clear();
+    let zip = submission.map(|submission| submission.write(&folder, &found.captions)).transpose()?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
-        say!("{}", json(&found, set.pictures.len(), generation.num_beams, split, seconds)?)?;
-    } else {
-        print(&found, set.pictures.len(), &device_name, seconds)?;
+        let mut object = json(&found, pictures, generation.num_beams, split, seconds)?;
+        if let Some(zip) = zip {
+            object["coco_zip"] = zip.display().to_string().into();
+        }
+        return say!("{object}");
     }
-    Ok(())
+    print(&found, pictures, &device_name, seconds)?;
+    zip.map_or(Ok(()), |zip| say!("{} for COCO's server", zip.display()))
+}
+
+/// Writes captions of pictures of which nobody has told, and which therefore cannot be scored here.
+fn hand_in(
+    submission: &Submission,
+    folder: &Path,
+    json: bool,
+    caption: impl FnOnce() -> Result<Vec<Caption>, Failure>,
+) -> Result<(), Failure> {
+    // Before hours of decoding, not after.
+    std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
+    let captions = caption()?;
+    let (zip, pictures) = (submission.write(folder, &captions)?.display().to_string(), captions.len());
+    match json {
+        true => say!("{}", serde_json::json!({ "pictures": pictures, "coco_zip": zip })),
+        false => say!("{pictures} pictures without captions of people, in {zip}"),
+    }
 }
 
 /// The split of this name.
@@ -163,8 +199,12 @@ pub fn parse_split(name: &str) -> Result<Split, Failure> {
 /// # Errors
 /// When they cannot be read, or the split has none.
 pub fn images(arguments: &SetArguments, quiet: bool) -> Result<CaptionSet, Failure> {
+    load(arguments, quiet, true)
+}
+
+fn load(arguments: &SetArguments, quiet: bool, need_captions: bool) -> Result<CaptionSet, Failure> {
     let SetArguments { data, split, dev_share, max_share, .. } = arguments;
-    let mut options = LoadOptions { max_share: *max_share, ..LoadOptions::default() };
+    let mut options = LoadOptions { max_share: *max_share, need_captions, ..LoadOptions::default() };
     options.dev_share = dev_share.unwrap_or(options.dev_share);
     let all = captions::load(data, &options)?;
     if !quiet {

@@ -44,6 +44,29 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     // Before hours of decoding, not after.
     std::fs::create_dir_all(folder).map_err(Error::file(folder, "cannot be made"))?;
+    let captions = caption_all(captioner, set, generation, progress)?;
+    let (_, results) = set.coco(&captions);
+    let scores = set.coco_scores(&captions)?;
+    let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
+    let text = serde_json::to_string_pretty(&results).map_err(Error::task)?;
+    std::fs::write(&results_file, text + "\n").map_err(Error::file(&results_file, "cannot be written"))?;
+    scores.save(&scores_file).map_err(Error::task)?;
+    let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
+    let distinct = coco::distinct(&texts);
+    let moves = moves(&captions);
+    Ok(Evaluation { scores, distinct, moves, captions, results_file, scores_file })
+}
+
+/// The best caption of each picture of a set, as [`evaluate`] scores it; `progress` is told how many pictures are done.
+///
+/// # Errors
+/// When a picture cannot be read; the message names it.
+pub fn caption_all(
+    captioner: &dyn CaptionPictures,
+    set: &CaptionDataset,
+    generation: &GenerationConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Caption>> {
     let rows: Vec<usize> = (0..set.pictures.len()).collect();
     let mut captions = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
@@ -60,16 +83,7 @@ pub fn evaluate(
         }
         progress(captions.len());
     }
-    let (_, results) = set.coco(&captions);
-    let scores = set.coco_scores(&captions)?;
-    let (results_file, scores_file) = (folder.join("results.json"), folder.join("scores.json"));
-    let text = serde_json::to_string_pretty(&results).map_err(Error::task)?;
-    std::fs::write(&results_file, text + "\n").map_err(Error::file(&results_file, "cannot be written"))?;
-    scores.save(&scores_file).map_err(Error::task)?;
-    let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-    let distinct = coco::distinct(&texts);
-    let moves = moves(&captions);
-    Ok(Evaluation { scores, distinct, moves, captions, results_file, scores_file })
+    Ok(captions)
 }
 
 /// The best caption of each of the first `count` pictures of a set (all for `None`), `batch` pictures at a time.

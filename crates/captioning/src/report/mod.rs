@@ -6,4 +6,4 @@ mod evaluate;
 
 pub use attention_overlay::write_attention;
 pub use comparison::{comparison_table, write_comparison};
-pub use evaluate::{Evaluation, decode, evaluate};
+pub use evaluate::{Evaluation, caption_all, decode, evaluate};
