@@ -37,7 +37,7 @@ fn it_learns_to_count_and_writes_numbers_in_order() {
     let recipe = recipe(COUNTING, &data);
     let mut task = recipe.prepare(&folder.path().join("run"), &Device::Cpu, &mut |_| {}).unwrap();
     let report = fit(&mut task, recipe.training(), &folder.path().join("run"), &mut Silent).unwrap();
-    let outcome = recipe.outcome(task, &report, &folder.path().join("run"), &Device::Cpu).unwrap();
+    let outcome = recipe.outcome(task, &report, &folder.path().join("run"), &Device::Cpu, &mut |_| ()).unwrap();
     let nats = outcome.scores.get("nats_per_character").unwrap();
     // Of a line's first number alone nothing can be known: ln 20 nats a line of 51 letters.
     assert!(nats < 0.15, "{nats}");

@@ -161,7 +161,7 @@ fn a_new_task_is_a_recipe_a_model_and_a_task() {
     let mut told = Vec::new();
     let mut task = recipe.prepare(out.path(), &Device::Cpu, &mut |note| told.push(format!("{note:?}"))).unwrap();
     let report = fit(&mut task, recipe.training(), out.path(), &mut Silent).unwrap();
-    let outcome = recipe.outcome(task, &report, (out.path(), &Device::Cpu), &mut |_| ()).unwrap();
+    let outcome = recipe.outcome(task, &report, out.path(), &Device::Cpu, &mut |_| ()).unwrap();
     assert!(told.len() == 1 && outcome.scores.get("accuracy").unwrap() > 0.95, "{}", outcome.scores);
     assert_eq!(model_type(out.path()).unwrap(), "majority");
     let model = Majority::open_folder(out.path(), &Device::Cpu).unwrap();

@@ -84,7 +84,8 @@ pub trait Recipe: DeserializeOwned + Serialize + JsonSchema {
         &self,
         task: Self::Task,
         report: &Report,
-        (out, device): (&Path, &Device),
+        out: &Path,
+        device: &Device,
         note: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
         let _ = (task, out, device, note);

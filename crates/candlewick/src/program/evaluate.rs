@@ -73,11 +73,12 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
 /// A wrong call for flags that concern captions; otherwise when model or text cannot be read.
 pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let EvaluateArguments { model, set, encoder_weights, search, out, .. } = arguments;
+    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
     let unfit = [
         ("--encoder-weights", encoder_weights.is_some(), "a language model has no encoder"),
         ("--regions", set.regions.is_some(), "a language model looks at no pictures"),
         ("--out", out.is_some(), "a language model's scores are printed"),
+        ("--coco-zip", coco_zip.is_some(), "a language model writes no captions"),
         ("--model", model.len() > 1, "language models are evaluated one by one"),
     ];
     if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
@@ -116,7 +117,7 @@ fn part(set: &SetArguments) -> Result<String, Failure> {
     if split == Split::Test && path.is_file() {
         return Ok(read_text(path, "utf-8")?);
     }
-    let corpus = Corpus::open(path, "utf-8", 0.1)?;
+    let corpus = Corpus::open(path, "utf-8", set.dev_share.unwrap_or(0.1))?;
     match split {
         Split::Train => Ok(corpus.train),
         Split::Dev => Ok(corpus.dev),
@@ -155,7 +156,7 @@ pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     }
     let found = evaluate(captioner, &set, &generation, &folder, progress)?;
     bar.finish_and_clear();
-    let zip = submission.map(|submission| submission.write(&folder, &found.captions)).transpose()?;
+    let zip = submission.map(|submission| submission.write(&folder, &texts(&found.captions))).transpose()?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
         let mut object = json(&found, pictures, generation.num_beams, split, seconds)?;
@@ -168,6 +169,10 @@ pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     zip.map_or(Ok(()), |zip| say!("{} for COCO's server", zip.display()))
 }
 
+fn texts(captions: &[Caption]) -> Vec<&str> {
+    captions.iter().map(|caption| caption.text.as_str()).collect()
+}
+
 /// Writes captions of pictures of which nobody has told, and which therefore cannot be scored here.
 fn hand_in(
     submission: &Submission,
@@ -178,7 +183,7 @@ fn hand_in(
     // Before hours of decoding, not after.
     std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
     let captions = caption()?;
-    let (zip, pictures) = (submission.write(folder, &captions)?.display().to_string(), captions.len());
+    let (zip, pictures) = (submission.write(folder, &texts(&captions))?.display().to_string(), captions.len());
     match json {
         true => say!("{}", serde_json::json!({ "pictures": pictures, "coco_zip": zip })),
         false => say!("{pictures} pictures without captions of people, in {zip}"),

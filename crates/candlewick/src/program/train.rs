@@ -42,7 +42,7 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
     let mut task = prepared(&recipe, &out, &device, quiet)?;
     let report = trained(&mut task, recipe.training(), &out, &record(told, device_name), quiet)?;
     let outcome =
-        recipe.outcome(task, &report, (&out, &device), &mut Notes::new("trying the best checkpoint", quiet).taken())?;
+        recipe.outcome(task, &report, &out, &device, &mut Notes::new("trying the best checkpoint", quiet).taken())?;
     outcome.faults.iter().for_each(|fault| note!("{fault}"));
     let seconds = begun.elapsed().as_secs_f64();
     if json { say!("{}", as_json(&outcome, &report, seconds)?) } else { print(&outcome, &report, &out, seconds) }

@@ -24,7 +24,8 @@ pub(crate) fn outcome(
     recipe: &CaptioningRecipe,
     task: &CaptioningTask,
     report: &Report,
-    (out, device): (&Path, &Device),
+    out: &Path,
+    device: &Device,
     note: &mut dyn FnMut(Note),
 ) -> Result<Outcome> {
     let captioner = Captioner::open(&report.best, recipe.encoder.pretrained.as_deref(), device)?;

@@ -69,10 +69,11 @@ impl Recipe for CaptioningRecipe {
         &self,
         task: CaptioningTask,
         report: &Report,
-        place: (&Path, &Device),
+        out: &Path,
+        device: &Device,
         note: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
-        outcome(self, &task, report, place, note)
+        outcome(self, &task, report, out, device, note)
     }
 }
 

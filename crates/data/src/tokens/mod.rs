@@ -12,6 +12,7 @@ pub use streams::{Chunk, Streams};
 
 use crate::error::{Error, Result};
 use kinds::Kind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -20,7 +21,7 @@ use tokenizers::Tokenizer;
 pub const UNKNOWN: &str = "<unk>";
 
 /// What the tokens of a text are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Units {
     /// Characters, each code point one.

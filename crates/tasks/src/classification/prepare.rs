@@ -85,7 +85,8 @@ impl Recipe for ClassificationRecipe {
         &self,
         mut task: ClassificationTask,
         report: &Report,
-        _: (&Path, &Device),
+        _: &Path,
+        _: &Device,
         note: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
         task.load(&report.best)?;

@@ -1,10 +1,11 @@
 //! What a language model is made of: a recipe's `[model]` and the model folder's `config.json`.
 
 use candlewick_recurrent::Settings;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a token comes into the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
     /// As a vector of E values from a table that is learned.
@@ -15,7 +16,7 @@ pub enum InputKind {
 }
 
 /// The network of a language model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// How a token comes in.
@@ -52,7 +53,7 @@ impl Default for NetworkConfig {
 }
 
 /// The content of a language model's `config.json`; keys that it does not know are passed over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LanguageModelConfig {
     /// Always `language-model`, so that a folder of another model is told apart.
     pub model_type: String,

@@ -90,7 +90,14 @@ impl Recipe for LanguageModelRecipe {
         LanguageModelTask::new(model, [train, dev], self.batches.clone(), self.training.seed, out)
     }
 
-    fn outcome(&self, _: LanguageModelTask, report: &Report, out: &Path, device: &Device) -> Result<Outcome> {
+    fn outcome(
+        &self,
+        _: LanguageModelTask,
+        report: &Report,
+        out: &Path,
+        device: &Device,
+        _: &mut dyn FnMut(Note),
+    ) -> Result<Outcome> {
         let best = LanguageModel::from_pretrained(&report.best, device)?;
         let sample: String = best.sample("", &best.generation)?.collect::<Result<_>>()?;
         Ok(Outcome {

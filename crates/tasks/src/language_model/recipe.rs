@@ -4,11 +4,12 @@ use super::config::NetworkConfig;
 use candlewick_data::tokens::Units;
 use candlewick_generation::GenerationConfig;
 use candlewick_training::{FitConfig, Metric};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
 /// How a language model is trained: the content of a `train.toml` whose task is `language_model`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LanguageModelRecipe {
     /// Always `language_model`.
@@ -49,7 +50,7 @@ fn with_metric<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FitConfig, 
 }
 
 /// Where the text comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// A text file, or a folder with one that has `train` in its name and one that has `dev` or `valid`; gzip too. `--data` on the command
@@ -70,7 +71,7 @@ impl Default for DataConfig {
 }
 
 /// How the text is read: N streams, T steps at a time, the state carried from one to the next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// N, streams side by side.

@@ -1,7 +1,6 @@
 //! What COCO's caption server takes: a zip of `captions_DATASET_NAME_results.json`, a file for each of COCO's sets (Chen et al. 2015).
 
-use super::super::Failure;
-use candlewick::captioning::Caption;
+use super::super::{Failure, whole_file};
 use candlewick::data::shown;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
@@ -74,13 +73,13 @@ impl Submission {
     ///
     /// # Errors
     /// When it cannot be written, or what lies there is no zip.
-    pub fn write(&self, folder: &Path, captions: &[Caption]) -> Result<PathBuf, Failure> {
+    pub fn write(&self, folder: &Path, captions: &[&str]) -> Result<PathBuf, Failure> {
         let path = folder.join(format!("{}.zip", self.name));
         let of_path = |error: std::io::Error| Failure::from(error).of(&path);
         let mut files: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (CocoName { dataset, id }, caption) in self.pictures.iter().zip(captions) {
             let file = format!("captions_{dataset}_{}_results.json", self.name);
-            files.entry(file).or_default().push(Entry { image_id: *id, caption: &caption.text });
+            files.entry(file).or_default().push(Entry { image_id: *id, caption });
         }
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         if path.is_file() {
@@ -98,9 +97,7 @@ impl Submission {
             zip.write_all(&serde_json::to_vec(&entries)?)?;
         }
         let bytes = zip.finish()?.into_inner();
-        // Whole or not at all.
-        let part = folder.join(format!(".{}.zip.part", self.name));
-        std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path)).map_err(of_path)?;
+        whole_file::write(&path, &bytes)?;
         Ok(path)
     }
 }
@@ -127,10 +124,6 @@ mod tests {
     use super::*;
     use std::io::Read as _;
 
-    fn caption(text: &str) -> Caption {
-        Caption { text: text.into(), score: 0.0, words: Vec::new(), finished: true }
-    }
-
     fn files(path: &Path) -> Vec<(String, String)> {
         let mut zip = ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
         let count = zip.len();
@@ -150,8 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let submit = |paths: &[&str], captions: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            let captions: Vec<Caption> = captions.iter().map(|text| caption(text)).collect();
-            Submission::new("my-net_2.1", &paths).ok().unwrap().write(folder.path(), &captions).ok().unwrap()
+            Submission::new("my-net_2.1", &paths).ok().unwrap().write(folder.path(), captions).ok().unwrap()
         };
         let both =
             ["a/COCO_val2014_000000391895.jpg", "coco/test2017/000000000042.png", "COCO_val2014_000000000007.jpg"];

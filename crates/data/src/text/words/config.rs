@@ -4,7 +4,9 @@ use super::WordTokenizer;
 use super::pipeline::Pipeline;
 use crate::error::{Error, Result, shown};
 use candlewick_parameters::nearest;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// How captions are cut into words.
@@ -45,6 +47,28 @@ impl Default for BpeConfig {
 
 fn vocab_size() -> usize {
     4_000
+}
+
+impl JsonSchema for Words {
+    fn schema_name() -> Cow<'static, str> {
+        "Words".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How captions are cut into words: a word, the name of a tokenizer.json, or a table with a kind.",
+            "anyOf": [
+                { "enum": KINDS },
+                { "type": "string", "pattern": "\\.json$" },
+                {
+                    "type": "object",
+                    "properties": { "kind": { "enum": KINDS }, "vocab_size": { "type": "integer", "minimum": 1 } },
+                    "required": ["kind"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
 }
 
 /// The words that a recipe may say.
