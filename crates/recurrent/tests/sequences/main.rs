@@ -174,9 +174,9 @@ fn a_layer_by_name_is_the_stack_and_wrong_words_are_named() {
     let message = |name: &str, settings: &Settings| {
         sequence_layer(name, D, H, settings, builder()).err().expect("an error").to_string()
     };
-    let found = message("lstn", &settings);
+    let found = message("transformer", &settings);
     assert!(
-        found.starts_with("no sequence layer is called lstn; there are rnn, lstm, gru,")
+        found.starts_with("no sequence layer is called transformer; there are rnn, lstm, gru,")
             && found.contains("self_attention")
     );
     for name in ["gru", "convolution", "self_attention"] {
