@@ -103,7 +103,7 @@ impl WordTokenizer {
         let all = SPECIALS.iter().map(|&(token, _)| token).chain(words.iter().map(AsRef::as_ref));
         let vocab = all.zip(0u32..).map(|(word, id)| (word.to_string(), id)).collect();
         let model = WordLevel::builder().vocab(vocab).unk_token(UNKNOWN.to_string()).build();
-        let built = model.map_err(Into::into).and_then(|model| pipeline.tokenizer(model));
+        let built = model.and_then(|model| pipeline.tokenizer(model));
         Ok(Self::ready(built.map_err(|error| Error::tokenizer("tokenizer", error))?))
     }
 
