@@ -81,3 +81,28 @@ fn captions_without_spaces_are_learned_and_told() {
         assert!(right >= 8, "{right} of 10 by heart, {words}");
     }
 }
+
+#[test]
+fn captions_that_are_not_trained_on_or_would_be_cut_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    pictures(&data);
+    std::fs::write(data.join("train/0.txt"), "一只狗\n...\n").unwrap();
+    let told = |settings: Value| {
+        let mut whole = serde_json::to_value(recipe(&data, &settings["words"])).unwrap();
+        whole["data"]["longest"] = settings["longest"].clone();
+        whole["generation"]["max_new_tokens"] = settings["max_new_tokens"].clone();
+        let (recipe, mut lines) = (serde_json::from_value(whole).unwrap(), Vec::new());
+        prepare(&recipe, folder.path(), &Device::Cpu, &mut |note| lines.push(format!("{note:?}"))).unwrap();
+        lines.retain(|line| !line.contains("pictures to train on"));
+        lines
+    };
+    let found = told(json!({ "words": "characters", "longest": 13, "max_new_tokens": 10 }));
+    let wanted = [
+        r#"Skipped("left out captions: 3 longer than 13 words (data.longest)")"#,
+        r#"Line("5 of 8 captions have more words than generation.max_new_tokens, 10; set it higher")"#,
+    ];
+    assert_eq!(found, wanted);
+    let found = told(json!({ "words": "ptb", "longest": 40, "max_new_tokens": 10 }));
+    assert_eq!(found, [r#"Skipped("left out captions: 1 without a word")"#]);
+}

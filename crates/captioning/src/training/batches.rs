@@ -66,6 +66,11 @@ impl Captions {
         self.left_out
     }
 
+    /// How many captions have more words than these.
+    pub fn longer_than(&self, words: usize) -> usize {
+        self.all.iter().filter(|(_, ids)| ids.len() > words.saturating_add(2)).count()
+    }
+
     /// How many captions there are.
     pub fn len(&self) -> usize {
         self.all.len()

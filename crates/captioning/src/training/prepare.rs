@@ -150,6 +150,7 @@ pub fn prepare(
     };
     let task = CaptioningTask::new(captioner, train, dev, settings)?;
     task.left_out().into_iter().for_each(|line| note(Note::Skipped(line)));
+    task.cut_short().into_iter().for_each(|line| note(Note::Line(line)));
     Ok(task)
 }
 

@@ -138,6 +138,17 @@ impl CaptioningTask {
         (!kinds.is_empty()).then(|| format!("left out captions: {}", kinds.join(", ")))
     }
 
+    /// A line where many captions are longer than those that will be generated.
+    pub(crate) fn cut_short(&self) -> Option<String> {
+        let longest = self.captioner.generation().max_new_tokens;
+        let (longer, all) = (self.captions.longer_than(longest), self.captions.len());
+        (longer > all / MANY).then(|| {
+            format!(
+                "{longer} of {all} captions have more words than generation.max_new_tokens, {longest}; set it higher"
+            )
+        })
+    }
+
     fn forward(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.captioner.device();
         let annotations = match &batch.input {
@@ -225,6 +236,9 @@ impl CaptioningTask {
         Ok(Loss { value, count: judged.count, parts })
     }
 }
+
+/// One in so many captions that are longer than those that are generated is worth a line.
+const MANY: usize = 10;
 
 /// What of the average of earlier batches stays at each batch (Xu et al. 2015).
 const BASELINE_DECAY: f64 = 0.9;
