@@ -1,6 +1,6 @@
 //! From files to batches: pictures, captions, words, generated scenes, feature cache and loader.
 //!
-//! [`captions`] reads what people have (Flickr8k's lists, Karpathy's JSON, COCO's JSON, a simple list), [`text::words`] turns captions
+//! [`captions`] reads what people have (Flickr8k's lists, JSON of Karpathy, COCO and VizWiz, imagefolders, texts beside pictures), [`text::words`] turns captions
 //! into ids, [`picture`] decodes photos within limits, [`loader`] does so on worker threads, [`buckets`] puts captions of like length
 //! into one batch, [`image_classes`] reads pictures with a class each, [`features`] keeps the annotations of a frozen encoder,
 //! [`regions`] reads those of an object detector, [`skipped`] collects what was broken on the way, and [`scenes`] draws pictures whose
