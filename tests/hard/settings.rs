@@ -3,7 +3,7 @@ use crate::{bounded, support};
 use std::fs;
 
 /// Settings of a training on scenes that none can be trained with, and what the line names.
-const REFUSED: [(&str, &str); 62] = [
+const REFUSED: [(&str, &str); 68] = [
     ("name=../escaped", "name is"),
     ("name=", "name is"),
     ("name=/tmp/escaped", "name is"),
@@ -63,13 +63,19 @@ const REFUSED: [(&str, &str); 62] = [
     ("generation.temperature=0.0", "temperature"),
     ("batches.size=0", "batches.size"),
     ("batches.workers=100000", "batches.workers"),
+    ("words=character", "did you mean characters?"),
+    ("words=nowhere.json", "nowhere.json"),
+    ("words={kind='bpe',vocab_size=2}", "words.vocab_size"),
+    ("words={kind='bpe',vocab_size=-1}", "words"),
+    ("words={kind='ptb',vocab_size=9}", "words: vocab_size"),
+    ("data={kind='photos',path='.',dev_share=1.0}", "data.dev_share"),
     ("data.train=1000000000", "data.train"),
     ("data.train=0", "data.train"),
     ("data.dev=-1", "data.dev"),
 ];
 
 /// Options that cannot be, each with what the line names.
-const OPTIONS: [(&str, &str); 38] = [
+const OPTIONS: [(&str, &str); 41] = [
     ("train --set training.epochs", "KEY=VALUE"),
     ("train --set =1", "--set"),
     ("train --threads 0", "--threads"),
@@ -100,6 +106,9 @@ const OPTIONS: [(&str, &str); 38] = [
     ("evaluate --model . --data . --max-share=-1", "--max-share"),
     ("evaluate --model . --data . --max-share 2", "--max-share"),
     ("evaluate --model . --data . --split tset", "tset"),
+    ("evaluate --model . --data . --dev-share nan", "--dev-share"),
+    ("evaluate --model . --data . --coco-zip a/b", "--coco-zip a/b"),
+    ("evaluate --model . --data . --coco-zip=", "--coco-zip"),
     ("classify scene-1.png --model nowhere", "nowhere"),
     ("classify scene-1.png --model resnet18", "--weights"),
     ("networks --size 100000", "--size"),

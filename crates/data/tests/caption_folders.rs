@@ -258,3 +258,31 @@ fn pictures_that_nobody_has_told_of_are_loaded_where_that_is_no_fault() {
     assert_eq!((image.id.to_string().as_str(), image.split, image.captions.len()), ("7", Split::Test, 0));
     assert!(image.path.is_file() && set.left_out().is_empty());
 }
+
+#[test]
+fn damaged_files_are_told_in_one_line_or_still_read() {
+    let table =
+        "file_name,captions,split\na.jpg,\"[\"\"A dog\"\", \"\"Dogs\"\"]\",train\nb.jpg,\"Two, \"\"cats\"\"\",test\n";
+    let lines =
+        "{\"file_name\": \"a.jpg\", \"text\": \"A dog\"}\n{\"file_name\": \"b.jpg\", \"captions\": [\"A cat\"]}\n";
+    let told = vizwiz(0);
+    for (name, whole) in
+        [("metadata.csv", table), ("metadata.jsonl", lines), ("train.json", &told), ("a.txt", "A dog\nTwo dogs\n")]
+    {
+        let folder = folder(&[], &["a.jpg", "b.jpg", "VizWiz_0.jpg"]);
+        for index in 0..600_usize {
+            let mut bytes = whole.as_bytes().to_vec();
+            let at = index.wrapping_mul(2_654_435_761) % bytes.len();
+            match index % 3 {
+                0 => bytes[at] ^= 1 << (index / 3 % 8),
+                1 => drop(bytes.drain(at..(at + 1 + index % 20).min(whole.len()))),
+                _ => bytes.truncate(at),
+            }
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+            if let Err(fault) = load(folder.path(), &LoadOptions { max_share: 1.0, ..LoadOptions::default() }) {
+                let fault = fault.to_string();
+                assert!(!fault.contains('\n') && fault.len() > 20, "{name} {index}: {fault}");
+            }
+        }
+    }
+}

@@ -187,8 +187,8 @@ fn adopted(file: &serde_json::Value) -> WordTokenizer {
     found
 }
 
-#[test]
-fn a_wordpiece_file_gets_our_special_tokens_for_its_own() {
+/// A file of its kind.
+fn bert() -> serde_json::Value {
     let vocab = serde_json::json!({ "[PAD]": 0, "[unused1]": 1, "[UNK]": 2, "[CLS]": 3, "[SEP]": 4, "dog": 5, "##s": 6, "runs": 7 });
     let model = serde_json::json!({ "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
                                     "max_input_chars_per_word": 100, "vocab": vocab });
@@ -196,23 +196,32 @@ fn a_wordpiece_file_gets_our_special_tokens_for_its_own() {
         "normalizer": { "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true },
         "decoder": { "type": "WordPiece", "prefix": "##", "cleanup": true } });
     let special = [("[PAD]", 0), ("[UNK]", 2), ("[CLS]", 3), ("[SEP]", 4)];
-    let bert = adopted(&file(model, rest, &special));
+    file(model, rest, &special)
+}
+
+#[test]
+fn a_wordpiece_file_gets_our_special_tokens_for_its_own() {
+    let bert = adopted(&bert());
     assert_eq!(bert.vocab_size(), 8);
     assert_eq!(bert.encode("Dogs runs cat").unwrap(), [START, 5, 6, 7, UNK, END]);
     assert_eq!(bert.decode(&[START, 5, 6, 7, END]).unwrap(), "dogs runs");
     assert_eq!(bert.phrases("dogs").unwrap().ids, [[5, 6]]);
 }
 
-#[test]
-fn a_byte_level_file_gets_our_special_tokens_for_its_own() {
+/// A file of its kind.
+fn gpt() -> serde_json::Value {
     let vocab =
         serde_json::json!({ "a": 0, "d": 1, "o": 2, "g": 3, "Ġ": 4, "do": 5, "dog": 6, "Ġdog": 7, "<|endoftext|>": 8 });
     let model = serde_json::json!({ "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
         "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": ["d o", "do g", "Ġ dog"] });
     let bytes =
         serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
-    let gpt =
-        adopted(&file(model, serde_json::json!({ "pre_tokenizer": bytes, "decoder": bytes }), &[("<|endoftext|>", 8)]));
+    file(model, serde_json::json!({ "pre_tokenizer": bytes, "decoder": bytes }), &[("<|endoftext|>", 8)])
+}
+
+#[test]
+fn a_byte_level_file_gets_our_special_tokens_for_its_own() {
+    let gpt = adopted(&gpt());
     assert_eq!(gpt.vocab_size(), 12);
     assert_eq!(gpt.encode("a dog dog").unwrap(), [START, 4, 11, 11, END]);
     assert_eq!(gpt.decode(&[START, 4, 11, 10, END]).unwrap(), "a dogdog");
@@ -220,8 +229,8 @@ fn a_byte_level_file_gets_our_special_tokens_for_its_own() {
     assert_eq!(forms, [vec![10], vec![11]], "with the space before it and without");
 }
 
-#[test]
-fn a_unigram_file_gets_our_special_tokens_for_its_own() {
+/// A file of its kind.
+fn unigram() -> serde_json::Value {
     let vocab = serde_json::json!([
         ["<s>", 0.0],
         ["<pad>", 0.0],
@@ -235,7 +244,12 @@ fn a_unigram_file_gets_our_special_tokens_for_its_own() {
     let space =
         serde_json::json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true });
     let special = [("<s>", 0), ("<pad>", 1), ("</s>", 2), ("<unk>", 3)];
-    let xlm = adopted(&file(model, serde_json::json!({ "pre_tokenizer": space, "decoder": space }), &special));
+    file(model, serde_json::json!({ "pre_tokenizer": space, "decoder": space }), &special)
+}
+
+#[test]
+fn a_unigram_file_gets_our_special_tokens_for_its_own() {
+    let xlm = adopted(&unigram());
     assert_eq!(xlm.encode("dog 狗").unwrap(), [START, 5, 4, 6, END]);
     assert_eq!(xlm.decode(&xlm.encode("dog 狗").unwrap()).unwrap(), "dog 狗");
     assert_eq!(xlm.encode("猫").unwrap(), [START, 4, UNK, END]);
@@ -257,4 +271,43 @@ fn files_that_cannot_be_adopted_are_named() {
         let fault = Words::File(path.clone()).check().unwrap_err().to_string();
         assert!(fault.contains("other.json: is not a tokenizer.json") && !fault.contains('\n'), "{text}: {fault}");
     }
+}
+
+#[test]
+fn damaged_files_are_named_or_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.json");
+    Words::Bpe(BpeConfig { vocab_size: usize::MAX }).tokenizer(all(), 1).unwrap().save(&path).unwrap();
+    let own = std::fs::read(&path).unwrap();
+    for whole in
+        [own, bert().to_string().into_bytes(), gpt().to_string().into_bytes(), unigram().to_string().into_bytes()]
+    {
+        for index in 0..300 {
+            std::fs::write(&path, damaged(&whole, index)).unwrap();
+            let found = Words::File(path.clone()).tokenizer([""], 1);
+            match found.and_then(|found| found.encode("a dog 狗").and_then(|ids| found.decode(&ids))) {
+                Ok(_) => {}
+                Err(fault) => assert!(!fault.to_string().contains('\n'), "{index}: {fault}"),
+            }
+        }
+    }
+}
+
+/// The bytes with a bit changed, some taken out, the end cut off, or a value replaced by an odd one.
+fn damaged(whole: &[u8], index: usize) -> Vec<u8> {
+    const VALUES: [&str; 8] = ["null", "-1", "1e999", "18446744073709551616", "\"\"", "[]", "{}", "[[]]"];
+    let at = index.wrapping_mul(2_654_435_761) % whole.len();
+    let mut bytes = whole.to_vec();
+    match index % 4 {
+        0 => bytes[at] ^= 1 << (index % 7),
+        1 => drop(bytes.drain(at..(at + 1 + index % 50).min(whole.len()))),
+        2 => bytes.truncate(at),
+        _ => {
+            let from = whole[at..].iter().position(|&byte| byte == b':').map_or(whole.len(), |place| at + place + 1);
+            let end =
+                whole[from..].iter().position(|byte| b",}".contains(byte)).map_or(whole.len(), |place| from + place);
+            drop(bytes.splice(from..end, VALUES[index / 4 % VALUES.len()].bytes()));
+        }
+    }
+    bytes
 }

@@ -131,7 +131,8 @@ impl WordTokenizer {
             return Err(Error::setting(fault));
         }
         let mut trainer = BpeTrainer::builder()
-            .vocab_size(vocab_size)
+            // Memory for as many pieces is taken at once.
+            .vocab_size(vocab_size.min(SPECIALS.len() + counts.values().sum::<usize>()))
             // What comes once is joined to nothing: it would be a sentence by heart.
             .min_frequency(min_count.max(2) as u64)
             .limit_alphabet(often)
