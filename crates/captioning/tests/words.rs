@@ -79,6 +79,17 @@ fn captions_without_spaces_are_learned_and_told() {
             right += usize::from(said.text == caption);
         }
         assert!(right >= 8, "{right} of 10 by heart, {words}");
+        // What goes on from it keeps its words, whether the recipe names them or not, and no others.
+        let on = |words: &Value| {
+            let mut on = self::recipe(&data, words);
+            (on.start, on.encoder.from_scratch) = (Some(out.clone()), false);
+            let task = prepare(&on, &folder.path().join("on"), &Device::Cpu, &mut |_| ());
+            task.map(|task| assert!(task.captioner().tokenizer() == told.tokenizer()))
+                .map_err(|error| error.to_string())
+        };
+        on(&words).unwrap();
+        on(&json!("ptb")).unwrap();
+        assert!(on(&json!("whitespace")).unwrap_err().starts_with("words: the model that training starts from"));
     }
 }
 

@@ -97,6 +97,21 @@ fn tokenizers_that_write_their_words_in_another_way_differ() {
 }
 
 #[test]
+fn a_tokenizer_is_known_by_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("characters.json");
+    Words::Characters.tokenizer(all(), 1).unwrap().save(&file).unwrap();
+    let kinds: Vec<Words> = std::iter::once(Words::Ptb).chain(kinds()).collect();
+    for (index, made) in kinds.iter().enumerate() {
+        let tokenizer = made.tokenizer(all(), 1).unwrap();
+        for (other, words) in kinds.iter().enumerate() {
+            assert_eq!(words.is_of(&tokenizer), index == other, "{words} of {made}");
+        }
+        assert_eq!(Words::File(file.clone()).is_of(&tokenizer), *made == Words::Characters, "{made}");
+    }
+}
+
+#[test]
 fn wanted_words_are_found_in_every_form_that_they_come_in() {
     let said = |words: &Words, text: &str| {
         let tokenizer = words.tokenizer(all(), 1).unwrap();

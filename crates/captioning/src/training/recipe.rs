@@ -82,11 +82,13 @@ impl CaptioningRecipe {
             let fault = "preprocessing: photos would keep their own shapes and make no batch; set crop_size";
             return Err(Error::Setting(fault.into()));
         }
-        if start.is_some() && self.words != Words::default() {
-            let fault = "words: training goes on from a model, whose words it keeps; leave words out";
-            return Err(Error::Setting(fault.into()));
-        }
         self.words.check()?;
+        // A recipe that says nothing of words, as most do, takes those of the model.
+        let others = |start: &Start| self.words != Words::default() && !self.words.is_of(&start.tokenizer);
+        if start.is_some_and(others) {
+            let fault = "words: the model that training starts from, whose words are kept, has words of another kind";
+            return Err(Error::Setting(format!("{fault}; leave words out")));
+        }
         self.training.check().map_err(|error| error.under("training"))?;
         self.loss.validate()?;
         self.generation.validate()?;

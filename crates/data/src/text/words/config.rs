@@ -93,6 +93,18 @@ impl Words {
         }
     }
 
+    /// Whether a tokenizer cuts texts so; of a file's, whether it is that one.
+    pub fn is_of(&self, tokenizer: &WordTokenizer) -> bool {
+        let pipeline = match self {
+            Self::Ptb => Pipeline::Ptb,
+            Self::Whitespace => Pipeline::Whitespace,
+            Self::Characters => Pipeline::Characters,
+            Self::Bpe(_) => Pipeline::Bpe,
+            Self::File(file) => return WordTokenizer::adopt(file).is_ok_and(|own| own == *tokenizer),
+        };
+        pipeline.is_of(&tokenizer.inner)
+    }
+
     /// Finds out, before any captions are read, whether they can be cut so.
     ///
     /// # Errors

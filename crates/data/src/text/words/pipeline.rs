@@ -52,6 +52,12 @@ impl Pipeline {
         Ok(inner)
     }
 
+    /// Whether a tokenizer cuts texts in this way.
+    pub fn is_of(self, tokenizer: &Tokenizer) -> bool {
+        let own = self.pre_tokenizer().ok().and_then(|own| serde_json::to_value(own).ok());
+        own.is_some() && own == serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()
+    }
+
     fn normalizer(self) -> Result<NormalizerWrapper> {
         let spaces = |with: &str| Replace::new(ReplacePattern::Regex(r"\s+".into()), with);
         let trimmed = |with: &str| -> Result<Vec<NormalizerWrapper>> {
