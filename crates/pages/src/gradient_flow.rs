@@ -38,9 +38,12 @@ struct GradientFlowPlot<'a> {
 }
 
 impl GradientFlowPlot<'_> {
+    fn states(&self) -> impl Iterator<Item = &Vec<f64>> {
+        self.cells.iter().flat_map(|cell| cell.norms.iter().chain(cell.clipped))
+    }
+
     fn norms(&self) -> impl Iterator<Item = f64> {
-        let states = self.cells.iter().flat_map(|cell| cell.norms.iter().chain(cell.clipped));
-        states.flatten().copied().filter(|norm| norm.is_finite())
+        self.states().flatten().copied().filter(|norm| norm.is_finite())
     }
 
     fn panel(&self) -> Panel<'_> {
@@ -49,7 +52,8 @@ impl GradientFlowPlot<'_> {
         let low = (least.log10() + 1e-9).floor();
         let high = (most.log10() - 1e-9).ceil().max(low + 1.0);
         let steps = self.cells.iter().flat_map(|cell| cell.norms).map(Vec::len).max().unwrap_or(1).max(2) as f64;
-        let cut = self.norms().any(|norm| norm < FLOOR);
+        // No path leads from c after the last step to the output: that 0 is not a norm that became too small.
+        let cut = self.states().any(|norms| norms.iter().rev().skip(1).any(|norm| *norm < FLOOR));
         let lines: Vec<Line> = self.cells.iter().enumerate().flat_map(|(index, cell)| lines(index, cell)).collect();
         Panel {
             title: "Gradient flow",
@@ -140,6 +144,14 @@ mod tests {
         // Lines and marks of both cells, letters, and a white sheet.
         assert!(count(colour(0)) > 1000 && count(colour(1)) > 1000 && count(BLACK) > 1000, "{}", count(BLACK));
         assert!(count(WHITE) > picture.pixels().len() * 9 / 10);
+    }
+
+    #[test]
+    fn a_last_state_that_the_output_does_not_read_is_no_cut() {
+        let mut lstm = norms(2, 0.9);
+        lstm[1][39] = 0.0;
+        let drawn = drawn(&[GradientNorms { name: "lstm", norms: &lstm, clipped: &[] }]);
+        assert!(!drawn.iter().any(|line| line.starts_with("cut at")));
     }
 
     #[test]
