@@ -87,6 +87,12 @@ fn a_classifier_is_trained_and_classifies() {
         &["is a classifier's", "candlewick classify"],
     );
 
+    let compare = ["compare", "runs/bars", "--data", "bars"];
+    fail(folder.path(), &compare, 1, &["runs/bars: is a classifier's folder; candlewick classify uses it"]);
+    let scenes = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/scenes");
+    let both = [&evaluate[..], &["--model", scenes]].concat();
+    fail(folder.path(), &both, 1, &["is a captioner's folder; candlewick caption uses it"]);
+
     let model = last["model"].as_str().unwrap().to_owned() + "/model.safetensors";
     let weights = ["--weights", model.as_str()];
     let wrong = ["classify", "bars/down/3.png", "--model", "resnet18", weights[0], weights[1]];

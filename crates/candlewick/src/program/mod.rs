@@ -111,7 +111,10 @@ pub fn run() -> ExitCode {
         }
         Command::Evaluate(arguments) => tasks::evaluate(&arguments),
         Command::Score(arguments) => score::run(&arguments),
-        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Compare(arguments) => {
+            let folders = arguments.captioners.iter().map(PathBuf::as_path);
+            tasks::wants("captioning", folders).and_then(|()| compare::run(&arguments))
+        }
         Command::Classify(arguments) => {
             let folder = std::iter::once(Path::new(&arguments.model));
             tasks::wants("classification", folder).and_then(|()| classify::run(&arguments))

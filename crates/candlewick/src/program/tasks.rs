@@ -116,6 +116,7 @@ pub fn list_recipes() -> Result<(), Failure> {
 /// When the model or the data cannot be read, or the files cannot be written.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
+    wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
     (row.evaluate)(arguments)
 }
 
