@@ -89,9 +89,8 @@ impl EncoderRecipe {
         match known.contains(&layer) {
             true => Ok(()),
             false => {
-                let (name, nearest) = (&self.network, nearest(layer, &known));
-                let there = if nearest.is_empty() { format!("; it has {}", known.join(", ")) } else { nearest };
-                Err(Error::setting(format!("encoder.layer: {name} has no layer {layer}{there}")))
+                let (name, nearest, known) = (&self.network, nearest(layer, &known), known.join(", "));
+                Err(Error::setting(format!("encoder.layer: {name} has no layer {layer}{nearest}; it has {known}")))
             }
         }
     }
