@@ -152,6 +152,15 @@ impl Task for LanguageModelTask {
         Ok(scores(&score))
     }
 
+    fn items(&self) -> &'static str {
+        "tokens"
+    }
+
+    fn data(&self) -> serde_json::Value {
+        let of = |text: &Text| serde_json::json!({ "tokens": text.streams.tokens(), "sha256": text.hash });
+        serde_json::json!({ "train": of(&self.train), "dev": of(&self.dev) })
+    }
+
     fn score_names(&self) -> Vec<&'static str> {
         vec!["nats_per_character", "bits_per_character", "perplexity"]
     }
