@@ -175,13 +175,13 @@ fn print(outcome: &Outcome, report: &Report, out: &Path, seconds: f64) -> Result
         say!("{line}")?;
     }
     for (name, value) in outcome.scores.iter() {
-        say!("{name:<11} {value:.4}")?;
+        say!("{name:<17} {value:.4}")?;
     }
-    say!("{:<11} {seconds:.0} s", "time")?;
-    say!("{:<11} {}", "model", report.best.display())?;
-    say!("{:<11} {}", "curves", out.join("curves.svg").display())?;
+    say!("{:<17} {seconds:.0} s", "time")?;
+    say!("{:<17} {}", "model", report.best.display())?;
+    say!("{:<17} {}", "curves", out.join("curves.svg").display())?;
     for (name, path) in &outcome.files {
-        say!("{name:<11} {}", path.display())?;
+        say!("{name:<17} {}", path.display())?;
     }
     Ok(())
 }
