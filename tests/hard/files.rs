@@ -173,7 +173,8 @@ fn pipes_and_folders_are_no_files() {
     // Of a pipe that nobody writes into.
     assert!(std::process::Command::new("mkfifo").arg(here.join("pipe")).status().unwrap().success());
     for words in [
-        vec!["caption", "."],
+        vec!["caption", "--list", "."],
+        vec!["caption", "--list", "pipe"],
         vec!["convert", ".", "out.safetensors"],
         vec!["classify", photo.to_str().unwrap(), "--model", "resnet18", "--weights", "."],
         vec!["train", "."],

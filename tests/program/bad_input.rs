@@ -7,7 +7,7 @@ fn wrong_calls_end_with_code_2_and_say_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     fail(here, &["paint"], 2, &["paint", "--help"]);
-    fail(here, &["caption"], 2, &["PHOTOS"]);
+    fail(here, &["caption"], 2, &["PICTURE"]);
     fail(here, &["train", "--set", "training.epoch=3"], 2, &["--set training.epoch=3", "unknown field", "epochs"]);
     fail(here, &["train", "--set", "training.epochs=many"], 2, &["training.epochs=many", "invalid type"]);
     fail(here, &["train", "--set", "training.epochs"], 2, &["KEY=VALUE"]);
@@ -67,7 +67,7 @@ fn pictures_that_are_none_are_named() {
     fs::write(here.join("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
     fs::write(here.join("empty.jpg"), b"").unwrap();
     fs::write(here.join("bomb.png"), bomb()).unwrap();
-    for name in ["cut.png", "empty.jpg", "bomb.png", "missing.jpg", "."] {
+    for name in ["cut.png", "empty.jpg", "bomb.png", "missing.jpg"] {
         fail(here, &["caption", name], 1, &[name]);
     }
 }

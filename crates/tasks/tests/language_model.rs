@@ -194,6 +194,17 @@ fn a_gradient_stops_at_the_chunk() {
 }
 
 #[test]
+fn settings_of_writing_lie_over_those_of_language_models() {
+    let text = "[generation]\ntemperature = 0.5\nbos_token_id = 1\n[training]\nepochs = 1";
+    let generation = recipe(text, Path::new("a.txt")).generation;
+    assert_eq!((generation.temperature, generation.do_sample, generation.max_new_tokens), (0.5, true, 500));
+    assert_eq!((generation.bos_token_id, generation.eos_token_id), (None, None));
+    let wrong = "task = 'language_model'\nname = 'a'\n[generation]\ntemprature = 1.0\n[training]\nepochs = 1";
+    let error = toml::from_str::<LanguageModelRecipe>(wrong).unwrap_err().to_string();
+    assert!(error.contains("temprature: no such setting"), "{error}");
+}
+
+#[test]
 fn what_no_language_model_can_be_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("text.txt");

@@ -4,8 +4,10 @@ use super::config::NetworkConfig;
 use candlewick_data::tokens::Units;
 use candlewick_generation::GenerationConfig;
 use candlewick_training::{FitConfig, Metric};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// How a language model is trained: the content of a `train.toml` whose task is `language_model`.
@@ -26,7 +28,7 @@ pub struct LanguageModelRecipe {
     #[serde(default)]
     pub batches: BatchConfig,
     /// How texts are written: what the model's folder says, and how the samples of a run are.
-    #[serde(default = "generation")]
+    #[serde(default = "generation", deserialize_with = "over_generation")]
     pub generation: GenerationConfig,
     /// Everything that is the same for every task; without `metric` the best checkpoint is that of the fewest nats a character.
     #[serde(deserialize_with = "with_metric")]
@@ -41,6 +43,22 @@ fn generation() -> GenerationConfig {
         max_new_tokens: 500,
         ..GenerationConfig::sample(0.8, 0, 1.0)
     }
+}
+
+/// The settings that are given over those of [`generation`]; a running text has no start and no end.
+fn over_generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GenerationConfig, D::Error> {
+    let given = Map::<String, Value>::deserialize(deserializer)?;
+    let schema = schema_for!(GenerationConfig);
+    let known = |key: &str| schema.pointer(&format!("/properties/{key}")).is_some();
+    if let Some(key) = given.keys().find(|key| !known(key)) {
+        return Err(D::Error::custom(format!("{key}: no such setting")));
+    }
+    let Value::Object(mut whole) = serde_json::to_value(generation()).map_err(D::Error::custom)? else {
+        return Ok(generation());
+    };
+    whole.extend(given);
+    let config: GenerationConfig = serde_json::from_value(Value::Object(whole)).map_err(D::Error::custom)?;
+    Ok(GenerationConfig { bos_token_id: None, eos_token_id: None, ..config })
 }
 
 fn with_metric<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FitConfig, D::Error> {

@@ -69,6 +69,8 @@ struct Tag {
 }
 
 /// The images of a page, in order.
+///
+/// The tokenizer tells nothing of a value that is empty, so that its place is looked for in the page.
 fn images(text: &str) -> Vec<Image> {
     let (mut tag, mut found): (Option<Tag>, Vec<Image>) = (None, Vec::new());
     let bytes = text.as_bytes();
@@ -91,7 +93,7 @@ fn images(text: &str) -> Vec<Image> {
                     tag.value(value, span.start..span.end, bytes);
                 }
             }
-            CallbackEvent::CloseStartTag { .. } => found.extend(tag.take().and_then(Tag::image)),
+            CallbackEvent::CloseStartTag { .. } => found.extend(tag.take().and_then(|tag| tag.image(bytes))),
             _ => {}
         }
         None
@@ -122,12 +124,26 @@ impl Tag {
         }
     }
 
-    fn image(self) -> Option<Image> {
+    fn image(self, page: &[u8]) -> Option<Image> {
         let (place, is_bare, before) = match self.alt {
-            Some((place, blank)) => (place, blank, ""),
+            Some((place, blank)) => (place.start..value_end(page, place.end), blank, ""),
             None => (self.name_end..self.name_end, true, " "),
         };
         Some(Image { source: self.source?, is_bare, place, before })
+    }
+}
+
+/// Where an attribute ends of which no value was told, from the end of its name or value on: behind the quotes of an empty one.
+fn value_end(page: &[u8], from: usize) -> usize {
+    let after = |at: usize| at + page.iter().skip(at).take_while(|byte| byte.is_ascii_whitespace()).count();
+    let equals = after(from);
+    if page.get(equals) != Some(&b'=') {
+        return from;
+    }
+    let quote = after(equals + 1);
+    match (page.get(quote), page.get(quote + 1)) {
+        (Some(b'"'), Some(b'"')) | (Some(b'\''), Some(b'\'')) => quote + 2,
+        _ => equals + 1,
     }
 }
 
@@ -192,6 +208,8 @@ mod tests {
             ("<img src=\"a.png\" alt=\"\" width=3>", "<img src=\"a.png\" alt=\"X\" width=3>"),
             ("<img alt  =  ' ' src=a.png>", "<img alt=\"X\" src=a.png>"),
             ("<img alt src=a.png>", "<img alt=\"X\" src=a.png>"),
+            ("<img src=a.png alt=>", "<img src=a.png alt=\"X\">"),
+            ("<img alt = '' src=a.png/>", "<img alt=\"X\" src=a.png/>"),
             ("<img src=a.png alt>", "<img src=a.png alt=\"X\">"),
             ("<img src=a.png alt=mine>", "<img src=a.png alt=mine>"),
             ("<img src=a.png alt='' alt='mine'>", "<img src=a.png alt=\"X\" alt='mine'>"),
