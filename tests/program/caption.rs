@@ -100,6 +100,20 @@ fn pictures_that_would_share_a_file_are_named_and_the_others_done() {
     fail(here.path(), &["caption", "-", "--write", "txt"], 2, &["--write", "standard input"]);
 }
 
+#[test]
+fn the_built_in_model_writes_nothing_beside_pictures_that_it_does_not_know() {
+    let here = tempfile::tempdir().unwrap();
+    let photo = image::RgbImage::from_fn(90, 60, |x, y| image::Rgb([200, (x * 2) as u8, (y * 3) as u8]));
+    photo.save(here.path().join("photo.png")).unwrap();
+    fs::write(here.path().join("page.html"), "<img src=photo.png>").unwrap();
+    let wanted = ["photo.png", "built-in model", "--model"];
+    fail(here.path(), &["caption", "photo.png", "--write", "txt"], 1, &wanted);
+    fail(here.path(), &["caption", "--html", "page.html"], 1, &wanted);
+    assert!(!here.path().join("photo.txt").exists());
+    assert_eq!(fs::read_to_string(here.path().join("page.html")).unwrap(), "<img src=photo.png>");
+    assert!(run(here.path(), &["caption", "photo.png"]).status.success());
+}
+
 /// The tags that exiftool finds in a file.
 fn tags(file: &Path) -> Option<serde_json::Value> {
     let output = Command::new("exiftool").args(["-json", "-charset", "utf8"]).arg(file).output().ok()?;

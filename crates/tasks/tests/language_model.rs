@@ -1,5 +1,5 @@
 //! Language models: what they learn, what they write, and that reading in parts is reading at once.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
 use candlewick_data::tokens::{TextTokenizer, Units};

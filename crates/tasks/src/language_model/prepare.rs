@@ -12,7 +12,7 @@ use candlewick_data::text::Corpus;
 use candlewick_data::tokens::{Streams, TextTokenizer};
 use candlewick_generation::Decoder as _;
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Streams that a dev text is read as: few, so that all but a few of its characters are told with what came before them.
 const DEV_STREAMS: usize = 16;
@@ -110,7 +110,7 @@ impl Recipe for LanguageModelRecipe {
     }
 }
 
-fn text(text: &str, tokenizer: &TextTokenizer, path: &PathBuf, rows: usize) -> Result<Text> {
+fn text(text: &str, tokenizer: &TextTokenizer, path: &Path, rows: usize) -> Result<Text> {
     Ok(Text {
         streams: Streams::write(text, tokenizer, path, rows)?,
         characters: text.chars().count(),

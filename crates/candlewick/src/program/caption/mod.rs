@@ -41,7 +41,8 @@ pub fn run(arguments: &CaptionArguments) -> Result<(), Failure> {
     let generation = search::settings(&*captioner, &arguments.search, Some(arguments.n_best))?;
     let regions = regions(&*captioner, arguments.regions.as_deref())?;
     let mut results = Results::new(arguments, Arc::clone(&captioner));
-    let pipeline = Pipeline { captioner, generation };
+    let written = arguments.write.is_some() || arguments.html.is_some();
+    let pipeline = Pipeline { captioner, generation, scenes_only: written && arguments.model.is_empty() };
     if let Some(folder) = &arguments.watch {
         return watch::run(folder, arguments.recursive, &pipeline, &mut results);
     }

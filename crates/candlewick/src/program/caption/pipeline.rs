@@ -21,7 +21,12 @@ pub struct Pipeline {
     pub captioner: Arc<dyn CaptionPictures>,
     /// How captions are searched for.
     pub generation: GenerationConfig,
+    /// Whether pictures unlike scenes are refused: a caption that means nothing is written into nobody's files.
+    pub scenes_only: bool,
 }
+
+/// Why a picture is refused where captions are written down.
+const UNLIKE: &str = "is unlike all that the built-in model knows, and what it says there means nothing; name a captioner of photos with --model DIR";
 
 /// How many pictures were captioned, and which were not.
 #[derive(Debug, Default)]
@@ -63,6 +68,7 @@ impl Pipeline {
         let mut batch = Vec::with_capacity(BATCH);
         for (input, prepared) in inputs.into_iter().zip(prepared) {
             match prepared {
+                Ok((_, false)) if self.scenes_only => work.fail(Failure::Work(UNLIKE.into()), &input)?,
                 Ok((picture, like)) => {
                     work.tally.unlike.extend((!like).then(|| input.path.clone()));
                     batch.push(Prepared { input, picture });
@@ -99,7 +105,7 @@ impl Work<'_, '_> {
     fn caption(&mut self, batch: Vec<Prepared>) -> Result<(), Failure> {
         let (inputs, pictures): (Vec<Input>, Vec<PreprocessedPicture>) =
             batch.into_iter().map(|prepared| (prepared.input, prepared.picture)).unzip();
-        let Pipeline { captioner, generation } = self.pipeline;
+        let Pipeline { captioner, generation, .. } = self.pipeline;
         let all = match captioner.n_best_preprocessed(&pictures, generation) {
             Ok(all) => all.into_iter().map(Ok).collect(),
             // One of them does not go with the others: each for itself, so that it is named.
