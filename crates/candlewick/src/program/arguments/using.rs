@@ -1,0 +1,170 @@
+//! Arguments of the commands that use a model or its weights.
+
+use super::{DeviceArguments, SearchArguments};
+use crate::program::bounds;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `caption`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("pictures").args(["photos", "list", "watch", "html"]).required(true).multiple(true),
+    after_help = "\
+Examples:
+  candlewick caption models/scenes/example.png --attention looked
+  candlewick caption *.jpg --model runs/flickr8k --beam 5
+  candlewick caption photos --recursive --model runs/flickr8k --write xmp
+  candlewick caption --watch incoming --model runs/flickr8k --write txt --prefix 'a photo of '
+  candlewick caption --html index.html --model runs/flickr8k
+  candlewick caption photo.jpg --model runs/flickr8k --include 'dog|dogs' --exclude man
+  candlewick caption photo.jpg --model runs/one --model runs/other
+  candlewick caption photo.jpg --model runs/flickr8k --attention looked-at --json"
+)]
+pub struct CaptionArguments {
+    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM; a folder stands for all in it, - for one from standard input.
+    #[arg(value_name = "PICTURE|DIR|-")]
+    pub photos: Vec<PathBuf>,
+    /// A file with the path of a picture or folder on each line; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Look into the folders in folders too.
+    #[arg(long)]
+    pub recursive: bool,
+    /// Write each caption beside its picture and print none but with --json; pictures that have one already are left as they are.
+    #[arg(long, value_name = "FORMAT", conflicts_with = "html")]
+    pub write: Option<crate::program::caption::Format>,
+    /// What each written caption begins with.
+    #[arg(long, value_name = "TEXT", requires = "write", allow_hyphen_values = true)]
+    pub prefix: Option<String>,
+    /// What each written caption ends with.
+    #[arg(long, value_name = "TEXT", requires = "write", allow_hyphen_values = true)]
+    pub suffix: Option<String>,
+    /// Write captions anew where there are some.
+    #[arg(long, requires = "write")]
+    pub overwrite: bool,
+    /// Caption the pictures that come into a folder, until Ctrl-C; with --write also those that lie there without a caption.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["photos", "list", "html", "regions", "attention"])]
+    pub watch: Option<PathBuf>,
+    /// Fill the empty or missing alt of the images that lie beside an HTML page; nothing else of the page changes.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "list", "regions", "attention", "json", "n_best"])]
+    pub html: Option<PathBuf>,
+    /// A model folder or a run's folder; the built-in model by default, which knows generated scenes only. Several, one after each
+    /// --model, tell as one: their probabilities are averaged.
+    #[arg(long, value_name = "DIR")]
+    pub model: Vec<PathBuf>,
+    /// The pretrained weights of the encoder, where they are not where training had them.
+    #[arg(long, value_name = "FILE|hub:REPO")]
+    pub encoder_weights: Option<PathBuf>,
+    /// How captions are searched for.
+    #[command(flatten)]
+    pub search: SearchArguments,
+    /// How many captions to write for each picture, best first.
+    #[arg(long, visible_alias = "num-return-sequences", value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    pub n_best: usize,
+    /// The file of regions in the photos, for captioners that were trained on regions.
+    #[arg(long, value_name = "FILE", conflicts_with = "mirrored")]
+    pub regions: Option<PathBuf>,
+    /// Write a picture per word of where the network looked, into a folder per photo.
+    #[arg(long, value_name = "DIR")]
+    pub attention: Option<PathBuf>,
+    /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `sample`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick sample --model runs/shakespeare --prime 'ROMEO:' --length 500 --temperature 0.8
+  candlewick sample --model runs/shakespeare --temperature 0
+  candlewick sample --model runs/shakespeare --count 3 --seed 7 --json")]
+pub struct SampleArguments {
+    /// A language model's folder or its run's.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The text that is gone on from; a line end by default.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub prime: String,
+    /// How many tokens to write: characters of a model of characters.
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", value_parser = bounds::count)]
+    pub length: Option<usize>,
+    /// Draw from softmax(logits / X); 0 takes the likeliest each time.
+    #[arg(long, value_name = "X", value_parser = bounds::temperature)]
+    pub temperature: Option<f64>,
+    /// Draw among the N likeliest; 0 among all.
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+    /// Draw among the fewest likeliest whose probabilities reach this sum.
+    #[arg(long, value_name = "X", value_parser = bounds::share)]
+    pub top_p: Option<f64>,
+    /// How many texts.
+    #[arg(long, visible_alias = "num-return-sequences", value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    pub count: usize,
+    /// What is drawn from; another for each of several texts.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// drawn or softmax: what the network is given of what it wrote, the token that was drawn or the whole distribution. With softmax
+    /// nothing is drawn: the likeliest token is written down.
+    #[arg(long, value_name = "WORD", default_value = "drawn", value_parser = ["drawn", "softmax"])]
+    pub feed: String,
+    /// Print one JSON object per text.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `classify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
+  candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
+  candlewick classify digit.png --model runs/mnist")]
+pub struct ClassifyArguments {
+    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
+    #[arg(required = true)]
+    pub photos: Vec<PathBuf>,
+    /// A classifier's folder or run, or the name of a network whose weights --weights names.
+    #[arg(long, value_name = "DIR|NETWORK")]
+    pub model: String,
+    /// The network's weights: safetensors, a PyTorch checkpoint (.pth, .pt, .bin), or hub:REPO on the Hugging Face hub.
+    #[arg(long, value_name = "FILE|hub:REPO")]
+    pub weights: Option<String>,
+    /// The classes' names in order, a line each; without it ImageNet's for a thousand classes, else numbers.
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// How many classes to tell of each picture.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
+    pub top: usize,
+    /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+/// Arguments of `convert`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick convert resnet50.pth resnet50.safetensors
+  candlewick convert checkpoint.pth resnet50.safetensors --key state_dict --prefix backbone.")]
+pub struct ConvertArguments {
+    /// The PyTorch checkpoint: a state dict, or one under a key.
+    pub from: PathBuf,
+    /// The safetensors file to write.
+    pub to: PathBuf,
+    /// The key under which the checkpoint keeps its state dict, such as state_dict, or model.ema for a dict in a dict.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Take only the tensors whose names begin with this, such as backbone., and take it from the names.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+}
