@@ -23,6 +23,8 @@ mod lecture;
 mod photos;
 /// Killed and resumed runs.
 mod resume;
+/// Language models, from a text to a text.
+mod sample;
 /// The JSON schemas of recipes.
 mod schema;
 /// How captions are searched for, and by several models as one.

@@ -21,11 +21,12 @@ pub fn run(arguments: &SampleArguments) -> Result<(), Failure> {
             tell(arguments, &text, None)?;
             continue;
         }
+        let writer = model.sample(prime, &generation)?;
         if !json {
             write(prime)?;
         }
         let mut text = String::new();
-        for piece in model.sample(prime, &generation)? {
+        for piece in writer {
             let piece = piece?;
             if !json {
                 write(&piece)?;
