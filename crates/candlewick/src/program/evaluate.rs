@@ -90,6 +90,9 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let (device, device_name) = device::open(&arguments.device)?;
     let model = LanguageModel::from_pretrained(&model[0], &device)?;
     let text = part(set)?;
+    if let Some(unknown) = model.tokenizer().first_unknown(&text)? {
+        note!("{unknown:?}, and what else the model did not learn, counts as its token for what is unknown");
+    }
     let score = model.score(&text)?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {

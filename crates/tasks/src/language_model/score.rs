@@ -40,16 +40,11 @@ impl Score {
 const STEPS: usize = 512;
 
 impl LanguageModel {
-    /// The score of a text, read once from its first token on.
+    /// The score of a text, read once from its first token on; what it did not learn counts as the token for unknown ones.
     ///
     /// # Errors
-    /// When it has fewer than two tokens, or a token that is unknown; the message says which.
+    /// When it has fewer than two tokens.
     pub fn score(&self, text: &str) -> Result<Score> {
-        if let Some(unknown) = self.tokenizer.first_unknown(text)? {
-            return Err(Error::Setting(format!(
-                "the model does not know {unknown:?}; it was not in what it learned from"
-            )));
-        }
         let ids = self.tokenizer.encode(text)?;
         if ids.len() < 2 {
             return Err(Error::Setting("the text has fewer than two tokens; give a longer one".into()));

@@ -5,7 +5,6 @@ use super::super::{Failure, whole_file};
 use super::inputs::Input;
 use super::pipeline::{Bar, Pipeline};
 use super::splice::splice;
-use candlewick::data::text::read_utf8;
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When the page cannot be read or written, or an image failed.
 pub fn run(page: &Path, pipeline: &Pipeline) -> Result<super::pipeline::Tally, Failure> {
-    let text = read_utf8(page)?;
+    let text = read(page)?;
     let folder = page.parent().unwrap_or(Path::new(""));
     let images = images(&text);
     let (mut places, mut remote): (BTreeMap<PathBuf, Vec<&Image>>, usize) = (BTreeMap::new(), 0);
@@ -33,17 +32,30 @@ pub fn run(page: &Path, pipeline: &Pipeline) -> Result<super::pipeline::Tally, F
     }
     let inputs: Vec<Input> = places.keys().cloned().map(Input::file).collect();
     let mut edits = Vec::new();
-    let tally = pipeline.run(inputs, &Bar::new(places.len(), true), &mut |input, captions| {
+    let done = pipeline.run(inputs, &Bar::new(places.len(), true), &mut |input, captions| {
         let Some(caption) = captions.first() else { return Ok(()) };
         for image in places.get(&input.path).into_iter().flatten() {
             edits.push((image.place.clone(), format!("{}alt=\"{}\"", image.before, attribute(&caption.text))));
         }
         say!("{}: {}", shown(&input.path), caption.text)
-    })?;
+    });
+    // What was captioned is kept, whatever ended the rest.
     if !edits.is_empty() {
+        if read(page)? != text {
+            return Err(Failure::Work(format!(
+                "{}: was changed meanwhile and is left as it is; call again",
+                shown(page)
+            )));
+        }
         whole_file::write(page, splice(&text, edits).as_bytes())?;
     }
-    Ok(tally)
+    done
+}
+
+/// The page as it is, its byte order mark and line ends too.
+fn read(page: &Path) -> Result<String, Failure> {
+    let bytes = std::fs::read(page).map_err(|error| Failure::from(error).of(page))?;
+    String::from_utf8(bytes).map_err(|_| Failure::Work(format!("{}: is not UTF-8; save it as UTF-8", shown(page))))
 }
 
 /// An image of a page.

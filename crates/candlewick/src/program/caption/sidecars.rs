@@ -47,7 +47,7 @@ impl Sidecars {
         Self { format, overwrite, prefix, suffix, owners, tables, saved: Instant::now() }
     }
 
-    /// Whether a picture wants a caption: false where it has one already, or the same picture came before.
+    /// Whether a picture wants a caption: false where it has one already.
     ///
     /// # Errors
     /// When another picture's caption is written into the same file, or what is there is of another form.
@@ -59,14 +59,11 @@ impl Sidecars {
         }
         let file = self.file(&input.path);
         let owner = if self.format == Format::Csv { input.path.clone() } else { file.clone() };
-        match self.owners.insert(owner, input.path.clone()) {
-            Some(other) if other == input.path => return Ok(false),
-            Some(other) => {
-                let fault =
-                    format!("its caption would be written into {}, which is {}'s", file.display(), other.display());
-                return Err(Failure::Work(format!("{}: {fault}; rename one of the two", input.path.display())));
-            }
-            None => {}
+        // The same picture may come again: one that failed may be whole by now.
+        let other = self.owners.entry(owner).or_insert_with(|| input.path.clone());
+        if *other != input.path {
+            let fault = format!("its caption would be written into {}, which is {}'s", file.display(), other.display());
+            return Err(Failure::Work(format!("{}: {fault}; rename one of the two", input.path.display())));
         }
         if self.format == Format::Csv {
             let name = name(&input.path);

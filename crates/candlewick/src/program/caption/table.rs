@@ -68,7 +68,7 @@ impl Table {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&mut self) -> Result<(), Failure> {
-        if !std::mem::take(&mut self.changed) {
+        if !self.changed {
             return Ok(());
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -77,7 +77,9 @@ impl Table {
             writer.write_record(row)?;
         }
         let content = writer.into_inner().map_err(|error| Failure::Work(error.to_string()))?;
-        whole_file::write(&self.path, &content)
+        whole_file::write(&self.path, &content)?;
+        self.changed = false;
+        Ok(())
     }
 }
 
