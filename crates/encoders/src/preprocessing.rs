@@ -1,8 +1,9 @@
 //! Image preprocessing: resize, centre crop, rescale and normalise, as Hugging Face's `preprocessor_config.json` has it.
 
 use candle_core::{Device, Error, Result, Tensor};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -218,17 +219,18 @@ impl Preprocessing {
 
     /// Horizontally and then vertically in two calls, because Pillow rounds to bytes between the two.
     fn resize(&self, picture: &RgbImage, height: usize, width: usize) -> Result<RgbImage> {
-        let (mut width_now, mut height_now, mut pixels) = (picture.width(), picture.height(), Vec::new());
+        let mut resized = Cow::Borrowed(picture);
         let options = ResizeOptions::new().resize_alg(self.interpolation.algorithm());
-        for (width, height) in [(width as u32, height_now), (width as u32, height as u32)] {
-            let source = if pixels.is_empty() { picture.as_raw() } else { &pixels };
-            let source = ImageRef::new(width_now, height_now, source, PixelType::U8x3).map_err(Error::wrap)?;
-            let mut target = Image::new(width, height, PixelType::U8x3);
-            Resizer::new().resize(&source, &mut target, &options).map_err(Error::wrap)?;
-            (width_now, height_now, pixels) = (width, height, target.into_vec());
+        for (width, height) in [(width as u32, picture.height()), (width as u32, height as u32)] {
+            let mut target = RgbImage::new(width, height);
+            let source = TypedImageRef::<U8x3>::from_buffer(resized.width(), resized.height(), &resized);
+            let mut view = TypedImage::<U8x3>::from_buffer(width, height, &mut target).map_err(Error::wrap)?;
+            // The call that takes any type of pixel would be built for all of them, for minutes.
+            let source = source.map_err(Error::wrap)?;
+            Resizer::new().resize_typed(&source, &mut view, &options).map_err(Error::wrap)?;
+            resized = Cow::Owned(target);
         }
-        RgbImage::from_raw(width_now, height_now, pixels)
-            .ok_or_else(|| Error::Msg(format!("preprocessing: resizing to {width}×{height} pixels gave another size")))
+        Ok(resized.into_owned())
     }
 }
 
