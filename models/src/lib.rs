@@ -23,7 +23,7 @@ pub struct Recipe {
 }
 
 /// All recipes, that of generated scenes first.
-pub const RECIPES: [Recipe; 14] = [
+pub const RECIPES: [Recipe; 15] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -45,6 +45,7 @@ pub const RECIPES: [Recipe; 14] = [
         text: include_str!("../flickr8k/self_critical.toml"),
     },
     Recipe { name: "mnist", file: "mnist/train.toml", text: include_str!("../mnist/train.toml") },
+    Recipe { name: "hello", file: "hello/train.toml", text: include_str!("../hello/train.toml") },
     Recipe { name: "shakespeare", file: "shakespeare/train.toml", text: include_str!("../shakespeare/train.toml") },
     Recipe {
         name: "war_and_peace",

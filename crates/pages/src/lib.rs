@@ -17,6 +17,7 @@ mod label_placement;
 mod panel;
 mod raster;
 mod training_curves;
+mod unrolled_drawing;
 
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bubble_plot::{Bubble, BubblePlot};
@@ -27,6 +28,7 @@ pub use format::DrawingFormat;
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
 pub use heatmap::{HeatScale, Heatmap, overlay};
 pub use training_curves::{Curve, TrainingCurves};
+pub use unrolled_drawing::{DrawnStep, DrawnSteps, UnrolledDrawing};
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

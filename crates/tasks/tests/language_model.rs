@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
+use candlewick_data::text::Text;
 use candlewick_data::tokens::{TextTokenizer, Units};
 use candlewick_generation::GenerationConfig;
 use candlewick_parameters::Mode;
@@ -54,8 +55,36 @@ fn it_learns_to_count_and_writes_numbers_in_order() {
     assert!(refused.to_string().contains("\"x\""), "{refused}");
 }
 
+#[test]
+fn it_learns_hello_and_shows_every_number() {
+    let text = include_str!("../../../models/hello/train.toml");
+    let mut recipe: LanguageModelRecipe = toml::from_str(text).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let mut task = recipe.prepare(out.path(), &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), out.path(), &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, out.path(), &Device::Cpu, &mut |_| ()).unwrap();
+    let lines = outcome.lines.join("\n");
+    let (before, after) = lines.split_once("after training").unwrap();
+    assert!(before.starts_with("before training") && !before.contains("writes: hello"), "{lines}");
+    assert!(after.contains("4 of 4 right") && after.trim_end().ends_with("by itself it writes: hello"), "{lines}");
+    assert!(after.contains("1  h  1 0 0 0") && after.contains("4  l  0 0 1 0"), "{lines}");
+    let svg = std::fs::read_to_string(out.path().join("hello.svg")).unwrap();
+    assert!(svg.contains("after training: 4 of 4 right"));
+    // The slide's sums: each step's loss is that of its own scores, and they make the whole.
+    let unrolled = LanguageModel::from_pretrained(out.path(), &Device::Cpu).unwrap().unroll("hello").unwrap();
+    for step in &unrolled.steps {
+        let sum: f64 = step.scores.iter().map(|&score| f64::from(score).exp()).sum();
+        assert!((sum.ln() - f64::from(step.scores[step.target]) - step.loss).abs() < 1e-5, "{step:?}");
+        assert_eq!((step.hidden.len(), step.scores.len()), (3, 4));
+    }
+    // A file beside the recipe's own text is refused.
+    let data = Some(out.path().to_owned());
+    let refused = recipe.apply_inputs(&candlewick_training::Inputs { data, ..Default::default() }).unwrap_err();
+    assert!(refused.to_string().contains("--data") && refused.to_string().contains("data.text"), "{refused}");
+}
+
 fn model(network: NetworkConfig, text: &str) -> LanguageModel {
-    let tokenizer = TextTokenizer::train(Units::Characters, text).unwrap();
+    let tokenizer = TextTokenizer::train(Units::Characters, &Text::of(text)).unwrap();
     let generation =
         GenerationConfig { bos_token_id: None, eos_token_id: None, ..GenerationConfig::sample(1.0, 0, 1.0) };
     LanguageModel::init(LanguageModelInit { network, tokenizer, generation, seed: 4 }, &Device::Cpu).unwrap()

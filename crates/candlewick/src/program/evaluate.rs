@@ -8,7 +8,7 @@ use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{Caption, CaptionDataset, CaptionPictures, Evaluation, caption_all, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::image_classes;
-use candlewick::data::text::{Corpus, read_text};
+use candlewick::data::text::{Corpus, Text};
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use candlewick::tasks::language_model::LanguageModel;
@@ -28,6 +28,7 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--regions", set.regions.is_some(), "a classifier looks at pictures"),
         ("--out", out.is_some(), "a classifier's scores are printed"),
         ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
+        ("--encoding", arguments.encoding.is_some(), "a classifier reads no text"),
         ("--dev-share", set.dev_share.is_some(), "a classifier's pictures without splits have a tenth for dev"),
         ("--model", model.len() > 1, "classifiers are evaluated one by one"),
     ];
@@ -89,8 +90,8 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     }
     let (device, device_name) = device::open(&arguments.device)?;
     let model = LanguageModel::from_pretrained(&model[0], &device)?;
-    let text = part(set)?;
-    if let Some(unknown) = model.tokenizer().first_unknown(&text)? {
+    let text = part(set, arguments.encoding.as_deref().unwrap_or("utf-8"))?;
+    if let Some(unknown) = model.tokenizer().first_unknown(&text) {
         note!("{unknown:?}, and what else the model did not learn, counts as its token for what is unknown");
     }
     let score = model.score(&text)?;
@@ -115,15 +116,15 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
 }
 
 /// The text of a split: a file that is named is its own last tenth as dev, the rest as train, and the whole as test.
-fn part(set: &SetArguments) -> Result<String, Failure> {
+fn part(set: &SetArguments, encoding: &str) -> Result<String, Failure> {
     let (split, path) = (parse_split(&set.split)?, &set.data);
     if split == Split::Test && path.is_file() {
-        return Ok(read_text(path, "utf-8")?);
+        return Ok(Text::open(path, encoding)?.whole()?);
     }
-    let corpus = Corpus::open(path, "utf-8", set.dev_share.unwrap_or(0.1))?;
+    let corpus = Corpus::open(path, encoding, set.dev_share.unwrap_or(0.1))?;
     match split {
-        Split::Train => Ok(corpus.train),
-        Split::Dev => Ok(corpus.dev),
+        Split::Train => Ok(corpus.train.whole()?),
+        Split::Dev => Ok(corpus.dev.whole()?),
         Split::Test => Err(Failure::usage("--split test: name the file of the test part with --data")),
     }
 }
@@ -135,6 +136,9 @@ fn part(set: &SetArguments) -> Result<String, Failure> {
 pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
+    if arguments.encoding.is_some() {
+        return Err(Failure::usage("--encoding: captions are UTF-8; leave it out"));
+    }
     arguments.coco_zip.as_deref().map_or(Ok(()), coco_zip::check_name)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;

@@ -48,19 +48,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::Units;
     use super::*;
+    use crate::text::Text;
 
     #[test]
     fn what_comes_token_by_token_is_the_text() {
         let text = "naïve 雨 — 🙂!\n the end";
         for units in [Units::Characters, Units::Bytes, Units::Bpe { vocab_size: 260 }] {
-            let tokenizer = TextTokenizer::train(units, text).unwrap();
+            let tokenizer = TextTokenizer::train(units, &Text::of(text)).unwrap();
             let mut decoder = TextDecoder::default();
             let ids = tokenizer.encode(text).unwrap();
             let parts: Vec<String> = ids.iter().map(|&id| decoder.push(&tokenizer, id).unwrap()).collect();
             assert!(!parts.concat().contains(char::REPLACEMENT_CHARACTER));
             assert_eq!(parts.concat() + &decoder.finish(&tokenizer).unwrap(), text, "{units:?}");
         }
-        let words = TextTokenizer::train(Units::Spaces, "a cat\n").unwrap();
+        let words = TextTokenizer::train(Units::Spaces, &Text::of("a cat\n")).unwrap();
         let mut decoder = TextDecoder::default();
         let ids = words.encode("a cat").unwrap();
         let parts: Vec<String> = ids.iter().map(|&id| decoder.push(&words, id).unwrap()).collect();

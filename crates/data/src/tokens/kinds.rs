@@ -20,7 +20,7 @@ const WORD: &str = r"[^\s]+|\n";
 /// How a tokenizer cuts, where it is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
-    Characters { ids: HashMap<char, u32>, unknown: u32 },
+    Characters { ids: HashMap<char, u32>, unknown: Option<u32> },
     Bytes,
     Spaces,
     Other,
@@ -41,7 +41,7 @@ impl Kind {
                 letters.next().filter(|_| letters.next().is_none()).map(|letter| (letter, id))
             };
             let ids = vocab.into_iter().filter_map(one).collect();
-            return Ok(unknown.map_or(Self::Other, |unknown| Self::Characters { ids, unknown }));
+            return Ok(Self::Characters { ids, unknown });
         }
         let is_byte = |byte: u8| tokenizer.token_to_id(&letter_of(byte).to_string()) == Some(byte.into());
         if same(bytes()?)? && (0..=255).all(is_byte) {
@@ -50,11 +50,11 @@ impl Kind {
         Ok(if same(spaces()?)? { Self::Spaces } else { Self::Other })
     }
 
-    /// The ids of a text, where there is a faster way than the tokenizer's own.
+    /// The ids of a text, where there is a faster way than the tokenizer's own, which tells what is wrong with it.
     pub fn encode(&self, text: &str) -> Option<Vec<u32>> {
         match self {
             Self::Characters { ids, unknown } => {
-                Some(text.chars().map(|letter| ids.get(&letter).copied().unwrap_or(*unknown)).collect())
+                text.chars().map(|letter| ids.get(&letter).copied().or(*unknown)).collect()
             }
             Self::Bytes => Some(text.bytes().map(u32::from).collect()),
             _ => None,
@@ -107,14 +107,12 @@ fn letter_of(byte: u8) -> char {
 }
 
 /// A tokenizer of these units, with the vocabulary of a text.
-pub(super) fn train(units: Units, text: &str) -> Result<Tokenizer> {
+pub(super) fn train(units: Units, text: impl Iterator<Item = String> + Send) -> Result<Tokenizer> {
     match units {
         Units::Characters => {
-            let letters: BTreeSet<char> = text.chars().collect();
-            let tokens = std::iter::once(UNKNOWN.to_owned()).chain(letters.into_iter().map(String::from));
-            let mut tokenizer = whole(tokens, Some(UNKNOWN))?;
-            tokenizer.with_pre_tokenizer(Some(characters()?)).with_decoder(Some(Fuse::new()));
-            Ok(tokenizer)
+            let mut letters = BTreeSet::new();
+            text.for_each(|piece| letters.extend(piece.chars()));
+            of_letters(std::iter::once(UNKNOWN.to_owned()).chain(letters.into_iter().map(String::from)))
         }
         Units::Bytes => {
             let mut tokenizer = whole((0..=255).map(|byte| letter_of(byte).to_string()), None)?;
@@ -122,13 +120,19 @@ pub(super) fn train(units: Units, text: &str) -> Result<Tokenizer> {
             Ok(tokenizer)
         }
         Units::Spaces => {
-            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            text.split_whitespace().chain(text.matches('\n')).for_each(|word| *counts.entry(word).or_default() += 1);
-            counts.entry(UNKNOWN).or_default();
-            let mut words: Vec<(&str, usize)> = counts.into_iter().collect();
+            let mut counts: BTreeMap<String, usize> = BTreeMap::from([(UNKNOWN.to_owned(), 0)]);
+            text.for_each(|piece| {
+                for word in piece.split_whitespace().chain(piece.matches('\n')) {
+                    match counts.get_mut(word) {
+                        Some(count) => *count += 1,
+                        None => drop(counts.insert(word.to_owned(), 1)),
+                    }
+                }
+            });
+            let mut words: Vec<(String, usize)> = counts.into_iter().collect();
             // The sort is stable, and the map was in alphabetical order.
             words.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-            let mut tokenizer = whole(words.into_iter().map(|(word, _)| word.to_owned()), Some(UNKNOWN))?;
+            let mut tokenizer = whole(words.into_iter().map(|(word, _)| word), Some(UNKNOWN))?;
             tokenizer.with_pre_tokenizer(Some(spaces()?));
             Ok(tokenizer)
         }
@@ -141,10 +145,23 @@ pub(super) fn train(units: Units, text: &str) -> Result<Tokenizer> {
                 .show_progress(false)
                 .build()
                 .into();
-            tokenizer.train(&mut trainer, text.split_inclusive('\n'))?;
+            let lines = text.flat_map(|piece| piece.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>());
+            tokenizer.train(&mut trainer, lines)?;
             Ok(tokenizer)
         }
     }
+}
+
+/// A tokenizer of the characters of a text alone, in the order in which they first stand in it.
+pub(super) fn closed(text: &str) -> Result<Tokenizer> {
+    let mut seen = BTreeSet::new();
+    of_letters(text.chars().filter(|&letter| seen.insert(letter)).map(String::from))
+}
+
+fn of_letters(tokens: impl Iterator<Item = String>) -> Result<Tokenizer> {
+    let mut tokenizer = whole(tokens, Some(UNKNOWN))?;
+    tokenizer.with_pre_tokenizer(Some(characters()?)).with_decoder(Some(Fuse::new()));
+    Ok(tokenizer)
 }
 
 /// A tokenizer whose tokens are looked up whole, with ids in their order.

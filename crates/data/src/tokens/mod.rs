@@ -11,6 +11,7 @@ pub use decoding::TextDecoder;
 pub use streams::{Chunk, Streams};
 
 use crate::error::{Error, Result};
+use crate::text::Text;
 use kinds::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,9 +58,9 @@ impl TextTokenizer {
     /// The tokens of a text: characters in the order of their code points, words and pieces the most frequent first.
     ///
     /// # Errors
-    /// When the text is empty, or fewer pieces are wanted than there are bytes.
-    pub fn train(units: Units, text: &str) -> Result<Self> {
-        if text.is_empty() {
+    /// When the text is empty or cannot be read, or fewer pieces are wanted than there are bytes.
+    pub fn train(units: Units, text: &Text) -> Result<Self> {
+        if text.characters() == 0 {
             return Err(Error::tokenizer("tokenizer", "the text is empty; give a longer one"));
         }
         if let Units::Bpe { vocab_size } = units
@@ -67,8 +68,26 @@ impl TextTokenizer {
         {
             return Err(Error::setting(format!("vocab_size is {vocab_size}; wanted at least the 256 bytes")));
         }
-        let inner = kinds::train(units, text).map_err(|error| Error::tokenizer("tokenizer", error))?;
-        Self::of("tokenizer", inner)
+        let mut fault = None;
+        // What ends the pieces early is told below.
+        let pieces = text.pieces()?.map_while(|piece| piece.map_err(|error| fault = Some(error)).ok());
+        let inner = kinds::train(units, pieces);
+        match fault {
+            Some(fault) => Err(fault),
+            None => Self::of("tokenizer", inner.map_err(|error| Error::tokenizer("tokenizer", error))?),
+        }
+    }
+
+    /// The characters of a text alone, in the order in which they first stand in it: a closed vocabulary, in which nothing stands for what
+    /// is unknown.
+    ///
+    /// # Errors
+    /// When the text is empty.
+    pub fn closed(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::tokenizer("tokenizer", "the text is empty; give a longer one"));
+        }
+        Self::of("tokenizer", kinds::closed(text).map_err(|error| Error::tokenizer("tokenizer", error))?)
     }
 
     /// Opens a `tokenizer.json`.
@@ -106,7 +125,7 @@ impl TextTokenizer {
     /// The ids of a text's tokens.
     ///
     /// # Errors
-    /// When a loaded tokenizer's rules fail on the text.
+    /// When a loaded tokenizer's rules fail on the text, or the vocabulary is closed and lacks a character.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         match self.kind.encode(text) {
             Some(ids) => Ok(ids),
@@ -146,17 +165,12 @@ impl TextTokenizer {
     }
 
     /// The first token of a text that is not in the vocabulary.
-    ///
-    /// # Errors
-    /// As [`TextTokenizer::encode`] says.
-    pub fn first_unknown(&self, text: &str) -> Result<Option<String>> {
-        let Some(unknown) = self.unknown() else { return Ok(None) };
-        for part in self.kind.parts(text) {
-            if self.encode(part)?.contains(&unknown) && part != UNKNOWN {
-                return Ok(Some(part.to_owned()));
-            }
-        }
-        Ok(None)
+    pub fn first_unknown(&self, text: &str) -> Option<String> {
+        let unknown = self.unknown();
+        let known =
+            |part: &str| self.encode(part).is_ok_and(|ids| unknown.is_none_or(|unknown| !ids.contains(&unknown)));
+        let mut parts = self.kind.parts(text).into_iter();
+        parts.find(|part| *part != UNKNOWN && !known(part)).map(str::to_owned)
     }
 }
 
@@ -170,26 +184,26 @@ mod tests {
     #[test]
     fn every_kind_gives_the_text_back_to_the_letter() {
         for units in [Units::Characters, Units::Bytes, Units::Bpe { vocab_size: 280 }] {
-            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            let tokenizer = TextTokenizer::train(units, &Text::of(TEXT)).unwrap();
             let ids = tokenizer.encode(TEXT).unwrap();
             assert_eq!(tokenizer.decode(&ids).unwrap(), TEXT, "{units:?}");
             assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
         }
-        let bytes = TextTokenizer::train(Units::Bytes, "a").unwrap();
+        let bytes = TextTokenizer::train(Units::Bytes, &Text::of("a")).unwrap();
         assert_eq!(bytes.encode("aü").unwrap(), [97, 0xc3, 0xbc]);
         assert_eq!(bytes.vocab_size(), 256);
         assert_eq!(bytes.unknown(), None);
-        let pieces = TextTokenizer::train(Units::Bpe { vocab_size: 280 }, TEXT).unwrap();
+        let pieces = TextTokenizer::train(Units::Bpe { vocab_size: 280 }, &Text::of(TEXT)).unwrap();
         assert!(pieces.encode(TEXT).unwrap().len() < TEXT.len());
         assert_eq!(pieces.decode(&pieces.encode("новый").unwrap()).unwrap(), "новый");
-        assert!(TextTokenizer::train(Units::Bpe { vocab_size: 99 }, TEXT).is_err());
-        assert!(TextTokenizer::train(Units::Characters, "").is_err());
+        assert!(TextTokenizer::train(Units::Bpe { vocab_size: 99 }, &Text::of(TEXT)).is_err());
+        assert!(TextTokenizer::train(Units::Characters, &Text::of("")).is_err());
     }
 
     #[test]
     fn what_is_fast_equals_what_the_file_says() {
         for units in [Units::Characters, Units::Bytes] {
-            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            let tokenizer = TextTokenizer::train(units, &Text::of(TEXT)).unwrap();
             assert!(tokenizer.kind.encode(TEXT).is_some());
             let slow = tokenizer.inner.encode(TEXT, false).unwrap();
             assert_eq!(slow.get_ids(), tokenizer.encode(TEXT).unwrap(), "{units:?}");
@@ -201,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
         for units in [Units::Characters, Units::Bytes, Units::Spaces, Units::Bpe { vocab_size: 270 }] {
-            let tokenizer = TextTokenizer::train(units, TEXT).unwrap();
+            let tokenizer = TextTokenizer::train(units, &Text::of(TEXT)).unwrap();
             tokenizer.save(&path).unwrap();
             let opened = TextTokenizer::open(&path).unwrap();
             assert_eq!(opened, tokenizer);
@@ -214,14 +228,19 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_told() {
-        let tokenizer = TextTokenizer::train(Units::Characters, "abc\n").unwrap();
-        assert_eq!(tokenizer.first_unknown("ab\nd").unwrap().as_deref(), Some("d"));
-        assert_eq!(tokenizer.first_unknown("cab").unwrap(), None);
+        let tokenizer = TextTokenizer::train(Units::Characters, &Text::of("abc\n")).unwrap();
+        assert_eq!(tokenizer.first_unknown("ab\nd").as_deref(), Some("d"));
+        assert_eq!(tokenizer.first_unknown("cab"), None);
         assert_eq!(tokenizer.encode("ad").unwrap()[1], tokenizer.unknown().unwrap());
-        let words = TextTokenizer::train(Units::Spaces, " the <unk> N\n the cat\n").unwrap();
+        let closed = TextTokenizer::closed("hello").unwrap();
+        assert_eq!((closed.vocab_size(), closed.unknown()), (4, None));
+        assert_eq!(closed.encode("hello").unwrap(), [0, 1, 2, 2, 3]);
+        assert_eq!(closed.first_unknown("help").as_deref(), Some("p"));
+        assert!(closed.encode("help").is_err());
+        let words = TextTokenizer::train(Units::Spaces, &Text::of(" the <unk> N\n the cat\n")).unwrap();
         assert_eq!(words.encode("the <unk>\n").unwrap().len(), 3);
-        assert_eq!(words.first_unknown("the dog").unwrap().as_deref(), Some("dog"));
-        assert_eq!(words.first_unknown("the <unk>").unwrap(), None);
+        assert_eq!(words.first_unknown("the dog").as_deref(), Some("dog"));
+        assert_eq!(words.first_unknown("the <unk>"), None);
         assert_eq!(words.encode(" the\n").unwrap(), words.encode("the \n").unwrap());
     }
 }

@@ -8,12 +8,13 @@
 
 use super::TextTokenizer;
 use crate::error::{Error, Result};
+use crate::text::Text;
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The tokens of a text on disk.
+/// The tokens of a text on disk, in a file that goes with them.
 #[derive(Debug)]
 pub struct Streams {
     path: PathBuf,
@@ -37,19 +38,16 @@ pub struct Chunk {
     pub steps: usize,
 }
 
-/// How much of a text is turned into tokens at a time, in bytes.
-const AT_A_TIME: usize = 1 << 20;
-
 impl Streams {
     /// Writes a text's tokens into the file `path` and reads them as `rows` (N) streams.
     ///
     /// # Errors
     /// When the file cannot be written, or the text has no N + 1 tokens.
-    pub fn write(text: &str, tokenizer: &TextTokenizer, path: &Path, rows: usize) -> Result<Self> {
+    pub fn write(text: &Text, tokenizer: &TextTokenizer, path: &Path, rows: usize) -> Result<Self> {
         let mut file = BufWriter::new(File::create(path).map_err(Error::io(path))?);
         let mut tokens = 0;
-        for part in parts(text) {
-            for id in tokenizer.encode(part)? {
+        for piece in text.pieces()? {
+            for id in tokenizer.encode(&piece?)? {
                 file.write_all(&id.to_le_bytes()).map_err(Error::io(path))?;
                 tokens += 1;
             }
@@ -103,21 +101,11 @@ impl Streams {
     }
 }
 
-/// The text in parts that end where lines end, so that no word is cut.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = match rest.as_bytes().get(AT_A_TIME..) {
-            Some(after) => after.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| AT_A_TIME + at + 1),
-            None => rest.len(),
-        };
-        let (part, after) = rest.split_at(end);
-        rest = after;
-        Some(part)
-    })
+impl Drop for Streams {
+    fn drop(&mut self) {
+        // What stays is written over by the next run that begins here.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +116,7 @@ mod tests {
 
     #[test]
     fn streams_lie_side_by_side_and_each_token_is_to_be_told_once() {
-        let text = "abcdefghijklmnopqrstuvw";
+        let text = &Text::of("abcdefghijklmnopqrstuvw");
         let tokenizer = TextTokenizer::train(Units::Bytes, text).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
@@ -148,14 +136,8 @@ mod tests {
         assert_eq!(read, ["abcdefghijk", "lmnopqrstuv"]);
         assert_eq!(told, ["bcdefghijkl", "mnopqrstuvw"]);
         assert_eq!(streams.chunk(11, 4).unwrap().steps, 0);
-        assert!(Streams::write("ab", &tokenizer, &path, 2).is_err());
-    }
-
-    #[test]
-    fn a_long_text_is_cut_at_line_ends() {
-        let text = format!("{}\n{}\nend", "a".repeat(AT_A_TIME + 5), "b".repeat(10));
-        let found: Vec<&str> = parts(&text).collect();
-        assert_eq!(found.concat(), text);
-        assert!(found.len() == 2 && found[0].ends_with("a\n"));
+        drop(streams);
+        assert!(!path.exists());
+        assert!(Streams::write(&Text::of("ab"), &tokenizer, &path, 2).is_err());
     }
 }

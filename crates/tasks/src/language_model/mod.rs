@@ -10,11 +10,13 @@ mod recipe;
 mod samples;
 mod score;
 mod task;
+mod unrolled;
 mod writer;
 
 pub use config::{InputKind, LanguageModelConfig, NetworkConfig};
-pub use model::{LanguageModel, LanguageModelInit, Rows};
+pub use model::{EmbeddedFiles, LanguageModel, LanguageModelInit, Rows};
 pub use recipe::{BatchConfig, DataConfig, LanguageModelRecipe};
 pub use score::Score;
 pub use task::LanguageModelTask;
+pub use unrolled::{Unrolled, UnrolledStep};
 pub use writer::{Feed, Writer};

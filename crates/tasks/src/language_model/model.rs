@@ -14,9 +14,11 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Module as _, Tensor};
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_generation::{Decoder, GenerationConfig, Step, TeacherForced};
-use candlewick_parameters::{Initial, Mode, ParameterBuilder as _, Parameters, VarBuilder};
+use candlewick_parameters::{Initial, Mode, ParameterBuilder as _, Parameters, SafetensorsFile, VarBuilder};
 use candlewick_recurrent::{Embedding, LayerState, Linear, SequenceLayer, sequence_layer, variational_dropout};
-use candlewick_training::model_folder::{CONFIG_FILE, read_config, read_weights, write_json, write_weights};
+use candlewick_training::model_folder::{
+    CONFIG_FILE, parse_config, read_config, read_weights, write_json, write_weights,
+};
 use candlewick_training::{About, Export, MODEL_FILE, ModelFolder};
 use std::path::Path;
 
@@ -131,11 +133,11 @@ impl LanguageModel {
         mode: &mut Mode,
     ) -> candle_core::Result<(Tensor, LayerState)> {
         let (hidden, state) = self.hidden(&self.inputs(tokens, mode)?, state, mode)?;
-        Ok((self.output.forward(&hidden)?, state))
+        Ok((self.scores(&hidden)?, state))
     }
 
     /// The network's inputs (N, T, ·) for tokens (N, T).
-    fn inputs(&self, tokens: &Tensor, mode: &mut Mode) -> candle_core::Result<Tensor> {
+    pub(super) fn inputs(&self, tokens: &Tensor, mode: &mut Mode) -> candle_core::Result<Tensor> {
         match &self.input {
             Input::Embedding(embedding) => embedding.word_dropout(tokens, self.config.network.word_dropout, mode),
             Input::OneHot(unit) => {
@@ -153,7 +155,7 @@ impl LanguageModel {
         }
     }
 
-    fn hidden(
+    pub(super) fn hidden(
         &self,
         inputs: &Tensor,
         state: Option<&[Vec<Tensor>]>,
@@ -176,7 +178,12 @@ impl LanguageModel {
         mode: &mut Mode,
     ) -> candle_core::Result<(Tensor, LayerState)> {
         let (hidden, state) = self.hidden(inputs, Some(state), mode)?;
-        Ok((self.output.forward(&hidden.squeeze(1)?)?, state))
+        Ok((self.scores(&hidden.squeeze(1)?)?, state))
+    }
+
+    /// W_o h + b.
+    pub(super) fn scores(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {
+        self.output.forward(hidden)
     }
 
     /// The state of zeros for N rows.
@@ -305,7 +312,7 @@ impl Decoder for LanguageModel {
             true => self.hidden(&inputs, Some(state), mode)?,
             false => self.layer.forward(&inputs, Some(state), Some(lengths), mode)?,
         };
-        Ok((TeacherForced { logits: self.output.forward(&hidden)?, alpha: None, counts: None }, state))
+        Ok((TeacherForced { logits: self.scores(&hidden)?, alpha: None, counts: None }, state))
     }
 }
 
@@ -339,23 +346,30 @@ impl ModelFolder for LanguageModel {
     }
 }
 
+/// The content of a model folder's files, for a program that carries a model in itself.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedFiles<'a> {
+    /// `config.json`.
+    pub config: &'a str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'a str,
+    /// `generation_config.json`.
+    pub generation: &'a str,
+    /// `model.safetensors`.
+    pub model: &'a [u8],
+}
+
 impl LanguageModel {
-    /// The model from the content of its files, wherever they come from.
+    /// The model of files that lie in memory.
     ///
     /// # Errors
     /// When they do not fit together.
-    pub fn from_parts(
-        config: &str,
-        tokenizer: &str,
-        generation: &str,
-        weights: candlewick_parameters::SafetensorsFile,
-        device: &Device,
-    ) -> Result<Self> {
-        let config = candlewick_training::model_folder::parse_config(CONFIG_FILE.as_ref(), config, MODEL_TYPE)?;
-        let parameters = Parameters::from_file(weights);
+    pub fn embedded(files: &EmbeddedFiles<'_>, device: &Device) -> Result<Self> {
+        let config = parse_config(CONFIG_FILE.as_ref(), files.config, MODEL_TYPE)?;
+        let parameters = Parameters::from_file(SafetensorsFile::from_bytes(MODEL_FILE, files.model.to_vec())?);
         parameters.freeze("");
-        let generation = GenerationConfig::from_json(generation)?;
-        let model = Self::assemble(config, TextTokenizer::parse(tokenizer)?, generation, parameters, device)?;
+        let generation = GenerationConfig::from_json(files.generation)?;
+        let model = Self::assemble(config, TextTokenizer::parse(files.tokenizer)?, generation, parameters, device)?;
         model.parameters.verify()?;
         Ok(model)
     }

@@ -4,15 +4,17 @@ use super::config::NetworkConfig;
 use super::model::{LanguageModel, LanguageModelInit};
 use super::recipe::{BatchConfig, LanguageModelRecipe};
 use super::samples::SAMPLES;
-use super::task::{LanguageModelTask, Text};
+use super::task::{LanguageModelTask, StreamedText};
+use super::unrolled::{Unrolled, UnrolledStep};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
-use candlewick_data::text::Corpus;
-use candlewick_data::tokens::{Streams, TextTokenizer};
+use candlewick_data::text::{Corpus, Text};
+use candlewick_data::tokens::{Streams, TextTokenizer, Units};
 use candlewick_generation::Decoder as _;
+use candlewick_pages::{DrawingFormat, DrawnSteps, UnrolledDrawing};
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Streams that a dev text is read as: few, so that all but a few of its characters are told with what came before them.
 const DEV_STREAMS: usize = 16;
@@ -35,6 +37,9 @@ impl Recipe for LanguageModelRecipe {
             ("--regions", "a language model looks at no pictures; leave it out"),
             ("--start", "a language model begins anew; leave it out"),
         ])?;
+        if self.data.text.is_some() {
+            inputs.refuse(&[("--data", "the recipe brings its own text, data.text; leave one of the two out")])?;
+        }
         self.data.path = inputs.data.clone().or(self.data.path.take());
         Ok(())
     }
@@ -67,15 +72,11 @@ impl Recipe for LanguageModelRecipe {
 
     fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<LanguageModelTask> {
         self.check()?;
-        let Some(path) = &self.data.path else {
-            return Err(Error::NoData("no text is named; name it with --data FILE".into()));
-        };
-        let corpus = Corpus::open(path, &self.data.encoding, self.data.dev_share)?;
-        let tokenizer = TextTokenizer::train(self.data.units, &corpus.train)?;
+        let (corpus, tokenizer) = self.corpus()?;
         std::fs::create_dir_all(out).map_err(Error::file(out, "cannot be created"))?;
-        let dev_rows = DEV_STREAMS.min(1 + corpus.dev.len() / 1000);
-        let train = text(&corpus.train, &tokenizer, &out.join("train.tokens"), self.batches.size)?;
-        let dev = text(&corpus.dev, &tokenizer, &out.join("dev.tokens"), dev_rows)?;
+        let dev_rows = DEV_STREAMS.min(1 + corpus.dev.characters() / 1000);
+        let train = streamed(&corpus.train, &tokenizer, &out.join("train.tokens"), self.batches.size)?;
+        let dev = streamed(&corpus.dev, &tokenizer, &out.join("dev.tokens"), dev_rows)?;
         let network = self.model.clone();
         let init =
             LanguageModelInit { network, tokenizer, generation: self.generation.clone(), seed: self.training.seed };
@@ -87,22 +88,36 @@ impl Recipe for LanguageModelRecipe {
             dev.streams.tokens(),
             model.parameter_count()
         )));
-        LanguageModelTask::new(model, [train, dev], self.batches.clone(), self.training.seed, out)
+        let unrolled = self.data.text.as_ref().map(|text| model.unroll(text)).transpose()?;
+        let mut task = LanguageModelTask::new(model, [train, dev], self.batches.clone(), self.training.seed, out)?;
+        task.unrolled = unrolled;
+        Ok(task)
     }
 
     fn outcome(
         &self,
-        _: LanguageModelTask,
+        task: LanguageModelTask,
         report: &Report,
         out: &Path,
         device: &Device,
         _: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
         let best = LanguageModel::from_pretrained(&report.best, device)?;
+        let scores = report.best_scores.clone().unwrap_or_default();
+        if let (Some(text), Some(before)) = (&self.data.text, task.unrolled) {
+            let after = best.unroll(text)?;
+            let lines = format!("before training\n{before}\n\nafter training\n{after}\n");
+            return Ok(Outcome {
+                lines: lines.lines().map(str::to_owned).collect(),
+                scores,
+                files: vec![("drawing", drawn(&before, &after, &out.join(format!("{}.svg", self.name)))?)],
+                ..Outcome::default()
+            });
+        }
         let sample: String = best.sample("", &best.generation)?.collect::<Result<_>>()?;
         Ok(Outcome {
             lines: sample.lines().map(str::to_owned).collect(),
-            scores: report.best_scores.clone().unwrap_or_default(),
+            scores,
             split: Some("dev"),
             files: vec![("samples", out.join(SAMPLES))],
             ..Outcome::default()
@@ -110,10 +125,44 @@ impl Recipe for LanguageModelRecipe {
     }
 }
 
-fn text(text: &str, tokenizer: &TextTokenizer, path: &Path, rows: usize) -> Result<Text> {
-    Ok(Text {
+impl LanguageModelRecipe {
+    /// The text, and what cuts it into tokens.
+    fn corpus(&self) -> Result<(Corpus, TextTokenizer)> {
+        if let Some(text) = &self.data.text {
+            let tokenizer = match self.data.units {
+                // All that there is to know stands in the recipe.
+                Units::Characters => TextTokenizer::closed(text)?,
+                units => TextTokenizer::train(units, &Text::of(text.as_str()))?,
+            };
+            return Ok((Corpus { train: Text::of(text.as_str()), dev: Text::of(text.as_str()) }, tokenizer));
+        }
+        let Some(path) = &self.data.path else {
+            return Err(Error::NoData("no text is named; name it with --data FILE".into()));
+        };
+        let corpus = Corpus::open(path, &self.data.encoding, self.data.dev_share)?;
+        let tokenizer = TextTokenizer::train(self.data.units, &corpus.train)?;
+        Ok((corpus, tokenizer))
+    }
+}
+
+/// Draws the network before and after training into a file, and gives it.
+fn drawn(before: &Unrolled, after: &Unrolled, path: &Path) -> Result<PathBuf> {
+    fn time<'a>(when: &str, network: &'a Unrolled) -> DrawnSteps<'a> {
+        let (right, of, nats) = (network.right(), network.steps.len(), network.score().nats);
+        let title = format!("{when} training: {right} of {of} right, L = {nats:.2} nats");
+        DrawnSteps { title, steps: network.steps.iter().map(UnrolledStep::drawn).collect() }
+    }
+    let times = vec![time("before", before), time("after", after)];
+    let drawing = UnrolledDrawing { vocabulary: &after.vocabulary, times };
+    let file = drawing.file(DrawingFormat::Svg)?;
+    std::fs::write(path, file).map_err(Error::file(path, "cannot be written"))?;
+    Ok(path.to_owned())
+}
+
+fn streamed(text: &Text, tokenizer: &TextTokenizer, path: &Path, rows: usize) -> Result<StreamedText> {
+    Ok(StreamedText {
         streams: Streams::write(text, tokenizer, path, rows)?,
-        characters: text.chars().count(),
-        hash: candlewick_data::text::hash(text),
+        characters: text.characters(),
+        hash: text.hash()?,
     })
 }

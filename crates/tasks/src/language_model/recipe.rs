@@ -74,6 +74,10 @@ pub struct DataConfig {
     /// A text file, or a folder with one that has `train` in its name and one that has `dev` or `valid`; gzip too. `--data` on the command
     /// line.
     pub path: Option<PathBuf>,
+    /// The text itself, in place of a file: a short one, which is trained on and validated on as a whole, and over which the network is shown
+    /// unrolled, before training and after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// What the tokens are.
     pub units: Units,
     /// The share at the end of a single file that is not trained on.
@@ -84,7 +88,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { path: None, units: Units::Characters, dev_share: 0.1, encoding: "utf-8".into() }
+        Self { path: None, text: None, units: Units::Characters, dev_share: 0.1, encoding: "utf-8".into() }
     }
 }
 

@@ -4,6 +4,7 @@ use super::model::LanguageModel;
 use super::recipe::BatchConfig;
 use super::samples::{self, SAMPLES};
 use super::score::Score;
+use super::unrolled::Unrolled;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::tokens::{Chunk, Streams};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A text with its tokens in streams.
-pub struct Text {
+pub struct StreamedText {
     /// The tokens.
     pub streams: Streams,
     /// How many characters they are.
@@ -28,13 +29,15 @@ pub struct Text {
 /// Trains a [`LanguageModel`] on a text and validates it on another.
 pub struct LanguageModelTask {
     model: LanguageModel,
-    train: Text,
-    dev: Text,
+    train: StreamedText,
+    dev: StreamedText,
     batches: BatchConfig,
     seed: u64,
     /// Carried from a batch to the next.
     state: Mutex<CarriedState>,
     out: PathBuf,
+    /// The fresh model over a recipe's own text.
+    pub(super) unrolled: Option<Unrolled>,
 }
 
 /// How many characters a sample has.
@@ -47,7 +50,7 @@ impl LanguageModelTask {
     /// When the text is shorter than a batch.
     pub fn new(
         model: LanguageModel,
-        [train, dev]: [Text; 2],
+        [train, dev]: [StreamedText; 2],
         batches: BatchConfig,
         seed: u64,
         out: &Path,
@@ -59,7 +62,7 @@ impl LanguageModelTask {
                 "the text to train on has {found} tokens, and a batch of {size} streams and {steps} steps wants {wanted}; give a longer text or make batches smaller"
             )));
         }
-        Ok(Self { model, train, dev, batches, seed, state: Mutex::default(), out: out.to_owned() })
+        Ok(Self { model, train, dev, batches, seed, state: Mutex::default(), out: out.to_owned(), unrolled: None })
     }
 
     /// The model as it is now.
@@ -157,7 +160,7 @@ impl Task for LanguageModelTask {
     }
 
     fn data(&self) -> serde_json::Value {
-        let of = |text: &Text| serde_json::json!({ "tokens": text.streams.tokens(), "sha256": text.hash });
+        let of = |text: &StreamedText| serde_json::json!({ "tokens": text.streams.tokens(), "sha256": text.hash });
         serde_json::json!({ "train": of(&self.train), "dev": of(&self.dev) })
     }
 
