@@ -106,7 +106,7 @@ pub fn rnn<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh: None };
-    call.run(Rnn(nonlinearity), lengths, reverse).map(|[out, h]| (out, h))
+    call.rnn(nonlinearity, lengths, reverse).map(|[out, h]| (out, h))
 }
 
 /// The long short-term memory.
@@ -128,7 +128,7 @@ pub fn lstm<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0, c0], b_hh: None };
-    call.run(Lstm, lengths, reverse).map(|[out, h, c]| (out, h, c))
+    call.lstm(lengths, reverse).map(|[out, h, c]| (out, h, c))
 }
 
 /// The gated recurrent unit, with the reset gate behind the product as PyTorch and cuDNN have it.
@@ -150,7 +150,7 @@ pub fn gru<'a>(
     reverse: bool,
 ) -> Result<(Tensor, Tensor)> {
     let call = Recurrence { input: input.into(), w_hh, states: &[h0], b_hh };
-    call.run(Gru, lengths, reverse).map(|[out, h]| (out, h))
+    call.gru(lengths, reverse).map(|[out, h]| (out, h))
 }
 
 /// One call of a recurrence.
@@ -161,7 +161,20 @@ pub(crate) struct Recurrence<'a> {
     b_hh: Option<&'a Tensor>,
 }
 
+// The calls above are generic in their input, and so are built in every crate that has one; what is below them is not, but here.
 impl Recurrence<'_> {
+    fn rnn(&self, nonlinearity: Nonlinearity, lengths: Option<&[usize]>, reverse: bool) -> Result<[Tensor; 2]> {
+        self.run(Rnn(nonlinearity), lengths, reverse)
+    }
+
+    fn lstm(&self, lengths: Option<&[usize]>, reverse: bool) -> Result<[Tensor; 3]> {
+        self.run(Lstm, lengths, reverse)
+    }
+
+    fn gru(&self, lengths: Option<&[usize]>, reverse: bool) -> Result<[Tensor; 2]> {
+        self.run(Gru, lengths, reverse)
+    }
+
     fn run<K: cpu::Gates + reference::Formula, const N: usize>(
         &self,
         cell: K,

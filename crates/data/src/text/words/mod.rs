@@ -235,8 +235,10 @@ impl WordTokenizer {
     /// # Errors
     /// As [`WordTokenizer::load`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        let inner = Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::tokenizer(name, format!("is not a tokenizer.json: {error}")))?;
+        let wrong = |error: String| Error::tokenizer(name, format!("is not a tokenizer.json: {error}"));
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+        // Its own `from_bytes` is generic, and would be built here anew.
+        let inner: Tokenizer = text.parse().map_err(|error: tokenizers::Error| wrong(error.to_string()))?;
         for (token, wanted) in SPECIALS {
             let found = inner.token_to_id(token);
             if found != Some(wanted) {
