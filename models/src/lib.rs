@@ -1,4 +1,4 @@
-//! Candlewick's recipes and its small model of generated scenes, as a program carries them in itself.
+//! Candlewick's recipes and its small models of generated scenes and of Shakespeare, as a program carries them in itself.
 //!
 //! Each folder beside this code is a model, laid out as on the Hugging Face hub; what is here is their content:
 //!
@@ -23,7 +23,7 @@ pub struct Recipe {
 }
 
 /// All recipes, that of generated scenes first.
-pub const RECIPES: [Recipe; 15] = [
+pub const RECIPES: [Recipe; 17] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -48,9 +48,19 @@ pub const RECIPES: [Recipe; 15] = [
     Recipe { name: "hello", file: "hello/train.toml", text: include_str!("../hello/train.toml") },
     Recipe { name: "shakespeare", file: "shakespeare/train.toml", text: include_str!("../shakespeare/train.toml") },
     Recipe {
+        name: "shakespeare-small",
+        file: "shakespeare/small.toml",
+        text: include_str!("../shakespeare/small.toml"),
+    },
+    Recipe {
         name: "war_and_peace",
         file: "war_and_peace/train.toml",
         text: include_str!("../war_and_peace/train.toml"),
+    },
+    Recipe {
+        name: "war_and_peace-small",
+        file: "war_and_peace/small.toml",
+        text: include_str!("../war_and_peace/small.toml"),
     },
     Recipe { name: "linux", file: "linux/train.toml", text: include_str!("../linux/train.toml") },
     Recipe { name: "latex", file: "latex/train.toml", text: include_str!("../latex/train.toml") },
@@ -103,6 +113,27 @@ pub const SCENES: Files = Files {
     generation: include_str!("../scenes/generation_config.json"),
     model: include_bytes!("../scenes/model.safetensors"),
     picture: include_bytes!("../scenes/example.png"),
+};
+
+/// The files of a language model's folder.
+#[derive(Clone, Copy, Debug)]
+pub struct TextFiles {
+    /// `config.json`.
+    pub config: &'static str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'static str,
+    /// `generation_config.json`.
+    pub generation: &'static str,
+    /// `model.safetensors`.
+    pub model: &'static [u8],
+}
+
+/// The small language model of Shakespeare's plays, trained with the recipe `shakespeare-small`.
+pub const SHAKESPEARE: TextFiles = TextFiles {
+    config: include_str!("../shakespeare/config.json"),
+    tokenizer: include_str!("../shakespeare/tokenizer.json"),
+    generation: include_str!("../shakespeare/generation_config.json"),
+    model: include_bytes!("../shakespeare/model.safetensors"),
 };
 
 /// The README's examples, as tests.

@@ -1,7 +1,8 @@
-//! The recipes and the small model that the program carries in itself.
+//! The recipes and the small models that the program carries in itself.
 
 use candlewick::captioning::EmbeddedFiles;
-use candlewick_models::SCENES;
+use candlewick::tasks::language_model;
+use candlewick_models::{SCENES, SHAKESPEARE as WRITER};
 
 pub use candlewick_models::{RECIPES, Recipe as EmbeddedRecipe};
 
@@ -12,4 +13,12 @@ pub const MODEL: EmbeddedFiles = EmbeddedFiles {
     tokenizer: SCENES.tokenizer,
     generation: SCENES.generation,
     model: SCENES.model,
+};
+
+/// The language model of Shakespeare.
+pub const SHAKESPEARE: language_model::EmbeddedFiles = language_model::EmbeddedFiles {
+    config: WRITER.config,
+    tokenizer: WRITER.tokenizer,
+    generation: WRITER.generation,
+    model: WRITER.model,
 };

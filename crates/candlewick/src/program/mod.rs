@@ -121,7 +121,7 @@ pub fn run() -> ExitCode {
         }
         Command::Export(arguments) => tasks::export(&arguments),
         Command::Sample(arguments) => {
-            let folder = std::iter::once(arguments.model.as_path());
+            let folder = arguments.model.iter().map(PathBuf::as_path);
             tasks::wants("language_model", folder).and_then(|()| sample::run(&arguments))
         }
         Command::Convert(arguments) => convert::run(&arguments),

@@ -2,7 +2,7 @@
 
 use super::arguments::SampleArguments;
 use super::output::{say, write};
-use super::{Failure, device};
+use super::{Failure, device, embedded};
 use candlewick::generation::GenerationConfig;
 use candlewick::tasks::language_model::LanguageModel;
 
@@ -12,7 +12,10 @@ use candlewick::tasks::language_model::LanguageModel;
 /// When the model cannot be opened, or does not know a letter of what it is to go on from.
 pub fn run(arguments: &SampleArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let model = LanguageModel::from_pretrained(&arguments.model, &device)?;
+    let model = match &arguments.model {
+        Some(folder) => LanguageModel::from_pretrained(folder, &device)?,
+        None => LanguageModel::embedded(&embedded::SHAKESPEARE, &device)?,
+    };
     let SampleArguments { prime, count, json, .. } = arguments;
     for number in 0..*count {
         let generation = settings(arguments, model.generation(), number as u64)?;

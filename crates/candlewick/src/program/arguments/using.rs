@@ -83,9 +83,9 @@ Examples:
   candlewick sample --model runs/shakespeare --temperature 0
   candlewick sample --model runs/shakespeare --count 3 --seed 7 --json")]
 pub struct SampleArguments {
-    /// A language model's folder or its run's.
+    /// A language model's folder or its run's; without it the small Shakespeare in the program writes.
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// The text that is gone on from; a line end by default.
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     pub prime: String,
