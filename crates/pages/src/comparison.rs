@@ -1,5 +1,6 @@
 //! Comparison page: captioners side by side, a table of scores and what each says of the same pictures.
 
+use crate::Page;
 use crate::embedding::escaped;
 use std::fmt::Write as _;
 
@@ -80,12 +81,9 @@ pub fn comparison_table(scores: &[&str], rows: &[ComparisonRow]) -> String {
     table
 }
 
-/// Readable on a phone and in the dark: the table alone scrolls sideways, and pictures stand above their captions where there is no
-/// room beside them.
-const STYLE: &str = ":root{color-scheme:light dark;--ink:#222;--paper:#fff;--line:#ddd;--faint:#666}\
-    @media(prefers-color-scheme:dark){:root{--ink:#e4e4e4;--paper:#161616;--line:#3c3c3c;--faint:#a2a2a2}}\
-    body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;padding:1rem;max-width:68rem;color:var(--ink);background:var(--paper);\
-    overflow-wrap:anywhere}h1{font-size:1.5rem}.scores{overflow-x:auto}table{border-collapse:collapse}\
+/// Readable on a phone: the table alone scrolls sideways, and pictures stand above their captions where there is no room beside them.
+const STYLE: &str = "\
+    .scores{overflow-x:auto}table{border-collapse:collapse}\
     td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\
     th{white-space:normal;overflow-wrap:normal;vertical-align:bottom}\
     td:first-child,th:first-child{text-align:left;padding-left:0;min-width:6rem;white-space:normal;overflow-wrap:anywhere}\
@@ -101,9 +99,7 @@ impl Comparison<'_> {
     pub fn page(&self) -> String {
         let Self { scores, picture_score, rows, pictures, shown } = self;
         let mut html = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Captioners compared</title>\
-             <style>{STYLE}</style>\n<h1>Captioners compared on {pictures} pictures</h1>\n<div class=\"scores\"><table><tr><th>{}",
+            "<h1>Captioners compared on {pictures} pictures</h1>\n<div class=\"scores\"><table><tr><th>{}",
             header(scores).join("<th>")
         );
         for row in *rows {
@@ -119,7 +115,7 @@ impl Comparison<'_> {
             let _ = writeln!(html, "<p class=\"note\">{} {note} {picture_score} come first.</p>", shown.len());
         }
         shown.iter().for_each(|(_, picture)| self.figure(&mut html, picture));
-        html + "</html>\n"
+        Page { title: "Captioners compared", style: STYLE, body: &html, script: "" }.html()
     }
 
     fn captions(&self, index: usize) -> impl Iterator<Item = (&ComparisonRow, Option<&ComparedCaption>)> {

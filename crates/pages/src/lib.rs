@@ -14,6 +14,7 @@ mod format;
 mod gradient_flow;
 mod heatmap;
 mod label_placement;
+mod page;
 mod panel;
 mod raster;
 mod training_curves;
@@ -27,6 +28,7 @@ pub use error::{Error, Result};
 pub use format::DrawingFormat;
 pub use gradient_flow::{GradientNorms, gradient_flow_plot};
 pub use heatmap::{HeatScale, Heatmap, overlay};
+pub use page::Page;
 pub use training_curves::{Curve, TrainingCurves};
 pub use unrolled_drawing::{DrawnStep, DrawnSteps, UnrolledDrawing};
 
