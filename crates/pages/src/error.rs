@@ -26,6 +26,18 @@ pub enum Error {
     /// A picture that cannot be written as PNG or JPEG.
     #[error("a picture cannot be written: {0}")]
     Picture(#[from] image::ImageError),
+    /// More or fewer of something than what they belong to.
+    #[error("{what}: {found} for {wanted} {of}; give one for each")]
+    Count {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// What they belong to.
+        of: &'static str,
+        /// How many of those there are.
+        wanted: usize,
+    },
     /// A plot that cannot be drawn.
     #[error("cannot be drawn: {0}")]
     Plot(String),
@@ -35,5 +47,13 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+
+    /// That there is one of `what` for each `of`.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub(crate) fn count(what: &'static str, found: usize, of: &'static str, wanted: usize) -> Result<()> {
+        if found == wanted { Ok(()) } else { Err(Self::Count { what, found, of, wanted }) }
     }
 }

@@ -7,6 +7,8 @@ mod attention_sheet;
 mod axis;
 mod bubble_plot;
 mod chart;
+mod colour_scale;
+mod coloured_text;
 mod comparison;
 mod embedding;
 mod error;
@@ -22,6 +24,8 @@ mod unrolled_drawing;
 
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bubble_plot::{Bubble, BubblePlot};
+pub use colour_scale::ColourScale;
+pub use coloured_text::{Coloured, ColouredText};
 pub use comparison::{ComparedCaption, ComparedPicture, Comparison, ComparisonRow, comparison_table};
 pub use embedding::data_url;
 pub use error::{Error, Result};
