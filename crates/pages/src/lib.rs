@@ -5,6 +5,7 @@
 mod attention_overlay;
 mod attention_sheet;
 mod axis;
+mod bars;
 mod bubble_plot;
 mod chart;
 mod colour_scale;
@@ -23,6 +24,7 @@ mod training_curves;
 mod unrolled_drawing;
 
 pub use attention_overlay::{CaptionWord, write_attention};
+pub use bars::{Bar, Bars};
 pub use bubble_plot::{Bubble, BubblePlot};
 pub use colour_scale::ColourScale;
 pub use coloured_text::{Coloured, ColouredText};
