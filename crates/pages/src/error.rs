@@ -38,6 +38,38 @@ pub enum Error {
         /// How many of those there are.
         wanted: usize,
     },
+    /// Nothing where there should be something.
+    #[error("there is no {0} to show; give at least one")]
+    Empty(&'static str),
+    /// A value that is no number.
+    #[error("{unit}: its value after character {character} is no number")]
+    NoNumber {
+        /// The unit that has it.
+        unit: String,
+        /// The character, from 0.
+        character: usize,
+    },
+        /// Those of the first.
+        wanted: (u32, u32),
+    },
+    /// A property's best unit that is none.
+    #[error("{property}: its best unit is {best} of {units}; number them from 0")]
+    BestUnit {
+        /// The property's name.
+        property: String,
+        /// The unit's number.
+        best: usize,
+        /// How many units there are.
+        units: usize,
+    },
+    /// More units than a page holds.
+    #[error("the names and scores of {units} units are more than the {megabytes} MB of a page; show fewer units")]
+    Large {
+        /// How many units there are.
+        units: usize,
+        /// The largest page.
+        megabytes: usize,
+    },
     /// A plot that cannot be drawn.
     #[error("cannot be drawn: {0}")]
     Plot(String),

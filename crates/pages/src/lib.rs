@@ -22,6 +22,7 @@ mod panel;
 mod raster;
 mod training_curves;
 mod unrolled_drawing;
+mod units_page;
 
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bars::{Bar, Bars};
@@ -37,6 +38,7 @@ pub use heatmap::{HeatScale, Heatmap, overlay};
 pub use page::Page;
 pub use training_curves::{Curve, TrainingCurves};
 pub use unrolled_drawing::{DrawnStep, DrawnSteps, UnrolledDrawing};
+pub use units_page::{UnitProperty, UnitsPage, WrittenUnits};
 
 /// The README's examples, as tests.
 #[cfg(doctest)]
