@@ -49,6 +49,14 @@ pub enum Error {
         /// The character, from 0.
         character: usize,
     },
+    /// More words than can be read.
+    #[error("{found} words a side cannot be read; draw {most} at most, such as the most frequent")]
+    Words {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
         /// Those of the first.
         wanted: (u32, u32),
     },

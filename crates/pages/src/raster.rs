@@ -122,6 +122,11 @@ pub(crate) fn text_width(text: &str, pixels: f64) -> f64 {
     pixels * f64::from(outlines(&face, text).advance) / f64::from(face.units_per_em())
 }
 
+/// Whether a letter of the text is drawn as a box.
+pub(crate) fn lacks(text: &str) -> bool {
+    Face::parse(FONT, 0).is_ok_and(|face| text.chars().any(|letter| face.glyph_index(letter).is_none()))
+}
+
 impl DrawingBackend for &mut Raster {
     type ErrorType = Infallible;
 
