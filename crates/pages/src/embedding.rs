@@ -35,7 +35,12 @@ pub(crate) fn jpeg(picture: &RgbImage) -> Result<Vec<u8>> {
 
 /// A JPEG file as an address that a page holds in itself.
 pub(crate) fn jpeg_url(jpeg: &[u8]) -> String {
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))
+    picture_url("jpeg", jpeg)
+}
+
+/// A file of this kind, such as `png`, as an address that a page holds in itself.
+pub(crate) fn picture_url(kind: &str, content: &[u8]) -> String {
+    format!("data:image/{kind};base64,{}", STANDARD.encode(content))
 }
 
 /// A picture as an address that a page holds in itself: JPEG, and of a large one 640 pixels at its longest side.

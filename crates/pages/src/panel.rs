@@ -16,6 +16,13 @@ const SAMPLE: i32 = 28;
 /// Where the frame begins, from the top.
 const HEAD: u32 = 46;
 
+/// The margin at the left, and the numbers and name of the axis that goes up.
+const MARGIN: u32 = 8;
+const AXIS: u32 = 84;
+
+/// Where the frame begins, from the left.
+pub(crate) const LEFT: u32 = MARGIN + AXIS;
+
 /// So many points have a marker each; of more, every so manieth.
 const MARKED: usize = 40;
 const MARKERS: usize = 12;
@@ -105,9 +112,9 @@ impl Panel<'_> {
             .margin_top(HEAD)
             .margin_right(key)
             .margin_bottom(8)
-            .margin_left(8)
+            .margin_left(MARGIN)
             .x_label_area_size(if self.x_label.is_empty() { 30 } else { 52 })
-            .y_label_area_size(84)
+            .y_label_area_size(AXIS)
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
         let mesh = &mut chart.configure_mesh();
         mesh.bold_line_style(grid()).light_line_style(TRANSPARENT).x_desc(self.x_label).y_desc(self.y_label);
