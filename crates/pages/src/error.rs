@@ -57,6 +57,13 @@ pub enum Error {
         /// How many there may be.
         most: usize,
     },
+    /// A frame that is not as large as the first.
+    #[error("frame {frame} is {} × {}, the first one {} × {}; give all one size", found.0, found.1, wanted.0, wanted.1)]
+    FrameSize {
+        /// Its number, from 0.
+        frame: usize,
+        /// Its width and height.
+        found: (u32, u32),
         /// Those of the first.
         wanted: (u32, u32),
     },

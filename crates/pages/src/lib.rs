@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod animation;
 mod attention_overlay;
 mod attention_sheet;
 mod axis;
@@ -27,6 +28,7 @@ mod training_curves;
 mod unrolled_drawing;
 mod units_page;
 
+pub use animation::{AnimationFrame, animation};
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bars::{Bar, Bars};
 pub use bubble_plot::{Bubble, BubblePlot};
