@@ -22,7 +22,7 @@ pub struct Page<'a> {
     /// CSS beside the frame's own, whose colours are `var(--ink)`, `--paper`, `--line`, `--faint`, `--negative`, `--positive` and
     /// `--weight`.
     pub style: &'a str,
-    /// What it shows, as HTML.
+    /// What it shows, as HTML that ends with its line.
     pub body: &'a str,
     /// JavaScript that runs when all stands; empty for none.
     pub script: &'a str,
@@ -113,7 +113,7 @@ impl Page<'_> {
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'{scripts}\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{}</title>\
-             <style>:root{{color-scheme:light dark;{}}}@media(prefers-color-scheme:dark){{:root{{{}}}}}{}{}{}</style>\n{body}",
+             <style>:root{{color-scheme:light dark;{}}}@media(prefers-color-scheme:dark){{:root{{{}}}}}{}{}{}</style>\n<main>\n{body}</main>\n",
             escaped(title),
             LIGHT.css(),
             DARK.css(),
@@ -195,7 +195,10 @@ mod tests {
     fn a_page_fetches_nothing_and_its_title_is_text() {
         let page = Page { title: "a </title> & b", style: "p {\n  top: 0\n}", body: "<p>x</p>\n", script: "" }.html();
         assert!(page.starts_with("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"), "{page}");
-        assert!(page.contains("<title>a &lt;/title&gt; &amp; b</title>") && page.ends_with("\n<p>x</p>\n</html>\n"));
+        assert!(
+            page.contains("<title>a &lt;/title&gt; &amp; b</title>")
+                && page.ends_with("<main>\n<p>x</p>\n</main>\n</html>\n")
+        );
         assert!(page.contains("default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"), "{page}");
         for part in
             ["width=device-width", "prefers-color-scheme:dark", "p {top: 0}", "--ink:#222222;", "--ink:#e4e4e4;"]
