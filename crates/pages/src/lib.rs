@@ -1,4 +1,4 @@
-//! Pictures and pages for people: numbers and strings in, HTML, SVG and PNG out.
+//! Pictures and pages for people: numbers and strings in, HTML, SVG, PNG and GIF out.
 
 #![forbid(unsafe_code)]
 
