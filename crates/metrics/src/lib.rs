@@ -4,6 +4,7 @@
 
 pub mod accuracy;
 pub mod caption;
+mod ngram;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -11,9 +11,8 @@
 //! match count carries + 1e-15 and every k-gram count + 1e-9, so that a score is tiny rather than undefined where nothing matches,
 //! and of two references equally close in length the shorter counts.
 
-use super::ngram;
 use super::segment::{MetricScore, Segment};
-use std::collections::BTreeMap;
+use crate::ngram;
 
 const MAX_N: usize = 4;
 /// Added to match counts and to the caption length.
@@ -33,22 +32,11 @@ struct Statistics {
 impl Statistics {
     fn of(segment: &Segment) -> Self {
         let length = segment.hypothesis.len();
-        let closest = segment.references.iter().map(Vec::len).min_by_key(|&l| (l.abs_diff(length), l));
-        let mut statistics =
-            Self { hypothesis_length: length, reference_length: closest.unwrap_or(0), ..Self::default() };
+        let closest = ngram::closest_length(length, segment.references.iter().map(Vec::len));
+        let mut statistics = Self { hypothesis_length: length, reference_length: closest, ..Self::default() };
         for (n, (matches, ngrams)) in (1..).zip(statistics.matches.iter_mut().zip(&mut statistics.ngrams)) {
-            let mut allowed: ngram::Counts = BTreeMap::new();
-            for reference in &segment.references {
-                for (gram, count) in ngram::count(reference, n) {
-                    let most = allowed.entry(gram).or_insert(0);
-                    *most = count.max(*most);
-                }
-            }
             *ngrams = (length + 1).saturating_sub(n) as u64;
-            *matches = ngram::count(&segment.hypothesis, n)
-                .iter()
-                .map(|(gram, &count)| u64::from(count.min(allowed.get(gram).copied().unwrap_or(0))))
-                .sum();
+            *matches = ngram::clipped(&segment.hypothesis, &segment.references, n);
         }
         statistics
     }

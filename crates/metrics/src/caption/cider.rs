@@ -11,8 +11,8 @@
 //!
 //! As in coco-caption, a length is the number of a caption's bigrams, and the corpus score is the mean of the images'.
 
-use super::ngram;
 use super::segment::{MetricScore, Segment};
+use crate::ngram;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -19,7 +19,6 @@ pub mod bleu;
 pub mod cider;
 pub mod coco;
 pub mod meteor;
-mod ngram;
 pub mod rouge;
 mod segment;
 pub mod tokenizer;
