@@ -5,6 +5,7 @@
 pub mod accuracy;
 pub mod caption;
 mod ngram;
+pub mod sacrebleu;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

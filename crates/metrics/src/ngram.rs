@@ -15,7 +15,11 @@ pub(crate) fn count<T: Ord>(tokens: &[T], n: usize) -> Counts<'_, T> {
 }
 
 /// How many n-grams of the hypothesis are in some reference, each counted at most as often as in the reference that has it most.
-pub(crate) fn clipped<T: Ord>(hypothesis: &[T], references: &[Vec<T>], n: usize) -> u64 {
+pub(crate) fn clipped<'a, T: Ord + 'a>(
+    hypothesis: &[T],
+    references: impl IntoIterator<Item = &'a [T]>,
+    n: usize,
+) -> u64 {
     let mut allowed: Counts<'_, T> = Counts::new();
     for reference in references {
         for (gram, count) in self::count(reference, n) {

@@ -36,7 +36,7 @@ impl Statistics {
         let mut statistics = Self { hypothesis_length: length, reference_length: closest, ..Self::default() };
         for (n, (matches, ngrams)) in (1..).zip(statistics.matches.iter_mut().zip(&mut statistics.ngrams)) {
             *ngrams = (length + 1).saturating_sub(n) as u64;
-            *matches = ngram::clipped(&segment.hypothesis, &segment.references, n);
+            *matches = ngram::clipped(&segment.hypothesis, segment.references.iter().map(Vec::as_slice), n);
         }
         statistics
     }
