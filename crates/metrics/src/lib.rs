@@ -6,6 +6,7 @@ pub mod accuracy;
 pub mod caption;
 mod ngram;
 pub mod sacrebleu;
+pub mod wups;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]
