@@ -75,6 +75,16 @@ pub enum Error {
         /// The fault and what to do.
         fault: String,
     },
+    /// A file of sentences, pairs, numbers, questions, sounds or clips that is not as its format asks.
+    #[error("{}{}: {fault}", shown(path), if *line > 0 { format!(", line {line}") } else { String::new() })]
+    Items {
+        /// The file or folder.
+        path: PathBuf,
+        /// The line, from 1; 0 where it is the whole file.
+        line: usize,
+        /// The fault and what to do.
+        fault: String,
+    },
     /// A setting that cannot be used as it is.
     #[error("{0}")]
     Setting(String),
@@ -115,6 +125,10 @@ impl Error {
 
     pub(crate) fn labelled(path: &Path, fault: impl Into<String>) -> Self {
         Self::Labelled { path: path.to_path_buf(), fault: one_line(&fault.into()) }
+    }
+
+    pub(crate) fn items(path: &Path, line: usize, fault: impl Into<String>) -> Self {
+        Self::Items { path: path.to_path_buf(), line, fault: one_line(&fault.into()) }
     }
 
     pub(crate) fn cache(path: &Path, fault: impl Into<String>) -> Self {

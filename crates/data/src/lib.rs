@@ -10,9 +10,11 @@
 
 pub mod buckets;
 pub mod captions;
+mod classes;
 mod error;
 pub mod features;
 pub mod image_classes;
+pub mod labelled_text;
 pub mod loader;
 mod note;
 pub mod picture;
@@ -28,6 +30,7 @@ mod tree;
 pub use error::{Error, Result, escaped, shown};
 pub use image;
 pub use note::Note;
+pub use split::{Parts, Split};
 
 /// The README's examples, as tests.
 #[cfg(doctest)]
