@@ -17,6 +17,7 @@ pub mod image_classes;
 pub mod labelled_text;
 pub mod loader;
 mod note;
+pub mod parallel;
 pub mod picture;
 mod positional;
 pub mod regions;
