@@ -27,6 +27,7 @@ mod split;
 pub mod text;
 pub mod tokens;
 mod tree;
+pub mod values;
 
 pub use error::{Error, Result, escaped, shown};
 pub use image;

@@ -1,0 +1,74 @@
+//! Pieces of music as sets of notes, a step each: Bach's chorales (Boulanger-Lewandowski et al. 2012, "Modeling Temporal Dependencies in
+//! High-Dimensional Sequences") and others in the same JSON, `{"train": [[[60, 72], …], …], "valid": …, "test": …}`.
+
+use crate::error::{Error, Result};
+use crate::split::{Parts, Split};
+use crate::text::read_utf8;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The lowest note, the piano's A0, as MIDI numbers it.
+pub const LOWEST: u8 = 21;
+/// How many notes there are from it on, the piano's keys.
+pub const KEYS: usize = 88;
+
+/// A piece: the MIDI numbers that sound at each step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The notes of each step, T of them; none where it is silent.
+    pub steps: Vec<Vec<u8>>,
+}
+
+impl Piece {
+    /// The piece as (T, [`KEYS`]): 1 where a note sounds, 0 elsewhere.
+    pub fn keys(&self) -> Vec<f32> {
+        let mut keys = vec![0.0; self.steps.len() * KEYS];
+        for (row, step) in keys.chunks_exact_mut(KEYS).zip(&self.steps) {
+            for &note in step {
+                if let Some(key) = row.get_mut(usize::from(note.wrapping_sub(LOWEST))) {
+                    *key = 1.0;
+                }
+            }
+        }
+        keys
+    }
+}
+
+/// Reads the pieces of a file by their splits.
+///
+/// # Errors
+/// One line that names the file, the piece and the fault: wrong JSON, a split of another name, a note that no piano has, a piece of one step,
+/// nothing to train on.
+pub fn load(path: &Path) -> Result<Parts<Piece>> {
+    let text = read_utf8(path)?;
+    let file: BTreeMap<String, Vec<Vec<Vec<i64>>>> = serde_json::from_str(&text).map_err(|error| {
+        Error::items(path, error.line(), format!("is no JSON of notes, {{\"train\": [[[60, 72], …], …]}}: {error}"))
+    })?;
+    let mut parts = Parts::default();
+    for (name, pieces) in file {
+        let wanted = || Error::items(path, 0, format!("has the part {name:?}; wanted train, valid and test"));
+        let split = Split::parse(&name).ok_or_else(wanted)?;
+        for (number, steps) in pieces.into_iter().enumerate() {
+            parts.of_mut(split).push(piece(path, &format!("{name}[{number}]"), steps)?);
+        }
+    }
+    match parts.train.is_empty() {
+        true => Err(Error::items(path, 0, "has no piece in the part train")),
+        false => Ok(parts),
+    }
+}
+
+fn piece(path: &Path, name: &str, steps: Vec<Vec<i64>>) -> Result<Piece> {
+    if steps.len() < 2 {
+        return Err(Error::items(path, 0, format!("{name} has {} steps; what comes next wants two", steps.len())));
+    }
+    let note = |step: usize, note: i64| {
+        let found = u8::try_from(note).ok().filter(|note| (LOWEST..LOWEST + KEYS as u8).contains(note));
+        found.ok_or_else(|| {
+            let fault = format!("{name}[{step}] has the note {note}; a piano has 21 to 108");
+            Error::items(path, 0, fault)
+        })
+    };
+    let notes = |(step, notes): (usize, Vec<i64>)| notes.into_iter().map(|own| note(step, own)).collect();
+    Ok(Piece { steps: steps.into_iter().enumerate().map(notes).collect::<Result<_>>()? })
+}
