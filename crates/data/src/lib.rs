@@ -20,6 +20,7 @@ mod note;
 pub mod parallel;
 pub mod picture;
 mod positional;
+pub mod questions;
 pub mod regions;
 pub mod scenes;
 pub mod skipped;
