@@ -24,6 +24,7 @@ pub mod questions;
 pub mod regions;
 pub mod scenes;
 pub mod skipped;
+pub mod sound;
 mod split;
 pub mod text;
 pub mod tokens;
