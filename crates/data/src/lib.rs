@@ -2,15 +2,17 @@
 //!
 //! [`captions`] reads what people have (Flickr8k's lists, JSON of Karpathy, COCO and VizWiz, imagefolders, texts beside pictures), [`text::words`] turns captions
 //! into ids, [`picture`] decodes photos within limits, [`loader`] does so on worker threads, [`buckets`] puts captions of like length
-//! into one batch, [`image_classes`] reads pictures with a class each, [`features`] keeps the annotations of a frozen encoder,
-//! [`regions`] reads those of an object detector, [`skipped`] collects what was broken on the way, and [`scenes`] draws pictures whose
-//! captions are known.
+//! into one batch, [`image_classes`] reads pictures with a class each, [`labelled_text`] sentences, [`sound`] sounds and [`clips`] film, [`values`] sequences of
+//! numbers and sets of notes, [`parallel`] sentences with their translations, [`questions`] questions about pictures, [`features`] keeps the annotations of a
+//! frozen encoder, [`regions`] reads those of an object detector, [`skipped`] collects what was broken on the way, and [`scenes`] draws pictures whose captions
+//! are known.
 
 #![forbid(unsafe_code)]
 
 pub mod buckets;
 pub mod captions;
 mod classes;
+pub mod clips;
 mod error;
 pub mod features;
 pub mod image_classes;
