@@ -7,6 +7,7 @@ use crate::error::{Error, Result, shown};
 use crate::skipped::{DEFAULT_MAX_SHARE, Skipped};
 use crate::split::Split;
 use crate::text::read_text;
+use crate::tree::check_folder;
 use std::path::{Path, PathBuf};
 
 /// A sentence and its translation.
@@ -96,6 +97,7 @@ impl ParallelText {
 /// One line that names the file and the fault: no part, a part with one language alone, files of different numbers of lines (with both
 /// numbers), another encoding, too many skipped pairs.
 pub fn load(folder: &Path, source: &str, target: &str, options: &LoadOptions) -> Result<ParallelText> {
+    check_folder(folder, "a file for each language")?;
     let (sources, targets) = (files(folder, source)?, files(folder, target)?);
     if sources.is_empty() || targets.is_empty() {
         let without = if sources.is_empty() { source } else { target };

@@ -105,6 +105,14 @@ impl Tree {
     }
 }
 
+/// Refuses what is no folder; `holds` says what it is to hold.
+pub(crate) fn check_folder(path: &Path, holds: &str) -> Result<()> {
+    match std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
+        true => Ok(()),
+        false => Err(Error::items(path, 0, format!("is not a folder; name one that holds {holds}"))),
+    }
+}
+
 /// The pictures in a folder and all below it, by name.
 pub(crate) fn all_pictures(tree: &Tree) -> Vec<PathBuf> {
     tree.pictures.iter().cloned().chain(tree.folders.iter().flat_map(all_pictures)).collect()

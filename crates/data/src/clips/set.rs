@@ -6,7 +6,7 @@ use crate::classes;
 use crate::error::{Error, Result};
 use crate::skipped::{DEFAULT_MAX_SHARE, Skipped};
 use crate::split::{Parts, Split, check_share};
-use crate::tree::{Tree, all_others, all_pictures, name_below, named};
+use crate::tree::{Tree, all_others, all_pictures, check_folder, name_below, named};
 use image::RgbImage;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,7 @@ pub(super) struct Found {
 /// have, a clip in a list that is not there, a clip in two lists, too many broken clips.
 pub fn load(folder: &Path, options: &LoadOptions) -> Result<ClipSet> {
     check_share(options.dev_share)?;
+    check_folder(folder, "a folder for each class")?;
     let below = ["frames", "UCF-101"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
     let root = below.unwrap_or_else(|| folder.to_path_buf());
     let tree = Tree::read(&root)?;

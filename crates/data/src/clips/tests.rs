@@ -164,6 +164,9 @@ fn folders_without_clips_are_told() {
     let fault = |files: &[&str]| load(folder(files).path(), &LoadOptions::default()).unwrap_err().to_string();
     assert!(fault(&[]).contains("has no clips; a set has a folder for each class"));
     assert!(fault(&["run/a/1.png", "run/a/2.png"]).ends_with("has one class, run; a classifier wants two"));
+    let file = folder(&["a.avi"]);
+    let told = load(&file.path().join("a.avi"), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(told.ends_with("a.avi: is not a folder; name one that holds a folder for each class"), "{told}");
     let foreign = fault(&["train/run/a.avi", "train/walk/b.avi", "test/fly/c.avi"]);
     assert!(
         foreign.ends_with("test/fly/c.avi: is of the class fly, which the training part does not have"),

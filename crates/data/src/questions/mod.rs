@@ -13,7 +13,7 @@ mod json;
 mod photos;
 mod table;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::skipped::{DEFAULT_MAX_SHARE, Skipped};
 use crate::split::{Parts, Split, check_share, share};
 use photos::Photos;
@@ -71,7 +71,7 @@ impl Default for LoadOptions {
 ///
 /// # Errors
 /// One line that names the file, the line or the place where there is one, and the fault: files that cannot be read, wrong JSON or CSV,
-/// VQA's questions without their annotations, too many broken questions, nothing to train on.
+/// VQA's questions without their annotations, too many broken questions, no question, no photo at all.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<QuestionSet> {
     check_share(options.dev_share)?;
     let mut rows = Rows { options, rows: Vec::new() };
@@ -146,6 +146,11 @@ impl Rows<'_> {
     }
 
     fn finish(self, path: &Path) -> Result<QuestionSet> {
+        let missing = self.options.need_files && !self.rows.iter().any(|row| row.question.image.is_file());
+        if let Some(first) = self.rows.first().filter(|_| missing) {
+            let fault = format!("none of its photos is there, such as {}", shown(&first.question.image));
+            return Err(Error::items(path, 0, fault + "; put them there, or name their folder"));
+        }
         let skipped = Skipped::new("questions", self.rows.len(), self.options.max_share);
         let no_dev = !self.rows.iter().any(|row| row.split == Some(Split::Dev));
         let mut parts = Parts::default();
@@ -187,7 +192,7 @@ fn fault(question: &Question, need_files: bool) -> Option<String> {
         () if !choices.is_empty() && !answers.iter().all(|answer| choices.contains(answer)) => {
             Some(format!("the answer {:?} is none of its choices", answers.join(", ")))
         }
-        () if need_files && !image.is_file() => Some(format!("has no photo {}", image.display())),
+        () if need_files && !image.is_file() => Some(format!("has no photo {}", shown(image))),
         () => None,
     }
 }

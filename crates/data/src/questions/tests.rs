@@ -144,7 +144,10 @@ fn faults_name_file_and_place() {
     for (files, wanted) in cases {
         assert!(fault(files).starts_with(wanted), "{}", fault(files));
     }
-    assert!(fault(&[("a.json", r#"[["q", "a", 1]]"#)]).starts_with("1 of 1 questions are broken"));
+    let none = "SET: none of its photos is there, such as SET/images/1; put them there, or name their folder";
+    assert_eq!(fault(&[("a.json", r#"[["q", "a", 1]]"#)]), none);
+    let one = [("a.json", r#"[["q", "a", 1], ["q", "a", 2]]"#), ("images/1.png", "")];
+    assert!(fault(&one).starts_with("1 of 2 questions are broken"), "{}", fault(&one));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::skipped::{DEFAULT_MAX_SHARE, Skipped};
 use crate::split::{Parts, Split, check_share};
 use crate::text::read_utf8;
-use crate::tree::{Tree, all_others, all_pictures, name_below, named};
+use crate::tree::{Tree, all_others, all_pictures, check_folder, name_below, named};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +79,7 @@ struct Found {
 /// part does not have, too many broken files.
 pub fn load(folder: &Path, options: &LoadOptions) -> Result<SoundSet> {
     check_share(options.dev_share)?;
+    check_folder(folder, "WAV files or a folder for each class")?;
     let tree = Tree::read(folder)?;
     let of_classes = by_folders(folder, &tree)?;
     let mut found = if of_classes.is_empty() { by_names(folder)? } else { of_classes };
