@@ -56,10 +56,11 @@ impl Recipe for LanguageModelRecipe {
                 return fault(format!("{key} is {value}; wanted 0 to {most}"));
             }
         }
-        let BatchConfig { size, steps, .. } = self.batches;
+        let BatchConfig { size, steps, passes, .. } = self.batches;
         for (key, value) in [
             ("batches.size", size),
             ("batches.steps", steps),
+            ("batches.passes", passes),
             ("model.hidden_size", hidden_size),
             ("model.embedding_size", embedding_size),
         ] {

@@ -102,10 +102,17 @@ pub struct BatchConfig {
     pub steps: usize,
     /// Whether the text is cut at other places in each epoch, up to T/8 to each side (after Merity et al. 2018).
     pub varied: bool,
+    /// How often an epoch goes through the text: above 1 for texts so short that their epochs would be nothing but checkpoints.
+    #[serde(skip_serializing_if = "is_one")]
+    pub passes: usize,
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { size: 32, steps: 128, varied: true }
+        Self { size: 32, steps: 128, varied: true, passes: 1 }
     }
 }

@@ -70,10 +70,15 @@ impl LanguageModelTask {
         &self.model
     }
 
-    /// Where the chunks of an epoch begin and end: the same number in each, elsewhere where they are varied.
-    fn cuts(&self, epoch: usize) -> Vec<usize> {
-        let (length, count) = (self.train.streams.steps(), self.batches_per_epoch());
-        let mut rng = Rng::derive(self.seed, "cuts", epoch as u64);
+    /// How many chunks the text has.
+    fn chunks(&self) -> usize {
+        self.train.streams.steps().div_ceil(self.batches.steps)
+    }
+
+    /// Where the chunks of a pass through the text begin and end: the same number in each, elsewhere where they are varied.
+    fn cuts(&self, pass: usize) -> Vec<usize> {
+        let (length, count) = (self.train.streams.steps(), self.chunks());
+        let mut rng = Rng::derive(self.seed, "cuts", pass as u64);
         let reach = if self.batches.varied { self.batches.steps / 8 } else { 0 };
         let cut = |k: usize| match k {
             0 => 0,
@@ -111,7 +116,7 @@ impl Task for LanguageModelTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.streams.steps().div_ceil(self.batches.steps)
+        self.chunks() * self.batches.passes
     }
 
     fn batches<'a>(
@@ -123,9 +128,10 @@ impl Task for LanguageModelTask {
         if shard.of > 1 {
             return Err(Error::Setting("a text is read in order; ranks cannot share it".into()));
         }
-        let cuts: Vec<(usize, usize)> = self.cuts(epoch).windows(2).map(|pair| (pair[0], pair[1])).collect();
-        let chunk = |(start, end): (usize, usize)| Ok(self.train.streams.chunk(start, end - start)?);
-        Ok(Box::new(cuts.into_iter().skip(skip).map(chunk)))
+        let passes = epoch * self.batches.passes..(epoch + 1) * self.batches.passes;
+        let cuts = |pass| self.cuts(pass).windows(2).map(|pair| [pair[0], pair[1]]).collect::<Vec<_>>();
+        let chunk = |[start, end]: [usize; 2]| Ok(self.train.streams.chunk(start, end - start)?);
+        Ok(Box::new(passes.flat_map(cuts).skip(skip).map(chunk)))
     }
 
     fn loss(&self, chunk: &Chunk, mode: &mut Mode) -> Result<Loss> {
