@@ -8,7 +8,7 @@ use super::{Failure, caption, device, hub, search};
 use candlewick::captioning::{Caption, CaptionDataset, CaptionPictures, Evaluation, caption_all, evaluate};
 use candlewick::data::captions::{self, CaptionSet, LoadOptions, Split};
 use candlewick::data::image_classes;
-use candlewick::data::text::{Corpus, Text};
+use candlewick::data::text::{Corpus, read_text};
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use candlewick::tasks::language_model::LanguageModel;
@@ -119,7 +119,7 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
 fn part(set: &SetArguments, encoding: &str) -> Result<String, Failure> {
     let (split, path) = (parse_split(&set.split)?, &set.data);
     if split == Split::Test && path.is_file() {
-        return Ok(Text::open(path, encoding)?.whole()?);
+        return Ok(read_text(path, encoding)?);
     }
     let corpus = Corpus::open(path, encoding, set.dev_share.unwrap_or(0.1))?;
     match split {

@@ -7,5 +7,5 @@ pub(crate) mod utf8;
 pub mod words;
 
 pub use corpus::Corpus;
-pub use running::{Pieces, Text};
+pub use running::{Pieces, Text, read_text};
 pub use utf8::read_utf8;

@@ -43,18 +43,23 @@ impl Text {
     /// # Errors
     /// When there is no such encoding, or a byte is none of it; the message says where.
     pub fn open(path: &Path, encoding: &str) -> Result<Self> {
+        let whole = Self::unread(path, encoding)?;
+        let mut characters = 0;
+        for piece in whole.pieces()? {
+            characters += piece?.chars().count();
+        }
+        Ok(Self { range: 0..characters, ..whole })
+    }
+
+    /// The text of a file that was not gone through yet.
+    fn unread(path: &Path, encoding: &str) -> Result<Self> {
         let Some(encoding) = Encoding::for_label(encoding.as_bytes()) else {
             return Err(Error::setting(format!(
                 "encoding is {encoding}; wanted utf-8, latin1 or another label of the Encoding Standard"
             )));
         };
         let source = Source::File { path: path.to_owned(), encoding };
-        let whole = Self { source, range: 0..usize::MAX };
-        let mut characters = 0;
-        for piece in whole.pieces()? {
-            characters += piece?.chars().count();
-        }
-        Ok(Self { range: 0..characters, ..whole })
+        Ok(Self { source, range: 0..usize::MAX })
     }
 
     /// How many characters it has.
@@ -101,6 +106,14 @@ impl Text {
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// The whole text of a file, as [`Text::open`] reads it.
+///
+/// # Errors
+/// As [`Text::open`] says.
+pub fn read_text(path: &Path, encoding: &str) -> Result<String> {
+    Text::unread(path, encoding)?.whole()
 }
 
 /// The pieces of a [`Text`].
