@@ -1,6 +1,7 @@
 //! How a text is cut, and the fast ways for characters and bytes, which must equal what their `tokenizer.json` says.
 
-use super::{UNKNOWN, Units};
+use super::{Token, UNKNOWN, Units};
+use crate::text::words::{Pipeline, split_with};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -17,12 +18,11 @@ const CHARACTER: &str = "(?s).";
 /// A word between spaces, or a line end.
 const WORD: &str = r"[^\s]+|\n";
 
-/// How a tokenizer cuts, where it is known.
+/// How a tokenizer cuts, where there is a faster way than its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Characters { ids: HashMap<char, u32>, unknown: Option<u32> },
     Bytes,
-    Spaces,
     Other,
 }
 
@@ -44,10 +44,7 @@ impl Kind {
             return Ok(Self::Characters { ids, unknown });
         }
         let is_byte = |byte: u8| tokenizer.token_to_id(&letter_of(byte).to_string()) == Some(byte.into());
-        if same(bytes()?)? && (0..=255).all(is_byte) {
-            return Ok(Self::Bytes);
-        }
-        Ok(if same(spaces()?)? { Self::Spaces } else { Self::Other })
+        Ok(if same(bytes()?)? && (0..=255).all(is_byte) { Self::Bytes } else { Self::Other })
     }
 
     /// The ids of a text, where there is a faster way than the tokenizer's own, which tells what is wrong with it.
@@ -61,15 +58,14 @@ impl Kind {
         }
     }
 
-    /// The text in parts that are tokens, where they can be known.
-    pub fn parts<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        match self {
-            Self::Characters { .. } => {
-                text.char_indices().map(|(at, letter)| &text[at..at + letter.len_utf8()]).collect()
-            }
-            Self::Spaces => text.split_whitespace().collect(),
-            _ => vec![text],
-        }
+    /// Where the tokens of a text that [`Kind::encode`] gives stand in it.
+    pub fn places(&self, text: &str) -> Option<Vec<Token>> {
+        let ids = self.encode(text)?;
+        let letters = || text.char_indices().map(|(at, letter)| at..at + letter.len_utf8());
+        Some(match self {
+            Self::Characters { .. } => ids.into_iter().zip(letters()).map(|(id, bytes)| Token { id, bytes }).collect(),
+            _ => ids.into_iter().zip(0..).map(|(id, at)| Token { id, bytes: at..at + 1 }).collect(),
+        })
     }
 }
 
@@ -119,20 +115,28 @@ pub(super) fn train(units: Units, text: impl Iterator<Item = String> + Send) -> 
             tokenizer.with_pre_tokenizer(Some(bytes()?)).with_decoder(Some(byte_level(false)));
             Ok(tokenizer)
         }
-        Units::Spaces => {
-            let mut counts: BTreeMap<String, usize> = BTreeMap::from([(UNKNOWN.to_owned(), 0)]);
-            text.for_each(|piece| {
-                for word in piece.split_whitespace().chain(piece.matches('\n')) {
-                    match counts.get_mut(word) {
-                        Some(count) => *count += 1,
-                        None => drop(counts.insert(word.to_owned(), 1)),
-                    }
+        Units::Words => {
+            let cut = |tokens| -> Result<Tokenizer> {
+                let mut tokenizer = whole(tokens, Some(UNKNOWN))?;
+                Pipeline::Ptb.cut(&mut tokenizer)?;
+                Ok(tokenizer)
+            };
+            let none = cut(vec![UNKNOWN.to_owned()])?;
+            // No word goes on over a line's end.
+            let mut counts = Counts::default();
+            for piece in text {
+                for line in piece.lines() {
+                    split_with(&none, line)?.iter().for_each(|word| counts.add(word));
                 }
+            }
+            cut(counts.frequent_first())
+        }
+        Units::Spaces => {
+            let mut counts = Counts::default();
+            text.for_each(|piece| {
+                piece.split_whitespace().chain(piece.matches('\n')).for_each(|word| counts.add(word))
             });
-            let mut words: Vec<(String, usize)> = counts.into_iter().collect();
-            // The sort is stable, and the map was in alphabetical order.
-            words.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-            let mut tokenizer = whole(words.into_iter().map(|(word, _)| word), Some(UNKNOWN))?;
+            let mut tokenizer = whole(counts.frequent_first(), Some(UNKNOWN))?;
             tokenizer.with_pre_tokenizer(Some(spaces()?));
             Ok(tokenizer)
         }
@@ -164,9 +168,31 @@ fn of_letters(tokens: impl Iterator<Item = String>) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
+/// How often words are met.
+#[derive(Default)]
+struct Counts(BTreeMap<String, usize>);
+
+impl Counts {
+    fn add(&mut self, word: &str) {
+        match self.0.get_mut(word) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(word.to_owned(), 1)),
+        }
+    }
+
+    /// Each word once and the unknown one, the most frequent first, equally frequent ones in alphabetical order.
+    fn frequent_first(mut self) -> Vec<String> {
+        self.0.entry(UNKNOWN.to_owned()).or_default();
+        let mut words: Vec<(String, usize)> = self.0.into_iter().collect();
+        // The sort is stable, and the map was in alphabetical order.
+        words.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        words.into_iter().map(|(word, _)| word).collect()
+    }
+}
+
 /// A tokenizer whose tokens are looked up whole, with ids in their order.
-fn whole(tokens: impl Iterator<Item = String>, unknown: Option<&str>) -> Result<Tokenizer> {
-    let vocab = tokens.zip(0u32..).collect();
+fn whole(tokens: impl IntoIterator<Item = String>, unknown: Option<&str>) -> Result<Tokenizer> {
+    let vocab = tokens.into_iter().zip(0u32..).collect();
     let model = WordLevel::builder().vocab(vocab);
     // A word of the text's own stands where there is none: the model wants one.
     let model = model.unk_token(unknown.map_or_else(|| letter_of(0).to_string(), str::to_owned)).build()?;

@@ -1,7 +1,7 @@
 //! Texts as token ids and back to the very letter, by a `tokenizer.json` that everybody reads.
 //!
-//! Unlike [`crate::text::words`], which takes of a caption what counts, nothing of a text is lost here: case, spaces and line ends are
-//! tokens like all else.
+//! Unlike [`crate::text::words`], which takes of a caption what counts, nothing of a text is lost here but by [`Units::Words`] and
+//! [`Units::Spaces`]: case, spaces and line ends are tokens like all else.
 
 mod decoding;
 mod kinds;
@@ -15,6 +15,7 @@ use crate::text::Text;
 use kinds::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
@@ -30,6 +31,8 @@ pub enum Units {
     Characters,
     /// The 256 bytes of UTF-8: no character is unknown.
     Bytes,
+    /// Words as captions have them, [`Words::Ptb`](crate::text::words::Words::Ptb): in lower case, without punctuation and line ends.
+    Words,
     /// What stands between spaces, and each line end: a text that was cut into words before, such as the Penn Treebank's.
     Spaces,
     /// Pieces of words that byte-pair encoding found in the text, down to single bytes (Sennrich et al. 2016): nothing is unknown.
@@ -37,6 +40,15 @@ pub enum Units {
         /// V, the number of pieces, at least 256.
         vocab_size: usize,
     },
+}
+
+/// A token where it stands in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: u32,
+    /// The bytes of the text that it is of; a character that is cut into several tokens may be whole in each.
+    pub bytes: Range<usize>,
 }
 
 /// A tokenizer of whole texts.
@@ -136,6 +148,19 @@ impl TextTokenizer {
         }
     }
 
+    /// A text's tokens and where they stand in it; what no token is of, such as the spaces between words, is left out.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`] says.
+    pub fn tokens(&self, text: &str) -> Result<Vec<Token>> {
+        if let Some(tokens) = self.kind.places(text) {
+            return Ok(tokens);
+        }
+        let encoded = self.inner.encode(text, false).map_err(|error| Error::tokenizer("tokenizer", error))?;
+        let tokens = encoded.get_ids().iter().zip(encoded.get_offsets());
+        Ok(tokens.map(|(&id, &(start, end))| Token { id, bytes: start..end }).collect())
+    }
+
     /// The text of tokens.
     ///
     /// # Errors
@@ -167,10 +192,15 @@ impl TextTokenizer {
     /// The first token of a text that is not in the vocabulary.
     pub fn first_unknown(&self, text: &str) -> Option<String> {
         let unknown = self.unknown();
-        let known =
-            |part: &str| self.encode(part).is_ok_and(|ids| unknown.is_none_or(|unknown| !ids.contains(&unknown)));
-        let mut parts = self.kind.parts(text).into_iter();
-        parts.find(|part| *part != UNKNOWN && !known(part)).map(str::to_owned)
+        text.split_inclusive('\n').find_map(|line| {
+            let Ok(tokens) = self.tokens(line) else {
+                // A closed vocabulary refuses the line.
+                return line.chars().map(String::from).find(|letter| self.encode(letter).is_err());
+            };
+            let written = tokens.into_iter().filter(|token| Some(token.id) == unknown);
+            let mut written = written.map(|token| line.get(token.bytes).unwrap_or_default());
+            written.find(|&word| word != UNKNOWN).map(str::to_owned)
+        })
     }
 }
 
@@ -214,7 +244,8 @@ mod tests {
     fn a_file_is_the_same_tokenizer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
-        for units in [Units::Characters, Units::Bytes, Units::Spaces, Units::Bpe { vocab_size: 270 }] {
+        let pieces = Units::Bpe { vocab_size: 270 };
+        for units in [Units::Characters, Units::Bytes, Units::Words, Units::Spaces, pieces] {
             let tokenizer = TextTokenizer::train(units, &Text::of(TEXT)).unwrap();
             tokenizer.save(&path).unwrap();
             let opened = TextTokenizer::open(&path).unwrap();
@@ -242,5 +273,46 @@ mod tests {
         assert_eq!(words.first_unknown("the dog").as_deref(), Some("dog"));
         assert_eq!(words.first_unknown("the <unk>"), None);
         assert_eq!(words.encode(" the\n").unwrap(), words.encode("the \n").unwrap());
+    }
+
+    #[test]
+    fn words_are_those_of_captions() {
+        let text = "The Man's dog didn't bark.\nA dog\u{2019}s day: 2,000 dogs\n";
+        let tokenizer = TextTokenizer::train(Units::Words, &Text::of(text)).unwrap();
+        let ids = tokenizer.encode(text).unwrap();
+        let words: Vec<String> = ids.iter().map(|&id| tokenizer.token(id).unwrap()).collect();
+        let captions = crate::text::words::WordTokenizer::train([text], 1).unwrap();
+        assert_eq!(words, captions.split(text).unwrap());
+        assert_eq!(tokenizer.decode(&ids).unwrap(), "the man 's dog did n't bark a dog 's day 2,000 dogs");
+        let first: Vec<String> = (0..3).map(|id| tokenizer.token(id).unwrap()).collect();
+        assert_eq!(first, ["'s", "dog", "2,000"]);
+        assert_eq!(tokenizer.unknown(), Some(tokenizer.vocab_size() as u32 - 1));
+        assert_eq!(tokenizer.first_unknown("The DOG - a Cat?").as_deref(), Some("Cat"));
+        assert_eq!(tokenizer.first_unknown("the dog!"), None);
+    }
+
+    #[test]
+    fn tokens_stand_where_the_text_has_them() {
+        let pieces = Units::Bpe { vocab_size: 280 };
+        for units in [Units::Characters, Units::Bytes, Units::Words, Units::Spaces, pieces] {
+            let tokenizer = TextTokenizer::train(units, &Text::of(TEXT)).unwrap();
+            let tokens = tokenizer.tokens(TEXT).unwrap();
+            let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+            assert_eq!(ids, tokenizer.encode(TEXT).unwrap(), "{units:?}");
+            assert!(tokens.is_sorted_by_key(|token| token.bytes.start), "{units:?}");
+            let whole = |token: &Token| TEXT.get(token.bytes.clone());
+            match units {
+                Units::Bytes => assert!(tokens.iter().all(|token| token.bytes.len() == 1)),
+                Units::Words => assert_eq!(whole(&tokens[0]), Some("ROMEO")),
+                Units::Spaces => assert_eq!(whole(&tokens[1]), Some("\n")),
+                _ => assert_eq!((tokens[0].bytes.start, tokens.last().unwrap().bytes.end), (0, TEXT.len())),
+            }
+            if units != Units::Bytes {
+                assert!(
+                    tokens.iter().all(|token| whole(token).is_some_and(|written| !written.is_empty())),
+                    "{units:?}"
+                );
+            }
+        }
     }
 }

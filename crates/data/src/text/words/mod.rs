@@ -7,10 +7,10 @@ mod pipeline;
 
 pub use config::{BpeConfig, Words};
 pub use phrases::Phrases;
+pub(crate) use pipeline::Pipeline;
 
 use super::utf8;
 use crate::error::{Error, Result};
-use pipeline::Pipeline;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -157,19 +157,7 @@ impl WordTokenizer {
     /// # Errors
     /// When a loaded tokenizer's rules fail on the text.
     pub fn split(&self, text: &str) -> Result<Vec<String>> {
-        let split = || -> tokenizers::Result<Vec<String>> {
-            let mut normal = NormalizedString::from(text);
-            if let Some(normalizer) = self.inner.get_normalizer() {
-                normalizer.normalize(&mut normal)?;
-            }
-            let mut parts = PreTokenizedString::from(normal);
-            if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
-                pre_tokenizer.pre_tokenize(&mut parts)?;
-            }
-            let parts = parts.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
-            Ok(parts.into_iter().map(|(word, _, _)| word.to_string()).collect())
-        };
-        split().map_err(|error| Error::tokenizer("tokenizer", error))
+        split_with(&self.inner, text).map_err(|error| Error::tokenizer("tokenizer", error))
     }
 
     /// The ids of a caption's words between `<start>` and `<end>`.
@@ -251,6 +239,20 @@ impl WordTokenizer {
         }
         Ok(Self::ready(inner))
     }
+}
+
+/// The words into which a tokenizer's rules cut a text, before any is looked up.
+pub(crate) fn split_with(tokenizer: &Tokenizer, text: &str) -> tokenizers::Result<Vec<String>> {
+    let mut normal = NormalizedString::from(text);
+    if let Some(normalizer) = tokenizer.get_normalizer() {
+        normalizer.normalize(&mut normal)?;
+    }
+    let mut parts = PreTokenizedString::from(normal);
+    if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+        pre_tokenizer.pre_tokenize(&mut parts)?;
+    }
+    let parts = parts.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
+    Ok(parts.into_iter().map(|(word, _, _)| word.to_string()).collect())
 }
 
 fn too_rare(what: &str, min_count: usize) -> Error {

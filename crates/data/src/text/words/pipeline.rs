@@ -29,7 +29,7 @@ const CHARACTER: &str = r"\u{2581}?[^\u{2581}\p{M}]\p{M}*|\u{2581}|\p{M}+";
 
 /// How texts are cut into words and put together again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pipeline {
+pub(crate) enum Pipeline {
     /// Words in lower case without punctuation, much as the Penn Treebank cuts them.
     Ptb,
     /// What stands between spaces, as it is written.
@@ -44,12 +44,18 @@ impl Pipeline {
     /// A tokenizer of this kind over a model that has the special tokens.
     pub fn tokenizer(self, model: impl Into<ModelWrapper>) -> Result<Tokenizer> {
         let mut inner = Tokenizer::new(model);
-        inner.with_normalizer(Some(self.normalizer()?))?;
-        inner.with_pre_tokenizer(Some(self.pre_tokenizer()?));
-        inner.with_decoder(self.decoder()?);
+        self.cut(&mut inner)?;
         inner.with_post_processor(Some(template()?));
         inner.add_special_tokens(special_tokens())?;
         Ok(inner)
+    }
+
+    /// Has a tokenizer cut texts in this way, and put them together again.
+    pub fn cut(self, tokenizer: &mut Tokenizer) -> Result<()> {
+        tokenizer.with_normalizer(Some(self.normalizer()?))?;
+        tokenizer.with_pre_tokenizer(Some(self.pre_tokenizer()?));
+        tokenizer.with_decoder(self.decoder()?);
+        Ok(())
     }
 
     /// Whether a tokenizer cuts texts in this way.
