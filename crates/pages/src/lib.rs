@@ -25,8 +25,8 @@ mod page;
 mod panel;
 mod raster;
 mod training_curves;
-mod unrolled_drawing;
 mod units_page;
+mod unrolled_drawing;
 
 pub use animation::{AnimationFrame, animation};
 pub use attention_overlay::{CaptionWord, write_attention};
@@ -44,8 +44,8 @@ pub use heatmap::{HeatScale, Heatmap, overlay};
 pub use matrix::Matrix;
 pub use page::Page;
 pub use training_curves::{Curve, TrainingCurves};
-pub use unrolled_drawing::{DrawnStep, DrawnSteps, UnrolledDrawing};
 pub use units_page::{UnitProperty, UnitsPage, WrittenUnits};
+pub use unrolled_drawing::{DrawnStep, DrawnSteps, UnrolledDrawing};
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

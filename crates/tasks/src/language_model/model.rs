@@ -52,7 +52,7 @@ pub struct LanguageModel {
     pub(super) generation: GenerationConfig,
     pub(super) parameters: Parameters,
     input: Input,
-    layer: Box<dyn SequenceLayer>,
+    pub(super) layer: Box<dyn SequenceLayer>,
     output: Linear,
     device: Device,
 }
