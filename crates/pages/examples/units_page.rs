@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enumerate()
         .flat_map(|(t, (column, word))| [column / 30.0 - 1.0, 0.9 - 1.8 * word, (t as f32 * 2.4).sin()]);
     let values: Vec<f32> = values.collect();
+    let values: Vec<&[f32]> = values.chunks(units.len()).collect();
     let properties = [
         UnitProperty {
             name: "position in the line",

@@ -25,8 +25,7 @@ impl Data<'_> {
     }
 
     fn unit(&self, unit: usize) -> Result<String> {
-        let units = self.page.units.len();
-        let values = || self.page.values.iter().skip(unit).step_by(units).take(self.characters).copied();
+        let values = || self.page.values.iter().take(self.characters).map(|row| row[unit]);
         if let Some(character) = values().position(f32::is_nan) {
             return Err(Error::NoNumber { unit: self.page.units[unit].clone(), character });
         }

@@ -30,6 +30,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// let inside: Vec<f32> = text.char_indices().map(|(at, _)| if at > 8 && at < 12 { 1.0 } else { 0.0 }).collect();
 /// // One unit that counts, and one that knows of quotes: values of all units after the first character, the second …
 /// let values: Vec<f32> = inside.iter().enumerate().flat_map(|(t, holds)| [t as f32 / 13.0, 1.8 * holds - 0.9]).collect();
+/// let values: Vec<&[f32]> = values.chunks(2).collect();
 /// let units = ["layer 1 h 0".to_owned(), "layer 1 h 1".to_owned()];
 /// let quotes = UnitProperty { name: "in quotes", best: 1, score: 1.0, chance: 0.2, scores: &[0.4, 1.0], marks: &inside };
 /// let written = UnitsPage { title: "Units", text, units: &units, values: &values, properties: &[quotes] }.html()?;
@@ -44,8 +45,8 @@ pub struct UnitsPage<'a> {
     pub text: &'a str,
     /// The units' names, such as `layer 1 h 37`.
     pub units: &'a [String],
-    /// (T, units): each unit's value after each character, from −1 to 1; what is beyond is shown as ±1.
-    pub values: &'a [f32],
+    /// T rows, one after each character: the values of all units, from −1 to 1; what is beyond is shown as ±1.
+    pub values: &'a [&'a [f32]],
     /// What of the text the units may follow.
     pub properties: &'a [UnitProperty<'a>],
 }
@@ -117,7 +118,8 @@ impl UnitsPage<'_> {
         if characters == 0 || units == 0 {
             return Err(Error::Empty(if units == 0 { "unit" } else { "text" }));
         }
-        Error::count("values", self.values.len(), "characters times units", characters * units)?;
+        Error::count("rows of values", self.values.len(), "characters", characters)?;
+        self.values.iter().try_for_each(|row| Error::count("a row's values", row.len(), "units", units))?;
         for property in self.properties {
             Error::count("a property's scores", property.scores.len(), "units", units)?;
             Error::count("a property's marks", property.marks.len(), "characters", characters)?;

@@ -26,7 +26,8 @@ fn unpacked_at(data: &Value, list: &str, index: usize) -> Vec<i8> {
 fn text_names_values_and_marks_come_out_as_they_went_in() {
     let count = HARD.chars().count();
     let units = ["<b>".to_owned(), "layer 2 c \"1\"".to_owned()];
-    let values: Vec<f32> = (0..count).flat_map(|t| [t as f32 / 100.0, -1.0]).collect();
+    let values: Vec<[f32; 2]> = (0..count).map(|t| [t as f32 / 100.0, -1.0]).collect();
+    let values: Vec<&[f32]> = values.iter().map(|row| &row[..]).collect();
     let depths: Vec<f32> = (0..count).map(|t| (t % 4) as f32).collect();
     let scores = [-0.4567, f32::NAN];
     let depth =
@@ -59,6 +60,7 @@ fn the_text_is_cut_to_what_a_page_holds_and_the_page_says_so() {
     let noise = |t: usize| ((t as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0;
     for quiet in [0, count / 2, 5 * count] {
         let values: Vec<f32> = (0..5 * count).map(|at| if at < 5 * quiet { 0.5 } else { noise(at) }).collect();
+        let values: Vec<&[f32]> = values.chunks(5).collect();
         let page = UnitsPage { title: "Units", text: &text, units: &units, values: &values, properties: &[] };
         for largest in [40_000, 120_000] {
             let WrittenUnits { html, characters } = page.within(largest).unwrap();
@@ -79,15 +81,17 @@ fn the_text_is_cut_to_what_a_page_holds_and_the_page_says_so() {
 #[test]
 fn what_does_not_agree_is_told_in_a_line() {
     let units = names(2);
-    let values = [0.0, 1.0, 2.0, 0.5];
+    let values = [&[0.0, 1.0][..], &[2.0, 0.5]];
     let page = UnitsPage { title: "", text: "ab", units: &units, values: &values, properties: &[] };
     assert_eq!(page.html().unwrap().characters, 2);
     let fault = |page: UnitsPage<'_>| page.html().unwrap_err().to_string();
     assert_eq!(fault(UnitsPage { text: "", ..page }), "there is no text to show; give at least one");
     assert_eq!(fault(UnitsPage { units: &[], ..page }), "there is no unit to show; give at least one");
-    let count = "values: 4 for 6 characters times units; give one for each";
-    assert_eq!(fault(UnitsPage { text: "abc", ..page }), count);
-    let bad = [0.0, 1.0, 0.0, f32::NAN];
+    let rows = "rows of values: 2 for 3 characters; give one for each";
+    assert_eq!(fault(UnitsPage { text: "abc", ..page }), rows);
+    let short = [&[0.0, 1.0][..], &[2.0]];
+    assert_eq!(fault(UnitsPage { values: &short, ..page }), "a row's values: 1 for 2 units; give one for each");
+    let bad = [&[0.0, 1.0][..], &[0.0, f32::NAN]];
     assert_eq!(fault(UnitsPage { values: &bad, ..page }), "layer 1 h 1: its value after character 1 is no number");
     let property = UnitProperty { name: "x", best: 0, score: 0.0, chance: 0.0, scores: &[0.0], marks: &[0.0; 2] };
     let scores = "a property's scores: 1 for 2 units; give one for each";
