@@ -278,7 +278,11 @@ element('search').onsubmit = event => event.preventDefault();
 element('text').onpointermove = point;
 element('text').onpointerdown = point;
 addEventListener('keydown', key);
-addEventListener('hashchange', follow);
+addEventListener('hashchange', () => {
+  follow();
+  // On a phone the text is below what was tapped.
+  if (element('text').getBoundingClientRect().top > innerHeight) element('bar').scrollIntoView();
+});
 addEventListener('resize', () => tell().catch(failed));
 const observer = new IntersectionObserver(entries => {
   for (const entry of entries) {
