@@ -1,6 +1,8 @@
 use super::{candlewick, fail, run, scene, succeed, text};
 use std::fs;
 use std::io::Write as _;
+#[cfg(target_os = "linux")]
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -146,7 +148,8 @@ fn exiftool_reads_the_sidecars() {
 fn a_page_gets_the_texts_that_it_lacks_and_keeps_all_else() {
     let here = tempfile::tempdir().unwrap();
     pictures(here.path());
-    let page = "<!doctype html>\r\n<p><IMG SRC='in/a.png' >\n<img alt='' src=\"in/a.png?1\"><img alt=mine src=in/a.png>\
+    // A byte order mark is a part of the page too.
+    let page = "\u{feff}<!doctype html>\r\n<p><IMG SRC='in/a.png' >\n<img alt='' src=\"in/a.png?1\"><img alt=mine src=in/a.png>\
         <img src=https://a.org/b.png><img src=in/none.png>";
     fs::write(here.path().join("page.html"), page).unwrap();
     let output = run(here.path(), &["caption", "--html", "page.html"]);
@@ -158,6 +161,37 @@ fn a_page_gets_the_texts_that_it_lacks_and_keeps_all_else() {
         .replace("<IMG SRC", &format!("<IMG alt=\"{caption}\" SRC"))
         .replace("alt=''", &format!("alt=\"{caption}\""));
     assert_eq!(fs::read_to_string(here.path().join("page.html")).unwrap(), wanted);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_that_was_changed_meanwhile_is_left_as_it_is() {
+    let here = tempfile::tempdir().unwrap();
+    pictures(here.path());
+    let page = here.path().join("page.html");
+    fs::write(&page, "<img src=in/a.png><img src=https://a.org/b.png>").unwrap();
+    // The caption waits for room in a pipe that is full.
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let full = [b'\n'; 1 << 16];
+    writer.write_all(&full).unwrap();
+    let mut child = candlewick(here.path())
+        .args(["caption", "--html", "page.html"])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.contains("1 images without alt"), "{line}");
+    // That was told after the page was read.
+    fs::write(&page, "<p>anew</p>").unwrap();
+    reader.read_exact(&mut [0; 1 << 16]).unwrap();
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("page.html: was changed meanwhile"), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read_to_string(&page).unwrap(), "<p>anew</p>");
 }
 
 #[cfg(unix)]
@@ -182,6 +216,13 @@ fn what_arrives_in_a_folder_is_captioned_until_a_signal_comes() {
         fs::copy(here.path().join("in/a.png"), here.path().join(format!("box/{name}.png"))).unwrap();
         wait(&format!("box/{name}.txt"));
     }
+    // One that was cut short is taken when it comes again whole.
+    let whole = fs::read(here.path().join("in/a.png")).unwrap();
+    fs::write(here.path().join("box/third.png"), &whole[..whole.len() / 2]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!here.path().join("box/third.txt").exists());
+    fs::write(here.path().join("box/third.png"), whole).unwrap();
+    wait("box/third.txt");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
