@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct FrameLimits {
     /// The most frames of a clip.
     pub max_frames: usize,
+    /// The most pixels of all its frames together, of three bytes each.
+    pub max_pixels: u64,
     /// How large a frame may be.
     pub picture: Limits,
     /// The program that reads films: a name that is looked for in `PATH`, or a path.
@@ -21,10 +23,9 @@ pub struct FrameLimits {
 }
 
 impl Default for FrameLimits {
-    /// Ten minutes at 30 frames a second, of 4 million pixels each.
+    /// Ten minutes at 30 frames a second, 1.5 GB in all.
     fn default() -> Self {
-        let picture = Limits { max_pixels: 4_000_000, ..Limits::default() };
-        Self { max_frames: 18_000, picture, ffmpeg: "ffmpeg".into() }
+        Self { max_frames: 18_000, max_pixels: 500_000_000, picture: Limits::default(), ffmpeg: "ffmpeg".into() }
     }
 }
 
@@ -84,20 +85,17 @@ impl Source {
     }
 
     pub fn frames(&self, limits: &FrameLimits) -> Result<Vec<RgbImage>> {
-        let frames = match self {
-            Self::Pictures { frames, folder } => {
-                check_count(folder, frames.len(), limits)?;
-                let mut decoded: Vec<RgbImage> = Vec::with_capacity(frames.len());
+        let mut decoded = Decoded { clip: self.path(), limits, frames: Vec::new() };
+        match self {
+            Self::Pictures { frames, .. } => {
                 for path in frames {
-                    let frame = picture::decode(path, &limits.picture)?;
-                    check_size(path, decoded.first(), &frame)?;
-                    decoded.push(frame);
+                    decoded.push(path, picture::decode(path, &limits.picture)?)?;
                 }
-                decoded
             }
-            Self::Gif(path) => gif(path, limits)?,
-            Self::Film(path) => films::read(path, limits)?,
-        };
+            Self::Gif(path) => gif(path, &mut decoded)?,
+            Self::Film(path) => films::read(path, &mut decoded)?,
+        }
+        let frames = decoded.frames;
         match frames.len() {
             0 | 1 => Err(Error::items(self.path(), 0, format!("has {} frames; a clip has two or more", frames.len()))),
             _ => Ok(frames),
@@ -105,39 +103,63 @@ impl Source {
     }
 }
 
-pub(super) fn check_count(path: &Path, count: usize, limits: &FrameLimits) -> Result<()> {
-    match count > limits.max_frames {
-        false => Ok(()),
-        true => Err(Error::items(path, 0, format!("has more than the {} frames allowed; cut it", limits.max_frames))),
-    }
+/// The frames of a clip, as far as they are decoded.
+pub(super) struct Decoded<'a> {
+    /// The folder or the file of the clip.
+    pub clip: &'a Path,
+    pub limits: &'a FrameLimits,
+    pub frames: Vec<RgbImage>,
 }
 
-fn check_size(path: &Path, first: Option<&RgbImage>, frame: &RgbImage) -> Result<()> {
-    let (width, height) = frame.dimensions();
-    match first.map(RgbImage::dimensions).filter(|first| *first != (width, height)) {
-        None => Ok(()),
-        Some(first) => {
-            let fault = format!("is {width}×{height} pixels where the first frame has {}×{}", first.0, first.1);
-            Err(Error::items(path, 0, fault))
+impl Decoded<'_> {
+    /// Refuses a next frame of this size, which `path` holds, where it is another than the first one's or over the limits.
+    pub fn check(&self, path: &Path, width: u32, height: u32) -> Result<()> {
+        let (limits, count) = (self.limits, self.frames.len() + 1);
+        let pixels = u64::from(width) * u64::from(height);
+        let first = self.frames.first().map_or((width, height), RgbImage::dimensions);
+        let is = format!("is {width}×{height} pixels");
+        match () {
+            () if pixels > limits.picture.max_pixels => {
+                let fault = format!("{is}, more than the {} pixels allowed", limits.picture.max_pixels);
+                Err(Error::items(path, 0, fault))
+            }
+            () if first != (width, height) => {
+                let fault = format!("{is} where the first frame has {}×{}", first.0, first.1);
+                Err(Error::items(path, 0, fault))
+            }
+            () if count > limits.max_frames => {
+                let fault = format!("has more than the {} frames allowed; cut it", limits.max_frames);
+                Err(Error::items(self.clip, 0, fault))
+            }
+            () if pixels.saturating_mul(count as u64) > limits.max_pixels => {
+                let fault = format!(
+                    "its frames have more than the {} pixels allowed; cut it or make it smaller",
+                    limits.max_pixels
+                );
+                Err(Error::items(self.clip, 0, fault))
+            }
+            () => Ok(()),
         }
     }
+
+    /// Takes the next frame in.
+    pub fn push(&mut self, path: &Path, frame: RgbImage) -> Result<()> {
+        self.check(path, frame.width(), frame.height())?;
+        self.frames.push(frame);
+        Ok(())
+    }
 }
 
-fn gif(path: &Path, limits: &FrameLimits) -> Result<Vec<RgbImage>> {
-    let bytes = picture::read(path, limits.picture.max_bytes)?;
+fn gif(path: &Path, decoded: &mut Decoded) -> Result<()> {
+    let bytes = picture::read(path, decoded.limits.picture.max_bytes)?;
     let broken = |error: image::ImageError| Error::items(path, 0, format!("the GIF is broken or cut short: {error}"));
     let decoder = GifDecoder::new(Cursor::new(bytes)).map_err(broken)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.picture.max_pixels {
-        let fault = format!("is {width}×{height} pixels, more than the {} pixels allowed", limits.picture.max_pixels);
-        return Err(Error::items(path, 0, fault));
-    }
-    let mut frames = Vec::new();
+    decoded.check(path, width, height)?;
     for frame in decoder.into_frames() {
-        check_count(path, frames.len() + 1, limits)?;
-        frames.push(on_white(frame.map_err(broken)?.buffer()));
+        decoded.push(path, on_white(frame.map_err(broken)?.buffer()))?;
     }
-    Ok(frames)
+    Ok(())
 }
 
 fn on_white(frame: &RgbaImage) -> RgbImage {

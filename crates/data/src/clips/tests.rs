@@ -48,9 +48,13 @@ fn a_folder_is_a_clip_and_frames_come_by_number() {
     assert_eq!(set.skipped.report().unwrap(), "skipped 1 of 4 clips: walk/c: has one frame; a clip has two or more");
     let limits = FrameLimits::default();
     assert_eq!(reds(&set.parts.train[0], &limits).unwrap(), [1, 2, 10]);
-    let few = FrameLimits { max_frames: 2, ..FrameLimits::default() };
+    let over = |limits: FrameLimits| reds(&set.parts.train[0], &limits).unwrap_err();
+    let few = over(FrameLimits { max_frames: 2, ..FrameLimits::default() });
+    assert!(few.ends_with("run/a: has more than the 2 frames allowed; cut it"), "{few}");
+    let little = over(FrameLimits { max_pixels: 17, ..FrameLimits::default() });
     assert!(
-        reds(&set.parts.train[0], &few).unwrap_err().ends_with("run/a: has more than the 2 frames allowed; cut it")
+        little.ends_with("run/a: its frames have more than the 17 pixels allowed; cut it or make it smaller"),
+        "{little}"
     );
     RgbImage::new(4, 3).save(folder.path().join("run/a/3.png")).unwrap();
     let set = load(folder.path(), &options()).unwrap();
@@ -112,20 +116,21 @@ fn a_gif_has_frames_on_white() {
 
 #[test]
 fn pictures_one_after_the_other_are_frames() {
+    let limits =
+        FrameLimits { picture: Limits { max_pixels: 1_000_000, ..Limits::default() }, ..FrameLimits::default() };
     let told = |bytes: &[u8]| {
-        let frames = films::pictures(Path::new("a.avi"), bytes, &FrameLimits::default());
-        frames.map(|frames| frames.iter().map(|frame| frame.as_raw().clone()).collect::<Vec<_>>())
+        let mut decoded = frames::Decoded { clip: Path::new("a.avi"), limits: &limits, frames: Vec::new() };
+        let read = films::pictures(Path::new("a.avi"), bytes, &mut decoded);
+        read.map(|()| decoded.frames.iter().map(|frame| frame.as_raw().clone()).collect::<Vec<_>>())
     };
     assert_eq!(told(b"P6\n1 1\n255\nabcP6\n1 1\n255\n\n\n\n").unwrap(), [b"abc".to_vec(), b"\n\n\n".to_vec()]);
     let fault = |bytes: &[u8]| told(bytes).unwrap_err().to_string();
-    assert_eq!(fault(b"P6\n1 1\n255\nab"), "a.avi: frame by frame: frame 0 is cut short");
-    assert_eq!(
-        fault(b"P6 1 1 255 abcP6 2 1 255 abcdef"),
-        "a.avi: frame by frame: frame 1 is of another size than the first"
-    );
-    assert!(fault(b"P6 99999 99999 255 ").contains("is 99999×99999 pixels, more than the 4000000 pixels allowed"));
-    assert!(fault(b"JFIF").contains("is no PPM picture"));
-    assert!(fault(b"P6 0 1 255 ").contains("has no pixels"));
+    assert_eq!(fault(b"P6\n1 1\n255\nab"), "a.avi: frame 0 is cut short");
+    assert_eq!(fault(b"P6 1 1 255 abcP6 2 1 255 abcdef"), "a.avi: is 2×1 pixels where the first frame has 1×1");
+    assert_eq!(fault(b"P6 99999 99999 255 "), "a.avi: is 99999×99999 pixels, more than the 1000000 pixels allowed");
+    for broken in [&b"JFIF"[..], b"P6 0 1 255 ", b"P6 1 1 65535 abcdef"] {
+        assert_eq!(fault(broken), "a.avi: frame 0 is no PPM picture of three bytes a pixel");
+    }
 }
 
 #[test]
