@@ -16,19 +16,38 @@ pub(super) fn is_film(ending: &str) -> bool {
     ENDINGS.contains(&ending.to_lowercase().as_str())
 }
 
+/// What takes each frame once, however uneven the film's times are: since ffmpeg 5.1, and before.
+const EACH_ONCE: [&str; 2] = ["-fps_mode", "-vsync"];
+
 /// Decodes the frames of a film.
 ///
 /// # Errors
 /// When the program is not there or cannot read the film, and when frames are too many or too large.
 pub(super) fn read(path: &Path, decoded: &mut Decoded) -> Result<()> {
     let ffmpeg = &decoded.limits.ffmpeg;
+    let mut complaint = String::new();
+    for option in EACH_ONCE {
+        match run(path, option, decoded)? {
+            None => return Ok(()),
+            Some(found) => complaint = found,
+        }
+        let unknown = complaint.contains("Unrecognized option") && decoded.frames.is_empty();
+        if !unknown {
+            break;
+        }
+    }
+    Err(Error::items(path, 0, format!("{} cannot read it: {complaint}", shown(ffmpeg))))
+}
+
+/// Runs the program once; gives what it complains of where it fails.
+fn run(path: &Path, each_once: &str, decoded: &mut Decoded) -> Result<Option<String>> {
+    let ffmpeg = &decoded.limits.ffmpeg;
     // Whatever the name is, it is a file's and no other place or option.
     let mut file = OsString::from("file:");
     file.push(path);
     let mut command = Command::new(ffmpeg);
     command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
-    // Each frame at a time of its own, or some would be left out and others come twice where the film's times are uneven.
-    command.args(["-an", "-vf", "setpts=N/25/TB", "-r", "25", "-f", "image2pipe", "-c:v", "ppm", "-"]);
+    command.args(["-an", each_once, "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]);
     let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| {
         let what = match error.kind() {
@@ -47,13 +66,8 @@ pub(super) fn read(path: &Path, decoded: &mut Decoded) -> Result<()> {
     let ended = child.wait().map_err(Error::io(path))?;
     let complaints = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
     frames?;
-    match ended.success() {
-        true => Ok(()),
-        false => {
-            let first = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-            Err(Error::items(path, 0, format!("{} cannot read it: {first}", shown(ffmpeg))))
-        }
-    }
+    let first = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    Ok((!ended.success()).then(|| first.to_owned()))
 }
 
 /// Reads all, and gives the beginning as a text.

@@ -154,6 +154,9 @@ fn a_film_wants_a_program() {
         let frames =
             program("case \"$*\" in *file:*walk/d.avi*) printf 'P6\\n1 1\\n255\\nabcP6\\n1 1\\n255\\ndef';; esac");
         assert_eq!(with(frames).unwrap(), [b'a', b'd']);
+        let old = "case \"$*\" in *fps_mode*) echo \"Unrecognized option 'fps_mode'\" >&2; exit 8;; esac\n\
+                   printf 'P6\\n1 1\\n255\\nabcP6\\n1 1\\n255\\ndef'";
+        assert_eq!(with(program(old)).unwrap(), [b'a', b'd']);
         let broken = with(program("echo 'no moov atom' >&2; exit 3")).unwrap_err();
         assert!(broken.ends_with("ffmpeg cannot read it: no moov atom"), "{broken}");
         assert!(
