@@ -29,6 +29,8 @@ mod sample;
 mod schema;
 /// How captions are searched for, and by several models as one.
 mod search;
+/// Which units of a language model tell what a text has where.
+mod units;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -23,6 +23,7 @@ mod search;
 mod signals;
 mod tasks;
 mod train;
+mod units;
 mod version;
 mod whole_file;
 
@@ -123,6 +124,10 @@ pub fn run() -> ExitCode {
         Command::Sample(arguments) => {
             let folder = arguments.model.iter().map(PathBuf::as_path);
             tasks::wants("language_model", folder).and_then(|()| sample::run(&arguments))
+        }
+        Command::Units(arguments) => {
+            let folder = std::iter::once(arguments.model.as_path());
+            tasks::wants("language_model", folder).and_then(|()| units::run(&arguments))
         }
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),

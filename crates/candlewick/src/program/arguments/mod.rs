@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-pub use studies::{GradientFlowArguments, NetworksArguments};
+pub use studies::{GradientFlowArguments, NetworksArguments, UnitsArguments};
 pub use training::{
     CompareArguments, EvaluateArguments, ExportArguments, RecipeArguments, ScoreArguments, TrainArguments,
 };
@@ -32,7 +32,8 @@ Examples:
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick convert resnet50.pth resnet50.safetensors
   candlewick networks
-  candlewick gradient-flow --cell rnn,lstm,gru --steps 200"
+  candlewick gradient-flow --cell rnn,lstm,gru --steps 200
+  candlewick units runs/war_and_peace dev.txt"
 )]
 pub struct Arguments {
     /// What to do.
@@ -63,6 +64,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Write text as a language model does.
     Sample(SampleArguments),
+    /// Find the units of a language model that tell where a text has quotes, comments, its lines' ends and more.
+    Units(UnitsArguments),
     /// Turn a PyTorch checkpoint into safetensors.
     Convert(ConvertArguments),
     /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.

@@ -29,6 +29,39 @@ pub struct NetworksArguments {
     pub device: DeviceArguments,
 }
 
+/// Arguments of `units`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick units runs/war_and_peace dev.txt
+  candlewick units runs/linux kernel.c --property macro='^#.*$' --property number='\\b[0-9]+\\b'
+  candlewick units runs/shakespeare tinyshakespeare.txt --length 20000 --json")]
+pub struct UnitsArguments {
+    /// A language model's folder or its run's.
+    pub model: PathBuf,
+    /// The text, such as a part of it that was not trained on; gzip too.
+    pub file: PathBuf,
+    /// One more property: it holds of the characters of each match of a regular expression, in which ^ and $ are the ends of a line; may be
+    /// repeated.
+    #[arg(long, value_name = "NAME=REGEX")]
+    pub property: Vec<String>,
+    /// How many characters of the text to read, from its beginning.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = bounds::count)]
+    pub length: usize,
+    /// How the letters are written: utf-8, latin1, or another label of the Encoding Standard.
+    #[arg(long, value_name = "NAME", default_value = "utf-8")]
+    pub encoding: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
 /// Arguments of `gradient-flow`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
