@@ -47,12 +47,16 @@ fn units_that_tell_properties_are_found() {
     trained(here);
     let words = ["units", "run", "text.txt", "--property", "digit=[0-9]", "--property", "at the end= $"];
     let table = succeed(here, &words);
-    for part in ["property", "digit", "at the end", "position", "layer ", "64 units", "half of the text: comment, if, "] {
+    for part in ["property", "digit", "at the end", "position", "layer ", "64 units", "half of the text: comment, if, "]
+    {
         assert!(table.contains(part), "{part:?} is not in {table}");
     }
-    let object = succeed(here, &[&words[..], &["--length", "4000", "--json"]].concat());
+    let object = succeed(here, &[&words[..], &["--length", "4000", "--json", "--out", "units.html"]].concat());
+    let page = fs::read_to_string(here.join("units.html")).unwrap();
+    assert!(page.contains("layer 2 c 15") && page.contains("at the end") && page.contains("Units over text.txt"));
     let object: serde_json::Value = serde_json::from_str(&object).unwrap();
     assert_eq!((object["characters"].as_u64(), object["units"].as_u64()), (Some(4000), Some(64)));
+    assert_eq!((object["page"].as_str(), object["characters_shown"].as_u64()), (Some("units.html"), Some(4000)));
     let rows = object["properties"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().filter_map(|row| row["property"].as_str()).collect();
     assert_eq!(names, ["quotes", "string", "position", "line end", "word", "digit", "at the end"]);
@@ -74,6 +78,11 @@ fn units_that_tell_properties_are_found() {
         (&["units", "run", "short.txt"], 1, &["short.txt", "has 5 characters", "100"]),
         (&["units", "run", "latin.txt"], 1, &["latin.txt", "byte 3", "--encoding"]),
         (&["units", "run", "latin.txt", "--encoding", "klingon"], 1, &["klingon"]),
+        (
+            &["units", "run", "text.txt", "--length", "200", "--out", "none/a.html"],
+            1,
+            &["none/a.html", "no folder none"],
+        ),
         (&["units", "other", "text.txt"], 1, &["a classifier's folder", "candlewick classify"]),
     ] {
         fs::write(here.join("empty.txt"), "").unwrap();

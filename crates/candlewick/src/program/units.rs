@@ -2,12 +2,14 @@
 
 use super::arguments::UnitsArguments;
 use super::output::{note, say};
-use super::{Failure, bounds, device, train};
+use super::{Failure, bounds, device, train, whole_file};
 use candlewick::data::text::read_text;
+use candlewick::pages::{UnitProperty, UnitsPage};
 use candlewick::tasks::language_model::units::{
-    LEAST_CHARACTERS, Pattern, Telling, UnitScores, properties, property_names, score_units,
+    LEAST_CHARACTERS, Pattern, Property, Telling, UnitScores, properties, property_names, score_units,
 };
 use candlewick::tasks::language_model::{Activations, LanguageModel};
+use std::path::Path;
 use std::time::Instant;
 
 /// Reads a text with a model and prints for each property the unit that tells it best.
@@ -18,17 +20,28 @@ pub fn run(arguments: &UnitsArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let patterns = patterns(&arguments.property)?;
     let (device, device_name) = device::open(&arguments.device)?;
+    arguments.out.as_deref().map_or(Ok(()), can_be_written)?;
     let text = text(arguments)?;
     let mut wanted = properties(&text);
     wanted.extend(patterns.iter().map(|pattern| pattern.property(&text)));
     let model = LanguageModel::from_pretrained(&arguments.model, &device)?;
     let activations = activations(&model, &text, arguments.quiet)?;
     let scores = score_units(&activations, &wanted).map_err(|error| Failure::from(error).of(&arguments.file))?;
+    let page = Page { text: &text, activations: &activations, scores: &scores, properties: &wanted };
+    let shown = arguments.out.as_deref().map(|out| page.write(out, &arguments.file)).transpose()?;
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
-        return say!("{}", json(&activations, &scores, seconds));
+        let mut object = json(&activations, &scores, seconds);
+        if let (Some(out), Some(shown)) = (&arguments.out, shown) {
+            object["page"] = out.display().to_string().into();
+            object["characters_shown"] = shown.into();
+        }
+        return say!("{object}");
     }
     print(&activations, &scores)?;
+    if let (Some(out), Some(shown)) = (&arguments.out, shown) {
+        say!("{} with the first {shown} characters", out.display())?;
+    }
     let (characters, units) = (activations.characters(), activations.units().len());
     say!("{characters} characters, {units} units on {device_name} in {seconds:.0} s")
 }
@@ -48,6 +61,17 @@ fn patterns(properties: &[String]) -> Result<Vec<Pattern>, Failure> {
         patterns.push(pattern.map_err(|error| Failure::usage(format!("--property {error}")))?);
     }
     Ok(patterns)
+}
+
+/// Finds out before minutes of reading whether there is a folder for the page.
+fn can_be_written(out: &Path) -> Result<(), Failure> {
+    match out.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => {
+            let fault = format!("{}: there is no folder {}; make it first", out.display(), folder.display());
+            Err(Failure::Work(fault))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The beginning of the text.
@@ -73,6 +97,41 @@ fn text(arguments: &UnitsArguments) -> Result<String, Failure> {
         }
     }
     Ok(text)
+}
+
+/// What the page shows.
+struct Page<'a> {
+    text: &'a str,
+    activations: &'a Activations,
+    scores: &'a UnitScores,
+    properties: &'a [Property],
+}
+
+impl Page<'_> {
+    /// Writes the page; gives how many characters of the text it has.
+    fn write(&self, out: &Path, file: &Path) -> Result<usize, Failure> {
+        let of = |telling: &Telling| {
+            let own = self.properties.iter().find(|property| property.name == telling.property);
+            own.map(|property| property.marking.values()).unwrap_or_default()
+        };
+        let marks: Vec<Vec<f32>> = self.scores.telling.iter().map(of).collect();
+        let properties = self.scores.telling.iter().zip(&marks).map(|(telling, marks)| UnitProperty {
+            name: &telling.property,
+            best: telling.unit,
+            score: telling.score as f32,
+            chance: telling.chance as f32,
+            scores: &telling.correlations,
+            marks,
+        });
+        let properties: Vec<UnitProperty> = properties.collect();
+        let units: Vec<String> = self.activations.units().iter().map(ToString::to_string).collect();
+        let rows = (0..self.activations.characters()).map(|at| self.activations.after(at));
+        let (values, properties) = (&rows.collect::<Vec<_>>(), &properties);
+        let title = &format!("Units over {}", file.file_name().unwrap_or(file.as_os_str()).to_string_lossy());
+        let page = UnitsPage { title, text: self.text, units: &units, values, properties }.html()?;
+        whole_file::write(out, page.html.as_bytes())?;
+        Ok(page.characters)
+    }
 }
 
 /// The values of all units, with a bar.

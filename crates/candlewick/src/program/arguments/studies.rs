@@ -33,7 +33,7 @@ pub struct NetworksArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  candlewick units runs/war_and_peace dev.txt
+  candlewick units runs/war_and_peace dev.txt --out units.html
   candlewick units runs/linux kernel.c --property macro='^#.*$' --property number='\\b[0-9]+\\b'
   candlewick units runs/shakespeare tinyshakespeare.txt --length 20000 --json")]
 pub struct UnitsArguments {
@@ -48,6 +48,10 @@ pub struct UnitsArguments {
     /// How many characters of the text to read, from its beginning.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = bounds::count)]
     pub length: usize,
+    /// Write a page of the text in the colours of its units, from which one goes from unit to unit and from property to property; of a long
+    /// text it has the beginning.
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
     /// How the letters are written: utf-8, latin1, or another label of the Encoding Standard.
     #[arg(long, value_name = "NAME", default_value = "utf-8")]
     pub encoding: String,
