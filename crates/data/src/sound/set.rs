@@ -106,7 +106,8 @@ pub fn load(folder: &Path, options: &LoadOptions) -> Result<SoundSet> {
             false => skipped.record(&one.name, format!("has {rate} samples a second; wanted {wanted}"))?,
         }
     }
-    let (classes, parts) = finish(folder, found, options)?;
+    let classes = classes_of(folder, &found)?;
+    let parts = parts(folder, found, &classes, options.dev_share)?;
     Ok(SoundSet { classes, rate: wanted, parts, skipped, notes })
 }
 
@@ -127,23 +128,28 @@ fn told(one: &Found, error: Error) -> String {
     message.strip_prefix(&format!("{}: ", crate::error::shown(&one.path))).unwrap_or(&message).to_owned()
 }
 
-/// The classes, and the sounds by their splits.
-fn finish(folder: &Path, found: Vec<Found>, options: &LoadOptions) -> Result<(Vec<String>, Parts<SoundFile>)> {
+/// The classes of the training part.
+fn classes_of(folder: &Path, found: &[Found]) -> Result<Vec<String>> {
     let training = found.iter().filter(|one| one.split == Split::Train).map(|one| one.class.as_str());
     let classes = classes::sorted(training);
-    if let Some(fault) = classes::too_few(&classes) {
-        return Err(Error::items(folder, 0, fault));
+    match classes::too_few(&classes) {
+        None => Ok(classes),
+        Some(fault) => Err(Error::items(folder, 0, fault)),
     }
+}
+
+/// The sounds by their splits.
+fn parts(folder: &Path, found: Vec<Found>, classes: &[String], dev_share: f64) -> Result<Parts<SoundFile>> {
     let mut parts = Parts::default();
     for one in found {
-        let label = classes::place(&classes, &one.class).ok_or_else(|| {
+        let label = classes::place(classes, &one.class).ok_or_else(|| {
             let fault = format!("is of the class {}, which the training part does not have", one.class);
             Error::items(&one.path, 0, fault)
         })?;
         parts.of_mut(one.split).push(SoundFile { path: one.path, label });
     }
-    parts.hold_out(options.dev_share, |sound: &SoundFile| name_below(folder, &sound.path));
-    Ok((classes, parts))
+    parts.hold_out(dev_share, |sound: &SoundFile| name_below(folder, &sound.path));
+    Ok(parts)
 }
 
 fn is_wav(path: &Path) -> bool {

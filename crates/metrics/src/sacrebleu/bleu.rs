@@ -133,12 +133,12 @@ impl Bleu {
             true => (1.0 - reference / hypothesis).exp(),
             false => 1.0,
         };
-        let (precisions, order) = self.precisions(counts);
-        let logs: f64 = precisions.iter().take(order).map(|precision| precision.ln()).sum();
+        let Precisions { values, order } = self.precisions(counts);
+        let logs: f64 = values.iter().take(order).map(|precision| precision.ln()).sum();
         let score = if order > 0 { brevity_penalty * (logs / order as f64).exp() } else { 0.0 };
         BleuScore {
             score,
-            precisions,
+            precisions: values,
             matches: counts.matches,
             ngrams: counts.ngrams,
             brevity_penalty,
@@ -148,14 +148,13 @@ impl Bleu {
         }
     }
 
-    /// 100 · p_n, and how many of them count: none where nothing matches at all.
-    fn precisions(&self, counts: &Counts) -> ([f64; MAX_N], usize) {
-        let mut precisions = [0.0; MAX_N];
+    fn precisions(&self, counts: &Counts) -> Precisions {
+        let mut values = [0.0; MAX_N];
         if counts.matches.iter().all(|&matches| matches == 0) {
-            return (precisions, 0);
+            return Precisions { values, order: 0 };
         }
         let (mut order, mut halved) = (0, 1.0);
-        for (n, precision) in precisions.iter_mut().enumerate() {
+        for (n, precision) in values.iter_mut().enumerate() {
             let (mut matches, mut ngrams) = (counts.matches[n] as f64, counts.ngrams[n] as f64);
             if let (Smoothing::AddK(k), 1..) = (self.smoothing, n) {
                 (matches, ngrams) = (matches + k, ngrams + k);
@@ -176,8 +175,14 @@ impl Bleu {
             }
             *precision = 100.0 * matches / ngrams;
         }
-        (precisions, if self.effective_order { order } else { MAX_N })
+        Precisions { values, order: if self.effective_order { order } else { MAX_N } }
     }
+}
+
+/// 100 · p_n, and how many of them count: none where nothing matches at all.
+struct Precisions {
+    values: [f64; MAX_N],
+    order: usize,
 }
 
 /// What BLEU needs to know of a corpus.

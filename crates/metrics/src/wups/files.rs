@@ -19,6 +19,15 @@ pub(super) struct Line {
     pub number: usize,
 }
 
+/// A word's meanings, as its line says.
+pub(super) struct Senses {
+    pub lemma: String,
+    /// The synsets, the commonest first.
+    pub offsets: Vec<u32>,
+    /// Where it stands in the file.
+    pub number: usize,
+}
+
 /// A file's text, and what it is called.
 pub(super) struct Text {
     pub path: PathBuf,
@@ -76,14 +85,14 @@ impl Text {
         self.lines().map(line).collect()
     }
 
-    /// `index.noun`: `lemma n SENSES POINTERS symbol … SENSES TAGGED offset …`; a word's offsets, the commonest sense first.
-    pub fn senses(&self) -> Result<Vec<(usize, String, Vec<u32>)>, Error> {
+    /// `index.noun`: `lemma n SENSES POINTERS symbol … SENSES TAGGED offset …`.
+    pub fn senses(&self) -> Result<Vec<Senses>, Error> {
         let line = |(number, words): (usize, Vec<&str>)| {
             let read = || {
                 let (senses, pointers): (usize, usize) = (words.get(2)?.parse().ok()?, words.get(3)?.parse().ok()?);
                 let offsets = words.get(pointers.checked_add(6)?..)?;
                 let offsets: Vec<u32> = offsets.iter().map(|offset| offset.parse().ok()).collect::<Option<_>>()?;
-                (offsets.len() == senses).then(|| (number, words[0].to_owned(), offsets))
+                (offsets.len() == senses).then(|| Senses { lemma: words[0].to_owned(), offsets, number })
             };
             read().ok_or_else(|| self.fault(number, "is no noun, LEMMA n SENSES COUNT SYMBOL … SENSES COUNT OFFSET …"))
         };

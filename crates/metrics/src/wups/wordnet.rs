@@ -66,8 +66,8 @@ impl WordNet {
             return Err(data.fault(lines[circle].number, "leads back to itself by its hypernyms"));
         }
         let mut senses = HashMap::new();
-        for (line, word, offsets) in index.senses()? {
-            senses.insert(word, find(&index, line, &offsets)?);
+        for line in index.senses()? {
+            senses.insert(line.lemma, find(&index, line.number, &line.offsets)?);
         }
         Ok(Self { synsets, senses, exceptions: Text::read(folder, "noun.exc")?.exceptions() })
     }
