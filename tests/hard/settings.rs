@@ -75,7 +75,7 @@ const REFUSED: [(&str, &str); 68] = [
 ];
 
 /// Options that cannot be, each with what the line names.
-const OPTIONS: [(&str, &str); 40] = [
+const OPTIONS: [(&str, &str); 44] = [
     ("train --set training.epochs", "KEY=VALUE"),
     ("train --set =1", "--set"),
     ("train --threads 0", "--threads"),
@@ -116,6 +116,10 @@ const OPTIONS: [(&str, &str); 40] = [
     ("gradient-flow --hidden-size 1000000", "--hidden-size"),
     ("gradient-flow --steps 18446744073709551615", "--steps"),
     ("gradient-flow --singular-value nan", "--singular-value"),
+    ("units run text.txt --length 0", "--length"),
+    ("units run text.txt --property word=a", "take another name"),
+    ("units run text.txt --property a=(", "unclosed group"),
+    ("units run text.txt --property a=b{9999999}", "--property a="),
 ];
 
 #[test]
