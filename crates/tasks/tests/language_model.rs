@@ -140,6 +140,24 @@ fn one_hot_picks_a_column_of_the_matrix_as_an_embedding_does() {
 }
 
 #[test]
+fn a_word_stands_apart_from_the_one_before_it() {
+    for units in [Units::Words, Units::Spaces] {
+        let text = "one two three";
+        let tokenizer = TextTokenizer::train(units, text).unwrap();
+        let generation = GenerationConfig { max_new_tokens: 2, eos_token_id: None, ..GenerationConfig::default() };
+        let init = LanguageModelInit { network: small(), tokenizer, generation, seed: 4 };
+        let model = LanguageModel::init(init, &Device::Cpu).unwrap();
+        let written = |prime: &str| {
+            let drawn: String = model.sample(prime, model.generation()).unwrap().map(Result::unwrap).collect();
+            [drawn, model.sample_feeding_softmax(prime, 2).unwrap()]
+        };
+        assert!(written("one two").iter().all(|text| text.starts_with(' ')), "{units:?}");
+        let apart = ["one two ", ""].iter().flat_map(|prime| written(prime)).all(|text| !text.starts_with(' '));
+        assert!(apart, "{units:?}");
+    }
+}
+
+#[test]
 fn letters_are_drawn_as_often_as_softmax_says() {
     let model = model(small(), "abc");
     let first = |seed| {

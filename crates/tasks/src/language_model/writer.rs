@@ -36,8 +36,20 @@ impl LanguageModel {
     pub fn sample(&self, prime: &str, generation: &GenerationConfig) -> Result<Writer<'_>> {
         let prompt = self.prompt(prime)?;
         let generation = self.without_unknown(generation);
+        let decoder = self.decoder(prime, &prompt)?;
         let search = Sampling::after(self, Rows(1), &[prompt], &generation)?;
-        Ok(Writer { model: self, search, decoder: TextDecoder::default(), more: true })
+        Ok(Writer { model: self, search, decoder, more: true })
+    }
+
+    /// What gives the text of tokens after a prime: a word has a space before it where one stands before.
+    fn decoder(&self, prime: &str, prompt: &[u32]) -> Result<TextDecoder> {
+        let mut decoder = TextDecoder::default();
+        if !prime.is_empty() && !prime.ends_with(char::is_whitespace) {
+            for &id in prompt {
+                decoder.push(&self.tokenizer, id)?;
+            }
+        }
+        Ok(decoder)
     }
 
     /// The tokens of a prime; those of a line end where it is empty.
@@ -73,12 +85,12 @@ impl LanguageModel {
         let tokens = Tensor::new(prompt.as_slice(), self.device())?.unsqueeze(0)?;
         let (logits, mut state) = self.logits(&tokens, None, mode)?;
         let mut logits = logits.narrow(1, prompt.len() - 1, 1)?.squeeze(1)?;
-        let mut ids = Vec::with_capacity(count);
+        let (mut decoder, mut text) = (self.decoder(prime, &prompt)?, String::new());
         for _ in 0..count {
-            ids.push(logits.argmax(1)?.to_vec1::<u32>()?[0]);
+            text += &decoder.push(&self.tokenizer, logits.argmax(1)?.to_vec1::<u32>()?[0])?;
             (logits, state) = self.next(&self.expected_inputs(&softmax(&logits, 1)?)?, &state, mode)?;
         }
-        Ok(self.tokenizer.decode(&ids)?)
+        Ok(text + &decoder.finish(&self.tokenizer)?)
     }
 }
 
