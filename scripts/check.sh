@@ -15,9 +15,9 @@ else
 fi
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
-# What would be published holds all that its code includes; `scripts/package.sh` alone builds and runs it too.
-step scripts/package.sh --no-build
 step cargo test
+# What would be published holds all that its code includes, and builds and runs by itself.
+step scripts/package.sh
 # `cargo test` has built the examples; each runs without arguments and data.
 for example in crates/*/examples/*.rs; do
   step "${CARGO_TARGET_DIR:-target}/debug/examples/$(basename "$example" .rs)"

@@ -29,13 +29,28 @@ done
 [[ ${#members[@]} -gt 0 ]] || fail "nothing was packed"
 [[ "${1:-}" != --no-build ]] || exit 0
 
+# What the workspace has built of others' crates serves here too: with its profiles, and with the features that its tests switch on.
+features="$packed/features"
+mkdir -p "$features/src"
+touch "$features/src/lib.rs"
+cat > "$features/Cargo.toml" <<'END'
+[package]
+name = "features"
+edition = "2024"
+[dependencies]
+getrandom = { version = "0.4", features = ["std", "sys_rng"] }
+END
 {
-  printf '[workspace]\nresolver = "3"\nmembers = [%s]\n\n[patch.crates-io]\n' "$(IFS=,; echo "${members[*]}")"
+  printf '[workspace]\nresolver = "3"\nmembers = ["features", %s]\n\n[patch.crates-io]\n' "$(IFS=,; echo "${members[*]}")"
   printf '%s\n' "${patches[@]}"
+  sed -n '/^\[profile/,$p' Cargo.toml
 } > "$packed/Cargo.toml"
 cp Cargo.lock "$packed/"
-(cd "$packed" && CARGO_TARGET_DIR="$packed/target" cargo build --offline -p candlewick)
+target="$(cd "$CARGO_TARGET_DIR" && pwd)"
+(cd "$packed" && CARGO_TARGET_DIR="$target" cargo build --offline --workspace)
 empty="$(mktemp -d)"
 trap 'rm -rf "$empty"' EXIT
 cp models/scenes/example.png "$empty/picture.png"
-(cd "$empty" && "$packed/target/debug/candlewick" recipes && "$packed/target/debug/candlewick" caption picture.png)
+# The workspace's own build writes its program into the same place.
+cp "$target/debug/candlewick" "$empty/"
+(cd "$empty" && ./candlewick recipes && ./candlewick caption picture.png && ./candlewick sample --length 100)
