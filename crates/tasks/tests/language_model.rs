@@ -143,7 +143,7 @@ fn one_hot_picks_a_column_of_the_matrix_as_an_embedding_does() {
 fn a_word_stands_apart_from_the_one_before_it() {
     for units in [Units::Words, Units::Spaces] {
         let text = "one two three";
-        let tokenizer = TextTokenizer::train(units, text).unwrap();
+        let tokenizer = TextTokenizer::train(units, &Text::of(text)).unwrap();
         let generation = GenerationConfig { max_new_tokens: 2, eos_token_id: None, ..GenerationConfig::default() };
         let init = LanguageModelInit { network: small(), tokenizer, generation, seed: 4 };
         let model = LanguageModel::init(init, &Device::Cpu).unwrap();
