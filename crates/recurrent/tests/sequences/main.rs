@@ -1,7 +1,8 @@
-//! Layers by name, text in chunks, and what recurrent layers are compared with; the flow of gradients is beside.
+//! Layers by name, text in chunks, and what recurrent layers are compared with; the flow of gradients and pooling are beside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod flow;
+mod pooling;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_generation::SelectRows;
