@@ -1,7 +1,7 @@
 //! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks and attention.
 //!
-//! [`sequence_layer`] builds any of them from a name; [`Cell`] says how a new one is written, [`cells::weights`] has what ours are built of, and
-//! [`add_cell`] makes it known by its name.
+//! [`sequence_layer`] builds any of them from a name, and [`TextEncoder`] reads texts with it; [`Cell`] says how a new one is written,
+//! [`cells::weights`] has what ours are built of, and [`add_cell`] makes it known by its name.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod linear;
 pub mod pooling;
 pub mod registry;
 pub mod regularisation;
+pub mod sequence_encoder;
 pub mod stack;
 pub mod truncated;
 
@@ -41,6 +42,7 @@ pub use regularisation::drop_connect::drop_connect;
 pub use regularisation::recurrent_dropout::{MaskedCell, recurrent_dropout};
 pub use regularisation::variational::variational_dropout;
 pub use regularisation::zoneout::Zoneout;
+pub use sequence_encoder::{Encoded, SequenceEncoder, SequenceEncoderConfig, TextEncoder};
 pub use stack::{Gru, Lstm, Rnn, Stack, StackConfig};
 pub use truncated::{CarriedState, Chunks, Truncated};
 

@@ -1,8 +1,9 @@
-//! Layers by name, text in chunks, and what recurrent layers are compared with; the flow of gradients and pooling are beside.
+//! Layers by name, text in chunks, and what recurrent layers are compared with; the flow of gradients, pooling and texts are beside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod flow;
 mod pooling;
+mod text_encoder;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candlewick_generation::SelectRows;
