@@ -102,8 +102,8 @@ fn letter_of(byte: u8) -> char {
     }
 }
 
-/// A tokenizer of these units, with the vocabulary of a text.
-pub(super) fn train(units: Units, text: impl Iterator<Item = String> + Send) -> Result<Tokenizer> {
+/// A tokenizer of these units, with the vocabulary of a text; of words those that stand in it `least` times.
+pub(super) fn train(units: Units, least: usize, text: impl Iterator<Item = String> + Send) -> Result<Tokenizer> {
     match units {
         Units::Characters => {
             let mut letters = BTreeSet::new();
@@ -129,14 +129,14 @@ pub(super) fn train(units: Units, text: impl Iterator<Item = String> + Send) -> 
                     split_with(&none, line)?.iter().for_each(|word| counts.add(word));
                 }
             }
-            cut(counts.frequent_first())
+            cut(counts.frequent_first(least))
         }
         Units::Spaces => {
             let mut counts = Counts::default();
             text.for_each(|piece| {
                 piece.split_whitespace().chain(piece.matches('\n')).for_each(|word| counts.add(word))
             });
-            let mut tokenizer = whole(counts.frequent_first(), Some(UNKNOWN))?;
+            let mut tokenizer = whole(counts.frequent_first(least), Some(UNKNOWN))?;
             tokenizer.with_pre_tokenizer(Some(spaces()?));
             Ok(tokenizer)
         }
@@ -180,8 +180,9 @@ impl Counts {
         }
     }
 
-    /// Each word once and the unknown one, the most frequent first, equally frequent ones in alphabetical order.
-    fn frequent_first(mut self) -> Vec<String> {
+    /// Each word that came `least` times and the unknown one, the most frequent first, equally frequent ones in alphabetical order.
+    fn frequent_first(mut self, least: usize) -> Vec<String> {
+        self.0.retain(|_, count| *count >= least);
         self.0.entry(UNKNOWN.to_owned()).or_default();
         let mut words: Vec<(String, usize)> = self.0.into_iter().collect();
         // The sort is stable, and the map was in alphabetical order.

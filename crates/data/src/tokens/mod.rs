@@ -72,6 +72,18 @@ impl TextTokenizer {
     /// # Errors
     /// When the text is empty or cannot be read, or fewer pieces are wanted than there are bytes.
     pub fn train(units: Units, text: &Text) -> Result<Self> {
+        Self::train_frequent(units, text, 1)
+    }
+
+    /// The tokens of a text, of words and of what stands between spaces those that come at least `least` times: others are unknown.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::train`], and when there are no words to count.
+    pub fn train_frequent(units: Units, text: &Text, least: usize) -> Result<Self> {
+        if least > 1 && !matches!(units, Units::Words | Units::Spaces) {
+            let fault = format!("least_count is {least}; it is for the units words and spaces, leave it at 1");
+            return Err(Error::setting(fault));
+        }
         if text.characters() == 0 {
             return Err(Error::tokenizer("tokenizer", "the text is empty; give a longer one"));
         }
@@ -83,7 +95,7 @@ impl TextTokenizer {
         let mut fault = None;
         // What ends the pieces early is told below.
         let pieces = text.pieces()?.map_while(|piece| piece.map_err(|error| fault = Some(error)).ok());
-        let inner = kinds::train(units, pieces);
+        let inner = kinds::train(units, least, pieces);
         match fault {
             Some(fault) => Err(fault),
             None => Self::of("tokenizer", inner.map_err(|error| Error::tokenizer("tokenizer", error))?),
@@ -273,6 +285,20 @@ mod tests {
         assert_eq!(words.first_unknown("the dog").as_deref(), Some("dog"));
         assert_eq!(words.first_unknown("the <unk>"), None);
         assert_eq!(words.encode(" the\n").unwrap(), words.encode("the \n").unwrap());
+    }
+
+    #[test]
+    fn words_that_come_seldom_are_unknown() {
+        let text = Text::of("a film , a fine film\na fine day\n");
+        let tokens = |least, units| {
+            let tokenizer = TextTokenizer::train_frequent(units, &text, least).unwrap();
+            (0..tokenizer.vocab_size() as u32).map(|id| tokenizer.token(id).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(tokens(2, Units::Spaces), ["a", "\n", "film", "fine", UNKNOWN]);
+        assert_eq!(tokens(3, Units::Words), ["a", UNKNOWN]);
+        assert_eq!(tokens(1, Units::Words), ["a", "film", "fine", "day", UNKNOWN]);
+        let refused = TextTokenizer::train_frequent(Units::Characters, &text, 2).unwrap_err().to_string();
+        assert!(refused.starts_with("least_count is 2"), "{refused}");
     }
 
     #[test]
