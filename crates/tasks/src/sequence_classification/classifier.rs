@@ -1,0 +1,325 @@
+//! A classifier of sequences: many to one.
+//!
+//! ```text
+//! v = encoder(x_1 … x_T)               any sequence layer, pooled over its steps
+//! p(class | x) = softmax(W v + b)
+//! ```
+
+use super::batch::Sequences;
+use super::config::{InputKind, SequenceClassifierConfig};
+use super::labelled::Input;
+use crate::{Error, Result};
+use candle_core::{D, Device, Module as _, Tensor};
+use candle_nn::ops::softmax;
+use candlewick_data::tokens::TextTokenizer;
+use candlewick_parameters::{Mode, Parameters};
+use candlewick_recurrent::{Encoded, Linear, SequenceEncoder, SequenceEncoderConfig, TextEncoder};
+use candlewick_training::model_folder::{CONFIG_FILE, read_config, read_weights, write_json, write_weights};
+use candlewick_training::{About, Export, MODEL_FILE, ModelFolder};
+use std::path::Path;
+
+/// The name of this model in `config.json`.
+const MODEL_TYPE: &str = "sequence-classifier";
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Sequences that are classified at a time.
+pub(super) const BATCH: usize = 64;
+
+/// Tells of which class a whole sequence is.
+///
+/// ```no_run
+/// use candle_core::Device;
+/// use candlewick_tasks::sequence_classification::{Input, SequenceClassifier};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let classifier = SequenceClassifier::from_pretrained("runs/sst2".as_ref(), &Device::Cpu)?;
+/// let told = &classifier.classify(&[Input::Words("a fine film".into())])?[0];
+/// println!("{} {:.3}", told.labels[0], told.probabilities[0]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct SequenceClassifier {
+    pub(super) config: SequenceClassifierConfig,
+    pub(super) tokenizer: Option<TextTokenizer>,
+    pub(super) parameters: Parameters,
+    reader: Reader,
+    output: Linear,
+    device: Device,
+}
+
+enum Reader {
+    Words(TextEncoder),
+    Values(SequenceEncoder),
+}
+
+/// What a classifier that is to be trained is made of.
+pub struct SequenceClassifierInit {
+    /// The network.
+    pub network: SequenceEncoderConfig,
+    /// What cuts texts into tokens; nothing where sequences are of numbers.
+    pub tokenizer: Option<TextTokenizer>,
+    /// D, how many numbers a step has; of texts it is not looked at.
+    pub width: usize,
+    /// The classes' names, two at least.
+    pub classes: Vec<String>,
+    /// What the initial values are drawn from.
+    pub seed: u64,
+}
+
+/// Of which class a sequence is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Classified {
+    /// The classes' names, the likeliest first.
+    pub labels: Vec<String>,
+    /// How probable each of them is, softmax(logits).
+    pub probabilities: Vec<f32>,
+    /// The weight of each step, where attention pools them; they sum to 1.
+    pub alpha: Option<Vec<f32>>,
+}
+
+impl SequenceClassifier {
+    /// A classifier with fresh initial values, to be trained.
+    ///
+    /// # Errors
+    /// When there are fewer than two classes, or the network cannot be built so; the message names the setting.
+    pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
+        let SequenceClassifierInit { network, tokenizer, width, classes, seed } = init;
+        let (input, input_size) = match &tokenizer {
+            Some(tokenizer) => (InputKind::Words, tokenizer.vocab_size()),
+            None => (InputKind::Values, width),
+        };
+        let id2label = classes.into_iter().enumerate().collect();
+        let config = SequenceClassifierConfig { model_type: MODEL_TYPE.into(), input, input_size, network, id2label };
+        Self::assemble(config, tokenizer, Parameters::new(seed), device)
+    }
+
+    /// Opens a model folder, or the best checkpoint of a run's folder.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    pub fn from_pretrained(folder: &Path, device: &Device) -> Result<Self> {
+        Self::open_folder(folder, device)
+    }
+
+    fn assemble(
+        config: SequenceClassifierConfig,
+        tokenizer: Option<TextTokenizer>,
+        parameters: Parameters,
+        device: &Device,
+    ) -> Result<Self> {
+        let SequenceClassifierConfig { input_size, network, id2label, .. } = &config;
+        if id2label.len() < 2 || !id2label.keys().copied().eq(0..id2label.len()) {
+            let fault = format!("{} classes to tell; wanted two at least, numbered from 0", id2label.len());
+            return Err(Error::Setting(fault));
+        }
+        if let Some(found) = tokenizer.as_ref().map(TextTokenizer::vocab_size).filter(|found| found != input_size) {
+            let fault =
+                format!("tokenizer.json has {found} tokens, config.json {input_size}; take both from one model");
+            return Err(Error::Setting(fault));
+        }
+        let vb = parameters.builder(device);
+        let (reader, size) = match &tokenizer {
+            Some(_) => {
+                let encoder = TextEncoder::new(*input_size, network, vb.pp("encoder"))?;
+                let size = encoder.encoder().vector_size();
+                (Reader::Words(encoder), size)
+            }
+            None => {
+                let encoder = SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?;
+                let size = encoder.vector_size();
+                (Reader::Values(encoder), size)
+            }
+        };
+        let output = Linear::new(size, id2label.len(), vb.pp("fc"))?;
+        Ok(Self { config, tokenizer, parameters, reader, output, device: device.clone() })
+    }
+
+    /// Logits (N, K) of K classes for inputs (N, T) or (N, T, D), and what was read of them.
+    pub(super) fn logits(
+        &self,
+        inputs: &Tensor,
+        lengths: &[usize],
+        mode: &mut Mode,
+    ) -> candle_core::Result<(Tensor, Encoded)> {
+        let encoded = match &self.reader {
+            Reader::Words(encoder) => encoder.encode(inputs, lengths, mode)?,
+            Reader::Values(encoder) => encoder.encode(inputs, lengths, mode)?,
+        };
+        Ok((self.output.forward(&encoded.vector)?, encoded))
+    }
+
+    /// Sequences as the network takes them.
+    ///
+    /// # Errors
+    /// When one is of another kind than the classifier's, is no whole number of steps, or holds what is no number.
+    pub(super) fn sequences<'a>(&self, inputs: impl IntoIterator<Item = &'a Input>) -> Result<Sequences> {
+        let inputs = inputs.into_iter();
+        match &self.tokenizer {
+            Some(tokenizer) => {
+                let ids = |input: &Input| match input {
+                    Input::Words(text) => Ok(tokenizer.encode(text)?),
+                    Input::Values(_) => Err(Error::Setting("the classifier reads texts, not numbers".into())),
+                };
+                Ok(Sequences::Words(inputs.map(ids).collect::<Result<_>>()?))
+            }
+            None => {
+                let width = self.config.input_size;
+                let numbers = |input: &Input| match input {
+                    Input::Values(values) if values.len() % width.max(1) != 0 => {
+                        let found = values.len();
+                        Err(Error::Setting(format!("{found} numbers are no whole steps; a step has {width}")))
+                    }
+                    Input::Values(values) if values.iter().any(|value| !value.is_finite()) => {
+                        Err(Error::NotNumbers("a sequence holds NaN or an infinity; leave it out".into()))
+                    }
+                    Input::Values(values) => Ok(values.clone()),
+                    Input::Words(_) => {
+                        Err(Error::Setting(format!("the classifier reads numbers, {width} a step, not texts")))
+                    }
+                };
+                Ok(Sequences::Values { width, rows: inputs.map(numbers).collect::<Result<_>>()? })
+            }
+        }
+    }
+
+    /// Of which class each sequence is; sequences of like length are read together.
+    ///
+    /// # Errors
+    /// When a sequence has no steps, or as the network's kind of input says.
+    pub fn classify(&self, inputs: &[Input]) -> Result<Vec<Classified>> {
+        let sequences = self.sequences(inputs)?;
+        let lengths = sequences.lengths();
+        if let Some(empty) = lengths.iter().position(|&length| length == 0) {
+            let what = match inputs.get(empty) {
+                Some(Input::Words(text)) => format!("{text:?}: has no words; give some"),
+                _ => format!("sequence {}: has no steps; give some", empty + 1),
+            };
+            return Err(Error::Setting(what));
+        }
+        let mut told: Vec<Option<Classified>> = vec![None; lengths.len()];
+        for places in in_order_of_length(&lengths).chunks(BATCH) {
+            let Answers { rows, alpha } = self.answers(&sequences, places)?;
+            for (at, (&place, row)) in places.iter().zip(rows).enumerate() {
+                let alpha = alpha.as_ref().and_then(|alpha| alpha.get(at)?.get(..lengths[place]));
+                told[place] = Some(self.classified(&row, alpha));
+            }
+        }
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    /// The answers for the sequences at these places.
+    pub(super) fn answers(&self, sequences: &Sequences, places: &[usize]) -> Result<Answers> {
+        let (inputs, lengths) = sequences.padded(places, &self.device)?;
+        let (logits, encoded) = self.logits(&inputs, &lengths, &mut Mode::Eval)?;
+        let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
+        if rows.iter().flatten().any(|probability| !probability.is_finite()) {
+            let fault = "the network's logits hold NaN or an infinity; its weights are broken";
+            return Err(Error::NotNumbers(fault.into()));
+        }
+        Ok(Answers { alpha: encoded.alpha.map(|alpha| alpha.to_vec2::<f32>()).transpose()?, rows })
+    }
+
+    fn classified(&self, row: &[f32], alpha: Option<&[f32]>) -> Classified {
+        let mut classes: Vec<(&String, f32)> = self.config.id2label.values().zip(row.iter().copied()).collect();
+        // The sort is stable: of equal probabilities the first class comes first.
+        classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Classified {
+            labels: classes.iter().map(|(label, _)| (*label).clone()).collect(),
+            probabilities: classes.iter().map(|(_, probability)| *probability).collect(),
+            alpha: alpha.map(<[f32]>::to_vec),
+        }
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &SequenceClassifierConfig {
+        &self.config
+    }
+
+    /// What cuts texts into tokens, where it reads texts.
+    pub fn tokenizer(&self) -> Option<&TextTokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How many numbers it has learned.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.count()
+    }
+
+    /// Writes the model folder; it must exist.
+    ///
+    /// # Errors
+    /// When a file cannot be written; the message names it.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        self.save_settings(folder)?;
+        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
+    }
+
+    fn save_settings(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(CONFIG_FILE), &self.config)?;
+        match &self.tokenizer {
+            Some(tokenizer) => Ok(tokenizer.save(&folder.join(TOKENIZER))?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the network says of a batch.
+pub(super) struct Answers {
+    /// softmax(logits), (N, K).
+    pub rows: Vec<Vec<f32>>,
+    /// Attention's weights (N, T), where there are some.
+    alpha: Option<Vec<Vec<f32>>>,
+}
+
+/// The places of sequences, the shortest first.
+pub(super) fn in_order_of_length(lengths: &[usize]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..lengths.len()).collect();
+    places.sort_by_key(|&place| lengths.get(place).copied());
+    places
+}
+
+impl ModelFolder for SequenceClassifier {
+    const MODEL_TYPE: &'static str = MODEL_TYPE;
+
+    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
+        let config: SequenceClassifierConfig = read_config(folder, MODEL_TYPE)?;
+        let tokenizer = match config.input {
+            InputKind::Words => Some(TextTokenizer::open(&folder.join(TOKENIZER))?),
+            InputKind::Values => None,
+        };
+        let model = Self::assemble(config, tokenizer, read_weights(folder)?, device)?;
+        model.parameters.verify()?;
+        Ok(model)
+    }
+
+    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
+        let model = Self::from_folder(folder, &Device::Cpu)?;
+        model.save_settings(into)?;
+        write_weights(into, model.parameters.tensors(), how.dtype)?;
+        let SequenceClassifierConfig { input, input_size, network, id2label, .. } = &model.config;
+        let (cell, hidden, count) = (&network.cell, network.hidden_size, model.parameter_count());
+        let of = match input {
+            InputKind::Words => format!("texts over {input_size} tokens"),
+            InputKind::Values => format!("sequences of {input_size} numbers a step"),
+        };
+        let labels = id2label.values().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Ok(About {
+            kind: "A classifier of sequences",
+            made_of: format!(
+                "{cell} with {hidden} hidden units that reads {of}, {count} parameters in all. Its classes: {labels}."
+            ),
+            limits: "It takes every sequence for one of its classes.".into(),
+            pipeline_tag: "text-classification",
+            tags: vec!["sequence-classification".into(), cell.clone()],
+            commands: vec!["candlewick classify --model MODEL --text 'a fine film'"],
+            code: "let classifier = SequenceClassifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
+                   let told = classifier.classify(&[Input::Words(\"a fine film\".into())])?;",
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! What a classifier of sequences is made of: the model folder's `config.json`.
+
+use candlewick_recurrent::SequenceEncoderConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the sequences are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InputKind {
+    /// Tokens of a text.
+    #[default]
+    Words,
+    /// D numbers a step.
+    Values,
+}
+
+/// The content of a sequence classifier's `config.json`; keys that it does not know are passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SequenceClassifierConfig {
+    /// Always `sequence-classifier`, so that a folder of another model is told apart.
+    pub model_type: String,
+    /// What the sequences are of.
+    pub input: InputKind,
+    /// V, the number of tokens, or D, how many numbers a step has.
+    pub input_size: usize,
+    /// What reads them.
+    pub network: SequenceEncoderConfig,
+    /// The classes' names by number.
+    pub id2label: BTreeMap<usize, String>,
+}

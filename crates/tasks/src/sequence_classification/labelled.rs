@@ -1,0 +1,98 @@
+//! Sequences with a class each, from the formats that `candlewick_data` reads.
+
+use super::config::InputKind;
+use super::recipe::{DataConfig, Fold};
+use crate::{Error, Result};
+use candlewick_data::labelled_text::{self, LabelledSentence, LoadOptions};
+use candlewick_data::values::{self, Series};
+use candlewick_data::{Parts, Split};
+use std::path::Path;
+
+/// A sequence to classify.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Input {
+    /// A text.
+    Words(String),
+    /// Numbers (T, D), step after step.
+    Values(Vec<f32>),
+}
+
+/// A sequence and its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labelled {
+    /// The sequence.
+    pub input: Input,
+    /// A place in the list of classes.
+    pub label: u32,
+}
+
+/// Sequences with a class each, in their parts.
+#[derive(Clone, Debug)]
+pub struct LabelledSequences {
+    /// The classes' names; a label is a place in this list.
+    pub classes: Vec<String>,
+    /// D, how many numbers a step has; nothing where the sequences are texts.
+    pub width: Option<usize>,
+    /// The sequences by their splits.
+    pub parts: Parts<Labelled>,
+    /// What a person should know of it, a line each.
+    pub notes: Vec<String>,
+}
+
+impl LabelledSequences {
+    /// Reads the set in the folder or file `path` as `config` says, whose own path is not looked at.
+    ///
+    /// # Errors
+    /// One line that names the file and the fault.
+    pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
+        match config.input {
+            InputKind::Words => Self::texts(path, config),
+            InputKind::Values => Self::values(path, config),
+        }
+    }
+
+    fn texts(path: &Path, config: &DataConfig) -> Result<Self> {
+        let DataConfig { encoding, dev_share, max_share, fold, .. } = config;
+        let options = LoadOptions { encoding: encoding.clone(), dev_share: *dev_share, max_share: *max_share };
+        let mut set = labelled_text::load(path, &options)?;
+        if let &Some(Fold { number, of }) = fold {
+            if !set.parts.test.is_empty() {
+                let fault = format!("data.fold: {} brings a test part of its own; leave it out", path.display());
+                return Err(Error::Setting(fault));
+            }
+            set = set.fold(number, of)?;
+        }
+        let labelled = |one: LabelledSentence| Labelled { input: Input::Words(one.text), label: one.label };
+        let all = |part: Vec<LabelledSentence>| part.into_iter().map(labelled).collect();
+        let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
+        let notes = set.notes.into_iter().chain(set.skipped.report()).collect();
+        Ok(Self { classes: set.classes, width: None, parts, notes })
+    }
+
+    fn values(path: &Path, config: &DataConfig) -> Result<Self> {
+        let set = values::load(path, config.dev_share)?;
+        let labelled = |one: Series| match one.labels[..] {
+            [label] => Ok(Labelled { input: Input::Values(one.values), label }),
+            [] => Err(Error::NoData(format!("{}: sequence {} has no label", path.display(), one.name))),
+            _ => {
+                let fault = format!("sequence {} has {} labels; wanted one for the whole", one.name, one.labels.len());
+                Err(Error::NoData(format!("{}: {fault}", path.display())))
+            }
+        };
+        let all = |part: Vec<Series>| part.into_iter().map(labelled).collect::<Result<Vec<_>>>();
+        let parts = Parts { train: all(set.parts.train)?, dev: all(set.parts.dev)?, test: all(set.parts.test)? };
+        Ok(Self { classes: set.classes, width: Some(set.width), parts, notes: Vec::new() })
+    }
+
+    /// The sequences of a split.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn split(&self, split: Split) -> Result<&[Labelled]> {
+        match self.parts.of(split) {
+            [] => Err(Error::NoData(format!("the {split} split has no sequences; choose another"))),
+            part => Ok(part),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! From a recipe to a task that is ready to train.
+
+use super::classifier::{SequenceClassifier, SequenceClassifierInit};
+use super::config::InputKind;
+use super::evaluate::evaluate;
+use super::labelled::{Input, Labelled, LabelledSequences};
+use super::recipe::{DataConfig, SequenceClassificationRecipe};
+use super::task::{SequenceClassificationTask, Settings};
+use crate::{Error, Result};
+use candle_core::Device;
+use candlewick_data::text::Text;
+use candlewick_data::tokens::{TextTokenizer, Units};
+use candlewick_data::{Note, Split};
+use candlewick_recurrent::SequenceEncoderConfig;
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use std::path::Path;
+
+impl Recipe for SequenceClassificationRecipe {
+    const TASK: &'static str = "sequence_classification";
+    type Task = SequenceClassificationTask;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn training(&self) -> &FitConfig {
+        &self.training
+    }
+
+    fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
+        inputs.refuse(&[
+            ("--encoder-weights", "a classifier of sequences has no pretrained encoder; leave it out"),
+            ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
+            ("--start", "a classifier of sequences begins anew; leave it out"),
+        ])?;
+        self.data.path = inputs.data.clone().or(self.data.path.take());
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Setting(fault));
+        let SequenceEncoderConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
+        let DataConfig { input, units, least_count, dev_share, max_share, fold, .. } = &self.data;
+        for (key, value, most) in [
+            ("data.dev_share", *dev_share, 0.9),
+            ("data.max_share", *max_share, 1.0),
+            ("model.dropout", dropout, 1.0),
+            ("model.word_dropout", word_dropout, 1.0),
+            ("label_smoothing", self.label_smoothing, 0.999),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return fault(format!("{key} is {value}; wanted 0 to {most}"));
+            }
+        }
+        for (key, value) in [
+            ("batches.size", self.batches.size),
+            ("model.hidden_size", hidden_size),
+            ("model.embedding_size", embedding_size),
+            ("data.least_count", *least_count),
+        ] {
+            if value == 0 {
+                return fault(format!("{key} is 0; one is the least"));
+            }
+        }
+        if *least_count > 1 && !matches!(units, Units::Words | Units::Spaces) {
+            return fault("data.least_count: it is for the units words and spaces; leave it out".into());
+        }
+        if *input != InputKind::Words && (*least_count > 1 || word_dropout > 0.0 || fold.is_some()) {
+            return fault(
+                "data.least_count, data.fold and model.word_dropout are for data.input = \"words\"; leave them out"
+                    .into(),
+            );
+        }
+        self.training.check().map_err(|error| error.under("training"))
+    }
+
+    fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<SequenceClassificationTask> {
+        self.check()?;
+        let set = self.load()?;
+        set.notes.iter().cloned().for_each(|line| note(Note::Skipped(line)));
+        let tokenizer = match self.data.input {
+            InputKind::Words => Some(tokenizer(&self.data, &set.parts.train)?),
+            InputKind::Values => None,
+        };
+        let init = SequenceClassifierInit {
+            network: self.model.clone(),
+            tokenizer,
+            width: set.width.unwrap_or_default(),
+            classes: set.classes.clone(),
+            seed: self.training.seed,
+        };
+        let classifier = SequenceClassifier::init(init, device)?;
+        let parameters = classifier.parameter_count();
+        let kinds = classifier.tokenizer().map(|own| format!(" of {} kinds of words", own.vocab_size()));
+        let (train, dev, test) = (set.parts.train.len(), set.parts.dev.len(), set.parts.test.len());
+        let settings =
+            Settings { size: self.batches.size, label_smoothing: self.label_smoothing, seed: self.training.seed };
+        let task = SequenceClassificationTask::new(classifier, &set.parts.train, &set.parts.dev, settings)?;
+        note(Note::Line(format!(
+            "{train} sequences{} to train on, {dev} to validate on, {test} to test on, {} classes, {parameters} parameters",
+            kinds.unwrap_or_default(),
+            set.classes.len(),
+        )));
+        match task.empty() {
+            0 => {}
+            empty => note(Note::Skipped(format!("{empty} sequences to train on have no words that count"))),
+        }
+        Ok(task)
+    }
+
+    fn outcome(
+        &self,
+        task: SequenceClassificationTask,
+        report: &Report,
+        _: &Path,
+        device: &Device,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Outcome> {
+        drop(task);
+        let best = SequenceClassifier::from_pretrained(&report.best, device)?;
+        let set = self.load()?;
+        let (name, split) = if set.parts.test.is_empty() { ("dev", Split::Dev) } else { ("test", Split::Test) };
+        let told = &mut |done, total| note(Note::progress("classifying", done, total));
+        let scores = evaluate(&best, &set, split, told)?;
+        let lines = vec![format!("on {} sequences of the {name} split:", set.parts.of(split).len())];
+        Ok(Outcome { lines, scores, split: Some(name), ..Outcome::default() })
+    }
+}
+
+impl SequenceClassificationRecipe {
+    fn load(&self) -> Result<LabelledSequences> {
+        let Some(path) = &self.data.path else {
+            return Err(Error::NoData("no data: say where the sequences are with --data DIR".into()));
+        };
+        LabelledSequences::load(path, &self.data)
+    }
+}
+
+/// The tokens of the texts to train on.
+fn tokenizer(config: &DataConfig, train: &[Labelled]) -> Result<TextTokenizer> {
+    let text = train.iter().filter_map(|one| match &one.input {
+        Input::Words(text) => Some(text.as_str()),
+        Input::Values(_) => None,
+    });
+    let text = Text::of(text.collect::<Vec<_>>().join("\n"));
+    Ok(TextTokenizer::train_frequent(config.units, &text, config.least_count)?)
+}

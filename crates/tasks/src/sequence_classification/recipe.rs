@@ -1,0 +1,97 @@
+//! A recipe: everything about training a classifier of sequences that a person chooses, as `train.toml` says it.
+
+use super::config::InputKind;
+use candlewick_data::skipped::DEFAULT_MAX_SHARE;
+use candlewick_data::tokens::Units;
+use candlewick_recurrent::SequenceEncoderConfig;
+use candlewick_training::FitConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How a classifier of sequences is trained: the content of a `train.toml` whose task is `sequence_classification`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SequenceClassificationRecipe {
+    /// Always `sequence_classification`.
+    pub task: String,
+    /// The run's name, and its folder under `runs/`.
+    pub name: String,
+    /// The sequences and their classes.
+    #[serde(default)]
+    pub data: DataConfig,
+    /// The network.
+    #[serde(default)]
+    pub model: SequenceEncoderConfig,
+    /// The share of a target's probability that is spread over all classes (Szegedy et al. 2016).
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// How batches are made.
+    #[serde(default)]
+    pub batches: BatchConfig,
+    /// Everything that is the same for every task.
+    pub training: FitConfig,
+}
+
+/// Where the sequences come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The folder or file, in one of the formats of `candlewick_data::labelled_text` or `candlewick_data::values`; `--data` on the command
+    /// line.
+    pub path: Option<PathBuf>,
+    /// What the sequences are of.
+    pub input: InputKind,
+    /// What the tokens of a text are.
+    pub units: Units,
+    /// How often a word comes in the training part at least; others count as the unknown one. Of the units words and spaces.
+    pub least_count: usize,
+    /// How the letters of a text are written: `utf-8`, `latin1`, or another label of the Encoding Standard.
+    pub encoding: String,
+    /// The share of the training part that is held out where the set brings no dev part.
+    pub dev_share: f64,
+    /// The share of the sentences that may be broken and are skipped.
+    pub max_share: f64,
+    /// Which part of a set of texts without a test part is its test part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+}
+
+/// One of several equal parts, by a hash of the sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {
+    /// From 0.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            input: InputKind::Words,
+            units: Units::Words,
+            least_count: 1,
+            encoding: "utf-8".into(),
+            dev_share: 0.1,
+            max_share: DEFAULT_MAX_SHARE,
+            fold: None,
+        }
+    }
+}
+
+/// How batches are made: sequences of like length together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// N, sequences a batch.
+    pub size: usize,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { size: 64 }
+    }
+}

@@ -1,0 +1,257 @@
+//! Classifiers of sequences: what they learn, that padding changes nothing, that runs resume, and what is refused.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use candle_core::Device;
+use candlewick_data::Split;
+use candlewick_parameters::Rng;
+use candlewick_tasks::sequence_classification::{
+    DataConfig, Input, LabelledSequences, SequenceClassificationRecipe, SequenceClassifier, evaluate,
+};
+use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Silent, fit};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+fn recipe(text: &str, data: &Path) -> SequenceClassificationRecipe {
+    let head = "task = 'sequence_classification'\nname = 'test'\n";
+    let mut recipe: SequenceClassificationRecipe = toml::from_str(&format!("{head}{text}")).unwrap();
+    recipe.data.path = Some(data.to_owned());
+    recipe
+}
+
+/// A sentence that praises or blames, in which `not` turns what follows, with words about it that say nothing.
+fn sentence(rng: &mut Rng) -> (String, &'static str) {
+    let filler = ["the", "film", "of", "a", "man", "and", "sea"];
+    let mut words: Vec<&str> = (0..rng.below(9)).map(|_| filler[rng.below(filler.len())]).collect();
+    let (fine, not) = (rng.chance(0.5), rng.chance(0.5));
+    words.push("is");
+    words.extend(not.then_some("not"));
+    words.push(if fine { "fine" } else { "dull" });
+    words.extend((0..rng.below(4)).map(|_| filler[rng.below(filler.len())]));
+    (words.join(" "), if fine == not { "blame" } else { "praise" })
+}
+
+fn write_sentences(folder: &Path) {
+    for (name, count) in [("train", 400), ("dev", 100)] {
+        let mut rng = Rng::derive(7, name, 0);
+        let rows: String =
+            (0..count).map(|_| sentence(&mut rng)).map(|(text, label)| format!("{text}\t{label}\n")).collect();
+        std::fs::write(folder.join(format!("{name}.tsv")), format!("sentence\tlabel\n{rows}")).unwrap();
+    }
+}
+
+const SENTENCES: &str = "[data]\nunits = 'spaces'\n\
+    [model]\nembedding_size = 8\nhidden_size = 12\ncell = 'gru'\npooling = ['attention', 'last']\n\
+    stack = { bidirectional = true }\n\
+    [batches]\nsize = 16\n\
+    [training]\nepochs = 8\noptimizer = { name = 'adam', learning_rate = 0.01 }";
+
+#[test]
+fn it_learns_two_kinds_of_sentences_and_padding_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    write_sentences(folder.path());
+    let (recipe, run) = (recipe(SENTENCES, folder.path()), folder.path().join("run"));
+    let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+    assert_eq!((outcome.split, outcome.scores.get("accuracy")), (Some("dev"), Some(1.0)));
+    let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+    let set = LabelledSequences::load(folder.path(), &recipe.data).unwrap();
+    assert_eq!(evaluate(&classifier, &set, Split::Dev, &mut |_, _| ()).unwrap().get("accuracy"), Some(1.0));
+
+    let texts = ["is not dull", "the man and the sea of a film is fine and a man", "is fine", "is not fine the"];
+    let inputs = texts.map(|text| Input::Words(text.into()));
+    let together = classifier.classify(&inputs).unwrap();
+    let labels: Vec<&str> = together.iter().map(|told| told.labels[0].as_str()).collect();
+    assert_eq!(labels, ["praise", "praise", "praise", "blame"]);
+    for ((text, input), among) in texts.iter().zip(&inputs).zip(&together) {
+        let alone = classifier.classify(std::slice::from_ref(input)).unwrap().remove(0);
+        assert_eq!(alone.labels, among.labels);
+        for (a, b) in alone.probabilities.iter().zip(&among.probabilities) {
+            assert!((a - b).abs() < 1e-6, "{text}: {a} and {b}");
+        }
+        let alpha = among.alpha.as_ref().unwrap();
+        assert_eq!(alpha.len(), text.split(' ').count());
+        assert!((alpha.iter().sum::<f32>() - 1.0).abs() < 1e-5 && alpha.iter().all(|&a| a >= 0.0), "{alpha:?}");
+        assert!((among.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!(among.probabilities.is_sorted_by(|a, b| a >= b));
+    }
+    // A word that it never saw is no reason to fail; no word at all is.
+    classifier.classify(&[Input::Words("is splendid".into())]).unwrap();
+    for (input, wanted) in [(Input::Words(" ".into()), "has no words"), (Input::Values(vec![1.0]), "reads texts")] {
+        let refused = classifier.classify(&[input]).unwrap_err().to_string();
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+/// Sequences of two numbers that turn one way or the other, in csv.
+fn turning(count: usize, seed: u64) -> String {
+    let mut rows = "sequence,label,x,y\n".to_owned();
+    for index in 0..count {
+        let mut rng = Rng::derive(seed, "turning", index as u64);
+        let (left, start) = (rng.chance(0.5), 6.3 * rng.uniform());
+        for step in 0..4 + rng.below(8) {
+            let angle = start + if left { 0.5 } else { -0.5 } * step as f32;
+            let label = if left { "left" } else { "right" };
+            rows += &format!("s{index},{label},{:.4},{:.4}\n", angle.cos(), angle.sin());
+        }
+    }
+    rows
+}
+
+const TURNING: &str = "[data]\ninput = 'values'\n[model]\nhidden_size = 16\n\
+    [batches]\nsize = 16\n[training]\nepochs = 12\noptimizer = { name = 'adam', learning_rate = 0.02 }";
+
+#[test]
+fn it_learns_sequences_of_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train.csv"), turning(200, 1)).unwrap();
+    std::fs::write(folder.path().join("test.csv"), turning(60, 2)).unwrap();
+    let (recipe, run) = (recipe(TURNING, folder.path()), folder.path().join("run"));
+    let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+    assert_eq!(outcome.split, Some("test"));
+    assert!(outcome.scores.get("accuracy").unwrap() > 0.97, "{:?}", outcome.scores);
+    let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+    let left = |steps: usize| {
+        Input::Values((0..steps).flat_map(|step| [(0.5 * step as f32).cos(), (0.5 * step as f32).sin()]).collect())
+    };
+    let told = classifier.classify(&[left(10), left(4)]).unwrap();
+    assert!(told.iter().all(|told| told.labels[0] == "left" && told.alpha.is_none()), "{told:?}");
+    for (input, wanted) in [
+        (Input::Values(vec![0.0; 3]), "a step has 2"),
+        (Input::Values(vec![0.0, f32::NAN]), "NaN"),
+        (Input::Values(Vec::new()), "has no steps"),
+        (Input::Words("left".into()), "not texts"),
+    ] {
+        let refused = classifier.classify(&[input]).unwrap_err().to_string();
+        assert!(refused.contains(wanted) && !refused.contains('\n'), "{refused}");
+    }
+    let wide = folder.path().join("wide.csv");
+    std::fs::write(&wide, "sequence,label,x,y,z,w\na,left,1,2,3,4\nb,right,1,2,3,4\nc,left,0,2,1,4\n").unwrap();
+    let config = DataConfig { dev_share: 0.0, ..recipe.data };
+    let wide = LabelledSequences::load(&wide, &config).unwrap();
+    let refused = evaluate(&classifier, &wide, Split::Train, &mut |_, _| ()).unwrap_err().to_string();
+    assert!(refused.contains("4 numbers a step") && refused.contains("reads 2"), "{refused}");
+}
+
+/// Stops a run after so many steps of its own.
+struct StopsAfter(AtomicUsize);
+
+impl Observer for StopsAfter {
+    fn event(&mut self, _: &Event) {}
+
+    fn stops(&self) -> bool {
+        self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+#[test]
+fn a_resumed_run_is_the_same_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    write_sentences(folder.path());
+    let mut recipe = recipe(SENTENCES, folder.path());
+    (recipe.model.dropout, recipe.model.word_dropout, recipe.label_smoothing) = (0.3, 0.2, 0.1);
+    (recipe.training.epochs, recipe.training.checkpoint_every) = (2, 7);
+    let run = |out: &str, stops: &[Option<usize>]| {
+        let out = folder.path().join(out);
+        for stop in stops {
+            let mut task = recipe.prepare(&out, &Device::Cpu, &mut |_| {}).unwrap();
+            match stop {
+                Some(steps) => fit(&mut task, recipe.training(), &out, &mut StopsAfter((*steps).into())).unwrap(),
+                None => fit(&mut task, recipe.training(), &out, &mut Silent).unwrap(),
+            };
+        }
+        let last = candlewick_training::model_folder::open_model(&out, |folder| Ok(folder.to_path_buf())).unwrap();
+        std::fs::read(last.join("model.safetensors")).unwrap()
+    };
+    assert!(run("whole", &[None]) == run("parts", &[Some(9), Some(20), None]), "the weights differ");
+}
+
+#[test]
+fn a_model_folder_is_the_same_classifier_with_its_rare_words_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train.tsv"), "sentence\tlabel\na fine film\t1\na dull film\t0\n !\t0\n")
+        .unwrap();
+    let text = "[data]\nleast_count = 2\ndev_share = 0.34\n[model]\nhidden_size = 4\npooling = ['max']\n[training]\nepochs = 1";
+    let mut recipe = recipe(text, folder.path());
+    recipe.data.dev_share = 0.0;
+    let Err(refused) = recipe.prepare(folder.path(), &Device::Cpu, &mut |_| {}) else {
+        panic!("nothing to validate on")
+    };
+    assert!(refused.to_string().contains("3 sequences to train on and 0 to validate on"), "{refused}");
+    std::fs::write(folder.path().join("dev.tsv"), "sentence\tlabel\na film\t1\n").unwrap();
+    let mut notes = Vec::new();
+    let task = recipe.prepare(folder.path(), &Device::Cpu, &mut |note| notes.push(format!("{note:?}"))).unwrap();
+    assert!(notes.iter().any(|note| note.contains("1 sequences to train on have no words")), "{notes:?}");
+    let classifier = task.classifier();
+    let tokenizer = classifier.tokenizer().unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.first_unknown("a fine film").as_deref()), (3, Some("fine")));
+    let saved = tempfile::tempdir().unwrap();
+    classifier.save(saved.path()).unwrap();
+    let opened = SequenceClassifier::open_folder(saved.path(), &Device::Cpu).unwrap();
+    assert_eq!(opened.config(), classifier.config());
+    let inputs = [Input::Words("A film!".into())];
+    assert_eq!(opened.classify(&inputs).unwrap(), classifier.classify(&inputs).unwrap());
+    let exported = tempfile::tempdir().unwrap();
+    let about = SequenceClassifier::export(saved.path(), exported.path(), &Default::default()).unwrap();
+    assert!(about.made_of.contains("texts over 3 tokens") && about.made_of.contains("Its classes: 0, 1"), "{about:?}");
+    let again = SequenceClassifier::from_pretrained(exported.path(), &Device::Cpu).unwrap();
+    assert_eq!(again.classify(&inputs).unwrap(), classifier.classify(&inputs).unwrap());
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    write_sentences(folder.path());
+    for (text, wanted) in [
+        ("[model]\ncell = 'lstn'\n", "no sequence layer is called lstn"),
+        ("[model]\npooling = []\n", "pooling: none is given"),
+        ("[model]\npooling = ['max', 'max']\n", "comes twice"),
+        ("[model]\ndropout = 1.5\n", "model.dropout is 1.5"),
+        ("[model]\nword_dropout = -1.0\n", "model.word_dropout is -1"),
+        ("[model]\nhidden_size = 0\n", "model.hidden_size is 0"),
+        ("[data]\nleast_count = 0\n", "data.least_count is 0"),
+        ("[data]\nleast_count = 2\nunits = 'characters'\n", "data.least_count"),
+        ("[data]\ninput = 'values'\nleast_count = 2\n", "data.input = \"words\""),
+        ("[data]\ninput = 'values'\n", "train.csv"),
+        ("[data]\nfold = { number = 10, of = 10 }\n", "fold 10 of 10"),
+        ("[data]\nencoding = 'utf-7'\n", "encoding"),
+        ("[batches]\nsize = 0\n", "batches.size is 0"),
+    ] {
+        let recipe = recipe(&format!("{text}[training]\nepochs = 1"), folder.path());
+        let Err(error) = recipe.prepare(&folder.path().join("run"), &Device::Cpu, &mut |_| {}) else {
+            panic!("{text} was taken")
+        };
+        let error = error.to_string();
+        assert!(error.contains(wanted) && !error.contains('\n'), "{text}: {error}");
+    }
+    let unknown = "task = 'a'\nname = 'a'\n[data]\ninput = 'frames'\n[training]\nepochs = 1";
+    let error = toml::from_str::<SequenceClassificationRecipe>(unknown).unwrap_err().to_string();
+    assert!(error.contains("frames") && error.contains("words"), "{error}");
+    let mut recipe = recipe("[training]\nepochs = 1", folder.path());
+    recipe.data.path = None;
+    let Err(error) = recipe.prepare(folder.path(), &Device::Cpu, &mut |_| {}) else { panic!("no data was taken") };
+    assert!(error.to_string().contains("--data DIR"), "{error}");
+}
+
+#[test]
+fn folds_are_ten_parts_of_the_real_set() {
+    let Some(data) = std::env::var_os("CANDLEWICK_DATA") else {
+        eprintln!("skipped: CANDLEWICK_DATA is unset");
+        return;
+    };
+    let path = Path::new(&data).join("rt_polarity");
+    let mut tested = 0;
+    let text = include_str!("../../../models/rt_polarity/train.toml");
+    let mut recipe: SequenceClassificationRecipe = toml::from_str(text).unwrap();
+    for number in 0..10 {
+        recipe.data.fold.as_mut().unwrap().number = number;
+        let set = LabelledSequences::load(&path, &recipe.data).unwrap();
+        assert_eq!(set.classes, ["neg", "pos"]);
+        tested += set.parts.test.len();
+        assert!((700..1200).contains(&set.parts.test.len()), "{}", set.parts.test.len());
+    }
+    let whole = LabelledSequences::load(&path, &DataConfig { fold: None, ..recipe.data }).unwrap();
+    assert_eq!(tested, whole.parts.train.len());
+}
