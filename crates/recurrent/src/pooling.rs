@@ -10,7 +10,7 @@
 //! Max: Collobert et al. 2011, "Natural language processing (almost) from scratch"; attention: Yang et al. 2016, "Hierarchical attention
 //! networks for document classification", there with a layer between h and q.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Initial, ParameterBuilder as _, VarBuilder};
 use schemars::JsonSchema;
@@ -212,6 +212,5 @@ impl Steps {
 /// `values` where the mask is 1, `other` elsewhere; what is not chosen may be NaN and has the gradient 0.
 fn chosen(mask: &Tensor, values: &Tensor, other: f32) -> Result<Tensor> {
     let other = Tensor::full(other, values.shape(), values.device())?.to_dtype(values.dtype())?;
-    debug_assert_eq!(mask.dtype(), DType::U8);
     mask.broadcast_as(values.shape())?.contiguous()?.where_cond(values, &other)
 }

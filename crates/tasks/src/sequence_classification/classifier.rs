@@ -166,7 +166,7 @@ impl SequenceClassifier {
             None => {
                 let width = self.config.input_size;
                 let numbers = |input: &Input| match input {
-                    Input::Values(values) if values.len() % width.max(1) != 0 => {
+                    Input::Values(values) if !values.len().is_multiple_of(width.max(1)) => {
                         let found = values.len();
                         Err(Error::Setting(format!("{found} numbers are no whole steps; a step has {width}")))
                     }
