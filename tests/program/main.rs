@@ -29,6 +29,8 @@ mod sample;
 mod schema;
 /// How captions are searched for, and by several models as one.
 mod search;
+/// Classifiers of texts, from labelled sentences to answers.
+mod texts;
 /// Which units of a language model tell what a text has where.
 mod units;
 

@@ -1,4 +1,6 @@
-//! `candlewick classify`: pictures in, what they show out.
+//! `candlewick classify`: pictures in, what they show out; texts in, their classes out.
+
+pub mod texts;
 
 use super::arguments::ClassifyArguments;
 use super::output::{say, shown};
@@ -14,8 +16,11 @@ use std::path::{Path, PathBuf};
 /// Classifies each photo; one that cannot be read is named and the others are classified all the same.
 ///
 /// # Errors
-/// When the model cannot be opened, or any photo failed.
+/// A wrong call where texts are given; otherwise when the model cannot be opened, or any photo failed.
 pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
+    if !arguments.texts.is_empty() {
+        return Err(Failure::usage(format!("--text: {} classifies pictures; give some", arguments.model)));
+    }
     let (device, _) = device::open(&arguments.device)?;
     let classifier = open(arguments, &device)?;
     let mut failed = false;

@@ -1,6 +1,7 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
 mod coco_zip;
+pub mod sequences;
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::output::{note, say};

@@ -116,10 +116,7 @@ pub fn run() -> ExitCode {
             let folders = arguments.captioners.iter().map(PathBuf::as_path);
             tasks::wants("captioning", folders).and_then(|()| compare::run(&arguments))
         }
-        Command::Classify(arguments) => {
-            let folder = std::iter::once(Path::new(&arguments.model));
-            tasks::wants("classification", folder).and_then(|()| classify::run(&arguments))
-        }
+        Command::Classify(arguments) => tasks::classify(&arguments),
         Command::Export(arguments) => tasks::export(&arguments),
         Command::Sample(arguments) => {
             let folder = arguments.model.iter().map(PathBuf::as_path);

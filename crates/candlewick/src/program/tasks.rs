@@ -1,13 +1,14 @@
 //! The tasks that the program knows: one row each, for training, evaluation and whatever opens a model's folder.
 
-use super::arguments::{EvaluateArguments, ExportArguments, RecipeArguments, TrainArguments};
+use super::arguments::{ClassifyArguments, EvaluateArguments, ExportArguments, RecipeArguments, TrainArguments};
 use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::say;
 use super::recipe::{self, Check};
-use super::{Failure, evaluate, export, schema, train};
+use super::{Failure, classify, evaluate, export, schema, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
+use candlewick::tasks::sequence_classification::{SequenceClassificationRecipe, SequenceClassifier};
 use candlewick::training::model_folder::model_type;
 use candlewick::training::{ModelFolder, Recipe};
 use std::path::{Path, PathBuf};
@@ -36,10 +37,14 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 3] = [
+pub const TASKS: [TaskRow; 4] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
     row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
+    row::<SequenceClassificationRecipe, SequenceClassifier>(
+        ["a classifier of sequences", "candlewick classify"],
+        evaluate::sequences::run,
+    ),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(
@@ -118,6 +123,18 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
     (row.evaluate)(arguments)
+}
+
+/// Classifies pictures or texts, whichever the model was trained on.
+///
+/// # Errors
+/// When the model cannot be opened or is of another task, or what is given is not what it takes.
+pub fn classify(arguments: &ClassifyArguments) -> Result<(), Failure> {
+    let folder = Path::new(&arguments.model);
+    match of_model(folder).is_some_and(|row| row.task == SequenceClassificationRecipe::TASK) {
+        true => classify::texts::run(arguments),
+        false => wants(ClassificationRecipe::TASK, std::iter::once(folder)).and_then(|()| classify::run(arguments)),
+    }
 }
 
 /// Exports a model of any task.

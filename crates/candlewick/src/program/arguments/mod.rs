@@ -58,7 +58,7 @@ pub enum Command {
     Score(ScoreArguments),
     /// Train or take several captioners and write one table and one page with their captions side by side.
     Compare(CompareArguments),
-    /// Tell which of its classes each picture shows.
+    /// Tell which of its classes each picture shows, or each text is of.
     Classify(ClassifyArguments),
     /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
     Export(ExportArguments),

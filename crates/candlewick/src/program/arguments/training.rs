@@ -87,7 +87,7 @@ pub struct EvaluateArguments {
     /// How captions are searched for.
     #[command(flatten)]
     pub search: SearchArguments,
-    /// How the letters of a text are written, for language models: utf-8, latin1, or another label of the Encoding Standard.
+    /// How the letters of a text are written, for models of texts: utf-8, latin1, or another label of the Encoding Standard.
     #[arg(long, value_name = "LABEL")]
     pub encoding: Option<String>,
     /// Where the result and score files go; runs/evaluation/SPLIT-beamN by default.

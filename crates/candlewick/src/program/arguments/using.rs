@@ -125,11 +125,16 @@ pub struct SampleArguments {
 Examples:
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
-  candlewick classify digit.png --model runs/mnist")]
+  candlewick classify digit.png --model runs/mnist
+  candlewick classify --text 'a fine film' --model runs/sst2")]
 pub struct ClassifyArguments {
     /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "texts")]
     pub photos: Vec<PathBuf>,
+    /// A text, for a model that was trained on texts; may be repeated. In a terminal its words have the colour of their weight, where
+    /// attention pools them.
+    #[arg(long = "text", value_name = "TEXT", allow_hyphen_values = true)]
+    pub texts: Vec<String>,
     /// A classifier's folder or run, or the name of a network whose weights --weights names.
     #[arg(long, value_name = "DIR|NETWORK")]
     pub model: String,
@@ -139,10 +144,10 @@ pub struct ClassifyArguments {
     /// The classes' names in order, a line each; without it ImageNet's for a thousand classes, else numbers.
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
-    /// How many classes to tell of each picture.
+    /// How many classes to tell of each picture or text.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
     pub top: usize,
-    /// Print one JSON object per picture.
+    /// Print one JSON object per picture or text.
     #[arg(long)]
     pub json: bool,
     /// Where to compute.

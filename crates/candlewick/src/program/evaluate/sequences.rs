@@ -1,0 +1,68 @@
+//! How often a classifier of sequences is right.
+
+use super::super::arguments::EvaluateArguments;
+use super::super::output::{note, say};
+use super::super::{Failure, device, search, train};
+use super::parse_split;
+use candlewick::tasks::sequence_classification::{DataConfig, LabelledSequences, SequenceClassifier, evaluate};
+use std::time::Instant;
+
+/// Tells how often a classifier is right on the sequences of a split.
+///
+/// # Errors
+/// A wrong call for flags that concern captions; otherwise when model or sequences cannot be read.
+pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    refuse(arguments)?;
+    let EvaluateArguments { model, set, encoding, quiet, .. } = arguments;
+    let split = parse_split(&set.split)?;
+    let (device, device_name) = device::open(&arguments.device)?;
+    let classifier = SequenceClassifier::from_pretrained(&model[0], &device)?;
+    let usual = DataConfig::default();
+    let config = DataConfig {
+        input: classifier.config().input,
+        encoding: encoding.clone().unwrap_or(usual.encoding),
+        dev_share: set.dev_share.unwrap_or(usual.dev_share),
+        max_share: set.max_share,
+        ..DataConfig::default()
+    };
+    let sequences = LabelledSequences::load(&set.data, &config)?;
+    if !quiet {
+        sequences.notes.iter().for_each(|line| note!("{line}"));
+    }
+    let count = sequences.split(split).map_err(|error| Failure::from(error).of(&set.data))?.len();
+    let bar = train::counter(count as u64, "classifying", *quiet);
+    let scores = evaluate(&classifier, &sequences, split, &mut |done, _| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut object = serde_json::to_value(&scores)?;
+        object["sequences"] = count.into();
+        object["split"] = split.to_string().into();
+        object["seconds"] = seconds.into();
+        return say!("{object}");
+    }
+    for (name, value) in scores.iter() {
+        say!("{name:<8} {value:.4}")?;
+    }
+    say!("{} sequences of the {split} split on {device_name} in {seconds:.0} s", count)
+}
+
+/// Refuses what concerns captions alone.
+fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
+    let unfit = [
+        ("--encoder-weights", encoder_weights.is_some(), "a classifier of sequences has its weights in its folder"),
+        ("--regions", set.regions.is_some(), "a classifier of sequences looks at no pictures"),
+        ("--out", out.is_some(), "a classifier's scores are printed"),
+        ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
+        ("--model", model.len() > 1, "classifiers are evaluated one by one"),
+    ];
+    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
+        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
+    }
+    match search::given(search) {
+        Some(flag) => Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out"))),
+        None => Ok(()),
+    }
+}
