@@ -35,9 +35,7 @@ fn by_hand(annotations: &[f64], query: &[f64], pooling: Pooling, lengths: &[usiz
             Pooling::Last => last,
             Pooling::Mean => steps.iter().sum::<f64>() / steps.len() as f64,
             Pooling::Max => steps.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            _ => {
-                weights(annotations, query, row, steps.len()).iter().zip(&steps).map(|(a, h)| a * h).sum()
-            }
+            _ => weights(annotations, query, row, steps.len()).iter().zip(&steps).map(|(a, h)| a * h).sum(),
         }
     };
     (0..N).flat_map(|row| (0..C).map(move |column| value(row, column))).collect()
