@@ -7,7 +7,7 @@ use candlewick_parameters::Rng;
 use candlewick_tasks::sequence_classification::{
     DataConfig, Input, LabelledSequences, SequenceClassificationRecipe, SequenceClassifier, evaluate,
 };
-use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Silent, fit};
+use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Scores, Silent, fit};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -135,6 +135,94 @@ fn it_learns_sequences_of_numbers() {
     assert!(refused.contains("4 numbers a step") && refused.contains("reads 2"), "{refused}");
 }
 
+/// Sequences in csv, of which `step` gives the columns behind the name, and what is learned of them: the scores of the test part.
+fn learned(header: &str, text: &str, rows: impl Fn(&mut Rng) -> Vec<String>) -> (SequenceClassifier, Scores) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, count) in [("train", 240), ("dev", 40), ("test", 60)] {
+        let one = |index: u64| {
+            let rows = rows(&mut Rng::derive(3, name, index));
+            rows.iter().map(|row| format!("{name}{index},{row}\n")).collect::<String>()
+        };
+        let table = format!("sequence,{header}\n{}", (0..count).map(one).collect::<String>());
+        std::fs::write(folder.path().join(format!("{name}.csv")), table).unwrap();
+    }
+    let (recipe, run) = (recipe(text, folder.path()), folder.path().join("run"));
+    let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+    (SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap(), outcome.scores)
+}
+
+fn outputs(output: &str, more: &str) -> String {
+    format!(
+        "[data]\ninput = 'values'\noutput = '{output}'\n[model]\nhidden_size = 16\ncell = 'gru'\n{more}\n\
+         [batches]\nsize = 16\n[training]\nepochs = 15\noptimizer = {{ name = 'adam', learning_rate = 0.02 }}"
+    )
+}
+
+#[test]
+fn each_step_is_told_from_those_before_it() {
+    // Whether a number is above the one before it.
+    let rows = |rng: &mut Rng| {
+        let (mut last, count) = (0.0, 5 + rng.below(9));
+        let step = |_| {
+            let value = rng.uniform();
+            let label = if value > last { "up" } else { "down" };
+            last = value;
+            format!("{label},{value:.4}")
+        };
+        (0..count).map(step).collect()
+    };
+    let (classifier, scores) = learned("label,x", &outputs("each", "dropout = 0.05"), rows);
+    assert!(scores.get("accuracy").unwrap() > 0.93, "{scores}");
+    let inputs = [vec![0.9, 0.1, 0.8, 0.2, 0.9], vec![0.1, 0.9]].map(Input::Values);
+    let told = classifier.classify(&inputs).unwrap();
+    assert_eq!(told[0].labels, ["up", "down", "up", "down", "up"]);
+    assert_eq!((told[1].labels.len(), told[1].probabilities.len()), (2, 2));
+    let alone = classifier.classify(&inputs[1..]).unwrap();
+    assert!(alone[0].probabilities.iter().zip(&told[1].probabilities).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn the_next_step_is_told_and_both_ways_are_refused() {
+    // One of three things after the other; which way round is seen in the first two.
+    let rows = |rng: &mut Rng| {
+        let (first, by) = (rng.below(3), 1 + rng.below(2));
+        let step = |step: usize| (first + by * step) % 3;
+        let row = |at| format!("{},{},{}", ["a", "b", "c"][step(at)], u8::from(step(at) == 0), u8::from(step(at) == 1));
+        (0..6).map(row).collect()
+    };
+    let (classifier, scores) = learned("label,x,y", &outputs("next", ""), rows);
+    // Of five steps that have a next one the first tells no way round.
+    assert!((0.85..=0.95).contains(&scores.get("accuracy").unwrap()), "{scores}");
+    let told = classifier.classify(&[Input::Values(vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0])]).unwrap();
+    assert_eq!(told[0].labels[1..], ["b", "a"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train.csv"), turning(60, 1)).unwrap();
+    let both = recipe(&outputs("next", "stack = { bidirectional = true }"), folder.path());
+    let Err(refused) = both.prepare(folder.path(), &Device::Cpu, &mut |_| {}) else { panic!("both ways were taken") };
+    assert!(refused.to_string().contains("model.stack.bidirectional"), "{refused}");
+}
+
+#[test]
+fn a_number_is_told_of_the_whole() {
+    // The sum of the two numbers that are marked (Hochreiter and Schmidhuber 1997).
+    let rows = |rng: &mut Rng| {
+        let values: Vec<f32> = (0..8).map(|_| rng.uniform()).collect();
+        let marked = [rng.below(4), 4 + rng.below(4)];
+        let sum: f32 = marked.iter().map(|&at| values[at]).sum();
+        let row = |(at, value): (usize, &f32)| format!("{sum:.4},{value:.4},{}", u8::from(marked.contains(&at)));
+        values.iter().enumerate().map(row).collect()
+    };
+    let (classifier, scores) = learned("target,x,mark", &outputs("number", "pooling = ['mean', 'last']"), rows);
+    let [squared, error] = ["r_squared", "mean_squared_error"].map(|name| scores.get(name).unwrap());
+    // Chance is the variance of a sum of two, 0.167.
+    assert!(squared > 0.9 && error < 0.02, "{scores}");
+    let told = classifier.classify(&[Input::Values(vec![0.4, 1.0, 0.9, 0.0, 0.1, 0.0, 0.7, 0.0, 0.5, 1.0, 0.2, 0.0])]);
+    let told = told.unwrap().remove(0);
+    assert!(told.labels.is_empty() && (told.number.unwrap() - 0.9).abs() < 0.3, "{told:?}");
+}
+
 /// Stops a run after so many steps of its own.
 struct StopsAfter(AtomicUsize);
 
@@ -195,7 +283,10 @@ fn a_model_folder_is_the_same_classifier_with_its_rare_words_unknown() {
     assert_eq!(opened.classify(&inputs).unwrap(), classifier.classify(&inputs).unwrap());
     let exported = tempfile::tempdir().unwrap();
     let about = SequenceClassifier::export(saved.path(), exported.path(), &Default::default()).unwrap();
-    assert!(about.made_of.contains("texts over 3 tokens") && about.made_of.contains("Its classes: 0, 1"), "{about:?}");
+    assert!(
+        about.made_of.contains("texts over 3 tokens") && about.made_of.contains("the class of the whole: 0, 1"),
+        "{about:?}"
+    );
     let again = SequenceClassifier::from_pretrained(exported.path(), &Device::Cpu).unwrap();
     assert_eq!(again.classify(&inputs).unwrap(), classifier.classify(&inputs).unwrap());
 }
@@ -217,6 +308,7 @@ fn what_cannot_be_is_refused_in_one_line() {
         ("[data]\ninput = 'values'\n", "train.csv"),
         ("[data]\nfold = { number = 10, of = 10 }\n", "fold 10 of 10"),
         ("[data]\nencoding = 'utf-7'\n", "encoding"),
+        ("[data]\noutput = 'number'\n", "data.output"),
         ("[batches]\nsize = 0\n", "batches.size is 0"),
     ] {
         let recipe = recipe(&format!("{text}[training]\nepochs = 1"), folder.path());

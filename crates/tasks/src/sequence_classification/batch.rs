@@ -13,14 +13,16 @@ pub(super) enum Sequences {
     Values { width: usize, rows: Vec<Vec<f32>> },
 }
 
-/// Sequences and their classes.
+/// Sequences and what is to be told of them.
 pub struct Batch {
     /// (N, T) of ids, or (N, T, D) of numbers.
     pub(super) inputs: Tensor,
     /// How many steps each has.
     pub(super) lengths: Vec<usize>,
-    /// (N).
-    pub(super) labels: Tensor,
+    /// Classes (N) or (N, T), or numbers (N).
+    pub(super) targets: Tensor,
+    /// How many things that are.
+    pub(super) count: usize,
 }
 
 impl Sequences {

@@ -1,12 +1,13 @@
-//! A classifier of sequences: many to one.
+//! A classifier of sequences: many to one, or as many.
 //!
 //! ```text
-//! v = encoder(x_1 … x_T)               any sequence layer, pooled over its steps
-//! p(class | x) = softmax(W v + b)
+//! a_1 … a_T, v = encoder(x_1 … x_T)    any sequence layer; v is pooled over its steps
+//! p(class | x) = softmax(W v + b)      one; number: s = W v + b
+//! p(class_t | x) = softmax(W a_t + b)  each; next: p(class_{t+1} | x_1 … x_t)
 //! ```
 
 use super::batch::Sequences;
-use super::config::{InputKind, SequenceClassifierConfig};
+use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
 use super::labelled::Input;
 use crate::{Error, Result};
 use candle_core::{D, Device, Module as _, Tensor};
@@ -52,6 +53,15 @@ enum Reader {
     Values(SequenceEncoder),
 }
 
+impl Reader {
+    fn encoder(&self) -> &SequenceEncoder {
+        match self {
+            Self::Words(encoder) => encoder.encoder(),
+            Self::Values(encoder) => encoder,
+        }
+    }
+}
+
 /// What a classifier that is to be trained is made of.
 pub struct SequenceClassifierInit {
     /// The network.
@@ -60,20 +70,24 @@ pub struct SequenceClassifierInit {
     pub tokenizer: Option<TextTokenizer>,
     /// D, how many numbers a step has; of texts it is not looked at.
     pub width: usize,
-    /// The classes' names, two at least.
+    /// What is told.
+    pub output: OutputKind,
+    /// The classes' names, two at least; none where a number is told.
     pub classes: Vec<String>,
     /// What the initial values are drawn from.
     pub seed: u64,
 }
 
-/// Of which class a sequence is.
+/// What a sequence is.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Classified {
-    /// The classes' names, the likeliest first.
+    /// The classes' names, the likeliest first; of a classifier that tells each step or the next one the likeliest of each step.
     pub labels: Vec<String>,
     /// How probable each of them is, softmax(logits).
     pub probabilities: Vec<f32>,
+    /// The number, of a classifier that tells one.
+    pub number: Option<f32>,
     /// The weight of each step, where attention pools them; they sum to 1.
     pub alpha: Option<Vec<f32>>,
 }
@@ -84,13 +98,14 @@ impl SequenceClassifier {
     /// # Errors
     /// When there are fewer than two classes, or the network cannot be built so; the message names the setting.
     pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
-        let SequenceClassifierInit { network, tokenizer, width, classes, seed } = init;
+        let SequenceClassifierInit { network, tokenizer, width, output, classes, seed } = init;
         let (input, input_size) = match &tokenizer {
             Some(tokenizer) => (InputKind::Words, tokenizer.vocab_size()),
             None => (InputKind::Values, width),
         };
         let id2label = classes.into_iter().enumerate().collect();
-        let config = SequenceClassifierConfig { model_type: MODEL_TYPE.into(), input, input_size, network, id2label };
+        let model_type = MODEL_TYPE.into();
+        let config = SequenceClassifierConfig { model_type, input, output, input_size, network, id2label };
         Self::assemble(config, tokenizer, Parameters::new(seed), device)
     }
 
@@ -108,8 +123,17 @@ impl SequenceClassifier {
         parameters: Parameters,
         device: &Device,
     ) -> Result<Self> {
-        let SequenceClassifierConfig { input_size, network, id2label, .. } = &config;
-        if id2label.len() < 2 || !id2label.keys().copied().eq(0..id2label.len()) {
+        let SequenceClassifierConfig { input_size, output, network, id2label, .. } = &config;
+        if *output == OutputKind::Next && network.stack.is_set("bidirectional") {
+            let fault = "model.stack.bidirectional: what reads both ways has seen the next step; leave it out";
+            return Err(Error::Setting(fault.into()));
+        }
+        let numbers = *output == OutputKind::Number;
+        if numbers && !id2label.is_empty() {
+            let fault = format!("{} classes, where a number is to be told; leave them out", id2label.len());
+            return Err(Error::Setting(fault));
+        }
+        if !numbers && id2label.len() < 2 || !id2label.keys().copied().eq(0..id2label.len()) {
             let fault = format!("{} classes to tell; wanted two at least, numbered from 0", id2label.len());
             return Err(Error::Setting(fault));
         }
@@ -119,23 +143,19 @@ impl SequenceClassifier {
             return Err(Error::Setting(fault));
         }
         let vb = parameters.builder(device);
-        let (reader, size) = match &tokenizer {
-            Some(_) => {
-                let encoder = TextEncoder::new(*input_size, network, vb.pp("encoder"))?;
-                let size = encoder.encoder().vector_size();
-                (Reader::Words(encoder), size)
-            }
-            None => {
-                let encoder = SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?;
-                let size = encoder.vector_size();
-                (Reader::Values(encoder), size)
-            }
+        let reader = match &tokenizer {
+            Some(_) => Reader::Words(TextEncoder::new(*input_size, network, vb.pp("encoder"))?),
+            None => Reader::Values(SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?),
         };
-        let output = Linear::new(size, id2label.len(), vb.pp("fc"))?;
+        let encoder = reader.encoder();
+        let size = if output.of_steps() { encoder.annotation_size() } else { encoder.vector_size() };
+        let told = if numbers { 1 } else { id2label.len() };
+        let output = Linear::new(size, told, vb.pp("fc"))?;
         Ok(Self { config, tokenizer, parameters, reader, output, device: device.clone() })
     }
 
-    /// Logits (N, K) of K classes for inputs (N, T) or (N, T, D), and what was read of them.
+    /// Logits (N, K) of K classes, or (N, T, K) where something is told of each step, for inputs (N, T) or (N, T, D), and what was read of
+    /// them; of a number K is 1.
     pub(super) fn logits(
         &self,
         inputs: &Tensor,
@@ -146,7 +166,11 @@ impl SequenceClassifier {
             Reader::Words(encoder) => encoder.encode(inputs, lengths, mode)?,
             Reader::Values(encoder) => encoder.encode(inputs, lengths, mode)?,
         };
-        Ok((self.output.forward(&encoded.vector)?, encoded))
+        let logits = match self.config.output.of_steps() {
+            true => self.output.forward(&mode.dropout(&encoded.annotations, self.config.network.dropout)?)?,
+            false => self.output.forward(&encoded.vector)?,
+        };
+        Ok((logits, encoded))
     }
 
     /// Sequences as the network takes them.
@@ -212,23 +236,46 @@ impl SequenceClassifier {
     pub(super) fn answers(&self, sequences: &Sequences, places: &[usize]) -> Result<Answers> {
         let (inputs, lengths) = sequences.padded(places, &self.device)?;
         let (logits, encoded) = self.logits(&inputs, &lengths, &mut Mode::Eval)?;
-        let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
-        if rows.iter().flatten().any(|probability| !probability.is_finite()) {
+        let told = match self.config.output {
+            OutputKind::Number => logits,
+            _ => softmax(&logits, D::Minus1)?,
+        };
+        let mut rows = told.flatten_from(1)?.to_vec2::<f32>()?;
+        if self.config.output.of_steps() {
+            let classes = self.config.id2label.len();
+            rows.iter_mut().zip(&lengths).for_each(|(row, &length)| row.truncate(length * classes));
+        }
+        if rows.iter().flatten().any(|told| !told.is_finite()) {
             let fault = "the network's logits hold NaN or an infinity; its weights are broken";
             return Err(Error::NotNumbers(fault.into()));
         }
-        Ok(Answers { alpha: encoded.alpha.map(|alpha| alpha.to_vec2::<f32>()).transpose()?, rows })
+        // Where each step is told of, nothing was pooled.
+        let alpha = encoded.alpha.filter(|_| !self.config.output.of_steps());
+        Ok(Answers { alpha: alpha.map(|alpha| alpha.to_vec2::<f32>()).transpose()?, rows })
     }
 
     fn classified(&self, row: &[f32], alpha: Option<&[f32]>) -> Classified {
-        let mut classes: Vec<(&String, f32)> = self.config.id2label.values().zip(row.iter().copied()).collect();
-        // The sort is stable: of equal probabilities the first class comes first.
-        classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Classified {
-            labels: classes.iter().map(|(label, _)| (*label).clone()).collect(),
-            probabilities: classes.iter().map(|(_, probability)| *probability).collect(),
-            alpha: alpha.map(<[f32]>::to_vec),
+        let alpha = alpha.map(<[f32]>::to_vec);
+        let number = row.first().copied().filter(|_| self.config.output == OutputKind::Number);
+        if number.is_some() {
+            return Classified { labels: Vec::new(), probabilities: Vec::new(), number, alpha };
         }
+        let likeliest_first = |row: &[f32]| {
+            let mut classes: Vec<(String, f32)> =
+                self.config.id2label.values().cloned().zip(row.iter().copied()).collect();
+            // The sort is stable: of equal probabilities the first class comes first.
+            classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+            classes
+        };
+        let classes = match self.config.output.of_steps() {
+            true => row
+                .chunks(self.config.id2label.len().max(1))
+                .filter_map(|row| likeliest_first(row).into_iter().next())
+                .collect(),
+            false => likeliest_first(row),
+        };
+        let (labels, probabilities) = classes.into_iter().unzip();
+        Classified { labels, probabilities, number, alpha }
     }
 
     /// What it is made of.
@@ -271,7 +318,7 @@ impl SequenceClassifier {
 
 /// What the network says of a batch.
 pub(super) struct Answers {
-    /// softmax(logits), (N, K).
+    /// softmax(logits), K numbers a row, or a step of the steps that it has; of a number that number.
     pub rows: Vec<Vec<f32>>,
     /// Attention's weights (N, T), where there are some.
     alpha: Option<Vec<Vec<f32>>>,
@@ -302,18 +349,22 @@ impl ModelFolder for SequenceClassifier {
         let model = Self::from_folder(folder, &Device::Cpu)?;
         model.save_settings(into)?;
         write_weights(into, model.parameters.tensors(), how.dtype)?;
-        let SequenceClassifierConfig { input, input_size, network, id2label, .. } = &model.config;
+        let SequenceClassifierConfig { input, output, input_size, network, id2label, .. } = &model.config;
         let (cell, hidden, count) = (&network.cell, network.hidden_size, model.parameter_count());
         let of = match input {
             InputKind::Words => format!("texts over {input_size} tokens"),
             InputKind::Values => format!("sequences of {input_size} numbers a step"),
         };
         let labels = id2label.values().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let told = match output {
+            OutputKind::One => format!("It tells the class of the whole: {labels}."),
+            OutputKind::Each => format!("It tells the class of each step: {labels}."),
+            OutputKind::Next => format!("It tells at each step the class of the next: {labels}."),
+            OutputKind::Number => "It tells a number for the whole.".into(),
+        };
         Ok(About {
             kind: "A classifier of sequences",
-            made_of: format!(
-                "{cell} with {hidden} hidden units that reads {of}, {count} parameters in all. Its classes: {labels}."
-            ),
+            made_of: format!("{cell} with {hidden} hidden units that reads {of}, {count} parameters in all. {told}"),
             limits: "It takes every sequence for one of its classes.".into(),
             pipeline_tag: "text-classification",
             tags: vec!["sequence-classification".into(), cell.clone()],

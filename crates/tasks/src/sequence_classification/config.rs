@@ -17,6 +17,29 @@ pub enum InputKind {
     Values,
 }
 
+/// What is told of a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// The class of the whole.
+    #[default]
+    One,
+    /// The class of each step.
+    Each,
+    /// At each step the class of the next one, which a layer that reads both ways would have seen.
+    Next,
+    /// A number s for the whole, learned by ‖s − y‖².
+    Number,
+}
+
+impl OutputKind {
+    /// Whether something is told of each step.
+    pub(super) fn of_steps(self) -> bool {
+        matches!(self, Self::Each | Self::Next)
+    }
+}
+
 /// The content of a sequence classifier's `config.json`; keys that it does not know are passed over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -25,10 +48,13 @@ pub struct SequenceClassifierConfig {
     pub model_type: String,
     /// What the sequences are of.
     pub input: InputKind,
+    /// What is told of them.
+    #[serde(default)]
+    pub output: OutputKind,
     /// V, the number of tokens, or D, how many numbers a step has.
     pub input_size: usize,
     /// What reads them.
     pub network: SequenceEncoderConfig,
-    /// The classes' names by number.
+    /// The classes' names by number; none where a number is told.
     pub id2label: BTreeMap<usize, String>,
 }

@@ -2,8 +2,9 @@
 
 use super::batch::Sequences;
 use super::classifier::{BATCH, SequenceClassifier, in_order_of_length};
-use super::config::SequenceClassifierConfig;
-use super::labelled::{Labelled, LabelledSequences};
+use super::config::{OutputKind, SequenceClassifierConfig};
+use super::labelled::LabelledSequences;
+use super::targets::{NONE, Targets};
 use crate::{Error, Result};
 use candlewick_data::Split;
 use candlewick_metrics::accuracy::Accuracy;
@@ -21,43 +22,66 @@ pub fn evaluate(
     split: Split,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Scores> {
-    let SequenceClassifierConfig { id2label, input_size, .. } = &classifier.config;
+    let SequenceClassifierConfig { id2label, input_size, output, .. } = &classifier.config;
     if let Some(width) = set.width.filter(|width| classifier.tokenizer.is_none() && width != input_size) {
         let fault = format!("the data has {width} numbers a step, and the classifier reads {input_size}");
         return Err(Error::Setting(fault));
     }
     let place = |class: &String| {
-        let found = id2label.iter().find(|(_, name)| *name == class).map(|(&place, _)| place as u32);
+        let found = id2label.iter().find(|(_, name)| *name == class).map(|(&place, _)| place as i64);
         found.ok_or_else(|| {
             Error::Setting(format!("the data has the class {class:?}, which the classifier does not know"))
         })
     };
-    let places = set.classes.iter().map(place).collect::<Result<Vec<u32>>>()?;
+    let classes = if *output == OutputKind::Number { &[][..] } else { &set.classes };
+    let places = classes.iter().map(place).collect::<Result<Vec<i64>>>()?;
     let part = set.split(split)?;
-    let label = |one: &Labelled| {
-        let place = places.get(one.label as usize).copied();
-        place.ok_or_else(|| Error::Setting(format!("label {} is none of {} classes", one.label, places.len())))
+    let label = |label: u32| {
+        let place = places.get(label as usize).copied();
+        place.ok_or_else(|| Error::Setting(format!("label {label} is none of {} classes", places.len())))
     };
-    let labels = part.iter().map(label).collect::<Result<Vec<u32>>>()?;
-    scored(classifier, &classifier.sequences(part.iter().map(|one| &one.input))?, &labels, progress)
+    let sequences = classifier.sequences(part.iter().map(|one| &one.input))?;
+    let targets = Targets::of(*output, part, &sequences.lengths(), label)?;
+    scored(classifier, &sequences, &targets, progress)
 }
 
-/// The accuracy on sequences whose labels are the classifier's.
+/// The scores on sequences whose targets are the classifier's: accuracy, or of numbers 1 − Σ(s − y)² / Σ(y − ȳ)² and the mean of (s − y)².
 pub(super) fn scored(
     classifier: &SequenceClassifier,
     sequences: &Sequences,
-    labels: &[u32],
+    targets: &Targets,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Scores> {
-    let (mut accuracy, mut done) = (Accuracy::default(), 0);
-    progress(done, labels.len());
-    for places in in_order_of_length(&sequences.lengths()).chunks(BATCH) {
-        let rows = classifier.answers(sequences, places)?.rows;
-        for (row, label) in rows.iter().zip(places.iter().filter_map(|&place| labels.get(place))) {
-            accuracy.add(row, *label as usize);
+    let lengths = sequences.lengths();
+    let (mut accuracy, mut told, mut done) = (Accuracy::default(), Vec::new(), 0);
+    progress(done, lengths.len());
+    for places in in_order_of_length(&lengths).chunks(BATCH) {
+        for (row, &place) in classifier.answers(sequences, places)?.rows.iter().zip(places) {
+            match targets {
+                Targets::Numbers(numbers) => told.extend(row.first().copied().zip(numbers.get(place).copied())),
+                Targets::Classes(classes) => {
+                    let classes = classes.get(place).map_or(&[][..], Vec::as_slice);
+                    let steps = row.chunks(classifier.config.id2label.len().max(1)).zip(classes);
+                    steps
+                        .filter(|(_, class)| **class != NONE)
+                        .for_each(|(row, &class)| accuracy.add(row, class as usize));
+                }
+            }
         }
         done += places.len();
-        progress(done, labels.len());
+        progress(done, lengths.len());
     }
-    Ok(Scores::from_iter([("accuracy", accuracy.top(1))]))
+    Ok(match targets {
+        Targets::Classes(_) => Scores::from_iter([("accuracy", accuracy.top(1))]),
+        Targets::Numbers(_) => of_numbers(&told),
+    })
+}
+
+/// The scores of numbers (s, y).
+fn of_numbers(told: &[(f32, f32)]) -> Scores {
+    let count = told.len().max(1) as f64;
+    let mean = told.iter().map(|&(_, wanted)| f64::from(wanted)).sum::<f64>() / count;
+    let error = told.iter().map(|&(told, wanted)| (f64::from(told) - f64::from(wanted)).powi(2)).sum::<f64>() / count;
+    let variance = told.iter().map(|&(_, wanted)| (f64::from(wanted) - mean).powi(2)).sum::<f64>() / count;
+    Scores::from_iter([("r_squared", 1.0 - error / variance.max(f64::MIN_POSITIVE)), ("mean_squared_error", error)])
 }

@@ -18,13 +18,15 @@ pub enum Input {
     Values(Vec<f32>),
 }
 
-/// A sequence and its class.
+/// A sequence and what is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelled {
     /// The sequence.
     pub input: Input,
-    /// A place in the list of classes.
-    pub label: u32,
+    /// Its class, or that of each step, as places in the list of classes.
+    pub labels: Vec<u32>,
+    /// The number to tell of it, or of each step.
+    pub targets: Vec<f32>,
 }
 
 /// Sequences with a class each, in their parts.
@@ -63,7 +65,11 @@ impl LabelledSequences {
             }
             set = set.fold(number, of)?;
         }
-        let labelled = |one: LabelledSentence| Labelled { input: Input::Words(one.text), label: one.label };
+        let labelled = |one: LabelledSentence| Labelled {
+            input: Input::Words(one.text),
+            labels: vec![one.label],
+            targets: Vec::new(),
+        };
         let all = |part: Vec<LabelledSentence>| part.into_iter().map(labelled).collect();
         let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
         let notes = set.notes.into_iter().chain(set.skipped.report()).collect();
@@ -72,16 +78,10 @@ impl LabelledSequences {
 
     fn values(path: &Path, config: &DataConfig) -> Result<Self> {
         let set = values::load(path, config.dev_share)?;
-        let labelled = |one: Series| match one.labels[..] {
-            [label] => Ok(Labelled { input: Input::Values(one.values), label }),
-            [] => Err(Error::NoData(format!("{}: sequence {} has no label", path.display(), one.name))),
-            _ => {
-                let fault = format!("sequence {} has {} labels; wanted one for the whole", one.name, one.labels.len());
-                Err(Error::NoData(format!("{}: {fault}", path.display())))
-            }
-        };
-        let all = |part: Vec<Series>| part.into_iter().map(labelled).collect::<Result<Vec<_>>>();
-        let parts = Parts { train: all(set.parts.train)?, dev: all(set.parts.dev)?, test: all(set.parts.test)? };
+        let labelled =
+            |one: Series| Labelled { input: Input::Values(one.values), labels: one.labels, targets: one.targets };
+        let all = |part: Vec<Series>| part.into_iter().map(labelled).collect();
+        let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
         Ok(Self { classes: set.classes, width: Some(set.width), parts, notes: Vec::new() })
     }
 

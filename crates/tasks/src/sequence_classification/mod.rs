@@ -1,4 +1,4 @@
-//! Telling the class of a whole sequence: words or numbers in, a label out.
+//! Telling the class of a whole sequence, of each step or of the next one, or a number: words or numbers in, labels out.
 //!
 //! [`SequenceClassifier`] is the way in: it opens a model folder and classifies. [`SequenceClassificationTask`] trains one as a
 //! [`SequenceClassificationRecipe`] says.
@@ -10,11 +10,12 @@ mod evaluate;
 mod labelled;
 mod prepare;
 mod recipe;
+mod targets;
 mod task;
 
 pub use batch::Batch;
 pub use classifier::{Classified, SequenceClassifier, SequenceClassifierInit};
-pub use config::{InputKind, SequenceClassifierConfig};
+pub use config::{InputKind, OutputKind, SequenceClassifierConfig};
 pub use evaluate::evaluate;
 pub use labelled::{Input, Labelled, LabelledSequences};
 pub use recipe::{BatchConfig, DataConfig, Fold, SequenceClassificationRecipe};

@@ -1,7 +1,7 @@
 //! From a recipe to a task that is ready to train.
 
 use super::classifier::{SequenceClassifier, SequenceClassifierInit};
-use super::config::InputKind;
+use super::config::{InputKind, OutputKind};
 use super::evaluate::evaluate;
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::recipe::{DataConfig, SequenceClassificationRecipe};
@@ -40,7 +40,7 @@ impl Recipe for SequenceClassificationRecipe {
     fn check(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Setting(fault));
         let SequenceEncoderConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
-        let DataConfig { input, units, least_count, dev_share, max_share, fold, .. } = &self.data;
+        let DataConfig { input, output, units, least_count, dev_share, max_share, fold, .. } = &self.data;
         for (key, value, most) in [
             ("data.dev_share", *dev_share, 0.9),
             ("data.max_share", *max_share, 1.0),
@@ -71,6 +71,9 @@ impl Recipe for SequenceClassificationRecipe {
                     .into(),
             );
         }
+        if *input == InputKind::Words && *output != OutputKind::One {
+            return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());
+        }
         self.training.check().map_err(|error| error.under("training"))
     }
 
@@ -86,7 +89,8 @@ impl Recipe for SequenceClassificationRecipe {
             network: self.model.clone(),
             tokenizer,
             width: set.width.unwrap_or_default(),
-            classes: set.classes.clone(),
+            output: self.data.output,
+            classes: if self.data.output == OutputKind::Number { Vec::new() } else { set.classes.clone() },
             seed: self.training.seed,
         };
         let classifier = SequenceClassifier::init(init, device)?;

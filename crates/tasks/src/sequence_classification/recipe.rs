@@ -1,6 +1,6 @@
 //! A recipe: everything about training a classifier of sequences that a person chooses, as `train.toml` says it.
 
-use super::config::InputKind;
+use super::config::{InputKind, OutputKind};
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_data::tokens::Units;
 use candlewick_recurrent::SequenceEncoderConfig;
@@ -42,6 +42,8 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// What the sequences are of.
     pub input: InputKind,
+    /// What is told of them; of texts the class of the whole.
+    pub output: OutputKind,
     /// What the tokens of a text are.
     pub units: Units,
     /// How often a word comes in the training part at least; others count as the unknown one. Of the units words and spaces.
@@ -72,6 +74,7 @@ impl Default for DataConfig {
         Self {
             path: None,
             input: InputKind::Words,
+            output: OutputKind::One,
             units: Units::Words,
             least_count: 1,
             encoding: "utf-8".into(),

@@ -2,10 +2,12 @@
 
 use super::batch::{Batch, Sequences};
 use super::classifier::SequenceClassifier;
+use super::config::OutputKind;
 use super::evaluate::scored;
 use super::labelled::{Input, Labelled};
+use super::targets::{NONE, Targets};
 use crate::{Error, Result};
-use candle_core::{D, Tensor};
+use candle_core::{D, DType};
 use candlewick_data::buckets;
 use candlewick_data::features::PhotoHash;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
@@ -13,7 +15,7 @@ use candlewick_parameters::{Mode, Parameters};
 use candlewick_training::{Loss, Scores, Shard, Task};
 use std::path::Path;
 
-/// Trains a [`SequenceClassifier`] on labelled sequences and validates it by its accuracy on others.
+/// Trains a [`SequenceClassifier`] on labelled sequences and validates it on others, by its accuracy or by how well it tells numbers.
 pub struct SequenceClassificationTask {
     classifier: SequenceClassifier,
     train: Part,
@@ -29,11 +31,11 @@ pub(super) struct Settings {
     pub seed: u64,
 }
 
-/// Sequences, ready for the network, with their classes.
+/// Sequences, ready for the network, with what is to be told of them.
 struct Part {
     sequences: Sequences,
     lengths: Vec<usize>,
-    labels: Vec<u32>,
+    targets: Targets,
     /// By which a run is known again.
     hash: String,
 }
@@ -41,20 +43,23 @@ struct Part {
 impl Part {
     fn new(classifier: &SequenceClassifier, labelled: &[Labelled]) -> Result<Self> {
         let sequences = classifier.sequences(labelled.iter().map(|one| &one.input))?;
-        let labels: Vec<u32> = labelled.iter().map(|one| one.label).collect();
-        Ok(Self { lengths: sequences.lengths(), sequences, labels, hash: hash(labelled) })
+        let lengths = sequences.lengths();
+        let targets = Targets::of(classifier.config.output, labelled, &lengths, |label| Ok(i64::from(label)))?;
+        Ok(Self { sequences, lengths, targets, hash: hash(labelled) })
     }
 }
 
-/// A hash of the sequences and their classes in their order.
+/// A hash of the sequences and what is known of them, in their order.
 fn hash(labelled: &[Labelled]) -> String {
     let mut bytes = Vec::new();
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     for one in labelled {
         match &one.input {
             Input::Words(text) => bytes.extend_from_slice(text.as_bytes()),
-            Input::Values(values) => values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes())),
+            Input::Values(values) => bytes.extend(floats(values)),
         }
-        bytes.extend_from_slice(format!("\t{}\n", one.label).as_bytes());
+        bytes.extend(floats(&one.targets));
+        bytes.extend_from_slice(format!("\t{:?}\n", one.labels).as_bytes());
     }
     PhotoHash::of(&bytes).to_string()
 }
@@ -88,8 +93,9 @@ impl SequenceClassificationTask {
     fn batch(&self, places: &[usize]) -> Result<Batch> {
         let device = self.classifier.device();
         let (inputs, lengths) = self.train.sequences.padded(places, device)?;
-        let labels: Vec<u32> = places.iter().filter_map(|&place| self.train.labels.get(place).copied()).collect();
-        Ok(Batch { inputs, lengths, labels: Tensor::new(labels, device)? })
+        let (output, steps) = (self.classifier.config.output, inputs.dim(1)?);
+        let targets = self.train.targets.tensor(output, places, steps, device)?;
+        Ok(Batch { inputs, lengths, targets, count: self.train.targets.count(places) })
     }
 }
 
@@ -101,7 +107,7 @@ impl Task for SequenceClassificationTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.labels.len().div_ceil(self.settings.size)
+        self.train.lengths.len().div_ceil(self.settings.size)
     }
 
     fn batches<'a>(
@@ -116,12 +122,18 @@ impl Task for SequenceClassificationTask {
     }
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
-        let Batch { inputs, lengths, labels } = batch;
+        let Batch { inputs, lengths, targets, count } = batch;
         let (logits, _) = self.classifier.logits(inputs, lengths, mode)?;
-        let options = CrossEntropy { label_smoothing: self.settings.label_smoothing, ..CrossEntropy::default() };
-        let right = logits.argmax(D::Minus1)?.eq(labels)?.to_dtype(logits.dtype())?.mean_all()?;
-        let value = cross_entropy(&logits, labels, &options, None)?;
-        Ok(Loss { value, count: lengths.len(), parts: vec![("accuracy", right)] })
+        if self.classifier.config.output == OutputKind::Number {
+            let value = (logits.squeeze(D::Minus1)? - targets)?.sqr()?.mean_all()?;
+            return Ok(Loss::new(value, *count));
+        }
+        let Settings { label_smoothing, .. } = self.settings;
+        let options = CrossEntropy { label_smoothing, ignore_index: Some(NONE), ..CrossEntropy::default() };
+        let value = cross_entropy(&logits, targets, &options, None)?;
+        let right = logits.argmax(D::Minus1)?.to_dtype(DType::I64)?.eq(targets)?.to_dtype(logits.dtype())?.sum_all()?;
+        let right = (right / (*count).max(1) as f64)?;
+        Ok(Loss { value, count: *count, parts: vec![("accuracy", right)] })
     }
 
     fn validate(&mut self, epoch: usize) -> Result<Scores> {
@@ -129,7 +141,7 @@ impl Task for SequenceClassificationTask {
     }
 
     fn validate_told(&mut self, _: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
-        scored(&self.classifier, &self.dev.sequences, &self.dev.labels, progress)
+        scored(&self.classifier, &self.dev.sequences, &self.dev.targets, progress)
     }
 
     fn items(&self) -> &'static str {
@@ -137,7 +149,10 @@ impl Task for SequenceClassificationTask {
     }
 
     fn score_names(&self) -> Vec<&'static str> {
-        vec!["accuracy"]
+        match self.classifier.config.output {
+            OutputKind::Number => vec!["r_squared", "mean_squared_error"],
+            _ => vec!["accuracy"],
+        }
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
@@ -147,7 +162,7 @@ impl Task for SequenceClassificationTask {
     fn config(&self) -> serde_json::Value {
         serde_json::json!({
             "classifier": self.classifier.config,
-            "sequences": self.train.labels.len(),
+            "sequences": self.train.lengths.len(),
             "train": self.train.hash,
             "dev": self.dev.hash,
             "batch_size": self.settings.size,
@@ -157,7 +172,7 @@ impl Task for SequenceClassificationTask {
     }
 
     fn data(&self) -> serde_json::Value {
-        let of = |part: &Part| serde_json::json!({ "sequences": part.labels.len(), "sha256": part.hash });
+        let of = |part: &Part| serde_json::json!({ "sequences": part.lengths.len(), "sha256": part.hash });
         serde_json::json!({ "train": of(&self.train), "dev": of(&self.dev) })
     }
 }

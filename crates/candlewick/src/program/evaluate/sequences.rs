@@ -43,7 +43,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         return say!("{object}");
     }
     for (name, value) in scores.iter() {
-        say!("{name:<8} {value:.4}")?;
+        say!("{name:<18} {value:.4}")?;
     }
     say!("{} sequences of the {split} split on {device_name} in {seconds:.0} s", count)
 }

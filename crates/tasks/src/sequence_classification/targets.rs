@@ -1,0 +1,99 @@
+//! What is to be told of sequences.
+
+use super::config::OutputKind;
+use super::labelled::Labelled;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+
+/// In the place of a class where there is none to tell.
+pub(super) const NONE: i64 = -1;
+
+/// What is to be told of each sequence of a set.
+pub(super) enum Targets {
+    /// Classes, one of the whole, or one of each step.
+    Classes(Vec<Vec<i64>>),
+    /// A number of the whole.
+    Numbers(Vec<f32>),
+}
+
+impl Targets {
+    /// The targets of labelled sequences, of which `lengths` says how many steps they have; `place` gives the classifier's class of a label.
+    ///
+    /// # Errors
+    /// When a sequence lacks what is to be told of it, with its place in the set.
+    pub fn of(
+        output: OutputKind,
+        labelled: &[Labelled],
+        lengths: &[usize],
+        place: impl Fn(u32) -> Result<i64>,
+    ) -> Result<Self> {
+        let lacks = |at: usize, found: usize, of: &str, wanted: String| {
+            Error::NoData(format!("sequence {} of a part has {found} {of}; wanted {wanted}", at + 1))
+        };
+        let rows = || labelled.iter().zip(lengths).enumerate();
+        if output == OutputKind::Number {
+            let number = |(at, (one, _)): (usize, (&Labelled, &usize))| match one.targets[..] {
+                [number] => Ok(number),
+                _ => Err(lacks(at, one.targets.len(), "numbers to tell", "one for the whole".into())),
+            };
+            return Ok(Self::Numbers(rows().map(number).collect::<Result<_>>()?));
+        }
+        let classes = |(at, (one, &length)): (usize, (&Labelled, &usize))| {
+            let mut classes = one.labels.iter().map(|&label| place(label)).collect::<Result<Vec<i64>>>()?;
+            let found = classes.len();
+            if !output.of_steps() {
+                return match found {
+                    1 => Ok(classes),
+                    _ => Err(lacks(at, found, "labels", "one for the whole".into())),
+                };
+            }
+            if found == 1 {
+                // The class of the whole is that of each step.
+                classes.resize(length, classes[0]);
+            }
+            if classes.len() != length {
+                return Err(lacks(at, found, "labels", format!("one for each of {length} steps")));
+            }
+            if output == OutputKind::Next {
+                if length < 2 {
+                    return Err(lacks(at, length, "steps", "two at least, so that there is a next one".into()));
+                }
+                classes.rotate_left(1);
+                classes[length - 1] = NONE;
+            }
+            Ok(classes)
+        };
+        Ok(Self::Classes(rows().map(classes).collect::<Result<_>>()?))
+    }
+
+    /// The targets of the sequences at these places: classes (N) or, one a step, (N, T), or numbers (N).
+    pub fn tensor(&self, output: OutputKind, places: &[usize], steps: usize, device: &Device) -> Result<Tensor> {
+        match self {
+            Self::Numbers(numbers) => {
+                let numbers: Vec<f32> = places.iter().filter_map(|&place| numbers.get(place).copied()).collect();
+                Ok(Tensor::new(numbers, device)?)
+            }
+            Self::Classes(classes) => {
+                let width = if output.of_steps() { steps } else { 1 };
+                let mut padded = Vec::with_capacity(places.len() * width);
+                for (at, row) in places.iter().filter_map(|&place| classes.get(place)).enumerate() {
+                    padded.extend_from_slice(row);
+                    padded.resize((at + 1) * width, NONE);
+                }
+                let padded = Tensor::from_vec(padded, (places.len(), width), device)?;
+                Ok(if output.of_steps() { padded } else { padded.squeeze(1)? })
+            }
+        }
+    }
+
+    /// How many things there are to tell of the sequences at these places.
+    pub fn count(&self, places: &[usize]) -> usize {
+        match self {
+            Self::Numbers(_) => places.len(),
+            Self::Classes(classes) => {
+                let rows = places.iter().filter_map(|&place| classes.get(place));
+                rows.flatten().filter(|&&class| class != NONE).count()
+            }
+        }
+    }
+}
