@@ -172,5 +172,8 @@ fn recipes_are_in_the_program_and_a_printed_one_is_the_same() {
     }
     fail(here, &["train", "flickr8"], 2, &["no built-in recipe is called so", "flickr8k"]);
     fail(here, &["recipe", "nowhere.toml"], 1, &["nowhere.toml"]);
+    // A folder of data does not hide the recipe of its name.
+    std::fs::create_dir(here.join("sst2")).unwrap();
+    assert!(succeed(here, &["recipe", "sst2"]).contains("name = \"sst2\""));
     fail(here, &["train", "flickr8k"], 1, &["--encoder-weights"]);
 }

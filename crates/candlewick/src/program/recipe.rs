@@ -112,7 +112,8 @@ impl<'a> Source<'a> {
     /// A file, or a built-in recipe by its name; without either that of generated scenes.
     fn of(given: Option<&'a Path>) -> Result<Self, Failure> {
         let Some(path) = given else { return Ok(Self::Embedded(&RECIPES[0])) };
-        match path.to_str().and_then(EmbeddedRecipe::find).filter(|_| !path.exists()) {
+        // A folder of the name is likely its data.
+        match path.to_str().and_then(EmbeddedRecipe::find).filter(|_| !path.is_file()) {
             Some(recipe) => Ok(Self::Embedded(recipe)),
             None if path.extension().is_some() || path.exists() || path.components().count() > 1 => {
                 Ok(Self::File(path))
