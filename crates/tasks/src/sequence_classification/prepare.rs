@@ -40,7 +40,7 @@ impl Recipe for SequenceClassificationRecipe {
     fn check(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Setting(fault));
         let SequenceEncoderConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
-        let DataConfig { input, output, units, least_count, dev_share, max_share, fold, .. } = &self.data;
+        let DataConfig { least_count, dev_share, max_share, .. } = &self.data;
         for (key, value, most) in [
             ("data.dev_share", *dev_share, 0.9),
             ("data.max_share", *max_share, 1.0),
@@ -62,18 +62,7 @@ impl Recipe for SequenceClassificationRecipe {
                 return fault(format!("{key} is 0; one is the least"));
             }
         }
-        if *least_count > 1 && !matches!(units, Units::Words | Units::Spaces) {
-            return fault("data.least_count: it is for the units words and spaces; leave it out".into());
-        }
-        if *input != InputKind::Words && (*least_count > 1 || word_dropout > 0.0 || fold.is_some()) {
-            return fault(
-                "data.least_count, data.fold and model.word_dropout are for data.input = \"words\"; leave them out"
-                    .into(),
-            );
-        }
-        if *input == InputKind::Words && *output != OutputKind::One {
-            return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());
-        }
+        self.check_kinds()?;
         self.training.check().map_err(|error| error.under("training"))
     }
 
@@ -132,6 +121,25 @@ impl Recipe for SequenceClassificationRecipe {
 }
 
 impl SequenceClassificationRecipe {
+    /// Refuses what goes with another kind of input or of output.
+    fn check_kinds(&self) -> Result<()> {
+        let fault = |fault: String| Err(Error::Setting(fault));
+        let DataConfig { input, output, units, least_count, fold, .. } = &self.data;
+        if *least_count > 1 && !matches!(units, Units::Words | Units::Spaces) {
+            return fault("data.least_count: it is for the units words and spaces; leave it out".into());
+        }
+        if *input != InputKind::Words && (*least_count > 1 || self.model.word_dropout > 0.0 || fold.is_some()) {
+            return fault(
+                "data.least_count, data.fold and model.word_dropout are for data.input = \"words\"; leave them out"
+                    .into(),
+            );
+        }
+        if *input == InputKind::Words && *output != OutputKind::One {
+            return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());
+        }
+        Ok(())
+    }
+
     fn load(&self) -> Result<LabelledSequences> {
         let Some(path) = &self.data.path else {
             return Err(Error::NoData("no data: say where the sequences are with --data DIR".into()));
