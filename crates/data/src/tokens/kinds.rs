@@ -58,6 +58,11 @@ impl Kind {
         }
     }
 
+    /// Whether a closed vocabulary has no such character.
+    pub fn lacks(&self, letter: char) -> bool {
+        matches!(self, Self::Characters { ids, unknown: None } if !ids.contains_key(&letter))
+    }
+
     /// Where the tokens of a text that [`Kind::encode`] gives stand in it.
     pub fn places(&self, text: &str) -> Option<Vec<Token>> {
         let ids = self.encode(text)?;

@@ -155,7 +155,7 @@ impl TextTokenizer {
             Some(ids) => Ok(ids),
             None => {
                 let encoded = self.inner.encode_fast(text, false);
-                Ok(encoded.map_err(|error| Error::tokenizer("tokenizer", error))?.get_ids().to_vec())
+                Ok(encoded.map_err(|error| self.refused(text, error))?.get_ids().to_vec())
             }
         }
     }
@@ -168,9 +168,20 @@ impl TextTokenizer {
         if let Some(tokens) = self.kind.places(text) {
             return Ok(tokens);
         }
-        let encoded = self.inner.encode(text, false).map_err(|error| Error::tokenizer("tokenizer", error))?;
+        let encoded = self.inner.encode(text, false).map_err(|error| self.refused(text, error))?;
         let tokens = encoded.get_ids().iter().zip(encoded.get_offsets());
         Ok(tokens.map(|(&id, &(start, end))| Token { id, bytes: start..end }).collect())
+    }
+
+    /// Why a text was refused: a closed vocabulary says which character it lacks.
+    fn refused(&self, text: &str, error: tokenizers::Error) -> Error {
+        match text.chars().find(|&letter| self.kind.lacks(letter)) {
+            Some(letter) => Error::tokenizer(
+                "tokenizer",
+                format!("knows its own characters only, and not {letter:?}; leave it out"),
+            ),
+            None => Error::tokenizer("tokenizer", error),
+        }
     }
 
     /// The text of tokens.
@@ -279,7 +290,8 @@ mod tests {
         assert_eq!((closed.vocab_size(), closed.unknown()), (4, None));
         assert_eq!(closed.encode("hello").unwrap(), [0, 1, 2, 2, 3]);
         assert_eq!(closed.first_unknown("help").as_deref(), Some("p"));
-        assert!(closed.encode("help").is_err());
+        let refused = [closed.encode("help").unwrap_err(), closed.tokens("help").unwrap_err()];
+        assert!(refused.iter().all(|error| error.to_string().contains("not 'p'; leave it out")), "{refused:?}");
         let words = TextTokenizer::train(Units::Spaces, &Text::of(" the <unk> N\n the cat\n")).unwrap();
         assert_eq!(words.encode("the <unk>\n").unwrap().len(), 3);
         assert_eq!(words.first_unknown("the dog").as_deref(), Some("dog"));
