@@ -92,7 +92,10 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let (device, device_name) = device::open(&arguments.device)?;
     let model = LanguageModel::from_pretrained(&model[0], &device)?;
     let text = part(set, arguments.encoding.as_deref().unwrap_or("utf-8"))?;
-    if let Some(unknown) = model.tokenizer().first_unknown(&text) {
+    // A closed vocabulary has no such token, and refuses the text.
+    if model.tokenizer().unknown().is_some()
+        && let Some(unknown) = model.tokenizer().first_unknown(&text)
+    {
         note!("{unknown:?}, and what else the model did not learn, counts as its token for what is unknown");
     }
     let score = model.score(&text)?;

@@ -138,7 +138,8 @@ impl Page<'_> {
 fn activations(model: &LanguageModel, text: &str, quiet: bool) -> Result<Activations, Failure> {
     let tokens = model.tokenizer().encode(text)?.len();
     bounds::fits("--length", (tokens * model.unit_count() * size_of::<f32>()) as f64)?;
-    if let Some(unknown) = model.tokenizer().first_unknown(text)
+    if model.tokenizer().unknown().is_some()
+        && let Some(unknown) = model.tokenizer().first_unknown(text)
         && !quiet
     {
         note!("{unknown:?}, and what else the model did not learn, counts as its token for what is unknown");
