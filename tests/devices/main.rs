@@ -7,8 +7,8 @@
 
 use candlewick::candle::{Device, Tensor, Var};
 use candlewick::captioning::{
-    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, LossConfig, PictureInput,
-    ShowAttendTellConfig, ShowTellConfig, TopDownConfig, caption_loss,
+    Annotations, AnyDecoder, AttentionDecoderConfig, AttentionKind, DecoderConfig, LossConfig, SourceDecoder as _,
+    TopDownConfig, VectorDecoderConfig, VectorInput, caption_loss, source,
 };
 use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
@@ -142,11 +142,11 @@ fn every_sequence_layer_reads_and_learns() {
 }
 
 fn decoders() -> Vec<(&'static str, DecoderConfig)> {
-    let show_tell = |cell: &str, picture| {
+    let show_tell = |cell: &str, vector| {
         let (cell, stack) = (cell.to_owned(), Settings::default());
-        DecoderConfig::ShowTell(ShowTellConfig {
+        DecoderConfig::ShowTell(VectorDecoderConfig {
             cell,
-            picture,
+            vector,
             embedding_size: 6,
             hidden_size: 8,
             dropout: 0.0,
@@ -154,7 +154,7 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
         })
     };
     let attending = |attention| {
-        DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
+        DecoderConfig::ShowAttendTell(AttentionDecoderConfig {
             embedding_size: 6,
             hidden_size: 8,
             attention_size: 8,
@@ -164,9 +164,9 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
         })
     };
     vec![
-        ("vanilla", show_tell("rnn", PictureInput::EachStep)),
-        ("the picture as first word", show_tell("lstm", PictureInput::FirstWord)),
-        ("the picture as first state", show_tell("gru", PictureInput::InitialState)),
+        ("vanilla", show_tell("rnn", VectorInput::EachStep)),
+        ("the picture as first word", show_tell("lstm", VectorInput::FirstWord)),
+        ("the picture as first state", show_tell("gru", VectorInput::InitialState)),
         (
             "top-down",
             DecoderConfig::TopDown(TopDownConfig {
@@ -176,8 +176,8 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
                 dropout: 0.0,
             }),
         ),
-        ("soft attention", attending(Attention::Soft)),
-        ("hard attention", attending(Attention::Hard(Default::default()))),
+        ("soft attention", attending(AttentionKind::Soft)),
+        ("hard attention", attending(AttentionKind::Hard(Default::default()))),
     ]
 }
 
@@ -193,7 +193,7 @@ fn captioners_learn_and_write_the_same_captions() {
             // The first picture has fewer annotations than the others.
             let seen = Annotations::set(normal("annotations", &[3, 9, 16], device)).unwrap();
             let seen = seen.with_counts(vec![4, 9, 9]).unwrap();
-            let memory = decoder.memory(&seen).unwrap();
+            let memory = decoder.memory(&source(&seen).unwrap()).unwrap();
             let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], device).unwrap();
             let targets = Tensor::new(&[[5u32, 7, 2, 2], [4, 4, 9, 2], [10, 3, 2, 0]], device).unwrap();
             let forced = decoder.teacher_forced(&words, &[4, 4, 3], &memory, &mut Mode::Eval).unwrap();

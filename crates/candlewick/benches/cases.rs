@@ -8,8 +8,8 @@
 
 use candlewick::candle::{DType, Device, Result, Tensor, Var};
 use candlewick::captioning::{
-    Annotations, CaptionDecoder as _, Captioner, CaptionerInit, LossConfig, ShowAttendTell, ShowAttendTellConfig,
-    caption_loss,
+    Annotations, AttentionDecoder, AttentionDecoderConfig, Captioner, CaptionerInit, LossConfig, SourceDecoder as _,
+    caption_loss, source,
 };
 use candlewick::data::text::words::WordTokenizer;
 use candlewick::encoders::{Architecture, NetworkConfig, Preprocessing, file_hash};
@@ -227,14 +227,14 @@ fn sequences<C: BuildCell>(
 fn attend(positions: usize) -> Result<Case> {
     let (n, t, v) = (32, 20, 2500);
     let parameters = Parameters::new(1);
-    let decoder = ShowAttendTell::new(2048, v, &ShowAttendTellConfig::default(), parameters.builder(&Device::Cpu))?;
+    let decoder = AttentionDecoder::new(2048, v, &AttentionDecoderConfig::default(), parameters.builder(&Device::Cpu))?;
     let seen = Annotations::set(random(1, &[n, positions, 2048])?)?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
         let mut rng = Rng::derive(1, "dropout", step);
-        let memory = decoder.memory(&seen)?;
+        let memory = decoder.memory(&source(&seen)?)?;
         let forced = decoder.teacher_forced(&read, &vec![t; n], &memory, &mut Mode::Train(&mut rng))?;
         backward(&caption_loss(&forced, &told, &LossConfig::default(), u32::MAX)?.total)?;
         Ok(())
@@ -243,12 +243,13 @@ fn attend(positions: usize) -> Result<Case> {
 
 /// Beam search with five beams and twenty words, all photos in one batch.
 fn beams(photos: usize) -> Result<Case> {
-    let decoder = ShowAttendTell::new(2048, 2500, &ShowAttendTellConfig::default(), frozen().builder(&Device::Cpu))?;
+    let decoder =
+        AttentionDecoder::new(2048, 2500, &AttentionDecoderConfig::default(), frozen().builder(&Device::Cpu))?;
     let seen = Annotations::set(random(1, &[photos, 49, 2048])?)?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
     Ok(Box::new(move || {
-        let memory = decoder.memory(&seen)?;
+        let memory = decoder.memory(&source(&seen)?)?;
         generate(&decoder, &memory, photos, &config).map(|_| ())
     }))
 }

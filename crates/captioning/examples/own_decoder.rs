@@ -8,7 +8,7 @@
 
 use candle_core::{Device, Module, Result, Tensor};
 use candlewick_captioning::{
-    Annotations, BuildDecoder, CaptionDecoder, Captioner, CaptioningRecipe, GenerationConfig, add_decoder, prepare,
+    BuildDecoder, Captioner, CaptioningRecipe, GenerationConfig, Source, SourceDecoder, add_decoder, prepare,
 };
 use candlewick_data::captions::Split;
 use candlewick_data::scenes::Scene;
@@ -88,9 +88,9 @@ impl Decoder for Plain {
     }
 }
 
-impl CaptionDecoder for Plain {
-    fn memory(&self, seen: &Annotations) -> Result<Tensor> {
-        seen.mean()
+impl SourceDecoder for Plain {
+    fn memory(&self, source: &Source) -> Result<Tensor> {
+        Ok(source.vector().clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::caption::{Caption, Word, best};
 use crate::config::{CaptionerConfig, MODEL_TYPE};
-use crate::decoders::{AnyDecoder, AnyMemory, CaptionDecoder as _, DecoderConfig};
+use crate::decoders::{DecoderConfig, source};
 use crate::folder::{DECODER, ModelFiles, Start, TextFiles};
 use crate::{Error, Result};
 use candle_core::Device;
@@ -10,6 +10,7 @@ use candlewick_data::text::words::{PAD, START, UNK, WordTokenizer};
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{GenerationConfig, Hypothesis, generate};
 use candlewick_parameters::{Parameters, SafetensorsFile};
+use candlewick_recurrent::decoders::{AnyDecoder, AnyMemory, SourceDecoder as _};
 use candlewick_training::{About, Export, MODEL_FILE, ModelFolder};
 use candlewick_vision::{Annotations, AttentionMap, EncoderConfig, PictureEncoder};
 use image::RgbImage;
@@ -198,7 +199,7 @@ impl Captioner {
             let fault = format!("annotations have {found} features; the captioner was trained on {wanted}");
             return Err(Error::Setting(fault));
         }
-        Ok(self.decoder.memory(&annotations.to_device(self.device())?)?)
+        Ok(self.decoder.memory(&source(&annotations.to_device(self.device())?)?)?)
     }
 
     /// The settings without the words that a caption never says.

@@ -2,12 +2,12 @@
 
 use crate::caption::Caption;
 use crate::captioner::Captioner;
-use crate::decoders::{AnyDecoder, AnyMemory};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
 use candlewick_generation::{DecoderEnsemble, GenerationConfig, generate};
+use candlewick_recurrent::decoders::{AnyDecoder, AnyMemory};
 use candlewick_vision::Annotations;
 use image::{RgbImage, imageops};
 

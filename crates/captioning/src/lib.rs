@@ -1,7 +1,7 @@
 //! Attention captioning: looks at a picture and tells what is on it, and where it looked for each word.
 //!
-//! [`Captioner`] is the way in: it opens a model folder and captions pictures. Its decoder is one of [`ShowAttendTell`] (soft or hard
-//! attention), [`ShowTell`] and [`TopDown`], or your own ([`BuildDecoder`], [`add_decoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
+//! [`Captioner`] is the way in: it opens a model folder and captions pictures. Its decoder is one of [`AttentionDecoder`] (Show, Attend
+//! and Tell, with soft or hard attention), [`VectorDecoder`] (Show and Tell) and [`TopDown`], or your own ([`BuildDecoder`], [`add_decoder`]); [`CaptioningTask`] trains one, [`evaluate()`] scores one.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,10 @@ mod training;
 
 pub use candlewick_generation::GenerationConfig;
 pub use candlewick_pages::ComparisonRow;
+pub use candlewick_recurrent::decoders::{
+    AnyDecoder, AnyMemory, AnyState, AttentionDecoder, AttentionDecoderConfig, AttentionKind, HardAttention,
+    SampledPositions, Source, SourceDecoder, TeacherForcedRead, VectorDecoder, VectorDecoderConfig, VectorInput,
+};
 pub use candlewick_training::{Error, Result};
 pub use candlewick_vision::{Annotations, AttentionMap};
 pub use caption::{Caption, Word};
@@ -26,10 +30,7 @@ pub use captioner::{Captioner, CaptionerInit};
 pub use config::CaptionerConfig;
 pub use dataset::CaptionDataset;
 pub use decoders::{
-    AddedDecoder, AnyDecoder, AnyMemory, AnyState, Attention, BuildDecoder, CaptionDecoder, DecoderConfig,
-    HardAttention, Memory, PictureInput, PictureVector, SampledPositions, ShowAttendTell, ShowAttendTellConfig,
-    ShowTell, ShowTellConfig, State, TeacherForcedRead, TopDown, TopDownConfig, TopDownMemory, TopDownState,
-    add_decoder,
+    AddedDecoder, BuildDecoder, DecoderConfig, TopDown, TopDownConfig, TopDownMemory, TopDownState, add_decoder, source,
 };
 pub use ensemble::{CaptionPictures, Ensemble, PreprocessedPicture};
 pub use folder::{EmbeddedFiles, ModelFiles};

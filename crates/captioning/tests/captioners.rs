@@ -4,8 +4,8 @@
 use candle_core::{Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_captioning::{
-    Annotations, AnyDecoder, Attention, CaptionDecoder as _, DecoderConfig, HardAttention, LossConfig, PictureInput,
-    ShowAttendTellConfig, ShowTellConfig, TopDownConfig, caption_loss,
+    Annotations, AnyDecoder, AttentionDecoderConfig, AttentionKind, DecoderConfig, HardAttention, LossConfig, Source,
+    SourceDecoder as _, TopDownConfig, VectorDecoderConfig, VectorInput, caption_loss, source,
 };
 use candlewick_generation::{Decoder, GenerationConfig, SelectRows, generate};
 use candlewick_parameters::{Mode, Parameters, Rng};
@@ -18,10 +18,10 @@ mod fixture;
 
 const LENGTHS: [usize; 3] = [4, 2, 3];
 
-fn show_tell(cell: &str, picture: PictureInput, num_layers: usize) -> DecoderConfig {
-    DecoderConfig::ShowTell(ShowTellConfig {
+fn show_tell(cell: &str, vector: VectorInput, num_layers: usize) -> DecoderConfig {
+    DecoderConfig::ShowTell(VectorDecoderConfig {
         cell: cell.into(),
-        picture,
+        vector,
         embedding_size: 6,
         hidden_size: 5,
         dropout: 0.0,
@@ -40,17 +40,17 @@ fn top_down(cell: &str) -> DecoderConfig {
     })
 }
 
-fn attending(attention: Attention) -> DecoderConfig {
+fn attending(attention: AttentionKind) -> DecoderConfig {
     attending_with("lstm", attention)
 }
 
 /// Hard attention that writes each word from so many positions.
-fn hard(num_positions: usize) -> Attention {
-    Attention::Hard(HardAttention { num_positions, soft_probability: 0.0, ..HardAttention::default() })
+fn hard(num_positions: usize) -> AttentionKind {
+    AttentionKind::Hard(HardAttention { num_positions, soft_probability: 0.0, ..HardAttention::default() })
 }
 
-fn attending_with(cell: &str, attention: Attention) -> DecoderConfig {
-    DecoderConfig::ShowAttendTell(ShowAttendTellConfig {
+fn attending_with(cell: &str, attention: AttentionKind) -> DecoderConfig {
+    DecoderConfig::ShowAttendTell(AttentionDecoderConfig {
         cell: cell.into(),
         embedding_size: 6,
         hidden_size: 5,
@@ -69,16 +69,16 @@ fn decoder(config: &DecoderConfig, fixture: &HashMap<String, Tensor>) -> (AnyDec
     (decoder, parameters)
 }
 
-fn seen(annotations: &Tensor) -> Annotations {
-    Annotations::set(annotations.clone()).unwrap()
+fn seen(annotations: &Tensor) -> Source {
+    source(&Annotations::set(annotations.clone()).unwrap()).unwrap()
 }
 
 #[test]
 fn logits_attention_loss_and_gradients_are_pytorchs() {
     for (name, config) in [
-        ("each_step", show_tell("rnn", PictureInput::EachStep, 1)),
-        ("first_word", show_tell("lstm", PictureInput::FirstWord, 2)),
-        ("initial_state", show_tell("gru", PictureInput::InitialState, 1)),
+        ("each_step", show_tell("rnn", VectorInput::EachStep, 1)),
+        ("first_word", show_tell("lstm", VectorInput::FirstWord, 2)),
+        ("initial_state", show_tell("gru", VectorInput::InitialState, 1)),
         ("top_down", top_down("lstm")),
     ] {
         let fixture = tensors(name);
@@ -106,14 +106,14 @@ fn logits_attention_loss_and_gradients_are_pytorchs() {
 
 fn every_kind() -> Vec<DecoderConfig> {
     vec![
-        show_tell("rnn", PictureInput::EachStep, 1),
-        show_tell("lstm", PictureInput::FirstWord, 2),
-        show_tell("mut1", PictureInput::InitialState, 1),
-        show_tell("nas", PictureInput::FirstWord, 1),
+        show_tell("rnn", VectorInput::EachStep, 1),
+        show_tell("lstm", VectorInput::FirstWord, 2),
+        show_tell("mut1", VectorInput::InitialState, 1),
+        show_tell("nas", VectorInput::FirstWord, 1),
         top_down("lstm"),
         top_down("mut2"),
-        attending(Attention::Soft),
-        attending_with("gru", Attention::Soft),
+        attending(AttentionKind::Soft),
+        attending_with("gru", AttentionKind::Soft),
         attending_with("lstm_fgr", hard(2)),
         attending(hard(1)),
         attending(hard(3)),
@@ -154,14 +154,14 @@ fn a_state_of_another_decoder_is_refused() {
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
     let annotations = Tensor::ones((1, 2, 7), candle_core::DType::F32, &Device::Cpu).unwrap();
     let memory = build(top_down("lstm")).memory(&seen(&annotations)).unwrap();
-    let error = build(attending(Attention::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
+    let error = build(attending(AttentionKind::Soft)).start(&memory, &mut Mode::Eval).err().unwrap();
     assert!(error.to_string().contains("the memory of another decoder"), "{error}");
 }
 
 #[test]
 fn layers_that_cannot_write_word_by_word_are_refused() {
     for (cell, wanted) in [("self_attention", "carries no state"), ("shout", "no sequence layer is called shout")] {
-        let config = show_tell(cell, PictureInput::FirstWord, 1);
+        let config = show_tell(cell, VectorInput::FirstWord, 1);
         let error = config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).err().unwrap();
         assert!(error.to_string().contains(wanted), "{error}");
     }
@@ -172,7 +172,7 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
     let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (3, 6, 7), &Device::Cpu).unwrap();
     let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9], [1, 10, 3, 3]], &Device::Cpu).unwrap();
     let build = |attention| attending(attention).build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
-    let (soft, hard) = (build(Attention::Soft), build(hard(1)));
+    let (soft, hard) = (build(AttentionKind::Soft), build(hard(1)));
     let memory = hard.memory(&seen(&annotations)).unwrap();
     let forced = hard.teacher_forced(&words, &[4; 3], &memory, &mut Mode::Eval).unwrap();
     for weights in forced.alpha.unwrap().flatten_to(1).unwrap().to_vec2::<f32>().unwrap() {
@@ -198,7 +198,7 @@ fn hard_attention_looks_at_one_position_and_equals_soft_attention_where_there_is
 fn looks_at_all_positions_tell_what_is_expected_of_one() {
     let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (1, 6, 7), &Device::Cpu).unwrap();
     let build = |config: DecoderConfig| config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
-    let soft = build(attending(Attention::Soft));
+    let soft = build(attending(AttentionKind::Soft));
     let memory = |decoder: &AnyDecoder, annotations: &Tensor| decoder.memory(&seen(annotations)).unwrap();
     let whole = memory(&soft, &annotations);
     let (state, word) = (soft.start(&whole, &mut Mode::Eval).unwrap(), Tensor::new(&[4u32], &Device::Cpu).unwrap());
@@ -225,7 +225,8 @@ fn regions_that_a_photo_does_not_have_are_not_told_of() {
     let counts = [2usize, 5];
     for config in every_kind() {
         let decoder = config.build(7, 11, Parameters::new(1).builder(&Device::Cpu)).unwrap();
-        let both = seen(&annotations).with_counts(counts.map(|count| count as u32).to_vec()).unwrap();
+        let both = Annotations::set(annotations.clone()).unwrap();
+        let both = source(&both.with_counts(counts.map(|count| count as u32).to_vec()).unwrap()).unwrap();
         let memory = decoder.memory(&both).unwrap();
         let forced = decoder.teacher_forced(&words, &[4; 2], &memory, &mut Mode::Eval).unwrap();
         let told = generate(&decoder, &memory, 2, &GenerationConfig::beam(3)).unwrap();

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Module as _, Result, Tensor};
 use candlewick_captioning::{
-    Annotations, BuildDecoder, CaptionDecoder, Captioner, CaptionerInit, DecoderConfig, GenerationConfig, add_decoder,
+    BuildDecoder, Captioner, CaptionerInit, DecoderConfig, GenerationConfig, Source, SourceDecoder, add_decoder,
 };
 use candlewick_data::text::words::WordTokenizer;
 use candlewick_encoders::Preprocessing;
@@ -68,9 +68,9 @@ impl Decoder for Bag {
     }
 }
 
-impl CaptionDecoder for Bag {
-    fn memory(&self, seen: &Annotations) -> Result<Tensor> {
-        seen.mean()
+impl SourceDecoder for Bag {
+    fn memory(&self, source: &Source) -> Result<Tensor> {
+        Ok(source.vector().clone())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use candlewick_captioning::{
-    Annotations, CaptionDecoder as _, LossConfig, ShowAttendTell, ShowAttendTellConfig, caption_loss,
+    Annotations, AttentionDecoder, AttentionDecoderConfig, LossConfig, Source, SourceDecoder as _, caption_loss, source,
 };
 use candlewick_generation::GenerationConfig;
 use candlewick_generation::{Decoder, SelectRows, generate};
@@ -16,20 +16,20 @@ mod fixture;
 
 const LENGTHS: [usize; 3] = [4, 2, 3];
 
-fn config() -> ShowAttendTellConfig {
-    ShowAttendTellConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0, ..Default::default() }
+fn config() -> AttentionDecoderConfig {
+    AttentionDecoderConfig { embedding_size: 6, hidden_size: 5, attention_size: 4, dropout: 0.0, ..Default::default() }
 }
 
 /// The decoder with the fixture's weights.
-fn decoder(fixture: &HashMap<String, Tensor>) -> (ShowAttendTell, Parameters) {
+fn decoder(fixture: &HashMap<String, Tensor>) -> (AttentionDecoder, Parameters) {
     let parameters = weights(fixture);
-    let decoder = ShowAttendTell::new(7, 11, &config(), parameters.builder(&Device::Cpu)).unwrap();
+    let decoder = AttentionDecoder::new(7, 11, &config(), parameters.builder(&Device::Cpu)).unwrap();
     parameters.verify().unwrap();
     (decoder, parameters)
 }
 
-fn seen(annotations: &Tensor) -> Annotations {
-    Annotations::set(annotations.clone()).unwrap()
+fn seen(annotations: &Tensor) -> Source {
+    source(&Annotations::set(annotations.clone()).unwrap()).unwrap()
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn reading_a_whole_sentence_equals_reading_it_word_by_word() {
 
 #[test]
 fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
-    let plain = ShowAttendTellConfig { gate: false, deep_output: false, ..config() };
+    let plain = AttentionDecoderConfig { gate: false, deep_output: false, ..config() };
     let parameters = Parameters::new(1);
-    let decoder = ShowAttendTell::new(7, 11, &plain, parameters.builder(&Device::Cpu)).unwrap();
+    let decoder = AttentionDecoder::new(7, 11, &plain, parameters.builder(&Device::Cpu)).unwrap();
     let names = parameters.names();
     assert!(!names.iter().any(|name| name.starts_with("f_beta") || name.starts_with("output_")));
     assert!(names.contains(&"decode_step.weight_ih".to_owned()));
@@ -113,8 +113,8 @@ fn without_gate_and_deep_output_the_words_come_from_the_hidden_state() {
 fn dropout_changes_training_and_not_evaluation() {
     let fixture = tensors("decoder");
     let parameters = Parameters::new(1);
-    let dropped = ShowAttendTellConfig { dropout: 0.5, ..config() };
-    let decoder = ShowAttendTell::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
+    let dropped = AttentionDecoderConfig { dropout: 0.5, ..config() };
+    let decoder = AttentionDecoder::new(7, 11, &dropped, parameters.builder(&Device::Cpu)).unwrap();
     let memory = decoder.memory(&seen(&fixture["annotations"])).unwrap();
     let logits = |mode: &mut Mode| {
         let forced = decoder.teacher_forced(&fixture["words"], &LENGTHS, &memory, mode).unwrap();

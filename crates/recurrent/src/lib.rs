@@ -1,4 +1,4 @@
-//! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks and attention.
+//! Recurrent networks on candle: RNN, LSTM, GRU and their kin, stacks, attention and decoders made of them.
 //!
 //! [`sequence_layer`] builds any of them from a name, and [`TextEncoder`] reads texts with it; [`Cell`] says how a new one is written,
 //! [`cells::weights`] has what ours are built of, and [`add_cell`] makes it known by its name.
@@ -9,6 +9,7 @@ pub mod attention;
 pub mod baselines;
 pub mod cell;
 pub mod cells;
+pub mod decoders;
 pub mod embedding;
 pub mod gradient_flow;
 pub mod layer;
@@ -20,7 +21,7 @@ pub mod sequence_encoder;
 pub mod stack;
 pub mod truncated;
 
-pub use attention::{AdditiveAttention, Attended, AttentionMemory};
+pub use attention::{AdditiveAttention, Attended, Attention, AttentionMemory, MultiplicativeAttention, Score};
 pub use baselines::self_attention::{SelfAttention, SelfAttentionConfig, sinusoidal_positions};
 pub use baselines::temporal_convolution::{TemporalConvolution, TemporalConvolutionConfig};
 pub use cell::{BuildCell, Cell, CloneCell, SuffixedBuilder};

@@ -1,9 +1,8 @@
 //! Decoders of the caller's own, known by their kind as ours are.
 
-use super::any::AnyDecoder;
-use super::caption_decoder::CaptionDecoder;
 use candle_core::{Error, Result};
 use candlewick_parameters::{VarBuilder, nearest};
+use candlewick_recurrent::decoders::{AnyDecoder, SourceDecoder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,7 +11,7 @@ use std::sync::{PoisonError, RwLock};
 
 /// A decoder that a configuration builds.
 pub trait BuildDecoder:
-    CaptionDecoder<Memory: Send + Sync + 'static, State: Send + Sync + 'static> + Send + Sync + Sized + 'static
+    SourceDecoder<Memory: Send + Sync + 'static, State: Send + Sync + 'static> + Send + Sync + Sized + 'static
 {
     /// What a recipe's `[decoder]` can say beside `kind`.
     type Config: Default + Serialize + DeserializeOwned;

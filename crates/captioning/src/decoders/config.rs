@@ -1,12 +1,12 @@
 //! How a recipe chooses a decoder.
 
 use super::added::{AddedDecoder, unknown};
-use super::any::AnyDecoder;
-use super::show_attend_tell::{ShowAttendTell, ShowAttendTellConfig};
-use super::show_tell::{ShowTell, ShowTellConfig};
 use super::top_down::{TopDown, TopDownConfig};
 use candle_core::Result;
 use candlewick_parameters::VarBuilder;
+use candlewick_recurrent::decoders::{
+    AnyDecoder, AttentionDecoder, AttentionDecoderConfig, VectorDecoder, VectorDecoderConfig,
+};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 #[non_exhaustive]
 pub enum DecoderConfig {
     /// Soft or hard attention over the annotations (Xu et al. 2015).
-    ShowAttendTell(ShowAttendTellConfig),
+    ShowAttendTell(AttentionDecoderConfig),
     /// The picture as one vector (Vinyals et al. 2015), read by any recurrent cell.
-    ShowTell(ShowTellConfig),
+    ShowTell(VectorDecoderConfig),
     /// Two LSTMs, one that looks and one that tells (Anderson et al. 2018).
     TopDown(TopDownConfig),
     /// One of the caller's own, which [`crate::add_decoder`] made known.
@@ -29,7 +29,7 @@ pub enum DecoderConfig {
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self::ShowAttendTell(ShowAttendTellConfig::default())
+        Self::ShowAttendTell(AttentionDecoderConfig::default())
     }
 }
 
@@ -77,8 +77,8 @@ impl DecoderConfig {
             candle_core::bail!("decoder.{name} is 0; one is the least")
         }
         Ok(match self {
-            Self::ShowAttendTell(config) => AnyDecoder::new(ShowAttendTell::new(c, v, config, vb)?),
-            Self::ShowTell(config) => AnyDecoder::new(ShowTell::new(c, v, config, vb)?),
+            Self::ShowAttendTell(config) => AnyDecoder::new(AttentionDecoder::new(c, v, config, vb)?),
+            Self::ShowTell(config) => AnyDecoder::new(VectorDecoder::new(c, v, config, vb)?),
             Self::TopDown(config) => AnyDecoder::new(TopDown::new(c, v, config, vb)?),
             Self::Added(decoder) => decoder.build(c, v, vb)?,
         })
@@ -105,7 +105,7 @@ mod tests {
     fn the_kind_chooses_the_decoder_and_may_be_left_out() {
         let read = |text: &str| serde_json::from_str::<DecoderConfig>(text);
         let plain = read(r#"{"hidden_size": 7}"#).unwrap();
-        let wanted = ShowAttendTellConfig { hidden_size: 7, ..Default::default() };
+        let wanted = AttentionDecoderConfig { hidden_size: 7, ..Default::default() };
         assert_eq!(plain, DecoderConfig::ShowAttendTell(wanted));
         for config in [plain, DecoderConfig::ShowTell(Default::default()), DecoderConfig::TopDown(Default::default())] {
             assert_eq!(read(&serde_json::to_string(&config).unwrap()).unwrap(), config);

@@ -1,10 +1,8 @@
-//! The JSON schemas of what is read by hand: a decoder by its `kind`, and attention as a word or a table.
+//! The JSON schema of a decoder, which is read by its `kind`.
 
 use super::config::DecoderConfig;
-use super::hard_attention::{Attention, HardAttention};
-use super::show_attend_tell::ShowAttendTellConfig;
-use super::show_tell::ShowTellConfig;
 use super::top_down::TopDownConfig;
+use candlewick_recurrent::decoders::{AttentionDecoderConfig, VectorDecoderConfig};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -16,22 +14,11 @@ impl JsonSchema for DecoderConfig {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let kinds = [
-            with_kind("show_attend_tell", false, ShowAttendTellConfig::json_schema(generator)),
-            with_kind("show_tell", true, ShowTellConfig::json_schema(generator)),
+            with_kind("show_attend_tell", false, AttentionDecoderConfig::json_schema(generator)),
+            with_kind("show_tell", true, VectorDecoderConfig::json_schema(generator)),
             with_kind("top_down", true, TopDownConfig::json_schema(generator)),
         ];
         json_schema!({ "description": "The decoder; its kind is show_attend_tell where it is left out.", "anyOf": kinds })
-    }
-}
-
-impl JsonSchema for Attention {
-    fn schema_name() -> Cow<'static, str> {
-        "Attention".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let hard = with_kind("hard", true, HardAttention::json_schema(generator));
-        json_schema!({ "description": "What the context is.", "anyOf": [{ "enum": ["soft", "hard"] }, hard] })
     }
 }
 

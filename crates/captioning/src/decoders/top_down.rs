@@ -11,13 +11,12 @@
 //!
 //! Any other cell can stand in for both LSTMs.
 
-use super::caption_decoder::CaptionDecoder;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::{Initial, Mode, VarBuilder};
+use candlewick_recurrent::decoders::{Source, SourceDecoder};
 use candlewick_recurrent::{AdditiveAttention, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell};
-use candlewick_vision::Annotations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -190,9 +189,9 @@ impl Decoder for TopDown {
     }
 }
 
-impl CaptionDecoder for TopDown {
-    fn memory(&self, seen: &Annotations) -> Result<TopDownMemory> {
-        let annotations = self.attention.memory(seen.tensor())?;
-        Ok(TopDownMemory { annotations: annotations.with_counts(seen.counts().cloned()), mean: seen.mean()? })
+impl SourceDecoder for TopDown {
+    fn memory(&self, source: &Source) -> Result<TopDownMemory> {
+        let annotations = self.attention.memory(source.annotations())?.with_counts(source.counts().cloned());
+        Ok(TopDownMemory { annotations, mean: source.vector().clone() })
     }
 }

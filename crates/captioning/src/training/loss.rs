@@ -1,10 +1,10 @@
 //! What captioners minimise.
 
-use crate::decoders::TeacherForcedRead;
 use candle_core::{D, Result, Tensor, bail};
 use candlewick_generation::TeacherForced;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_kernels::softmax::log_softmax;
+use candlewick_recurrent::decoders::TeacherForcedRead;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -170,12 +170,13 @@ impl LossConfig {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::decoders::{CaptionDecoder as _, SampledPositions};
-    use crate::{Annotations, Attention, HardAttention, ShowAttendTell, ShowAttendTellConfig};
+    use crate::decoders::source;
+    use crate::{Annotations, AttentionDecoder, AttentionDecoderConfig, AttentionKind, HardAttention};
     use candle_core::Device;
     use candlewick_generation::{Decoder as _, TeacherForced};
     use candlewick_kernels::additive_attention::Counts;
     use candlewick_parameters::{Mode, Parameters, Rng};
+    use candlewick_recurrent::decoders::{SampledPositions, SourceDecoder as _};
     use candlewick_testing::flat;
 
     /// Each picture's annotations as it has them: those that fill its row change nothing.
@@ -226,27 +227,29 @@ mod tests {
     fn on_average_the_gradient_is_that_of_the_expected_likelihood() {
         let device = &Device::Cpu;
         let parameters = Parameters::new(5);
-        let config = ShowAttendTellConfig {
+        let config = AttentionDecoderConfig {
             embedding_size: 4,
             hidden_size: 4,
             attention_size: 3,
-            attention: Attention::Hard(HardAttention { soft_probability: 0.0, ..HardAttention::default() }),
+            attention: AttentionKind::Hard(HardAttention { soft_probability: 0.0, ..HardAttention::default() }),
             dropout: 0.0,
             ..Default::default()
         };
-        let decoder = ShowAttendTell::new(3, 6, &config, parameters.builder(device)).unwrap();
+        let decoder = AttentionDecoder::new(3, 6, &config, parameters.builder(device)).unwrap();
         let annotations = Rng::derive(2, "annotations", 0).normal_tensor(0.0, 3.0, (1, 3, 3), device).unwrap();
         let (word, target) = (Tensor::new(&[[1u32]], device).unwrap(), Tensor::new(&[[4u32]], device).unwrap());
-        let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap()).unwrap();
+        let memory = decoder.memory(&source(&Annotations::set(annotations.clone()).unwrap()).unwrap()).unwrap();
         let alpha = {
-            let soft = ShowAttendTellConfig { attention: Attention::Soft, ..config.clone() };
-            let soft = ShowAttendTell::new(3, 6, &soft, parameters.builder(device)).unwrap();
+            let soft = AttentionDecoderConfig { attention: AttentionKind::Soft, ..config.clone() };
+            let soft = AttentionDecoder::new(3, 6, &soft, parameters.builder(device)).unwrap();
             soft.teacher_forced(&word, &[1], &memory, &mut Mode::Eval).unwrap().alpha.unwrap().flatten_all().unwrap()
         };
         // log p(y) when position p alone is seen: the position is the only one of the memory, but the state begins as before.
         let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
         let told = |p: usize| {
-            let alone = decoder.memory(&Annotations::set(annotations.narrow(1, p, 1).unwrap()).unwrap()).unwrap();
+            let alone = decoder
+                .memory(&source(&Annotations::set(annotations.narrow(1, p, 1).unwrap()).unwrap()).unwrap())
+                .unwrap();
             let step = decoder.step(&word.squeeze(1).unwrap(), &state, &alone, &mut Mode::Eval).unwrap();
             log_softmax(&step.logits, 1).unwrap().to_vec2::<f32>().unwrap()[0][4]
         };

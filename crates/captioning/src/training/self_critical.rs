@@ -244,19 +244,20 @@ pub(crate) struct Judged {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::decoders::CaptionDecoder as _;
-    use crate::{Annotations, Memory, ShowAttendTell, ShowAttendTellConfig};
+    use crate::decoders::source;
+    use crate::{Annotations, AttentionDecoder, AttentionDecoderConfig};
     use candle_core::{D, Device};
     use candle_nn::ops::log_softmax;
     use candlewick_kernels::node::backward;
     use candlewick_parameters::Parameters;
+    use candlewick_recurrent::decoders::{DecoderMemory, SourceDecoder as _};
 
     /// Two photos, what people said of each, a decoder that knows the words, and the parameters of the decoder.
     struct Small {
         tokenizer: WordTokenizer,
         reward: Reward,
         seen: Annotations,
-        decoder: ShowAttendTell,
+        decoder: AttentionDecoder,
         parameters: Parameters,
     }
 
@@ -266,16 +267,16 @@ mod tests {
         let tokenizer = WordTokenizer::train(captions.iter().flatten(), 1).unwrap();
         let parameters = Parameters::new(3);
         let config =
-            ShowAttendTellConfig { embedding_size: 16, hidden_size: 16, attention_size: 8, ..Default::default() };
+            AttentionDecoderConfig { embedding_size: 16, hidden_size: 16, attention_size: 8, ..Default::default() };
         let vb = parameters.builder(&Device::Cpu);
-        let decoder = ShowAttendTell::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
+        let decoder = AttentionDecoder::new(6, tokenizer.vocab_size(), &config, vb).unwrap();
         let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 4, 6), &Device::Cpu).unwrap();
         let seen = Annotations::set(annotations).unwrap();
         Small { tokenizer, reward: Reward::new(&captions), seen, decoder, parameters }
     }
 
     impl Small {
-        fn draw(&self, memory: &Memory, drawing: &SelfCritical, (seed, step): (u64, u64)) -> SampledCaptions {
+        fn draw(&self, memory: &DecoderMemory, drawing: &SelfCritical, (seed, step): (u64, u64)) -> SampledCaptions {
             let judge = Judge { tokenizer: &self.tokenizer, reward: &self.reward, longest: 8 };
             drawing.draw(&self.decoder, memory, &[0, 1], judge, &mut Rng::derive(seed, "draw", step)).unwrap()
         }
@@ -283,7 +284,7 @@ mod tests {
         /// The mean reward of the likeliest captions after so many steps of gradient descent on drawn ones.
         fn learned(&self, drawing: &SelfCritical, seed: u64, steps: u64) -> f64 {
             for step in 0..steps {
-                let memory = self.decoder.memory(&self.seen).unwrap();
+                let memory = self.decoder.memory(&source(&self.seen).unwrap()).unwrap();
                 let drawn = self.draw(&memory, drawing, (seed, step));
                 let loss = drawn.loss(&self.decoder, &memory, &mut Mode::Eval).unwrap().value;
                 let gradients = backward(&loss).unwrap();
@@ -292,7 +293,7 @@ mod tests {
                     var.set(&(var.as_tensor() - gradient).unwrap().detach()).unwrap();
                 }
             }
-            let memory = self.decoder.memory(&self.seen).unwrap();
+            let memory = self.decoder.memory(&source(&self.seen).unwrap()).unwrap();
             let likeliest = generate(&self.decoder, &memory, 2, &GenerationConfig::greedy()).unwrap();
             let value = |(photo, found): (usize, &Hypothesis)| {
                 self.reward.of(photo, &self.tokenizer.decode(&found.words).unwrap(), found.finished)
@@ -310,7 +311,7 @@ mod tests {
 
     fn loss_is_the_one_of_the_formula(drawing: &SelfCritical) {
         let small = small();
-        let memory = small.decoder.memory(&small.seen).unwrap();
+        let memory = small.decoder.memory(&source(&small.seen).unwrap()).unwrap();
         let drawn = small.draw(&memory, drawing, (1, 0));
         let judged = drawn.loss(&small.decoder, &memory, &mut Mode::Eval).unwrap();
         let (mut sum, mut count) = (0.0, 0);
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn below_a_temperature_of_one_likely_captions_are_drawn_more_often() {
         let small = small();
-        let memory = small.decoder.memory(&small.seen).unwrap();
+        let memory = small.decoder.memory(&source(&small.seen).unwrap()).unwrap();
         let kinds = |temperature| {
             let drawing = SelfCritical { samples: 16, temperature, ..Default::default() };
             small.draw(&memory, &drawing, (1, 0)).words.into_iter().collect::<std::collections::HashSet<_>>().len()

@@ -7,7 +7,7 @@ use super::self_critical::{Judge, NEVER_SAID, Reward, SelfCritical};
 use crate::caption::Caption;
 use crate::captioner::Captioner;
 use crate::dataset::CaptionDataset;
-use crate::decoders::CaptionDecoder as _;
+use crate::decoders::source;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
@@ -15,6 +15,7 @@ use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::text::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
+use candlewick_recurrent::decoders::SourceDecoder as _;
 use candlewick_training::{Loss, Scores, Shard, Task, data_hash};
 use candlewick_vision::{Annotations, EncoderInput, View};
 use std::path::{Path, PathBuf};
@@ -174,7 +175,7 @@ impl CaptioningTask {
         let (decoder, device) = (&self.captioner.decoder, self.captioner.device());
         let captions = &batch.captions;
         let (mut words, targets) = (captions.words.to_device(device)?, captions.targets.to_device(device)?);
-        let mut memory = decoder.memory(annotations)?;
+        let mut memory = decoder.memory(&source(annotations)?)?;
         if let Some(sources) = &captions.sources {
             memory = decoder.select_memory(&memory, &Tensor::new(sources.as_slice(), device)?)?;
         }
@@ -211,7 +212,7 @@ impl CaptioningTask {
         let Mode::Train(rng) = mode else {
             return Err(Error::task("self_critical: captions are drawn in training only"));
         };
-        let memory = decoder.memory(annotations)?;
+        let memory = decoder.memory(&source(annotations)?)?;
         let longest = self.captioner.generation().max_new_tokens;
         let judge = Judge { tokenizer: &self.captioner.tokenizer, reward, longest };
         let drawn = drawing.draw(decoder, &memory, &batch.pictures, judge, rng)?;

@@ -1,14 +1,14 @@
 //! Decoders of any kind as one type.
 
-use super::caption_decoder::{CaptionDecoder, TeacherForcedRead};
+use super::source::Source;
+use super::source_decoder::{SourceDecoder, TeacherForcedRead};
 use candle_core::{Device, Result, Tensor};
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced};
 use candlewick_parameters::Mode;
-use candlewick_vision::Annotations;
 use std::any::Any;
 use std::sync::Arc;
 
-/// A decoder of any kind, so that a captioner, a list or an ensemble can hold different ones; a clone shares the parameters.
+/// A decoder of any kind, so that a model, a list or an ensemble can hold different ones; a clone shares the parameters.
 #[derive(Clone)]
 pub struct AnyDecoder(Arc<dyn Erased>);
 
@@ -24,7 +24,7 @@ impl AnyDecoder {
     /// Forgets which decoder it is.
     pub fn new<D>(decoder: D) -> Self
     where
-        D: CaptionDecoder + Send + Sync + 'static,
+        D: SourceDecoder + Send + Sync + 'static,
         D::Memory: Send + Sync + 'static,
         D::State: Send + Sync + 'static,
     {
@@ -36,7 +36,7 @@ impl AnyDecoder {
 trait Erased: Send + Sync {
     fn vocab_size(&self) -> usize;
     fn device(&self) -> &Device;
-    fn memory(&self, seen: &Annotations) -> Result<AnyMemory>;
+    fn memory(&self, source: &Source) -> Result<AnyMemory>;
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState>;
     fn step(&self, words: &Tensor, state: &AnyState, memory: &AnyMemory, mode: &mut Mode) -> Result<Step<AnyState>>;
     fn select_memory(&self, memory: &AnyMemory, rows: &Tensor) -> Result<AnyMemory>;
@@ -70,7 +70,7 @@ fn own<'a, T: 'static>(any: &'a dyn Any, what: &str) -> Result<&'a T> {
 
 impl<D> Erased for D
 where
-    D: CaptionDecoder + Send + Sync + 'static,
+    D: SourceDecoder + Send + Sync + 'static,
     D::Memory: Send + Sync + 'static,
     D::State: Send + Sync + 'static,
 {
@@ -82,8 +82,8 @@ where
         Decoder::device(self)
     }
 
-    fn memory(&self, seen: &Annotations) -> Result<AnyMemory> {
-        Ok(AnyMemory(Arc::new(CaptionDecoder::memory(self, seen)?)))
+    fn memory(&self, source: &Source) -> Result<AnyMemory> {
+        Ok(AnyMemory(Arc::new(SourceDecoder::memory(self, source)?)))
     }
 
     fn start(&self, memory: &AnyMemory, mode: &mut Mode) -> Result<AnyState> {
@@ -117,7 +117,7 @@ where
         memory: &AnyMemory,
         mode: &mut Mode,
     ) -> Result<TeacherForcedRead> {
-        CaptionDecoder::read(self, words, lengths, own(&*memory.0, "memory")?, mode)
+        SourceDecoder::read(self, words, lengths, own(&*memory.0, "memory")?, mode)
     }
 }
 
@@ -162,9 +162,9 @@ impl Decoder for AnyDecoder {
     }
 }
 
-impl CaptionDecoder for AnyDecoder {
-    fn memory(&self, seen: &Annotations) -> Result<AnyMemory> {
-        self.0.memory(seen)
+impl SourceDecoder for AnyDecoder {
+    fn memory(&self, source: &Source) -> Result<AnyMemory> {
+        self.0.memory(source)
     }
 
     fn read(

@@ -1,23 +1,23 @@
 //! Hard attention: one position at each word, drawn from α (Xu et al. 2015, section 4.1).
 //!
 //! z_t = a_{s_t} with s_t ~ α_t while the decoder learns, and the likeliest position when it writes. A position is no
-//! differentiable choice; α learns by REINFORCE (Williams 1992), as `loss::add_reinforce` says. The words that a decoder writes may be
+//! differentiable choice; α learns by REINFORCE (Williams 1992). The words that a decoder writes may be
 //! those of several positions, p(y) = Σ_k α_k p(y | a_k) over the likeliest (Deng et al. 2018, "Latent alignment and variational
 //! attention"), while its state goes on from the likeliest alone.
 
-use super::caption_decoder::SampledPositions;
+use crate::attention::{Attended, AttentionMemory};
 use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::ops::log_softmax;
-use candlewick_recurrent::attention::{Attended, AttentionMemory};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// What the context is.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub enum Attention {
+pub enum AttentionKind {
     /// The mean of the annotations under α.
     #[default]
     Soft,
@@ -49,7 +49,7 @@ impl Default for HardAttention {
     }
 }
 
-impl Attention {
+impl AttentionKind {
     /// The settings of hard attention, where it is hard.
     pub fn hard(&self) -> Option<&HardAttention> {
         match self {
@@ -59,7 +59,7 @@ impl Attention {
     }
 }
 
-impl Serialize for Attention {
+impl Serialize for AttentionKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Soft => serializer.serialize_str("soft"),
@@ -68,7 +68,7 @@ impl Serialize for Attention {
     }
 }
 
-impl<'de> Deserialize<'de> for Attention {
+impl<'de> Deserialize<'de> for AttentionKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let mut given = match Value::deserialize(deserializer)? {
             Value::String(kind) => Map::from_iter([("kind".to_owned(), kind.into())]),
@@ -89,6 +89,21 @@ impl<'de> Deserialize<'de> for Attention {
     }
 }
 
+impl JsonSchema for AttentionKind {
+    fn schema_name() -> Cow<'static, str> {
+        "Attention".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut hard = HardAttention::json_schema(generator);
+        if let Some(properties) = hard.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("kind".into(), json!({ "const": "hard" }));
+        }
+        hard.insert("required".into(), json!(["kind"]));
+        json_schema!({ "description": "What the context is.", "anyOf": [{ "enum": ["soft", "hard"] }, hard] })
+    }
+}
+
 /// How settings of hard attention are written.
 #[derive(Serialize)]
 struct Table {
@@ -99,11 +114,11 @@ struct Table {
 
 impl HardAttention {
     /// Whether a position stands for its own annotation alone, which needs no map around it.
-    pub(crate) fn is_one_annotation(&self) -> bool {
+    pub fn is_one_annotation(&self) -> bool {
         self.window == 1 && self.context_mix == 0.0
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             bail!("decoder: attention.temperature is {}; wanted more than 0", self.temperature)
         }
@@ -122,7 +137,7 @@ impl HardAttention {
 
     /// The matrix (P, P) from the annotations of a map of `height` × `width` = P positions to what stands for each: (1 − π) times the
     /// mean over its window, as far as the map goes, plus π times the mean over all.
-    pub(crate) fn window_matrix(&self, (height, width): (usize, usize), device: &Device) -> Result<Tensor> {
+    pub(super) fn window_matrix(&self, (height, width): (usize, usize), device: &Device) -> Result<Tensor> {
         let (p, reach) = (height * width, self.window / 2);
         let window = |at: usize, side: usize| at.saturating_sub(reach)..(at + self.window - reach).min(side);
         let mut weights = vec![(self.context_mix / p as f64) as f32; p * p];
@@ -135,13 +150,22 @@ impl HardAttention {
     }
 }
 
+/// Positions s_t that were drawn from α_t, one for each word that was read.
+#[derive(Clone, Debug)]
+pub struct SampledPositions {
+    /// log α_t(s_t), (N, T).
+    pub log_probability: Tensor,
+    /// H(α_t) = −Σ_p α_tp log α_tp, (N, T), in nats.
+    pub entropy: Tensor,
+}
+
 /// Selects one position of each row: alpha becomes 1 there and 0 elsewhere.
-pub(crate) fn select(positions: &Tensor, attended: &Attended, annotations: &AttentionMemory) -> Result<Attended> {
+pub(super) fn select(positions: &Tensor, attended: &Attended, annotations: &AttentionMemory) -> Result<Attended> {
     Ok(Attended { context: annotations.gather_position(positions)?, alpha: one_hot(&attended.alpha, positions)? })
 }
 
 /// The `count` likeliest positions of each row, the likeliest first: (N, count), or (N, P) where there are fewer.
-pub(crate) fn top_k(alpha: &Tensor, count: usize) -> Result<Tensor> {
+pub(super) fn top_k(alpha: &Tensor, count: usize) -> Result<Tensor> {
     match count {
         1 => alpha.argmax_keepdim(D::Minus1),
         _ => alpha.contiguous()?.arg_sort_last_dim(false)?.narrow(1, 0, count.min(alpha.dim(1)?))?.contiguous(),
@@ -149,7 +173,7 @@ pub(crate) fn top_k(alpha: &Tensor, count: usize) -> Result<Tensor> {
 }
 
 /// log Σ_k α_k p(y | a_k) (N, V), but for a constant of each row, from the `logits` (N, V) of each of K positions and the `weights` α_k (N, K).
-pub(crate) fn marginalise(logits: &[Tensor], weights: &Tensor) -> Result<Tensor> {
+pub(super) fn marginalise(logits: &[Tensor], weights: &Tensor) -> Result<Tensor> {
     let log_weights = (weights + 1e-20)?.log()?;
     let joint: Vec<Tensor> = (logits.iter().enumerate())
         .map(|(k, logits)| log_softmax(logits, D::Minus1)?.broadcast_add(&log_weights.narrow(1, k, 1)?))
@@ -158,7 +182,7 @@ pub(crate) fn marginalise(logits: &[Tensor], weights: &Tensor) -> Result<Tensor>
 }
 
 /// What is said of the positions (N, T) that were drawn from alpha (N, T, P).
-pub(crate) fn sampled(alpha: &Tensor, positions: &Tensor) -> Result<SampledPositions> {
+pub(super) fn sampled(alpha: &Tensor, positions: &Tensor) -> Result<SampledPositions> {
     // Keeps the logarithm finite where a weight has underflowed, and beyond a caption's end.
     let log_alpha = (alpha + 1e-20)?.log()?;
     let log_probability = log_alpha.gather(&positions.unsqueeze(2)?, 2)?.squeeze(2)?;
@@ -175,8 +199,8 @@ fn one_hot(alpha: &Tensor, positions: &Tensor) -> Result<Tensor> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::attention::AdditiveAttention;
     use candlewick_parameters::Parameters;
-    use candlewick_recurrent::attention::AdditiveAttention;
 
     fn attended() -> (Attended, Tensor) {
         let annotations = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((2, 3, 2)).unwrap();
@@ -249,12 +273,12 @@ mod tests {
 
     #[test]
     fn attention_is_a_word_or_a_table() {
-        let read = |text: &str| serde_json::from_str::<Attention>(text);
-        assert_eq!(read("\"soft\"").unwrap(), Attention::Soft);
-        assert_eq!(read("\"hard\"").unwrap(), Attention::Hard(HardAttention::default()));
-        let hard = Attention::Hard(HardAttention { window: 3, ..HardAttention::default() });
+        let read = |text: &str| serde_json::from_str::<AttentionKind>(text);
+        assert_eq!(read("\"soft\"").unwrap(), AttentionKind::Soft);
+        assert_eq!(read("\"hard\"").unwrap(), AttentionKind::Hard(HardAttention::default()));
+        let hard = AttentionKind::Hard(HardAttention { window: 3, ..HardAttention::default() });
         assert_eq!(read(r#"{"kind": "hard", "window": 3}"#).unwrap(), hard);
-        for attention in [Attention::Soft, hard] {
+        for attention in [AttentionKind::Soft, hard] {
             assert_eq!(read(&serde_json::to_string(&attention).unwrap()).unwrap(), attention);
         }
         for (text, part) in [

@@ -1,6 +1,7 @@
-//! Captioners that see the picture as one vector: Show and Tell (Vinyals et al. 2015) and the lecture's recurrent captioner.
+//! Decoders that see the source as one vector: a sentence as Sutskever et al. 2014 and Cho et al. 2014 do, a picture as Show and Tell
+//! (Vinyals et al. 2015) and the lecture's recurrent captioner.
 //!
-//! With v = mean_p a_p, the words y and any recurrent cell,
+//! With the source's vector v, the words y and any recurrent cell,
 //!
 //! ```text
 //! h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
@@ -9,27 +10,30 @@
 //! logits_t = W_o h_t
 //! ```
 
-use super::caption_decoder::CaptionDecoder;
+use super::source::Source;
+use super::source_decoder::SourceDecoder;
+use crate::embedding::Embedding;
+use crate::layer::{LayerState, SequenceLayer};
+use crate::linear::Linear;
+use crate::registry::{Settings, sequence_layer};
+use crate::regularisation::variational::variational_dropout;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, Step, TeacherForced};
 use candlewick_kernels::activation::tanh;
 use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::{
-    Embedding, LayerState, Linear, SequenceLayer, Settings, sequence_layer, variational_dropout,
-};
-use candlewick_vision::Annotations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What can be chosen about a [`ShowTell`] decoder.
+/// What can be chosen about a [`VectorDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ShowTellConfig {
-    /// The cell, as [`candlewick_recurrent::sequence_layers`] lists them: `"rnn"`, `"lstm"`, `"gru"` and others.
+pub struct VectorDecoderConfig {
+    /// The cell, as [`crate::sequence_layers`] lists them: `"rnn"`, `"lstm"`, `"gru"` and others.
     pub cell: String,
-    /// Where the picture comes in.
-    pub picture: PictureInput,
+    /// Where the vector comes in; of captioners `picture` is the same.
+    #[serde(alias = "picture")]
+    pub vector: VectorInput,
     /// E, the size of a word's vector.
     pub embedding_size: usize,
     /// H, the size of the hidden state.
@@ -40,25 +44,25 @@ pub struct ShowTellConfig {
     pub stack: Settings,
 }
 
-/// Where the picture comes into a [`ShowTell`] decoder.
+/// Where the source's vector comes into a [`VectorDecoder`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum PictureInput {
-    /// As an input at every step, beside the word: the lecture's h = tanh(W_xh x + W_hh h + W_ih v).
+pub enum VectorInput {
+    /// As an input at every step, beside the word (Cho et al. 2014): the lecture's h = tanh(W_xh x + W_hh h + W_ih v).
     EachStep,
     /// As the word before the first, as Vinyals et al. found best.
     #[default]
     FirstWord,
-    /// As the state before the first word.
+    /// As the state before the first word (Sutskever et al. 2014).
     InitialState,
 }
 
-impl Default for ShowTellConfig {
+impl Default for VectorDecoderConfig {
     fn default() -> Self {
         Self {
             cell: "lstm".into(),
-            picture: PictureInput::default(),
+            vector: VectorInput::default(),
             embedding_size: 512,
             hidden_size: 512,
             dropout: 0.5,
@@ -67,7 +71,7 @@ impl Default for ShowTellConfig {
     }
 }
 
-/// A decoder that sees the picture as one vector v.
+/// A decoder that sees the source as one vector v.
 ///
 /// ```text
 /// h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
@@ -76,62 +80,62 @@ impl Default for ShowTellConfig {
 /// logits_t = W_o h_t                                        (N, T, V)
 /// ```
 ///
-/// v is the mean of the annotations a_p; with `encoder.layer` a fully connected layer such as fc7 it is that layer's output.
-/// Vinyals et al. 2015, "Show and tell: a neural image caption generator"; Karpathy and Fei-Fei 2015, "Deep visual-semantic
+/// Of a picture v is the mean of the annotations a_p, or a fully connected layer such as fc7; of a sentence what a recurrent network kept of it.
+/// The layer W_v of first_word is called `picture`, as captioners' checkpoints have it.
+///
+/// Sutskever et al. 2014, "Sequence to sequence learning with neural networks"; Cho et al. 2014, "Learning phrase representations using RNN
+/// encoder-decoder for statistical machine translation"; Vinyals et al. 2015, "Show and tell: a neural image caption generator"; Karpathy and Fei-Fei 2015, "Deep visual-semantic
 /// alignments for generating image descriptions".
-pub struct ShowTell {
-    config: ShowTellConfig,
+pub struct VectorDecoder {
+    config: VectorDecoderConfig,
     vocab_size: usize,
     embedding: Embedding,
     layer: Box<dyn SequenceLayer>,
-    picture: Picture,
+    vector: VectorLayers,
     fc: Linear,
     device: Device,
 }
 
 /// What makes of v what the cells are given.
-enum Picture {
+enum VectorLayers {
     EachStep,
     FirstWord(Linear),
     /// A layer for each tensor of each cell's state.
     InitialState(Vec<Vec<Linear>>),
 }
 
-/// The pictures as vectors, a picture a row: v (N, C).
+/// The sources as vectors, a source a row: v (N, C).
 #[derive(Clone, Debug)]
-pub struct PictureVector(Tensor);
+pub struct SourceVector(Tensor);
 
-impl ShowTell {
-    /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
+impl VectorDecoder {
+    /// A decoder of vectors of `vector_size` (C) that knows `vocab_size` (V) words.
     ///
     /// # Errors
     /// When the builder has no such parameters, or no such cell carries a state from word to word.
-    pub fn new(annotation_size: usize, vocab_size: usize, config: &ShowTellConfig, vb: VarBuilder) -> Result<Self> {
-        let &ShowTellConfig { embedding_size, hidden_size, picture, .. } = config;
-        let input_size = if picture == PictureInput::EachStep {
-            embedding_size.saturating_add(annotation_size)
-        } else {
-            embedding_size
-        };
+    pub fn new(vector_size: usize, vocab_size: usize, config: &VectorDecoderConfig, vb: VarBuilder) -> Result<Self> {
+        let &VectorDecoderConfig { embedding_size, hidden_size, vector, .. } = config;
+        let input_size =
+            if vector == VectorInput::EachStep { embedding_size.saturating_add(vector_size) } else { embedding_size };
         let layer = sequence_layer(&config.cell, input_size, hidden_size, &config.stack, vb.pp(&config.cell))?;
         if config.stack.is_set("bidirectional") {
-            candle_core::bail!("show_tell: a sentence is written forwards; leave stack.bidirectional out")
+            candle_core::bail!("decoder: a sentence is written forwards; leave stack.bidirectional out")
         }
         let sizes = layer.state_sizes();
         if sizes.is_empty() {
-            candle_core::bail!("show_tell: {} carries no state from word to word; take a recurrent cell", config.cell)
+            candle_core::bail!("decoder: {} carries no state from word to word; take a recurrent cell", config.cell)
         }
-        // As large as a word's vector from the beginning, or the first words learn to do without the picture.
+        // As large as a word's vector from the beginning, or the first words learn to do without the source.
         let initial = || Initial::Uniform(0.1);
-        let linear = |name: String, size| Linear::with_initial(annotation_size, size, initial(), vb.pp(name));
-        let picture = match picture {
-            PictureInput::EachStep => Picture::EachStep,
-            PictureInput::FirstWord => Picture::FirstWord(linear("picture".into(), embedding_size)?),
-            PictureInput::InitialState => {
+        let linear = |name: String, size| Linear::with_initial(vector_size, size, initial(), vb.pp(name));
+        let vector = match vector {
+            VectorInput::EachStep => VectorLayers::EachStep,
+            VectorInput::FirstWord => VectorLayers::FirstWord(linear("picture".into(), embedding_size)?),
+            VectorInput::InitialState => {
                 let of_cell = |(cell, sizes): (usize, &Vec<usize>)| {
                     sizes.iter().enumerate().map(|(at, &size)| linear(format!("initial.{cell}.{at}"), size)).collect()
                 };
-                Picture::InitialState(sizes.iter().enumerate().map(of_cell).collect::<Result<_>>()?)
+                VectorLayers::InitialState(sizes.iter().enumerate().map(of_cell).collect::<Result<_>>()?)
             }
         };
         Ok(Self {
@@ -140,15 +144,15 @@ impl ShowTell {
             embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
             fc: Linear::new(layer.output_size(), vocab_size, vb.pp("fc"))?,
             layer,
-            picture,
+            vector,
             device: vb.device().clone(),
         })
     }
 
     /// The cells' inputs (N, T, ·) for words (N, T).
-    fn inputs(&self, words: &Tensor, memory: &PictureVector, mode: &mut Mode) -> Result<Tensor> {
+    fn inputs(&self, words: &Tensor, memory: &SourceVector, mode: &mut Mode) -> Result<Tensor> {
         let embedded = self.drop(&self.embedding.forward(words)?, mode)?;
-        let Picture::EachStep = self.picture else { return Ok(embedded) };
+        let VectorLayers::EachStep = self.vector else { return Ok(embedded) };
         let (n, t) = words.dims2()?;
         let c = memory.0.dim(1)?;
         Tensor::cat(&[&embedded, &memory.0.unsqueeze(1)?.broadcast_as((n, t, c))?.contiguous()?], 2)
@@ -167,8 +171,8 @@ impl ShowTell {
     }
 }
 
-impl Decoder for ShowTell {
-    type Memory = PictureVector;
+impl Decoder for VectorDecoder {
+    type Memory = SourceVector;
     type State = LayerState;
 
     fn vocab_size(&self) -> usize {
@@ -179,18 +183,18 @@ impl Decoder for ShowTell {
         &self.device
     }
 
-    fn start(&self, memory: &PictureVector, mode: &mut Mode) -> Result<LayerState> {
+    fn start(&self, memory: &SourceVector, mode: &mut Mode) -> Result<LayerState> {
         let v = &memory.0;
-        match &self.picture {
-            Picture::EachStep => {
+        match &self.vector {
+            VectorLayers::EachStep => {
                 let zeros = |&size: &usize| Tensor::zeros((v.dim(0)?, size), v.dtype(), v.device());
                 let of_cell = |sizes: &Vec<usize>| sizes.iter().map(zeros).collect();
                 self.layer.state_sizes().iter().map(of_cell).collect()
             }
-            Picture::FirstWord(linear) => {
+            VectorLayers::FirstWord(linear) => {
                 Ok(self.layer.forward(&linear.forward(v)?.unsqueeze(1)?, None, None, mode)?.1)
             }
-            Picture::InitialState(cells) => {
+            VectorLayers::InitialState(cells) => {
                 let of_cell = |cell: &Vec<Linear>| cell.iter().map(|linear| tanh(&linear.forward(v)?)).collect();
                 cells.iter().map(of_cell).collect()
             }
@@ -201,7 +205,7 @@ impl Decoder for ShowTell {
         &self,
         words: &Tensor,
         state: &LayerState,
-        memory: &PictureVector,
+        memory: &SourceVector,
         mode: &mut Mode,
     ) -> Result<Step<LayerState>> {
         let inputs = self.inputs(&words.unsqueeze(1)?, memory, mode)?;
@@ -209,8 +213,8 @@ impl Decoder for ShowTell {
         Ok(Step { logits: self.output(&hidden.squeeze(1)?, mode)?, alpha: None, state })
     }
 
-    fn select_memory(&self, memory: &PictureVector, rows: &Tensor) -> Result<PictureVector> {
-        Ok(PictureVector(memory.0.index_select(rows, 0)?))
+    fn select_memory(&self, memory: &SourceVector, rows: &Tensor) -> Result<SourceVector> {
+        Ok(SourceVector(memory.0.index_select(rows, 0)?))
     }
 
     /// The words are known in advance, so that all steps are one node of the graph and all logits one product.
@@ -218,7 +222,7 @@ impl Decoder for ShowTell {
         &self,
         words: &Tensor,
         lengths: &[usize],
-        memory: &PictureVector,
+        memory: &SourceVector,
         mode: &mut Mode,
     ) -> Result<TeacherForced> {
         let inputs = self.inputs(words, memory, mode)?;
@@ -228,8 +232,8 @@ impl Decoder for ShowTell {
     }
 }
 
-impl CaptionDecoder for ShowTell {
-    fn memory(&self, seen: &Annotations) -> Result<PictureVector> {
-        Ok(PictureVector(seen.mean()?))
+impl SourceDecoder for VectorDecoder {
+    fn memory(&self, source: &Source) -> Result<SourceVector> {
+        Ok(SourceVector(source.vector().clone()))
     }
 }

@@ -1,43 +1,48 @@
-//! The decoder of Show, Attend and Tell (Xu et al. 2015), with soft attention or hard.
+//! The decoder that attends to annotations: that of Bahdanau et al. 2015 over sentences, and of Show, Attend and Tell (Xu et al. 2015) over
+//! pictures, with soft attention or hard.
 //!
-//! With the annotations a_p of a picture's P positions, the words y and the hidden state (h, c):
+//! With the annotations a_p of a source's P positions and its vector v (of a picture mean_p a_p), the words y and the hidden state (h, c):
 //!
 //! ```text
-//! h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
-//! α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1}) / τ),  z_t = Σ_p α_tp a_p      (attention)
+//! h_0 = tanh(W_h v),  c_0 = tanh(W_c v)
+//! α_t = softmax_p(score(a_p, h_{t−1}) / τ),  z_t = Σ_p α_tp a_p                  (attention)
 //! β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t                                        (gate)
 //! h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
-//! logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)                             (deep output)
+//! s_t = tanh(E y_{t−1} + L_h h_t + L_z ẑ_t),  logits_t = L_o s_t                 (deep output; tied: L_o = E)
 //! ```
+//!
+//! With input feeding (Luong et al. 2015) the cell reads [E y_{t−1}; s_{t−1}; ẑ_t], s_0 = 0.
 //!
 //! Any other cell can stand in for the LSTM; each tensor of its state starts as h and c do. With hard attention z_t is the annotation of
 //! one position alone ([`super::hard_attention`]).
 //!
-//! The parameters carry the names that PyTorch implementations use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
+//! The parameters carry the names that PyTorch implementations of captioning use: `attention.encoder_att`, `decode_step`, `f_beta`, `fc` ….
 
-use super::caption_decoder::{CaptionDecoder, TeacherForcedRead};
-use super::hard_attention::{self, Attention, HardAttention};
+use super::hard_attention::{self, AttentionKind, HardAttention};
+use super::source::Source;
+use super::source_decoder::{SourceDecoder, TeacherForcedRead};
+use crate::attention::{Attended, Attention, AttentionMemory, Score};
+use crate::cell::Cell;
+use crate::embedding::Embedding;
+use crate::linear::Linear;
+use crate::registry::{Settings, recurrent_cell};
 use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, SelectRows, Step, TeacherForced, unrolled_teacher_forcing};
 use candlewick_kernels::activation::{sigmoid, tanh};
 use candlewick_kernels::attention_lstm::{self, PositionSampler, Sequence};
-use candlewick_parameters::{Initial, Mode, VarBuilder};
-use candlewick_recurrent::{
-    AdditiveAttention, Attended, AttentionMemory, Cell, Embedding, Linear, Settings, recurrent_cell,
-};
-use candlewick_vision::Annotations;
+use candlewick_parameters::{Initial, Mode, ParameterBuilder as _, VarBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The cell that has kernels for whole sentences.
 const LSTM: &str = "lstm";
 
-/// What can be chosen about a [`ShowAttendTell`] decoder.
+/// What can be chosen about a [`AttentionDecoder`] decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ShowAttendTellConfig {
-    /// The cell that writes, by a name of [`candlewick_recurrent::sequence_layers`]. The LSTM has kernels for whole sentences; every other goes
+pub struct AttentionDecoderConfig {
+    /// The cell that writes, by a name of [`crate::sequence_layers`]. The LSTM has kernels for whole sentences; every other goes
     /// a word at a time.
     pub cell: String,
     /// E, the size of a word's vector.
@@ -48,48 +53,58 @@ pub struct ShowAttendTellConfig {
     pub attention_size: usize,
     /// Whether the context is a mean of all annotations or one of them: `"soft"`, `"hard"`, or a table of [`HardAttention`] with
     /// `kind = "hard"`.
-    pub attention: Attention,
+    pub attention: AttentionKind,
+    /// How annotations are compared with the state: `"additive"`, `"general"` or `"dot"`. The first has kernels for whole sentences.
+    pub score: Score,
     /// Whether a gate f_β weighs the context.
     pub gate: bool,
     /// Whether the words are told from h, ẑ and the last word together; without it from h alone.
     pub deep_output: bool,
+    /// Whether what told the last word, s, is read beside it (Luong et al. 2015); it needs `deep_output`, and goes a word at a time.
+    pub input_feeding: bool,
+    /// Whether the output layer's weights are the words' vectors (Press and Wolf 2017); it needs `deep_output`.
+    pub tied: bool,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
 }
 
-impl Default for ShowAttendTellConfig {
+impl Default for AttentionDecoderConfig {
     fn default() -> Self {
         Self {
             cell: LSTM.into(),
             embedding_size: 512,
             hidden_size: 512,
             attention_size: 512,
-            attention: Attention::Soft,
+            attention: AttentionKind::Soft,
+            score: Score::Additive,
             gate: true,
             deep_output: true,
+            input_feeding: false,
+            tied: false,
             dropout: 0.5,
         }
     }
 }
 
-/// The decoder of Show, Attend and Tell.
+/// The decoder that attends to annotations at each word.
 ///
 /// ```text
-/// h_0 = tanh(W_h mean_p a_p),  c_0 = tanh(W_c mean_p a_p)
-/// α_t = softmax_p(v · tanh(W_a a_p + U_a h_{t−1}) / τ),  z_t = Σ_p α_tp a_p      (soft), or a_p of one p (hard)
+/// h_0 = tanh(W_h v),  c_0 = tanh(W_c v)
+/// α_t = softmax_p(score(a_p, h_{t−1}) / τ),  z_t = Σ_p α_tp a_p      (soft), or a_p of one p (hard)
 /// β_t = σ(f_β(h_{t−1})),  ẑ_t = β_t ⊙ z_t
 /// h_t, c_t = LSTM([E y_{t−1}; ẑ_t], h_{t−1}, c_{t−1})
-/// logits_t = L_o tanh(E y_{t−1} + L_h h_t + L_z ẑ_t)
+/// s_t = tanh(E y_{t−1} + L_h h_t + L_z ẑ_t),  logits_t = L_o s_t
 /// ```
 ///
 /// A step with hard attention looks at the likeliest position, and its alpha is 1 there; while people's captions are read in
-/// training, positions are drawn from α. Xu et al. 2015, "Show, attend and tell: neural image caption generation with visual attention".
+/// training, positions are drawn from α. Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate";
+/// Xu et al. 2015, "Show, attend and tell: neural image caption generation with visual attention".
 #[derive(Clone, Debug)]
-pub struct ShowAttendTell {
-    config: ShowAttendTellConfig,
+pub struct AttentionDecoder {
+    config: AttentionDecoderConfig,
     vocab_size: usize,
     embedding: Embedding,
-    attention: AdditiveAttention,
+    attention: Attention,
     /// A layer for each tensor of the cell's state: `init_h`, `init_c` ….
     initial: Vec<Linear>,
     f_beta: Option<Linear>,
@@ -100,47 +115,55 @@ pub struct ShowAttendTell {
 
 /// What the decoder looks at.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct DecoderMemory {
     annotations: AttentionMemory,
-    /// mean_p a_p for each row, (N, C).
-    mean: Tensor,
+    /// v of each row, (N, C).
+    vector: Tensor,
 }
 
 /// The cell's state, a sentence a row.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct DecoderState {
     /// The hidden state h, (N, H).
     pub h: Tensor,
     /// What the cell keeps besides, such as the LSTM's c, (N, H) each.
     pub kept: Vec<Tensor>,
+    /// s, what told the last word (N, E), with input feeding.
+    pub told: Option<Tensor>,
 }
 
-impl State {
+impl DecoderState {
     fn tensors(&self) -> Vec<Tensor> {
         [std::slice::from_ref(&self.h), &self.kept].concat()
     }
 
     fn of(mut tensors: Vec<Tensor>) -> Self {
-        Self { h: tensors.remove(0), kept: tensors }
+        Self { h: tensors.remove(0), kept: tensors, told: None }
     }
 }
 
-impl SelectRows for State {
+impl SelectRows for DecoderState {
     fn select(&self, rows: &Tensor) -> Result<Self> {
-        Ok(Self { h: SelectRows::select(&self.h, rows)?, kept: self.kept.select(rows)? })
+        let told = self.told.as_ref().map(|told| SelectRows::select(told, rows)).transpose()?;
+        Ok(Self { h: SelectRows::select(&self.h, rows)?, kept: self.kept.select(rows)?, told })
     }
 }
 
-impl ShowAttendTellConfig {
+impl AttentionDecoderConfig {
     fn check(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.dropout) {
             candle_core::bail!("decoder: dropout is {}; wanted 0 to 1", self.dropout)
+        }
+        for (name, set) in [("input_feeding", self.input_feeding), ("tied", self.tied)] {
+            if set && !self.deep_output {
+                candle_core::bail!("decoder: {name} needs deep_output = true; set it, or leave {name} out")
+            }
         }
         self.attention.hard().map_or(Ok(()), HardAttention::check)
     }
 }
 
-impl ShowAttendTell {
+impl AttentionDecoder {
     /// A decoder over annotations of `annotation_size` (C) that knows `vocab_size` (V) words.
     ///
     /// # Errors
@@ -148,18 +171,14 @@ impl ShowAttendTell {
     pub fn new(
         annotation_size: usize,
         vocab_size: usize,
-        config: &ShowAttendTellConfig,
+        config: &AttentionDecoderConfig,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let &ShowAttendTellConfig { embedding_size, hidden_size, attention_size, .. } = config;
+        let &AttentionDecoderConfig { embedding_size, hidden_size, attention_size, .. } = config;
         config.check()?;
-        let cell = recurrent_cell(
-            &config.cell,
-            embedding_size.saturating_add(annotation_size),
-            hidden_size,
-            &Settings::default(),
-            vb.pp("decode_step"),
-        )?;
+        let fed = if config.input_feeding { embedding_size } else { 0 };
+        let input_size = embedding_size.saturating_add(fed).saturating_add(annotation_size);
+        let cell = recurrent_cell(&config.cell, input_size, hidden_size, &Settings::default(), vb.pp("decode_step"))?;
         let initial = (cell.state_sizes().into_iter().enumerate())
             .map(|(at, size)| {
                 let name = ["init_h", "init_c"].get(at).map_or_else(|| format!("init_{at}"), ToString::to_string);
@@ -174,18 +193,26 @@ impl ShowAttendTell {
                 Ok((of_hidden, Linear::without_bias(annotation_size, embedding_size, vb.pp("output_z"))?))
             })
             .transpose()?;
-        let output_size = if config.deep_output { embedding_size } else { hidden_size };
+        let embedding = Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?;
+        let temperature = config.attention.hard().map_or(1.0, |hard| hard.temperature);
+        let attention = Attention::new(config.score, annotation_size, hidden_size, attention_size, vb.pp("attention"))?;
+        let fc = match (config.tied, config.deep_output) {
+            (true, _) => {
+                let bias = vb.pp("fc").parameter(vocab_size, "bias", Initial::Constant(0.0))?;
+                Linear::from_tensors(embedding.weight().clone(), Some(bias))
+            }
+            (false, deep) => Linear::new(if deep { embedding_size } else { hidden_size }, vocab_size, vb.pp("fc"))?,
+        };
         Ok(Self {
             config: config.clone(),
             vocab_size,
-            embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
-            attention: AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb.pp("attention"))?
-                .with_temperature(config.attention.hard().map_or(1.0, |hard| hard.temperature)),
+            embedding,
+            attention: attention.with_temperature(temperature),
             initial,
             f_beta,
             cell,
             deep_output,
-            fc: Linear::new(output_size, vocab_size, vb.pp("fc"))?,
+            fc,
         })
     }
 
@@ -197,30 +224,43 @@ impl ShowAttendTell {
     /// The step from the words' vectors (N, E) and the context z (N, C): the new state and ẑ (N, C).
     ///
     /// Every way of reading and writing goes by it but [`attention_lstm::attention_lstm`], which must equal it.
-    fn advance(&self, embedded: &Tensor, context: Tensor, state: &State) -> Result<(State, Tensor)> {
+    fn advance(&self, embedded: &Tensor, context: Tensor, state: &DecoderState) -> Result<(DecoderState, Tensor)> {
         let context = match &self.f_beta {
             Some(f_beta) => (sigmoid(&f_beta.forward(&state.h)?)? * context)?,
             None => context,
         };
-        let state = self.cell.fused_step(&Tensor::cat(&[embedded, &context], 1)?, &state.tensors())?;
-        Ok((State::of(state), context))
+        let input: Vec<&Tensor> = [embedded].into_iter().chain(&state.told).chain([&context]).collect();
+        let mut state = DecoderState::of(self.cell.fused_step(&Tensor::cat(&input, 1)?, &state.tensors())?);
+        state.told = self.config.input_feeding.then(|| self.told(embedded, &state.h, &context)).transpose()?;
+        Ok((state, context))
+    }
+
+    /// What tells the words, s (…, E) or h itself, from the words' vectors (…, E), h (…, H) and ẑ (…, C).
+    fn told(&self, embedded: &Tensor, h: &Tensor, context: &Tensor) -> Result<Tensor> {
+        match &self.deep_output {
+            Some((of_hidden, of_context)) => {
+                tanh(&((embedded + of_hidden.forward(h)?)? + of_context.forward(context)?)?)
+            }
+            None => Ok(h.clone()),
+        }
     }
 
     /// The logits (…, V) from the words' vectors (…, E), h (…, H) and ẑ (…, C).
     fn output(&self, embedded: &Tensor, h: &Tensor, context: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let told = match &self.deep_output {
-            Some((of_hidden, of_context)) => {
-                tanh(&((embedded + of_hidden.forward(h)?)? + of_context.forward(context)?)?)?
-            }
-            None => h.clone(),
-        };
-        self.fc.forward(&mode.dropout(&told, self.config.dropout)?)
+        self.fc.forward(&mode.dropout(&self.told(embedded, h, context)?, self.config.dropout)?)
     }
 
     /// The step from the words' vectors (N, E) and what was attended to.
-    fn step_from(&self, embedded: &Tensor, attended: Attended, state: &State, mode: &mut Mode) -> Result<Step<State>> {
+    fn step_from(
+        &self,
+        embedded: &Tensor,
+        attended: Attended,
+        state: &DecoderState,
+        mode: &mut Mode,
+    ) -> Result<Step<DecoderState>> {
         let (state, context) = self.advance(embedded, attended.context, state)?;
-        let logits = self.output(embedded, &state.h, &context, mode)?;
+        let told = state.told.clone().map_or_else(|| self.told(embedded, &state.h, &context), Ok)?;
+        let logits = self.fc.forward(&mode.dropout(&told, self.config.dropout)?)?;
         Ok(Step { logits, alpha: Some(attended.alpha), state })
     }
 
@@ -230,17 +270,18 @@ impl ShowAttendTell {
         &self,
         words: &Tensor,
         lengths: &[usize],
-        memory: &Memory,
+        memory: &DecoderMemory,
         draws: Option<&Tensor>,
         mode: &mut Mode,
     ) -> Result<TeacherForcedRead> {
         let embedded = self.embed(words, mode)?;
         let state = self.start(memory, mode)?;
         let counts = memory.annotations.counts()?;
-        let seen = match (self.config.cell == LSTM, &self.cell.parameters()[..], &state.kept[..]) {
-            (true, [input, hidden, bias_ih, bias_hh], [c]) => {
-                let (bias, v) = ((bias_ih + bias_hh)?, self.attention.v()?);
-                let query = self.attention.query().with_bias()?;
+        let kernels = self.config.cell == LSTM && !self.config.input_feeding;
+        let seen = match (&self.attention, &self.cell.parameters()[..], &state.kept[..]) {
+            (Attention::Additive(attention), [input, hidden, bias_ih, bias_hh], [c]) if kernels => {
+                let (bias, v) = ((bias_ih + bias_hh)?, attention.v()?);
+                let query = attention.query().with_bias()?;
                 let gate = self.f_beta.as_ref().map(Linear::with_bias).transpose()?;
                 let (query, beta) = (query.into(), gate.map(Into::into));
                 let weights = attention_lstm::Weights { input, hidden, bias: &bias, query, v: &v, beta };
@@ -259,8 +300,8 @@ impl ShowAttendTell {
     fn word_by_word(
         &self,
         embedded: &Tensor,
-        mut state: State,
-        memory: &Memory,
+        mut state: DecoderState,
+        memory: &DecoderMemory,
         draws: Option<&Tensor>,
     ) -> Result<Sequence> {
         let p = memory.annotations.num_positions()?;
@@ -285,21 +326,27 @@ impl ShowAttendTell {
     }
 }
 
-impl CaptionDecoder for ShowAttendTell {
-    fn memory(&self, annotations: &Annotations) -> Result<Memory> {
-        let (values, mean) = (annotations.tensor(), annotations.mean()?);
-        let memory = self.attention.memory(values)?.with_counts(annotations.counts().cloned());
+impl SourceDecoder for AttentionDecoder {
+    fn memory(&self, source: &Source) -> Result<DecoderMemory> {
+        let (values, vector) = (source.annotations(), source.vector().clone());
+        let memory = self.attention.memory(values)?.with_counts(source.counts().cloned());
         match self.config.attention.hard().filter(|hard| !hard.is_one_annotation()) {
-            None => Ok(Memory { annotations: memory, mean }),
+            None => Ok(DecoderMemory { annotations: memory, vector }),
             Some(hard) => {
-                let window = hard.window_matrix(annotations.grid_size(), values.device())?;
+                let window = hard.window_matrix(source.grid_size(), values.device())?;
                 let mixed = window.to_dtype(values.dtype())?.broadcast_matmul(values)?;
-                Ok(Memory { annotations: memory.with_values(mixed)?, mean })
+                Ok(DecoderMemory { annotations: memory.with_values(mixed)?, vector })
             }
         }
     }
 
-    fn read(&self, words: &Tensor, lengths: &[usize], memory: &Memory, mode: &mut Mode) -> Result<TeacherForcedRead> {
+    fn read(
+        &self,
+        words: &Tensor,
+        lengths: &[usize],
+        memory: &DecoderMemory,
+        mode: &mut Mode,
+    ) -> Result<TeacherForcedRead> {
         let Mode::Train(rng) = mode else {
             return Ok(TeacherForcedRead { forced: self.teacher_forced(words, lengths, memory, mode)?, sampled: None });
         };
@@ -309,9 +356,9 @@ impl CaptionDecoder for ShowAttendTell {
     }
 }
 
-impl Decoder for ShowAttendTell {
-    type Memory = Memory;
-    type State = State;
+impl Decoder for AttentionDecoder {
+    type Memory = DecoderMemory;
+    type State = DecoderState;
 
     fn vocab_size(&self) -> usize {
         self.vocab_size
@@ -321,11 +368,21 @@ impl Decoder for ShowAttendTell {
         self.embedding.weight().device()
     }
 
-    fn start(&self, memory: &Memory, _: &mut Mode) -> Result<State> {
-        Ok(State::of(self.initial.iter().map(|layer| tanh(&layer.forward(&memory.mean)?)).collect::<Result<_>>()?))
+    fn start(&self, memory: &DecoderMemory, _: &mut Mode) -> Result<DecoderState> {
+        let initial = self.initial.iter().map(|layer| tanh(&layer.forward(&memory.vector)?)).collect::<Result<_>>()?;
+        let shape = (memory.vector.dim(0)?, self.config.embedding_size);
+        let zeros = || Tensor::zeros(shape, memory.vector.dtype(), memory.vector.device());
+        let told = self.config.input_feeding.then(zeros).transpose()?;
+        Ok(DecoderState { told, ..DecoderState::of(initial) })
     }
 
-    fn step(&self, words: &Tensor, state: &State, memory: &Memory, mode: &mut Mode) -> Result<Step<State>> {
+    fn step(
+        &self,
+        words: &Tensor,
+        state: &DecoderState,
+        memory: &DecoderMemory,
+        mode: &mut Mode,
+    ) -> Result<Step<DecoderState>> {
         let embedded = self.embed(words, mode)?;
         let attended = self.attention.attend(&memory.annotations, &state.h)?;
         let Some(hard) = self.config.attention.hard() else {
@@ -347,20 +404,23 @@ impl Decoder for ShowAttendTell {
         Ok(Step { logits, ..step })
     }
 
-    fn select_memory(&self, memory: &Memory, rows: &Tensor) -> Result<Memory> {
-        Ok(Memory { annotations: memory.annotations.select(rows)?, mean: memory.mean.index_select(rows, 0)? })
+    fn select_memory(&self, memory: &DecoderMemory, rows: &Tensor) -> Result<DecoderMemory> {
+        Ok(DecoderMemory {
+            annotations: memory.annotations.select(rows)?,
+            vector: memory.vector.index_select(rows, 0)?,
+        })
     }
 
     fn teacher_forced(
         &self,
         words: &Tensor,
         lengths: &[usize],
-        memory: &Memory,
+        memory: &DecoderMemory,
         mode: &mut Mode,
     ) -> Result<TeacherForced> {
         match self.config.attention {
-            Attention::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
-            Attention::Hard(_) => Ok(TeacherForced {
+            AttentionKind::Soft => Ok(self.reading(words, lengths, memory, None, mode)?.forced),
+            AttentionKind::Hard(_) => Ok(TeacherForced {
                 counts: memory.annotations.counts()?,
                 ..unrolled_teacher_forcing(self, words, lengths, memory, mode)?
             }),
@@ -390,10 +450,11 @@ mod tests {
         let drawn = Tensor::new(&[[0.1f32, 0.9, 0.5, 0.3], [0.7, 0.2, 0.99, 0.0]], device).unwrap();
         for draws in [None, Some(&drawn)] {
             let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
-            let config = ShowAttendTellConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
+            let config = AttentionDecoderConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
             let parameters = Parameters::new(1);
-            let decoder = ShowAttendTell::new(7, 11, &config, parameters.builder(device).to_dtype(dtype)).unwrap();
-            let memory = decoder.memory(&Annotations::set(annotations.clone()).unwrap()).unwrap();
+            let decoder = AttentionDecoder::new(7, 11, &config, parameters.builder(device).to_dtype(dtype)).unwrap();
+            let source = Source::new(annotations.clone(), annotations.mean(1).unwrap()).unwrap();
+            let memory = decoder.memory(&source).unwrap();
             let embedded = decoder.embed(&words, &mut Mode::Eval).unwrap();
             let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
             let slow = decoder.word_by_word(&embedded, state, &memory, draws).unwrap();
@@ -419,5 +480,62 @@ mod tests {
                 assert!(!far, "{name}: {fast:?} {slow:?}");
             }
         }
+    }
+    /// Every score, fed or not, tied or not: reading a whole sentence is reading it a word at a time.
+    #[test]
+    fn a_sentence_is_its_words_whatever_the_settings() {
+        let device = &Device::Cpu;
+        let words = Tensor::new(&[[1u32, 5, 7, 2], [1, 4, 4, 9]], device).unwrap();
+        let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (2, 6, 5), device).unwrap();
+        let counts = candlewick_kernels::additive_attention::Counts::new(&[6, 4], 6, device).unwrap();
+        for score in [Score::Additive, Score::General, Score::Dot] {
+            for (input_feeding, tied) in [(false, false), (true, false), (true, true)] {
+                let (embedding_size, hidden_size, attention_size) = (6, 5, 4);
+                let sizes =
+                    AttentionDecoderConfig { embedding_size, hidden_size, attention_size, ..Default::default() };
+                let config = AttentionDecoderConfig { score, input_feeding, tied, ..sizes };
+                let parameters = Parameters::new(1);
+                let decoder = AttentionDecoder::new(5, 11, &config, parameters.builder(device)).unwrap();
+                let source = Source::new(annotations.clone(), annotations.mean(1).unwrap()).unwrap();
+                let memory = decoder.memory(&source.with_counts(Some(counts.clone()))).unwrap();
+                let whole = decoder.teacher_forced(&words, &[4; 2], &memory, &mut Mode::Eval).unwrap();
+                let steps = unrolled_teacher_forcing(&decoder, &words, &[4; 2], &memory, &mut Mode::Eval).unwrap();
+                let flat = |forced: &TeacherForced| {
+                    let alpha = forced.alpha.as_ref().map(candlewick_testing::flat).unwrap();
+                    [candlewick_testing::flat(&forced.logits), alpha].concat()
+                };
+                let (whole, steps) = (flat(&whole), flat(&steps));
+                let near = whole.iter().zip(&steps).all(|(whole, step)| (whole - step).abs() < 1e-5);
+                assert!(near, "{score:?} {input_feeding} {tied}");
+                let untied = parameters.trainable().iter().any(|(name, _)| name == "fc.weight");
+                assert_eq!(untied, !tied);
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_fed_back_changes_the_next() {
+        let device = &Device::Cpu;
+        let annotations = Rng::derive(1, "annotations", 0).normal_tensor(0.0, 1.0, (1, 3, 5), device).unwrap();
+        let config = AttentionDecoderConfig {
+            embedding_size: 6,
+            hidden_size: 5,
+            attention_size: 4,
+            input_feeding: true,
+            ..Default::default()
+        };
+        let decoder = AttentionDecoder::new(5, 11, &config, Parameters::new(1).builder(device)).unwrap();
+        let source = Source::new(annotations.clone(), annotations.mean(1).unwrap()).unwrap();
+        let memory = decoder.memory(&source).unwrap();
+        let state = decoder.start(&memory, &mut Mode::Eval).unwrap();
+        let word = Tensor::new(&[3u32], device).unwrap();
+        let step = |state: &DecoderState| decoder.step(&word, state, &memory, &mut Mode::Eval).unwrap();
+        let first = step(&state).state;
+        let without =
+            DecoderState { told: first.told.as_ref().map(|told| told.zeros_like().unwrap()), ..first.clone() };
+        let logits = |state: &DecoderState| candlewick_testing::flat(&step(state).logits);
+        assert_ne!(logits(&first), logits(&without));
+        let fault = AttentionDecoderConfig { deep_output: false, ..config }.check().unwrap_err().to_string();
+        assert!(fault.contains("input_feeding needs deep_output"), "{fault}");
     }
 }

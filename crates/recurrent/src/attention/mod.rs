@@ -1,23 +1,38 @@
-//! Additive attention over the annotations of sources, such as the positions of a picture or the words of a sentence.
+//! Attention over the annotations of sources, such as the positions of a picture or the words of a sentence.
 //!
-//! Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate"; over pictures Xu et al.
-//! 2015, "Show, attend and tell".
+//! ```text
+//! α = softmax_p(score(a_p, h) / τ),  context = Σ_p α_p a_p
+//! score(a, h) = v · tanh(W_a a + W_h h + b)    additive (Bahdanau et al. 2015)
+//!             = hᵀ W_a a                       general  (Luong et al. 2015)
+//!             = hᵀ a                           dot      (Luong et al. 2015)
+//! ```
+//!
+//! Over pictures Xu et al. 2015, "Show, attend and tell".
 
-use crate::linear::Linear;
-use candle_core::{DType, Module, Result, Tensor};
+mod additive;
+mod multiplicative;
+
+pub use additive::AdditiveAttention;
+pub use multiplicative::MultiplicativeAttention;
+
+use candle_core::{DType, Result, Tensor};
 use candlewick_kernels::additive_attention::{self, Counts};
-use candlewick_parameters::{Initial, ParameterBuilder, VarBuilder};
+use candlewick_parameters::VarBuilder;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// e_p = v · tanh(W_a a_p + W_h h + b), α = softmax(e / τ), context = Σ_p α_p a_p.
-///
-/// The layers `encoder_att` (W_a), `decoder_att` (W_h) and `full_att` (v) each have a bias. That of `full_att` is added to
-/// every e and cannot change α, so its gradient is 0: it is kept for checkpoints and not optimised.
-#[derive(Clone, Debug)]
-pub struct AdditiveAttention {
-    encoder_att: Linear,
-    decoder_att: Linear,
-    v: Tensor,
-    temperature: f64,
+/// How an annotation a is compared with a state h.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Score {
+    /// v · tanh(W_a a + W_h h + b) (Bahdanau et al. 2015).
+    #[default]
+    Additive,
+    /// hᵀ W_a a (Luong et al. 2015).
+    General,
+    /// hᵀ a, of annotations as large as the state (Luong et al. 2015).
+    Dot,
 }
 
 /// Annotations with their keys, for any number of rows: rows that attend to the same source share them.
@@ -25,7 +40,7 @@ pub struct AdditiveAttention {
 pub struct AttentionMemory {
     /// a (M, P, C).
     values: Tensor,
-    /// W_a a + b_a (M, P, A), computed once for a source.
+    /// What of each annotation is compared, (M, P, A), computed once for a source.
     keys: Tensor,
     /// The source of each row, (N) of u32; nothing where row n attends to source n.
     sources: Option<Tensor>,
@@ -34,6 +49,11 @@ pub struct AttentionMemory {
 }
 
 impl AttentionMemory {
+    /// The annotations (M, P, C) of M sources with their keys (M, P, A), a source a row.
+    fn new(values: &Tensor, keys: Tensor) -> Self {
+        Self { values: values.clone(), keys, sources: None, counts: None }
+    }
+
     /// Row m is what row `rows[m]` is; nothing is copied where the kernels can do without (f32 on the CPU).
     ///
     /// # Errors
@@ -121,45 +141,54 @@ pub struct Attended {
     pub alpha: Tensor,
 }
 
-impl AdditiveAttention {
-    /// Attention from states of `hidden_size` H over annotations of `annotation_size` C, through `attention_size` A units.
+/// Attention by any [`Score`].
+#[derive(Clone, Debug)]
+pub enum Attention {
+    /// By an additive score.
+    Additive(AdditiveAttention),
+    /// By a product.
+    Multiplicative(MultiplicativeAttention),
+}
+
+impl Attention {
+    /// Attention from states of `hidden_size` H over annotations of `annotation_size` C; only the additive score has the A units of
+    /// `attention_size`.
     ///
     /// # Errors
-    /// When the builder lacks a parameter, or has one of another shape.
-    pub fn new(annotation_size: usize, hidden_size: usize, attention_size: usize, vb: VarBuilder) -> Result<Self> {
-        let encoder_att = Linear::new(annotation_size, attention_size, vb.pp("encoder_att"))?;
-        let decoder_att = Linear::new(hidden_size, attention_size, vb.pp("decoder_att"))?;
-        let full_att = vb.pp("full_att");
-        let weight = full_att.parameter((1, attention_size), "weight", Initial::fan_in(attention_size))?;
-        full_att.buffer(1, "bias", Initial::fan_in(attention_size))?;
-        Ok(Self { encoder_att, decoder_att, v: weight.squeeze(0)?, temperature: 1.0 })
-    }
-
-    /// The annotations a (M, P, C) of M sources, with their keys W_a a + b_a (M, P, A).
-    ///
-    /// # Errors
-    /// When the annotations have another size.
-    pub fn memory(&self, values: &Tensor) -> Result<AttentionMemory> {
-        let keys = self.encoder_att.forward(values)?;
-        Ok(AttentionMemory { keys, values: values.clone(), sources: None, counts: None })
-    }
-
-    /// The layer that turns the state into the query W_h h + b, (A, H) and (A).
-    pub fn query(&self) -> &Linear {
-        &self.decoder_att
+    /// When the builder lacks a parameter, or the score is a dot of different sizes.
+    pub fn new(
+        score: Score,
+        annotation_size: usize,
+        hidden_size: usize,
+        attention_size: usize,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        Ok(match score {
+            Score::Additive => {
+                Self::Additive(AdditiveAttention::new(annotation_size, hidden_size, attention_size, vb)?)
+            }
+            Score::General => Self::Multiplicative(MultiplicativeAttention::general(annotation_size, hidden_size, vb)?),
+            Score::Dot => Self::Multiplicative(MultiplicativeAttention::dot(annotation_size, hidden_size)?),
+        })
     }
 
     /// The same attention with the temperature τ, 1 where nothing is said; below 1 α is keener.
     pub fn with_temperature(self, temperature: f64) -> Self {
-        Self { temperature, ..self }
+        match self {
+            Self::Additive(attention) => Self::Additive(attention.with_temperature(temperature)),
+            Self::Multiplicative(attention) => Self::Multiplicative(attention.with_temperature(temperature)),
+        }
     }
 
-    /// v / τ (A).
+    /// The annotations a (M, P, C) of M sources, with their keys.
     ///
     /// # Errors
-    /// When v cannot be divided by τ in its type.
-    pub fn v(&self) -> Result<Tensor> {
-        if self.temperature == 1.0 { Ok(self.v.clone()) } else { &self.v / self.temperature }
+    /// When the annotations have another size.
+    pub fn memory(&self, values: &Tensor) -> Result<AttentionMemory> {
+        match self {
+            Self::Additive(attention) => attention.memory(values),
+            Self::Multiplicative(attention) => attention.memory(values),
+        }
     }
 
     /// Attends from the states h (N, H) of rows to the annotations of their sources.
@@ -167,10 +196,9 @@ impl AdditiveAttention {
     /// # Errors
     /// When shapes do not fit together.
     pub fn attend(&self, memory: &AttentionMemory, hidden: &Tensor) -> Result<Attended> {
-        let AttentionMemory { values, keys, sources, counts } = memory;
-        let (query, v) = (self.decoder_att.forward(hidden)?, self.v()?);
-        let rows = additive_attention::Rows { source: sources.as_ref(), counts: counts.as_ref() };
-        let (context, alpha) = additive_attention::additive_rows(keys, &query, &v, values, rows)?;
-        Ok(Attended { context, alpha })
+        match self {
+            Self::Additive(attention) => attention.attend(memory, hidden),
+            Self::Multiplicative(attention) => attention.attend(memory, hidden),
+        }
     }
 }
