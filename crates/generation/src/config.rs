@@ -170,6 +170,21 @@ impl GenerationConfig {
         Self { do_sample: true, temperature, top_k, top_p, ..Self::default() }
     }
 
+    /// These settings with those that are given, by their keys, in their places.
+    ///
+    /// # Errors
+    /// When a key is none of the settings', or a value is not of its kind.
+    pub fn with_given(&self, given: serde_json::Map<String, Value>) -> Result<Self> {
+        let schema = schemars::schema_for!(Self);
+        let known = |key: &str| schema.pointer(&format!("/properties/{key}")).is_some();
+        if let Some(key) = given.keys().find(|key| !known(key)) {
+            return Err(Error::msg(format!("{key}: no such setting")));
+        }
+        let mut whole = serde_json::to_value(self).map_err(Error::msg)?;
+        whole.as_object_mut().into_iter().for_each(|object| object.extend(given.clone()));
+        serde_json::from_value(whole).map_err(Error::msg)
+    }
+
     /// Reads and validates a `generation_config.json`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::config::NetworkConfig;
 use candlewick_data::tokens::Units;
 use candlewick_generation::GenerationConfig;
 use candlewick_training::{FitConfig, Metric};
-use schemars::{JsonSchema, schema_for};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -48,16 +48,7 @@ fn generation() -> GenerationConfig {
 /// The settings that are given over those of [`generation`]; a running text has no start and no end.
 fn over_generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GenerationConfig, D::Error> {
     let given = Map::<String, Value>::deserialize(deserializer)?;
-    let schema = schema_for!(GenerationConfig);
-    let known = |key: &str| schema.pointer(&format!("/properties/{key}")).is_some();
-    if let Some(key) = given.keys().find(|key| !known(key)) {
-        return Err(D::Error::custom(format!("{key}: no such setting")));
-    }
-    let Value::Object(mut whole) = serde_json::to_value(generation()).map_err(D::Error::custom)? else {
-        return Ok(generation());
-    };
-    whole.extend(given);
-    let config: GenerationConfig = serde_json::from_value(Value::Object(whole)).map_err(D::Error::custom)?;
+    let config = generation().with_given(given).map_err(D::Error::custom)?;
     Ok(GenerationConfig { bos_token_id: None, eos_token_id: None, ..config })
 }
 
