@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
-use tokenizers::Tokenizer;
+use tokenizers::{AddedToken, Tokenizer};
 
 /// What stands for tokens that are not in the vocabulary.
 pub const UNKNOWN: &str = "<unk>";
@@ -132,7 +132,24 @@ impl TextTokenizer {
         Self::of("tokenizer.json", text.parse().map_err(|error| Error::tokenizer("tokenizer.json", error))?)
     }
 
-    fn of(name: &str, inner: Tokenizer) -> Result<Self> {
+    /// The same with tokens that stand for no text, such as a sentence's start and end, after all others; a text that has one of them to the
+    /// letter is cut as any text.
+    ///
+    /// # Errors
+    /// When a token is there already.
+    pub fn with_special_tokens(mut self, tokens: &[&str]) -> Result<Self> {
+        for &token in tokens {
+            if self.id(token).is_some() {
+                return Err(Error::tokenizer("tokenizer", format!("has a token {token} already; take another name")));
+            }
+            let added = self.inner.add_special_tokens([AddedToken::from(token, true)]);
+            added.map_err(|error| Error::tokenizer("tokenizer", error))?;
+        }
+        Self::of("tokenizer", self.inner)
+    }
+
+    fn of(name: &str, mut inner: Tokenizer) -> Result<Self> {
+        inner.set_encode_special_tokens(true);
         let kind = Kind::of(&inner).map_err(|error| Error::tokenizer(name, error))?;
         Ok(Self { inner, kind })
     }
@@ -251,6 +268,28 @@ mod tests {
         assert_eq!(pieces.decode(&pieces.encode("новый").unwrap()).unwrap(), "новый");
         assert!(TextTokenizer::train(Units::Bpe { vocab_size: 99 }, &Text::of(TEXT)).is_err());
         assert!(TextTokenizer::train(Units::Characters, &Text::of("")).is_err());
+    }
+
+    #[test]
+    fn special_tokens_stand_for_no_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        for units in [Units::Characters, Units::Bpe { vocab_size: 260 }, Units::Spaces] {
+            let plain = TextTokenizer::train(units, &Text::of("a </s> b\n")).unwrap();
+            if plain.id("</s>").is_some() {
+                assert!(plain.with_special_tokens(&["</s>"]).is_err());
+                continue;
+            }
+            let own = plain.clone().with_special_tokens(&["<s>", "</s>"]).unwrap();
+            let (before, ids) = (plain.vocab_size() as u32, plain.encode("a </s> b").unwrap());
+            assert_eq!((own.id("<s>"), own.id("</s>")), (Some(before), Some(before + 1)));
+            own.save(&path).unwrap();
+            for tokenizer in [own, TextTokenizer::open(&path).unwrap()] {
+                assert_eq!(tokenizer.vocab_size() as u32, before + 2);
+                assert_eq!(tokenizer.encode("a </s> b").unwrap(), ids, "{units:?}");
+                assert_eq!(tokenizer.decode(&ids).unwrap(), plain.decode(&ids).unwrap());
+            }
+        }
     }
 
     #[test]
