@@ -23,7 +23,7 @@ pub struct Recipe {
 }
 
 /// All recipes, that of generated scenes first.
-pub const RECIPES: [Recipe; 20] = [
+pub const RECIPES: [Recipe; 23] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -67,6 +67,13 @@ pub const RECIPES: [Recipe; 20] = [
     Recipe { name: "sst2", file: "sst2/train.toml", text: include_str!("../sst2/train.toml") },
     Recipe { name: "rt_polarity", file: "rt_polarity/train.toml", text: include_str!("../rt_polarity/train.toml") },
     Recipe { name: "vowels", file: "vowels/train.toml", text: include_str!("../vowels/train.toml") },
+    Recipe { name: "multi30k", file: "multi30k/train.toml", text: include_str!("../multi30k/train.toml") },
+    Recipe { name: "multi30k-vector", file: "multi30k/vector.toml", text: include_str!("../multi30k/vector.toml") },
+    Recipe {
+        name: "english_korean",
+        file: "english_korean/train.toml",
+        text: include_str!("../english_korean/train.toml"),
+    },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

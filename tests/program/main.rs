@@ -31,6 +31,8 @@ mod schema;
 mod search;
 /// Classifiers of texts, from labelled sentences to answers.
 mod texts;
+/// Translators, from pairs of sentences to translations.
+mod translate;
 /// Which units of a language model tell what a text has where.
 mod units;
 

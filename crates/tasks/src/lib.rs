@@ -1,13 +1,14 @@
 //! What candlewick's networks do beside captioning, a module a task.
 //!
 //! [`classification`] tells which of a list of things a picture shows, [`sequence_classification`] of which class a text or another sequence
-//! is.
+//! is, [`translation`] gives a sentence in another language.
 
 #![forbid(unsafe_code)]
 
 pub mod classification;
 pub mod language_model;
 pub mod sequence_classification;
+pub mod translation;
 
 pub use candlewick_training::{Error, Result};
 pub use image;

@@ -2,6 +2,7 @@
 
 mod coco_zip;
 pub mod sequences;
+pub mod translations;
 
 use super::arguments::{EvaluateArguments, SetArguments};
 use super::output::{note, say};

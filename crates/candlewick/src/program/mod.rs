@@ -23,6 +23,7 @@ mod search;
 mod signals;
 mod tasks;
 mod train;
+mod translate;
 mod units;
 mod version;
 mod whole_file;
@@ -125,6 +126,10 @@ pub fn run() -> ExitCode {
         Command::Units(arguments) => {
             let folder = std::iter::once(arguments.model.as_path());
             tasks::wants("language_model", folder).and_then(|()| units::run(&arguments))
+        }
+        Command::Translate(arguments) => {
+            let folders = arguments.model.iter().map(PathBuf::as_path);
+            tasks::wants("translation", folders).and_then(|()| translate::run(&arguments))
         }
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Networks(arguments) => networks::run(&arguments),

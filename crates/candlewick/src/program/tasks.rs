@@ -9,6 +9,7 @@ use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick::tasks::sequence_classification::{SequenceClassificationRecipe, SequenceClassifier};
+use candlewick::tasks::translation::{TranslationRecipe, Translator};
 use candlewick::training::model_folder::model_type;
 use candlewick::training::{ModelFolder, Recipe};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 4] = [
+pub const TASKS: [TaskRow; 5] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
     row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
@@ -45,6 +46,7 @@ pub const TASKS: [TaskRow; 4] = [
         ["a classifier of sequences", "candlewick classify"],
         evaluate::sequences::run,
     ),
+    row::<TranslationRecipe, Translator>(["a translator", "candlewick translate"], evaluate::translations::run),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(

@@ -15,7 +15,7 @@ pub use studies::{GradientFlowArguments, NetworksArguments, UnitsArguments};
 pub use training::{
     CompareArguments, EvaluateArguments, ExportArguments, RecipeArguments, ScoreArguments, TrainArguments,
 };
-pub use using::{CaptionArguments, ClassifyArguments, ConvertArguments, SampleArguments};
+pub use using::{CaptionArguments, ClassifyArguments, ConvertArguments, SampleArguments, TranslateArguments};
 
 /// Looks at pictures and tells what is on them.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ pub enum Command {
     Recipe(RecipeArguments),
     /// Write a caption for each picture.
     Caption(CaptionArguments),
-    /// Score a model on a split of a set: a captioner as the COCO scorer does, a classifier by its accuracy.
+    /// Score a model on a split of a set: a captioner as the COCO scorer does, a translator as sacreBLEU does, a classifier by its accuracy.
     Evaluate(EvaluateArguments),
     /// Score captions that anybody wrote, in COCO's result format, as the COCO scorer does.
     Score(ScoreArguments),
@@ -66,6 +66,8 @@ pub enum Command {
     Sample(SampleArguments),
     /// Find the units of a language model that tell where a text has quotes, comments, its lines' ends and more.
     Units(UnitsArguments),
+    /// Translate sentences.
+    Translate(TranslateArguments),
     /// Turn a PyTorch checkpoint into safetensors.
     Convert(ConvertArguments),
     /// Compare the networks: parameters, multiply-adds, memory, and time on this machine.
@@ -117,7 +119,7 @@ pub struct ManArguments {
 }
 
 /// How captions are searched for; what is left out comes from the model's generation_config.json.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct SearchArguments {
     /// Beams of the search; 1 takes the likeliest word at each step.
     #[arg(long, visible_alias = "num-beams", value_name = "N", value_parser = bounds::count)]

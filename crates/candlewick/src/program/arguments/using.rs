@@ -173,3 +173,41 @@ pub struct ConvertArguments {
     #[arg(long, value_name = "PREFIX")]
     pub prefix: Option<String>,
 }
+
+/// Arguments of `translate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick translate 'Ein Hund läuft am Strand.' --model runs/multi30k
+  candlewick translate german.txt --model runs/multi30k --beam 10 > english.txt
+  candlewick translate - --model runs/one --model runs/other --json
+  candlewick translate 'Ein Hund läuft am Strand.' --model runs/multi30k --alignment looked")]
+pub struct TranslateArguments {
+    /// Sentences, files with a sentence a line, or - for the lines of standard input.
+    #[arg(value_name = "TEXT|FILE|-", required = true, allow_hyphen_values = true)]
+    pub texts: Vec<String>,
+    /// A translator's folder or its run's. Several, one after each --model, tell as one: their probabilities are averaged.
+    #[arg(long, required = true, value_name = "DIR")]
+    pub model: Vec<PathBuf>,
+    /// Beams of the search; 1 takes the likeliest token at each step.
+    #[arg(long, visible_alias = "num-beams", value_name = "N", value_parser = bounds::count)]
+    pub beam: Option<usize>,
+    /// How many translations to write of each sentence, best first.
+    #[arg(long, visible_alias = "num-return-sequences", value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    pub n_best: usize,
+    /// The power x in the score Σ log p / length^x: the larger, the longer the translations.
+    #[arg(long, value_name = "X", value_parser = bounds::number, allow_hyphen_values = true)]
+    pub length_penalty: Option<f64>,
+    /// The longest translation in tokens.
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", value_parser = bounds::count)]
+    pub max_tokens: Option<usize>,
+    /// Draw where each word was looked for, source by target, into NUMBER.svg in a folder.
+    #[arg(long, value_name = "DIR")]
+    pub alignment: Option<PathBuf>,
+    /// Print one JSON object per sentence.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
