@@ -184,7 +184,7 @@ Examples:
   candlewick translate 'Ein Hund läuft am Strand.' --model runs/multi30k --alignment looked")]
 pub struct TranslateArguments {
     /// Sentences, files with a sentence a line, or - for the lines of standard input.
-    #[arg(value_name = "TEXT|FILE|-", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "TEXT|FILE|-", required = true)]
     pub texts: Vec<String>,
     /// A translator's folder or its run's. Several, one after each --model, tell as one: their probabilities are averaged.
     #[arg(long, required = true, value_name = "DIR")]
