@@ -10,8 +10,6 @@ use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
 use candlewick_data::captions::{self, LoadOptions, Split};
-use candlewick_data::loader::{Loader, LoaderConfig};
-use candlewick_data::picture::{self, Limits};
 use candlewick_data::regions::Regions;
 use candlewick_data::scenes::Scene;
 use candlewick_data::skipped::Skipped;
@@ -24,7 +22,7 @@ use candlewick_vision::{
 };
 use image::RgbImage;
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 impl Recipe for CaptioningRecipe {
@@ -351,20 +349,7 @@ const TOLD: usize = 16;
 
 /// The set without photos that cannot be decoded, which are recorded; `progress` is called for each photo.
 fn readable(set: CaptionDataset, faults: &Skipped, progress: &mut dyn FnMut()) -> Result<CaptionDataset> {
-    let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
-    let tried = Loader::new(set.pictures.paths().to_vec(), config, |path: PathBuf| -> Result<Option<String>> {
-        let tried = picture::reduced(&path, &Limits::default(), |_| candlewick_data::Result::Ok(()));
-        Ok(tried.err().map(|fault| fault.to_string()))
-    });
-    let mut good = Vec::new();
-    for (path, fault) in set.pictures.paths().iter().zip(tried) {
-        let fault = fault?;
-        progress();
-        good.push(fault.is_none());
-        if let Some(fault) = fault {
-            faults.record(&path.display().to_string(), fault)?;
-        }
-    }
+    let good = candlewick_vision::readable(set.pictures.paths(), faults, progress)?;
     Ok(set.retain(|row| good.get(row).copied().unwrap_or(false)))
 }
 
