@@ -2,6 +2,7 @@
 //!
 //! [`classification`] tells which of a list of things a picture shows, [`sequence_classification`] of which class a text or another sequence
 //! is, [`translation`] gives a sentence in another language.
+//! is, [`vqa`] answers questions about pictures.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +10,7 @@ pub mod classification;
 pub mod language_model;
 pub mod sequence_classification;
 pub mod translation;
+pub mod vqa;
 
 pub use candlewick_training::{Error, Result};
 pub use image;
