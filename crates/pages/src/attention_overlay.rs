@@ -88,7 +88,7 @@ const SHEET: &str = "caption.svg";
 pub(crate) const MARK: &str = "<!-- candlewick attention -->";
 
 /// A picture that is neither too small to see anything in it nor as large as a camera's.
-fn fitted(picture: &RgbImage) -> RgbImage {
+pub(crate) fn fitted(picture: &RgbImage) -> RgbImage {
     let longest = picture.width().max(picture.height()).max(1);
     let wanted = longest.clamp(SMALLEST, LARGEST);
     let side = |side: u32| (u64::from(side) * u64::from(wanted)).div_ceil(u64::from(longest)).max(1) as u32;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod animation;
+mod answer_page;
 mod attention_overlay;
 mod attention_sheet;
 mod axis;
@@ -29,6 +30,7 @@ mod units_page;
 mod unrolled_drawing;
 
 pub use animation::{AnimationFrame, animation};
+pub use answer_page::AnswerPage;
 pub use attention_overlay::{CaptionWord, write_attention};
 pub use bars::{Bar, Bars};
 pub use bubble_plot::{Bubble, BubblePlot};
