@@ -24,6 +24,7 @@ pub struct Recipe {
 
 /// All recipes, that of generated scenes first.
 pub const RECIPES: [Recipe; 23] = [
+pub const RECIPES: [Recipe; 24] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -73,6 +74,15 @@ pub const RECIPES: [Recipe; 23] = [
         name: "english_korean",
         file: "english_korean/train.toml",
         text: include_str!("../english_korean/train.toml"),
+        name: "scene_questions",
+        file: "scene_questions/train.toml",
+        text: include_str!("../scene_questions/train.toml"),
+    },
+    Recipe { name: "easy_vqa", file: "easy_vqa/train.toml", text: include_str!("../easy_vqa/train.toml") },
+    Recipe { name: "daquar", file: "daquar/train.toml", text: include_str!("../daquar/train.toml") },
+        name: "flickr8k_questions",
+        file: "flickr8k_questions/train.toml",
+        text: include_str!("../flickr8k_questions/train.toml"),
     },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
