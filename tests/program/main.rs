@@ -21,6 +21,8 @@ mod hub;
 mod lecture;
 /// Photos: the caption formats, pretrained weights, evaluation.
 mod photos;
+/// Questions about pictures, from a recipe to answers.
+mod questions;
 /// Killed and resumed runs.
 mod resume;
 /// Language models, from a text to a text.

@@ -1,8 +1,7 @@
 //! What candlewick's networks do beside captioning, a module a task.
 //!
 //! [`classification`] tells which of a list of things a picture shows, [`sequence_classification`] of which class a text or another sequence
-//! is, [`translation`] gives a sentence in another language.
-//! is, [`vqa`] answers questions about pictures.
+//! is; [`language_model`] writes, [`translation`] gives a sentence in another language, [`vqa`] answers questions about pictures.
 
 #![forbid(unsafe_code)]
 

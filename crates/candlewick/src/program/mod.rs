@@ -1,5 +1,6 @@
 //! The program: arguments in, one of its commands, and an exit code out.
 
+mod answer;
 mod arguments;
 mod bounds;
 mod caption;
@@ -118,6 +119,10 @@ pub fn run() -> ExitCode {
             tasks::wants("captioning", folders).and_then(|()| compare::run(&arguments))
         }
         Command::Classify(arguments) => tasks::classify(&arguments),
+        Command::Answer(arguments) => {
+            let folder = arguments.model.iter().map(PathBuf::as_path);
+            tasks::wants("vqa", folder).and_then(|()| answer::run(&arguments))
+        }
         Command::Export(arguments) => tasks::export(&arguments),
         Command::Sample(arguments) => {
             let folder = arguments.model.iter().map(PathBuf::as_path);

@@ -10,6 +10,7 @@ use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick::tasks::sequence_classification::{SequenceClassificationRecipe, SequenceClassifier};
 use candlewick::tasks::translation::{TranslationRecipe, Translator};
+use candlewick::tasks::vqa::{VqaModel, VqaRecipe};
 use candlewick::training::model_folder::model_type;
 use candlewick::training::{ModelFolder, Recipe};
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 5] = [
+pub const TASKS: [TaskRow; 6] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
     row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
@@ -47,6 +48,7 @@ pub const TASKS: [TaskRow; 5] = [
         evaluate::sequences::run,
     ),
     row::<TranslationRecipe, Translator>(["a translator", "candlewick translate"], evaluate::translations::run),
+    row::<VqaRecipe, VqaModel>(["a model that answers questions", "candlewick answer"], evaluate::questions::run),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(
@@ -124,7 +126,11 @@ pub fn list_recipes() -> Result<(), Failure> {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
-    (row.evaluate)(arguments)
+    let of_questions = [("--images", arguments.images.is_some()), ("--wordnet", arguments.wordnet.is_some())];
+    match of_questions.iter().find(|(_, given)| *given && row.task != VqaRecipe::TASK) {
+        Some((flag, _)) => Err(Failure::usage(format!("{flag}: {} answers no questions; leave it out", row.model[0]))),
+        None => (row.evaluate)(arguments),
+    }
 }
 
 /// Classifies pictures or texts, whichever the model was trained on.

@@ -15,7 +15,9 @@ pub use studies::{GradientFlowArguments, NetworksArguments, UnitsArguments};
 pub use training::{
     CompareArguments, EvaluateArguments, ExportArguments, RecipeArguments, ScoreArguments, TrainArguments,
 };
-pub use using::{CaptionArguments, ClassifyArguments, ConvertArguments, SampleArguments, TranslateArguments};
+pub use using::{
+    AnswerArguments, CaptionArguments, ClassifyArguments, ConvertArguments, SampleArguments, TranslateArguments,
+};
 
 /// Looks at pictures and tells what is on them.
 #[derive(Debug, Parser)]
@@ -30,6 +32,7 @@ Examples:
   candlewick evaluate --model runs/flickr8k --data flickr8k --split dev --beam 5
   candlewick compare runs/flickr8k runs/flickr8k-vanilla --data flickr8k
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
+  candlewick answer photo.jpg 'what is the man riding?' --model runs/flickr8k_questions
   candlewick convert resnet50.pth resnet50.safetensors
   candlewick networks
   candlewick gradient-flow --cell rnn,lstm,gru --steps 200
@@ -60,6 +63,8 @@ pub enum Command {
     Compare(CompareArguments),
     /// Tell which of its classes each picture shows, or each text is of.
     Classify(ClassifyArguments),
+    /// Answer a question about a picture.
+    Answer(AnswerArguments),
     /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
     Export(ExportArguments),
     /// Write text as a language model does.

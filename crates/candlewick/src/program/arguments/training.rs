@@ -97,6 +97,12 @@ pub struct EvaluateArguments {
     /// there keeps its other data sets. Photos without captions of people are captioned and not scored.
     #[arg(long, value_name = "NAME")]
     pub coco_zip: Option<String>,
+    /// The folder of the photos that questions are about, where they are not beside the questions.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// The folder of WordNet's database files, for the scores WUPS of answers to questions.
+    #[arg(long, value_name = "DIR")]
+    pub wordnet: Option<PathBuf>,
     /// Print one JSON object with the scores and the path of the results file.
     #[arg(long)]
     pub json: bool,

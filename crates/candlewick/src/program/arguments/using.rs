@@ -155,6 +155,41 @@ pub struct ClassifyArguments {
     pub device: DeviceArguments,
 }
 
+/// Arguments of `answer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick answer photo.jpg 'what is the man riding?' --model runs/flickr8k_questions
+  candlewick answer photo.jpg 'what color is the dog?' --choices 'brown|black|white|yellow' --model runs/flickr8k_questions
+  candlewick answer scene.png 'what is left of the red star?' --attention looked --model runs/scene_questions")]
+pub struct AnswerArguments {
+    /// The picture: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
+    pub photo: PathBuf,
+    /// What is asked about it.
+    pub question: String,
+    /// What the answer is one of: 'a bike|a horse|a boat'; open without it.
+    #[arg(long, value_name = "A|B|…")]
+    pub choices: Option<String>,
+    /// How many answers to tell.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
+    pub top: usize,
+    /// Write a picture of where each hop of attention looked and a page with all, answer.html, into a folder.
+    #[arg(long, value_name = "DIR")]
+    pub attention: Option<PathBuf>,
+    /// The folder or run of a model that answers questions.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The pretrained weights of the encoder, where they are not where training had them.
+    #[arg(long, value_name = "FILE|hub:REPO")]
+    pub encoder_weights: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
