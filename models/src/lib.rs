@@ -73,12 +73,15 @@ pub const RECIPES: [Recipe; 27] = [
         name: "english_korean",
         file: "english_korean/train.toml",
         text: include_str!("../english_korean/train.toml"),
+    },
+    Recipe {
         name: "scene_questions",
         file: "scene_questions/train.toml",
         text: include_str!("../scene_questions/train.toml"),
     },
     Recipe { name: "easy_vqa", file: "easy_vqa/train.toml", text: include_str!("../easy_vqa/train.toml") },
     Recipe { name: "daquar", file: "daquar/train.toml", text: include_str!("../daquar/train.toml") },
+    Recipe {
         name: "flickr8k_questions",
         file: "flickr8k_questions/train.toml",
         text: include_str!("../flickr8k_questions/train.toml"),
