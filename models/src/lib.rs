@@ -86,6 +86,7 @@ pub const RECIPES: [Recipe; 27] = [
         file: "flickr8k_questions/train.toml",
         text: include_str!("../flickr8k_questions/train.toml"),
     },
+    Recipe { name: "chorales", file: "chorales/train.toml", text: include_str!("../chorales/train.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

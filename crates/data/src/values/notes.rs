@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::split::{Parts, Split};
 use crate::text::read_utf8;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The lowest note, the piano's A0, as MIDI numbers it.
 pub const LOWEST: u8 = 21;
@@ -34,12 +34,20 @@ impl Piece {
     }
 }
 
-/// Reads the pieces of a file by their splits.
+/// The names of the notes from [`LOWEST`] on: A0, A#0, B0, C1 … C8.
+pub fn names() -> Vec<String> {
+    const SCALE: [&str; 12] = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
+    let name = |note: usize| format!("{}{}", SCALE[note % 12], note / 12 - 1);
+    (usize::from(LOWEST)..usize::from(LOWEST) + KEYS).map(name).collect()
+}
+
+/// Reads the pieces of a file by their splits; of a folder its one file of JSON.
 ///
 /// # Errors
 /// One line that names the file, the piece and the fault: wrong JSON, a split of another name, a note that no piano has, a piece of one step,
-/// nothing to train on.
+/// nothing to train on, a folder with several files of JSON or none.
 pub fn load(path: &Path) -> Result<Parts<Piece>> {
+    let path = &file(path)?;
     let text = read_utf8(path)?;
     let file: BTreeMap<String, Vec<Vec<Vec<i64>>>> = serde_json::from_str(&text).map_err(|error| {
         Error::items(path, error.line(), format!("is no JSON of notes, {{\"train\": [[[60, 72], …], …]}}: {error}"))
@@ -55,6 +63,24 @@ pub fn load(path: &Path) -> Result<Parts<Piece>> {
     match parts.train.is_empty() {
         true => Err(Error::items(path, 0, "has no piece in the part train")),
         false => Ok(parts),
+    }
+}
+
+/// The file itself, or the one in a folder.
+fn file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
+    let files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>();
+    let mut files = files.map_err(Error::io(path))?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "json") && file.is_file());
+    match files.as_slice() {
+        [one] => Ok(one.clone()),
+        all => {
+            let fault = format!("has {} files of JSON, where one with the notes is wanted; name the file", all.len());
+            Err(Error::items(path, 0, fault))
+        }
     }
 }
 

@@ -171,6 +171,11 @@ fn pieces_are_sets_of_notes() {
         assert_eq!(told(json).unwrap_err(), wanted);
     }
     assert!(told("{\"train\":\n [[60]]}").unwrap_err().starts_with(", line 2: is no JSON of notes"));
+    let names = notes::names();
+    assert_eq!((names.len(), [0, 39, 40, 87].map(|key| names[key].as_str())), (88, ["A0", "C4", "C#4", "C8"]));
+    let two = folder(&[("a.json", "{}".into()), ("b.json", "{}".into())]);
+    let fault = notes::load(two.path()).unwrap_err().to_string();
+    assert!(fault.ends_with("has 2 files of JSON, where one with the notes is wanted; name the file"), "{fault}");
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn vowels_and_chorales_themselves() {
     assert_eq!((set.classes.len(), set.width, steps.len()), (9, 12, 270));
     assert!(steps.iter().all(|steps| (7..=29).contains(steps)));
     assert_eq!((set.parts.train[30].labels[0], set.parts.train[0].values[0]), (1, 1.860936));
-    let pieces = notes::load(&data.join("chorales/jsb-chorales-quarter.json")).unwrap();
+    let pieces = notes::load(&data.join("chorales")).unwrap();
     assert_eq!((pieces.train.len(), pieces.dev.len()), (229, 76));
     assert_eq!(pieces.train[0].steps[0], [60, 72, 79, 88]);
 }

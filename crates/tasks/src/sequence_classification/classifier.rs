@@ -7,21 +7,22 @@
 //! ```
 
 use super::batch::Sequences;
+use super::classified::Classified;
 use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
 use super::labelled::Input;
+use super::preprocessing::SequencePreprocessing;
 use crate::{Error, Result};
 use candle_core::{D, Device, Module as _, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_recurrent::{Encoded, Linear, SequenceEncoder, SequenceEncoderConfig, TextEncoder};
-use candlewick_training::model_folder::{CONFIG_FILE, read_config, read_weights, write_json, write_weights};
-use candlewick_training::{About, Export, MODEL_FILE, ModelFolder};
+use candlewick_training::ModelFolder as _;
 use std::path::Path;
 
 /// The name of this model in `config.json`.
-const MODEL_TYPE: &str = "sequence-classifier";
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const MODEL_TYPE: &str = "sequence-classifier";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// Sequences that are classified at a time.
 pub(super) const BATCH: usize = 64;
@@ -42,6 +43,7 @@ pub(super) const BATCH: usize = 64;
 pub struct SequenceClassifier {
     pub(super) config: SequenceClassifierConfig,
     pub(super) tokenizer: Option<TextTokenizer>,
+    pub(super) preprocessing: SequencePreprocessing,
     pub(super) parameters: Parameters,
     reader: Reader,
     output: Linear,
@@ -62,6 +64,14 @@ impl Reader {
     }
 }
 
+/// What a model folder holds.
+pub(super) struct Files {
+    pub config: SequenceClassifierConfig,
+    pub tokenizer: Option<TextTokenizer>,
+    pub preprocessing: SequencePreprocessing,
+    pub parameters: Parameters,
+}
+
 /// What a classifier that is to be trained is made of.
 pub struct SequenceClassifierInit {
     /// The network.
@@ -70,6 +80,8 @@ pub struct SequenceClassifierInit {
     pub tokenizer: Option<TextTokenizer>,
     /// D, how many numbers a step has; of texts it is not looked at.
     pub width: usize,
+    /// What is done to files of numbers; of texts it is not looked at.
+    pub preprocessing: SequencePreprocessing,
     /// What is told.
     pub output: OutputKind,
     /// The classes' names, two at least; none where a number is told.
@@ -78,27 +90,13 @@ pub struct SequenceClassifierInit {
     pub seed: u64,
 }
 
-/// What a sequence is.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Classified {
-    /// The classes' names, the likeliest first; of a classifier that tells each step or the next one the likeliest of each step.
-    pub labels: Vec<String>,
-    /// How probable each of them is, softmax(logits).
-    pub probabilities: Vec<f32>,
-    /// The number, of a classifier that tells one.
-    pub number: Option<f32>,
-    /// The weight of each step, where attention pools them; they sum to 1.
-    pub alpha: Option<Vec<f32>>,
-}
-
 impl SequenceClassifier {
     /// A classifier with fresh initial values, to be trained.
     ///
     /// # Errors
     /// When there are fewer than two classes, or the network cannot be built so; the message names the setting.
     pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
-        let SequenceClassifierInit { network, tokenizer, width, output, classes, seed } = init;
+        let SequenceClassifierInit { network, tokenizer, width, preprocessing, output, classes, seed } = init;
         let (input, input_size) = match &tokenizer {
             Some(tokenizer) => (InputKind::Words, tokenizer.vocab_size()),
             None => (InputKind::Values, width),
@@ -106,7 +104,8 @@ impl SequenceClassifier {
         let id2label = classes.into_iter().enumerate().collect();
         let model_type = MODEL_TYPE.into();
         let config = SequenceClassifierConfig { model_type, input, output, input_size, network, id2label };
-        Self::assemble(config, tokenizer, Parameters::new(seed), device)
+        let files = Files { config, tokenizer, preprocessing, parameters: Parameters::new(seed) };
+        Self::assemble(files, device)
     }
 
     /// Opens a model folder, or the best checkpoint of a run's folder.
@@ -117,14 +116,10 @@ impl SequenceClassifier {
         Self::open_folder(folder, device)
     }
 
-    fn assemble(
-        config: SequenceClassifierConfig,
-        tokenizer: Option<TextTokenizer>,
-        parameters: Parameters,
-        device: &Device,
-    ) -> Result<Self> {
+    pub(super) fn assemble(files: Files, device: &Device) -> Result<Self> {
+        let Files { config, tokenizer, preprocessing, parameters } = files;
         let SequenceClassifierConfig { input_size, output, network, id2label, .. } = &config;
-        if *output == OutputKind::Next && network.stack.is_set("bidirectional") {
+        if output.of_the_next() && network.stack.is_set("bidirectional") {
             let fault = "model.stack.bidirectional: what reads both ways has seen the next step; leave it out";
             return Err(Error::Setting(fault.into()));
         }
@@ -151,7 +146,7 @@ impl SequenceClassifier {
         let size = if output.of_steps() { encoder.annotation_size() } else { encoder.vector_size() };
         let told = if numbers { 1 } else { id2label.len() };
         let output = Linear::new(size, told, vb.pp("fc"))?;
-        Ok(Self { config, tokenizer, parameters, reader, output, device: device.clone() })
+        Ok(Self { config, tokenizer, preprocessing, parameters, reader, output, device: device.clone() })
     }
 
     /// Logits (N, K) of K classes, or (N, T, K) where something is told of each step, for inputs (N, T) or (N, T, D), and what was read of
@@ -226,7 +221,7 @@ impl SequenceClassifier {
             let Answers { rows, alpha } = self.answers(&sequences, places)?;
             for (at, (&place, row)) in places.iter().zip(rows).enumerate() {
                 let alpha = alpha.as_ref().and_then(|alpha| alpha.get(at)?.get(..lengths[place]));
-                told[place] = Some(self.classified(&row, alpha));
+                told[place] = Some(Classified::of(&self.config, &row, alpha));
             }
         }
         Ok(told.into_iter().flatten().collect())
@@ -237,7 +232,7 @@ impl SequenceClassifier {
         let (inputs, lengths) = sequences.padded(places, &self.device)?;
         let (logits, encoded) = self.logits(&inputs, &lengths, &mut Mode::Eval)?;
         let told = match self.config.output {
-            OutputKind::Number => logits,
+            OutputKind::Number | OutputKind::Several => logits,
             _ => softmax(&logits, D::Minus1)?,
         };
         let mut rows = told.flatten_from(1)?.to_vec2::<f32>()?;
@@ -254,33 +249,14 @@ impl SequenceClassifier {
         Ok(Answers { alpha: alpha.map(|alpha| alpha.to_vec2::<f32>()).transpose()?, rows })
     }
 
-    fn classified(&self, row: &[f32], alpha: Option<&[f32]>) -> Classified {
-        let alpha = alpha.map(<[f32]>::to_vec);
-        let number = row.first().copied().filter(|_| self.config.output == OutputKind::Number);
-        if number.is_some() {
-            return Classified { labels: Vec::new(), probabilities: Vec::new(), number, alpha };
-        }
-        let likeliest_first = |row: &[f32]| {
-            let mut classes: Vec<(String, f32)> =
-                self.config.id2label.values().cloned().zip(row.iter().copied()).collect();
-            // The sort is stable: of equal probabilities the first class comes first.
-            classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-            classes
-        };
-        let classes = match self.config.output.of_steps() {
-            true => row
-                .chunks(self.config.id2label.len().max(1))
-                .filter_map(|row| likeliest_first(row).into_iter().next())
-                .collect(),
-            false => likeliest_first(row),
-        };
-        let (labels, probabilities) = classes.into_iter().unzip();
-        Classified { labels, probabilities, number, alpha }
-    }
-
     /// What it is made of.
     pub fn config(&self) -> &SequenceClassifierConfig {
         &self.config
+    }
+
+    /// What is done to files of numbers before it reads them.
+    pub fn preprocessing(&self) -> &SequencePreprocessing {
+        &self.preprocessing
     }
 
     /// What cuts texts into tokens, where it reads texts.
@@ -297,28 +273,11 @@ impl SequenceClassifier {
     pub fn parameter_count(&self) -> usize {
         self.parameters.count()
     }
-
-    /// Writes the model folder; it must exist.
-    ///
-    /// # Errors
-    /// When a file cannot be written; the message names it.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        self.save_settings(folder)?;
-        Ok(self.parameters.save(folder.join(MODEL_FILE))?)
-    }
-
-    fn save_settings(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join(CONFIG_FILE), &self.config)?;
-        match &self.tokenizer {
-            Some(tokenizer) => Ok(tokenizer.save(&folder.join(TOKENIZER))?),
-            None => Ok(()),
-        }
-    }
 }
 
 /// What the network says of a batch.
 pub(super) struct Answers {
-    /// softmax(logits), K numbers a row, or a step of the steps that it has; of a number that number.
+    /// softmax(logits), K numbers a row, or a step of the steps that it has; of a number that number, of several things their logits.
     pub rows: Vec<Vec<f32>>,
     /// Attention's weights (N, T), where there are some.
     alpha: Option<Vec<Vec<f32>>>,
@@ -329,48 +288,4 @@ pub(super) fn in_order_of_length(lengths: &[usize]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..lengths.len()).collect();
     places.sort_by_key(|&place| lengths.get(place).copied());
     places
-}
-
-impl ModelFolder for SequenceClassifier {
-    const MODEL_TYPE: &'static str = MODEL_TYPE;
-
-    fn from_folder(folder: &Path, device: &Device) -> Result<Self> {
-        let config: SequenceClassifierConfig = read_config(folder, MODEL_TYPE)?;
-        let tokenizer = match config.input {
-            InputKind::Words => Some(TextTokenizer::open(&folder.join(TOKENIZER))?),
-            InputKind::Values => None,
-        };
-        let model = Self::assemble(config, tokenizer, read_weights(folder)?, device)?;
-        model.parameters.verify()?;
-        Ok(model)
-    }
-
-    fn export(folder: &Path, into: &Path, how: &Export) -> Result<About> {
-        let model = Self::from_folder(folder, &Device::Cpu)?;
-        model.save_settings(into)?;
-        write_weights(into, model.parameters.tensors(), how.dtype)?;
-        let SequenceClassifierConfig { input, output, input_size, network, id2label, .. } = &model.config;
-        let (cell, hidden, count) = (&network.cell, network.hidden_size, model.parameter_count());
-        let of = match input {
-            InputKind::Words => format!("texts over {input_size} tokens"),
-            InputKind::Values => format!("sequences of {input_size} numbers a step"),
-        };
-        let labels = id2label.values().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let told = match output {
-            OutputKind::One => format!("It tells the class of the whole: {labels}."),
-            OutputKind::Each => format!("It tells the class of each step: {labels}."),
-            OutputKind::Next => format!("It tells at each step the class of the next: {labels}."),
-            OutputKind::Number => "It tells a number for the whole.".into(),
-        };
-        Ok(About {
-            kind: "A classifier of sequences",
-            made_of: format!("{cell} with {hidden} hidden units that reads {of}, {count} parameters in all. {told}"),
-            limits: "It takes every sequence for one of its classes.".into(),
-            pipeline_tag: "text-classification",
-            tags: vec!["sequence-classification".into(), cell.clone()],
-            commands: vec!["candlewick classify --model MODEL --text 'a fine film'"],
-            code: "let classifier = SequenceClassifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
-                   let told = classifier.classify(&[Input::Words(\"a fine film\".into())])?;",
-        })
-    }
 }

@@ -29,6 +29,8 @@ pub enum OutputKind {
     Each,
     /// At each step the class of the next one, which a layer that reads both ways would have seen.
     Next,
+    /// At each step which of several things come next, each by itself, such as notes that sound together.
+    Several,
     /// A number s for the whole, learned by ‖s − y‖².
     Number,
 }
@@ -36,7 +38,12 @@ pub enum OutputKind {
 impl OutputKind {
     /// Whether something is told of each step.
     pub(super) fn of_steps(self) -> bool {
-        matches!(self, Self::Each | Self::Next)
+        matches!(self, Self::Each | Self::Next | Self::Several)
+    }
+
+    /// Whether what is told of a step is the step after it.
+    pub(super) fn of_the_next(self) -> bool {
+        matches!(self, Self::Next | Self::Several)
     }
 }
 

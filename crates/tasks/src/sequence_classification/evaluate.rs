@@ -4,6 +4,7 @@ use super::batch::Sequences;
 use super::classifier::{BATCH, SequenceClassifier, in_order_of_length};
 use super::config::{OutputKind, SequenceClassifierConfig};
 use super::labelled::LabelledSequences;
+use super::several::SetScores;
 use super::targets::{NONE, Targets};
 use crate::{Error, Result};
 use candlewick_data::Split;
@@ -45,7 +46,8 @@ pub fn evaluate(
     scored(classifier, &sequences, &targets, progress)
 }
 
-/// The scores on sequences whose targets are the classifier's: accuracy, or of numbers 1 − Σ(s − y)² / Σ(y − ȳ)² and the mean of (s − y)².
+/// The scores on sequences whose targets are the classifier's: accuracy, of several things also the nats a step, or of numbers
+/// 1 − Σ(s − y)² / Σ(y − ȳ)² and the mean of (s − y)².
 pub(super) fn scored(
     classifier: &SequenceClassifier,
     sequences: &Sequences,
@@ -53,12 +55,17 @@ pub(super) fn scored(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Scores> {
     let lengths = sequences.lengths();
-    let (mut accuracy, mut told, mut done) = (Accuracy::default(), Vec::new(), 0);
+    let (mut accuracy, mut sets, mut told, mut done) = (Accuracy::default(), SetScores::default(), Vec::new(), 0);
     progress(done, lengths.len());
     for places in in_order_of_length(&lengths).chunks(BATCH) {
         for (row, &place) in classifier.answers(sequences, places)?.rows.iter().zip(places) {
             match targets {
                 Targets::Numbers(numbers) => told.extend(row.first().copied().zip(numbers.get(place).copied())),
+                Targets::Sets { width, rows } => {
+                    let there = rows.get(place).map_or(&[][..], Vec::as_slice);
+                    let steps = row.chunks(*width.max(&1)).zip(there.chunks(*width.max(&1)));
+                    steps.for_each(|(logits, there)| sets.add(logits, there));
+                }
                 Targets::Classes(classes) => {
                     let classes = classes.get(place).map_or(&[][..], Vec::as_slice);
                     let steps = row.chunks(classifier.config.id2label.len().max(1)).zip(classes);
@@ -73,6 +80,7 @@ pub(super) fn scored(
     }
     Ok(match targets {
         Targets::Classes(_) => Scores::from_iter([("accuracy", accuracy.top(1))]),
+        Targets::Sets { .. } => sets.scores(),
         Targets::Numbers(_) => of_numbers(&told),
     })
 }

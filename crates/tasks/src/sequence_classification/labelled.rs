@@ -1,9 +1,11 @@
 //! Sequences with a class each, from the formats that `candlewick_data` reads.
 
 use super::config::InputKind;
+use super::preprocessing::ValuesConfig;
 use super::recipe::{DataConfig, Fold};
 use crate::{Error, Result};
 use candlewick_data::labelled_text::{self, LabelledSentence, LoadOptions};
+use candlewick_data::values::notes::{self, Piece};
 use candlewick_data::values::{self, Series};
 use candlewick_data::{Parts, Split};
 use std::path::Path;
@@ -50,7 +52,10 @@ impl LabelledSequences {
     pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
         match config.input {
             InputKind::Words => Self::texts(path, config),
-            InputKind::Values => Self::values(path, config),
+            InputKind::Values => match config.values {
+                ValuesConfig::Tables => Self::tables(path, config),
+                ValuesConfig::Notes => Self::notes(path),
+            },
         }
     }
 
@@ -76,13 +81,22 @@ impl LabelledSequences {
         Ok(Self { classes: set.classes, width: None, parts, notes })
     }
 
-    fn values(path: &Path, config: &DataConfig) -> Result<Self> {
+    fn tables(path: &Path, config: &DataConfig) -> Result<Self> {
         let set = values::load(path, config.dev_share)?;
         let labelled =
             |one: Series| Labelled { input: Input::Values(one.values), labels: one.labels, targets: one.targets };
         let all = |part: Vec<Series>| part.into_iter().map(labelled).collect();
         let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
         Ok(Self { classes: set.classes, width: Some(set.width), parts, notes: Vec::new() })
+    }
+
+    fn notes(path: &Path) -> Result<Self> {
+        let set = notes::load(path)?;
+        let labelled =
+            |piece: Piece| Labelled { input: Input::Values(piece.keys()), labels: Vec::new(), targets: Vec::new() };
+        let all = |part: Vec<Piece>| part.into_iter().map(labelled).collect();
+        let parts = Parts { train: all(set.train), dev: all(set.dev), test: all(set.test) };
+        Ok(Self { classes: notes::names(), width: Some(notes::KEYS), parts, notes: Vec::new() })
     }
 
     /// The sequences of a split.

@@ -1,22 +1,29 @@
-//! Telling the class of a whole sequence, of each step or of the next one, or a number: words or numbers in, labels out.
+//! Telling the class of a whole sequence, of each step or of the next one, which of several come next, or a number: words or numbers in,
+//! labels out.
 //!
 //! [`SequenceClassifier`] is the way in: it opens a model folder and classifies. [`SequenceClassificationTask`] trains one as a
 //! [`SequenceClassificationRecipe`] says.
 
 mod batch;
+mod classified;
 mod classifier;
 mod config;
 mod evaluate;
+mod folder;
 mod labelled;
 mod prepare;
+mod preprocessing;
 mod recipe;
+mod several;
 mod targets;
 mod task;
 
 pub use batch::Batch;
-pub use classifier::{Classified, SequenceClassifier, SequenceClassifierInit};
+pub use classified::Classified;
+pub use classifier::{SequenceClassifier, SequenceClassifierInit};
 pub use config::{InputKind, OutputKind, SequenceClassifierConfig};
 pub use evaluate::evaluate;
 pub use labelled::{Input, Labelled, LabelledSequences};
+pub use preprocessing::{SequencePreprocessing, ValuesConfig};
 pub use recipe::{BatchConfig, DataConfig, Fold, SequenceClassificationRecipe};
 pub use task::SequenceClassificationTask;

@@ -4,6 +4,7 @@ use super::classifier::{SequenceClassifier, SequenceClassifierInit};
 use super::config::{InputKind, OutputKind};
 use super::evaluate::evaluate;
 use super::labelled::{Input, Labelled, LabelledSequences};
+use super::preprocessing::{SequencePreprocessing, ValuesConfig};
 use super::recipe::{DataConfig, SequenceClassificationRecipe};
 use super::task::{SequenceClassificationTask, Settings};
 use crate::{Error, Result};
@@ -78,6 +79,7 @@ impl Recipe for SequenceClassificationRecipe {
             network: self.model.clone(),
             tokenizer,
             width: set.width.unwrap_or_default(),
+            preprocessing: SequencePreprocessing { values: self.data.values.clone() },
             output: self.data.output,
             classes: if self.data.output == OutputKind::Number { Vec::new() } else { set.classes.clone() },
             seed: self.training.seed,
@@ -124,7 +126,7 @@ impl SequenceClassificationRecipe {
     /// Refuses what goes with another kind of input or of output.
     fn check_kinds(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Setting(fault));
-        let DataConfig { input, output, units, least_count, fold, .. } = &self.data;
+        let DataConfig { input, values, output, units, least_count, fold, .. } = &self.data;
         if *least_count > 1 && !matches!(units, Units::Words | Units::Spaces) {
             return fault("data.least_count: it is for the units words and spaces; leave it out".into());
         }
@@ -133,6 +135,15 @@ impl SequenceClassificationRecipe {
                 "data.least_count, data.fold and model.word_dropout are for data.input = \"words\"; leave them out"
                     .into(),
             );
+        }
+        if *input != InputKind::Values && *values != ValuesConfig::default() {
+            return fault("data.values: it is for data.input = \"values\"; leave it out".into());
+        }
+        if (*values == ValuesConfig::Notes) != (*output == OutputKind::Several) {
+            return fault("data.output: of data.values = { kind = \"notes\" }, and of nothing else, several are told; leave the one out or add the other".into());
+        }
+        if *output == OutputKind::Several && self.label_smoothing > 0.0 {
+            return fault("label_smoothing: it is for classes, of which one is right; leave it out".into());
         }
         if *input == InputKind::Words && *output != OutputKind::One {
             return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());

@@ -1,6 +1,7 @@
 //! A recipe: everything about training a classifier of sequences that a person chooses, as `train.toml` says it.
 
 use super::config::{InputKind, OutputKind};
+use super::preprocessing::ValuesConfig;
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_data::tokens::Units;
 use candlewick_recurrent::SequenceEncoderConfig;
@@ -42,7 +43,9 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// What the sequences are of.
     pub input: InputKind,
-    /// What is told of them; of texts the class of the whole.
+    /// What sequences of numbers are read from.
+    pub values: ValuesConfig,
+    /// What is told of them; of texts the class of the whole, of notes which sound next.
     pub output: OutputKind,
     /// What the tokens of a text are.
     pub units: Units,
@@ -74,6 +77,7 @@ impl Default for DataConfig {
         Self {
             path: None,
             input: InputKind::Words,
+            values: ValuesConfig::default(),
             output: OutputKind::One,
             units: Units::Words,
             least_count: 1,

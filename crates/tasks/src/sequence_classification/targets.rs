@@ -1,7 +1,8 @@
 //! What is to be told of sequences.
 
 use super::config::OutputKind;
-use super::labelled::Labelled;
+use super::labelled::{Input, Labelled};
+use super::several::NOTHING;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 
@@ -14,6 +15,8 @@ pub(super) enum Targets {
     Classes(Vec<Vec<i64>>),
     /// A number of the whole.
     Numbers(Vec<f32>),
+    /// Which of `width` things are at the next step, 1 or 0, of each step but the last.
+    Sets { width: usize, rows: Vec<Vec<f32>> },
 }
 
 impl Targets {
@@ -37,6 +40,9 @@ impl Targets {
                 _ => Err(lacks(at, one.targets.len(), "numbers to tell", "one for the whole".into())),
             };
             return Ok(Self::Numbers(rows().map(number).collect::<Result<_>>()?));
+        }
+        if output == OutputKind::Several {
+            return Self::sets(labelled, lengths);
         }
         let classes = |(at, (one, &length)): (usize, (&Labelled, &usize))| {
             let mut classes = one.labels.iter().map(|&label| place(label)).collect::<Result<Vec<i64>>>()?;
@@ -66,12 +72,48 @@ impl Targets {
         Ok(Self::Classes(rows().map(classes).collect::<Result<_>>()?))
     }
 
-    /// The targets of the sequences at these places: classes (N) or, one a step, (N, T), or numbers (N).
+    /// Of sequences of 0 and 1 the steps behind the first.
+    fn sets(labelled: &[Labelled], lengths: &[usize]) -> Result<Self> {
+        let mut width = 0;
+        let set = |(at, (one, &length)): (usize, (&Labelled, &usize))| {
+            let Input::Values(values) = &one.input else {
+                return Err(Error::Setting("data.output: several things are told of numbers, not of texts".into()));
+            };
+            width = values.len() / length.max(1);
+            match values.iter().position(|&value| value != 0.0 && value != 1.0) {
+                _ if length < 2 => {
+                    let fault = format!("sequence {} of a part has {length} steps; what comes next wants two", at + 1);
+                    Err(Error::NoData(fault))
+                }
+                None => Ok(values.get(width..).unwrap_or_default().to_vec()),
+                Some(found) => {
+                    let fault = format!(
+                        "sequence {} of a part holds {}; 1 says that something is there and 0 that it is not",
+                        at + 1,
+                        values[found]
+                    );
+                    Err(Error::NoData(fault))
+                }
+            }
+        };
+        let rows = labelled.iter().zip(lengths).enumerate().map(set).collect::<Result<_>>()?;
+        Ok(Self::Sets { width, rows })
+    }
+
+    /// The targets of the sequences at these places: classes (N) or, one a step, (N, T), numbers (N), or sets (N, T, K).
     pub fn tensor(&self, output: OutputKind, places: &[usize], steps: usize, device: &Device) -> Result<Tensor> {
         match self {
             Self::Numbers(numbers) => {
                 let numbers: Vec<f32> = places.iter().filter_map(|&place| numbers.get(place).copied()).collect();
                 Ok(Tensor::new(numbers, device)?)
+            }
+            Self::Sets { width, rows } => {
+                let mut padded = Vec::with_capacity(places.len() * steps * width);
+                for (at, row) in places.iter().filter_map(|&place| rows.get(place)).enumerate() {
+                    padded.extend_from_slice(row);
+                    padded.resize((at + 1) * steps * width, NOTHING);
+                }
+                Ok(Tensor::from_vec(padded, (places.len(), steps, *width), device)?)
             }
             Self::Classes(classes) => {
                 let width = if output.of_steps() { steps } else { 1 };
@@ -90,6 +132,10 @@ impl Targets {
     pub fn count(&self, places: &[usize]) -> usize {
         match self {
             Self::Numbers(_) => places.len(),
+            Self::Sets { width, rows } => {
+                let rows = places.iter().filter_map(|&place| rows.get(place));
+                rows.map(|row| row.len() / width.max(&1)).sum()
+            }
             Self::Classes(classes) => {
                 let rows = places.iter().filter_map(|&place| classes.get(place));
                 rows.flatten().filter(|&&class| class != NONE).count()

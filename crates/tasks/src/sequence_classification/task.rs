@@ -5,6 +5,7 @@ use super::classifier::SequenceClassifier;
 use super::config::OutputKind;
 use super::evaluate::scored;
 use super::labelled::{Input, Labelled};
+use super::several;
 use super::targets::{NONE, Targets};
 use crate::{Error, Result};
 use candle_core::{D, DType};
@@ -128,6 +129,9 @@ impl Task for SequenceClassificationTask {
             let value = (logits.squeeze(D::Minus1)? - targets)?.sqr()?.mean_all()?;
             return Ok(Loss::new(value, *count));
         }
+        if self.classifier.config.output == OutputKind::Several {
+            return Ok(Loss::new(several::loss(&logits, targets, *count)?, *count));
+        }
         let Settings { label_smoothing, .. } = self.settings;
         let options = CrossEntropy { label_smoothing, ignore_index: Some(NONE), ..CrossEntropy::default() };
         let value = cross_entropy(&logits, targets, &options, None)?;
@@ -151,6 +155,7 @@ impl Task for SequenceClassificationTask {
     fn score_names(&self) -> Vec<&'static str> {
         match self.classifier.config.output {
             OutputKind::Number => vec!["r_squared", "mean_squared_error"],
+            OutputKind::Several => vec!["accuracy", "nats_per_step"],
             _ => vec!["accuracy"],
         }
     }

@@ -21,6 +21,8 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let usual = DataConfig::default();
     let config = DataConfig {
         input: classifier.config().input,
+        values: classifier.preprocessing().values.clone(),
+        output: classifier.config().output,
         encoding: encoding.clone().unwrap_or(usual.encoding),
         dev_share: set.dev_share.unwrap_or(usual.dev_share),
         max_share: set.max_share,
