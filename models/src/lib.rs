@@ -87,6 +87,11 @@ pub const RECIPES: [Recipe; 27] = [
         text: include_str!("../flickr8k_questions/train.toml"),
     },
     Recipe { name: "chorales", file: "chorales/train.toml", text: include_str!("../chorales/train.toml") },
+    Recipe {
+        name: "spoken_digits",
+        file: "spoken_digits/train.toml",
+        text: include_str!("../spoken_digits/train.toml"),
+    },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

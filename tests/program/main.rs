@@ -31,6 +31,8 @@ mod sample;
 mod schema;
 /// How captions are searched for, and by several models as one.
 mod search;
+/// Classifiers of sounds, tables, notes and clips, from files to answers.
+mod sequences;
 /// Classifiers of texts, from labelled sentences to answers.
 mod texts;
 /// Translators, from pairs of sentences to translations.

@@ -61,7 +61,7 @@ fn a_classifier_of_texts_is_trained_evaluated_and_used() {
 
 fn refused(here: &std::path::Path) {
     fail(here, &["classify", "--model", "run", "a.png"], 2, &["run", "--text"]);
-    fail(here, &["classify", "--model", "run"], 2, &["PHOTOS"]);
+    fail(here, &["classify", "--model", "run"], 2, &["FILE"]);
     fail(here, &["classify", "--model", "run", "--text", " "], 1, &["has no words"]);
     fail(here, &["classify", "--model", "resnet18", "--text", "a"], 2, &["--text", "resnet18 classifies pictures"]);
     fail(here, &["sample", "--model", "run"], 1, &["classifier of sequences", "candlewick classify"]);

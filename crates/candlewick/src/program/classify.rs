@@ -1,5 +1,6 @@
-//! `candlewick classify`: pictures in, what they show out; texts in, their classes out.
+//! `candlewick classify`: pictures in, what they show out; texts and other sequences in, their classes out.
 
+mod files;
 pub mod texts;
 
 use super::arguments::ClassifyArguments;

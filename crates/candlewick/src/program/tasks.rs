@@ -133,7 +133,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     }
 }
 
-/// Classifies pictures or texts, whichever the model was trained on.
+/// Classifies pictures, texts or other sequences, whichever the model was trained on.
 ///
 /// # Errors
 /// When the model cannot be opened or is of another task, or what is given is not what it takes.

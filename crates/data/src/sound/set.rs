@@ -49,7 +49,8 @@ impl SoundFile {
 pub struct LoadOptions {
     /// Samples a second that all files have; where it is left out, those of most of them.
     pub rate: Option<u32>,
-    /// The share of a set without a dev part that becomes one, chosen by a hash of the name.
+    /// The share of a set without a dev part that becomes one, chosen by a hash of the name, or of the number where names have one: all
+    /// recordings of a number are held out together.
     pub dev_share: f64,
     /// The share of files that may be broken and skipped.
     pub max_share: f64,
@@ -68,6 +69,8 @@ struct Found {
     name: String,
     class: String,
     split: Split,
+    /// By whose hash it is held out.
+    held_out_by: String,
 }
 
 /// Reads which sounds are in the folder, and looks into each file's header.
@@ -107,7 +110,7 @@ pub fn load(folder: &Path, options: &LoadOptions) -> Result<SoundSet> {
         }
     }
     let classes = classes_of(folder, &found)?;
-    let parts = parts(folder, found, &classes, options.dev_share)?;
+    let parts = parts(found, &classes, options.dev_share)?;
     Ok(SoundSet { classes, rate: wanted, parts, skipped, notes })
 }
 
@@ -139,17 +142,19 @@ fn classes_of(folder: &Path, found: &[Found]) -> Result<Vec<String>> {
 }
 
 /// The sounds by their splits.
-fn parts(folder: &Path, found: Vec<Found>, classes: &[String], dev_share: f64) -> Result<Parts<SoundFile>> {
+fn parts(found: Vec<Found>, classes: &[String], dev_share: f64) -> Result<Parts<SoundFile>> {
     let mut parts = Parts::default();
-    for one in found {
-        let label = classes::place(classes, &one.class).ok_or_else(|| {
+    found.into_iter().for_each(|one| parts.of_mut(one.split).push(one));
+    parts.hold_out(dev_share, |one: &Found| one.held_out_by.clone());
+    let sound = |one: Found| match classes::place(classes, &one.class) {
+        Some(label) => Ok(SoundFile { path: one.path, label }),
+        None => {
             let fault = format!("is of the class {}, which the training part does not have", one.class);
-            Error::items(&one.path, 0, fault)
-        })?;
-        parts.of_mut(one.split).push(SoundFile { path: one.path, label });
-    }
-    parts.hold_out(dev_share, |sound: &SoundFile| name_below(folder, &sound.path));
-    Ok(parts)
+            Err(Error::items(&one.path, 0, fault))
+        }
+    };
+    let all = |part: Vec<Found>| part.into_iter().map(sound).collect::<Result<Vec<_>>>();
+    Ok(Parts { train: all(parts.train)?, dev: all(parts.dev)?, test: all(parts.test)? })
 }
 
 fn is_wav(path: &Path) -> bool {
@@ -173,7 +178,7 @@ fn by_folders(folder: &Path, tree: &Tree) -> Result<Vec<Found>> {
                 () if test.contains(&name) => Split::Test,
                 () => Split::Train,
             };
-            found.push(Found { path, name, class: class.name(), split });
+            found.push(Found { path, held_out_by: name.clone(), name, class: class.name(), split });
         }
     }
     Ok(found)
@@ -194,7 +199,8 @@ fn by_names(folder: &Path) -> Result<Vec<Found>> {
             return Err(Error::items(&path, 0, fault));
         };
         let split = if number < 5 { Split::Test } else { Split::Train };
-        found.push(Found { name: name_below(folder, &path), class: class.to_owned(), split, path });
+        let held_out_by = number.to_string();
+        found.push(Found { name: name_below(folder, &path), class: class.to_owned(), split, held_out_by, path });
     }
     match found.is_empty() {
         true => Err(Error::items(folder, 0, "has no WAV files, neither of its own nor in a folder for each class")),

@@ -145,6 +145,14 @@ fn spoken_digits_themselves() {
     };
     let set = load(&data, &LoadOptions { dev_share: 0.0, ..LoadOptions::default() }).unwrap();
     assert_eq!((set.classes.len(), set.rate, set.parts.train.len(), set.skipped.count()), (10, 8000, 2700, 0));
+    let held = load(&data, &LoadOptions::default()).unwrap().parts;
+    let number =
+        |sound: &SoundFile| sound.path.file_stem().unwrap().to_string_lossy().rsplit('_').next().unwrap().to_owned();
+    let dev: std::collections::BTreeSet<String> = held.dev.iter().map(number).collect();
+    assert!(
+        (100..600).contains(&held.dev.len()) && held.train.iter().all(|sound| !dev.contains(&number(sound))),
+        "{dev:?}"
+    );
     let seven = set.parts.train.iter().find(|sound| sound.path.ends_with("3_jackson_7.wav")).unwrap();
     let frames = LogMel::default().frames(&seven.read().unwrap()).unwrap();
     assert_eq!((seven.label, frames.len()), (3, 47 * 40));

@@ -68,6 +68,20 @@ pub fn load(path: &Path, dev_share: f64) -> Result<SeriesSet> {
     rows.finish(path, dev_share)
 }
 
+/// Reads the sequences of a table, CSV with a header as [`load`] reads it, without what it says of labels, targets and parts: all are in the
+/// part `train`.
+///
+/// # Errors
+/// One line that names the file, the line and the fault.
+pub fn read_table(file: &Path) -> Result<SeriesSet> {
+    let mut rows = Rows::default();
+    tables::read(file, Split::Train, &mut rows)?;
+    let Parts { train, dev, test } = rows.parts;
+    let bare = |row: Row| Row { labels: Vec::new(), targets: Vec::new(), ..row };
+    let train = train.into_iter().chain(dev).chain(test).map(bare).collect();
+    Rows { parts: Parts { train, ..Parts::default() } }.finish(file, 0.0)
+}
+
 /// A sequence as it is read, with the names of its classes.
 struct Row {
     file: PathBuf,

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::split::{Parts, Split};
 use crate::text::read_utf8;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ pub const KEYS: usize = 88;
 /// A piece: the MIDI numbers that sound at each step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
+    /// What its file calls it: `train[0]`.
+    pub name: String,
     /// The notes of each step, T of them; none where it is silent.
     pub steps: Vec<Vec<u8>>,
 }
@@ -66,6 +69,40 @@ pub fn load(path: &Path) -> Result<Parts<Piece>> {
     }
 }
 
+/// What a file of notes may hold.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Notes {
+    Parts(BTreeMap<String, Vec<Vec<Vec<i64>>>>),
+    Pieces(Vec<Vec<Vec<i64>>>),
+    Piece(Vec<Vec<i64>>),
+}
+
+/// Reads all pieces of a file, whichever their part: of a set as [`load`] reads it, of a list of pieces, or the one piece `[[60, 72], …]`.
+///
+/// # Errors
+/// One line that names the file, the piece and the fault, and where there is no piece.
+pub fn read(path: &Path) -> Result<Vec<Piece>> {
+    let text = read_utf8(path)?;
+    let fault = "is no JSON of notes; wanted a piece, [[60, 72], …], a list of pieces or {\"train\": […]}";
+    let notes: Notes = serde_json::from_str(&text).map_err(|_| Error::items(path, 0, fault))?;
+    let named = |part: &str, pieces: Vec<Vec<Vec<i64>>>| {
+        let one = |(number, steps)| piece(path, &format!("{part}[{number}]"), steps);
+        pieces.into_iter().enumerate().map(one).collect::<Result<Vec<Piece>>>()
+    };
+    let pieces = match notes {
+        Notes::Parts(parts) => {
+            parts.into_iter().map(|(name, pieces)| named(&name, pieces)).collect::<Result<Vec<_>>>()?.concat()
+        }
+        Notes::Pieces(pieces) => named("", pieces)?,
+        Notes::Piece(steps) => vec![piece(path, "", steps)?],
+    };
+    match pieces.is_empty() {
+        true => Err(Error::items(path, 0, "has no piece")),
+        false => Ok(pieces),
+    }
+}
+
 /// The file itself, or the one in a folder.
 fn file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
@@ -96,5 +133,6 @@ fn piece(path: &Path, name: &str, steps: Vec<Vec<i64>>) -> Result<Piece> {
         })
     };
     let notes = |(step, notes): (usize, Vec<i64>)| notes.into_iter().map(|own| note(step, own)).collect();
-    Ok(Piece { steps: steps.into_iter().enumerate().map(notes).collect::<Result<_>>()? })
+    let name = name.to_owned();
+    Ok(Piece { name, steps: steps.into_iter().enumerate().map(notes).collect::<Result<_>>()? })
 }

@@ -173,6 +173,19 @@ fn pieces_are_sets_of_notes() {
     assert!(told("{\"train\":\n [[60]]}").unwrap_err().starts_with(", line 2: is no JSON of notes"));
     let names = notes::names();
     assert_eq!((names.len(), [0, 39, 40, 87].map(|key| names[key].as_str())), (88, ["A0", "C4", "C#4", "C8"]));
+    let all = |json: &str| {
+        let folder = folder(&[("a.json", json.into())]);
+        notes::read(&folder.path().join("a.json")).map_err(|error| error.to_string())
+    };
+    for (json, wanted) in [
+        (r#"{"test": [[[60], [61]]], "train": [[[62], []]]}"#, "test[0] train[0]"),
+        ("[[[60], [61]], [[62], []]]", "[0] [1]"),
+        ("[[60], [61, 62]]", ""),
+    ] {
+        let names: Vec<String> = all(json).unwrap().into_iter().map(|piece| piece.name).collect();
+        assert_eq!(names.join(" "), wanted);
+    }
+    assert!(all("{}").unwrap_err().ends_with("a.json: has no piece") && all("[60]").unwrap_err().contains("no JSON"));
     let two = folder(&[("a.json", "{}".into()), ("b.json", "{}".into())]);
     let fault = notes::load(two.path()).unwrap_err().to_string();
     assert!(fault.ends_with("has 2 files of JSON, where one with the notes is wanted; name the file"), "{fault}");

@@ -137,6 +137,9 @@ impl SequenceClassifier {
                 format!("tokenizer.json has {found} tokens, config.json {input_size}; take both from one model");
             return Err(Error::Setting(fault));
         }
+        if tokenizer.is_none() {
+            preprocessing.check(*input_size)?;
+        }
         let vb = parameters.builder(device);
         let reader = match &tokenizer {
             Some(_) => Reader::Words(TextEncoder::new(*input_size, network, vb.pp("encoder"))?),
@@ -192,7 +195,7 @@ impl SequenceClassifier {
                     Input::Values(values) if values.iter().any(|value| !value.is_finite()) => {
                         Err(Error::NotNumbers("a sequence holds NaN or an infinity; leave it out".into()))
                     }
-                    Input::Values(values) => Ok(values.clone()),
+                    Input::Values(values) => Ok(self.preprocessing.apply(values.clone())),
                     Input::Words(_) => {
                         Err(Error::Setting(format!("the classifier reads numbers, {width} a step, not texts")))
                     }

@@ -3,6 +3,7 @@
 use super::config::InputKind;
 use super::preprocessing::ValuesConfig;
 use super::recipe::{DataConfig, Fold};
+use super::sounds;
 use crate::{Error, Result};
 use candlewick_data::labelled_text::{self, LabelledSentence, LoadOptions};
 use candlewick_data::values::notes::{self, Piece};
@@ -38,6 +39,8 @@ pub struct LabelledSequences {
     pub classes: Vec<String>,
     /// D, how many numbers a step has; nothing where the sequences are texts.
     pub width: Option<usize>,
+    /// What the numbers were read from, with what is known of the files.
+    pub values: ValuesConfig,
     /// The sequences by their splits.
     pub parts: Parts<Labelled>,
     /// What a person should know of it, a line each.
@@ -52,9 +55,10 @@ impl LabelledSequences {
     pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
         match config.input {
             InputKind::Words => Self::texts(path, config),
-            InputKind::Values => match config.values {
+            InputKind::Values => match &config.values {
                 ValuesConfig::Tables => Self::tables(path, config),
                 ValuesConfig::Notes => Self::notes(path),
+                ValuesConfig::Sound(sound) => sounds::load(path, config, sound),
             },
         }
     }
@@ -78,16 +82,16 @@ impl LabelledSequences {
         let all = |part: Vec<LabelledSentence>| part.into_iter().map(labelled).collect();
         let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
         let notes = set.notes.into_iter().chain(set.skipped.report()).collect();
-        Ok(Self { classes: set.classes, width: None, parts, notes })
+        let values = ValuesConfig::default();
+        Ok(Self { classes: set.classes, width: None, values, parts, notes })
     }
 
     fn tables(path: &Path, config: &DataConfig) -> Result<Self> {
         let set = values::load(path, config.dev_share)?;
-        let labelled =
-            |one: Series| Labelled { input: Input::Values(one.values), labels: one.labels, targets: one.targets };
         let all = |part: Vec<Series>| part.into_iter().map(labelled).collect();
         let parts = Parts { train: all(set.parts.train), dev: all(set.parts.dev), test: all(set.parts.test) };
-        Ok(Self { classes: set.classes, width: Some(set.width), parts, notes: Vec::new() })
+        let (width, values) = (Some(set.width), config.values.clone());
+        Ok(Self { classes: set.classes, width, values, parts, notes: Vec::new() })
     }
 
     fn notes(path: &Path) -> Result<Self> {
@@ -96,7 +100,8 @@ impl LabelledSequences {
             |piece: Piece| Labelled { input: Input::Values(piece.keys()), labels: Vec::new(), targets: Vec::new() };
         let all = |part: Vec<Piece>| part.into_iter().map(labelled).collect();
         let parts = Parts { train: all(set.train), dev: all(set.dev), test: all(set.test) };
-        Ok(Self { classes: notes::names(), width: Some(notes::KEYS), parts, notes: Vec::new() })
+        let (classes, width, values) = (notes::names(), Some(notes::KEYS), ValuesConfig::Notes);
+        Ok(Self { classes, width, values, parts, notes: Vec::new() })
     }
 
     /// The sequences of a split.
@@ -109,4 +114,8 @@ impl LabelledSequences {
             part => Ok(part),
         }
     }
+}
+
+fn labelled(one: Series) -> Labelled {
+    Labelled { input: Input::Values(one.values), labels: one.labels, targets: one.targets }
 }

@@ -79,7 +79,7 @@ impl Recipe for SequenceClassificationRecipe {
             network: self.model.clone(),
             tokenizer,
             width: set.width.unwrap_or_default(),
-            preprocessing: SequencePreprocessing { values: self.data.values.clone() },
+            preprocessing: preprocessing(&self.data, &set),
             output: self.data.output,
             classes: if self.data.output == OutputKind::Number { Vec::new() } else { set.classes.clone() },
             seed: self.training.seed,
@@ -126,7 +126,7 @@ impl SequenceClassificationRecipe {
     /// Refuses what goes with another kind of input or of output.
     fn check_kinds(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Setting(fault));
-        let DataConfig { input, values, output, units, least_count, fold, .. } = &self.data;
+        let DataConfig { input, values, normalize, output, units, least_count, fold, .. } = &self.data;
         if *least_count > 1 && !matches!(units, Units::Words | Units::Spaces) {
             return fault("data.least_count: it is for the units words and spaces; leave it out".into());
         }
@@ -136,8 +136,8 @@ impl SequenceClassificationRecipe {
                     .into(),
             );
         }
-        if *input != InputKind::Values && *values != ValuesConfig::default() {
-            return fault("data.values: it is for data.input = \"values\"; leave it out".into());
+        if *input != InputKind::Values && (*values != ValuesConfig::default() || *normalize) {
+            return fault("data.values and data.normalize are for data.input = \"values\"; leave them out".into());
         }
         if (*values == ValuesConfig::Notes) != (*output == OutputKind::Several) {
             return fault("data.output: of data.values = { kind = \"notes\" }, and of nothing else, several are told; leave the one out or add the other".into());
@@ -156,6 +156,19 @@ impl SequenceClassificationRecipe {
             return Err(Error::NoData("no data: say where the sequences are with --data DIR".into()));
         };
         LabelledSequences::load(path, &self.data)
+    }
+}
+
+/// What is done to the numbers of a set.
+fn preprocessing(config: &DataConfig, set: &LabelledSequences) -> SequencePreprocessing {
+    let preprocessing = SequencePreprocessing { values: set.values.clone(), ..SequencePreprocessing::default() };
+    let values = set.parts.train.iter().filter_map(|one| match &one.input {
+        Input::Values(values) => Some(values.as_slice()),
+        Input::Words(_) => None,
+    });
+    match (config.normalize, set.width) {
+        (true, Some(width)) => preprocessing.normalizing(width, values),
+        _ => preprocessing,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct DataConfig {
     pub input: InputKind,
     /// What sequences of numbers are read from.
     pub values: ValuesConfig,
+    /// Whether each number of a step is brought to mean 0 and deviation 1 over the training part; it goes with the model. Of numbers.
+    pub normalize: bool,
     /// What is told of them; of texts the class of the whole, of notes which sound next.
     pub output: OutputKind,
     /// What the tokens of a text are.
@@ -78,6 +80,7 @@ impl Default for DataConfig {
             path: None,
             input: InputKind::Words,
             values: ValuesConfig::default(),
+            normalize: false,
             output: OutputKind::One,
             units: Units::Words,
             least_count: 1,

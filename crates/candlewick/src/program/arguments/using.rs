@@ -126,10 +126,12 @@ Examples:
   candlewick classify photo.jpg --model resnet50 --weights resnet50.safetensors
   candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
   candlewick classify digit.png --model runs/mnist
-  candlewick classify --text 'a fine film' --model runs/sst2")]
+  candlewick classify --text 'a fine film' --model runs/sst2
+  candlewick classify digit.wav --model runs/spoken_digits")]
 pub struct ClassifyArguments {
-    /// The pictures: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
-    #[arg(required_unless_present = "texts")]
+    /// Files of what the model was trained on: pictures (JPEG, PNG, WebP, BMP, GIF, TIFF or PPM), sounds (WAV), tables of numbers (CSV), or notes
+    /// (JSON).
+    #[arg(value_name = "FILE", required_unless_present = "texts")]
     pub photos: Vec<PathBuf>,
     /// A text, for a model that was trained on texts; may be repeated. In a terminal its words have the colour of their weight, where
     /// attention pools them.
@@ -144,10 +146,10 @@ pub struct ClassifyArguments {
     /// The classes' names in order, a line each; without it ImageNet's for a thousand classes, else numbers.
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
-    /// How many classes to tell of each picture or text.
+    /// How many classes to tell of each picture, text or file.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
     pub top: usize,
-    /// Print one JSON object per picture or text.
+    /// Print one JSON object per picture, text or sequence.
     #[arg(long)]
     pub json: bool,
     /// Where to compute.

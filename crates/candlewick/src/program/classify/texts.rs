@@ -1,30 +1,35 @@
-//! Texts in, their classes out.
+//! Classifiers of sequences: texts in, their classes out.
 
 use super::super::Failure;
 use super::super::arguments::ClassifyArguments;
 use super::super::device;
 use super::super::output::say;
+use super::files;
 use candlewick::data::escaped;
 use candlewick::pages::{ColourScale, Coloured, ColouredText};
 use candlewick::tasks::sequence_classification::{Classified, Input, SequenceClassifier};
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-/// Classifies each text, with the weight of each of its words where attention pools them.
+/// Classifies each text, with the weight of each of its words where attention pools them; of a classifier that reads no texts the files.
 ///
 /// # Errors
-/// A wrong call where pictures are given; otherwise when the model cannot be opened, or a text has no words.
+/// A wrong call where files are given and it reads texts, or texts and it reads none; otherwise when the model cannot be opened, or a text has
+/// no words.
 pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
     let ClassifyArguments { photos, texts, model, weights, classes, .. } = arguments;
     let folder = Path::new(model);
     if weights.is_some() || classes.is_some() {
         return Err(Failure::usage(format!("{model}: a classifier's folder brings its weights and classes")));
     }
-    if !photos.is_empty() {
-        return Err(Failure::usage(format!("{model}: classifies texts; give them with --text TEXT, not as pictures")));
-    }
     let (device, _) = device::open(&arguments.device)?;
     let classifier = SequenceClassifier::from_pretrained(folder, &device)?;
+    if classifier.tokenizer().is_none() {
+        return files::run(arguments, &classifier);
+    }
+    if !photos.is_empty() {
+        return Err(Failure::usage(format!("{model}: classifies texts; give them with --text TEXT, not as files")));
+    }
     let inputs: Vec<Input> = texts.iter().map(|text| Input::Words(text.clone())).collect();
     for (text, told) in texts.iter().zip(classifier.classify(&inputs)?) {
         let words = told.alpha.as_ref().map(|alpha| words(&classifier, text, alpha)).transpose()?;

@@ -1,0 +1,34 @@
+//! Sounds with a class each, as log-mel frames.
+
+use super::labelled::{Input, Labelled, LabelledSequences};
+use super::preprocessing::{SoundConfig, ValuesConfig};
+use super::recipe::DataConfig;
+use crate::Result;
+use candlewick_data::Parts;
+use candlewick_data::sound::{self, LoadOptions, SoundFile};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// Reads the sounds of a folder; those that cannot be read are skipped and told.
+pub(super) fn load(folder: &Path, config: &DataConfig, sound: &SoundConfig) -> Result<LabelledSequences> {
+    let options = LoadOptions { rate: sound.sampling_rate, dev_share: config.dev_share, max_share: config.max_share };
+    let set = sound::load(folder, &options)?;
+    let sound = SoundConfig { sampling_rate: Some(set.rate), ..sound.clone() };
+    let part = |files: &[SoundFile]| -> Result<Vec<Labelled>> {
+        let frames: Vec<Result<Vec<f32>>> = files.par_iter().map(|file| sound.frames(&file.path)).collect();
+        let mut part = Vec::with_capacity(files.len());
+        for (file, frames) in files.iter().zip(frames) {
+            match frames {
+                Ok(frames) => {
+                    part.push(Labelled { input: Input::Values(frames), labels: vec![file.label], targets: Vec::new() })
+                }
+                Err(fault) => set.skipped.record(&file.path.display().to_string(), fault)?,
+            }
+        }
+        Ok(part)
+    };
+    let parts = Parts { train: part(&set.parts.train)?, dev: part(&set.parts.dev)?, test: part(&set.parts.test)? };
+    let notes = set.notes.into_iter().chain(set.skipped.report()).collect();
+    let width = Some(sound.bands);
+    Ok(LabelledSequences { classes: set.classes, width, values: ValuesConfig::Sound(sound), parts, notes })
+}
