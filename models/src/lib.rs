@@ -45,6 +45,8 @@ pub const RECIPES: [Recipe; 27] = [
         text: include_str!("../flickr8k/self_critical.toml"),
     },
     Recipe { name: "mnist", file: "mnist/train.toml", text: include_str!("../mnist/train.toml") },
+    Recipe { name: "mnist_rows", file: "mnist/rows.toml", text: include_str!("../mnist/rows.toml") },
+    Recipe { name: "mnist_pixels", file: "mnist/pixels.toml", text: include_str!("../mnist/pixels.toml") },
     Recipe { name: "hello", file: "hello/train.toml", text: include_str!("../hello/train.toml") },
     Recipe { name: "shakespeare", file: "shakespeare/train.toml", text: include_str!("../shakespeare/train.toml") },
     Recipe {
@@ -92,6 +94,7 @@ pub const RECIPES: [Recipe; 27] = [
         file: "spoken_digits/train.toml",
         text: include_str!("../spoken_digits/train.toml"),
     },
+    Recipe { name: "adding", file: "adding/train.toml", text: include_str!("../adding/train.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

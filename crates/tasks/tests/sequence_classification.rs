@@ -240,7 +240,8 @@ fn notes_that_sound_next_are_told() {
     let json = format!("{{\"train\": {}, \"valid\": {}}}", chords(200, 1), chords(40, 2));
     std::fs::write(folder.path().join("chords.json"), json).unwrap();
     let text = outputs("several", "").replace("[model]", "values = { kind = 'notes' }\n[model]");
-    let text = text.replace("= 16\ncell", "= 32\ncell").replace("epochs = 15", "epochs = 40\nmetric = '-nats_per_step'");
+    let text =
+        text.replace("= 16\ncell", "= 32\ncell").replace("epochs = 15", "epochs = 40\nmetric = '-nats_per_step'");
     let (recipe, run) = (recipe(&text, folder.path()), folder.path().join("run"));
     let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
     let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
@@ -263,6 +264,65 @@ fn notes_that_sound_next_are_told() {
         panic!("both ways were taken")
     };
     assert!(refused.to_string().contains("model.stack.bidirectional"), "{refused}");
+}
+
+#[test]
+fn sequences_of_the_adding_problem_are_drawn() {
+    let text = outputs("number", "pooling = ['mean', 'last']")
+        .replace("[model]", "values = { kind = 'adding', steps = 8, train = 240, dev = 40, test = 60 }\n[model]");
+    let folder = tempfile::tempdir().unwrap();
+    let (mut recipe, run) = (recipe(&text, folder.path()), folder.path().join("run"));
+    recipe.data.path = None;
+    let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+    assert!(outcome.split == Some("test") && outcome.scores.get("mean_squared_error").unwrap() < 0.02, "{outcome:?}");
+    // Files of such sequences are tables.
+    let table = folder.path().join("a.csv");
+    std::fs::write(&table, "number,mark\n0.5,1\n0.9,0\n0.1,0\n0.2,0\n0.25,1\n0.9,0\n0.1,0\n0.3,0\n").unwrap();
+    let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+    let read = classifier.read(&table).unwrap().remove(0);
+    let told = classifier.classify(&[read.input]).unwrap().remove(0).number.unwrap();
+    assert!(read.name.is_empty() && (told - 0.75).abs() < 0.3, "{told}");
+    std::fs::write(&table, "number\n0.5\n").unwrap();
+    let refused = classifier.read(&table).unwrap_err().to_string();
+    assert!(refused.ends_with("a.csv: has 1 columns of numbers, and the classifier reads 2"), "{refused}");
+}
+
+#[test]
+fn pictures_are_read_row_by_row_or_pixel_by_pixel() {
+    use image::{Rgb, RgbImage};
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // A bar that lies or stands.
+    let picture = |index: usize| {
+        let mut rng = Rng::derive(5, "bars", index as u64);
+        let at = 1 + rng.below(4) as u32;
+        let lies = index % 2 == 0;
+        RgbImage::from_fn(6, 6, |x, y| Rgb([if (if lies { y } else { x }) == at { 255 } else { 0 }; 3]))
+    };
+    for (part, count) in [("train", 120), ("dev", 20)] {
+        for index in 0..count {
+            let class = if index % 2 == 0 { "lies" } else { "stands" };
+            std::fs::create_dir_all(data.join(part).join(class)).unwrap();
+            picture(index).save(data.join(part).join(class).join(format!("{index}.png"))).unwrap();
+        }
+    }
+    for (kind, width) in [("rows", 6), ("pixels", 1)] {
+        let text = outputs("one", "").replace("[model]", &format!("values = {{ kind = '{kind}' }}\n[model]"));
+        let (recipe, run) = (recipe(&text, &data), folder.path().join(kind));
+        let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+        let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+        let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+        assert!(outcome.scores.get("accuracy").unwrap() > 0.9, "{kind}: {}", outcome.scores);
+        let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+        assert_eq!(classifier.config().input_size, width);
+        let read = classifier.read(&data.join("dev/stands/7.png")).unwrap().remove(0).input;
+        assert_eq!(classifier.classify(&[read]).unwrap()[0].labels[0], "stands");
+        RgbImage::new(7, 6).save(folder.path().join("wide.png")).unwrap();
+        let wide = classifier.read(&folder.path().join("wide.png"));
+        assert_eq!(wide.is_err(), kind == "rows");
+    }
 }
 
 /// Stops a run after so many steps of its own.
@@ -354,6 +414,9 @@ fn what_cannot_be_is_refused_in_one_line() {
         ("[data]\noutput = 'several'\n", "data.output"),
         ("[data]\nvalues = { kind = 'notes' }\n", "data.values"),
         ("[data]\ninput = 'values'\nvalues = { kind = 'notes' }\n", "data.output"),
+        ("[data]\ninput = 'values'\nvalues = { kind = 'adding' }\n", "data.output"),
+        ("[data]\ninput = 'values'\noutput = 'number'\nvalues = { kind = 'adding', steps = 1 }\n", "data.values"),
+        ("[data]\nnormalize = true\n", "data.normalize"),
         ("[batches]\nsize = 0\n", "batches.size is 0"),
     ] {
         let recipe = recipe(&format!("{text}[training]\nepochs = 1"), folder.path());

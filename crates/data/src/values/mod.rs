@@ -7,8 +7,9 @@
 //!   `dev` and `test`;
 //! - UCI's Japanese vowels (Kudo et al. 1999): a folder with `ae.train` and `size_ae.train`, and perhaps `ae.test` and `size_ae.test`.
 //!
-//! [`notes`] reads sets of notes, [`npy`] a single array.
+//! [`notes`] reads sets of notes, [`npy`] a single array; [`adding`] draws sequences.
 
+pub mod adding;
 mod arrays;
 pub mod notes;
 pub mod npy;

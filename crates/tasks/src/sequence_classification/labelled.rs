@@ -1,13 +1,14 @@
 //! Sequences with a class each, from the formats that `candlewick_data` reads.
 
 use super::config::InputKind;
-use super::preprocessing::ValuesConfig;
+use super::pictures;
+use super::preprocessing::{AddingConfig, ValuesConfig};
 use super::recipe::{DataConfig, Fold};
 use super::sounds;
 use crate::{Error, Result};
 use candlewick_data::labelled_text::{self, LabelledSentence, LoadOptions};
 use candlewick_data::values::notes::{self, Piece};
-use candlewick_data::values::{self, Series};
+use candlewick_data::values::{self, Series, adding};
 use candlewick_data::{Parts, Split};
 use std::path::Path;
 
@@ -56,11 +57,25 @@ impl LabelledSequences {
         match config.input {
             InputKind::Words => Self::texts(path, config),
             InputKind::Values => match &config.values {
-                ValuesConfig::Tables => Self::tables(path, config),
+                ValuesConfig::Tables | ValuesConfig::Adding(_) => Self::tables(path, config),
+                ValuesConfig::Rows | ValuesConfig::Pixels => pictures::load(path, config),
                 ValuesConfig::Notes => Self::notes(path),
                 ValuesConfig::Sound(sound) => sounds::load(path, config, sound),
             },
         }
+    }
+
+    /// The sequences of a set that is drawn; nothing where the numbers are read from files.
+    pub fn drawn(config: &DataConfig) -> Option<Self> {
+        let ValuesConfig::Adding(adding) = &config.values else { return None };
+        let &AddingConfig { steps, train, dev, test, seed } = adding;
+        let part = |split: Split, count: usize| {
+            (0..count).map(|index| labelled(adding::sequence(steps, seed, split, index))).collect()
+        };
+        let parts =
+            Parts { train: part(Split::Train, train), dev: part(Split::Dev, dev), test: part(Split::Test, test) };
+        let (width, values) = (Some(adding::WIDTH), config.values.clone());
+        Some(Self { classes: Vec::new(), width, values, parts, notes: Vec::new() })
     }
 
     fn texts(path: &Path, config: &DataConfig) -> Result<Self> {

@@ -4,7 +4,7 @@ use super::classifier::{SequenceClassifier, SequenceClassifierInit};
 use super::config::{InputKind, OutputKind};
 use super::evaluate::evaluate;
 use super::labelled::{Input, Labelled, LabelledSequences};
-use super::preprocessing::{SequencePreprocessing, ValuesConfig};
+use super::preprocessing::{AddingConfig, SequencePreprocessing, ValuesConfig};
 use super::recipe::{DataConfig, SequenceClassificationRecipe};
 use super::task::{SequenceClassificationTask, Settings};
 use crate::{Error, Result};
@@ -34,6 +34,9 @@ impl Recipe for SequenceClassificationRecipe {
             ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
             ("--start", "a classifier of sequences begins anew; leave it out"),
         ])?;
+        if self.data.values.is_drawn() {
+            inputs.refuse(&[("--data", "the sequences of this recipe are drawn; leave it out")])?;
+        }
         self.data.path = inputs.data.clone().or(self.data.path.take());
         Ok(())
     }
@@ -142,6 +145,15 @@ impl SequenceClassificationRecipe {
         if (*values == ValuesConfig::Notes) != (*output == OutputKind::Several) {
             return fault("data.output: of data.values = { kind = \"notes\" }, and of nothing else, several are told; leave the one out or add the other".into());
         }
+        if let ValuesConfig::Adding(AddingConfig { steps, train, dev, test, .. }) = values {
+            if *output != OutputKind::Number {
+                return fault("data.output: of the adding problem a number is told; set it to \"number\"".into());
+            }
+            let most = 100_000_000;
+            if *steps < 2 || [*train, *dev, *test].iter().any(|count| count.saturating_mul(*steps) > most) {
+                return fault(format!("data.values: wanted 2 steps or more, and at most {most} in a part"));
+            }
+        }
         if *output == OutputKind::Several && self.label_smoothing > 0.0 {
             return fault("label_smoothing: it is for classes, of which one is right; leave it out".into());
         }
@@ -152,6 +164,9 @@ impl SequenceClassificationRecipe {
     }
 
     fn load(&self) -> Result<LabelledSequences> {
+        if let Some(drawn) = LabelledSequences::drawn(&self.data) {
+            return Ok(drawn);
+        }
         let Some(path) = &self.data.path else {
             return Err(Error::NoData("no data: say where the sequences are with --data DIR".into()));
         };

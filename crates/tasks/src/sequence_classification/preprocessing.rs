@@ -20,6 +20,41 @@ pub enum ValuesConfig {
     Notes,
     /// Sounds, WAV as `candlewick_data::sound` reads it: a step has a number for each band of a log-mel frame.
     Sound(SoundConfig),
+    /// Pictures of one width, as `candlewick_data::image_classes` reads them: a step is a row, its numbers the grey of the pixels, 0 to 1.
+    Rows,
+    /// Pictures of any size: a step is a pixel, row after row, its number its grey, 0 to 1 (Le et al. 2015).
+    Pixels,
+    /// Sequences of the adding problem, which are drawn; files of them are tables.
+    Adding(AddingConfig),
+}
+
+impl ValuesConfig {
+    /// Whether they are drawn, so that no data are wanted.
+    pub(super) fn is_drawn(&self) -> bool {
+        matches!(self, Self::Adding(_))
+    }
+}
+
+/// The adding problem of `candlewick_data::values::adding`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AddingConfig {
+    /// T, the steps of each sequence.
+    pub steps: usize,
+    /// How many sequences are trained on.
+    pub train: usize,
+    /// How many are validated on.
+    pub dev: usize,
+    /// How many are tested on.
+    pub test: usize,
+    /// What they are drawn from.
+    pub seed: u64,
+}
+
+impl Default for AddingConfig {
+    fn default() -> Self {
+        Self { steps: 100, train: 20_000, dev: 1000, test: 2000, seed: 0 }
+    }
 }
 
 /// How a sound becomes steps, as `candlewick_data::sound::LogMel` does it.

@@ -3,8 +3,10 @@
 use super::classifier::SequenceClassifier;
 use super::config::InputKind;
 use super::labelled::Input;
+use super::pictures::greys;
 use super::preprocessing::ValuesConfig;
 use crate::{Error, Result};
+use candlewick_data::picture::{self, Limits};
 use candlewick_data::shown;
 use candlewick_data::values::{self, Series, notes};
 use std::path::Path;
@@ -20,7 +22,7 @@ pub struct Named {
 }
 
 impl SequenceClassifier {
-    /// The sequences of a file of the kind that the classifier was trained on: WAV, a table of numbers in CSV, notes in JSON.
+    /// The sequences of a file of the kind that the classifier was trained on: WAV, a picture, a table of numbers in CSV, notes in JSON.
     ///
     /// # Errors
     /// One line that names the file and the fault: of another kind, of another rate, of another number of columns, or when the classifier reads
@@ -30,7 +32,8 @@ impl SequenceClassifier {
             return Err(Error::Setting(format!("{}: the classifier reads texts; give the text itself", shown(path))));
         }
         match &self.preprocessing.values {
-            ValuesConfig::Tables => self.table(path),
+            ValuesConfig::Tables | ValuesConfig::Adding(_) => self.table(path),
+            ValuesConfig::Rows | ValuesConfig::Pixels => self.picture(path),
             ValuesConfig::Notes => {
                 let named = |piece: notes::Piece| Named { input: Input::Values(piece.keys()), name: piece.name };
                 Ok(notes::read(path)?.into_iter().map(named).collect())
@@ -39,6 +42,16 @@ impl SequenceClassifier {
                 Ok(vec![Named { name: String::new(), input: Input::Values(sound.frames(path)?) }])
             }
         }
+    }
+
+    fn picture(&self, path: &Path) -> Result<Vec<Named>> {
+        let picture = picture::decode(path, &Limits::default())?;
+        let (found, wanted) = (picture.width() as usize, self.config.input_size);
+        if self.preprocessing.values == ValuesConfig::Rows && found != wanted {
+            let fault = format!("is {found} pixels wide, and the classifier reads rows of {wanted}; make it so wide");
+            return Err(Error::Setting(format!("{}: {fault}", shown(path))));
+        }
+        Ok(vec![Named { name: String::new(), input: Input::Values(greys(&picture)) }])
     }
 
     fn table(&self, path: &Path) -> Result<Vec<Named>> {
