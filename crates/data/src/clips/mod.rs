@@ -4,10 +4,13 @@
 //!   that the program `ffmpeg` reads, where it is there;
 //! - the parts are folders `train`, `dev` and `test` above the classes, or told by UCF-101's lists (Soomro et al. 2012), `trainlist01.txt` and so on,
 //!   `CLASS/CLIP` or `CLASS/CLIP.avi` a line, beside the classes' folders or beside a folder `frames` that holds them, with `classInd.txt`.
+//!
+//! [`moving`] draws clips.
 
 mod films;
 mod frames;
 mod lists;
+pub mod moving;
 mod set;
 
 pub use frames::FrameLimits;

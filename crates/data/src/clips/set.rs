@@ -35,6 +35,24 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// The clip in a folder of pictures or in a file, of which no class is known.
+    ///
+    /// # Errors
+    /// When there is no clip: neither pictures in a folder nor a GIF or a film.
+    pub fn open(path: &Path) -> Result<Self> {
+        let source = match std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
+            true => Source::of_folder(&Tree::read(path)?),
+            false => Source::of_file(path),
+        };
+        let source = source.ok_or_else(|| {
+            Error::items(path, 0, "is no clip; wanted a folder of pictures, a GIF or a film (.mp4, .avi and others)")
+        })?;
+        match source.fault() {
+            Some(fault) => Err(Error::items(path, 0, fault)),
+            None => Ok(Self { name: path.display().to_string(), label: 0, source }),
+        }
+    }
+
     /// The folder of its frames, or its file.
     pub fn path(&self) -> &Path {
         self.source.path()

@@ -63,6 +63,18 @@ fn a_folder_is_a_clip_and_frames_come_by_number() {
 }
 
 #[test]
+fn a_clip_is_opened_by_itself() {
+    let folder = folder(&["a/1.png", "a/2.png", "b/1.png", "3.png", "d/e/1.png"]);
+    let open = |name: &str| Clip::open(&folder.path().join(name)).map_err(|error| error.to_string());
+    assert_eq!(reds(&open("a").unwrap(), &FrameLimits::default()).unwrap(), [1, 2]);
+    assert!(open("b").unwrap_err().ends_with("b: has one frame; a clip has two or more"));
+    for name in ["3.png", "d"] {
+        assert!(open(name).unwrap_err().contains(&format!("{name}: is no clip")), "{}", open(name).unwrap_err());
+    }
+    assert!(open("none").is_err());
+}
+
+#[test]
 fn parts_are_folders_or_lists() {
     let folders =
         folder(&["train/run/a/1.png", "train/run/a/2.png", "train/walk/b.mp4", "val/walk/c.gif", "test/run/e.mov"]);
