@@ -95,6 +95,11 @@ pub const RECIPES: [Recipe; 27] = [
         text: include_str!("../spoken_digits/train.toml"),
     },
     Recipe { name: "adding", file: "adding/train.toml", text: include_str!("../adding/train.toml") },
+    Recipe { name: "weizmann", file: "weizmann/train.toml", text: include_str!("../weizmann/train.toml") },
+    Recipe { name: "weizmann-film", file: "weizmann/film.toml", text: include_str!("../weizmann/film.toml") },
+    Recipe { name: "weizmann-early", file: "weizmann/early.toml", text: include_str!("../weizmann/early.toml") },
+    Recipe { name: "moving", file: "moving/train.toml", text: include_str!("../moving/train.toml") },
+    Recipe { name: "moving-next", file: "moving/next.toml", text: include_str!("../moving/next.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

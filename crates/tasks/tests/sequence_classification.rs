@@ -3,11 +3,13 @@
 
 use candle_core::Device;
 use candlewick_data::Split;
-use candlewick_parameters::Rng;
+use candlewick_parameters::{Mode, Rng};
 use candlewick_tasks::sequence_classification::{
     DataConfig, Input, LabelledSequences, SequenceClassificationRecipe, SequenceClassifier, evaluate,
 };
-use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Scores, Silent, fit};
+use candlewick_training::{
+    Event, Loss, ModelFolder as _, Observer, Recipe as _, Scores, Shard, Silent, Task as _, fit,
+};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -325,6 +327,103 @@ fn pictures_are_read_row_by_row_or_pixel_by_pixel() {
     }
 }
 
+/// A recipe of drawn clips: a very small network over frames.
+fn moving(output: &str, clips: &str, epochs: usize) -> SequenceClassificationRecipe {
+    let text = format!(
+        "[data]\ninput = 'frames'\noutput = '{output}'\nframes = {{ kind = 'moving', {clips} }}\n\
+         [encoder]\nvector = 'map'\n[encoder.config]\nblocks = [{{ channels = 8, kernel_size = 4, stride = 4 }}, \
+         {{ channels = 12, kernel_size = 3, stride = 2 }}]\n\
+         [model]\nhidden_size = 24\ncell = 'gru'\n[batches]\nsize = 8\n[training]\nepochs = {epochs}\n\
+         optimizer = {{ name = 'adam', learning_rate = 0.01 }}"
+    );
+    let mut recipe = recipe(&text, Path::new(""));
+    recipe.data.path = None;
+    recipe
+}
+
+#[test]
+fn what_a_drawn_clip_shows_is_told_of_each_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = moving("each", "steps = 10, train = 200, dev = 20, test = 30", 12);
+    let run = folder.path().join("run");
+    let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+    let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+    let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
+    // Of four frames in ten nothing moves.
+    assert!(outcome.scores.get("accuracy").unwrap() > 0.65, "{}", outcome.scores);
+    let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+    let set = LabelledSequences::drawn(&recipe.data).unwrap();
+    let [first, second] = [&set.parts.test[0].input, &set.parts.test[1].input];
+    let together = classifier.classify(&[first.clone(), second.clone()]).unwrap();
+    assert_eq!((together[1].labels.len(), together[1].steps.as_ref().map(Vec::len)), (10, Some(10)));
+    // Frames that are given are read as those that are drawn, and a shorter clip beside a longer one as alone.
+    let Input::Drawn(clip) = second else { panic!("is not drawn") };
+    let short = Input::Frames(clip.frames()[..6].to_vec());
+    let told = classifier.classify(&[first.clone(), short]).unwrap();
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(near(&told[1].probabilities, &together[1].probabilities[..6]) && told[1].labels.len() == 6);
+    for (input, wanted) in [
+        (Input::Frames(vec![image::RgbImage::new(3, 3); 2]), "a frame is 3×3 pixels, and the classifier reads 32×32"),
+        (Input::Values(vec![1.0]), "reads frames, not numbers"),
+        (Input::Frames(Vec::new()), "has no steps"),
+    ] {
+        let refused = classifier.classify(&[input]).unwrap_err().to_string();
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn windows_of_clips_cover_them_and_a_resumed_run_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = moving("next", "steps = 11, train = 12, dev = 4, test = 0", 2);
+    (recipe.batches.window, recipe.batches.mirror) = (Some(4), true);
+    let task = recipe.prepare(folder.path(), &Device::Cpu, &mut |_| {}).unwrap();
+    // Three windows of four frames cover a clip.
+    assert_eq!(task.batches_per_epoch(), (12usize * 3).div_ceil(8));
+    let counted = |epoch: usize| {
+        let batches = task.batches(epoch, 0, Shard::WHOLE).unwrap();
+        batches.map(|batch| task.loss(&batch.unwrap(), &mut Mode::Eval).unwrap()).collect::<Vec<_>>()
+    };
+    let (first, second) = (counted(0), counted(1));
+    let count = |losses: &[Loss]| losses.iter().map(|loss| loss.count).sum::<usize>();
+    // Where a window ends with its clip, its last frame has no next one.
+    assert!((36 * 3..=36 * 4).contains(&count(&first)), "{}", count(&first));
+    let value = |loss: &Loss| loss.value.to_scalar::<f32>().unwrap();
+    assert_ne!(first.iter().map(value).collect::<Vec<_>>(), second.iter().map(value).collect::<Vec<_>>());
+    recipe.training.checkpoint_every = 3;
+    let run = |out: &str, stops: &[Option<usize>]| {
+        let out = folder.path().join(out);
+        for stop in stops {
+            let mut task = recipe.prepare(&out, &Device::Cpu, &mut |_| {}).unwrap();
+            match stop {
+                Some(steps) => fit(&mut task, recipe.training(), &out, &mut StopsAfter((*steps).into())).unwrap(),
+                None => fit(&mut task, recipe.training(), &out, &mut Silent).unwrap(),
+            };
+        }
+        let last = candlewick_training::model_folder::open_model(&out, |folder| Ok(folder.to_path_buf())).unwrap();
+        std::fs::read(last.join("model.safetensors")).unwrap()
+    };
+    assert!(run("whole", &[None]) == run("parts", &[Some(4), None]), "the weights differ");
+}
+
+#[test]
+fn it_is_scored_how_early_a_class_is_told() {
+    // Which of two numbers goes up shows from the third step on.
+    let rows = |rng: &mut Rng| {
+        let first = rng.chance(0.5);
+        let row = |at: usize| {
+            let up = if at < 2 { 0.0 } else { 0.3 };
+            let label = if first { "first" } else { "second" };
+            format!("{label},{},{}", if first { up } else { 0.0 }, if first { 0.0 } else { up })
+        };
+        (0..7).map(row).collect()
+    };
+    let text = outputs("each", "").replace("[model]", "early = [2, 3, 20]\n[model]");
+    let (_, scores) = learned("label,x,y", &text, rows);
+    let after = [2, 3, 20].map(|step| scores.get(&format!("accuracy_after_{step}")).unwrap());
+    assert!((0.3..0.7).contains(&after[0]) && after[1] > 0.95 && after[2] > 0.95, "{scores}");
+}
+
 /// Stops a run after so many steps of its own.
 struct StopsAfter(AtomicUsize);
 
@@ -417,6 +516,15 @@ fn what_cannot_be_is_refused_in_one_line() {
         ("[data]\ninput = 'values'\nvalues = { kind = 'adding' }\n", "data.output"),
         ("[data]\ninput = 'values'\noutput = 'number'\nvalues = { kind = 'adding', steps = 1 }\n", "data.values"),
         ("[data]\nnormalize = true\n", "data.normalize"),
+        ("[data]\ninput = 'values'\nearly = [3]\n", "data.early"),
+        ("[data]\ninput = 'values'\noutput = 'each'\nearly = [0]\n", "data.early"),
+        ("[data]\ninput = 'frames'\noutput = 'number'\n", "data.output"),
+        ("[data]\ninput = 'frames'\nframes = { kind = 'clips', height = 0 }\n", "data.frames"),
+        ("[data]\ninput = 'frames'\nframes = { kind = 'clips', join = true }\n", "data.frames.join"),
+        ("[data]\ninput = 'frames'\n", "has no clips"),
+        ("[data]\nframes = { kind = 'moving' }\n", "data.frames"),
+        ("[batches]\nwindow = 1\n", "batches.window"),
+        ("[batches]\nmirror = true\n", "batches.mirror"),
         ("[batches]\nsize = 0\n", "batches.size is 0"),
     ] {
         let recipe = recipe(&format!("{text}[training]\nepochs = 1"), folder.path());
@@ -426,9 +534,9 @@ fn what_cannot_be_is_refused_in_one_line() {
         let error = error.to_string();
         assert!(error.contains(wanted) && !error.contains('\n'), "{text}: {error}");
     }
-    let unknown = "task = 'a'\nname = 'a'\n[data]\ninput = 'frames'\n[training]\nepochs = 1";
+    let unknown = "task = 'a'\nname = 'a'\n[data]\ninput = 'smells'\n[training]\nepochs = 1";
     let error = toml::from_str::<SequenceClassificationRecipe>(unknown).unwrap_err().to_string();
-    assert!(error.contains("frames") && error.contains("words"), "{error}");
+    assert!(error.contains("smells") && error.contains("frames"), "{error}");
     let mut recipe = recipe("[training]\nepochs = 1", folder.path());
     recipe.data.path = None;
     let Err(error) = recipe.prepare(folder.path(), &Device::Cpu, &mut |_| {}) else { panic!("no data was taken") };

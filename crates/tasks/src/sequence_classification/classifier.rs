@@ -6,9 +6,10 @@
 //! p(class_t | x) = softmax(W a_t + b)  each; next: p(class_{t+1} | x_1 … x_t)
 //! ```
 
-use super::batch::Sequences;
+use super::batch::{Sequences, View};
 use super::classified::Classified;
 use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
+use super::frame_encoder::{FrameEncoder, FrameEncoderConfig};
 use super::labelled::Input;
 use super::preprocessing::SequencePreprocessing;
 use crate::{Error, Result};
@@ -23,9 +24,6 @@ use std::path::Path;
 /// The name of this model in `config.json`.
 pub(super) const MODEL_TYPE: &str = "sequence-classifier";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
-
-/// Sequences that are classified at a time.
-pub(super) const BATCH: usize = 64;
 
 /// Tells of which class a whole sequence is.
 ///
@@ -53,13 +51,14 @@ pub struct SequenceClassifier {
 enum Reader {
     Words(TextEncoder),
     Values(SequenceEncoder),
+    Frames { frames: FrameEncoder, encoder: SequenceEncoder },
 }
 
 impl Reader {
     fn encoder(&self) -> &SequenceEncoder {
         match self {
             Self::Words(encoder) => encoder.encoder(),
-            Self::Values(encoder) => encoder,
+            Self::Values(encoder) | Self::Frames { encoder, .. } => encoder,
         }
     }
 }
@@ -76,14 +75,20 @@ pub(super) struct Files {
 pub struct SequenceClassifierInit {
     /// The network.
     pub network: SequenceEncoderConfig,
-    /// What cuts texts into tokens; nothing where sequences are of numbers.
+    /// What the sequences are of.
+    pub input: InputKind,
+    /// What cuts texts into tokens; nothing where sequences are of something else.
     pub tokenizer: Option<TextTokenizer>,
-    /// D, how many numbers a step has; of texts it is not looked at.
+    /// What reads each frame, where sequences are of frames.
+    pub encoder: Option<FrameEncoderConfig>,
+    /// D, how many numbers a step has; of texts and frames it is not looked at.
     pub width: usize,
-    /// What is done to files of numbers; of texts it is not looked at.
+    /// What is done to files of numbers or frames; of texts it is not looked at.
     pub preprocessing: SequencePreprocessing,
     /// What is told.
     pub output: OutputKind,
+    /// After how many steps it is scored whether the class is told already.
+    pub early: Vec<usize>,
     /// The classes' names, two at least; none where a number is told.
     pub classes: Vec<String>,
     /// What the initial values are drawn from.
@@ -96,14 +101,29 @@ impl SequenceClassifier {
     /// # Errors
     /// When there are fewer than two classes, or the network cannot be built so; the message names the setting.
     pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
-        let SequenceClassifierInit { network, tokenizer, width, preprocessing, output, classes, seed } = init;
-        let (input, input_size) = match &tokenizer {
-            Some(tokenizer) => (InputKind::Words, tokenizer.vocab_size()),
-            None => (InputKind::Values, width),
+        let SequenceClassifierInit {
+            network,
+            input,
+            tokenizer,
+            encoder,
+            width,
+            preprocessing,
+            output,
+            early,
+            classes,
+            seed,
+        } = init;
+        let input_size = match (&tokenizer, &encoder) {
+            (Some(tokenizer), _) => tokenizer.vocab_size(),
+            // The network that reads frames is built to find out how many numbers it gives.
+            (None, Some(encoder)) => FrameEncoder::new(encoder, Parameters::new(seed).builder(device))?
+                .vector_size(preprocessing.frames.size(), device)?,
+            (None, None) => width,
         };
         let id2label = classes.into_iter().enumerate().collect();
         let model_type = MODEL_TYPE.into();
-        let config = SequenceClassifierConfig { model_type, input, output, input_size, network, id2label };
+        let config =
+            SequenceClassifierConfig { model_type, input, output, input_size, early, encoder, network, id2label };
         let files = Files { config, tokenizer, preprocessing, parameters: Parameters::new(seed) };
         Self::assemble(files, device)
     }
@@ -141,9 +161,13 @@ impl SequenceClassifier {
             preprocessing.check(*input_size)?;
         }
         let vb = parameters.builder(device);
-        let reader = match &tokenizer {
-            Some(_) => Reader::Words(TextEncoder::new(*input_size, network, vb.pp("encoder"))?),
-            None => Reader::Values(SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?),
+        let reader = match (&tokenizer, &config.encoder) {
+            (Some(_), _) => Reader::Words(TextEncoder::new(*input_size, network, vb.pp("encoder"))?),
+            (None, Some(frames)) => Reader::Frames {
+                frames: FrameEncoder::new(frames, vb.pp("frames"))?,
+                encoder: SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?,
+            },
+            (None, None) => Reader::Values(SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?),
         };
         let encoder = reader.encoder();
         let size = if output.of_steps() { encoder.annotation_size() } else { encoder.vector_size() };
@@ -152,8 +176,8 @@ impl SequenceClassifier {
         Ok(Self { config, tokenizer, preprocessing, parameters, reader, output, device: device.clone() })
     }
 
-    /// Logits (N, K) of K classes, or (N, T, K) where something is told of each step, for inputs (N, T) or (N, T, D), and what was read of
-    /// them; of a number K is 1.
+    /// Logits (N, K) of K classes, or (N, T, K) where something is told of each step, for inputs (N, T), (N, T, D) or (ΣT, 3, h, w), and what was
+    /// read of them; of a number K is 1.
     pub(super) fn logits(
         &self,
         inputs: &Tensor,
@@ -163,46 +187,15 @@ impl SequenceClassifier {
         let encoded = match &self.reader {
             Reader::Words(encoder) => encoder.encode(inputs, lengths, mode)?,
             Reader::Values(encoder) => encoder.encode(inputs, lengths, mode)?,
+            Reader::Frames { frames, encoder } => {
+                encoder.encode(&frames.encode(inputs, lengths, mode)?, lengths, mode)?
+            }
         };
         let logits = match self.config.output.of_steps() {
             true => self.output.forward(&mode.dropout(&encoded.annotations, self.config.network.dropout)?)?,
             false => self.output.forward(&encoded.vector)?,
         };
         Ok((logits, encoded))
-    }
-
-    /// Sequences as the network takes them.
-    ///
-    /// # Errors
-    /// When one is of another kind than the classifier's, is no whole number of steps, or holds what is no number.
-    pub(super) fn sequences<'a>(&self, inputs: impl IntoIterator<Item = &'a Input>) -> Result<Sequences> {
-        let inputs = inputs.into_iter();
-        match &self.tokenizer {
-            Some(tokenizer) => {
-                let ids = |input: &Input| match input {
-                    Input::Words(text) => Ok(tokenizer.encode(text)?),
-                    Input::Values(_) => Err(Error::Setting("the classifier reads texts, not numbers".into())),
-                };
-                Ok(Sequences::Words(inputs.map(ids).collect::<Result<_>>()?))
-            }
-            None => {
-                let width = self.config.input_size;
-                let numbers = |input: &Input| match input {
-                    Input::Values(values) if !values.len().is_multiple_of(width.max(1)) => {
-                        let found = values.len();
-                        Err(Error::Setting(format!("{found} numbers are no whole steps; a step has {width}")))
-                    }
-                    Input::Values(values) if values.iter().any(|value| !value.is_finite()) => {
-                        Err(Error::NotNumbers("a sequence holds NaN or an infinity; leave it out".into()))
-                    }
-                    Input::Values(values) => Ok(self.preprocessing.apply(values.clone())),
-                    Input::Words(_) => {
-                        Err(Error::Setting(format!("the classifier reads numbers, {width} a step, not texts")))
-                    }
-                };
-                Ok(Sequences::Values { width, rows: inputs.map(numbers).collect::<Result<_>>()? })
-            }
-        }
     }
 
     /// Of which class each sequence is; sequences of like length are read together.
@@ -220,7 +213,7 @@ impl SequenceClassifier {
             return Err(Error::Setting(what));
         }
         let mut told: Vec<Option<Classified>> = vec![None; lengths.len()];
-        for places in in_order_of_length(&lengths).chunks(BATCH) {
+        for places in in_order_of_length(&lengths).chunks(self.batch()) {
             let Answers { rows, alpha } = self.answers(&sequences, places)?;
             for (at, (&place, row)) in places.iter().zip(rows).enumerate() {
                 let alpha = alpha.as_ref().and_then(|alpha| alpha.get(at)?.get(..lengths[place]));
@@ -230,9 +223,18 @@ impl SequenceClassifier {
         Ok(told.into_iter().flatten().collect())
     }
 
+    /// Sequences that are classified at a time; of clips there are few, for they are large.
+    pub(super) fn batch(&self) -> usize {
+        if self.config.input == InputKind::Frames { 4 } else { 64 }
+    }
+
     /// The answers for the sequences at these places.
     pub(super) fn answers(&self, sequences: &Sequences, places: &[usize]) -> Result<Answers> {
-        let (inputs, lengths) = sequences.padded(places, &self.device)?;
+        let all = sequences.lengths();
+        let lengths: Vec<usize> = places.iter().filter_map(|&place| all.get(place).copied()).collect();
+        let views: Vec<View> =
+            places.iter().zip(&lengths).map(|(&place, &length)| View::whole(place, length)).collect();
+        let inputs = sequences.padded(&views, &self.device)?;
         let (logits, encoded) = self.logits(&inputs, &lengths, &mut Mode::Eval)?;
         let told = match self.config.output {
             OutputKind::Number | OutputKind::Several => logits,

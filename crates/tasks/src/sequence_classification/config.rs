@@ -1,5 +1,6 @@
 //! What a classifier of sequences is made of: the model folder's `config.json`.
 
+use super::frame_encoder::FrameEncoderConfig;
 use candlewick_recurrent::SequenceEncoderConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ pub enum InputKind {
     Words,
     /// D numbers a step.
     Values,
+    /// Frames of a clip, each of which a network of `candlewick_encoders` reads first.
+    Frames,
 }
 
 /// What is told of a sequence.
@@ -58,8 +61,14 @@ pub struct SequenceClassifierConfig {
     /// What is told of them.
     #[serde(default)]
     pub output: OutputKind,
-    /// V, the number of tokens, or D, how many numbers a step has.
+    /// V, the number of tokens, or D, how many numbers a step has or a frame becomes.
     pub input_size: usize,
+    /// After how many steps it is scored whether the class is told already, where it is told at each step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub early: Vec<usize>,
+    /// What reads each frame, of clips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<FrameEncoderConfig>,
     /// What reads them.
     pub network: SequenceEncoderConfig,
     /// The classes' names by number; none where a number is told.

@@ -1,7 +1,7 @@
 //! How often a classifier of sequences is right.
 
 use super::batch::Sequences;
-use super::classifier::{BATCH, SequenceClassifier, in_order_of_length};
+use super::classifier::{SequenceClassifier, in_order_of_length};
 use super::config::{OutputKind, SequenceClassifierConfig};
 use super::labelled::LabelledSequences;
 use super::several::SetScores;
@@ -46,7 +46,7 @@ pub fn evaluate(
     scored(classifier, &sequences, &targets, progress)
 }
 
-/// The scores on sequences whose targets are the classifier's: accuracy, of several things also the nats a step, or of numbers
+/// The scores on sequences whose targets are the classifier's: accuracy, also after the steps that the classifier names, of several things also the nats a step, or of numbers
 /// 1 − Σ(s − y)² / Σ(y − ȳ)² and the mean of (s − y)².
 pub(super) fn scored(
     classifier: &SequenceClassifier,
@@ -56,8 +56,10 @@ pub(super) fn scored(
 ) -> Result<Scores> {
     let lengths = sequences.lengths();
     let (mut accuracy, mut sets, mut told, mut done) = (Accuracy::default(), SetScores::default(), Vec::new(), 0);
+    let early = &classifier.config.early;
+    let mut after = vec![Accuracy::default(); early.len()];
     progress(done, lengths.len());
-    for places in in_order_of_length(&lengths).chunks(BATCH) {
+    for places in in_order_of_length(&lengths).chunks(classifier.batch()) {
         for (row, &place) in classifier.answers(sequences, places)?.rows.iter().zip(places) {
             match targets {
                 Targets::Numbers(numbers) => told.extend(row.first().copied().zip(numbers.get(place).copied())),
@@ -66,12 +68,16 @@ pub(super) fn scored(
                     let steps = row.chunks(*width.max(&1)).zip(there.chunks(*width.max(&1)));
                     steps.for_each(|(logits, there)| sets.add(logits, there));
                 }
-                Targets::Classes(classes) => {
-                    let classes = classes.get(place).map_or(&[][..], Vec::as_slice);
+                Targets::Classes { rows, .. } => {
+                    let classes = rows.get(place).map_or(&[][..], Vec::as_slice);
                     let steps = row.chunks(classifier.config.id2label.len().max(1)).zip(classes);
-                    steps
-                        .filter(|(_, class)| **class != NONE)
-                        .for_each(|(row, &class)| accuracy.add(row, class as usize));
+                    let steps: Vec<(&[f32], &i64)> = steps.filter(|(_, class)| **class != NONE).collect();
+                    steps.iter().for_each(|&(row, &class)| accuracy.add(row, class as usize));
+                    // Of a shorter sequence all that there is.
+                    for (accuracy, &step) in after.iter_mut().zip(early) {
+                        let last = steps.get(step.min(steps.len()).saturating_sub(1));
+                        last.into_iter().for_each(|&(row, &class)| accuracy.add(row, class as usize));
+                    }
                 }
             }
         }
@@ -79,7 +85,10 @@ pub(super) fn scored(
         progress(done, lengths.len());
     }
     Ok(match targets {
-        Targets::Classes(_) => Scores::from_iter([("accuracy", accuracy.top(1))]),
+        Targets::Classes { .. } => {
+            let after = early.iter().zip(&after).map(|(step, after)| (format!("accuracy_after_{step}"), after.top(1)));
+            Scores::from_iter([("accuracy".to_owned(), accuracy.top(1))].into_iter().chain(after))
+        }
         Targets::Sets { .. } => sets.scores(),
         Targets::Numbers(_) => of_numbers(&told),
     })

@@ -37,7 +37,7 @@ impl ModelFolder for SequenceClassifier {
         let config: SequenceClassifierConfig = read_config(folder, MODEL_TYPE)?;
         let (tokenizer, preprocessing) = match config.input {
             InputKind::Words => (Some(TextTokenizer::open(&folder.join(TOKENIZER))?), Default::default()),
-            InputKind::Values => (None, read_json(&folder.join(PREPROCESSOR_FILE))?),
+            InputKind::Values | InputKind::Frames => (None, read_json(&folder.join(PREPROCESSOR_FILE))?),
         };
         let files = Files { config, tokenizer, preprocessing, parameters: read_weights(folder)? };
         let model = Self::assemble(files, device)?;
@@ -54,6 +54,10 @@ impl ModelFolder for SequenceClassifier {
         let of = match input {
             InputKind::Words => format!("texts over {input_size} tokens"),
             InputKind::Values => format!("sequences of {input_size} numbers a step"),
+            InputKind::Frames => {
+                let (height, width) = model.preprocessing.frames.size();
+                format!("clips of {width}×{height} pixels, {input_size} numbers a frame")
+            }
         };
         let labels = id2label.values().map(String::as_str).collect::<Vec<_>>().join(", ");
         let told = match output {

@@ -1,15 +1,18 @@
 //! Sequences with a class each, from the formats that `candlewick_data` reads.
 
-use super::config::InputKind;
+use super::clip_source::{self, FramesConfig};
+use super::config::{InputKind, OutputKind};
 use super::pictures;
 use super::preprocessing::{AddingConfig, ValuesConfig};
 use super::recipe::{DataConfig, Fold};
 use super::sounds;
 use crate::{Error, Result};
+use candlewick_data::clips::moving::MovingClip;
 use candlewick_data::labelled_text::{self, LabelledSentence, LoadOptions};
 use candlewick_data::values::notes::{self, Piece};
 use candlewick_data::values::{self, Series, adding};
 use candlewick_data::{Parts, Split};
+use image::RgbImage;
 use std::path::Path;
 
 /// A sequence to classify.
@@ -20,6 +23,21 @@ pub enum Input {
     Words(String),
     /// Numbers (T, D), step after step.
     Values(Vec<f32>),
+    /// Frames of a clip, all of the size that the classifier reads.
+    Frames(Vec<RgbImage>),
+    /// A clip that is drawn when it is read.
+    Drawn(MovingClip),
+}
+
+impl Input {
+    /// What it is, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Words(_) => "texts",
+            Self::Values(_) => "numbers",
+            Self::Frames(_) | Self::Drawn(_) => "frames",
+        }
+    }
 }
 
 /// A sequence and what is known of it.
@@ -38,7 +56,7 @@ pub struct Labelled {
 pub struct LabelledSequences {
     /// The classes' names; a label is a place in this list.
     pub classes: Vec<String>,
-    /// D, how many numbers a step has; nothing where the sequences are texts.
+    /// D, how many numbers a step has; nothing where the sequences are texts or clips.
     pub width: Option<usize>,
     /// What the numbers were read from, with what is known of the files.
     pub values: ValuesConfig,
@@ -56,6 +74,10 @@ impl LabelledSequences {
     pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
         match config.input {
             InputKind::Words => Self::texts(path, config),
+            InputKind::Frames => match &config.frames {
+                FramesConfig::Clips(clips) => clip_source::load(path, config, clips),
+                FramesConfig::Moving(moving) => Ok(moving.clips(config.output == OutputKind::One)),
+            },
             InputKind::Values => match &config.values {
                 ValuesConfig::Tables | ValuesConfig::Adding(_) => Self::tables(path, config),
                 ValuesConfig::Rows | ValuesConfig::Pixels => pictures::load(path, config),
@@ -67,6 +89,9 @@ impl LabelledSequences {
 
     /// The sequences of a set that is drawn; nothing where the numbers are read from files.
     pub fn drawn(config: &DataConfig) -> Option<Self> {
+        if let (InputKind::Frames, FramesConfig::Moving(moving)) = (config.input, &config.frames) {
+            return Some(moving.clips(config.output == OutputKind::One));
+        }
         let ValuesConfig::Adding(adding) = &config.values else { return None };
         let &AddingConfig { steps, train, dev, test, seed } = adding;
         let part = |split: Split, count: usize| {

@@ -1,14 +1,16 @@
 //! From a recipe to a task that is ready to train.
 
 use super::classifier::{SequenceClassifier, SequenceClassifierInit};
+use super::clip_source::{ClipsConfig, FramesConfig, MovingConfig};
 use super::config::{InputKind, OutputKind};
 use super::evaluate::evaluate;
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::preprocessing::{AddingConfig, SequencePreprocessing, ValuesConfig};
-use super::recipe::{DataConfig, SequenceClassificationRecipe};
+use super::recipe::{BatchConfig, DataConfig, SequenceClassificationRecipe};
 use super::task::{SequenceClassificationTask, Settings};
 use crate::{Error, Result};
 use candle_core::Device;
+use candlewick_data::clips::moving::best_of_next;
 use candlewick_data::text::Text;
 use candlewick_data::tokens::{TextTokenizer, Units};
 use candlewick_data::{Note, Split};
@@ -34,7 +36,7 @@ impl Recipe for SequenceClassificationRecipe {
             ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
             ("--start", "a classifier of sequences begins anew; leave it out"),
         ])?;
-        if self.data.values.is_drawn() {
+        if self.data.is_drawn() {
             inputs.refuse(&[("--data", "the sequences of this recipe are drawn; leave it out")])?;
         }
         self.data.path = inputs.data.clone().or(self.data.path.take());
@@ -76,14 +78,17 @@ impl Recipe for SequenceClassificationRecipe {
         set.notes.iter().cloned().for_each(|line| note(Note::Skipped(line)));
         let tokenizer = match self.data.input {
             InputKind::Words => Some(tokenizer(&self.data, &set.parts.train)?),
-            InputKind::Values => None,
+            InputKind::Values | InputKind::Frames => None,
         };
         let init = SequenceClassifierInit {
             network: self.model.clone(),
+            input: self.data.input,
             tokenizer,
+            encoder: (self.data.input == InputKind::Frames).then(|| self.encoder.clone()),
             width: set.width.unwrap_or_default(),
             preprocessing: preprocessing(&self.data, &set),
             output: self.data.output,
+            early: self.data.early.clone(),
             classes: if self.data.output == OutputKind::Number { Vec::new() } else { set.classes.clone() },
             seed: self.training.seed,
         };
@@ -92,7 +97,7 @@ impl Recipe for SequenceClassificationRecipe {
         let kinds = classifier.tokenizer().map(|own| format!(" of {} kinds of words", own.vocab_size()));
         let (train, dev, test) = (set.parts.train.len(), set.parts.dev.len(), set.parts.test.len());
         let settings =
-            Settings { size: self.batches.size, label_smoothing: self.label_smoothing, seed: self.training.seed };
+            Settings { batches: self.batches.clone(), label_smoothing: self.label_smoothing, seed: self.training.seed };
         let task = SequenceClassificationTask::new(classifier, &set.parts.train, &set.parts.dev, settings)?;
         note(Note::Line(format!(
             "{train} sequences{} to train on, {dev} to validate on, {test} to test on, {} classes, {parameters} parameters",
@@ -120,7 +125,10 @@ impl Recipe for SequenceClassificationRecipe {
         let (name, split) = if set.parts.test.is_empty() { ("dev", Split::Dev) } else { ("test", Split::Test) };
         let told = &mut |done, total| note(Note::progress("classifying", done, total));
         let scores = evaluate(&best, &set, split, told)?;
-        let lines = vec![format!("on {} sequences of the {name} split:", set.parts.of(split).len())];
+        let mut lines = vec![format!("on {} sequences of the {name} split:", set.parts.of(split).len())];
+        lines.extend(
+            self.best().map(|best| format!("the grammar lets no one tell more than {best:.4} of what comes next")),
+        );
         Ok(Outcome { lines, scores, split: Some(name), ..Outcome::default() })
     }
 }
@@ -154,13 +162,63 @@ impl SequenceClassificationRecipe {
                 return fault(format!("data.values: wanted 2 steps or more, and at most {most} in a part"));
             }
         }
+        if !self.data.early.is_empty() && *output != OutputKind::Each {
+            return fault(
+                "data.early: it is for data.output = \"each\", where each step is told of; leave it out".into(),
+            );
+        }
+        if self.data.early.contains(&0) {
+            return fault("data.early: after 0 steps nothing is told; one is the least".into());
+        }
         if *output == OutputKind::Several && self.label_smoothing > 0.0 {
             return fault("label_smoothing: it is for classes, of which one is right; leave it out".into());
         }
+        self.check_frames()?;
         if *input == InputKind::Words && *output != OutputKind::One {
             return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());
         }
         Ok(())
+    }
+
+    /// How often what comes next can be told at best, where the clips are drawn by a grammar.
+    fn best(&self) -> Option<f64> {
+        match (&self.data.frames, self.data.input, self.data.output) {
+            (FramesConfig::Moving(moving), InputKind::Frames, OutputKind::Next) => Some(best_of_next(moving.steps)),
+            _ => None,
+        }
+    }
+
+    /// Refuses what no clips have, and what only they have.
+    fn check_frames(&self) -> Result<()> {
+        let fault = |fault: &str| Err(Error::Setting(fault.into()));
+        let BatchConfig { window, mirror, .. } = self.batches;
+        let DataConfig { input, output, frames, .. } = &self.data;
+        if *input != InputKind::Frames && (mirror || *frames != FramesConfig::default()) {
+            return fault("data.frames and batches.mirror are for data.input = \"frames\"; leave them out");
+        }
+        if window.is_some_and(|window| window < 2) || window.is_some() && *output == OutputKind::Number {
+            return fault("batches.window: wanted two steps or more, and not where a number is told of the whole");
+        }
+        match frames {
+            _ if *input != InputKind::Frames => Ok(()),
+            _ if !matches!(output, OutputKind::One | OutputKind::Each | OutputKind::Next) => {
+                fault("data.output: of clips one, each or next is told")
+            }
+            FramesConfig::Clips(ClipsConfig { height, width, .. })
+                if !(1..=4096).contains(height) || !(1..=4096).contains(width) =>
+            {
+                fault("data.frames: wanted a height and a width of 1 to 4096")
+            }
+            FramesConfig::Clips(ClipsConfig { join: true, .. }) if *output == OutputKind::One => {
+                fault("data.frames.join: of a film of several clips each frame is told; set data.output to \"each\"")
+            }
+            FramesConfig::Moving(MovingConfig { steps, train, dev, test, .. })
+                if !(2..=1000).contains(steps) || [train, dev, test].iter().any(|&&count| count > 1_000_000) =>
+            {
+                fault("data.frames: wanted 2 to 1000 steps and at most a million clips in a part")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn load(&self) -> Result<LabelledSequences> {
@@ -176,10 +234,11 @@ impl SequenceClassificationRecipe {
 
 /// What is done to the numbers of a set.
 fn preprocessing(config: &DataConfig, set: &LabelledSequences) -> SequencePreprocessing {
-    let preprocessing = SequencePreprocessing { values: set.values.clone(), ..SequencePreprocessing::default() };
+    let (values, frames) = (set.values.clone(), config.frames.clone());
+    let preprocessing = SequencePreprocessing { values, frames, ..SequencePreprocessing::default() };
     let values = set.parts.train.iter().filter_map(|one| match &one.input {
         Input::Values(values) => Some(values.as_slice()),
-        Input::Words(_) => None,
+        _ => None,
     });
     match (config.normalize, set.width) {
         (true, Some(width)) => preprocessing.normalizing(width, values),
@@ -191,7 +250,7 @@ fn preprocessing(config: &DataConfig, set: &LabelledSequences) -> SequencePrepro
 fn tokenizer(config: &DataConfig, train: &[Labelled]) -> Result<TextTokenizer> {
     let text = train.iter().filter_map(|one| match &one.input {
         Input::Words(text) => Some(text.as_str()),
-        Input::Values(_) => None,
+        _ => None,
     });
     let text = Text::of(text.collect::<Vec<_>>().join("\n"));
     Ok(TextTokenizer::train_frequent(config.units, &text, config.least_count)?)

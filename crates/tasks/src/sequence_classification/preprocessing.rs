@@ -1,5 +1,6 @@
 //! What is done to files before the network reads their numbers: the model folder's `preprocessor_config.json`.
 
+use super::clip_source::FramesConfig;
 use crate::{Error, Result};
 use candlewick_data::shown;
 use candlewick_data::sound::{LogMel, Sound};
@@ -26,13 +27,6 @@ pub enum ValuesConfig {
     Pixels,
     /// Sequences of the adding problem, which are drawn; files of them are tables.
     Adding(AddingConfig),
-}
-
-impl ValuesConfig {
-    /// Whether they are drawn, so that no data are wanted.
-    pub(super) fn is_drawn(&self) -> bool {
-        matches!(self, Self::Adding(_))
-    }
 }
 
 /// The adding problem of `candlewick_data::values::adding`.
@@ -116,6 +110,9 @@ pub struct SequencePreprocessing {
     /// What they are divided by after that.
     #[serde(default)]
     pub std: Vec<f32>,
+    /// What is done to the frames of clips.
+    #[serde(default)]
+    pub frames: FramesConfig,
 }
 
 impl SequencePreprocessing {

@@ -6,9 +6,11 @@ use super::labelled::Input;
 use super::pictures::greys;
 use super::preprocessing::ValuesConfig;
 use crate::{Error, Result};
+use candlewick_data::clips::{Clip, FrameLimits};
 use candlewick_data::picture::{self, Limits};
 use candlewick_data::shown;
 use candlewick_data::values::{self, Series, notes};
+use image::RgbImage;
 use std::path::Path;
 
 /// A sequence of a file.
@@ -22,7 +24,8 @@ pub struct Named {
 }
 
 impl SequenceClassifier {
-    /// The sequences of a file of the kind that the classifier was trained on: WAV, a picture, a table of numbers in CSV, notes in JSON.
+    /// The sequences of a file of the kind that the classifier was trained on: WAV, a picture, a table of numbers in CSV, notes
+    /// in JSON, a clip as a folder of pictures, a GIF or a film.
     ///
     /// # Errors
     /// One line that names the file and the fault: of another kind, of another rate, of another number of columns, or when the classifier reads
@@ -30,6 +33,10 @@ impl SequenceClassifier {
     pub fn read(&self, path: &Path) -> Result<Vec<Named>> {
         if self.config.input == InputKind::Words {
             return Err(Error::Setting(format!("{}: the classifier reads texts; give the text itself", shown(path))));
+        }
+        if self.config.input == InputKind::Frames {
+            let frames = Clip::open(path)?.frames(&FrameLimits::default())?;
+            return Ok(vec![Named { name: String::new(), input: self.prepare(&frames)? }]);
         }
         match &self.preprocessing.values {
             ValuesConfig::Tables | ValuesConfig::Adding(_) => self.table(path),
@@ -42,6 +49,14 @@ impl SequenceClassifier {
                 Ok(vec![Named { name: String::new(), input: Input::Values(sound.frames(path)?) }])
             }
         }
+    }
+
+    /// Frames as the classifier takes them, cut and resized as in training.
+    ///
+    /// # Errors
+    /// When a frame is empty or of an extreme shape.
+    pub fn prepare(&self, frames: &[RgbImage]) -> Result<Input> {
+        Ok(Input::Frames(self.preprocessing.frames.prepare(frames)?))
     }
 
     fn picture(&self, path: &Path) -> Result<Vec<Named>> {

@@ -1,6 +1,8 @@
 //! A recipe: everything about training a classifier of sequences that a person chooses, as `train.toml` says it.
 
+use super::clip_source::FramesConfig;
 use super::config::{InputKind, OutputKind};
+use super::frame_encoder::FrameEncoderConfig;
 use super::preprocessing::ValuesConfig;
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_data::tokens::Units;
@@ -21,6 +23,9 @@ pub struct SequenceClassificationRecipe {
     /// The sequences and their classes.
     #[serde(default)]
     pub data: DataConfig,
+    /// What reads each frame, of clips.
+    #[serde(default)]
+    pub encoder: FrameEncoderConfig,
     /// The network.
     #[serde(default)]
     pub model: SequenceEncoderConfig,
@@ -38,17 +43,21 @@ pub struct SequenceClassificationRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// The folder or file, in one of the formats of `candlewick_data::labelled_text` or `candlewick_data::values`; `--data` on the command
-    /// line.
+    /// The folder or file, in one of the formats of `candlewick_data`; `--data` on the command line.
     pub path: Option<PathBuf>,
     /// What the sequences are of.
     pub input: InputKind,
     /// What sequences of numbers are read from.
     pub values: ValuesConfig,
+    /// What clips are read from.
+    pub frames: FramesConfig,
     /// Whether each number of a step is brought to mean 0 and deviation 1 over the training part; it goes with the model. Of numbers.
     pub normalize: bool,
     /// What is told of them; of texts the class of the whole, of notes which sound next.
     pub output: OutputKind,
+    /// After how many steps it is scored whether the class is told already, where each step is told of: `accuracy_after_10` and so on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub early: Vec<usize>,
     /// What the tokens of a text are.
     pub units: Units,
     /// How often a word comes in the training part at least; others count as the unknown one. Of the units words and spaces.
@@ -62,6 +71,17 @@ pub struct DataConfig {
     /// Which part of a set of texts without a test part is its test part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+}
+
+impl DataConfig {
+    /// Whether the sequences are drawn, so that no data are wanted.
+    pub(super) fn is_drawn(&self) -> bool {
+        match self.input {
+            InputKind::Words => false,
+            InputKind::Values => matches!(self.values, ValuesConfig::Adding(_)),
+            InputKind::Frames => matches!(self.frames, FramesConfig::Moving(_)),
+        }
+    }
 }
 
 /// One of several equal parts, by a hash of the sentence.
@@ -80,8 +100,10 @@ impl Default for DataConfig {
             path: None,
             input: InputKind::Words,
             values: ValuesConfig::default(),
+            frames: FramesConfig::default(),
             normalize: false,
             output: OutputKind::One,
+            early: Vec::new(),
             units: Units::Words,
             least_count: 1,
             encoding: "utf-8".into(),
@@ -98,10 +120,16 @@ impl Default for DataConfig {
 pub struct BatchConfig {
     /// N, sequences a batch.
     pub size: usize,
+    /// How many steps are read of a sequence in training, from another place in each epoch; an epoch has as many such parts of a sequence as
+    /// cover it. All where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// Whether half of the clips are mirrored in training.
+    pub mirror: bool,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { size: 64 }
+        Self { size: 64, window: None, mirror: false }
     }
 }

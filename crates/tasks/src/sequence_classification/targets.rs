@@ -1,5 +1,6 @@
 //! What is to be told of sequences.
 
+use super::batch::View;
 use super::config::OutputKind;
 use super::labelled::{Input, Labelled};
 use super::several::NOTHING;
@@ -12,7 +13,7 @@ pub(super) const NONE: i64 = -1;
 /// What is to be told of each sequence of a set.
 pub(super) enum Targets {
     /// Classes, one of the whole, or one of each step.
-    Classes(Vec<Vec<i64>>),
+    Classes { of_steps: bool, rows: Vec<Vec<i64>> },
     /// A number of the whole.
     Numbers(Vec<f32>),
     /// Which of `width` things are at the next step, 1 or 0, of each step but the last.
@@ -69,7 +70,7 @@ impl Targets {
             }
             Ok(classes)
         };
-        Ok(Self::Classes(rows().map(classes).collect::<Result<_>>()?))
+        Ok(Self::Classes { of_steps: output.of_steps(), rows: rows().map(classes).collect::<Result<_>>()? })
     }
 
     /// Of sequences of 0 and 1 the steps behind the first.
@@ -77,7 +78,8 @@ impl Targets {
         let mut width = 0;
         let set = |(at, (one, &length)): (usize, (&Labelled, &usize))| {
             let Input::Values(values) = &one.input else {
-                return Err(Error::Setting("data.output: several things are told of numbers, not of texts".into()));
+                let fault = format!("data.output: several things are told of numbers, not of {}", one.input.kind());
+                return Err(Error::Setting(fault));
             };
             width = values.len() / length.max(1);
             match values.iter().position(|&value| value != 0.0 && value != 1.0) {
@@ -100,46 +102,54 @@ impl Targets {
         Ok(Self::Sets { width, rows })
     }
 
-    /// The targets of the sequences at these places: classes (N) or, one a step, (N, T), numbers (N), or sets (N, T, K).
-    pub fn tensor(&self, output: OutputKind, places: &[usize], steps: usize, device: &Device) -> Result<Tensor> {
+    /// The targets of these parts of sequences: classes (N) or, one a step, (N, T), numbers (N), or sets (N, T, K).
+    pub fn tensor(&self, views: &[View], steps: usize, device: &Device) -> Result<Tensor> {
         match self {
             Self::Numbers(numbers) => {
-                let numbers: Vec<f32> = places.iter().filter_map(|&place| numbers.get(place).copied()).collect();
+                let numbers: Vec<f32> = views.iter().filter_map(|view| numbers.get(view.place).copied()).collect();
                 Ok(Tensor::new(numbers, device)?)
             }
             Self::Sets { width, rows } => {
-                let mut padded = Vec::with_capacity(places.len() * steps * width);
-                for (at, row) in places.iter().filter_map(|&place| rows.get(place)).enumerate() {
-                    padded.extend_from_slice(row);
+                let mut padded = Vec::with_capacity(views.len() * steps * width);
+                for (at, view) in views.iter().enumerate() {
+                    padded.extend_from_slice(part(rows.get(view.place), view, *width));
                     padded.resize((at + 1) * steps * width, NOTHING);
                 }
-                Ok(Tensor::from_vec(padded, (places.len(), steps, *width), device)?)
+                Ok(Tensor::from_vec(padded, (views.len(), steps, *width), device)?)
             }
-            Self::Classes(classes) => {
-                let width = if output.of_steps() { steps } else { 1 };
-                let mut padded = Vec::with_capacity(places.len() * width);
-                for (at, row) in places.iter().filter_map(|&place| classes.get(place)).enumerate() {
-                    padded.extend_from_slice(row);
-                    padded.resize((at + 1) * width, NONE);
+            Self::Classes { of_steps: false, rows } => {
+                let classes = views.iter().filter_map(|view| rows.get(view.place)?.first().copied());
+                Ok(Tensor::new(classes.collect::<Vec<i64>>(), device)?)
+            }
+            Self::Classes { of_steps: true, rows } => {
+                let mut padded = Vec::with_capacity(views.len() * steps);
+                for (at, view) in views.iter().enumerate() {
+                    padded.extend_from_slice(part(rows.get(view.place), view, 1));
+                    padded.resize((at + 1) * steps, NONE);
                 }
-                let padded = Tensor::from_vec(padded, (places.len(), width), device)?;
-                Ok(if output.of_steps() { padded } else { padded.squeeze(1)? })
+                Ok(Tensor::from_vec(padded, (views.len(), steps), device)?)
             }
         }
     }
 
-    /// How many things there are to tell of the sequences at these places.
-    pub fn count(&self, places: &[usize]) -> usize {
+    /// How many things there are to tell of these parts of sequences.
+    pub fn count(&self, views: &[View]) -> usize {
         match self {
-            Self::Numbers(_) => places.len(),
+            Self::Numbers(_) | Self::Classes { of_steps: false, .. } => views.len(),
             Self::Sets { width, rows } => {
-                let rows = places.iter().filter_map(|&place| rows.get(place));
-                rows.map(|row| row.len() / width.max(&1)).sum()
+                views.iter().map(|view| part(rows.get(view.place), view, *width).len() / width.max(&1)).sum()
             }
-            Self::Classes(classes) => {
-                let rows = places.iter().filter_map(|&place| classes.get(place));
-                rows.flatten().filter(|&&class| class != NONE).count()
+            Self::Classes { of_steps: true, rows } => {
+                let classes = views.iter().flat_map(|view| part(rows.get(view.place), view, 1));
+                classes.filter(|&&class| class != NONE).count()
             }
         }
     }
+}
+
+/// Of a row of `width` things a step those of a view.
+fn part<'a, T>(row: Option<&'a Vec<T>>, view: &View, width: usize) -> &'a [T] {
+    let row = row.map_or(&[][..], Vec::as_slice);
+    let [from, to] = [view.start, view.start + view.steps].map(|step| (step * width).min(row.len()));
+    row.get(from..to).unwrap_or_default()
 }

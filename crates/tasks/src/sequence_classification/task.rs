@@ -1,10 +1,11 @@
 //! Training a classifier of sequences.
 
-use super::batch::{Batch, Sequences};
+use super::batch::{Batch, Sequences, View};
 use super::classifier::SequenceClassifier;
 use super::config::OutputKind;
 use super::evaluate::scored;
 use super::labelled::{Input, Labelled};
+use super::recipe::BatchConfig;
 use super::several;
 use super::targets::{NONE, Targets};
 use crate::{Error, Result};
@@ -12,7 +13,7 @@ use candle_core::{D, DType};
 use candlewick_data::buckets;
 use candlewick_data::features::PhotoHash;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
-use candlewick_parameters::{Mode, Parameters};
+use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::{Loss, Scores, Shard, Task};
 use std::path::Path;
 
@@ -20,6 +21,8 @@ use std::path::Path;
 pub struct SequenceClassificationTask {
     classifier: SequenceClassifier,
     train: Part,
+    /// The sequence that each part of an epoch is of.
+    parts: Vec<usize>,
     dev: Part,
     settings: Settings,
 }
@@ -27,7 +30,7 @@ pub struct SequenceClassificationTask {
 /// What of a recipe the task needs beside network and data.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub size: usize,
+    pub batches: BatchConfig,
     pub label_smoothing: f64,
     pub seed: u64,
 }
@@ -58,6 +61,8 @@ fn hash(labelled: &[Labelled]) -> String {
         match &one.input {
             Input::Words(text) => bytes.extend_from_slice(text.as_bytes()),
             Input::Values(values) => bytes.extend(floats(values)),
+            Input::Frames(frames) => frames.iter().for_each(|frame| bytes.extend_from_slice(frame.as_raw())),
+            Input::Drawn(clip) => bytes.extend_from_slice(format!("{clip:?}").as_bytes()),
         }
         bytes.extend(floats(&one.targets));
         bytes.extend_from_slice(format!("\t{:?}\n", one.labels).as_bytes());
@@ -72,13 +77,17 @@ impl SequenceClassificationTask {
         dev: &[Labelled],
         settings: Settings,
     ) -> Result<Self> {
-        if train.is_empty() || dev.is_empty() || settings.size == 0 {
+        if train.is_empty() || dev.is_empty() || settings.batches.size == 0 {
             let (train, dev) = (train.len(), dev.len());
-            let fault = format!("{train} sequences to train on and {dev} to validate on, {} a batch", settings.size);
+            let fault =
+                format!("{train} sequences to train on and {dev} to validate on, {} a batch", settings.batches.size);
             return Err(Error::NoData(format!("{fault}; there must be some of each")));
         }
         let (train, dev) = (Part::new(&classifier, train)?, Part::new(&classifier, dev)?);
-        Ok(Self { classifier, train, dev, settings })
+        let window = settings.batches.window.unwrap_or(usize::MAX).max(1);
+        let count = |(place, length): (usize, &usize)| vec![place; length.div_ceil(window).max(1)];
+        let parts = train.lengths.iter().enumerate().flat_map(count).collect();
+        Ok(Self { classifier, train, parts, dev, settings })
     }
 
     /// The classifier as it is now.
@@ -91,12 +100,25 @@ impl SequenceClassificationTask {
         self.train.lengths.iter().filter(|&&length| length == 0).count()
     }
 
-    fn batch(&self, places: &[usize]) -> Result<Batch> {
+    /// What of a sequence is read in an epoch.
+    fn view(&self, epoch: usize, part: usize) -> Option<View> {
+        let BatchConfig { window, mirror, .. } = self.settings.batches;
+        let place = *self.parts.get(part)?;
+        let length = *self.train.lengths.get(place)?;
+        let steps = window.map_or(length, |window| window.min(length));
+        let mut rng = Rng::derive(self.settings.seed, "windows", (epoch * self.parts.len() + part) as u64);
+        let start = rng.below(length - steps + 1);
+        Some(View { place, start, steps, mirrored: mirror && rng.chance(0.5) })
+    }
+
+    fn batch(&self, epoch: usize, parts: &[usize]) -> Result<Batch> {
         let device = self.classifier.device();
-        let (inputs, lengths) = self.train.sequences.padded(places, device)?;
-        let (output, steps) = (self.classifier.config.output, inputs.dim(1)?);
-        let targets = self.train.targets.tensor(output, places, steps, device)?;
-        Ok(Batch { inputs, lengths, targets, count: self.train.targets.count(places) })
+        let views: Vec<View> = parts.iter().filter_map(|&part| self.view(epoch, part)).collect();
+        let inputs = self.train.sequences.padded(&views, device)?;
+        let lengths: Vec<usize> = views.iter().map(|view| view.steps).collect();
+        let steps = lengths.iter().copied().max().unwrap_or(0).max(1);
+        let (targets, count) = (self.train.targets.tensor(&views, steps, device)?, self.train.targets.count(&views));
+        Ok(Batch { inputs, lengths, targets, count })
     }
 }
 
@@ -108,7 +130,7 @@ impl Task for SequenceClassificationTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.lengths.len().div_ceil(self.settings.size)
+        self.parts.len().div_ceil(self.settings.batches.size)
     }
 
     fn batches<'a>(
@@ -117,9 +139,11 @@ impl Task for SequenceClassificationTask {
         skip: usize,
         shard: Shard,
     ) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
-        let Settings { size, seed, .. } = self.settings;
-        let batches = buckets::batches(&self.train.lengths, size, seed, epoch);
-        Ok(Box::new(shard.select(batches, skip).map(|(_, places)| self.batch(&places))))
+        let Settings { batches: BatchConfig { size, window, .. }, seed, .. } = self.settings;
+        let length = |&place: &usize| self.train.lengths.get(place).map_or(0, |&own| own.min(window.unwrap_or(own)));
+        let lengths: Vec<usize> = self.parts.iter().map(length).collect();
+        let batches = buckets::batches(&lengths, size, seed, epoch);
+        Ok(Box::new(shard.select(batches, skip).map(move |(_, parts)| self.batch(epoch, &parts))))
     }
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
@@ -156,6 +180,8 @@ impl Task for SequenceClassificationTask {
         match self.classifier.config.output {
             OutputKind::Number => vec!["r_squared", "mean_squared_error"],
             OutputKind::Several => vec!["accuracy", "nats_per_step"],
+            // What is named by numbers cannot be listed.
+            _ if !self.classifier.config.early.is_empty() => Vec::new(),
             _ => vec!["accuracy"],
         }
     }
@@ -170,7 +196,7 @@ impl Task for SequenceClassificationTask {
             "sequences": self.train.lengths.len(),
             "train": self.train.hash,
             "dev": self.dev.hash,
-            "batch_size": self.settings.size,
+            "batches": self.settings.batches,
             "label_smoothing": self.settings.label_smoothing,
             "seed": self.settings.seed,
         })

@@ -22,6 +22,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let config = DataConfig {
         input: classifier.config().input,
         values: classifier.preprocessing().values.clone(),
+        frames: classifier.preprocessing().frames.clone(),
         output: classifier.config().output,
         encoding: encoding.clone().unwrap_or(usual.encoding),
         dev_share: set.dev_share.unwrap_or(usual.dev_share),
