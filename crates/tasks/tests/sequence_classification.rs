@@ -331,9 +331,9 @@ fn pictures_are_read_row_by_row_or_pixel_by_pixel() {
 fn moving(output: &str, clips: &str, epochs: usize) -> SequenceClassificationRecipe {
     let text = format!(
         "[data]\ninput = 'frames'\noutput = '{output}'\nframes = {{ kind = 'moving', {clips} }}\n\
-         [encoder]\nvector = 'map'\n[encoder.config]\nblocks = [{{ channels = 8, kernel_size = 4, stride = 4 }}, \
-         {{ channels = 12, kernel_size = 3, stride = 2 }}]\n\
-         [model]\nhidden_size = 24\ncell = 'gru'\n[batches]\nsize = 8\n[training]\nepochs = {epochs}\n\
+         [encoder]\nvector = 'map'\n[encoder.config]\nblocks = [{{ channels = 8, kernel_size = 4, stride = 2 }}, \
+         {{ channels = 12, kernel_size = 4, stride = 2 }}, {{ channels = 12, kernel_size = 4, stride = 2 }}]\n\
+         [model]\nhidden_size = 32\ncell = 'gru'\n[batches]\nsize = 8\n[training]\nepochs = {epochs}\n\
          optimizer = {{ name = 'adam', learning_rate = 0.01 }}"
     );
     let mut recipe = recipe(&text, Path::new(""));
@@ -344,13 +344,13 @@ fn moving(output: &str, clips: &str, epochs: usize) -> SequenceClassificationRec
 #[test]
 fn what_a_drawn_clip_shows_is_told_of_each_frame() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = moving("each", "steps = 10, train = 200, dev = 20, test = 30", 12);
+    let recipe = moving("each", "steps = 10, train = 240, dev = 20, test = 40", 12);
     let run = folder.path().join("run");
     let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
     let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
     let outcome = recipe.outcome(task, &report, &run, &Device::Cpu, &mut |_| ()).unwrap();
-    // Of four frames in ten nothing moves.
-    assert!(outcome.scores.get("accuracy").unwrap() > 0.65, "{}", outcome.scores);
+    // Always telling the commonest action, a stop, is right of less than a half.
+    assert!(outcome.scores.get("accuracy").unwrap() > 0.6, "{}", outcome.scores);
     let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
     let set = LabelledSequences::drawn(&recipe.data).unwrap();
     let [first, second] = [&set.parts.test[0].input, &set.parts.test[1].input];

@@ -329,8 +329,8 @@ mod tests {
                     "clip {index}, frame {at}: {:?}",
                     clip.actions[at]
                 );
-                let [least, most] = [14_000, 400_000];
-                assert!((least + 77_824..most).contains(&sum(&frames[at])), "{}", sum(&frames[at]));
+                // Above the ground's own sum: the smallest shape in the darkest colour is never cut away.
+                assert!((77_824 + 9_000..400_000).contains(&sum(&frames[at])), "{}", sum(&frames[at]));
             }
         }
         let clip = MovingClip::generate(25, 2, Split::Dev, 0);
