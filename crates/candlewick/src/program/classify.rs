@@ -1,5 +1,6 @@
 //! `candlewick classify`: pictures in, what they show out; texts and other sequences in, their classes out.
 
+mod drawings;
 mod files;
 pub mod texts;
 
@@ -21,6 +22,9 @@ use std::path::{Path, PathBuf};
 pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
     if !arguments.texts.is_empty() {
         return Err(Failure::usage(format!("--text: {} classifies pictures; give some", arguments.model)));
+    }
+    if arguments.plot.is_some() {
+        return Err(Failure::usage("--plot: draws what is told of clips and of notes; leave it out"));
     }
     let (device, _) = device::open(&arguments.device)?;
     let classifier = open(arguments, &device)?;

@@ -127,10 +127,11 @@ Examples:
   candlewick classify photo.jpg --model resnet18 --weights hub:timm/resnet18.tv_in1k
   candlewick classify digit.png --model runs/mnist
   candlewick classify --text 'a fine film' --model runs/sst2
-  candlewick classify digit.wav --model runs/spoken_digits")]
+  candlewick classify digit.wav --model runs/spoken_digits
+  candlewick classify film.gif --model runs/weizmann --plot strips")]
 pub struct ClassifyArguments {
-    /// Files of what the model was trained on: pictures (JPEG, PNG, WebP, BMP, GIF, TIFF or PPM), sounds (WAV), tables of numbers (CSV), or notes
-    /// (JSON).
+    /// Files of what the model was trained on: pictures (JPEG, PNG, WebP, BMP, GIF, TIFF or PPM), sounds (WAV), tables of numbers (CSV), notes
+    /// (JSON), or clips (a folder of pictures, GIF, or a film where ffmpeg is there).
     #[arg(value_name = "FILE", required_unless_present = "texts")]
     pub photos: Vec<PathBuf>,
     /// A text, for a model that was trained on texts; may be repeated. In a terminal its words have the colour of their weight, where
@@ -146,6 +147,9 @@ pub struct ClassifyArguments {
     /// The classes' names in order, a line each; without it ImageNet's for a thousand classes, else numbers.
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
+    /// Write a drawing of each clip, a strip with what is told as it goes on, or of each piece of music, a piano roll, into a folder.
+    #[arg(long, value_name = "DIR")]
+    pub plot: Option<PathBuf>,
     /// How many classes to tell of each picture, text or file.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = bounds::count)]
     pub top: usize,

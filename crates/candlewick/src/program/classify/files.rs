@@ -1,8 +1,9 @@
-//! Sounds, tables and music in, what a classifier of sequences tells of them out.
+//! Sounds, tables, music and clips in, what a classifier of sequences tells of them out.
 
 use super::super::Failure;
 use super::super::arguments::ClassifyArguments;
 use super::super::output::{say, shown};
+use super::drawings::Drawing;
 use candlewick::data::escaped;
 use candlewick::tasks::sequence_classification::{Classified, Named, OutputKind, SequenceClassifier};
 use serde_json::{Value, json};
@@ -33,7 +34,11 @@ fn file(arguments: &ClassifyArguments, classifier: &SequenceClassifier, path: &P
     let (names, inputs): (Vec<String>, Vec<_>) =
         read.into_iter().map(|Named { name, input, .. }| (name, input)).unzip();
     let output = classifier.config().output;
-    for (name, told) in names.iter().zip(classifier.classify(&inputs)?) {
+    for ((name, input), told) in names.iter().zip(&inputs).zip(classifier.classify(&inputs)?) {
+        if let Some(folder) = &arguments.plot {
+            let drawing = Drawing { classifier, file: path, name, input, told: &told };
+            drawing.write(folder, arguments.json)?;
+        }
         if arguments.json {
             say!("{}", as_json(path, name, &told, output, arguments.top))?;
             continue;

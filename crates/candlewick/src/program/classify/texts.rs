@@ -27,6 +27,9 @@ pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
     if classifier.tokenizer().is_none() {
         return files::run(arguments, &classifier);
     }
+    if arguments.plot.is_some() {
+        return Err(Failure::usage("--plot: draws what is told of clips and of notes; leave it out"));
+    }
     if !photos.is_empty() {
         return Err(Failure::usage(format!("{model}: classifies texts; give them with --text TEXT, not as files")));
     }

@@ -1,0 +1,108 @@
+//! What a classifier tells of clips and of music, as drawings.
+
+use super::super::Failure;
+use super::super::output::write_drawing;
+use candlewick::pages::{FilmCurve, FilmFrame, FilmStrip, PianoRoll};
+use candlewick::tasks::sequence_classification::{Classified, Input, OutputKind, SequenceClassifier};
+use image::RgbImage;
+use std::path::{Path, PathBuf};
+
+/// The most frames of a strip, and the most classes that have a curve.
+const FRAMES: usize = 14;
+const CURVES: usize = 4;
+
+/// What is drawn.
+pub struct Drawing<'a> {
+    pub classifier: &'a SequenceClassifier,
+    /// The file that it is of, and the sequence in it.
+    pub file: &'a Path,
+    pub name: &'a str,
+    pub input: &'a Input,
+    pub told: &'a Classified,
+}
+
+impl Drawing<'_> {
+    /// Writes the drawing into a folder, which is made where there is none.
+    ///
+    /// # Errors
+    /// A wrong call where the classifier reads neither clips nor notes; otherwise when the drawing cannot be written.
+    pub fn write(&self, folder: &Path, json: bool) -> Result<(), Failure> {
+        let config = self.classifier.config();
+        let svg = match (self.input, config.output, &self.told.steps) {
+            (Input::Values(values), OutputKind::Several, Some(steps)) => self.piano_roll(values, &steps.concat())?,
+            (Input::Frames(frames), _, _) => self.film_strip(frames)?,
+            _ => return Err(Failure::usage("--plot: draws clips and notes that come next; leave it out")),
+        };
+        std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
+        write_drawing(&folder.join(self.file_name()), svg.as_bytes(), json)
+    }
+
+    fn file_name(&self) -> PathBuf {
+        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let safe = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
+        let name: String = self.name.chars().map(safe).collect();
+        match name.trim_matches('-') {
+            "" => format!("{stem}.svg").into(),
+            name => format!("{stem}-{name}.svg").into(),
+        }
+    }
+
+    fn title(&self) -> String {
+        let file = self.file.display().to_string();
+        if self.name.is_empty() { file } else { format!("{file}: {}", self.name) }
+    }
+
+    fn piano_roll(&self, sounding: &[f32], expected: &[f32]) -> Result<String, Failure> {
+        let names: Vec<&str> = self.classifier.config().id2label.values().map(String::as_str).collect();
+        Ok(PianoRoll { title: &self.title(), names: &names, sounding, expected }.svg()?)
+    }
+
+    fn film_strip(&self, frames: &[RgbImage]) -> Result<String, Failure> {
+        let config = self.classifier.config();
+        let count = frames.len().min(FRAMES);
+        // From the first to the last, as far from each other as can be.
+        let shown: Vec<usize> = (1..=count).map(|at| (at * frames.len()).div_ceil(count) - 1).collect();
+        let names: Vec<&str> = config.id2label.values().map(String::as_str).collect();
+        let probabilities: Vec<Vec<f32>> = match &self.told.steps {
+            Some(steps) => shown.iter().filter_map(|&frame| steps.get(frame).cloned()).collect(),
+            None => self.so_far(frames, &shown, &names)?,
+        };
+        let likeliest = |step: &Vec<f32>| {
+            let best = (0..step.len()).max_by(|&one, &other| step[one].total_cmp(&step[other]));
+            best.and_then(|best| names.get(best).copied()).unwrap_or_default()
+        };
+        let labels: Vec<&str> = probabilities.iter().map(likeliest).collect();
+        let pictures: Vec<FilmFrame<'_>> = shown
+            .iter()
+            .zip(&labels)
+            .filter_map(|(&frame, label)| Some(FilmFrame { picture: frames.get(frame)?, label }))
+            .collect();
+        let values = |class: usize| -> Vec<f64> {
+            probabilities.iter().map(|step| step.get(class).copied().map_or(0.0, f64::from)).collect()
+        };
+        let mut curves: Vec<(&str, Vec<f64>)> =
+            names.iter().enumerate().map(|(class, name)| (*name, values(class))).collect();
+        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        curves.sort_by(|(_, one), (_, other)| most(other).total_cmp(&most(one)));
+        curves.truncate(CURVES);
+        let curves: Vec<FilmCurve<'_>> = curves.iter().map(|(name, values)| FilmCurve { name, values }).collect();
+        let title = self.title();
+        let x_label = format!("{count} of {} frames", frames.len());
+        let strip =
+            FilmStrip { title: &title, x_label: &x_label, y_label: "probability", frames: &pictures, curves: &curves };
+        Ok(strip.svg()?)
+    }
+
+    /// What is told of the whole after each of the shown frames, in the classes' order.
+    fn so_far(&self, frames: &[RgbImage], shown: &[usize], names: &[&str]) -> Result<Vec<Vec<f32>>, Failure> {
+        let begun: Vec<Input> =
+            shown.iter().map(|&last| Input::Frames(frames.get(..=last).unwrap_or(frames).to_vec())).collect();
+        let in_order = |told: Classified| {
+            let place = |name: &&str| told.labels.iter().position(|label| label == name);
+            let probability =
+                |name: &&str| place(name).and_then(|at| told.probabilities.get(at).copied()).unwrap_or(0.0);
+            names.iter().map(probability).collect()
+        };
+        Ok(self.classifier.classify(&begun)?.into_iter().map(in_order).collect())
+    }
+}
