@@ -39,11 +39,11 @@ fn a_classifier_of_texts_is_trained_evaluated_and_used() {
         succeed(here, &["classify", "--model", "run", "--text", "The film is a joy.", "--text", "an end is dull"]);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!((lines[0], lines[3]), ("The film is a joy.", "an end is dull"), "{said}");
-    assert!(lines[1].ends_with("%  1") && lines[4].ends_with("%  0") && !said.contains('\x1b'), "{said}");
+    assert!(lines[1].ends_with("%  positive") && lines[4].ends_with("%  negative") && !said.contains('\x1b'), "{said}");
     let object = succeed(here, &["classify", "--model", "run", "--text", "the cast is a mess", "--json", "--top", "1"]);
     let object: serde_json::Value = serde_json::from_str(&object).unwrap();
     assert_eq!(object["classes"].as_array().map(Vec::len), Some(1), "{object}");
-    assert_eq!(object["classes"][0]["label"], "0");
+    assert_eq!(object["classes"][0]["label"], "negative");
     let words = object["words"].as_array().unwrap();
     assert_eq!(
         words.iter().map(|word| word["word"].as_str().unwrap()).collect::<Vec<_>>().join(" "),

@@ -4,6 +4,7 @@
 use candle_core::Device;
 use candlewick_data::Split;
 use candlewick_parameters::{Mode, Rng};
+use candlewick_tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick_tasks::sequence_classification::{
     DataConfig, Input, LabelledSequences, SequenceClassificationRecipe, SequenceClassifier, evaluate,
 };
@@ -422,6 +423,80 @@ fn it_is_scored_how_early_a_class_is_told() {
     let (_, scores) = learned("label,x,y", &text, rows);
     let after = [2, 3, 20].map(|step| scores.get(&format!("accuracy_after_{step}")).unwrap());
     assert!((0.3..0.7).contains(&after[0]) && after[1] > 0.95 && after[2] > 0.95, "{scores}");
+}
+
+#[test]
+fn a_classifier_begins_with_what_a_language_model_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    write_sentences(folder.path());
+    let sentences: String = (0..300).map(|index| sentence(&mut Rng::derive(9, "text", index)).0 + "\n").collect();
+    std::fs::write(folder.path().join("text.txt"), sentences).unwrap();
+    let text = "task = 'language_model'\nname = 'lm'\n[data]\nunits = 'spaces'\n[model]\nembedding_size = 8\n\
+        hidden_size = 12\ncell = 'gru'\n[batches]\nsize = 4\nsteps = 16\n[training]\nepochs = 2\n\
+        optimizer = { name = 'adam', learning_rate = 0.01 }";
+    let mut language: LanguageModelRecipe = toml::from_str(text).unwrap();
+    language.data.path = Some(folder.path().join("text.txt"));
+    let lm = folder.path().join("lm");
+    let mut task = language.prepare(&lm, &Device::Cpu, &mut |_| {}).unwrap();
+    fit(&mut task, language.training(), &lm, &mut Silent).unwrap();
+
+    let mut recipe = recipe(&SENTENCES.replace("epochs = 8", "epochs = 1"), folder.path());
+    recipe.start = Some(lm.clone());
+    let saved = folder.path().join("begun");
+    std::fs::create_dir(&saved).unwrap();
+    let task = recipe.prepare(&saved, &Device::Cpu, &mut |_| {}).unwrap();
+    task.classifier().save(&saved).unwrap();
+    let model = LanguageModel::from_pretrained(&lm, &Device::Cpu).unwrap();
+    assert_eq!(task.classifier().tokenizer().unwrap().vocab_size(), model.tokenizer().vocab_size());
+    let tensors =
+        |folder: &Path| candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+    let best = candlewick_training::model_folder::open_model(&lm, |folder| Ok(folder.to_path_buf())).unwrap();
+    let (from, to) = (tensors(&best), tensors(&saved));
+    for name in ["embedding.weight", "gru.weight_ih_l0", "gru.weight_hh_l0", "gru.bias_ih_l0"] {
+        let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(flat(&from[name]), flat(&to[&format!("encoder.{name}")]), "{name}");
+    }
+    assert!(to.contains_key("encoder.gru.weight_ih_l0_reverse") && to.contains_key("encoder.pool.query"));
+    for (change, wanted) in [
+        ("model.hidden_size", "model.hidden_size is 13, and the language model's 12; make them equal"),
+        ("model.cell", "model.cell is lstm, and the language model's gru; make them equal"),
+        ("data.least_count", "data.least_count"),
+    ] {
+        let mut other = recipe.clone();
+        match change {
+            "model.hidden_size" => other.model.hidden_size = 13,
+            "model.cell" => other.model.cell = "lstm".into(),
+            _ => other.data.least_count = 2,
+        }
+        let Err(refused) = other.prepare(&saved, &Device::Cpu, &mut |_| {}) else { panic!("{change} was taken") };
+        assert!(refused.to_string().contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn labels_have_the_names_that_the_recipe_gives_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("train.tsv"), "sentence\tlabel\na fine film\t1\na dull film\t0\n").unwrap();
+    std::fs::write(folder.path().join("dev.tsv"), "sentence\tlabel\na film\t1\n").unwrap();
+    let text =
+        "[data]\nlabel_names = { 0 = 'negative', 1 = 'positive' }\n[model]\nhidden_size = 4\n[training]\nepochs = 1";
+    let named = recipe(text, folder.path());
+    let task = named.prepare(folder.path(), &Device::Cpu, &mut |_| {}).unwrap();
+    let names: Vec<&str> = task.classifier().config().id2label.values().map(String::as_str).collect();
+    assert_eq!(names, ["negative", "positive"]);
+    let set = LabelledSequences::load(folder.path(), &task.classifier().data_config()).unwrap();
+    evaluate(task.classifier(), &set, Split::Dev, &mut |_, _| ()).unwrap();
+    for (from, to, wanted) in [
+        ("1 = 'positive'", "2 = 'positive'", "data.label_names: no label is called 2; there are 0, 1"),
+        ("'positive'", "'negative'", "data.label_names: two labels are called negative"),
+    ] {
+        let Err(refused) =
+            recipe(&text.replace(from, to), folder.path()).prepare(folder.path(), &Device::Cpu, &mut |_| {})
+        else {
+            panic!("{to} was taken")
+        };
+        assert!(refused.to_string().contains(wanted), "{refused}");
+    }
 }
 
 /// Stops a run after so many steps of its own.

@@ -223,6 +223,11 @@ impl LanguageModel {
         &self.generation
     }
 
+    /// Its parameters by name.
+    pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
+        self.parameters.tensors()
+    }
+
     /// How many numbers it has learned.
     pub fn parameter_count(&self) -> usize {
         self.parameters.count()

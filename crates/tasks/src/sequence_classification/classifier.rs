@@ -12,6 +12,7 @@ use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
 use super::frame_encoder::{FrameEncoder, FrameEncoderConfig};
 use super::labelled::Input;
 use super::preprocessing::SequencePreprocessing;
+use super::recipe::DataConfig;
 use crate::{Error, Result};
 use candle_core::{D, Device, Module as _, Tensor};
 use candle_nn::ops::softmax;
@@ -19,6 +20,7 @@ use candlewick_data::tokens::TextTokenizer;
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_recurrent::{Encoded, Linear, SequenceEncoder, SequenceEncoderConfig, TextEncoder};
 use candlewick_training::ModelFolder as _;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The name of this model in `config.json`.
@@ -89,6 +91,8 @@ pub struct SequenceClassifierInit {
     pub output: OutputKind,
     /// After how many steps it is scored whether the class is told already.
     pub early: Vec<usize>,
+    /// What labels are called in place of what data call them.
+    pub label_names: BTreeMap<String, String>,
     /// The classes' names, two at least; none where a number is told.
     pub classes: Vec<String>,
     /// What the initial values are drawn from.
@@ -101,18 +105,8 @@ impl SequenceClassifier {
     /// # Errors
     /// When there are fewer than two classes, or the network cannot be built so; the message names the setting.
     pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
-        let SequenceClassifierInit {
-            network,
-            input,
-            tokenizer,
-            encoder,
-            width,
-            preprocessing,
-            output,
-            early,
-            classes,
-            seed,
-        } = init;
+        let SequenceClassifierInit { network, input, tokenizer, encoder, width, preprocessing, output, .. } = init;
+        let SequenceClassifierInit { early, label_names, classes, seed, .. } = init;
         let input_size = match (&tokenizer, &encoder) {
             (Some(tokenizer), _) => tokenizer.vocab_size(),
             // The network that reads frames is built to find out how many numbers it gives.
@@ -122,8 +116,17 @@ impl SequenceClassifier {
         };
         let id2label = classes.into_iter().enumerate().collect();
         let model_type = MODEL_TYPE.into();
-        let config =
-            SequenceClassifierConfig { model_type, input, output, input_size, early, encoder, network, id2label };
+        let config = SequenceClassifierConfig {
+            model_type,
+            input,
+            output,
+            input_size,
+            early,
+            encoder,
+            network,
+            label_names,
+            id2label,
+        };
         let files = Files { config, tokenizer, preprocessing, parameters: Parameters::new(seed) };
         Self::assemble(files, device)
     }
@@ -257,6 +260,18 @@ impl SequenceClassifier {
     /// What it is made of.
     pub fn config(&self) -> &SequenceClassifierConfig {
         &self.config
+    }
+
+    /// How data are read that it is to be scored on: as those were that it learned from, which cannot be said of encoding and shares.
+    pub fn data_config(&self) -> DataConfig {
+        DataConfig {
+            input: self.config.input,
+            values: self.preprocessing.values.clone(),
+            frames: self.preprocessing.frames.clone(),
+            output: self.config.output,
+            label_names: self.config.label_names.clone(),
+            ..DataConfig::default()
+        }
     }
 
     /// What is done to files of numbers before it reads them.

@@ -71,6 +71,9 @@ pub struct SequenceClassifierConfig {
     pub encoder: Option<FrameEncoderConfig>,
     /// What reads them.
     pub network: SequenceEncoderConfig,
+    /// What labels are called in place of what data call them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub label_names: BTreeMap<String, String>,
     /// The classes' names by number; none where a number is told.
     pub id2label: BTreeMap<usize, String>,
 }

@@ -72,7 +72,7 @@ impl LabelledSequences {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
-        match config.input {
+        let mut set = match config.input {
             InputKind::Words => Self::texts(path, config),
             InputKind::Frames => match &config.frames {
                 FramesConfig::Clips(clips) => clip_source::load(path, config, clips),
@@ -84,7 +84,13 @@ impl LabelledSequences {
                 ValuesConfig::Notes => Self::notes(path),
                 ValuesConfig::Sound(sound) => sounds::load(path, config, sound),
             },
+        }?;
+        for class in &mut set.classes {
+            if let Some(name) = config.label_names.get(class) {
+                class.clone_from(name);
+            }
         }
+        Ok(set)
     }
 
     /// The sequences of a set that is drawn; nothing where the numbers are read from files.

@@ -21,6 +21,7 @@ mod recipe;
 mod sequences;
 mod several;
 mod sounds;
+mod start;
 mod targets;
 mod task;
 

@@ -7,7 +7,9 @@ use super::evaluate::evaluate;
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::preprocessing::{AddingConfig, SequencePreprocessing, ValuesConfig};
 use super::recipe::{BatchConfig, DataConfig, SequenceClassificationRecipe};
+use super::start;
 use super::task::{SequenceClassificationTask, Settings};
+use crate::language_model::LanguageModel;
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::clips::moving::best_of_next;
@@ -16,6 +18,7 @@ use candlewick_data::tokens::{TextTokenizer, Units};
 use candlewick_data::{Note, Split};
 use candlewick_recurrent::SequenceEncoderConfig;
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Recipe for SequenceClassificationRecipe {
@@ -34,8 +37,8 @@ impl Recipe for SequenceClassificationRecipe {
         inputs.refuse(&[
             ("--encoder-weights", "a classifier of sequences has no pretrained encoder; leave it out"),
             ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
-            ("--start", "a classifier of sequences begins anew; leave it out"),
         ])?;
+        self.start = inputs.start.clone().or(self.start.take());
         if self.data.is_drawn() {
             inputs.refuse(&[("--data", "the sequences of this recipe are drawn; leave it out")])?;
         }
@@ -74,11 +77,14 @@ impl Recipe for SequenceClassificationRecipe {
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<SequenceClassificationTask> {
         self.check()?;
+        let start = self.start_model(device)?;
         let set = self.load()?;
+        self.check_names(&set)?;
         set.notes.iter().cloned().for_each(|line| note(Note::Skipped(line)));
-        let tokenizer = match self.data.input {
-            InputKind::Words => Some(tokenizer(&self.data, &set.parts.train)?),
-            InputKind::Values | InputKind::Frames => None,
+        let tokenizer = match (self.data.input, &start) {
+            (InputKind::Words, Some(model)) => Some(model.tokenizer().clone()),
+            (InputKind::Words, None) => Some(tokenizer(&self.data, &set.parts.train)?),
+            _ => None,
         };
         let init = SequenceClassifierInit {
             network: self.model.clone(),
@@ -89,10 +95,14 @@ impl Recipe for SequenceClassificationRecipe {
             preprocessing: preprocessing(&self.data, &set),
             output: self.data.output,
             early: self.data.early.clone(),
+            label_names: self.data.label_names.clone(),
             classes: if self.data.output == OutputKind::Number { Vec::new() } else { set.classes.clone() },
             seed: self.training.seed,
         };
         let classifier = SequenceClassifier::init(init, device)?;
+        if let (Some(model), Some(folder)) = (&start, &self.start) {
+            classifier.start_from(model, folder)?;
+        }
         let parameters = classifier.parameter_count();
         let kinds = classifier.tokenizer().map(|own| format!(" of {} kinds of words", own.vocab_size()));
         let (train, dev, test) = (set.parts.train.len(), set.parts.dev.len(), set.parts.test.len());
@@ -178,6 +188,37 @@ impl SequenceClassificationRecipe {
             return fault("data.output: of texts the class of the whole is told; leave it at \"one\"".into());
         }
         Ok(())
+    }
+
+    /// The language model that training begins with.
+    fn start_model(&self, device: &Device) -> Result<Option<LanguageModel>> {
+        let Some(folder) = &self.start else { return Ok(None) };
+        if self.data.input != InputKind::Words || self.data.least_count > 1 {
+            let fault = "start: a language model has read texts and has its words: set data.input to \"words\" and leave data.least_count out";
+            return Err(Error::Setting(fault.into()));
+        }
+        let model = LanguageModel::from_pretrained(folder, device)?;
+        start::check(&model, &self.model)?;
+        Ok(Some(model))
+    }
+
+    /// Refuses names of labels that there are not, and one name for two.
+    fn check_names(&self, set: &LabelledSequences) -> Result<()> {
+        let names = &self.data.label_names;
+        // The set has the names already.
+        if let Some(twice) = set.classes.iter().enumerate().find(|(at, class)| set.classes[..*at].contains(class)) {
+            return Err(Error::Setting(format!("data.label_names: two labels are called {}", twice.1)));
+        }
+        let original = names.iter().map(|(label, name)| (name.as_str(), label.as_str())).collect::<BTreeMap<_, _>>();
+        let labels: Vec<&str> =
+            set.classes.iter().map(|class| original.get(class.as_str()).copied().unwrap_or(class)).collect();
+        match names.keys().find(|label| !labels.contains(&label.as_str())) {
+            None => Ok(()),
+            Some(label) => {
+                let fault = format!("data.label_names: no label is called {label}; there are {}", labels.join(", "));
+                Err(Error::Setting(fault))
+            }
+        }
     }
 
     /// How often what comes next can be told at best, where the clips are drawn by a grammar.

@@ -10,6 +10,7 @@ use candlewick_recurrent::SequenceEncoderConfig;
 use candlewick_training::FitConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a classifier of sequences is trained: the content of a `train.toml` whose task is `sequence_classification`.
@@ -20,6 +21,10 @@ pub struct SequenceClassificationRecipe {
     pub task: String,
     /// The run's name, and its folder under `runs/`.
     pub name: String,
+    /// A language model's folder or run, with whose vectors of words and weights training begins; its tokenizer is then the classifier's.
+    /// `--start` on the command line. It must not have read the sentences that the classifier is judged on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
     /// The sequences and their classes.
     #[serde(default)]
     pub data: DataConfig,
@@ -58,7 +63,10 @@ pub struct DataConfig {
     /// After how many steps it is scored whether the class is told already, where each step is told of: `accuracy_after_10` and so on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub early: Vec<usize>,
-    /// What the tokens of a text are.
+    /// What labels are called in place of what the data call them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub label_names: BTreeMap<String, String>,
+    /// What the tokens of a text are; those of the language model that training begins with, where there is one.
     pub units: Units,
     /// How often a word comes in the training part at least; others count as the unknown one. Of the units words and spaces.
     pub least_count: usize,
@@ -104,6 +112,7 @@ impl Default for DataConfig {
             normalize: false,
             output: OutputKind::One,
             early: Vec::new(),
+            label_names: BTreeMap::new(),
             units: Units::Words,
             least_count: 1,
             encoding: "utf-8".into(),

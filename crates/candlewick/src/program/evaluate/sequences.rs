@@ -18,16 +18,12 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let classifier = SequenceClassifier::from_pretrained(&model[0], &device)?;
-    let usual = DataConfig::default();
+    let usual = classifier.data_config();
     let config = DataConfig {
-        input: classifier.config().input,
-        values: classifier.preprocessing().values.clone(),
-        frames: classifier.preprocessing().frames.clone(),
-        output: classifier.config().output,
-        encoding: encoding.clone().unwrap_or(usual.encoding),
+        encoding: encoding.clone().unwrap_or_else(|| usual.encoding.clone()),
         dev_share: set.dev_share.unwrap_or(usual.dev_share),
         max_share: set.max_share,
-        ..DataConfig::default()
+        ..usual
     };
     let sequences = LabelledSequences::load(&set.data, &config)?;
     if !quiet {
