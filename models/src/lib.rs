@@ -23,7 +23,7 @@ pub struct Recipe {
 }
 
 /// All recipes, that of generated scenes first.
-pub const RECIPES: [Recipe; 27] = [
+pub const RECIPES: &[Recipe] = &[
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },

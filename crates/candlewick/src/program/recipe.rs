@@ -120,7 +120,8 @@ impl<'a> Source<'a> {
             }
             None => {
                 let name = path.to_string_lossy();
-                let nearest = nearest(&name, &RECIPES.map(|recipe| recipe.name));
+                let names: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+                let nearest = nearest(&name, &names);
                 Err(Failure::usage(format!(
                     "recipe {}: no such file, and no built-in recipe is called so{nearest}; candlewick recipes lists them",
                     escaped(&name)
