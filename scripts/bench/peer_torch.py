@@ -186,7 +186,25 @@ def network_training(model, images):
     return train
 
 
-def language(_):
+def sampling():
+    """200 characters, drawn one by one."""
+    h, v = 512, 96
+    embedding, lstm, head = nn.Embedding(v, h), nn.LSTM(h, h, num_layers=2), nn.Linear(h, v)
+
+    @torch.inference_mode()
+    def sample():
+        letter, state, text = torch.tensor([33]), None, []
+        for _ in range(200):
+            hidden, state = lstm(embedding(letter).unsqueeze(0), state)
+            letter = torch.multinomial((head(hidden[0]) / 0.8).softmax(1), 1).squeeze(1)
+            text.append(letter.item())
+
+    return sample
+
+
+def language(case):
+    if case == "lstm-2x512-sample":
+        return sampling()
     n, t, h, v = 50, 50, 512, 96
     embedding, lstm, head = nn.Embedding(v, h), nn.LSTM(h, h, num_layers=2, batch_first=True), nn.Linear(h, v)
     parameters = [*embedding.parameters(), *lstm.parameters(), *head.parameters()]

@@ -136,7 +136,7 @@ fn names() -> Vec<String> {
         names.extend([8, 1].map(|n| format!("network/{name}-n{n}-inference")));
         names.push(format!("network/{name}-n8-train"));
     }
-    names.push("language/lstm-h512-n50t50-train".into());
+    names.extend(["language/lstm-h512-n50t50-train", "language/lstm-2x512-sample"].map(String::from));
     names.extend(GROWTH.map(|(name, ..)| format!("growth/{name}")));
     names.extend([8, 16, 32].map(|photos| format!("growth/beam5-{photos}")));
     names
@@ -160,6 +160,7 @@ fn build(name: &str) -> Result<Case> {
         "conv" => convolution(case),
         "network" if case.ends_with("train") => network_training(case),
         "network" => inference(case),
+        "language" if case == "lstm-2x512-sample" => sampling(),
         "language" => language(),
         _ => panic!("no case is called {name}"),
     }
@@ -343,5 +344,36 @@ fn language() -> Result<Case> {
         let wrap = candlewick::candle::Error::wrap;
         let norm = clip::global_norm(&gradients).map_err(wrap)?;
         optimizer.step(&gradients, 2e-3, clip::norm_scale(norm, 5.0)).map_err(candlewick::candle::Error::wrap)
+    }))
+}
+
+/// 200 characters, drawn one by one.
+fn sampling() -> Result<Case> {
+    use candlewick::candle::Error;
+    use candlewick::data::tokens::TextTokenizer;
+    use candlewick::recurrent::Settings;
+    use candlewick::tasks::language_model::{LanguageModel, LanguageModelInit, NetworkConfig};
+    let letters: String = (' '..='~').chain(['\n']).collect();
+    let generation = GenerationConfig {
+        bos_token_id: None,
+        eos_token_id: None,
+        max_new_tokens: 200,
+        ..GenerationConfig::sample(0.8, 0, 1.0)
+    };
+    let init = LanguageModelInit {
+        network: NetworkConfig {
+            stack: Settings::default().with("num_layers", 2),
+            embedding_size: 512,
+            ..NetworkConfig::default()
+        },
+        tokenizer: TextTokenizer::closed(&letters).map_err(Error::wrap)?,
+        generation: generation.clone(),
+        seed: 1,
+    };
+    let model = LanguageModel::init(init, &Device::Cpu).map_err(Error::wrap)?;
+    Ok(Box::new(move || {
+        let text = model.sample("A", &generation).map_err(Error::wrap)?.collect::<std::result::Result<String, _>>();
+        assert_eq!(text.map_err(Error::wrap)?.len(), 200);
+        Ok(())
     }))
 }
