@@ -42,7 +42,7 @@ def page(name, rows):
         "An empty cell is what the record does not say; without a seed it is the recipe's.",
     ]
     for title, helped in SECTIONS:
-        findings = [row for row in rows if row["finding"] and row["helped"] is helped]
+        findings = [row for row in rows if row.get("finding") and row.get("helped") is helped]
         if findings:
             lines += ["", f"## {title}", ""] + [f"- {row['finding']} (`{row['run']}`)" for row in findings]
     columns = [key for key in rows[0] if key not in ("helped", "finding")]
