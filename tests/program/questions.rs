@@ -7,8 +7,9 @@ fn a_model_that_answers_questions_is_trained_used_and_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let settings = [
-        "data.train=96",
-        "data.dev=40",
+        "data.train=24",
+        "data.dev=10",
+        "data.questions=4",
         "training.epochs=1",
         "batches.size=16",
         "model.question.hidden_size=16",

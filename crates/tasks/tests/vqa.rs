@@ -4,8 +4,8 @@
 use candle_core::Device;
 use candlewick_data::Split;
 use candlewick_parameters::Rng;
-use candlewick_tasks::vqa::{Ask, DataConfig, Join, VqaDataset, VqaModel, VqaRecipe, evaluate};
-use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Scores, Silent, Task as _, fit};
+use candlewick_tasks::vqa::{Ask, DataConfig, Join, SceneWorld, VqaDataset, VqaModel, VqaRecipe, evaluate};
+use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Scores, Shard, Silent, Task as _, fit};
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -259,7 +259,7 @@ fn a_frozen_encoder_is_looked_at_once_and_a_model_folder_is_the_same_model() {
 fn questions_about_scenes_are_drawn_and_looking_at_the_asked_thing_is_scored() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(
-        "data = { kind = 'scenes', train = 64, dev = 40 }\ntraining = { epochs = 1 }\n\
+        "data = { kind = 'scenes', train = 32, dev = 10, questions = 4 }\nbatches = { by_picture = true }\ntraining = { epochs = 1 }\n\
          preprocessing = { do_resize = false, do_center_crop = false, do_rescale = true, do_normalize = false }",
         folder.path(),
     );
@@ -267,11 +267,19 @@ fn questions_about_scenes_are_drawn_and_looking_at_the_asked_thing_is_scored() {
     let task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
     assert_eq!(task.score_names(), ["accuracy", "pointing"]);
     assert!(task.dev().questions.iter().any(|one| one.asked.is_some()) && task.dev().questions.len() == 40);
+    let batches: Vec<_> = task.batches(0, 0, Shard::WHOLE).unwrap().map(Result::unwrap).collect();
+    assert_eq!((batches.len(), task.batches_per_epoch()), (2, 2));
     drop(task);
     let scores = trained(&recipe, folder.path(), "run");
     assert!((0.0..=1.0).contains(&scores.get("pointing").unwrap()), "{scores}");
     let model = VqaModel::from_pretrained(&run, &Device::Cpu).unwrap();
-    let test = VqaDataset::scenes(0, Split::Test, 40, model.encoder().unwrap().preprocessing().clone(), &mut |_| ());
+    let test = VqaDataset::scenes(
+        &SceneWorld { seed: 0, questions: 4 },
+        Split::Test,
+        10,
+        model.encoder().unwrap().preprocessing().clone(),
+        &mut |_| (),
+    );
     let found = evaluate(&model, test.into(), None, &mut |_, _| ()).unwrap();
     assert_eq!((found.questions, &found.scores), (40, &scores));
     assert_eq!(found.by_kind.iter().map(|kind| kind.questions).sum::<usize>(), 40);
@@ -320,7 +328,7 @@ fn what_cannot_be_is_refused_in_one_line() {
         ("[batches]\nsize = 0", "batches.size is 0"),
         ("label_smoothing = -1.0", "label_smoothing is -1"),
         ("encoder = { network = 'resnet50' }", "--encoder-weights"),
-        ("data = { kind = 'scenes', train = 0, dev = 5 }", "data.train and data.dev"),
+        ("data = { kind = 'scenes', train = 0, dev = 5 }", "data.train, data.dev and data.questions"),
         ("data = { kind = 'scenes', train = 5, dev = 5 }\nviews = { mirrored = true }", "views: "),
         ("data = { kind = 'photos', least_answers = 1000 }", "0 answers to tell"),
     ];

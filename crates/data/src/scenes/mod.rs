@@ -157,16 +157,11 @@ impl Scene {
         loop {
             let shapes = arrange(&mut rng);
             if split_of(&shapes) == split {
-                return Self::on_ground(shapes, &mut rng);
+                let caption = describe(&shapes);
+                let ground = (rng.below(1 << 30) as u64) << 30 | rng.below(1 << 30) as u64;
+                return Self { shapes, caption, ground };
             }
         }
-    }
-
-    /// These shapes on a ground that is drawn.
-    fn on_ground(shapes: Vec<Shape>, rng: &mut Rng) -> Self {
-        let caption = describe(&shapes);
-        let ground = (rng.below(1 << 30) as u64) << 30 | rng.below(1 << 30) as u64;
-        Self { shapes, caption, ground }
     }
 
     /// For each word of the caption that names a shape ("circle", "star" …): its place among the words and the shape's box.
@@ -185,14 +180,8 @@ pub fn vocabulary() -> Vec<&'static str> {
     words
 }
 
-/// Draws shapes that lie clearly.
+/// Draws shapes until they lie clearly.
 fn arrange(rng: &mut Rng) -> Vec<Shape> {
-    let shapes = contents(rng);
-    placed(shapes, rng)
-}
-
-/// Draws shapes, which have no places yet, in the order of the caption.
-fn contents(rng: &mut Rng) -> Vec<Shape> {
     let count = [1, 2, 2, 3, 3][rng.below(5)];
     let mut colours: Vec<usize> = (0..COLOURS.len()).collect();
     rng.shuffle(&mut colours);
@@ -206,11 +195,6 @@ fn contents(rng: &mut Rng) -> Vec<Shape> {
         })
         .collect();
     shapes.sort_by_key(|shape| (shape.size, shape.colour));
-    shapes
-}
-
-/// Draws places for shapes until they lie clearly.
-fn placed(mut shapes: Vec<Shape>, rng: &mut Rng) -> Vec<Shape> {
     // Kinds, colours and sizes stay while places are drawn, so that crowded scenes come as often as others.
     loop {
         for shape in &mut shapes {

@@ -3,11 +3,12 @@
 use super::dataset::VqaDataset;
 use super::model::VqaModel;
 use super::network::Words;
+use super::recipe::BatchConfig;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use candlewick_data::buckets::padded;
+use candlewick_data::buckets::{self, padded};
 use candlewick_vision::{EncoderInput, View};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A set with its texts as ids, and what is learned of it.
@@ -19,6 +20,8 @@ pub(super) struct Items {
     choices: Vec<Vec<Vec<u32>>>,
     /// Each question that is learned from, once with each of its known answers.
     pub pairs: Vec<Pair>,
+    /// The places of the pairs of each picture that has any.
+    by_picture: Vec<Vec<usize>>,
     /// Whether pictures are seen.
     sees: bool,
 }
@@ -71,8 +74,38 @@ impl Items {
             let known = one.answers.iter().filter_map(|answer| model.answer_number(answer));
             known.map(move |answer| Pair { question, answer })
         });
-        let pairs = pairs.collect();
-        Ok(Self { questions, choices, pairs, sees: model.config.network.sees(), set })
+        let pairs: Vec<Pair> = pairs.collect();
+        let mut by_picture = BTreeMap::<usize, Vec<usize>>::new();
+        for (place, pair) in pairs.iter().enumerate() {
+            by_picture.entry(set.questions[pair.question].picture).or_default().push(place);
+        }
+        let (by_picture, sees) = (by_picture.into_values().collect(), model.config.network.sees());
+        Ok(Self { questions, choices, pairs, by_picture, sees, set })
+    }
+
+    /// The places of the pairs in each batch of an epoch.
+    pub fn order(&self, config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+        if !config.by_picture {
+            return buckets::batches(&vec![0; self.pairs.len()], config.size, seed, epoch);
+        }
+        let pictures = buckets::batches(&vec![0; self.by_picture.len()], self.pictures_of(config.size), seed, epoch);
+        let of = |pictures: Vec<usize>| {
+            pictures.into_iter().filter_map(|picture| self.by_picture.get(picture)).flatten().copied().collect()
+        };
+        pictures.into_iter().map(of).collect()
+    }
+
+    /// How many batches an epoch has.
+    pub fn batches(&self, config: &BatchConfig) -> usize {
+        match config.by_picture {
+            true => self.by_picture.len().div_ceil(self.pictures_of(config.size)),
+            false => self.pairs.len().div_ceil(config.size),
+        }
+    }
+
+    /// How many pictures have about so many pairs.
+    fn pictures_of(&self, pairs: usize) -> usize {
+        (pairs * self.by_picture.len() / self.pairs.len().max(1)).max(1)
     }
 
     /// The pairs in these places as a batch; each picture is seen through the view that `view` says next.

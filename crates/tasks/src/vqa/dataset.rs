@@ -37,6 +37,15 @@ pub struct PictureQuestion {
     pub asked: Option<[f32; 4]>,
 }
 
+/// Of which generated scenes questions are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SceneWorld {
+    /// What scenes and questions are drawn from.
+    pub seed: u64,
+    /// How many questions are asked about each scene.
+    pub questions: usize,
+}
+
 impl VqaDataset {
     /// Questions about photos; what is done to photos is `preprocessing`.
     pub fn photos(questions: &[Question], preprocessing: Preprocessing) -> Self {
@@ -60,21 +69,20 @@ impl VqaDataset {
         Self { pictures: PictureSource::Photos(paths, preprocessing), questions }
     }
 
-    /// The first `count` questions about generated scenes of a split, in the world of this `seed`, each with a scene of its own; `progress`
-    /// is told now and then how many more are drawn.
+    /// Generated scenes of a split with questions about them; `progress` is told now and then how many more are drawn.
     pub fn scenes(
-        seed: u64,
+        world: &SceneWorld,
         split: Split,
-        count: usize,
+        scenes: usize,
         preprocessing: Preprocessing,
         progress: &mut dyn FnMut(usize),
     ) -> Self {
         const TOGETHER: usize = 256;
-        let draw = |index: usize| {
-            let one = SceneQuestion::generate(seed, index as u64, split);
-            let picture = one.scene.draw();
-            let question = PictureQuestion {
-                picture: index,
+        let draw = |picture: usize| {
+            let (scene, asked) = SceneQuestion::generate(world.seed, picture as u64, split, world.questions);
+            let drawn = scene.draw();
+            let question = |one: SceneQuestion| PictureQuestion {
+                picture,
                 question: one.question,
                 answers: vec![one.answer.to_owned()],
                 said: Vec::new(),
@@ -82,17 +90,17 @@ impl VqaDataset {
                 kind: one.kind.word().to_owned(),
                 asked: one.asked.map(shares),
             };
-            ((one.scene, picture), question)
+            ((scene, drawn), asked.into_iter().map(question).collect::<Vec<_>>())
         };
-        let (mut scenes, mut questions) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for first in (0..count).step_by(TOGETHER) {
-            let last = (first + TOGETHER).min(count);
+        let (mut pictures, mut questions) = (Vec::with_capacity(scenes), Vec::with_capacity(scenes * world.questions));
+        for first in (0..scenes).step_by(TOGETHER) {
+            let last = (first + TOGETHER).min(scenes);
             let (drawn, asked): (Vec<_>, Vec<_>) = (first..last).into_par_iter().map(draw).unzip();
-            scenes.extend(drawn);
-            questions.extend(asked);
+            pictures.extend(drawn);
+            questions.extend(asked.into_iter().flatten());
             progress(last - first);
         }
-        Self { pictures: PictureSource::Scenes(scenes, preprocessing), questions }
+        Self { pictures: PictureSource::Scenes(pictures, preprocessing), questions }
     }
 
     /// The set without the pictures for which `keep` says no and the questions about them.

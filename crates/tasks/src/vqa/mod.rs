@@ -18,7 +18,7 @@ mod task;
 pub use answer::{Answered, Ask};
 pub use batch::Batch;
 pub use config::{Join, VqaConfig, VqaNetworkConfig};
-pub use dataset::{PictureQuestion, VqaDataset};
+pub use dataset::{PictureQuestion, SceneWorld, VqaDataset};
 pub use evaluate::{Evaluation, KindScores, evaluate};
 pub use model::{EmbeddedFiles, VqaInit, VqaModel};
 pub use recipe::{BatchConfig, DataConfig, VqaRecipe};

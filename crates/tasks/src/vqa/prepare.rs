@@ -1,6 +1,6 @@
 //! From a recipe to a task that is ready to train.
 
-use super::dataset::{PictureQuestion, VqaDataset};
+use super::dataset::{PictureQuestion, SceneWorld, VqaDataset};
 use super::evaluate::{Evaluation, evaluate, open_wordnet, scored};
 use super::model::{VqaInit, VqaModel};
 use super::recipe::{DataConfig, VqaRecipe};
@@ -64,8 +64,7 @@ impl Recipe for VqaRecipe {
         let [train, dev] = self.seen([train, dev], &model, out, note)?;
         let (pictures, questions, validated) = (train.pictures.len(), train.questions.len(), dev.questions.len());
         let settings = Settings {
-            size: self.batches.size,
-            workers: self.batches.workers,
+            batches: self.batches.clone(),
             label_smoothing: self.label_smoothing,
             views: self.views.all()?,
             seed: self.training.seed,
@@ -128,15 +127,16 @@ impl VqaRecipe {
     fn sets(&self, note: &mut dyn FnMut(Note)) -> Result<[VqaDataset; 2]> {
         let preprocessing = self.preprocessing()?;
         match &self.data {
-            DataConfig::Scenes { train, dev, seed } => {
+            DataConfig::Scenes { train, dev, questions, seed } => {
+                let world = SceneWorld { seed: *seed, questions: *questions };
                 let (mut done, total) = (0, *train + *dev);
                 note(Note::progress("scenes", done, total));
                 let mut progress = |more| {
                     done += more;
                     note(Note::progress("scenes", done, total));
                 };
-                let train = VqaDataset::scenes(*seed, Split::Train, *train, preprocessing.clone(), &mut progress);
-                Ok([train, VqaDataset::scenes(*seed, Split::Dev, *dev, preprocessing, &mut progress)])
+                let train = VqaDataset::scenes(&world, Split::Train, *train, preprocessing.clone(), &mut progress);
+                Ok([train, VqaDataset::scenes(&world, Split::Dev, *dev, preprocessing, &mut progress)])
             }
             DataConfig::Photos { .. } => {
                 let set = self.load()?;
@@ -151,8 +151,9 @@ impl VqaRecipe {
     fn test(&self, note: &mut dyn FnMut(Note)) -> Result<Option<VqaDataset>> {
         let preprocessing = self.preprocessing()?;
         match &self.data {
-            DataConfig::Scenes { dev, seed, .. } => {
-                Ok(Some(VqaDataset::scenes(*seed, Split::Test, *dev, preprocessing, &mut |_| ())))
+            DataConfig::Scenes { dev, questions, seed, .. } => {
+                let world = SceneWorld { seed: *seed, questions: *questions };
+                Ok(Some(VqaDataset::scenes(&world, Split::Test, *dev, preprocessing, &mut |_| ())))
             }
             DataConfig::Photos { max_share, .. } => {
                 let test = VqaDataset::photos(self.load()?.parts.of(Split::Test), preprocessing);

@@ -118,12 +118,15 @@ const MOST_HOPS: usize = 16;
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum DataConfig {
-    /// Pictures that the program draws, with a question about each.
+    /// Pictures that the program draws, with questions about each.
     Scenes {
-        /// How many questions it trains on.
+        /// How many pictures it trains on.
         train: usize,
-        /// How many about unseen scenes it is validated on, and tested on.
+        /// How many unseen ones it is validated on, and tested on.
         dev: usize,
+        /// How many questions are asked about each.
+        #[serde(default = "one")]
+        questions: usize,
         /// What they are drawn from.
         #[serde(default)]
         seed: u64,
@@ -161,10 +164,11 @@ impl DataConfig {
     fn check(&self) -> Result<()> {
         let fault = |fault: String| Err(Error::Setting(fault));
         match *self {
-            Self::Scenes { train, dev, .. } => {
-                let bytes = (train as u64).saturating_add(dev as u64).saturating_mul(SCENE_BYTES);
-                if train == 0 || dev == 0 {
-                    return fault("data.train and data.dev must be above 0".into());
+            Self::Scenes { train, dev, questions, .. } => {
+                let each = SCENE_BYTES.saturating_add((questions as u64).saturating_mul(QUESTION_BYTES));
+                let bytes = (train as u64).saturating_add(dev as u64).saturating_mul(each);
+                if train == 0 || dev == 0 || questions == 0 {
+                    return fault("data.train, data.dev and data.questions must be above 0".into());
                 }
                 if bytes > available_memory() {
                     let (wanted, there) = (bytes / 1_000_000_000, available_memory() / 1_000_000_000);
@@ -190,8 +194,9 @@ impl DataConfig {
     }
 }
 
-/// Bytes of a scene and its question in memory.
+/// Bytes of a scene, and of a question, in memory.
 const SCENE_BYTES: u64 = 14_000;
+const QUESTION_BYTES: u64 = 500;
 
 fn dev_share() -> f64 {
     0.1
@@ -211,12 +216,15 @@ fn one() -> usize {
 pub struct BatchConfig {
     /// N, questions a batch.
     pub size: usize,
+    /// Whether all questions about a picture come in one batch, so that the encoder looks at it once an epoch; batches then have about
+    /// `size` questions.
+    pub by_picture: bool,
     /// Threads that prepare batches ahead.
     pub workers: usize,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { size: 64, workers: 1 }
+        Self { size: 64, by_picture: false, workers: 1 }
     }
 }

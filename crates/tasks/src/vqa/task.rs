@@ -4,9 +4,9 @@ use super::batch::{Batch, Items};
 use super::dataset::VqaDataset;
 use super::evaluate::{score_names, scored};
 use super::model::VqaModel;
+use super::recipe::BatchConfig;
 use crate::{Error, Result};
 use candle_core::D;
-use candlewick_data::buckets;
 use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
@@ -31,8 +31,7 @@ pub struct VqaTask {
 /// What of a recipe the task needs beside model and data.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub size: usize,
-    pub workers: usize,
+    pub batches: BatchConfig,
     pub label_smoothing: f64,
     pub views: Vec<View>,
     pub seed: u64,
@@ -109,7 +108,7 @@ impl Task for VqaTask {
     }
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.pairs.len().div_ceil(self.settings.size)
+        self.train.batches(&self.settings.batches)
     }
 
     fn batches<'a>(
@@ -118,12 +117,11 @@ impl Task for VqaTask {
         skip: usize,
         shard: Shard,
     ) -> Result<Box<dyn Iterator<Item = Result<Batch>> + 'a>> {
-        let Settings { size, workers, seed, .. } = self.settings;
-        let first = epoch * self.batches_per_epoch();
-        let batches = buckets::batches(&vec![0; self.train.pairs.len()], size, seed, epoch);
+        let (seed, first) = (self.settings.seed, epoch * self.batches_per_epoch());
+        let batches = self.train.order(&self.settings.batches, seed, epoch);
         let jobs: Vec<(usize, Vec<usize>)> = shard.select(batches, skip).collect();
         let (items, views) = (Arc::clone(&self.train), self.settings.views.clone());
-        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let config = LoaderConfig { workers: self.settings.batches.workers, ..LoaderConfig::default() };
         let loader = Loader::new(jobs, config, move |(at, places): (usize, Vec<usize>)| {
             let mut rng = Rng::derive(seed, "views", (first + at) as u64);
             items.batch(&places, &mut || View::drawn(&views, &mut rng))
@@ -189,7 +187,8 @@ impl Task for VqaTask {
             "preprocessing": self.model.encoder().map(|encoder| encoder.preprocessing()),
             "train": self.digests[0],
             "dev": self.digests[1],
-            "batch_size": self.settings.size,
+            "batch_size": self.settings.batches.size,
+            "by_picture": self.settings.batches.by_picture,
             "label_smoothing": self.settings.label_smoothing,
             "views": self.settings.views,
             "encoder_rate": self.settings.encoder_rate,
