@@ -75,7 +75,7 @@ const REFUSED: [(&str, &str); 68] = [
 ];
 
 /// Options that cannot be, each with what the line names.
-const OPTIONS: [(&str, &str); 44] = [
+const OPTIONS: [(&str, &str); 46] = [
     ("train --set training.epochs", "KEY=VALUE"),
     ("train --set =1", "--set"),
     ("train --threads 0", "--threads"),
@@ -108,6 +108,8 @@ const OPTIONS: [(&str, &str); 44] = [
     ("evaluate --model . --data . --dev-share nan", "--dev-share"),
     ("evaluate --model . --data . --coco-zip a/b", "--coco-zip a/b"),
     ("evaluate --model . --data . --coco-zip=", "--coco-zip"),
+    ("answer scene-1.png what?", "--model DIR"),
+    ("answer scene-1.png what? --model nowhere", "nowhere"),
     ("classify scene-1.png --model nowhere", "nowhere"),
     ("classify scene-1.png --model resnet18", "--weights"),
     ("networks --size 100000", "--size"),
