@@ -131,7 +131,7 @@ fn tables_and_notes_are_told_of_in_files() {
     let here = folder.path();
     fs::create_dir(here.join("data")).unwrap();
     let row = |row: usize| {
-        let (class, value) = if row / 4 % 2 == 0 { ("low", 0.1) } else { ("high", 0.9) };
+        let (class, value) = if (row / 4).is_multiple_of(2) { ("low", 0.1) } else { ("high", 0.9) };
         format!("s{},{class},{value}\n", row / 4)
     };
     let table = |rows: usize| "sequence,label,x\n".to_owned() + &(0..rows).map(row).collect::<String>();
@@ -184,5 +184,11 @@ fn tables_and_notes_are_told_of_in_files() {
         ],
     );
     assert!(drawn.contains("on 8 sequences of the test split:"), "{drawn}");
+    let scores = succeed(here, &["evaluate", "--model", "sum", "--data", "adding", "--split", "test", "--json"]);
+    let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+    assert_eq!(scores["sequences"].as_u64(), Some(8), "{scores}");
+    fail(here, &["evaluate", "--model", "sum", "--data", "moving"], 1, &["moving"]);
+    succeed(here, &["export", "notes", "out"]);
+    assert!(fs::read_to_string(here.join("out/README.md")).unwrap().contains("candlewick classify piece.json --model"));
     fail(here, &["train", "adding", "--data", "data"], 2, &["--data", "are drawn"]);
 }

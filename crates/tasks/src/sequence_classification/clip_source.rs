@@ -56,6 +56,14 @@ impl Default for ClipsConfig {
     }
 }
 
+impl ClipsConfig {
+    /// Clips of the size of these, and nothing else.
+    pub(super) fn of(frames: &FramesConfig) -> Self {
+        let (height, width) = frames.size();
+        Self { height, width, ..Self::default() }
+    }
+}
+
 /// How many clips are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -2,6 +2,7 @@
 
 use super::classifier::{Files, MODEL_TYPE, SequenceClassifier, TOKENIZER};
 use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
+use super::preprocessing::ValuesConfig;
 use crate::Result;
 use candle_core::Device;
 use candlewick_data::tokens::TextTokenizer;
@@ -60,22 +61,67 @@ impl ModelFolder for SequenceClassifier {
             }
         };
         let labels = id2label.values().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let told = match output {
-            OutputKind::One => format!("It tells the class of the whole: {labels}."),
-            OutputKind::Each => format!("It tells the class of each step: {labels}."),
-            OutputKind::Next => format!("It tells at each step the class of the next: {labels}."),
-            OutputKind::Several => "It tells at each step which notes sound at the next.".into(),
-            OutputKind::Number => "It tells a number for the whole.".into(),
+        let (told, limits) = match output {
+            OutputKind::One => (format!("the class of the whole: {labels}."), CLASSES),
+            OutputKind::Each => (format!("the class of each step: {labels}."), CLASSES),
+            OutputKind::Next => (format!("at each step the class of the next: {labels}."), CLASSES),
+            OutputKind::Several => ("at each step which notes sound at the next.".into(), NUMBERS),
+            OutputKind::Number => ("a number for the whole.".into(), NUMBERS),
         };
+        let Use { pipeline_tag, command, code } = model.how();
+        let reads = format!("{cell} with {hidden} hidden units that reads {of}, {count} parameters in all");
         Ok(About {
             kind: "A classifier of sequences",
-            made_of: format!("{cell} with {hidden} hidden units that reads {of}, {count} parameters in all. {told}"),
-            limits: "It takes every sequence for one of its classes.".into(),
-            pipeline_tag: "text-classification",
+            made_of: format!("{reads}. It tells {told}"),
+            limits: limits.into(),
+            pipeline_tag,
             tags: vec!["sequence-classification".into(), cell.clone()],
-            commands: vec!["candlewick classify --model MODEL --text 'a fine film'"],
-            code: "let classifier = SequenceClassifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
-                   let told = classifier.classify(&[Input::Words(\"a fine film\".into())])?;",
+            commands: vec![command],
+            code,
         })
+    }
+}
+
+/// What it does with sequences of another kind.
+const CLASSES: &str = "It takes every sequence for one of its classes.";
+const NUMBERS: &str = "It tells something of every sequence, also of those that are like none of which it learned.";
+
+/// How a model is used, for its card.
+struct Use {
+    pipeline_tag: &'static str,
+    command: &'static str,
+    code: &'static str,
+}
+
+impl SequenceClassifier {
+    fn how(&self) -> Use {
+        if self.config.input == InputKind::Words {
+            return Use {
+                pipeline_tag: "text-classification",
+                command: "candlewick classify --model MODEL --text 'a fine film'",
+                code: "let classifier = SequenceClassifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
+                       let told = classifier.classify(&[Input::Words(\"a fine film\".into())])?;",
+            };
+        }
+        let (pipeline_tag, command) = match (self.config.input, &self.preprocessing.values) {
+            (InputKind::Frames, _) => {
+                ("video-classification", "candlewick classify clip.gif --model MODEL --plot strips")
+            }
+            (_, ValuesConfig::Sound(_)) => ("audio-classification", "candlewick classify sound.wav --model MODEL"),
+            (_, ValuesConfig::Rows | ValuesConfig::Pixels) => {
+                ("image-classification", "candlewick classify picture.png --model MODEL")
+            }
+            (_, ValuesConfig::Notes) => ("other", "candlewick classify piece.json --model MODEL --plot rolls"),
+            (_, ValuesConfig::Tables | ValuesConfig::Adding(_)) => {
+                ("other", "candlewick classify numbers.csv --model MODEL")
+            }
+        };
+        Use {
+            pipeline_tag,
+            command,
+            code: "let classifier = SequenceClassifier::from_pretrained(\"MODEL\".as_ref(), &Device::Cpu)?;\n\
+                   let read = classifier.read(\"FILE\".as_ref())?;\n\
+                   let told = classifier.classify(&read.into_iter().map(|one| one.input).collect::<Vec<_>>())?;",
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Sequences with a class each, from the formats that `candlewick_data` reads.
 
-use super::clip_source::{self, FramesConfig};
+use super::clip_source::{self, ClipsConfig, FramesConfig};
 use super::config::{InputKind, OutputKind};
 use super::pictures;
 use super::preprocessing::{AddingConfig, ValuesConfig};
@@ -76,7 +76,8 @@ impl LabelledSequences {
             InputKind::Words => Self::texts(path, config),
             InputKind::Frames => match &config.frames {
                 FramesConfig::Clips(clips) => clip_source::load(path, config, clips),
-                FramesConfig::Moving(moving) => Ok(moving.clips(config.output == OutputKind::One)),
+                // Clips of others for a classifier that learned from those that are drawn.
+                FramesConfig::Moving(_) => clip_source::load(path, config, &ClipsConfig::of(&config.frames)),
             },
             InputKind::Values => match &config.values {
                 ValuesConfig::Tables | ValuesConfig::Adding(_) => Self::tables(path, config),

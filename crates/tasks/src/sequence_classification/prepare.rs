@@ -39,7 +39,7 @@ impl Recipe for SequenceClassificationRecipe {
             ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
         ])?;
         self.start = inputs.start.clone().or(self.start.take());
-        if self.data.is_drawn() {
+        if self.data.drawn_as().is_some() {
             inputs.refuse(&[("--data", "the sequences of this recipe are drawn; leave it out")])?;
         }
         self.data.path = inputs.data.clone().or(self.data.path.take());

@@ -82,12 +82,12 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
-    /// Whether the sequences are drawn, so that no data are wanted.
-    pub(super) fn is_drawn(&self) -> bool {
-        match self.input {
-            InputKind::Words => false,
-            InputKind::Values => matches!(self.values, ValuesConfig::Adding(_)),
-            InputKind::Frames => matches!(self.frames, FramesConfig::Moving(_)),
+    /// What sequences that are drawn are called, so that no data are wanted; nothing where they are read from files.
+    pub fn drawn_as(&self) -> Option<&'static str> {
+        match (self.input, &self.values, &self.frames) {
+            (InputKind::Values, ValuesConfig::Adding(_), _) => Some("adding"),
+            (InputKind::Frames, _, FramesConfig::Moving(_)) => Some("moving"),
+            _ => None,
         }
     }
 }

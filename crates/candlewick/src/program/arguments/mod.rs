@@ -183,7 +183,7 @@ pub struct SearchArguments {
 /// Photos with captions.
 #[derive(Debug, Args)]
 pub struct SetArguments {
-    /// The folder or file of photos and captions.
+    /// The folder or file of photos and captions, or of what else the model tells; moving or adding, where what it learned from is drawn.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// train, dev or test.

@@ -25,7 +25,12 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         max_share: set.max_share,
         ..usual
     };
-    let sequences = LabelledSequences::load(&set.data, &config)?;
+    // Those that are drawn have no files: --data moving.
+    let drawn = config.drawn_as().filter(|name| set.data.as_os_str() == *name && !set.data.exists());
+    let sequences = match drawn.and_then(|_| LabelledSequences::drawn(&config)) {
+        Some(drawn) => drawn,
+        None => LabelledSequences::load(&set.data, &config)?,
+    };
     if !quiet {
         sequences.notes.iter().for_each(|line| note!("{line}"));
     }
