@@ -374,6 +374,51 @@ fn what_a_drawn_clip_shows_is_told_of_each_frame() {
 }
 
 #[test]
+fn a_pretrained_network_stays_what_it_is_or_is_trained_from_a_stage_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = moving("each", "steps = 6, train = 24, dev = 8, test = 8", 2);
+    let weights = folder.path().join("encoder.safetensors");
+    let parameters = candlewick_parameters::Parameters::new(77);
+    let network = candlewick_encoders::Architecture::find("convnet").unwrap();
+    network.build(&recipe.encoder.config, parameters.builder(&Device::Cpu)).unwrap();
+    parameters.save(&weights).unwrap();
+    recipe.encoder.pretrained = Some(weights.clone());
+    let tensors = |file: &Path| candle_core::safetensors::load(file, &Device::Cpu).unwrap();
+    let learned = |recipe: &SequenceClassificationRecipe, name: &str| {
+        let run = folder.path().join(name);
+        let mut task = recipe.prepare(&run, &Device::Cpu, &mut |_| {}).unwrap();
+        let report = fit(&mut task, recipe.training(), &run, &mut Silent).unwrap();
+        // What it said with the frames read before training is what it says of frames as they come.
+        let classifier = SequenceClassifier::from_pretrained(&run, &Device::Cpu).unwrap();
+        let scores =
+            evaluate(&classifier, &LabelledSequences::drawn(&recipe.data).unwrap(), Split::Dev, &mut |_, _| ());
+        assert_eq!(scores.unwrap().get("accuracy"), report.best_scores.unwrap().get("accuracy"));
+        let encoder = classifier.config().encoder.clone().unwrap();
+        assert_eq!((encoder.pretrained, encoder.image_mean), (None, Some([0.485, 0.456, 0.406])));
+        tensors(&report.best.join("model.safetensors"))
+    };
+    let (before, frozen) = (tensors(&weights), learned(&recipe, "frozen"));
+    let equal = |after: &std::collections::HashMap<String, candle_core::Tensor>, name: &str| {
+        let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        flat(&before[name]) == flat(&after[&format!("frames.{name}")])
+    };
+    assert!(before.keys().filter(|name| !name.contains("num_batches")).all(|name| equal(&frozen, name)));
+    recipe.encoder.fine_tune = Some("blocks.2".into());
+    let tuned = learned(&recipe, "tuned");
+    assert!(equal(&tuned, "blocks.1.conv.weight") && !equal(&tuned, "blocks.2.conv.weight"));
+    recipe.encoder.fine_tune = Some("blocks.99".into());
+    let fault = |recipe: &SequenceClassificationRecipe| match recipe.prepare(folder.path(), &Device::Cpu, &mut |_| {}) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it was taken"),
+    };
+    assert!(fault(&recipe).contains("encoder.fine_tune"), "{}", fault(&recipe));
+    (recipe.encoder.fine_tune, recipe.batches.mirror) = (None, true);
+    assert!(fault(&recipe).contains("batches.mirror"), "{}", fault(&recipe));
+    (recipe.batches.mirror, recipe.encoder.network) = (false, "convnett".into());
+    assert!(fault(&recipe).contains("convnett"), "{}", fault(&recipe));
+}
+
+#[test]
 fn windows_of_clips_cover_them_and_a_resumed_run_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut recipe = moving("next", "steps = 11, train = 12, dev = 4, test = 0", 2);

@@ -27,6 +27,9 @@ use std::path::Path;
 pub(super) const MODEL_TYPE: &str = "sequence-classifier";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 
+/// Under which it has what reads frames.
+const FRAMES: &str = "frames.";
+
 /// Tells of which class a whole sequence is.
 ///
 /// ```no_run
@@ -47,6 +50,8 @@ pub struct SequenceClassifier {
     pub(super) parameters: Parameters,
     reader: Reader,
     output: Linear,
+    /// Whether what reads frames stays what it is, so that each frame is read once.
+    frozen: bool,
     device: Device,
 }
 
@@ -107,13 +112,16 @@ impl SequenceClassifier {
     pub fn init(init: SequenceClassifierInit, device: &Device) -> Result<Self> {
         let SequenceClassifierInit { network, input, tokenizer, encoder, width, preprocessing, output, .. } = init;
         let SequenceClassifierInit { early, label_names, classes, seed, .. } = init;
-        let input_size = match (&tokenizer, &encoder) {
+        let parameters = Parameters::new(seed);
+        let settled = encoder.clone().map(FrameEncoderConfig::settled).transpose()?;
+        let input_size = match (&tokenizer, &settled) {
             (Some(tokenizer), _) => tokenizer.vocab_size(),
             // The network that reads frames is built to find out how many numbers it gives.
             (None, Some(encoder)) => FrameEncoder::new(encoder, Parameters::new(seed).builder(device))?
                 .vector_size(preprocessing.frames.size(), device)?,
             (None, None) => width,
         };
+        encoder.as_ref().map_or(Ok(()), |encoder| encoder.freeze(&parameters, FRAMES))?;
         let id2label = classes.into_iter().enumerate().collect();
         let model_type = MODEL_TYPE.into();
         let config = SequenceClassifierConfig {
@@ -122,13 +130,19 @@ impl SequenceClassifier {
             output,
             input_size,
             early,
-            encoder,
+            encoder: settled,
             network,
             label_names,
             id2label,
         };
-        let files = Files { config, tokenizer, preprocessing, parameters: Parameters::new(seed) };
-        Self::assemble(files, device)
+        let classifier = Self::assemble(Files { config, tokenizer, preprocessing, parameters }, device)?;
+        match encoder {
+            None => Ok(classifier),
+            Some(encoder) => {
+                encoder.load(&classifier.parameters, FRAMES)?;
+                Ok(Self { frozen: encoder.is_frozen(), ..classifier })
+            }
+        }
     }
 
     /// Opens a model folder, or the best checkpoint of a run's folder.
@@ -176,7 +190,7 @@ impl SequenceClassifier {
         let size = if output.of_steps() { encoder.annotation_size() } else { encoder.vector_size() };
         let told = if numbers { 1 } else { id2label.len() };
         let output = Linear::new(size, told, vb.pp("fc"))?;
-        Ok(Self { config, tokenizer, preprocessing, parameters, reader, output, device: device.clone() })
+        Ok(Self { config, tokenizer, preprocessing, parameters, reader, output, frozen: false, device: device.clone() })
     }
 
     /// Logits (N, K) of K classes, or (N, T, K) where something is told of each step, for inputs (N, T), (N, T, D) or (ΣT, 3, h, w), and what was
@@ -190,6 +204,8 @@ impl SequenceClassifier {
         let encoded = match &self.reader {
             Reader::Words(encoder) => encoder.encode(inputs, lengths, mode)?,
             Reader::Values(encoder) => encoder.encode(inputs, lengths, mode)?,
+            // Frames that were read before.
+            Reader::Frames { encoder, .. } if inputs.rank() == 3 => encoder.encode(inputs, lengths, mode)?,
             Reader::Frames { frames, encoder } => {
                 encoder.encode(&frames.encode(inputs, lengths, mode)?, lengths, mode)?
             }
@@ -224,6 +240,14 @@ impl SequenceClassifier {
             }
         }
         Ok(told.into_iter().flatten().collect())
+    }
+
+    /// What reads frames, where it stays what it is.
+    pub(super) fn frozen_frames(&self) -> Option<&FrameEncoder> {
+        match &self.reader {
+            Reader::Frames { frames, .. } if self.frozen => Some(frames),
+            _ => None,
+        }
     }
 
     /// Sequences that are classified at a time; of clips there are few, for they are large.

@@ -2,11 +2,13 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig};
-use candlewick_parameters::{Mode, VarBuilder};
+use candlewick_parameters::{Mode, Parameters, SafetensorsFile, VarBuilder};
+use candlewick_vision::check_stage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
-/// The network that reads each frame; it is trained with what reads its vectors.
+/// The network that reads each frame; without pretrained weights it is trained with what reads its vectors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FrameEncoderConfig {
@@ -16,11 +18,86 @@ pub struct FrameEncoderConfig {
     pub config: NetworkConfig,
     /// What becomes of its map.
     pub vector: FrameVector,
+    /// What is subtracted from red, green and blue, 0 to 1; where it is left out what the pretrained weights want, or a half.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_mean: Option<[f32; 3]>,
+    /// What they are divided by after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_std: Option<[f32; 3]>,
+    /// Pretrained weights; `--encoder-weights` on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PathBuf>,
+    /// The stage from which pretrained weights are trained further; frozen altogether without it, and each frame is read once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fine_tune: Option<String>,
 }
 
 impl Default for FrameEncoderConfig {
     fn default() -> Self {
-        Self { network: "convnet".into(), config: NetworkConfig::default(), vector: FrameVector::Mean }
+        Self {
+            network: "convnet".into(),
+            config: NetworkConfig::default(),
+            vector: FrameVector::Mean,
+            image_mean: None,
+            image_std: None,
+            pretrained: None,
+            fine_tune: None,
+        }
+    }
+}
+
+impl FrameEncoderConfig {
+    /// Whether the weights stay what they are.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.pretrained.is_some() && self.fine_tune.is_none()
+    }
+
+    /// What a model folder keeps of it: the weights are in its own file.
+    pub(super) fn settled(mut self) -> Result<Self> {
+        if self.pretrained.is_some() {
+            let wanted = Architecture::find(&self.network)?.preprocessing_for(&self.config);
+            (self.image_mean, self.image_std) =
+                (self.image_mean.or(Some(wanted.mean)), self.image_std.or(Some(wanted.std)));
+        }
+        Ok(Self { pretrained: None, fine_tune: None, ..self })
+    }
+
+    /// Refuses settings that go with none, before any data are read.
+    pub(super) fn check(&self) -> crate::Result<()> {
+        check_stage(&self.network, self.fine_tune.as_deref(), "encoder.network", "encoder.fine_tune")?;
+        let fault = |fault: &str| Err(crate::Error::Setting(fault.into()));
+        match () {
+            () if self.fine_tune.is_some() && self.pretrained.is_none() => fault(
+                "encoder.fine_tune: there are no pretrained weights to go on from; name them with --encoder-weights",
+            ),
+            () if self.image_std.iter().flatten().any(|&std| !(std > 0.0 && std.is_finite()))
+                || self.image_mean.iter().flatten().any(|mean| !mean.is_finite()) =>
+            {
+                fault("encoder.image_mean and encoder.image_std: wanted numbers, the second above 0")
+            }
+            () => Ok(()),
+        }
+    }
+
+    /// Freezes what is not trained, before the network is built; its parameters are under `prefix`.
+    pub(super) fn freeze(&self, parameters: &Parameters, prefix: &str) -> Result<()> {
+        if self.pretrained.is_some() {
+            for stage in Architecture::find(&self.network)?.frozen_prefixes(self.fine_tune.as_deref())? {
+                parameters.freeze(format!("{prefix}{stage}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the pretrained weights.
+    pub(super) fn load(&self, parameters: &Parameters, prefix: &str) -> Result<()> {
+        match &self.pretrained {
+            None => Ok(()),
+            Some(file) => {
+                let file = Architecture::find(&self.network)?.without_head(SafetensorsFile::open(file)?)?;
+                parameters.assign(&file, prefix)
+            }
+        }
     }
 }
 
@@ -39,13 +116,26 @@ pub enum FrameVector {
 pub(super) struct FrameEncoder {
     encoder: Box<dyn Encoder>,
     vector: FrameVector,
+    /// What values from −1 to 1 are multiplied with, and what is added, a number a colour.
+    normal: Option<[Tensor; 2]>,
 }
 
 impl FrameEncoder {
     pub fn new(config: &FrameEncoderConfig, vb: VarBuilder) -> Result<Self> {
+        let device = &vb.device().clone();
         let network = NetworkConfig { classes: None, ..config.config.clone() };
         let encoder = Architecture::find(&config.network)?.build(&network, vb)?;
-        Ok(Self { encoder, vector: config.vector })
+        let normal = match (config.image_mean, config.image_std) {
+            (None, None) => None,
+            (mean, std) => {
+                let (mean, std) = (mean.unwrap_or([0.5; 3]), std.unwrap_or([0.5; 3]));
+                let scale = std.map(|std| 0.5 / std);
+                let offset: Vec<f32> = mean.iter().zip(std).map(|(mean, std)| (0.5 - mean) / std).collect();
+                let tensor = |values: &[f32]| Tensor::new(values, device)?.reshape((1, 3, 1, 1));
+                Some([tensor(&scale)?, tensor(&offset)?])
+            }
+        };
+        Ok(Self { encoder, vector: config.vector, normal })
     }
 
     /// How many numbers a frame of this height and width becomes.
@@ -71,10 +161,15 @@ impl FrameEncoder {
         Tensor::cat(&[vectors, zeros], 0)?.index_select(&places, 0)?.reshape((n, t, size))
     }
 
-    fn vectors(&self, frames: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    /// Vectors (N, D) of frames (N, 3, h, w), −1 to 1.
+    pub fn vectors(&self, frames: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let frames = match &self.normal {
+            Some([scale, offset]) => frames.broadcast_mul(scale)?.broadcast_add(offset)?,
+            None => frames.clone(),
+        };
         match self.vector {
-            FrameVector::Mean => self.encoder.pooled(frames, mode),
-            FrameVector::Map => self.encoder.map(frames, mode)?.flatten_from(1),
+            FrameVector::Mean => self.encoder.pooled(&frames, mode),
+            FrameVector::Map => self.encoder.map(&frames, mode)?.flatten_from(1),
         }
     }
 }

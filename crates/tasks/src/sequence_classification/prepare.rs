@@ -34,10 +34,12 @@ impl Recipe for SequenceClassificationRecipe {
     }
 
     fn apply_inputs(&mut self, inputs: &Inputs) -> Result<()> {
-        inputs.refuse(&[
-            ("--encoder-weights", "a classifier of sequences has no pretrained encoder; leave it out"),
-            ("--regions", "a classifier of sequences looks at no pictures; leave it out"),
-        ])?;
+        inputs.refuse(&[("--regions", "a classifier of sequences looks at no pictures; leave it out")])?;
+        if self.data.input != InputKind::Frames {
+            let fault = "a network with pretrained weights is for data.input = \"frames\"; leave it out";
+            inputs.refuse(&[("--encoder-weights", fault)])?;
+        }
+        self.encoder.pretrained = inputs.encoder_weights.clone().or(self.encoder.pretrained.take());
         self.start = inputs.start.clone().or(self.start.take());
         if self.data.drawn_as().is_some() {
             inputs.refuse(&[("--data", "the sequences of this recipe are drawn; leave it out")])?;
@@ -240,8 +242,14 @@ impl SequenceClassificationRecipe {
         if window.is_some_and(|window| window < 2) || window.is_some() && *output == OutputKind::Number {
             return fault("batches.window: wanted two steps or more, and not where a number is told of the whole");
         }
+        if *input == InputKind::Frames {
+            self.encoder.check()?;
+        }
         match frames {
             _ if *input != InputKind::Frames => Ok(()),
+            _ if mirror && self.encoder.is_frozen() => fault(
+                "batches.mirror: a network that stays what it is reads each frame once; leave it out or set encoder.fine_tune",
+            ),
             _ if !matches!(output, OutputKind::One | OutputKind::Each | OutputKind::Next) => {
                 fault("data.output: of clips one, each or next is told")
             }

@@ -1,11 +1,13 @@
 //! Inputs of any kind as a classifier's network takes them.
 
-use super::batch::{Frames, Sequences};
+use super::batch::{Frames, Sequences, View};
 use super::classifier::SequenceClassifier;
 use super::config::InputKind;
+use super::frame_encoder::FrameEncoder;
 use super::labelled::Input;
 use crate::{Error, Result};
 use candlewick_data::tokens::TextTokenizer;
+use candlewick_parameters::Mode;
 use image::RgbImage;
 
 impl SequenceClassifier {
@@ -23,13 +25,34 @@ impl SequenceClassifier {
             (InputKind::Frames, _) => {
                 let size = self.preprocessing.frames.size();
                 let frames = inputs.map(|input| self.frames(size, input));
-                Ok(Sequences::Frames { size, rows: frames.collect::<Result<_>>()? })
+                let rows = frames.collect::<Result<Vec<Frames>>>()?;
+                match self.frozen_frames() {
+                    Some(encoder) => self.read_once(encoder, Sequences::Frames { size, rows }),
+                    None => Ok(Sequences::Frames { size, rows }),
+                }
             }
             _ => {
                 let numbers = inputs.map(|input| self.numbers(input));
                 Ok(Sequences::Values { width: self.config.input_size, rows: numbers.collect::<Result<_>>()? })
             }
         }
+    }
+
+    /// What a network that stays what it is makes of all frames.
+    fn read_once(&self, encoder: &FrameEncoder, clips: Sequences) -> Result<Sequences> {
+        const FRAMES_AT_A_TIME: usize = 32;
+        let mut rows = Vec::new();
+        for (place, length) in clips.lengths().into_iter().enumerate() {
+            let mut row = Vec::with_capacity(length * self.config.input_size);
+            for start in (0..length).step_by(FRAMES_AT_A_TIME) {
+                let steps = FRAMES_AT_A_TIME.min(length - start);
+                let view = View { place, start, steps, mirrored: false };
+                let frames = clips.padded(&[view], self.device())?;
+                row.extend(encoder.vectors(&frames, &mut Mode::Eval)?.flatten_all()?.to_vec1::<f32>()?);
+            }
+            rows.push(row);
+        }
+        Ok(Sequences::Values { width: self.config.input_size, rows })
     }
 
     fn ids(&self, tokenizer: &TextTokenizer, input: &Input) -> Result<Vec<u32>> {
