@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many files of each format are tried.
-const TRIED: u64 = 50;
+pub const TRIED: u64 = 50;
 
 /// The bytes with something changed: a bit, a byte, a run of zeros or of noise, a part cut off or written twice.
-fn damaged(whole: &[u8], format: &str, index: u64) -> Vec<u8> {
+pub fn damaged(whole: &[u8], format: &str, index: u64) -> Vec<u8> {
     let mut rng = Rng::derive(23, format, index);
     let mut bytes = whole.to_vec();
     let at = rng.below(bytes.len().max(1));
@@ -26,7 +26,7 @@ fn damaged(whole: &[u8], format: &str, index: u64) -> Vec<u8> {
 }
 
 /// A text with one of its values replaced by an odd one.
-fn odd(text: &str, format: &str, index: u64) -> String {
+pub fn odd(text: &str, format: &str, index: u64) -> String {
     const VALUES: [&str; 10] =
         ["null", "-1", "0", "1e999", "18446744073709551616", "\"\"", "[]", "{}", "true", "1000000000"];
     let mut rng = Rng::derive(24, format, index);
@@ -37,7 +37,7 @@ fn odd(text: &str, format: &str, index: u64) -> String {
 }
 
 /// A file that stands in for `path` while a case runs.
-fn with(path: &Path, bytes: &[u8], case: impl FnOnce()) {
+pub fn with(path: &Path, bytes: &[u8], case: impl FnOnce()) {
     let whole = fs::read(path).unwrap();
     fs::write(path, bytes).unwrap();
     case();

@@ -10,6 +10,8 @@ mod files;
 mod outputs;
 /// Kills, and disks that fill up.
 mod runs;
+/// Sounds and clips, whole and damaged, and models of them.
+mod sequences;
 /// Settings and options that cannot be.
 mod settings;
 

@@ -111,3 +111,21 @@ batches = { size = 8 }
 epochs = 1
 optimizer = { name = "adam", learning_rate = 0.001 }
 "#;
+
+/// A WAV file of a tone, 16 bits, one channel.
+pub fn tone(path: &Path, rate: u32, hertz: f64, count: usize) {
+    let sample = |n: usize| (12_000.0 * (std::f64::consts::TAU * hertz * n as f64 / f64::from(rate)).sin()) as i16;
+    let data: Vec<u8> = (0..count).flat_map(|n| sample(n).to_le_bytes()).collect();
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + data.len() as u32).to_le_bytes());
+    bytes.extend(b"WAVEfmt ");
+    bytes.extend(16u32.to_le_bytes());
+    bytes.extend([1u16, 1].iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend([rate, 2 * rate].iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend([2u16, 16].iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend(b"data");
+    bytes.extend((data.len() as u32).to_le_bytes());
+    bytes.extend(data);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}

@@ -75,8 +75,14 @@ impl LogMel {
 
     fn triangles(&self, rate: f64, points: usize) -> Result<Vec<Triangle>> {
         let high = self.high.unwrap_or(rate / 2.0);
-        if self.bands == 0 || self.low.is_nan() || self.low < 0.0 || self.low >= high || high > rate / 2.0 {
-            let wanted = format!("wanted one band or more between 0 and {} Hz", rate / 2.0);
+        if self.bands == 0
+            || self.bands > points
+            || self.low.is_nan()
+            || self.low < 0.0
+            || self.low >= high
+            || high > rate / 2.0
+        {
+            let wanted = format!("wanted one band or more, {points} at most, between 0 and {} Hz", rate / 2.0);
             return Err(Error::setting(format!("{} bands from {} to {high} Hz; {wanted}", self.bands, self.low)));
         }
         let (low, step) = (mel(self.low), (mel(high) - mel(self.low)) / (self.bands + 1) as f64);

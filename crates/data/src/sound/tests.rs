@@ -59,6 +59,7 @@ fn settings_that_make_no_frames_are_told() {
     let plain = LogMel::default();
     assert!(fault(LogMel { hop: 0.0, ..plain }).starts_with("window is 0.025 s and hop 0 s at 8000 Hz; wanted"));
     assert!(fault(LogMel { high: Some(5000.0), ..plain }).starts_with("40 bands from 20 to 5000 Hz; wanted one band"));
+    assert!(fault(LogMel { bands: 1_000_000_000, ..plain }).contains("512 at most"));
     assert!(
         fault(LogMel { bands: 400, ..plain }).starts_with("band 0 of 400 is narrower than a frame"),
         "{}",

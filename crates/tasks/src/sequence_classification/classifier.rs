@@ -174,7 +174,7 @@ impl SequenceClassifier {
                 format!("tokenizer.json has {found} tokens, config.json {input_size}; take both from one model");
             return Err(Error::Setting(fault));
         }
-        if tokenizer.is_none() {
+        if config.input == InputKind::Values {
             preprocessing.check(*input_size)?;
         }
         let vb = parameters.builder(device);

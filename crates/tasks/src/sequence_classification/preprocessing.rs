@@ -4,6 +4,7 @@ use super::clip_source::FramesConfig;
 use crate::{Error, Result};
 use candlewick_data::shown;
 use candlewick_data::sound::{LogMel, Sound};
+use candlewick_data::values::{adding, notes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -146,6 +147,18 @@ impl SequencePreprocessing {
 
     /// Refuses what does not go with `width` D numbers a step.
     pub(super) fn check(&self, width: usize) -> Result<()> {
+        let made = match &self.values {
+            ValuesConfig::Sound(sound) => sound.bands,
+            ValuesConfig::Notes => notes::KEYS,
+            ValuesConfig::Pixels => 1,
+            ValuesConfig::Adding(_) => adding::WIDTH,
+            ValuesConfig::Tables | ValuesConfig::Rows => width,
+        };
+        if made != width {
+            return Err(Error::Setting(format!(
+                "preprocessor_config.json: makes steps of {made} numbers, and the network reads {width}; take both from one model"
+            )));
+        }
         let (means, deviations) = (self.mean.len(), self.std.len());
         let numbers =
             self.mean.iter().all(|mean| mean.is_finite()) && self.std.iter().all(|&std| std > 0.0 && std.is_finite());
