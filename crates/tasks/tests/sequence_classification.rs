@@ -301,12 +301,12 @@ fn pictures_are_read_row_by_row_or_pixel_by_pixel() {
     let picture = |index: usize| {
         let mut rng = Rng::derive(5, "bars", index as u64);
         let at = 1 + rng.below(4) as u32;
-        let lies = index % 2 == 0;
+        let lies = index.is_multiple_of(2);
         RgbImage::from_fn(6, 6, |x, y| Rgb([if (if lies { y } else { x }) == at { 255 } else { 0 }; 3]))
     };
-    for (part, count) in [("train", 120), ("dev", 20)] {
+    for (part, count) in [("train", 120usize), ("dev", 20)] {
         for index in 0..count {
-            let class = if index % 2 == 0 { "lies" } else { "stands" };
+            let class = if index.is_multiple_of(2) { "lies" } else { "stands" };
             std::fs::create_dir_all(data.join(part).join(class)).unwrap();
             picture(index).save(data.join(part).join(class).join(format!("{index}.png"))).unwrap();
         }
@@ -682,4 +682,25 @@ fn folds_are_ten_parts_of_the_real_set() {
     }
     let whole = LabelledSequences::load(&path, &DataConfig { fold: None, ..recipe.data }).unwrap();
     assert_eq!(tested, whole.parts.train.len());
+}
+
+#[test]
+fn films_themselves_are_read() {
+    let Some(data) = std::env::var_os("CANDLEWICK_DATA") else {
+        eprintln!("skipped: CANDLEWICK_DATA is unset");
+        return;
+    };
+    let text = "[data]\ninput = 'frames'\noutput = 'each'\n\
+        frames = { kind = 'clips', height = 24, width = 30, cut = true, join = true }\n[training]\nepochs = 1";
+    let recipe = recipe(text, &Path::new(&data).join("weizmann"));
+    let films = LabelledSequences::load(recipe.data.path.as_ref().unwrap(), &recipe.data).unwrap();
+    // Five people to train on and one to validate on, each a film of ten clips.
+    assert_eq!((films.parts.train.len(), films.parts.dev.len(), films.classes.len()), (5, 1, 10));
+    for film in films.parts.train.iter().chain(&films.parts.dev) {
+        let Input::Frames(frames) = &film.input else { panic!("is no film") };
+        assert_eq!((frames.len(), frames[0].dimensions()), (film.labels.len(), (30, 24)));
+        let mut classes = film.labels.clone();
+        classes.dedup();
+        assert_eq!(classes, (0..10).collect::<Vec<u32>>());
+    }
 }
