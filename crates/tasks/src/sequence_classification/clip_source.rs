@@ -2,6 +2,7 @@
 
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::preprocessing::ValuesConfig;
+use super::reading::Reading;
 use super::recipe::DataConfig;
 use crate::{Error, Result};
 use candlewick_data::clips::moving::{Action, MovingClip, SIZE};
@@ -9,7 +10,6 @@ use candlewick_data::clips::{self, Clip, FrameLimits, LoadOptions};
 use candlewick_data::{Parts, Split};
 use candlewick_encoders::{Interpolation, Preprocessing, Resize};
 use image::{RgbImage, imageops};
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -184,13 +184,18 @@ impl Part {
 }
 
 /// Reads the clips of a folder; those that cannot be decoded are skipped and told.
-pub(super) fn load(folder: &Path, config: &DataConfig, clips: &ClipsConfig) -> Result<LabelledSequences> {
+pub(super) fn load(
+    folder: &Path,
+    config: &DataConfig,
+    clips: &ClipsConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<LabelledSequences> {
     let options = LoadOptions { dev_share: config.dev_share, max_share: config.max_share, ..LoadOptions::default() };
     let set = clips::load(folder, &options)?;
     let frames = FramesConfig::Clips(clips.clone());
-    let part = |part: &[Clip]| -> Result<Vec<Labelled>> {
-        let read = |clip: &Clip| frames.prepare(&clip.frames(&FrameLimits::default())?);
-        let read: Vec<Result<Vec<RgbImage>>> = part.par_iter().map(read).collect();
+    let mut reading = Reading::new(set.parts.count(), progress);
+    let mut part = |part: &[Clip]| -> Result<Vec<Labelled>> {
+        let read = reading.read(part, |clip: &Clip| frames.prepare(&clip.frames(&FrameLimits::default())?));
         let mut held = Vec::with_capacity(part.len());
         for (clip, frames) in part.iter().zip(read) {
             match frames {

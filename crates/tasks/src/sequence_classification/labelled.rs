@@ -72,18 +72,26 @@ impl LabelledSequences {
     /// # Errors
     /// One line that names the file and the fault.
     pub fn load(path: &Path, config: &DataConfig) -> Result<Self> {
+        Self::load_told(path, config, &mut |_, _| ())
+    }
+
+    /// [`LabelledSequences::load`], where `progress` is told how many files of how many are read, of sets that take long.
+    ///
+    /// # Errors
+    /// As [`LabelledSequences::load`] says.
+    pub fn load_told(path: &Path, config: &DataConfig, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
         let mut set = match config.input {
             InputKind::Words => Self::texts(path, config),
             InputKind::Frames => match &config.frames {
-                FramesConfig::Clips(clips) => clip_source::load(path, config, clips),
+                FramesConfig::Clips(clips) => clip_source::load(path, config, clips, progress),
                 // Clips of others for a classifier that learned from those that are drawn.
-                FramesConfig::Moving(_) => clip_source::load(path, config, &ClipsConfig::of(&config.frames)),
+                FramesConfig::Moving(_) => clip_source::load(path, config, &ClipsConfig::of(&config.frames), progress),
             },
             InputKind::Values => match &config.values {
                 ValuesConfig::Tables | ValuesConfig::Adding(_) => Self::tables(path, config),
-                ValuesConfig::Rows | ValuesConfig::Pixels => pictures::load(path, config),
+                ValuesConfig::Rows | ValuesConfig::Pixels => pictures::load(path, config, progress),
                 ValuesConfig::Notes => Self::notes(path),
-                ValuesConfig::Sound(sound) => sounds::load(path, config, sound),
+                ValuesConfig::Sound(sound) => sounds::load(path, config, sound, progress),
             },
         }?;
         for class in &mut set.classes {

@@ -17,6 +17,7 @@ mod pictures;
 mod prepare;
 mod preprocessing;
 mod read;
+mod reading;
 mod recipe;
 mod sequences;
 mod several;

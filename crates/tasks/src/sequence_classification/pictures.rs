@@ -2,17 +2,21 @@
 
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::preprocessing::ValuesConfig;
+use super::reading::Reading;
 use super::recipe::DataConfig;
 use crate::{Error, Result};
 use candlewick_data::Parts;
 use candlewick_data::image_classes::{self, Examples};
 use candlewick_data::skipped::Skipped;
 use image::{RgbImage, imageops};
-use rayon::prelude::*;
 use std::path::Path;
 
 /// Reads the pictures of a folder; those that cannot be read are skipped and told.
-pub(super) fn load(folder: &Path, config: &DataConfig) -> Result<LabelledSequences> {
+pub(super) fn load(
+    folder: &Path,
+    config: &DataConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<LabelledSequences> {
     let set = image_classes::load(folder, config.dev_share)?;
     let total = set.train.len() + set.dev.len() + set.test.len();
     let skipped = Skipped::new("pictures", total, config.max_share);
@@ -22,8 +26,9 @@ pub(super) fn load(folder: &Path, config: &DataConfig) -> Result<LabelledSequenc
     };
     let rows = config.values == ValuesConfig::Rows;
     let width = if rows { first } else { 1 };
-    let part = |examples: &Examples| -> Result<Vec<Labelled>> {
-        let read = |row: usize| -> Result<Vec<f32>> {
+    let mut reading = Reading::new(total, progress);
+    let mut part = |examples: &Examples| -> Result<Vec<Labelled>> {
+        let read = |&row: &usize| -> Result<Vec<f32>> {
             let picture = examples.picture(row)?;
             match rows && picture.width() as usize != width {
                 true => {
@@ -32,7 +37,7 @@ pub(super) fn load(folder: &Path, config: &DataConfig) -> Result<LabelledSequenc
                 false => Ok(greys(&picture)),
             }
         };
-        let values: Vec<Result<Vec<f32>>> = (0..examples.len()).into_par_iter().map(read).collect();
+        let values = reading.read(&(0..examples.len()).collect::<Vec<_>>(), read);
         let mut part = Vec::with_capacity(values.len());
         for ((row, values), &label) in values.into_iter().enumerate().zip(&examples.labels) {
             let name = || examples.path(row).map_or(format!("picture {row}"), |path| path.display().to_string());

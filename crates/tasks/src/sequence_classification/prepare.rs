@@ -80,7 +80,7 @@ impl Recipe for SequenceClassificationRecipe {
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<SequenceClassificationTask> {
         self.check()?;
         let start = self.start_model(device)?;
-        let set = self.load()?;
+        let set = self.load(note)?;
         self.check_names(&set)?;
         set.notes.iter().cloned().for_each(|line| note(Note::Skipped(line)));
         let tokenizer = match (self.data.input, &start) {
@@ -133,7 +133,7 @@ impl Recipe for SequenceClassificationRecipe {
     ) -> Result<Outcome> {
         drop(task);
         let best = SequenceClassifier::from_pretrained(&report.best, device)?;
-        let set = self.load()?;
+        let set = self.load(note)?;
         let (name, split) = if set.parts.test.is_empty() { ("dev", Split::Dev) } else { ("test", Split::Test) };
         let told = &mut |done, total| note(Note::progress("classifying", done, total));
         let scores = evaluate(&best, &set, split, told)?;
@@ -270,14 +270,15 @@ impl SequenceClassificationRecipe {
         }
     }
 
-    fn load(&self) -> Result<LabelledSequences> {
+    fn load(&self, note: &mut dyn FnMut(Note)) -> Result<LabelledSequences> {
         if let Some(drawn) = LabelledSequences::drawn(&self.data) {
             return Ok(drawn);
         }
         let Some(path) = &self.data.path else {
             return Err(Error::NoData("no data: say where the sequences are with --data DIR".into()));
         };
-        LabelledSequences::load(path, &self.data)
+        let told = &mut |done, total| note(Note::progress("files read", done, total));
+        LabelledSequences::load_told(path, &self.data, told)
     }
 }
 

@@ -2,20 +2,26 @@
 
 use super::labelled::{Input, Labelled, LabelledSequences};
 use super::preprocessing::{SoundConfig, ValuesConfig};
+use super::reading::Reading;
 use super::recipe::DataConfig;
 use crate::Result;
 use candlewick_data::Parts;
 use candlewick_data::sound::{self, LoadOptions, SoundFile};
-use rayon::prelude::*;
 use std::path::Path;
 
 /// Reads the sounds of a folder; those that cannot be read are skipped and told.
-pub(super) fn load(folder: &Path, config: &DataConfig, sound: &SoundConfig) -> Result<LabelledSequences> {
+pub(super) fn load(
+    folder: &Path,
+    config: &DataConfig,
+    sound: &SoundConfig,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<LabelledSequences> {
     let options = LoadOptions { rate: sound.sampling_rate, dev_share: config.dev_share, max_share: config.max_share };
     let set = sound::load(folder, &options)?;
     let sound = SoundConfig { sampling_rate: Some(set.rate), ..sound.clone() };
-    let part = |files: &[SoundFile]| -> Result<Vec<Labelled>> {
-        let frames: Vec<Result<Vec<f32>>> = files.par_iter().map(|file| sound.frames(&file.path)).collect();
+    let mut reading = Reading::new(set.parts.count(), progress);
+    let mut part = |files: &[SoundFile]| -> Result<Vec<Labelled>> {
+        let frames = reading.read(files, |file| sound.frames(&file.path));
         let mut part = Vec::with_capacity(files.len());
         for (file, frames) in files.iter().zip(frames) {
             match frames {

@@ -5,6 +5,7 @@ use super::super::output::{note, say};
 use super::super::{Failure, device, search, train};
 use super::parse_split;
 use candlewick::tasks::sequence_classification::{DataConfig, LabelledSequences, SequenceClassifier, evaluate};
+use indicatif::ProgressBar;
 use std::time::Instant;
 
 /// Tells how often a classifier is right on the sequences of a split.
@@ -29,7 +30,15 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let drawn = config.drawn_as().filter(|name| set.data.as_os_str() == *name && !set.data.exists());
     let sequences = match drawn.and_then(|_| LabelledSequences::drawn(&config)) {
         Some(drawn) => drawn,
-        None => LabelledSequences::load(&set.data, &config)?,
+        None => {
+            let mut bar = None;
+            let read = LabelledSequences::load_told(&set.data, &config, &mut |done, total| {
+                let bar = bar.get_or_insert_with(|| train::counter(total as u64, "files read", *quiet));
+                bar.set_position(done as u64);
+            });
+            bar.iter().for_each(ProgressBar::finish_and_clear);
+            read?
+        }
     };
     if !quiet {
         sequences.notes.iter().for_each(|line| note!("{line}"));
