@@ -65,6 +65,7 @@ pub struct SequenceEncoder {
     layer: Box<dyn SequenceLayer>,
     pool: Pool,
     dropout: f64,
+    sees_ahead: bool,
 }
 
 impl SequenceEncoder {
@@ -79,9 +80,15 @@ impl SequenceEncoder {
         check("dropout", *dropout)?;
         let layer = sequence_layer(cell, input_size, *hidden_size, stack, vb.pp(cell))?;
         // What carries no state sees both sides at once.
-        let directions = if stack.is_set("bidirectional") && !layer.state_sizes().is_empty() { 2 } else { 1 };
+        let (both_ways, stateless) = (stack.is_set("bidirectional"), layer.state_sizes().is_empty());
+        let directions = if both_ways && !stateless { 2 } else { 1 };
         let pool = Pool::new(layer.output_size(), pooling, directions, vb.pp("pool"))?;
-        Ok(Self { layer, pool, dropout: *dropout })
+        Ok(Self { layer, pool, dropout: *dropout, sees_ahead: both_ways || stateless })
+    }
+
+    /// Whether an annotation depends on the steps behind its own: of what reads both ways, and of what carries no state from step to step.
+    pub fn sees_ahead(&self) -> bool {
+        self.sees_ahead
     }
 
     /// C, the size of an annotation.

@@ -205,6 +205,11 @@ fn the_next_step_is_told_and_both_ways_are_refused() {
     let both = recipe(&outputs("next", "stack = { bidirectional = true }"), folder.path());
     let Err(refused) = both.prepare(folder.path(), &Device::Cpu, &mut |_| {}) else { panic!("both ways were taken") };
     assert!(refused.to_string().contains("model.stack.bidirectional"), "{refused}");
+    let ahead = outputs("next", "").replace("'gru'", "'self_attention'");
+    let Err(refused) = recipe(&ahead, folder.path()).prepare(folder.path(), &Device::Cpu, &mut |_| {}) else {
+        panic!("what sees all steps was taken")
+    };
+    assert!(refused.to_string().contains("model.cell: self_attention has seen what comes"), "{refused}");
 }
 
 #[test]

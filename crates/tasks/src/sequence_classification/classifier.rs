@@ -156,10 +156,6 @@ impl SequenceClassifier {
     pub(super) fn assemble(files: Files, device: &Device) -> Result<Self> {
         let Files { config, tokenizer, preprocessing, parameters } = files;
         let SequenceClassifierConfig { input_size, output, network, id2label, .. } = &config;
-        if output.of_the_next() && network.stack.is_set("bidirectional") {
-            let fault = "model.stack.bidirectional: what reads both ways has seen the next step; leave it out";
-            return Err(Error::Setting(fault.into()));
-        }
         let numbers = *output == OutputKind::Number;
         if numbers && !id2label.is_empty() {
             let fault = format!("{} classes, where a number is to be told; leave them out", id2label.len());
@@ -187,6 +183,14 @@ impl SequenceClassifier {
             (None, None) => Reader::Values(SequenceEncoder::new(*input_size, network, vb.pp("encoder"))?),
         };
         let encoder = reader.encoder();
+        if encoder.sees_ahead() && (output.of_the_next() || !config.early.is_empty()) {
+            let cell = &network.cell;
+            let fault = match network.stack.is_set("bidirectional") {
+                true => "model.stack.bidirectional: what reads both ways has seen what comes; leave it out".to_owned(),
+                false => format!("model.cell: {cell} has seen what comes; take a recurrent cell"),
+            };
+            return Err(Error::Setting(fault));
+        }
         let size = if output.of_steps() { encoder.annotation_size() } else { encoder.vector_size() };
         let told = if numbers { 1 } else { id2label.len() };
         let output = Linear::new(size, told, vb.pp("fc"))?;
