@@ -59,6 +59,52 @@ fn a_classifier_of_texts_is_trained_evaluated_and_used() {
     refused(here);
 }
 
+#[test]
+fn a_classifier_of_texts_begins_with_a_language_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::create_dir(here.join("data")).unwrap();
+    fs::write(here.join("data/train.tsv"), sentences(60)).unwrap();
+    fs::write(here.join("data/dev.tsv"), sentences(20)).unwrap();
+    let plain: String = sentences(200)
+        .lines()
+        .skip(1)
+        .filter_map(|row| row.split('\t').next())
+        .map(|text| format!("{text}\n"))
+        .collect();
+    fs::write(here.join("text.txt"), plain).unwrap();
+    let sizes =
+        ["--set", "model.embedding_size=8", "--set", "model.hidden_size=8", "--set", "training.epochs=1", "--quiet"];
+    let train = |words: &[&'static str]| words.iter().copied().chain(sizes).collect::<Vec<_>>();
+    succeed(
+        here,
+        &train(&[
+            "train",
+            "ptb",
+            "--data",
+            "text.txt",
+            "--out",
+            "lm",
+            "--set",
+            "data.units=words",
+            "--set",
+            "batches.size=2",
+            "--set",
+            "batches.steps=8",
+            "--set",
+            "model.tied=false",
+            "--set",
+            "model.stack.num_layers=1",
+        ]),
+    );
+    let begun = ["train", "sst2", "--data", "data", "--start", "lm", "--out", "run", "--set", "data.least_count=1"];
+    let told = succeed(here, &train(&begun));
+    assert!(told.contains("on 20 sequences of the dev split:"), "{told}");
+    succeed(here, &["classify", "--model", "run", "--text", "the film is fine"]);
+    let again = ["train", "sst2", "--data", "data", "--start", "run", "--out", "other", "--set", "data.least_count=1"];
+    fail(here, &train(&again), 1, &["run", "classifier of sequences"]);
+}
+
 fn refused(here: &std::path::Path) {
     fail(here, &["classify", "--model", "run", "a.png"], 2, &["run", "--text"]);
     fail(here, &["classify", "--model", "run"], 2, &["FILE"]);

@@ -89,7 +89,12 @@ fn of_recipe(table: &Table) -> Result<&'static TaskRow, String> {
 pub fn train(arguments: &TrainArguments) -> Result<(), Failure> {
     let table = recipe::read(arguments.recipe.as_deref(), &arguments.set, check)?;
     let row = of_recipe(&table).map_err(Failure::Work)?;
-    wants(row.task, arguments.start.iter().map(PathBuf::as_path))?;
+    // A classifier of sequences begins with what a language model learned, every other task with a model of its own.
+    let starts_from = match row.task == SequenceClassificationRecipe::TASK {
+        true => LanguageModelRecipe::TASK,
+        false => row.task,
+    };
+    wants(starts_from, arguments.start.iter().map(PathBuf::as_path))?;
     (row.train)(table, arguments)
 }
 
