@@ -9,11 +9,12 @@ use candlewick_data::clips::moving::{Action, MovingClip, SIZE};
 use candlewick_data::clips::{self, Clip, FrameLimits, LoadOptions};
 use candlewick_data::{Parts, Split};
 use candlewick_encoders::{Interpolation, Preprocessing, Resize};
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The most bytes of frames of a set that are kept.
 const MOST_BYTES: usize = 6_000_000_000;
@@ -132,9 +133,7 @@ impl FramesConfig {
         let part =
             if cut { differing(frames).map(|part| part.widened(frames, width as f64 / height as f64)) } else { None };
         let prepared = |frame: &RgbImage| match part {
-            Some(Part { x, y, width, height }) => {
-                Ok(preprocessing.original(&imageops::crop_imm(frame, x, y, width, height).to_image())?)
-            }
+            Some(part) => Ok(preprocessing.original(&part.of(frame).unwrap_or_else(|| frame.clone()))?),
             None => Ok(preprocessing.original(frame)?),
         };
         frames.iter().map(prepared).collect()
@@ -155,18 +154,36 @@ const ALIKE: u8 = 48;
 
 /// The part outside of which all frames have the colour of the first one's first corner; nothing where they have it everywhere.
 fn differing(frames: &[RgbImage]) -> Option<Part> {
-    let ground = *frames.first()?.get_pixel_checked(0, 0)?;
+    let first = frames.first()?;
+    let ground = first.get_pixel_checked(0, 0)?.0;
+    let bare = ground.repeat(first.width() as usize);
+    let differs = |pixel: &[u8]| pixel.iter().zip(ground).any(|(channel, ground)| channel.abs_diff(ground) > ALIKE);
     let mut found: Option<[u32; 4]> = None;
-    for (x, y, pixel) in frames.iter().flat_map(RgbImage::enumerate_pixels) {
-        if pixel.0.iter().zip(ground.0).any(|(channel, ground)| channel.abs_diff(ground) > ALIKE) {
-            let [x0, y0, x1, y1] = found.unwrap_or([x, y, x, y]);
-            found = Some([x0.min(x), y0.min(y), x1.max(x), y1.max(y)]);
+    for (y, row) in frames.iter().flat_map(|frame| (0..).zip(frame.as_raw().chunks_exact(bare.len()))) {
+        // Most rows of a silhouette are of the ground alone.
+        if row == bare {
+            continue;
+        }
+        let mut places = (0..).zip(row.chunks_exact(3)).filter(|(_, pixel)| differs(pixel)).map(|(x, _): (u32, _)| x);
+        if let Some(left) = places.next() {
+            let right = places.last().unwrap_or(left);
+            let [x0, y0, x1, y1] = found.unwrap_or([left, y, right, y]);
+            found = Some([x0.min(left), y0.min(y), x1.max(right), y1.max(y)]);
         }
     }
     found.map(|[x0, y0, x1, y1]| Part { x: x0, y: y0, width: x1 - x0 + 1, height: y1 - y0 + 1 })
 }
 
 impl Part {
+    /// This part of a frame; nothing where it goes beyond it.
+    fn of(self, frame: &RgbImage) -> Option<RgbImage> {
+        let [x, width] = [self.x, self.width].map(|pixels| 3 * pixels as usize);
+        let rows = frame.as_raw().chunks_exact(3 * frame.width().max(1) as usize);
+        let rows = rows.skip(self.y as usize).take(self.height as usize);
+        let cut = rows.map(|row| row.get(x..x + width)).collect::<Option<Vec<&[u8]>>>()?.concat();
+        RgbImage::from_raw(self.width, self.height, cut)
+    }
+
     /// With two pixels more on each side and then as wide or as high as gives this ratio, as far as the frames go.
     fn widened(self, frames: &[RgbImage], ratio: f64) -> Self {
         let (most_width, most_height) = frames.first().map_or((1, 1), RgbImage::dimensions);
@@ -194,8 +211,17 @@ pub(super) fn load(
     let set = clips::load(folder, &options)?;
     let frames = FramesConfig::Clips(clips.clone());
     let mut reading = Reading::new(set.parts.count(), progress);
+    let kept = AtomicUsize::new(0);
+    let one_clip = |clip: &Clip| -> Result<Vec<RgbImage>> {
+        // Where they are too many already, none is decoded any more.
+        check_memory(folder, kept.load(Relaxed))?;
+        let prepared = frames.prepare(&clip.frames(&FrameLimits::default())?)?;
+        kept.fetch_add(prepared.len() * 3 * clips.height * clips.width, Relaxed);
+        Ok(prepared)
+    };
     let mut part = |part: &[Clip]| -> Result<Vec<Labelled>> {
-        let read = reading.read(part, |clip: &Clip| frames.prepare(&clip.frames(&FrameLimits::default())?));
+        let read = reading.read(part, one_clip);
+        check_memory(folder, kept.load(Relaxed))?;
         let mut held = Vec::with_capacity(part.len());
         for (clip, frames) in part.iter().zip(read) {
             match frames {
@@ -203,10 +229,6 @@ pub(super) fn load(
                 Err(fault) => set.skipped.record(&clip.name, fault)?,
             }
         }
-        check_memory(
-            folder,
-            held.iter().map(|(_, frames)| frames.len()).sum::<usize>() * 3 * clips.height * clips.width,
-        )?;
         Ok(if clips.join { joined(held) } else { held.into_iter().map(|(clip, frames)| one(clip, frames)).collect() })
     };
     let parts = Parts { train: part(&set.parts.train)?, dev: part(&set.parts.dev)?, test: part(&set.parts.test)? };
@@ -218,9 +240,8 @@ fn check_memory(folder: &Path, bytes: usize) -> Result<()> {
     match bytes > MOST_BYTES {
         false => Ok(()),
         true => Err(Error::Setting(format!(
-            "{}: its frames would take {} GB of memory, and {} are allowed; make data.frames.height and width smaller",
+            "{}: its frames take more than the {} GB of memory allowed; make data.frames.height and width smaller",
             folder.display(),
-            bytes / 1_000_000_000,
             MOST_BYTES / 1_000_000_000
         ))),
     }
