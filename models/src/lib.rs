@@ -24,6 +24,7 @@ pub struct Recipe {
 
 /// All recipes, that of generated scenes first.
 pub const RECIPES: &[Recipe] = &[
+pub const RECIPES: [Recipe; 31] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },
@@ -99,6 +100,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "weizmann-film", file: "weizmann/film.toml", text: include_str!("../weizmann/film.toml") },
     Recipe { name: "weizmann-early", file: "weizmann/early.toml", text: include_str!("../weizmann/early.toml") },
     Recipe { name: "moving", file: "moving/train.toml", text: include_str!("../moving/train.toml") },
+    Recipe { name: "moving-clip", file: "moving/clip.toml", text: include_str!("../moving/clip.toml") },
     Recipe { name: "moving-next", file: "moving/next.toml", text: include_str!("../moving/next.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
