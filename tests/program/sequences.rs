@@ -98,6 +98,9 @@ fn a_classifier_of_clips_is_trained_evaluated_and_used() {
     let strip = fs::read_to_string(here.join("strips/ann_6.svg")).unwrap();
     assert_eq!(strip.matches("<image").count(), 6);
     assert!(strip.contains(">down</text>"));
+    let two = ["data/dev/down/ann_6", "data/dev/right/ann_6"];
+    succeed(here, &["classify", two[0], two[1], "--model", "run", "--plot", "two", "--json"]);
+    assert!(here.join("two/ann_6.svg").is_file() && here.join("two/ann_6-2.svg").is_file());
     let scores = succeed(here, &["evaluate", "--model", "run", "--data", "data", "--json"]);
     let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
     assert_eq!((scores["accuracy"].as_f64(), scores["sequences"].as_u64()), (Some(1.0), Some(4)), "{scores}");
@@ -135,7 +138,7 @@ fn tables_and_notes_are_told_of_in_files() {
     let object: serde_json::Value =
         serde_json::from_str(&succeed(here, &["classify", "new.csv", "--model", "each", "--json"])).unwrap();
     assert_eq!(object["steps"].as_array().map(Vec::len), Some(4), "{object}");
-    fail(here, &["classify", "new.csv", "--model", "each", "--plot", "drawn"], 1, &["--plot"]);
+    fail(here, &["classify", "new.csv", "--model", "each", "--plot", "drawn"], 2, &["--plot"]);
     fs::write(here.join("wide.csv"), "x,y\n1,2\n").unwrap();
     fail(here, &["classify", "wide.csv", "--model", "each"], 1, &["wide.csv: has 2 columns"]);
     let piece = "[[60],[64],[60],[64],[60]]";

@@ -3,8 +3,9 @@
 use super::super::Failure;
 use super::super::output::write_drawing;
 use candlewick::pages::{FilmCurve, FilmFrame, FilmStrip, PianoRoll};
-use candlewick::tasks::sequence_classification::{Classified, Input, OutputKind, SequenceClassifier};
+use candlewick::tasks::sequence_classification::{Classified, Input, InputKind, OutputKind, SequenceClassifier};
 use image::RgbImage;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The most frames of a strip, and the most classes that have a curve.
@@ -22,28 +23,40 @@ pub struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// Writes the drawing into a folder, which is made where there is none.
-    ///
-    /// # Errors
-    /// A wrong call where the classifier reads neither clips nor notes; otherwise when the drawing cannot be written.
-    pub fn write(&self, folder: &Path, json: bool) -> Result<(), Failure> {
-        let config = self.classifier.config();
-        let svg = match (self.input, config.output, &self.told.steps) {
-            (Input::Values(values), OutputKind::Several, Some(steps)) => self.piano_roll(values, &steps.concat())?,
-            (Input::Frames(frames), _, _) => self.film_strip(frames)?,
-            _ => return Err(Failure::usage("--plot: draws clips and notes that come next; leave it out")),
-        };
-        std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
-        write_drawing(&folder.join(self.file_name()), svg.as_bytes(), json)
+    /// Whether there are drawings of what a classifier tells.
+    pub fn is_of(classifier: &SequenceClassifier) -> bool {
+        let config = classifier.config();
+        config.input == InputKind::Frames || config.output == OutputKind::Several
     }
 
-    fn file_name(&self) -> PathBuf {
+    /// Writes the drawing into a folder, which is made where there is none, beside those that are `drawn` already.
+    ///
+    /// # Errors
+    /// When it cannot be drawn or written, with the file's name.
+    pub fn write(&self, folder: &Path, drawn: &mut HashSet<PathBuf>, json: bool) -> Result<(), Failure> {
+        let svg = match (self.input, &self.told.steps) {
+            (Input::Values(values), Some(steps)) => self.piano_roll(values, &steps.concat())?,
+            (Input::Frames(frames), _) => self.film_strip(frames)?,
+            _ => return Ok(()),
+        };
+        std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
+        let stem = self.stem();
+        let numbered = (2..).map(|number| format!("{stem}-{number}.svg"));
+        let mut names = std::iter::once(format!("{stem}.svg")).chain(numbered).map(|name| folder.join(name));
+        let Some(path) = names.find(|path| !drawn.contains(path)) else { return Ok(()) };
+        write_drawing(&path, svg.as_bytes(), json)?;
+        drawn.insert(path);
+        Ok(())
+    }
+
+    /// The name of its file, without the ending.
+    fn stem(&self) -> String {
         let stem = self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let safe = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
         let name: String = self.name.chars().map(safe).collect();
         match name.trim_matches('-') {
-            "" => format!("{stem}.svg").into(),
-            name => format!("{stem}-{name}.svg").into(),
+            "" => stem,
+            name => format!("{stem}-{name}"),
         }
     }
 

@@ -7,8 +7,9 @@ use super::drawings::Drawing;
 use candlewick::data::escaped;
 use candlewick::tasks::sequence_classification::{Classified, Named, OutputKind, SequenceClassifier};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Classifies the sequences of each file; one that cannot be read is named and the others are classified all the same.
 ///
@@ -19,9 +20,12 @@ pub fn run(arguments: &ClassifyArguments, classifier: &SequenceClassifier) -> Re
     if !texts.is_empty() {
         return Err(Failure::usage(format!("--text: {model} classifies no texts; give it files")));
     }
-    let mut failed = false;
+    if arguments.plot.is_some() && !Drawing::is_of(classifier) {
+        return Err(Failure::usage("--plot: draws clips, and the notes that come next; leave it out"));
+    }
+    let (mut failed, mut drawn) = (false, HashSet::new());
     for path in photos {
-        if let Err(failure) = file(arguments, classifier, path) {
+        if let Err(failure) = file(arguments, classifier, path, &mut drawn) {
             failed = true;
             failure.passed_over(path)?;
         }
@@ -29,7 +33,12 @@ pub fn run(arguments: &ClassifyArguments, classifier: &SequenceClassifier) -> Re
     if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
-fn file(arguments: &ClassifyArguments, classifier: &SequenceClassifier, path: &Path) -> Result<(), Failure> {
+fn file(
+    arguments: &ClassifyArguments,
+    classifier: &SequenceClassifier,
+    path: &Path,
+    drawn: &mut HashSet<PathBuf>,
+) -> Result<(), Failure> {
     let read = classifier.read(path)?;
     let (names, inputs): (Vec<String>, Vec<_>) =
         read.into_iter().map(|Named { name, input, .. }| (name, input)).unzip();
@@ -37,7 +46,7 @@ fn file(arguments: &ClassifyArguments, classifier: &SequenceClassifier, path: &P
     for ((name, input), told) in names.iter().zip(&inputs).zip(classifier.classify(&inputs)?) {
         if let Some(folder) = &arguments.plot {
             let drawing = Drawing { classifier, file: path, name, input, told: &told };
-            drawing.write(folder, arguments.json)?;
+            drawing.write(folder, drawn, arguments.json)?;
         }
         if arguments.json {
             say!("{}", as_json(path, name, &told, output, arguments.top))?;
