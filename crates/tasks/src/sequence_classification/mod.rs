@@ -5,6 +5,7 @@
 //! [`SequenceClassificationRecipe`] says.
 
 mod batch;
+mod check;
 mod classified;
 mod classifier;
 mod clip_source;
