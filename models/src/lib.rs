@@ -24,7 +24,6 @@ pub struct Recipe {
 
 /// All recipes, that of generated scenes first.
 pub const RECIPES: &[Recipe] = &[
-pub const RECIPES: [Recipe; 31] = [
     Recipe { name: "scenes", file: "scenes/train.toml", text: include_str!("../scenes/train.toml") },
     Recipe { name: "flickr8k", file: "flickr8k/train.toml", text: include_str!("../flickr8k/train.toml") },
     Recipe { name: "flickr8k-vanilla", file: "flickr8k/vanilla.toml", text: include_str!("../flickr8k/vanilla.toml") },

@@ -174,14 +174,15 @@ fn print(outcome: &Outcome, report: &Report, out: &Path, seconds: f64) -> Result
     for line in &outcome.lines {
         say!("{line}")?;
     }
+    let width = outcome.scores.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(17);
     for (name, value) in outcome.scores.iter() {
-        say!("{name:<17} {value:.4}")?;
+        say!("{name:<width$} {value:.4}")?;
     }
-    say!("{:<17} {seconds:.0} s", "time")?;
-    say!("{:<17} {}", "model", report.best.display())?;
-    say!("{:<17} {}", "curves", out.join("curves.svg").display())?;
+    say!("{:<width$} {seconds:.0} s", "time")?;
+    say!("{:<width$} {}", "model", report.best.display())?;
+    say!("{:<width$} {}", "curves", out.join("curves.svg").display())?;
     for (name, path) in &outcome.files {
-        say!("{name:<17} {}", path.display())?;
+        say!("{name:<width$} {}", path.display())?;
     }
     Ok(())
 }

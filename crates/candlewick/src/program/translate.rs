@@ -36,7 +36,7 @@ pub fn run(arguments: &TranslateArguments) -> Result<(), Failure> {
         } else if text.trim().is_empty() {
             return Err(Failure::usage("there is nothing to translate in an empty text; give some"));
         } else {
-            writer.translate(&[text.clone()])?;
+            writer.translate(std::slice::from_ref(text))?;
         }
     }
     Ok(())
