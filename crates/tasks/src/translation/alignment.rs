@@ -23,12 +23,17 @@ impl Words {
             if piece.is_empty() {
                 continue;
             }
-            let last = words.last().and_then(|word| word.chars().next_back());
-            let begins = piece.starts_with(char::is_whitespace)
-                || piece.chars().next().is_some_and(|first| !first.is_alphanumeric())
-                || last.is_none_or(|last| !last.is_alphanumeric());
+            // A space that is a token of its own begins the word behind it.
+            let begins = match words.last().map(|word| word.chars().next_back()) {
+                None => true,
+                Some(None) => false,
+                Some(Some(last)) => {
+                    let first = piece.chars().next().is_none_or(char::is_alphanumeric);
+                    !(first && last.is_alphanumeric())
+                }
+            };
             match words.last_mut().filter(|_| !begins) {
-                Some(word) => word.push_str(&piece),
+                Some(word) => word.push_str(if word.is_empty() { piece.trim_start() } else { &piece }),
                 None => words.push(piece.trim_start().to_owned()),
             }
             of_tokens.extend(std::iter::repeat_n(words.len() - 1, waiting));
