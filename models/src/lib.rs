@@ -173,6 +173,27 @@ pub const SHAKESPEARE: TextFiles = TextFiles {
     model: include_bytes!("../shakespeare/model.safetensors"),
 };
 
+/// The files of the folder of a model that answers questions.
+#[derive(Clone, Copy, Debug)]
+pub struct QuestionFiles {
+    /// `config.json`.
+    pub config: &'static str,
+    /// `preprocessor_config.json`.
+    pub preprocessing: &'static str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'static str,
+    /// `model.safetensors`.
+    pub model: &'static [u8],
+}
+
+/// The model that answers questions about generated scenes, trained with the recipe `scene_questions`.
+pub const SCENE_QUESTIONS: QuestionFiles = QuestionFiles {
+    config: include_str!("../scene_questions/config.json"),
+    preprocessing: include_str!("../scene_questions/preprocessor_config.json"),
+    tokenizer: include_str!("../scene_questions/tokenizer.json"),
+    model: include_bytes!("../scene_questions/model.safetensors"),
+};
+
 /// The README's examples, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -108,7 +108,7 @@ const OPTIONS: [(&str, &str); 46] = [
     ("evaluate --model . --data . --dev-share nan", "--dev-share"),
     ("evaluate --model . --data . --coco-zip a/b", "--coco-zip a/b"),
     ("evaluate --model . --data . --coco-zip=", "--coco-zip"),
-    ("answer scene-1.png what?", "--model DIR"),
+    ("answer scene-1.png ?", "has no words"),
     ("answer scene-1.png what? --model nowhere", "nowhere"),
     ("classify scene-1.png --model nowhere", "nowhere"),
     ("classify scene-1.png --model resnet18", "--weights"),

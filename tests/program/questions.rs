@@ -1,4 +1,7 @@
 use super::{fail, scene, succeed};
+use candlewick::data::Split;
+use candlewick::data::scenes::questions::SceneQuestion;
+use image::{Rgb, RgbImage};
 use serde_json::Value;
 use std::fs;
 
@@ -44,6 +47,29 @@ fn a_model_that_answers_questions_is_trained_used_and_evaluated() {
     succeed(here, &["export", "run", "out"]);
     assert!(fs::read_to_string(here.join("out/README.md")).unwrap().contains("candlewick answer photo.jpg"));
     refused(here, picture);
+}
+
+#[test]
+fn the_built_in_model_answers_questions_about_scenes() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let (mut right, mut all) = (0, 0);
+    for index in 0..6 {
+        let (scene, asked) = SceneQuestion::generate(21, index, Split::Test, 3);
+        scene.draw().save(here.join("scene.png")).unwrap();
+        for one in asked {
+            let told = succeed(here, &["answer", "scene.png", &one.question, "--top", "1", "--json"]);
+            let told: Value = serde_json::from_str(&told).unwrap();
+            right += usize::from(told["answers"][0]["answer"] == one.answer);
+            all += 1;
+        }
+    }
+    // Guessing would be right on 5 of them.
+    assert!(all == 18 && right >= 16, "{right} of {all}");
+    RgbImage::from_pixel(80, 60, Rgb([200, 180, 90])).save(here.join("photo.png")).unwrap();
+    let output = super::run(here, &["answer", "photo.png", "what shape is the red thing?"]);
+    assert!(output.status.success() && super::text(&output.stderr).contains("flickr8k_questions"), "{output:?}");
+    fail(here, &["answer", "photo.png", "what?", "--encoder-weights", "x"], 2, &["--encoder-weights"]);
 }
 
 fn refused(here: &std::path::Path, picture: &str) {

@@ -1,9 +1,10 @@
 //! `candlewick answer`: a picture and a question in, answers out.
 
 use super::arguments::AnswerArguments;
-use super::output::{say, shown};
-use super::{Failure, device, hub};
+use super::output::{note, say, shown};
+use super::{Failure, device, embedded, hub};
 use candlewick::data::picture::{self, Limits};
+use candlewick::data::scenes::is_like_a_scene;
 use candlewick::pages::{AnswerPage, Bar, Heatmap};
 use candlewick::tasks::vqa::{Answered, Ask, VqaModel};
 use image::RgbImage;
@@ -12,20 +13,27 @@ use std::path::{Path, PathBuf};
 /// Answers a question about a picture.
 ///
 /// # Errors
-/// A wrong call where no model is named or attention is wanted of a model that has none; otherwise when model or picture cannot be read,
+/// A wrong call where attention is wanted of a model that has none; otherwise when model or picture cannot be read,
 /// the question has no words, or a choice cannot be one.
 pub fn run(arguments: &AnswerArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let Some(folder) = &arguments.model else {
-        return Err(Failure::usage(
-            "--model DIR: name a model that answers questions; candlewick train scene_questions trains one of generated scenes",
-        ));
-    };
     let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;
-    let model = VqaModel::open(folder, weights.as_deref(), &device)?;
+    let model = match &arguments.model {
+        Some(folder) => VqaModel::open(folder, weights.as_deref(), &device)?,
+        None if weights.is_some() => {
+            return Err(Failure::usage("--encoder-weights: the built-in model has its encoder; leave them out"));
+        }
+        None => VqaModel::embedded(&embedded::SCENE_QUESTIONS, &device)?,
+    };
     let choices: Vec<String> =
         arguments.choices.iter().flat_map(|all| all.split('|')).map(|one| one.trim().to_owned()).collect();
     let photo = picture::decode(&arguments.photo, &Limits::default())?;
+    if arguments.model.is_none() && !is_like_a_scene(&photo) {
+        note!(
+            "{} is unlike all that the built-in model knows, coloured shapes on a dark ground: what it says there means nothing; name a model of photos with --model DIR (candlewick train flickr8k_questions trains one)",
+            shown(&arguments.photo)
+        );
+    }
     let ask = Ask { picture: &photo, question: &arguments.question, choices: &choices };
     let told = model.answer(&[ask])?.pop().ok_or_else(|| Failure::Work("nothing was answered".into()))?;
     let page = match &arguments.attention {

@@ -1,8 +1,8 @@
 //! The recipes and the small models that the program carries in itself.
 
 use candlewick::captioning::EmbeddedFiles;
-use candlewick::tasks::language_model;
-use candlewick_models::{SCENES, SHAKESPEARE as WRITER};
+use candlewick::tasks::{language_model, vqa};
+use candlewick_models::{SCENE_QUESTIONS as ANSWERER, SCENES, SHAKESPEARE as WRITER};
 
 pub use candlewick_models::{RECIPES, Recipe as EmbeddedRecipe};
 
@@ -21,4 +21,12 @@ pub const SHAKESPEARE: language_model::EmbeddedFiles = language_model::EmbeddedF
     tokenizer: WRITER.tokenizer,
     generation: WRITER.generation,
     model: WRITER.model,
+};
+
+/// The model that answers questions about generated scenes.
+pub const SCENE_QUESTIONS: vqa::EmbeddedFiles = vqa::EmbeddedFiles {
+    config: ANSWERER.config,
+    preprocessing: ANSWERER.preprocessing,
+    tokenizer: ANSWERER.tokenizer,
+    model: ANSWERER.model,
 };

@@ -165,9 +165,10 @@ pub struct ClassifyArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  candlewick answer models/scenes/example.png 'how many shapes are there?'
   candlewick answer photo.jpg 'what is the man riding?' --model runs/flickr8k_questions
   candlewick answer photo.jpg 'what color is the dog?' --choices 'brown|black|white|yellow' --model runs/flickr8k_questions
-  candlewick answer scene.png 'what is left of the red star?' --attention looked --model runs/scene_questions")]
+  candlewick answer scene.png 'what is left of the red star?' --attention looked")]
 pub struct AnswerArguments {
     /// The picture: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
     pub photo: PathBuf,
@@ -182,7 +183,7 @@ pub struct AnswerArguments {
     /// Write a picture of where each hop of attention looked and a page with all, answer.html, into a folder.
     #[arg(long, value_name = "DIR")]
     pub attention: Option<PathBuf>,
-    /// The folder or run of a model that answers questions.
+    /// The folder or run of a model that answers questions; the built-in model by default, which knows generated scenes only.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// The pretrained weights of the encoder, where they are not where training had them.
