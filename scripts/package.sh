@@ -13,7 +13,8 @@ cargo package --workspace --exclude candlewick-testing --no-verify --allow-dirty
 
 members=() patches=()
 for crate in "$packed"/*.crate; do
-  tar -xzf "$crate" -C "$packed"
+  # With the time of now, or cargo takes what it built of an older package for it.
+  tar -xzmf "$crate" -C "$packed"
   name="$(basename "$crate" .crate)" folder="${crate%.crate}"
   for text in README.md LICENSE-MIT LICENSE-APACHE; do
     # A link that was packed as such would have a few bytes.
