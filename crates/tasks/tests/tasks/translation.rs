@@ -1,13 +1,13 @@
 //! Translators: what they learn, that padding changes nothing, that runs resume, several as one, and what is refused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::resumed::same_in_parts;
 use candle_core::Device;
 use candlewick_data::Split;
 use candlewick_parameters::Rng;
 use candlewick_tasks::translation::{DataConfig, Pairs, TranslationRecipe, Translator, TranslatorEnsemble, evaluate};
-use candlewick_training::{Event, Observer, Recipe as _, Silent, fit};
+use candlewick_training::{Recipe as _, Silent, fit};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 const GERMAN: [&str; 8] = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht"];
 const ENGLISH: [&str; 8] = ["one", "two", "three", "four", "five", "six", "seven", "eight"];
@@ -117,17 +117,6 @@ fn a_vector_is_enough_for_what_is_short() {
     assert!(told[0].alpha.is_empty() && !told[0].words.is_empty());
 }
 
-/// Stops a run after so many steps.
-struct StopsAfter(AtomicUsize);
-
-impl Observer for StopsAfter {
-    fn event(&mut self, _: &Event) {}
-
-    fn stops(&self) -> bool {
-        self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
-    }
-}
-
 #[test]
 fn a_resumed_run_is_the_same_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,28 +124,7 @@ fn a_resumed_run_is_the_same_bit_for_bit() {
     let mut recipe = recipe(&ATTENTION.replace("dropout = 0.0", "dropout = 0.2"), folder.path());
     recipe.label_smoothing = 0.1;
     (recipe.training.epochs, recipe.training.checkpoint_every) = (2, 7);
-    let run = |out: &str, stops: &[Option<usize>]| {
-        let out = folder.path().join(out);
-        for stop in stops {
-            let mut task = recipe.prepare(&out, &Device::Cpu, &mut |_| {}).unwrap();
-            match stop {
-                Some(steps) => fit(&mut task, recipe.training(), &out, &mut StopsAfter((*steps).into())).unwrap(),
-                None => fit(&mut task, recipe.training(), &out, &mut Silent).unwrap(),
-            };
-        }
-        std::fs::read(Translator::from_pretrained(&out, &Device::Cpu).map(|_| newest(&out)).unwrap()).unwrap()
-    };
-    assert!(run("whole", &[None]) == run("parts", &[Some(5), Some(30), None]));
-}
-
-/// The weights of the newest checkpoint.
-fn newest(run: &Path) -> std::path::PathBuf {
-    let steps = std::fs::read_dir(run).unwrap().filter_map(|entry| {
-        let path = entry.unwrap().path();
-        let step = path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse::<usize>().ok()?;
-        Some((step, path))
-    });
-    steps.max().unwrap().1.join("model.safetensors")
+    same_in_parts(&recipe, folder.path(), &[5, 30]);
 }
 
 #[test]

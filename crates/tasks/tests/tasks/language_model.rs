@@ -1,6 +1,7 @@
 //! Language models: what they learn, what they write, and that reading in parts is reading at once.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::resumed::same_in_parts;
 use candle_core::{Device, Tensor};
 use candlewick_data::text::Text;
 use candlewick_data::tokens::{TextTokenizer, Units};
@@ -57,7 +58,7 @@ fn it_learns_to_count_and_writes_numbers_in_order() {
 
 #[test]
 fn it_learns_hello_and_shows_every_number() {
-    let text = include_str!("../../../models/hello/train.toml");
+    let text = include_str!("../../../../models/hello/train.toml");
     let mut recipe: LanguageModelRecipe = toml::from_str(text).unwrap();
     let out = tempfile::tempdir().unwrap();
     let mut task = recipe.prepare(out.path(), &Device::Cpu, &mut |_| {}).unwrap();
@@ -183,47 +184,9 @@ fn a_resumed_run_goes_on_with_its_state_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("text.txt");
     std::fs::write(&data, counting(60)).unwrap();
-    let run = |out: &str, seconds: &[Option<usize>]| {
-        let out = folder.path().join(out);
-        for stop in seconds {
-            let mut recipe = recipe(COUNTING, &data);
-            recipe.training.epochs = 2;
-            recipe.training.checkpoint_every = 3;
-            let mut task = recipe.prepare(&out, &Device::Cpu, &mut |_| {}).unwrap();
-            match stop {
-                Some(steps) => {
-                    fit(&mut task, recipe.training(), &out, &mut StopsAfter::new(*steps)).unwrap();
-                }
-                None => {
-                    fit(&mut task, recipe.training(), &out, &mut Silent).unwrap();
-                }
-            }
-        }
-        let best = candlewick_training::model_folder::open_model(&out, |folder| Ok(folder.to_path_buf())).unwrap();
-        std::fs::read(best.join("model.safetensors")).unwrap()
-    };
-    let whole = run("whole", &[None]);
-    assert!(whole == run("parts", &[Some(4), Some(7), None]), "the weights differ");
-}
-
-/// Stops the run after so many steps of its own.
-struct StopsAfter {
-    left: std::sync::atomic::AtomicUsize,
-}
-
-impl StopsAfter {
-    fn new(steps: usize) -> Self {
-        Self { left: steps.into() }
-    }
-}
-
-impl candlewick_training::Observer for StopsAfter {
-    fn event(&mut self, _: &candlewick_training::Event) {}
-
-    fn stops(&self) -> bool {
-        use std::sync::atomic::Ordering::SeqCst;
-        self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
-    }
+    let mut recipe = recipe(COUNTING, &data);
+    (recipe.training.epochs, recipe.training.checkpoint_every) = (2, 3);
+    same_in_parts(&recipe, folder.path(), &[4, 7]);
 }
 
 #[test]

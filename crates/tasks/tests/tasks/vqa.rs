@@ -1,15 +1,15 @@
 //! Models that answer questions about pictures: what they learn, where they look, that runs resume, and what is refused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::resumed::same_in_parts;
 use candle_core::Device;
 use candlewick_data::Split;
 use candlewick_parameters::Rng;
 use candlewick_tasks::vqa::{Ask, DataConfig, Join, SceneWorld, VqaDataset, VqaModel, VqaRecipe, evaluate};
-use candlewick_training::{Event, ModelFolder as _, Observer, Recipe as _, Scores, Shard, Silent, Task as _, fit};
+use candlewick_training::{ModelFolder as _, Recipe as _, Scores, Shard, Silent, Task as _, fit};
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 const COLOURS: [(&str, [u8; 3]); 3] = [("red", [230, 40, 40]), ("green", [40, 200, 60]), ("blue", [50, 80, 230])];
 
@@ -180,17 +180,6 @@ fn mean_annotations_join_with_questions_too_and_choices_can_be_read() {
     assert!((alone[0].probabilities[0] - told[0].probabilities[0]).abs() < 1e-5, "{alone:?} {told:?}");
 }
 
-/// Stops a run after so many steps of its own.
-struct StopsAfter(AtomicUsize);
-
-impl Observer for StopsAfter {
-    fn event(&mut self, _: &Event) {}
-
-    fn stops(&self) -> bool {
-        self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
-    }
-}
-
 #[test]
 fn a_resumed_run_is_the_same_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,19 +188,7 @@ fn a_resumed_run_is_the_same_bit_for_bit() {
     (recipe.model.dropout, recipe.model.picture_dropout, recipe.label_smoothing) = (0.3, 0.2, 0.1);
     recipe.model.read_choices = true;
     (recipe.training.epochs, recipe.training.checkpoint_every) = (2, 5);
-    let run = |out: &str, stops: &[Option<usize>]| {
-        let out = folder.path().join(out);
-        for stop in stops {
-            let mut task = recipe.prepare(&out, &Device::Cpu, &mut |_| {}).unwrap();
-            match stop {
-                Some(steps) => fit(&mut task, recipe.training(), &out, &mut StopsAfter((*steps).into())).unwrap(),
-                None => fit(&mut task, recipe.training(), &out, &mut Silent).unwrap(),
-            };
-        }
-        let last = candlewick_training::model_folder::open_model(&out, |folder| Ok(folder.to_path_buf())).unwrap();
-        std::fs::read(last.join("model.safetensors")).unwrap()
-    };
-    assert!(run("whole", &[None]) == run("parts", &[Some(6), Some(11), None]), "the weights differ");
+    same_in_parts(&recipe, folder.path(), &[6, 11]);
 }
 
 #[test]
