@@ -44,7 +44,7 @@ pub use metric::Metric;
 pub use model_folder::{Export, ModelFolder, write_weights};
 pub use optim::OptimizerConfig;
 pub use progress::{Event, Observer, ProgressBarObserver, Silent, bar, picture_bar, spinner};
-pub use recipe::{Inputs, Outcome, Recipe};
+pub use recipe::{Inputs, Outcome, Recipe, check_shares, check_sizes};
 pub use record::{Machine, RECIPE_FILE, Record, Session, data_hash, utc};
 pub use report::{Report, StopReason};
 pub use run::check;

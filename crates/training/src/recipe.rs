@@ -41,6 +41,28 @@ impl Inputs {
     }
 }
 
+/// Refuses shares and probabilities below 0 or above the most that each may be; each has its key in the recipe.
+///
+/// # Errors
+/// One line that names the key, what it is and what is wanted.
+pub fn check_shares(settings: &[(&str, f64, f64)]) -> Result<()> {
+    match settings.iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
+        Some((key, value, most)) => Err(Error::Setting(format!("{key} is {value}; wanted 0 to {most}"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses sizes and counts of 0; each has its key in the recipe.
+///
+/// # Errors
+/// One line that names the key.
+pub fn check_sizes(settings: &[(&str, usize)]) -> Result<()> {
+    match settings.iter().find(|(_, value)| *value == 0) {
+        Some((key, _)) => Err(Error::Setting(format!("{key} is 0; one is the least"))),
+        None => Ok(()),
+    }
+}
+
 /// How a model of one task is trained: the content of a `train.toml`.
 ///
 /// A task adds a type that is read from TOML, and a row in the program's table; training, its flags, its log and its report are the

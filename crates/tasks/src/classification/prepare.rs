@@ -11,7 +11,7 @@ use candlewick_data::Note;
 use candlewick_data::image_classes::{self, Examples};
 use candlewick_encoders::{Architecture, Preprocessing};
 use candlewick_parameters::{Parameters, SafetensorsFile};
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _};
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _, check_shares};
 use candlewick_vision::check_stage;
 use std::path::Path;
 
@@ -47,15 +47,11 @@ impl Recipe for ClassificationRecipe {
             );
         }
         check_stage(name, fine_tune.as_deref(), "network.name", "network.fine_tune")?;
-        for (key, share, most) in [
+        check_shares(&[
             ("data.max_share", self.data.max_share, 1.0),
             ("data.dev_share", self.data.dev_share, 0.9),
             ("label_smoothing", self.label_smoothing, 0.999),
-        ] {
-            if !(0.0..=most).contains(&share) {
-                return fault(format!("{key} is {share}; wanted 0 to {most}"));
-            }
-        }
+        ])?;
         if self.augmentation.shift > 100_000
             || self.augmentation.resized_crop.is_some_and(|least| !(least > 0.0 && least <= 1.0))
         {

@@ -13,7 +13,7 @@ use candlewick_data::text::{Corpus, Text};
 use candlewick_data::tokens::{Streams, TextTokenizer, Units};
 use candlewick_generation::Decoder as _;
 use candlewick_pages::{DrawingFormat, DrawnSteps, UnrolledDrawing};
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, check_shares, check_sizes};
 use std::path::{Path, PathBuf};
 
 /// Streams that a dev text is read as: few, so that all but a few of its characters are told with what came before them.
@@ -45,30 +45,22 @@ impl Recipe for LanguageModelRecipe {
     }
 
     fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Setting(fault));
         let NetworkConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
-        for (key, value, most) in [
+        let BatchConfig { size, steps, passes, .. } = self.batches;
+        check_shares(&[
             ("data.dev_share", self.data.dev_share, 0.9),
             ("model.dropout", dropout, 1.0),
             ("model.word_dropout", word_dropout, 1.0),
-        ] {
-            if !(0.0..=most).contains(&value) {
-                return fault(format!("{key} is {value}; wanted 0 to {most}"));
-            }
-        }
-        let BatchConfig { size, steps, passes, .. } = self.batches;
-        for (key, value) in [
+        ])?;
+        check_sizes(&[
             ("batches.size", size),
             ("batches.steps", steps),
             ("batches.passes", passes),
             ("model.hidden_size", hidden_size),
             ("model.embedding_size", embedding_size),
-        ] {
-            if value == 0 {
-                return fault(format!("{key} is 0; one is the least"));
-            }
-        }
-        Ok(self.generation.validate()?)
+        ])?;
+        self.generation.validate()?;
+        self.training.check().map_err(|error| error.under("training"))
     }
 
     fn prepare(&self, out: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<LanguageModelTask> {

@@ -17,7 +17,7 @@ use candlewick_data::text::Text;
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_data::{Note, Split};
 use candlewick_recurrent::SequenceEncoderConfig;
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, check_shares, check_sizes};
 use std::path::Path;
 
 impl Recipe for SequenceClassificationRecipe {
@@ -48,30 +48,21 @@ impl Recipe for SequenceClassificationRecipe {
     }
 
     fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Setting(fault));
         let SequenceEncoderConfig { dropout, word_dropout, hidden_size, embedding_size, .. } = self.model;
-        let DataConfig { least_count, dev_share, max_share, .. } = &self.data;
-        for (key, value, most) in [
-            ("data.dev_share", *dev_share, 0.9),
-            ("data.max_share", *max_share, 1.0),
+        let DataConfig { least_count, dev_share, max_share, .. } = self.data;
+        check_shares(&[
+            ("data.dev_share", dev_share, 0.9),
+            ("data.max_share", max_share, 1.0),
             ("model.dropout", dropout, 1.0),
             ("model.word_dropout", word_dropout, 1.0),
             ("label_smoothing", self.label_smoothing, 0.999),
-        ] {
-            if !(0.0..=most).contains(&value) {
-                return fault(format!("{key} is {value}; wanted 0 to {most}"));
-            }
-        }
-        for (key, value) in [
+        ])?;
+        check_sizes(&[
             ("batches.size", self.batches.size),
             ("model.hidden_size", hidden_size),
             ("model.embedding_size", embedding_size),
-            ("data.least_count", *least_count),
-        ] {
-            if value == 0 {
-                return fault(format!("{key} is 0; one is the least"));
-            }
-        }
+            ("data.least_count", least_count),
+        ])?;
         self.check_kinds()?;
         self.training.check().map_err(|error| error.under("training"))
     }

@@ -37,13 +37,17 @@ impl DecoderConfig {
         })
     }
 
-    /// E, H and A, where it has one.
+    /// E, H and A, where it has one, by their keys in a recipe.
     pub(super) fn sizes(&self) -> [(&'static str, usize); 3] {
         let (embedding, hidden, attention) = match self {
             Self::Attention(config) => (config.embedding_size, config.hidden_size, config.attention_size),
             Self::Vector(config) => (config.embedding_size, config.hidden_size, 1),
         };
-        [("embedding_size", embedding), ("hidden_size", hidden), ("attention_size", attention)]
+        [
+            ("model.decoder.embedding_size", embedding),
+            ("model.decoder.hidden_size", hidden),
+            ("model.decoder.attention_size", attention),
+        ]
     }
 }
 

@@ -11,7 +11,7 @@ use candlewick_data::parallel::Pair;
 use candlewick_data::text::Text;
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_data::{Note, Split};
-use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report};
+use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, check_shares, check_sizes};
 use std::path::Path;
 
 /// Translations that are shown after training.
@@ -40,34 +40,26 @@ impl Recipe for TranslationRecipe {
     }
 
     fn check(&self) -> Result<()> {
-        let fault = |fault: String| Err(Error::Setting(fault));
         let DataConfig { source, target, longest, dev_share, max_share, .. } = &self.data;
         if source == target {
-            return fault(format!("data.source and data.target are both {source}; name two languages"));
+            let fault = format!("data.source and data.target are both {source}; name two languages");
+            return Err(Error::Setting(fault));
         }
         let encoder = &self.model.encoder;
-        for (key, value, most) in [
+        check_shares(&[
             ("data.dev_share", *dev_share, 0.9),
             ("data.max_share", *max_share, 1.0),
             ("model.encoder.dropout", encoder.dropout, 1.0),
             ("model.encoder.word_dropout", encoder.word_dropout, 1.0),
             ("label_smoothing", self.label_smoothing, 0.999),
-        ] {
-            if !(0.0..=most).contains(&value) {
-                return fault(format!("{key} is {value}; wanted 0 to {most}"));
-            }
-        }
-        let decoder = self.model.decoder.sizes().map(|(key, size)| (format!("model.decoder.{key}"), size));
-        let others = [
+        ])?;
+        check_sizes(&[
             ("batches.size", self.batches.size),
             ("data.longest", *longest),
             ("model.encoder.hidden_size", encoder.hidden_size),
             ("model.encoder.embedding_size", encoder.embedding_size),
-        ];
-        let sizes = others.into_iter().map(|(key, size)| (key.to_owned(), size)).chain(decoder);
-        if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-            return fault(format!("{key} is 0; one is the least"));
-        }
+        ])?;
+        check_sizes(&self.model.decoder.sizes())?;
         self.generation.validate()?;
         self.training.check().map_err(|error| error.under("training"))
     }

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_encoders::Preprocessing;
 use candlewick_parameters::available_memory;
-use candlewick_training::FitConfig;
+use candlewick_training::{FitConfig, check_shares, check_sizes};
 use candlewick_vision::{EncoderRecipe, Views};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,28 +57,24 @@ impl VqaRecipe {
         let fault = |fault: String| Err(Error::Setting(fault));
         let VqaNetworkConfig { question, hops, attention_size, hidden_size, dropout, picture_dropout, .. } =
             &self.model;
-        for (key, value, most) in [
+        check_shares(&[
             ("model.dropout", *dropout, 1.0),
             ("model.picture_dropout", *picture_dropout, 1.0),
             ("model.question.dropout", question.dropout, 1.0),
             ("model.question.word_dropout", question.word_dropout, 1.0),
             ("label_smoothing", self.label_smoothing, 0.999),
-        ] {
-            if !(0.0..=most).contains(&value) {
-                return fault(format!("{key} is {value}; wanted 0 to {most}"));
-            }
-        }
-        for (key, value, most) in [
-            ("model.hops", *hops, MOST_HOPS),
-            ("model.attention_size", *attention_size, usize::MAX),
-            ("model.hidden_size", *hidden_size, usize::MAX),
-            ("model.question.hidden_size", question.hidden_size, usize::MAX),
-            ("model.question.embedding_size", question.embedding_size, usize::MAX),
-            ("batches.size", self.batches.size, 100_000),
-        ] {
-            if value == 0 || value > most {
-                let bound = if most == usize::MAX { String::new() } else { format!(", {most} the most") };
-                return fault(format!("{key} is {value}; one is the least{bound}"));
+        ])?;
+        check_sizes(&[
+            ("model.hops", *hops),
+            ("model.attention_size", *attention_size),
+            ("model.hidden_size", *hidden_size),
+            ("model.question.hidden_size", question.hidden_size),
+            ("model.question.embedding_size", question.embedding_size),
+            ("batches.size", self.batches.size),
+        ])?;
+        for (key, value, most) in [("model.hops", *hops, MOST_HOPS), ("batches.size", self.batches.size, 100_000)] {
+            if value > most {
+                return fault(format!("{key} is {value}; {most} is the most"));
             }
         }
         if self.batches.workers > 256 {
@@ -178,16 +174,8 @@ impl DataConfig {
                 }
             }
             Self::Photos { max_share, dev_share, least_count, least_answers, .. } => {
-                for (key, value, most) in [("data.max_share", max_share, 1.0), ("data.dev_share", dev_share, 0.9)] {
-                    if !(0.0..=most).contains(&value) {
-                        return fault(format!("{key} is {value}; wanted 0 to {most}"));
-                    }
-                }
-                for (key, value) in [("data.least_count", least_count), ("data.least_answers", least_answers)] {
-                    if value == 0 {
-                        return fault(format!("{key} is 0; one is the least"));
-                    }
-                }
+                check_shares(&[("data.max_share", max_share, 1.0), ("data.dev_share", dev_share, 0.9)])?;
+                check_sizes(&[("data.least_count", least_count), ("data.least_answers", least_answers)])?;
             }
         }
         Ok(())
