@@ -35,9 +35,7 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--dev-share", set.dev_share.is_some(), "a classifier's pictures without splits have a tenth for dev"),
         ("--model", model.len() > 1, "classifiers are evaluated one by one"),
     ];
-    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
-        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
-    }
+    refuse_given(&unfit)?;
     if let Some(flag) = search::given(search) {
         return Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out")));
     }
@@ -85,9 +83,7 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--coco-zip", coco_zip.is_some(), "a language model writes no captions"),
         ("--model", model.len() > 1, "language models are evaluated one by one"),
     ];
-    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
-        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
-    }
+    refuse_given(&unfit)?;
     if let Some(flag) = search::given(search) {
         return Err(Failure::usage(format!("{flag}: a language model is not searched with here; leave it out")));
     }
@@ -119,6 +115,17 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     say!("bits_per_character {:.4}", score.bits_per_character())?;
     say!("perplexity         {:.2}", score.perplexity())?;
     say!("{} characters, {} tokens on {device_name} in {seconds:.0} s", score.characters, score.tokens)
+}
+
+/// Refuses flags that are given and of no use to a task: each with whether it is given, and why not.
+///
+/// # Errors
+/// A wrong call for the first that is given.
+fn refuse_given(flags: &[(&str, bool, &str)]) -> Result<(), Failure> {
+    match flags.iter().find(|(_, given, _)| *given) {
+        Some((flag, _, fault)) => Err(Failure::usage(format!("{flag}: {fault}; leave it out"))),
+        None => Ok(()),
+    }
 }
 
 /// The text of a split: a file that is named is its own last tenth as dev, the rest as train, and the whole as test.

@@ -124,7 +124,14 @@ impl Writer<'_> {
             values: &best.alpha.concat(),
             largest: Some(1.0),
         };
-        let file = matrix.file(DrawingFormat::Svg)?;
+        let file = match matrix.file(DrawingFormat::Svg) {
+            Ok(file) => file,
+            // The other sentences are translated and drawn all the same.
+            Err(error) => {
+                note!("sentence {}: no drawing of where it looked: {error}", self.number);
+                return Ok(None);
+            }
+        };
         std::fs::write(&path, file).map_err(|error| Failure::from(error).of(&path))?;
         Ok(Some(path))
     }

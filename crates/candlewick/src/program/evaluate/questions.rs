@@ -3,7 +3,7 @@
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
 use super::super::{Failure, device, hub, search, train};
-use super::parse_split;
+use super::{parse_split, refuse_given};
 use candlewick::data::Split;
 use candlewick::data::questions::{LoadOptions, load};
 use candlewick::encoders::Preprocessing;
@@ -91,9 +91,7 @@ fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--encoding", encoding.is_some(), "questions are UTF-8"),
         ("--model", model.len() > 1, "models that answer questions are evaluated one by one"),
     ];
-    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
-        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
-    }
+    refuse_given(&unfit)?;
     match search::given(search) {
         Some(flag) => Err(Failure::usage(format!("{flag}: answers are not searched for word by word; leave it out"))),
         None => Ok(()),

@@ -3,7 +3,7 @@
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
 use super::super::{Failure, device, search, train};
-use super::parse_split;
+use super::{parse_split, refuse_given};
 use candlewick::tasks::sequence_classification::{DataConfig, LabelledSequences, SequenceClassifier, evaluate};
 use indicatif::ProgressBar;
 use std::time::Instant;
@@ -71,9 +71,7 @@ fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
         ("--model", model.len() > 1, "classifiers are evaluated one by one"),
     ];
-    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
-        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
-    }
+    refuse_given(&unfit)?;
     match search::given(search) {
         Some(flag) => Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out"))),
         None => Ok(()),

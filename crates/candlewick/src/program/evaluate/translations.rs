@@ -3,7 +3,7 @@
 use super::super::arguments::{EvaluateArguments, SearchArguments};
 use super::super::output::{note, say};
 use super::super::{Failure, device, search, train};
-use super::parse_split;
+use super::{parse_split, refuse_given};
 use candlewick::generation::GenerationConfig;
 use candlewick::tasks::translation::{DataConfig, Evaluation, Pairs, Translator, TranslatorEnsemble, evaluate};
 use std::path::{Path, PathBuf};
@@ -82,9 +82,7 @@ fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
         ("--regions", set.regions.is_some(), "a translator looks at no pictures"),
         ("--coco-zip", coco_zip.is_some(), "a translator writes no captions"),
     ];
-    if let Some((flag, _, fault)) = unfit.iter().find(|(_, given, _)| *given) {
-        return Err(Failure::usage(format!("{flag}: {fault}; leave it out")));
-    }
+    refuse_given(&unfit)?;
     let known = SearchArguments { beam: None, length_penalty: None, max_words: None, ..search.clone() };
     match search::given(&known) {
         Some(flag) => Err(Failure::usage(format!(
