@@ -60,20 +60,28 @@ impl ParallelText {
     /// # Errors
     /// When there is no such part, or several; the message names the parts that there are.
     pub fn split(&self, split: Split) -> Result<&[Pair]> {
+        let names = |parts: &[&Part]| parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+        match self.parts_of(split).as_slice() {
+            [one] => Ok(&one.pairs),
+            [] => {
+                let all: Vec<&Part> = self.parts.iter().collect();
+                Err(Error::setting(format!("no part for the {split} split; there are {}", names(&all))))
+            }
+            several => {
+                let found = names(several);
+                Err(Error::setting(format!("several parts for the {split} split, {found}; keep one in the folder")))
+            }
+        }
+    }
+
+    /// The parts that could be a split: the one that is called so, or all whose names begin so.
+    pub fn parts_of(&self, split: Split) -> Vec<&Part> {
         let called: Vec<&Part> = self.parts.iter().filter(|part| Split::of_folder(&part.name) == Some(split)).collect();
         let begins = |part: &&Part| {
             let first = part.name.split(|letter: char| !letter.is_alphanumeric()).next();
             first.and_then(Split::of_folder) == Some(split)
         };
-        let found = if called.is_empty() { self.parts.iter().filter(begins).collect() } else { called };
-        match found.as_slice() {
-            [one] => Ok(&one.pairs),
-            found => {
-                let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
-                let many = if found.is_empty() { "no part" } else { "several parts" };
-                Err(Error::setting(format!("{many} for the {split} split; there are {}", names.join(", "))))
-            }
-        }
+        if called.is_empty() { self.parts.iter().filter(begins).collect() } else { called }
     }
 
     /// The part of this name.

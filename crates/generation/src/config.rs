@@ -181,7 +181,9 @@ impl GenerationConfig {
             return Err(Error::msg(format!("{key}: no such setting")));
         }
         let mut whole = serde_json::to_value(self).map_err(Error::msg)?;
-        whole.as_object_mut().into_iter().for_each(|object| object.extend(given.clone()));
+        if let Some(object) = whole.as_object_mut() {
+            object.extend(given);
+        }
         serde_json::from_value(whole).map_err(Error::msg)
     }
 

@@ -89,11 +89,22 @@ impl View {
 impl Sequences {
     /// T of each sequence.
     pub fn lengths(&self) -> Vec<usize> {
-        match self {
-            Self::Words(rows) => rows.iter().map(Vec::len).collect(),
-            Self::Values { width, rows } => rows.iter().map(|row| row.len() / width.max(&1)).collect(),
-            Self::Frames { rows, .. } => rows.iter().map(Frames::len).collect(),
-        }
+        let count = match self {
+            Self::Words(rows) => rows.len(),
+            Self::Values { rows, .. } => rows.len(),
+            Self::Frames { rows, .. } => rows.len(),
+        };
+        (0..count).map(|place| self.length(place)).collect()
+    }
+
+    /// T of the sequence at this place, 0 where there is none.
+    pub fn length(&self, place: usize) -> usize {
+        let length = match self {
+            Self::Words(rows) => rows.get(place).map(Vec::len),
+            Self::Values { width, rows } => rows.get(place).map(|row| row.len() / width.max(&1)),
+            Self::Frames { rows, .. } => rows.get(place).map(Frames::len),
+        };
+        length.unwrap_or(0)
     }
 
     /// These parts of sequences with zeros behind the shorter ones, (N, T) or (N, T, D), or all their frames (ΣT, 3, h, w); T is at least 1.

@@ -261,8 +261,7 @@ impl SequenceClassifier {
 
     /// The answers for the sequences at these places.
     pub(super) fn answers(&self, sequences: &Sequences, places: &[usize]) -> Result<Answers> {
-        let all = sequences.lengths();
-        let lengths: Vec<usize> = places.iter().filter_map(|&place| all.get(place).copied()).collect();
+        let lengths: Vec<usize> = places.iter().map(|&place| sequences.length(place)).collect();
         let views: Vec<View> =
             places.iter().zip(&lengths).map(|(&place, &length)| View::whole(place, length)).collect();
         let inputs = sequences.padded(&views, &self.device)?;

@@ -38,8 +38,7 @@ pub fn evaluate(
         translations.extend(translate(&sources)?);
         progress(translations.len(), pairs.len());
     }
-    let segment = |(told, pair)| -> Segment { segment(told, pair) };
-    let segments: Vec<Segment> = translations.iter().zip(pairs).map(segment).collect();
+    let segments: Vec<Segment> = translations.iter().zip(pairs).map(|(told, pair)| segment(told, pair)).collect();
     let fault = |error: candlewick_metrics::sacrebleu::Error| Error::NoData(error.to_string());
     let bleu = Bleu::default().corpus(&segments).map_err(fault)?;
     let chrf = Chrf::default().corpus(&segments).map_err(fault)?;

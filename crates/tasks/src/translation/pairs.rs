@@ -21,6 +21,8 @@ pub struct Pairs {
     pub dev: Vec<Pair>,
     /// To judge by; there may be none.
     pub test: Vec<Pair>,
+    /// Why there is nothing to judge by, where several parts could be that.
+    several: Option<String>,
     /// What a person should know of them, a line each.
     pub notes: Vec<String>,
 }
@@ -28,19 +30,19 @@ pub struct Pairs {
 impl Pairs {
     /// Reads the pairs in a folder as `config` says, whose own path is not looked at.
     ///
-    /// Where there is no dev part, `dev_share` of the training part, drawn by chance, is it.
+    /// Where there is no dev part, `dev_share` of the training part, drawn by chance, is it. Where several parts could be the test part, none
+    /// is, and a note says so.
     ///
     /// # Errors
-    /// One line that names the file and the fault.
+    /// One line that names the file and the fault; also when several parts could be the dev part.
     pub fn load(folder: &Path, config: &DataConfig) -> Result<Self> {
         let DataConfig { source, target, encoding, max_share, dev_share, .. } = config;
         let options = LoadOptions { encoding: encoding.clone(), max_share: *max_share, ..LoadOptions::default() };
         let set = parallel::load(folder, source, target, &options)?;
-        let part = |split| set.split(split).map(<[Pair]>::to_vec);
-        let (mut train, test) = (part(Split::Train)?, part(Split::Test).unwrap_or_default());
-        let dev = match part(Split::Dev) {
-            Ok(dev) => dev,
-            Err(_) => {
+        let mut train = set.split(Split::Train)?.to_vec();
+        let dev = match set.parts_of(Split::Dev).as_slice() {
+            [_, ..] => set.split(Split::Dev)?.to_vec(),
+            [] => {
                 let held_out = |pair: &Pair| {
                     let text = format!("{}\n{}", pair.source, pair.target);
                     Rng::derive(0, &text, 0).chance(*dev_share)
@@ -50,7 +52,15 @@ impl Pairs {
                 dev
             }
         };
-        Ok(Self { train, dev, test, notes: set.skipped.report().into_iter().collect() })
+        let (test, several) = match set.parts_of(Split::Test).as_slice() {
+            [] => (Vec::new(), None),
+            _ => match set.split(Split::Test) {
+                Ok(test) => (test.to_vec(), None),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            },
+        };
+        let notes = set.skipped.report().into_iter().chain(several.clone()).collect();
+        Ok(Self { train, dev, test, several, notes })
     }
 
     /// The pairs of a split.
@@ -63,9 +73,10 @@ impl Pairs {
             Split::Dev => &self.dev,
             Split::Test => &self.test,
         };
-        match part.as_slice() {
-            [] => Err(Error::NoData(format!("the {split} split has no pairs; choose another"))),
-            part => Ok(part),
+        match (part.as_slice(), &self.several) {
+            ([], Some(several)) if split == Split::Test => Err(Error::NoData(several.clone())),
+            ([], _) => Err(Error::NoData(format!("the {split} split has no pairs; choose another"))),
+            (part, _) => Ok(part),
         }
     }
 }
@@ -117,11 +128,7 @@ impl Tokens {
 
     /// The pairs at these places as a batch.
     pub fn batch(&self, translator: &Translator, places: &[usize]) -> Result<Batch> {
-        let missing = || Error::task("a pair is missing from its set");
-        let rows =
-            |all: &[Vec<u32>]| -> Option<Vec<Vec<u32>>> { places.iter().map(|&at| all.get(at).cloned()).collect() };
-        let (source, target) = (rows(&self.source).ok_or_else(missing)?, rows(&self.target).ok_or_else(missing)?);
-        let source: Vec<&[u32]> = source.iter().map(Vec::as_slice).collect();
+        let (source, target) = (rows(&self.source, places)?, rows(&self.target, places)?);
         let words: Vec<&[u32]> = target.iter().filter_map(|row| row.split_last().map(|(_, words)| words)).collect();
         let lengths: Vec<usize> = words.iter().map(|row| row.len()).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
@@ -139,4 +146,10 @@ impl Tokens {
             lengths,
         })
     }
+}
+
+/// The rows at these places.
+fn rows<'a>(all: &'a [Vec<u32>], places: &[usize]) -> Result<Vec<&'a [u32]>> {
+    let row = |&place: &usize| all.get(place).map(Vec::as_slice);
+    places.iter().map(row).collect::<Option<_>>().ok_or_else(|| Error::task("a pair is missing from its set"))
 }

@@ -66,7 +66,7 @@ impl Recipe for TranslationRecipe {
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<TranslationTask> {
         self.check()?;
-        let Pairs { train, dev, test, notes } = self.load()?;
+        let Pairs { train, dev, test, notes, .. } = self.load()?;
         notes.into_iter().for_each(|line| note(Note::Skipped(line)));
         let init = TranslatorInit {
             network: self.model.clone(),

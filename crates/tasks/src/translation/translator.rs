@@ -117,7 +117,7 @@ impl Translator {
     fn assemble(
         config: TranslatorConfig,
         tokenizer: TextTokenizer,
-        mut generation: GenerationConfig,
+        generation: GenerationConfig,
         parameters: Parameters,
         device: &Device,
     ) -> Result<Self> {
@@ -132,10 +132,7 @@ impl Translator {
             let fault = format!("tokenizer.json lacks {START} or {END}; take that of the model");
             return Err(Error::Setting(fault));
         };
-        (generation.bos_token_id, generation.eos_token_id, generation.pad_token_id) = (Some(start), Some(end), end);
-        if !generation.suppress_tokens.contains(&start) {
-            generation.suppress_tokens.push(start);
-        }
+        let generation = with_ends(generation, start, end);
         let vb = parameters.builder(device);
         let encoder = TextEncoder::new(*vocab_size, &network.encoder, vb.pp("encoder"))?;
         let (c, vector) = (encoder.encoder().annotation_size(), encoder.encoder().vector_size());
@@ -198,12 +195,7 @@ impl Translator {
 
     /// The settings with this model's start and end.
     pub(super) fn own_ends(&self, generation: &GenerationConfig) -> GenerationConfig {
-        let GenerationConfig { bos_token_id, eos_token_id, pad_token_id, .. } = self.generation;
-        let mut own = GenerationConfig { bos_token_id, eos_token_id, pad_token_id, ..generation.clone() };
-        if !own.suppress_tokens.contains(&self.start) {
-            own.suppress_tokens.push(self.start);
-        }
-        own
+        with_ends(generation.clone(), self.start, self.end)
     }
 
     /// What `search` finds of the sentences, those of like length together, in their order.
@@ -279,6 +271,15 @@ impl Translator {
         self.generation.save(folder.join(GENERATION))?;
         Ok(self.tokenizer.save(&folder.join(TOKENIZER))?)
     }
+}
+
+/// The settings of a search whose sentences begin and end so; the start is never written.
+fn with_ends(mut generation: GenerationConfig, start: u32, end: u32) -> GenerationConfig {
+    (generation.bos_token_id, generation.eos_token_id, generation.pad_token_id) = (Some(start), Some(end), end);
+    if !generation.suppress_tokens.contains(&start) {
+        generation.suppress_tokens.push(start);
+    }
+    generation
 }
 
 impl ModelFolder for Translator {
