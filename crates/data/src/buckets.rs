@@ -38,6 +38,14 @@ pub fn padded<S: AsRef<[u32]>>(sequences: &[S], padding: u32, device: &Device) -
     Ok(Tensor::from_vec(ids, (sequences.len(), longest), device)?)
 }
 
+/// [`padded`], but (N, 1) of padding where no sequence has a step: for layers that want one.
+pub fn padded_to_a_step<S: AsRef<[u32]>>(sequences: &[S], padding: u32, device: &Device) -> Result<Tensor> {
+    match sequences.iter().any(|sequence| !sequence.as_ref().is_empty()) {
+        true => padded(sequences, padding, device),
+        false => Ok(Tensor::from_vec(vec![padding; sequences.len()], (sequences.len(), 1), device)?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -82,5 +90,8 @@ mod tests {
         let rows = padded(&[vec![1, 7, 2], vec![1, 2], vec![]]).to_vec2::<u32>().unwrap();
         assert_eq!(rows, [[1, 7, 2], [1, 2, 0], [0, 0, 0]]);
         assert_eq!(padded(&[]).dims(), [0, 0]);
+        let stepped = |rows: &[Vec<u32>]| padded_to_a_step(rows, 9, &Device::Cpu).unwrap().to_vec2::<u32>().unwrap();
+        assert_eq!(stepped(&[vec![], vec![]]), [[9], [9]]);
+        assert_eq!(stepped(&[vec![], vec![1, 2]]), [[9, 9], [1, 2]]);
     }
 }

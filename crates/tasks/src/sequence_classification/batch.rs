@@ -1,8 +1,8 @@
 //! Sequences as a network is given them.
 
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
-use candlewick_data::buckets::padded;
+use candle_core::{Device, Tensor};
+use candlewick_data::buckets::padded_to_a_step;
 use candlewick_data::clips::moving::MovingClip;
 use image::{RgbImage, imageops};
 use rayon::prelude::*;
@@ -115,11 +115,7 @@ impl Sequences {
             Self::Words(rows) => {
                 let row = |view: &View| rows.get(view.place)?.get(view.start..view.start + view.steps);
                 let rows = views.iter().map(row).collect::<Option<Vec<_>>>().ok_or_else(missing)?;
-                // The layers want a step, if only one that no row has.
-                match rows.iter().any(|row| !row.is_empty()) {
-                    true => Ok(padded(&rows, 0, device)?),
-                    false => Ok(Tensor::zeros((rows.len(), 1), DType::U32, device)?),
-                }
+                Ok(padded_to_a_step(&rows, 0, device)?)
             }
             Self::Values { width, rows } => {
                 let row =

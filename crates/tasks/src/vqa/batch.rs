@@ -5,8 +5,8 @@ use super::model::VqaModel;
 use super::network::Words;
 use super::recipe::BatchConfig;
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
-use candlewick_data::buckets::{self, padded};
+use candle_core::{Device, Tensor};
+use candlewick_data::buckets;
 use candlewick_vision::{EncoderInput, View};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Items {
     ) -> Result<(Words, Option<EncoderInput>, Tensor)> {
         let missing = || Error::task("a question is missing from its set");
         let texts = places.iter().map(|&place| self.questions.get(place).map(Vec::as_slice));
-        let words = words(&texts.collect::<Option<Vec<_>>>().ok_or_else(missing)?)?;
+        let words = Words::of(&texts.collect::<Option<Vec<_>>>().ok_or_else(missing)?)?;
         let (mut rows, mut known) = (Vec::new(), HashMap::new());
         let mut sources = Vec::with_capacity(places.len());
         for &place in places {
@@ -167,26 +167,9 @@ pub(super) fn choice_words(of_questions: &[&[Vec<u32>]]) -> Result<(Words, Tenso
         let of = |place: usize| texts.get(place).map_or(&[][..], Vec::as_slice);
         (0..most).map(of)
     });
-    let words = words(&texts.collect::<Vec<_>>())?;
+    let words = Words::of(&texts.collect::<Vec<_>>())?;
     let mask =
         of_questions.iter().flat_map(|texts| (0..most).map(|place| if place < texts.len() { 0.0f32 } else { -1e4 }));
     let mask = Tensor::from_vec(mask.collect::<Vec<_>>(), (of_questions.len(), most), &Device::Cpu)?;
     Ok((words, mask))
-}
-
-/// Texts as one tensor; T is at least 1, for the layers want a step, if only one that no row has.
-pub(super) fn words(texts: &[&[u32]]) -> Result<Words> {
-    let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
-    let ids = match lengths.iter().any(|&length| length > 0) {
-        true => padded(texts, 0, &Device::Cpu)?,
-        false => Tensor::zeros((texts.len(), 1), DType::U32, &Device::Cpu)?,
-    };
-    Ok(Words { ids, lengths })
-}
-
-impl Words {
-    /// The same on this device.
-    pub fn to_device(&self, device: &Device) -> candle_core::Result<Self> {
-        Ok(Self { ids: self.ids.to_device(device)?, lengths: self.lengths.clone() })
-    }
 }

@@ -1,6 +1,5 @@
 //! From a picture and a question to answers.
 
-use super::batch::words;
 use super::config::{VqaConfig, VqaNetworkConfig};
 use super::network::{Joined, Looked, Sizes, VqaNetwork, Words};
 use crate::{Error, Result};
@@ -304,6 +303,6 @@ impl VqaModel {
     /// Questions as the network takes them.
     pub(super) fn words<'a>(&self, questions: impl IntoIterator<Item = &'a str>) -> Result<Words> {
         let ids = questions.into_iter().map(|question| self.read(question)).collect::<Result<Vec<_>>>()?;
-        words(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        Words::of(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 }

@@ -16,7 +16,8 @@
 //! without h; choices after Jabri et al. 2016, "Revisiting visual question answering baselines", there each judged by itself.
 
 use super::config::{Join, VqaNetworkConfig};
-use candle_core::{Module as _, Result, Tensor, bail};
+use candle_core::{Device, Module as _, Result, Tensor, bail};
+use candlewick_data::buckets::padded_to_a_step;
 use candlewick_kernels::activation::{relu, tanh};
 use candlewick_parameters::{Mode, VarBuilder};
 use candlewick_recurrent::{AdditiveAttention, Attended, Linear, TextEncoder};
@@ -27,6 +28,19 @@ use candlewick_vision::Annotations;
 pub(super) struct Words {
     pub ids: Tensor,
     pub lengths: Vec<usize>,
+}
+
+impl Words {
+    /// Texts as one tensor; T is at least 1, for the layers want a step, if only one that no row has.
+    pub fn of(texts: &[&[u32]]) -> crate::Result<Self> {
+        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        Ok(Self { ids: padded_to_a_step(texts, 0, &Device::Cpu)?, lengths })
+    }
+
+    /// The same on this device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self { ids: self.ids.to_device(device)?, lengths: self.lengths.clone() })
+    }
 }
 
 /// The annotations of M pictures, and which of them each of N questions is about.
