@@ -1,10 +1,10 @@
 //! What a recipe may say: settings that go together, and those that do not.
 
-use super::clip_source::{ClipsConfig, FramesConfig, MovingConfig};
 use super::config::{InputKind, OutputKind};
-use super::labelled::LabelledSequences;
-use super::preprocessing::{AddingConfig, ValuesConfig};
-use super::recipe::{BatchConfig, DataConfig, SequenceClassificationRecipe};
+use super::inputs::{
+    AddingConfig, ClipsConfig, DataConfig, FramesConfig, LabelledSequences, MovingConfig, ValuesConfig,
+};
+use super::recipe::{BatchConfig, SequenceClassificationRecipe};
 use crate::{Error, Result};
 use candlewick_data::tokens::Units;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use super::batch::Sequences;
 use super::classifier::{SequenceClassifier, in_order_of_length};
 use super::config::{OutputKind, SequenceClassifierConfig};
-use super::labelled::LabelledSequences;
+use super::inputs::LabelledSequences;
 use super::several::SetScores;
 use super::targets::{NONE, Targets};
 use crate::{Error, Result};

@@ -2,9 +2,7 @@
 
 use super::classifier::SequenceClassifier;
 use super::config::InputKind;
-use super::labelled::Input;
-use super::pictures::greys;
-use super::preprocessing::ValuesConfig;
+use super::inputs::{Input, ValuesConfig, greys};
 use crate::{Error, Result};
 use candlewick_data::clips::{Clip, FrameLimits};
 use candlewick_data::picture::{self, Limits};

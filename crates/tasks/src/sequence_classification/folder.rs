@@ -2,7 +2,7 @@
 
 use super::classifier::{Files, MODEL_TYPE, SequenceClassifier, TOKENIZER};
 use super::config::{InputKind, OutputKind, SequenceClassifierConfig};
-use super::preprocessing::ValuesConfig;
+use super::inputs::ValuesConfig;
 use crate::Result;
 use candle_core::Device;
 use candlewick_data::tokens::TextTokenizer;

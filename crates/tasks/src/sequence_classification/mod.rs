@@ -1,5 +1,5 @@
-//! Telling the class of a whole sequence, of each step or of the next one, which of several come next, or a number: words or numbers in,
-//! labels out.
+//! Telling the class of a whole sequence, of each step or of the next one, which of several come next, or a number: words, numbers or
+//! frames in, labels out.
 //!
 //! [`SequenceClassifier`] is the way in: it opens a model folder and classifies. [`SequenceClassificationTask`] trains one as a
 //! [`SequenceClassificationRecipe`] says.
@@ -8,21 +8,16 @@ mod batch;
 mod check;
 mod classified;
 mod classifier;
-mod clip_source;
 mod config;
 mod evaluate;
+mod files;
 mod folder;
 mod frame_encoder;
-mod labelled;
-mod pictures;
+mod inputs;
 mod prepare;
-mod preprocessing;
-mod read;
-mod reading;
 mod recipe;
 mod sequences;
 mod several;
-mod sounds;
 mod start;
 mod targets;
 mod task;
@@ -30,12 +25,13 @@ mod task;
 pub use batch::Batch;
 pub use classified::Classified;
 pub use classifier::{SequenceClassifier, SequenceClassifierInit};
-pub use clip_source::{ClipsConfig, FramesConfig, MovingConfig};
 pub use config::{InputKind, OutputKind, SequenceClassifierConfig};
 pub use evaluate::evaluate;
+pub use files::Named;
 pub use frame_encoder::{FrameEncoderConfig, FrameVector};
-pub use labelled::{Input, Labelled, LabelledSequences};
-pub use preprocessing::{AddingConfig, SequencePreprocessing, SoundConfig, ValuesConfig};
-pub use read::Named;
-pub use recipe::{BatchConfig, DataConfig, Fold, SequenceClassificationRecipe};
+pub use inputs::{
+    AddingConfig, ClipsConfig, DataConfig, Fold, FramesConfig, Input, Labelled, LabelledSequences, MovingConfig,
+    SequencePreprocessing, SoundConfig, ValuesConfig,
+};
+pub use recipe::{BatchConfig, SequenceClassificationRecipe};
 pub use task::SequenceClassificationTask;

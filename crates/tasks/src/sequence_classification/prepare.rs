@@ -1,12 +1,10 @@
 //! From a recipe to a task that is ready to train.
 
 use super::classifier::{SequenceClassifier, SequenceClassifierInit};
-use super::clip_source::FramesConfig;
 use super::config::{InputKind, OutputKind};
 use super::evaluate::evaluate;
-use super::labelled::{Input, Labelled, LabelledSequences};
-use super::preprocessing::SequencePreprocessing;
-use super::recipe::{DataConfig, SequenceClassificationRecipe};
+use super::inputs::{DataConfig, FramesConfig, Input, Labelled, LabelledSequences, SequencePreprocessing};
+use super::recipe::SequenceClassificationRecipe;
 use super::start;
 use super::task::{SequenceClassificationTask, Settings};
 use crate::language_model::LanguageModel;

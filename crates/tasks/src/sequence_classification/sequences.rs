@@ -4,7 +4,7 @@ use super::batch::{Frames, Sequences, View};
 use super::classifier::SequenceClassifier;
 use super::config::InputKind;
 use super::frame_encoder::FrameEncoder;
-use super::labelled::Input;
+use super::inputs::Input;
 use crate::{Error, Result};
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_parameters::Mode;

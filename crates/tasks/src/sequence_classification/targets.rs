@@ -2,7 +2,7 @@
 
 use super::batch::View;
 use super::config::OutputKind;
-use super::labelled::{Input, Labelled};
+use super::inputs::{Input, Labelled};
 use super::several::NOTHING;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};

@@ -4,7 +4,7 @@ use super::batch::{Batch, Sequences, View};
 use super::classifier::SequenceClassifier;
 use super::config::OutputKind;
 use super::evaluate::scored;
-use super::labelled::{Input, Labelled};
+use super::inputs::{Input, Labelled};
 use super::recipe::BatchConfig;
 use super::several;
 use super::targets::{NONE, Targets};

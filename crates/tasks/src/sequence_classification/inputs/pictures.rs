@@ -1,9 +1,8 @@
 //! Pictures with a class each, read row by row or pixel by pixel.
 
+use super::config::{DataConfig, ValuesConfig};
 use super::labelled::{Input, Labelled, LabelledSequences};
-use super::preprocessing::ValuesConfig;
 use super::reading::Reading;
-use super::recipe::DataConfig;
 use crate::{Error, Result};
 use candlewick_data::Parts;
 use candlewick_data::image_classes::{self, Examples};
@@ -57,6 +56,6 @@ pub(super) fn load(
 }
 
 /// The grey of each pixel, 0 to 1, row after row.
-pub(super) fn greys(picture: &RgbImage) -> Vec<f32> {
+pub(in super::super) fn greys(picture: &RgbImage) -> Vec<f32> {
     imageops::grayscale(picture).into_raw().into_iter().map(|grey| f32::from(grey) / 255.0).collect()
 }

@@ -1,102 +1,9 @@
 //! What is done to files before the network reads their numbers: the model folder's `preprocessor_config.json`.
 
-use super::clip_source::FramesConfig;
+use super::config::{FramesConfig, ValuesConfig};
 use crate::{Error, Result};
-use candlewick_data::shown;
-use candlewick_data::sound::{LogMel, Sound};
 use candlewick_data::values::{adding, notes};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-
-/// The files that sequences of numbers are read from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum ValuesConfig {
-    /// Tables, arrays and UCI's vowels, as `candlewick_data::values` reads them.
-    #[default]
-    Tables,
-    /// Pieces of music in the JSON of `candlewick_data::values::notes`: a step has 88 numbers, 1 for a note that sounds and 0 for one that does
-    /// not.
-    Notes,
-    /// Sounds, WAV as `candlewick_data::sound` reads it: a step has a number for each band of a log-mel frame.
-    Sound(SoundConfig),
-    /// Pictures of one width, as `candlewick_data::image_classes` reads them: a step is a row, its numbers the grey of the pixels, 0 to 1.
-    Rows,
-    /// Pictures of any size: a step is a pixel, row after row, its number its grey, 0 to 1 (Le et al. 2015).
-    Pixels,
-    /// Sequences of the adding problem, which are drawn; files of them are tables.
-    Adding(AddingConfig),
-}
-
-/// The adding problem of `candlewick_data::values::adding`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AddingConfig {
-    /// T, the steps of each sequence.
-    pub steps: usize,
-    /// How many sequences are trained on.
-    pub train: usize,
-    /// How many are validated on.
-    pub dev: usize,
-    /// How many are tested on.
-    pub test: usize,
-    /// What they are drawn from.
-    pub seed: u64,
-}
-
-impl Default for AddingConfig {
-    fn default() -> Self {
-        Self { steps: 100, train: 20_000, dev: 1000, test: 2000, seed: 0 }
-    }
-}
-
-/// How a sound becomes steps, as `candlewick_data::sound::LogMel` does it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SoundConfig {
-    /// Samples a second that all sounds have; where it is left out, those of most of the set's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sampling_rate: Option<u32>,
-    /// The length of a frame in seconds.
-    pub window: f64,
-    /// From one frame's beginning to the next's in seconds.
-    pub hop: f64,
-    /// The number of bands.
-    pub bands: usize,
-    /// Where the lowest band begins, in Hz.
-    pub low: f64,
-    /// Where the highest band ends, in Hz; half the samples a second where it is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub high: Option<f64>,
-}
-
-impl Default for SoundConfig {
-    fn default() -> Self {
-        let LogMel { window, hop, bands, low, high } = LogMel::default();
-        Self { sampling_rate: None, window, hop, bands, low, high }
-    }
-}
-
-impl SoundConfig {
-    /// The frames (T, B) of a sound in a file, frame after frame.
-    ///
-    /// # Errors
-    /// When it cannot be read, has no samples or another rate; the message names the file.
-    pub(super) fn frames(&self, path: &Path) -> Result<Vec<f32>> {
-        let fault = |fault: String| Err(Error::Setting(format!("{}: {fault}", shown(path))));
-        let sound = Sound::read(path)?;
-        if sound.samples.is_empty() {
-            return fault("has no samples".into());
-        }
-        if let Some(rate) = self.sampling_rate.filter(|&rate| rate != sound.rate) {
-            return fault(format!("has {} samples a second; wanted {rate}, so resample it", sound.rate));
-        }
-        let &Self { window, hop, bands, low, high, .. } = self;
-        Ok(LogMel { window, hop, bands, low, high }.frames(&sound)?)
-    }
-}
 
 /// What is done to files and their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -119,7 +26,7 @@ pub struct SequencePreprocessing {
 impl SequencePreprocessing {
     /// With the means and the standard deviations of the numbers of all steps of these sequences; a number that is always the same is divided by
     /// 1.
-    pub(super) fn normalizing<'a>(self, width: usize, sequences: impl Iterator<Item = &'a [f32]>) -> Self {
+    pub(in super::super) fn normalizing<'a>(self, width: usize, sequences: impl Iterator<Item = &'a [f32]>) -> Self {
         let (mut count, mut sums, mut squares) = (0.0f64, vec![0.0f64; width], vec![0.0f64; width]);
         for step in sequences.flat_map(|values| values.chunks_exact(width.max(1))) {
             count += 1.0;
@@ -136,7 +43,7 @@ impl SequencePreprocessing {
     }
 
     /// The numbers (T, D) as the network reads them.
-    pub(super) fn apply(&self, mut values: Vec<f32>) -> Vec<f32> {
+    pub(in super::super) fn apply(&self, mut values: Vec<f32>) -> Vec<f32> {
         for step in values.chunks_mut(self.mean.len().max(1)) {
             for ((value, mean), std) in step.iter_mut().zip(&self.mean).zip(&self.std) {
                 *value = (*value - mean) / std;
@@ -146,7 +53,7 @@ impl SequencePreprocessing {
     }
 
     /// Refuses what does not go with `width` D numbers a step.
-    pub(super) fn check(&self, width: usize) -> Result<()> {
+    pub(in super::super) fn check(&self, width: usize) -> Result<()> {
         let made = match &self.values {
             ValuesConfig::Sound(sound) => sound.bands,
             ValuesConfig::Notes => notes::KEYS,

@@ -1,12 +1,12 @@
 //! Sounds with a class each, as log-mel frames.
 
+use super::config::{DataConfig, SoundConfig, ValuesConfig};
 use super::labelled::{Input, Labelled, LabelledSequences};
-use super::preprocessing::{SoundConfig, ValuesConfig};
 use super::reading::Reading;
-use super::recipe::DataConfig;
-use crate::Result;
+use crate::{Error, Result};
 use candlewick_data::Parts;
-use candlewick_data::sound::{self, LoadOptions, SoundFile};
+use candlewick_data::shown;
+use candlewick_data::sound::{self, LoadOptions, LogMel, Sound, SoundFile};
 use std::path::Path;
 
 /// Reads the sounds of a folder; those that cannot be read are skipped and told.
@@ -37,4 +37,23 @@ pub(super) fn load(
     let notes = set.notes.into_iter().chain(set.skipped.report()).collect();
     let width = Some(sound.bands);
     Ok(LabelledSequences { classes: set.classes, width, values: ValuesConfig::Sound(sound), parts, notes })
+}
+
+impl SoundConfig {
+    /// The frames (T, B) of a sound in a file, frame after frame.
+    ///
+    /// # Errors
+    /// When it cannot be read, has no samples or another rate; the message names the file.
+    pub(in super::super) fn frames(&self, path: &Path) -> Result<Vec<f32>> {
+        let fault = |fault: String| Err(Error::Setting(format!("{}: {fault}", shown(path))));
+        let sound = Sound::read(path)?;
+        if sound.samples.is_empty() {
+            return fault("has no samples".into());
+        }
+        if let Some(rate) = self.sampling_rate.filter(|&rate| rate != sound.rate) {
+            return fault(format!("has {} samples a second; wanted {rate}, so resample it", sound.rate));
+        }
+        let &Self { window, hop, bands, low, high, .. } = self;
+        Ok(LogMel { window, hop, bands, low, high }.frames(&sound)?)
+    }
 }
