@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The cell that has kernels for whole sentences.
 pub(super) const LSTM: &str = "lstm";
 
-/// What can be chosen about a [`AttentionDecoder`] decoder.
+/// What can be chosen about a [attention decoder](super::AttentionDecoder).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionDecoderConfig {
