@@ -24,6 +24,7 @@ mod progress;
 pub mod recipe;
 mod record;
 mod recovery;
+pub mod reinforce;
 mod report;
 mod resume_identity;
 mod run;

@@ -5,6 +5,7 @@ use candlewick_generation::TeacherForced;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_kernels::softmax::log_softmax;
 use candlewick_recurrent::decoders::TeacherForcedRead;
+use candlewick_training::reinforce::reinforce;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,15 +74,15 @@ pub(crate) fn add_reinforce(
     let log_p = log_softmax(&read.forced.logits.detach(), D::Minus1)?;
     let log_p =
         log_p.gather(&targets.unsqueeze(2)?, 2)?.squeeze(2)?.to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?;
-    let targets = targets.to_vec2::<u32>()?;
-    let count = targets.iter().flatten().filter(|&&word| word != pad).count().max(1);
-    let told = log_p.iter().flatten().zip(targets.iter().flatten()).filter(|&(_, &word)| word != pad);
+    let words = targets.to_vec2::<u32>()?;
+    let count = words.iter().flatten().filter(|&&word| word != pad).count().max(1);
+    let told = log_p.iter().flatten().zip(words.iter().flatten()).filter(|&(_, &word)| word != pad);
     let mean = told.map(|(&log_p, _)| f64::from(log_p)).sum::<f64>() / count as f64;
     let b = baseline.unwrap_or(mean);
-    let (mut advantages, mut counted) = (Vec::new(), Vec::new());
-    for (log_p, targets) in log_p.iter().zip(&targets) {
+    let mut advantages = Vec::new();
+    for (log_p, words) in log_p.iter().zip(&words) {
         let mut to_go = 0.0;
-        let mut row: Vec<f32> = (log_p.iter().zip(targets).rev())
+        let mut row: Vec<f32> = (log_p.iter().zip(words).rev())
             .map(|(&log_p, &word)| {
                 to_go += if word == pad { 0.0 } else { f64::from(log_p) - b };
                 to_go as f32
@@ -89,14 +90,11 @@ pub(crate) fn add_reinforce(
             .collect();
         row.reverse();
         advantages.extend(row);
-        counted.extend(targets.iter().map(|&word| if word == pad { 0f32 } else { 1.0 / count as f32 }));
     }
     let (device, shape) = (sampled.entropy.device(), sampled.entropy.shape());
-    let (advantages, counted) =
-        (Tensor::from_vec(advantages, shape, device)?, Tensor::from_vec(counted, shape, device)?);
-    let reinforced = ((advantages * &sampled.log_probability)? * -config.reinforce)?;
-    let positions = (reinforced * &counted)?.sum_all()?;
-    let entropy = (&sampled.entropy * counted)?.sum_all()?;
+    let (advantages, counted) = (Tensor::from_vec(advantages, shape, device)?, targets.ne(pad)?);
+    let positions = (reinforce(&sampled.log_probability, &advantages, None, Some(&counted))? * config.reinforce)?;
+    let entropy = ((&sampled.entropy * counted.to_dtype(sampled.entropy.dtype())?)?.sum_all()? / count as f64)?;
     let total = ((&loss.total + &positions)? - (&entropy * config.entropy)?)?;
     Ok((CaptionLoss { total, positions: Some(positions), entropy: Some(entropy), ..loss }, Some(mean)))
 }

@@ -23,6 +23,7 @@ use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_metrics::caption::cider::{Cider, DocumentFrequency};
 use candlewick_metrics::caption::tokenizer::tokenize;
 use candlewick_parameters::{Mode, Rng};
+use candlewick_training::reinforce::{mean_of_others, reinforce};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -172,7 +173,7 @@ impl SelfCritical {
             .map(|(&row, hypotheses)| hypotheses.iter().map(|hypothesis| value(row, hypothesis)).collect())
             .collect::<Result<_>>()?;
         let baselines: Vec<Vec<f64>> = match self.baseline {
-            Baseline::Samples => values.iter().map(|values| of_the_others(values)).collect(),
+            Baseline::Samples => values.iter().map(|values| mean_of_others(values)).collect(),
             Baseline::Greedy => {
                 let config = GenerationConfig { do_sample: false, num_return_sequences: 1, ..config };
                 let likeliest = generate(decoder, memory, rows.len(), &config)?;
@@ -195,12 +196,6 @@ impl SelfCritical {
     }
 }
 
-/// For each value the mean of all others.
-fn of_the_others(values: &[f64]) -> Vec<f64> {
-    let sum: f64 = values.iter().sum();
-    values.iter().map(|value| (sum - value) / (values.len().max(2) - 1) as f64).collect()
-}
-
 impl SampledCaptions {
     /// The loss at the top of the module, the words that it is over, what the decoder gave and the targets (N·K, T).
     pub fn loss<D: Decoder>(&self, decoder: &D, memory: &D::Memory, mode: &mut Mode) -> Result<Judged> {
@@ -213,17 +208,18 @@ impl SampledCaptions {
         let targets = padded(&told, device)?;
         let memory = decoder.select_memory(memory, &Tensor::new(self.sources.as_slice(), device)?)?;
         let forced = decoder.teacher_forced(&padded(&read, device)?, &lengths, &memory, mode)?;
-        let weights: Vec<f32> = self.advantages.iter().map(|&advantage| (advantage / count as f64) as f32).collect();
-        let weights = Tensor::from_vec(weights, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
+        let advantages: Vec<f32> = self.advantages.iter().map(|&advantage| advantage as f32).collect();
+        let advantages = Tensor::from_vec(advantages, (lengths.len(), 1), device)?.broadcast_as(targets.shape())?;
         let settings =
-            CrossEntropy { ignore_index: Some(PAD.into()), reduction: Reduction::Sum, ..CrossEntropy::default() };
+            CrossEntropy { ignore_index: Some(PAD.into()), reduction: Reduction::None, ..CrossEntropy::default() };
         // Captions were drawn from the words that can be said; were the others left in, they would take up what is pushed away
         // from captions that are worse, and nothing would ever push back.
         let v = decoder.vocab_size() as u32;
         let said: Vec<f32> = (0..v).map(|word| if NEVER_SAID.contains(&word) { -1e4 } else { 0.0 }).collect();
         let logits = forced.logits.broadcast_add(&Tensor::new(said, device)?)?;
         let logits = if self.temperature == 1.0 { logits } else { (logits / self.temperature)? };
-        let value = cross_entropy(&logits, &targets, &settings, Some(&weights.contiguous()?))?;
+        let log_probability = cross_entropy(&logits, &targets, &settings, None)?.neg()?;
+        let value = reinforce(&log_probability, &advantages, None, Some(&targets.ne(PAD)?))?;
         Ok(Judged { value, count, forced, targets })
     }
 }
@@ -341,11 +337,6 @@ mod tests {
             let (before, after) = (mean(0), mean(600));
             assert!(before < 1.0 && after > 4.0, "{baseline:?}: {before} became {after}");
         }
-    }
-
-    #[test]
-    fn each_is_compared_with_the_mean_of_the_others() {
-        assert_eq!(of_the_others(&[1.0, 2.0, 6.0]), [4.0, 3.5, 1.5]);
     }
 
     #[test]

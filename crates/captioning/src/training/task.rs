@@ -16,6 +16,7 @@ use candlewick_data::text::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoders::SourceDecoder as _;
+use candlewick_training::reinforce::MovingAverage;
 use candlewick_training::{Loss, Scores, Shard, Task, data_hash};
 use candlewick_vision::{Annotations, EncoderInput, View};
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ pub struct CaptioningTask {
     batch_by: BatchBy,
     /// What drawn captions are judged by, where training is self-critical.
     reward: Option<Reward>,
-    /// The moving average of a word's log-probability, where positions are drawn; nothing before the first batch.
-    baseline: Mutex<Option<f64>>,
+    /// The moving average of a word's log-probability, where positions are drawn.
+    baseline: Mutex<MovingAverage>,
     /// Hashes of the pictures that are trained on, and of those that are validated on with what people say of them.
     digests: [PhotoHash; 2],
     settings: TaskSettings,
@@ -100,7 +101,7 @@ impl CaptioningTask {
         let validated = format!("{}\n{told}", dev.pictures.digest()?);
         let digests = [train.pictures.digest()?, PhotoHash::of(validated.as_bytes())];
         let (train, dev, captions) = (train.into(), dev.into(), captions.into());
-        let baseline = Mutex::new(None);
+        let baseline = Mutex::new(MovingAverage::new(BASELINE_DECAY));
         Ok(Self { captioner, train, dev, captions, batch_by, reward, baseline, digests, settings })
     }
 
@@ -186,10 +187,8 @@ impl CaptioningTask {
         let read = decoder.read(&words, &captions.lengths, &memory, mode)?;
         let loss = caption_loss(&read.forced, &targets, &self.settings.loss, PAD)?;
         let mut baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
-        let (loss, mean) = add_reinforce(loss, &read, &targets, (&self.settings.loss, *baseline), PAD)?;
-        if let Some(mean) = mean {
-            *baseline = Some(baseline.map_or(mean, |before| BASELINE_DECAY * before + (1.0 - BASELINE_DECAY) * mean));
-        }
+        let (loss, mean) = add_reinforce(loss, &read, &targets, (&self.settings.loss, baseline.value()), PAD)?;
+        mean.into_iter().for_each(|mean| baseline.update(mean));
         let value = loss.total.clone();
         Ok(Loss { value, count: captions.lengths.iter().sum(), parts: parts(loss, None) })
     }
@@ -321,13 +320,13 @@ impl Task for CaptioningTask {
     }
 
     fn state(&self) -> serde_json::Value {
-        let baseline = *self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::json!({ "baseline": baseline })
+        let baseline = self.baseline.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::json!({ "baseline": baseline.state() })
     }
 
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
-        let baseline = state.get("baseline").and_then(serde_json::Value::as_f64);
-        *self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner) = baseline;
+        let baseline = self.baseline.get_mut().unwrap_or_else(PoisonError::into_inner);
+        baseline.restore(state.get("baseline").unwrap_or(&serde_json::Value::Null));
         Ok(())
     }
 
