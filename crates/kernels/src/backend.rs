@@ -12,6 +12,7 @@ pub(crate) enum Op {
     ConcatChannels,
     Conv2d,
     CrossEntropy,
+    GaussianGrid,
     LayerNorm,
     Linear,
     Pool2d,
@@ -43,7 +44,7 @@ impl Backend {
             // The kernel takes xs, weight and bias.
             Op::LayerNorm => tensors.len() == 3,
             // The kernels share out rows, of which there must be one.
-            Op::ResidualAdd | Op::ScaleChannels | Op::ScaleRows => tensors[0].elem_count() > 0,
+            Op::GaussianGrid | Op::ResidualAdd | Op::ScaleChannels | Op::ScaleRows => tensors[0].elem_count() > 0,
             _ => true,
         };
         let on_cpu_f32 = |tensor: &&Tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32;

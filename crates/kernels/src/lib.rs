@@ -11,6 +11,7 @@ mod backend;
 pub mod channels_last;
 pub mod conv;
 mod cpu;
+pub mod gaussian_grid;
 pub mod linear;
 pub mod loss;
 pub mod node;
