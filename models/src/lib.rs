@@ -101,6 +101,14 @@ pub const RECIPES: &[Recipe] = &[
     Recipe { name: "moving", file: "moving/train.toml", text: include_str!("../moving/train.toml") },
     Recipe { name: "moving-clip", file: "moving/clip.toml", text: include_str!("../moving/clip.toml") },
     Recipe { name: "moving-next", file: "moving/next.toml", text: include_str!("../moving/next.toml") },
+    Recipe { name: "glimpses", file: "glimpses/train.toml", text: include_str!("../glimpses/train.toml") },
+    Recipe { name: "glimpses-moved", file: "glimpses/moved.toml", text: include_str!("../glimpses/moved.toml") },
+    Recipe {
+        name: "glimpses-cluttered",
+        file: "glimpses/cluttered.toml",
+        text: include_str!("../glimpses/cluttered.toml"),
+    },
+    Recipe { name: "glimpses-two", file: "glimpses/two.toml", text: include_str!("../glimpses/two.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

@@ -3,6 +3,7 @@
 use crate::embedding::png;
 use crate::raster::Raster;
 use crate::{DrawingFormat, Error, Result};
+use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -25,12 +26,16 @@ pub(crate) trait Draw {
                 let mut text = String::new();
                 self.on_white(SVGBackend::with_string(&mut text, self.size())).map(|()| text.into_bytes())
             }
-            DrawingFormat::Png => {
-                let mut raster = Raster::new(self.size()).ok_or_else(|| Error::Plot("no memory for it".into()))?;
-                self.on_white(&mut raster).and_then(|()| Ok(png(&raster.picture())?))
-            }
+            DrawingFormat::Png => return png(&self.picture()?),
         };
         drawn.map_err(|error| Error::Plot(error.to_string()))
+    }
+
+    /// The sheet as pixels, twice as many in each direction.
+    fn picture(&self) -> Result<RgbImage> {
+        let mut raster = Raster::new(self.size()).ok_or_else(|| Error::Plot("no memory for it".into()))?;
+        self.on_white(&mut raster).map_err(|error| Error::Plot(error.to_string()))?;
+        Ok(raster.picture())
     }
 
     fn on_white<DB: DrawingBackend<ErrorType: 'static>>(&self, backend: DB) -> Drawn {

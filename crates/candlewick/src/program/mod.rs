@@ -11,6 +11,7 @@ mod device;
 mod embedded;
 mod evaluate;
 mod export;
+mod glimpse;
 mod gradient_flow;
 mod hub;
 mod manual;
@@ -122,6 +123,10 @@ pub fn run() -> ExitCode {
         Command::Answer(arguments) => {
             let folder = arguments.model.iter().map(PathBuf::as_path);
             tasks::wants("vqa", folder).and_then(|()| answer::run(&arguments))
+        }
+        Command::Glimpse(arguments) => {
+            let folder = std::iter::once(arguments.model.as_path());
+            tasks::wants("glimpses", folder).and_then(|()| glimpse::run(&arguments))
         }
         Command::Export(arguments) => tasks::export(&arguments),
         Command::Sample(arguments) => {

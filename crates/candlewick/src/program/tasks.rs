@@ -7,6 +7,7 @@ use super::recipe::{self, Check};
 use super::{Failure, classify, evaluate, export, schema, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
+use candlewick::tasks::glimpses::{GlimpseRecipe, RecurrentAttentionModel};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick::tasks::sequence_classification::{SequenceClassificationRecipe, SequenceClassifier};
 use candlewick::tasks::translation::{TranslationRecipe, Translator};
@@ -39,7 +40,7 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 6] = [
+pub const TASKS: [TaskRow; 7] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
     row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
@@ -49,6 +50,10 @@ pub const TASKS: [TaskRow; 6] = [
     ),
     row::<TranslationRecipe, Translator>(["a translator", "candlewick translate"], evaluate::translations::run),
     row::<VqaRecipe, VqaModel>(["a model that answers questions", "candlewick answer"], evaluate::questions::run),
+    row::<GlimpseRecipe, RecurrentAttentionModel>(
+        ["a recurrent attention model", "candlewick glimpse"],
+        evaluate::glimpses::run,
+    ),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(
@@ -131,9 +136,13 @@ pub fn list_recipes() -> Result<(), Failure> {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
-    let of_questions = [("--images", arguments.images.is_some()), ("--wordnet", arguments.wordnet.is_some())];
-    match of_questions.iter().find(|(_, given)| *given && row.task != VqaRecipe::TASK) {
-        Some((flag, _)) => Err(Failure::usage(format!("{flag}: {} answers no questions; leave it out", row.model[0]))),
+    let of_one_task = [
+        ("--images", arguments.images.is_some(), VqaRecipe::TASK, "answers no questions"),
+        ("--wordnet", arguments.wordnet.is_some(), VqaRecipe::TASK, "answers no questions"),
+        ("--samples", arguments.samples.is_some(), GlimpseRecipe::TASK, "draws nothing"),
+    ];
+    match of_one_task.iter().find(|(_, given, task, _)| *given && row.task != *task) {
+        Some((flag, _, _, fault)) => Err(Failure::usage(format!("{flag}: {} {fault}; leave it out", row.model[0]))),
         None => (row.evaluate)(arguments),
     }
 }

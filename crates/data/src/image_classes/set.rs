@@ -1,8 +1,10 @@
 //! Pictures and their labels, in files or in memory.
 
 use crate::error::{Error, Result};
+use crate::features::PhotoHash;
 use crate::picture::{self, Limits};
 use image::RgbImage;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,6 +90,22 @@ impl Examples {
             Pictures::Pixels { pixels, first } => pixels.picture(first + row).ok_or_else(none),
             Pictures::Files(paths) => picture::decode(paths.get(row).ok_or_else(none)?, &Limits::default()),
         }
+    }
+
+    /// A hash of the pictures in these rows with their classes, in their order: by which a run is known again.
+    ///
+    /// # Errors
+    /// When a file cannot be read; the message names it.
+    pub fn hash(&self, rows: &[usize]) -> Result<PhotoHash> {
+        let one = |&row: &usize| -> Result<String> {
+            let hash = match self.path(row) {
+                Some(path) => PhotoHash::of(&picture::read(path, Limits::default().max_bytes)?),
+                None => PhotoHash::of(self.picture(row)?.as_raw()),
+            };
+            Ok(format!("{hash} {}", self.labels.get(row).copied().unwrap_or_default()))
+        };
+        let all: Vec<String> = rows.par_iter().map(one).collect::<Result<_>>()?;
+        Ok(PhotoHash::of(all.join("\n").as_bytes()))
     }
 
     /// The file of the picture in this row, where it has one of its own.

@@ -5,7 +5,6 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::features::PhotoHash;
 use candlewick_data::image_classes::Examples;
-use candlewick_data::picture::{self, Limits};
 use candlewick_data::shown;
 use candlewick_data::skipped::Skipped;
 use candlewick_encoders::Preprocessing;
@@ -45,15 +44,7 @@ impl Source {
 
     /// A hash of the pictures and their classes in their order: a run is gone on with on the same ones only.
     pub fn digest(&self) -> Result<PhotoHash> {
-        let one = |&row: &usize| -> Result<String> {
-            let hash = match self.examples.path(row) {
-                Some(path) => PhotoHash::of(&picture::read(path, Limits::default().max_bytes)?),
-                None => PhotoHash::of(self.examples.picture(row)?.as_raw()),
-            };
-            Ok(format!("{hash} {}", self.examples.labels.get(row).copied().unwrap_or_default()))
-        };
-        let all: Vec<String> = self.rows.par_iter().map(one).collect::<Result<_>>()?;
-        Ok(PhotoHash::of(all.join("\n").as_bytes()))
+        Ok(self.examples.hash(&self.rows)?)
     }
 
     /// The pictures in these rows; `seed` and `epoch` decide how each is changed.

@@ -3,6 +3,7 @@
 
 mod activations;
 mod classification;
+mod glimpses;
 mod language_model;
 mod resumed;
 mod sequence_classification;

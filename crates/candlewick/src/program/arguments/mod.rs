@@ -16,7 +16,8 @@ pub use training::{
     CompareArguments, EvaluateArguments, ExportArguments, RecipeArguments, ScoreArguments, TrainArguments,
 };
 pub use using::{
-    AnswerArguments, CaptionArguments, ClassifyArguments, ConvertArguments, SampleArguments, TranslateArguments,
+    AnswerArguments, CaptionArguments, ClassifyArguments, ConvertArguments, GlimpseArguments, SampleArguments,
+    TranslateArguments,
 };
 
 /// Looks at pictures and tells what is on them.
@@ -65,6 +66,8 @@ pub enum Command {
     Classify(ClassifyArguments),
     /// Answer a question about a picture.
     Answer(AnswerArguments),
+    /// Tell what a picture shows from a series of looks, each chosen from what was seen before.
+    Glimpse(GlimpseArguments),
     /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
     Export(ExportArguments),
     /// Write text as a language model does.

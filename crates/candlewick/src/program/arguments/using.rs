@@ -197,6 +197,37 @@ pub struct AnswerArguments {
     pub device: DeviceArguments,
 }
 
+/// Arguments of `glimpse`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick glimpse seven.png --model runs/glimpses
+  candlewick glimpse *.png --model runs/glimpses --out looks
+  candlewick glimpse seven.png --model runs/glimpses --samples 10 --json")]
+pub struct GlimpseArguments {
+    /// The pictures, of the size that the model was trained on: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
+    #[arg(value_name = "PICTURE", required = true)]
+    pub pictures: Vec<PathBuf>,
+    /// The folder or run of a recurrent attention model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Draw the looks into a folder: a strip, NAME.svg, and an animation, NAME.gif, for each picture.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How many looks-through are averaged, each from a first look of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounds::count)]
+    pub samples: usize,
+    /// What first looks are drawn from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object per picture.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,0 +1,75 @@
+//! How often a recurrent attention model is right.
+
+use super::super::arguments::EvaluateArguments;
+use super::super::output::{note, say};
+use super::super::{Failure, device, search, train};
+use super::{parse_split, refuse_given};
+use candlewick::data::Split;
+use candlewick::data::image_classes;
+use candlewick::tasks::glimpses::{DataConfig, RecurrentAttentionModel, evaluate, placed};
+use std::time::Instant;
+
+/// Tells how often a model is right on the pictures of a split, placed as those that it was trained on.
+///
+/// # Errors
+/// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
+pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    refuse(arguments)?;
+    let EvaluateArguments { model, set, quiet, samples, .. } = arguments;
+    let split = parse_split(&set.split)?;
+    let (device, device_name) = device::open(&arguments.device)?;
+    let model = RecurrentAttentionModel::from_pretrained(&model[0], &device)?;
+    let usual = DataConfig::default();
+    let pictures = image_classes::load(&set.data, set.dev_share.unwrap_or(usual.dev_share))?;
+    if !quiet {
+        pictures.notes.iter().for_each(|line| note!("{line}"));
+    }
+    let known: Vec<&String> = model.config().id2label.values().collect();
+    if !known.iter().copied().eq(&pictures.classes) {
+        let (found, known) = (pictures.classes.len(), known.len());
+        let fault = format!("has other classes ({found}) than the model knows ({known})");
+        return Err(Failure::Work(fault).of(&set.data));
+    }
+    let examples = match split {
+        Split::Train => pictures.train,
+        Split::Dev => pictures.dev,
+        Split::Test => pictures.test,
+    };
+    let part = placed(examples, &model.config().placing, (usual.seed, split));
+    let part = part.map_err(|error| Failure::from(error).of(&set.data))?;
+    let bar = train::counter(part.len() as u64, "looking", *quiet);
+    let told = &mut |done, _| bar.set_position(done as u64);
+    let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told)?;
+    bar.finish_and_clear();
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut object = serde_json::to_value(&scores)?;
+        object["pictures"] = part.len().into();
+        object["split"] = split.to_string().into();
+        object["seconds"] = seconds.into();
+        return say!("{object}");
+    }
+    for (name, value) in scores.iter() {
+        say!("{name:<8} {value:.4}")?;
+    }
+    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", part.len())
+}
+
+/// Refuses what concerns captions alone.
+fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, encoding, .. } = arguments;
+    let unfit = [
+        ("--encoder-weights", encoder_weights.is_some(), "looks are seen without an encoder"),
+        ("--regions", set.regions.is_some(), "looks go anywhere in a picture"),
+        ("--out", out.is_some(), "the scores of looks are printed"),
+        ("--coco-zip", coco_zip.is_some(), "looks make no captions"),
+        ("--encoding", encoding.is_some(), "pictures have no letters"),
+        ("--model", model.len() > 1, "recurrent attention models are evaluated one by one"),
+    ];
+    refuse_given(&unfit)?;
+    match search::given(search) {
+        Some(flag) => Err(Failure::usage(format!("{flag}: looks are not searched for; leave it out"))),
+        None => Ok(()),
+    }
+}
