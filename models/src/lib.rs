@@ -109,6 +109,9 @@ pub const RECIPES: &[Recipe] = &[
         text: include_str!("../glimpses/cluttered.toml"),
     },
     Recipe { name: "glimpses-two", file: "glimpses/two.toml", text: include_str!("../glimpses/two.toml") },
+    Recipe { name: "draw", file: "draw/train.toml", text: include_str!("../draw/train.toml") },
+    Recipe { name: "draw-whole", file: "draw/whole.toml", text: include_str!("../draw/whole.toml") },
+    Recipe { name: "draw-small", file: "draw/small.toml", text: include_str!("../draw/small.toml") },
     Recipe { name: "ptb", file: "ptb/train.toml", text: include_str!("../ptb/train.toml") },
 ];
 

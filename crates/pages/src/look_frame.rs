@@ -70,7 +70,7 @@ impl LookFrame<'_> {
     /// # Errors
     /// When the picture has no pixel, or the bars cannot be drawn.
     pub fn picture(&self) -> Result<RgbImage> {
-        let marked = self.marked()?;
+        let marked = self.enlarged(SIDE)?;
         let (width, height) = marked.dimensions();
         let count = self.patches.len() as u32;
         let side = if count == 0 { 0 } else { ((height - GAP * (count - 1)) / count).min(SIDE / 2) };
@@ -90,13 +90,16 @@ impl LookFrame<'_> {
         Ok(sheet)
     }
 
-    /// The enlarged picture with boxes and path.
-    fn marked(&self) -> Result<RgbImage> {
+    /// The picture alone with boxes and path, enlarged by whole pixels to a longer side of at most this many; a larger one stays as it is.
+    ///
+    /// # Errors
+    /// When it has no pixel.
+    pub fn enlarged(&self, side: u32) -> Result<RgbImage> {
         let (width, height) = self.picture.dimensions();
         if width == 0 || height == 0 {
             return Err(Error::Empty("pixel"));
         }
-        let enlarged = (SIDE / width.max(height)).max(1);
+        let enlarged = (side / width.max(height)).max(1);
         let mut marked =
             imageops::resize(self.picture, width * enlarged, height * enlarged, imageops::FilterType::Nearest);
         let scaled = |value: f32| (value * enlarged as f32).round() as i64;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classification;
+pub mod draw;
 pub mod glimpses;
 pub mod language_model;
 pub mod sequence_classification;

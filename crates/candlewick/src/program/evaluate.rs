@@ -1,6 +1,7 @@
 //! `candlewick evaluate`: decodes a split and scores it.
 
 mod coco_zip;
+pub mod drawings;
 pub mod glimpses;
 pub mod questions;
 pub mod sequences;

@@ -8,6 +8,7 @@ mod classify;
 mod compare;
 mod convert;
 mod device;
+mod draw;
 mod embedded;
 mod evaluate;
 mod export;
@@ -127,6 +128,10 @@ pub fn run() -> ExitCode {
         Command::Glimpse(arguments) => {
             let folder = std::iter::once(arguments.model.as_path());
             tasks::wants("glimpses", folder).and_then(|()| glimpse::run(&arguments))
+        }
+        Command::Draw(arguments) => {
+            let folder = std::iter::once(arguments.model.as_path());
+            tasks::wants("draw", folder).and_then(|()| draw::run(&arguments))
         }
         Command::Export(arguments) => tasks::export(&arguments),
         Command::Sample(arguments) => {

@@ -7,6 +7,7 @@ use super::recipe::{self, Check};
 use super::{Failure, classify, evaluate, export, schema, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
+use candlewick::tasks::draw::{Draw, DrawRecipe};
 use candlewick::tasks::glimpses::{GlimpseRecipe, RecurrentAttentionModel};
 use candlewick::tasks::language_model::{LanguageModel, LanguageModelRecipe};
 use candlewick::tasks::sequence_classification::{SequenceClassificationRecipe, SequenceClassifier};
@@ -40,7 +41,7 @@ pub struct TaskRow {
 }
 
 /// All of them.
-pub const TASKS: [TaskRow; 7] = [
+pub const TASKS: [TaskRow; 8] = [
     row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
     row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
@@ -54,6 +55,7 @@ pub const TASKS: [TaskRow; 7] = [
         ["a recurrent attention model", "candlewick glimpse"],
         evaluate::glimpses::run,
     ),
+    row::<DrawRecipe, Draw>(["a network that draws", "candlewick draw"], evaluate::drawings::run),
 ];
 
 const fn row<R: Recipe, M: ModelFolder>(
@@ -136,12 +138,12 @@ pub fn list_recipes() -> Result<(), Failure> {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
-    let of_one_task = [
-        ("--images", arguments.images.is_some(), VqaRecipe::TASK, "answers no questions"),
-        ("--wordnet", arguments.wordnet.is_some(), VqaRecipe::TASK, "answers no questions"),
-        ("--samples", arguments.samples.is_some(), GlimpseRecipe::TASK, "draws nothing"),
+    let of_some_tasks = [
+        ("--images", arguments.images.is_some(), &[VqaRecipe::TASK][..], "answers no questions"),
+        ("--wordnet", arguments.wordnet.is_some(), &[VqaRecipe::TASK], "answers no questions"),
+        ("--samples", arguments.samples.is_some(), &[GlimpseRecipe::TASK, DrawRecipe::TASK], "draws nothing"),
     ];
-    match of_one_task.iter().find(|(_, given, task, _)| *given && row.task != *task) {
+    match of_some_tasks.iter().find(|(_, given, tasks, _)| *given && !tasks.contains(&row.task)) {
         Some((flag, _, _, fault)) => Err(Failure::usage(format!("{flag}: {} {fault}; leave it out", row.model[0]))),
         None => (row.evaluate)(arguments),
     }

@@ -3,6 +3,7 @@
 
 mod activations;
 mod classification;
+mod draw;
 mod glimpses;
 mod language_model;
 mod resumed;

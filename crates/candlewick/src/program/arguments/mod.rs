@@ -16,8 +16,8 @@ pub use training::{
     CompareArguments, EvaluateArguments, ExportArguments, RecipeArguments, ScoreArguments, TrainArguments,
 };
 pub use using::{
-    AnswerArguments, CaptionArguments, ClassifyArguments, ConvertArguments, GlimpseArguments, SampleArguments,
-    TranslateArguments,
+    AnswerArguments, CaptionArguments, ClassifyArguments, ConvertArguments, DrawArguments, GlimpseArguments,
+    SampleArguments, TranslateArguments,
 };
 
 /// Looks at pictures and tells what is on them.
@@ -68,6 +68,8 @@ pub enum Command {
     Answer(AnswerArguments),
     /// Tell what a picture shows from a series of looks, each chosen from what was seen before.
     Glimpse(GlimpseArguments),
+    /// Draw pictures step by step, anew or like given ones.
+    Draw(DrawArguments),
     /// Write a trained model as one folder to give away: all weights in one file, no paths, a card.
     Export(ExportArguments),
     /// Write text as a language model does.

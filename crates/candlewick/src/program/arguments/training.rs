@@ -103,7 +103,7 @@ pub struct EvaluateArguments {
     /// The folder of WordNet's database files, for the scores WUPS of answers to questions.
     #[arg(long, value_name = "DIR")]
     pub wordnet: Option<PathBuf>,
-    /// How many draws of each picture are averaged, for models that draw where to look first.
+    /// How many draws of each picture are averaged, for models that draw where to look first, or z.
     #[arg(long, value_name = "N", value_parser = bounds::count)]
     pub samples: Option<usize>,
     /// Print one JSON object with the scores and the path of the results file.

@@ -228,6 +228,38 @@ pub struct GlimpseArguments {
     pub device: DeviceArguments,
 }
 
+/// Arguments of `draw`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  candlewick draw --model runs/draw --out drawn
+  candlewick draw --model runs/draw --count 64 --seed 7
+  candlewick draw --model runs/draw --like three.png seven.png --out again
+  candlewick draw --model runs/draw --like three.png --json")]
+pub struct DrawArguments {
+    /// The folder or run of a DRAW network.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// How many pictures to draw.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = bounds::count, conflicts_with = "like")]
+    pub count: usize,
+    /// Draw these pictures again instead, of the size that the model draws: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.
+    #[arg(long, value_name = "PICTURE", num_args = 1..)]
+    pub like: Vec<PathBuf>,
+    /// What is drawn from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for the drawings: drawn.png, the canvas after each step as drawn.gif, and steps side by side as drawn.svg.
+    #[arg(long, value_name = "DIR", default_value = "drawn")]
+    pub out: PathBuf,
+    /// Print one JSON object: the files, and of pictures that are drawn again the bound of −log p in nats, with KL of each step.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
 /// Arguments of `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,0 +1,71 @@
+//! How well a network that draws tells pictures.
+
+use super::super::arguments::EvaluateArguments;
+use super::super::output::{note, say};
+use super::super::{Failure, device, search, train};
+use super::{parse_split, refuse_given};
+use candlewick::data::Split;
+use candlewick::data::image_classes;
+use candlewick::tasks::draw::{DataConfig, Draw, Pictures, evaluate};
+use std::time::Instant;
+
+/// Tells the bound of −log p of the pictures of a split.
+///
+/// # Errors
+/// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
+pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let begun = Instant::now();
+    refuse(arguments)?;
+    let EvaluateArguments { model, set, quiet, samples, .. } = arguments;
+    let split = parse_split(&set.split)?;
+    let (device, device_name) = device::open(&arguments.device)?;
+    let model = Draw::from_pretrained(&model[0], &device)?;
+    let pictures = image_classes::load(&set.data, set.dev_share.unwrap_or(DataConfig::default().dev_share))?;
+    if !quiet {
+        pictures.notes.iter().for_each(|line| note!("{line}"));
+    }
+    let examples = match split {
+        Split::Train => pictures.train,
+        Split::Dev => pictures.dev,
+        Split::Test => pictures.test,
+    };
+    if examples.is_empty() {
+        return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
+    }
+    let part = Pictures::of(&examples, model.config().network.likelihood)?;
+    let bar = train::counter(part.len() as u64, "drawing", *quiet);
+    let told = &mut |done, _| bar.set_position(done as u64);
+    let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told);
+    let scores = scores.map_err(|error| Failure::from(error).of(&set.data))?;
+    bar.finish_and_clear();
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut object = serde_json::to_value(&scores)?;
+        object["pictures"] = part.len().into();
+        object["split"] = split.to_string().into();
+        object["seconds"] = seconds.into();
+        return say!("{object}");
+    }
+    for (name, value) in scores.iter() {
+        say!("{name:<10} {value:8.2} nats")?;
+    }
+    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", part.len())
+}
+
+/// Refuses what concerns captions alone.
+fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, encoding, .. } = arguments;
+    let unfit = [
+        ("--encoder-weights", encoder_weights.is_some(), "a network that draws has its weights in its folder"),
+        ("--regions", set.regions.is_some(), "drawings are of whole pictures"),
+        ("--out", out.is_some(), "the scores of drawings are printed"),
+        ("--coco-zip", coco_zip.is_some(), "drawings are no captions"),
+        ("--encoding", encoding.is_some(), "pictures have no letters"),
+        ("--model", model.len() > 1, "networks that draw are evaluated one by one"),
+    ];
+    refuse_given(&unfit)?;
+    match search::given(search) {
+        Some(flag) => Err(Failure::usage(format!("{flag}: drawings are not searched for; leave it out"))),
+        None => Ok(()),
+    }
+}
