@@ -73,7 +73,7 @@ impl LookFrame<'_> {
         let marked = self.enlarged(SIDE)?;
         let (width, height) = marked.dimensions();
         let count = self.patches.len() as u32;
-        let side = if count == 0 { 0 } else { ((height - GAP * (count - 1)) / count).min(SIDE / 2) };
+        let side = (height + GAP).checked_div(count).map_or(0, |place| place.saturating_sub(GAP).min(SIDE / 2));
         let beside = if count == 0 { 0 } else { GAP + side };
         let below = if self.bars.is_empty() { 0 } else { GAP + BARS };
         let mut sheet = RgbImage::from_pixel(width + beside, height + below, Rgb([255; 3]));

@@ -133,8 +133,8 @@ mod tests {
         let tensor = Tensor::new(pictures.clone(), &Device::Cpu).unwrap();
         let retina = Retina { patch: 3, scales: 3 };
         let seen = retina.open(&tensor).unwrap();
-        for places in [[(0.0, 0.0), (-1.0, -1.0), (1.0, 1.0)], [(0.31, -0.77), (-0.5, 1.0), (0.999, -0.2)]] {
-            let locations = Tensor::new(places.map(|(x, y)| [x, y]).to_vec(), &Device::Cpu).unwrap();
+        for places in [[(0.0f32, 0.0f32), (-1.0, -1.0), (1.0, 1.0)], [(0.31, -0.77), (-0.5, 1.0), (0.999, -0.2)]] {
+            let locations = Tensor::new(&places.map(|(x, y)| [x, y]), &Device::Cpu).unwrap();
             let found = seen.patches(&locations).unwrap().to_vec2::<f32>().unwrap();
             for ((found, picture), place) in found.iter().zip(&pictures).zip(places) {
                 let wanted: Vec<f32> = (0..3).flat_map(|scale| plain(picture, place, 3 << scale, 1 << scale)).collect();
