@@ -19,6 +19,8 @@ mod export;
 mod hub;
 /// Classifiers, checkpoints, and what the lecture compares.
 mod lecture;
+/// Looks at pictures and drawings, from a recipe to strips and animations.
+mod looks_and_drawings;
 /// Photos: the caption formats, pretrained weights, evaluation.
 mod photos;
 /// Questions about pictures, from a recipe to answers.

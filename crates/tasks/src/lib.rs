@@ -1,7 +1,8 @@
 //! What candlewick's networks do beside captioning, a module a task.
 //!
 //! [`classification`] tells which of a list of things a picture shows, [`sequence_classification`] of which class a text or another sequence
-//! is; [`language_model`] writes, [`translation`] gives a sentence in another language, [`vqa`] answers questions about pictures.
+//! is; [`language_model`] writes, [`translation`] gives a sentence in another language, [`vqa`] answers questions about pictures, [`glimpses`] tells what a
+//! picture shows from a series of looks, and [`draw`] draws one step by step.
 
 #![forbid(unsafe_code)]
 

@@ -139,7 +139,7 @@ fn moving(sheets: &[RgbImage]) -> Result<Vec<u8>, Failure> {
 /// Steps from the first to the last, as far from each other as can be, and of pictures that are drawn again what each step tells.
 fn strip(sheets: &[RgbImage], bounds: &[Bound]) -> Result<String, Failure> {
     let count = sheets.len().min(SHOWN);
-    let shown: Vec<usize> = (1..=count).map(|at| (at * sheets.len()).div_ceil(count) - 1).collect();
+    let shown: Vec<usize> = (0..count).map(|at| at * (sheets.len() - 1) / (count - 1).max(1)).collect();
     let labels: Vec<String> = shown.iter().map(|step| (step + 1).to_string()).collect();
     let frames: Vec<FilmFrame<'_>> = (shown.iter().zip(&labels))
         .filter_map(|(&step, label)| Some(FilmFrame { picture: sheets.get(step)?, label }))
@@ -152,5 +152,6 @@ fn strip(sheets: &[RgbImage], bounds: &[Bound]) -> Result<String, Failure> {
     let curve = [FilmCurve { name: "KL", values: &values }];
     let curves = if bounds.is_empty() { &[][..] } else { &curve[..] };
     let title = "The canvas after each step";
-    Ok(FilmStrip { title, x_label: "step", y_label: "nats", frames: &frames, curves }.svg()?)
+    let x_label = format!("{count} of {} steps", sheets.len());
+    Ok(FilmStrip { title, x_label: &x_label, y_label: "nats", frames: &frames, curves }.svg()?)
 }
