@@ -45,6 +45,8 @@ pub struct Batch {
     /// The answers' numbers, (N).
     pub(super) targets: Tensor,
     pub(super) choices: Option<ChoiceBatch>,
+    /// The box of the thing that has each answer, where it is known.
+    pub(super) asked: Vec<Option<[f32; 4]>>,
 }
 
 /// What some questions of a batch are to be chosen from.
@@ -115,7 +117,8 @@ impl Items {
         let answers: Vec<u32> = pairs.iter().map(|pair| pair.answer).collect();
         let (questions, pictures, sources) = self.asked(&places, view)?;
         let targets = Tensor::new(answers, &Device::Cpu)?;
-        Ok(Batch { questions, pictures, sources, targets, choices: self.choices(&places)? })
+        let asked = places.iter().map(|&place| self.set.questions.get(place).and_then(|one| one.asked)).collect();
+        Ok(Batch { questions, pictures, sources, targets, choices: self.choices(&places)?, asked })
     }
 
     /// The questions in these places, their pictures, each once, and which of them each question is about.

@@ -66,6 +66,7 @@ impl Recipe for VqaRecipe {
         let settings = Settings {
             batches: self.batches.clone(),
             label_smoothing: self.label_smoothing,
+            pointing: self.pointing,
             views: self.views.all()?,
             seed: self.training.seed,
             statistics: self.encoder.pretrained.is_none(),

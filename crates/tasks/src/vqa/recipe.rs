@@ -1,6 +1,6 @@
 //! A recipe: everything about training a model that answers questions that a person chooses, as `train.toml` says it.
 
-use super::config::VqaNetworkConfig;
+use super::config::{Join, VqaNetworkConfig};
 use crate::{Error, Result};
 use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_encoders::Preprocessing;
@@ -36,6 +36,10 @@ pub struct VqaRecipe {
     /// The share of a target's probability that is spread over all answers (Szegedy et al. 2016).
     #[serde(default)]
     pub label_smoothing: f64,
+    /// λ, the weight of −log Σ α over the positions in the box of the thing that has the answer, α of the last hop, where that box is known, as it
+    /// is of generated scenes; 0 leaves where to look to the answers alone.
+    #[serde(default)]
+    pub pointing: f64,
     /// How batches are made.
     #[serde(default)]
     pub batches: BatchConfig,
@@ -72,6 +76,12 @@ impl VqaRecipe {
             ("model.question.embedding_size", question.embedding_size),
             ("batches.size", self.batches.size),
         ])?;
+        if !(self.pointing.is_finite() && self.pointing >= 0.0) {
+            return fault(format!("pointing is {}; wanted at least 0", self.pointing));
+        }
+        if self.pointing > 0.0 && self.model.join != Join::Attention {
+            return fault("pointing: a network that does not attend looks nowhere; leave it out".into());
+        }
         for (key, value, most) in [("model.hops", *hops, MOST_HOPS), ("batches.size", self.batches.size, 100_000)] {
             if value > most {
                 return fault(format!("{key} is {value}; {most} is the most"));

@@ -6,7 +6,7 @@ use super::evaluate::{score_names, scored};
 use super::model::VqaModel;
 use super::recipe::BatchConfig;
 use crate::{Error, Result};
-use candle_core::D;
+use candle_core::{D, Tensor};
 use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
@@ -33,6 +33,8 @@ pub struct VqaTask {
 pub(super) struct Settings {
     pub batches: BatchConfig,
     pub label_smoothing: f64,
+    /// The weight of the loss of where the last hop looks.
+    pub pointing: f64,
     pub views: Vec<View>,
     pub seed: u64,
     /// Whether the encoder's batch norm takes the batch's statistics: of an encoder trained from scratch.
@@ -100,6 +102,35 @@ fn digest(model: &VqaModel, set: &VqaDataset) -> Result<String> {
     Ok(PhotoHash::of(text.as_bytes()).to_string())
 }
 
+/// The mean of −log Σ α over the positions whose centres lie in the box of what is asked for, of the questions whose box is known and holds any:
+/// α (N, P) on a map of `height` × `width` = P positions.
+fn pointing_loss(
+    alpha: &Tensor,
+    asked: &[Option<[f32; 4]>],
+    (height, width): (usize, usize),
+) -> Result<Option<Tensor>> {
+    let centre = |at: usize, count: usize| (at as f32 + 0.5) / count as f32;
+    let inside = |asked: &Option<[f32; 4]>, at: usize| {
+        let (x, y) = (centre(at % width, width), centre(at / width, height));
+        asked.is_some_and(|[left, top, right, bottom]| (left..right).contains(&x) && (top..bottom).contains(&y))
+    };
+    let mask = |asked| (0..height * width).map(move |at| if inside(asked, at) { 1f32 } else { 0.0 });
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
+    for (row, asked) in (0u32..).zip(asked) {
+        if (0..height * width).any(|at| inside(asked, at)) {
+            rows.push(row);
+            values.extend(mask(asked));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mask = Tensor::from_vec(values, (rows.len(), height * width), alpha.device())?;
+    let own = alpha.index_select(&Tensor::new(rows, alpha.device())?, 0)?;
+    // Keeps the logarithm finite where the weights have underflowed.
+    Ok(Some(((own * mask)?.sum(1)? + 1e-8)?.log()?.neg()?.mean_all()?))
+}
+
 impl Task for VqaTask {
     type Batch = Batch;
 
@@ -131,7 +162,7 @@ impl Task for VqaTask {
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let (model, device) = (&self.model, self.model.device());
-        let Batch { questions, pictures, sources, targets, choices } = batch;
+        let Batch { questions, pictures, sources, targets, choices, asked } = batch;
         let looked = match mode {
             Mode::Train(rng) if self.settings.statistics => {
                 model.looked(pictures.as_ref(), sources, &mut Mode::Train(rng))?
@@ -151,6 +182,12 @@ impl Task for VqaTask {
             let own = cross_entropy(&scores, &choices.targets.to_device(device)?, &CrossEntropy::default(), None)?;
             value = (value + &own)?;
             parts.push(("choices", own));
+        }
+        if let (Some(alpha), Some(looked), true) = (joined.alpha.last(), &looked, self.settings.pointing > 0.0)
+            && let Some(own) = pointing_loss(alpha, asked, looked.annotations.grid_size())?
+        {
+            value = (value + (&own * self.settings.pointing)?)?;
+            parts.push(("pointing", own));
         }
         Ok(Loss { value, count: questions.lengths.len(), parts })
     }
@@ -190,6 +227,7 @@ impl Task for VqaTask {
             "batch_size": self.settings.batches.size,
             "by_picture": self.settings.batches.by_picture,
             "label_smoothing": self.settings.label_smoothing,
+            "pointing": self.settings.pointing,
             "views": self.settings.views,
             "encoder_rate": self.settings.encoder_rate,
             "seed": self.settings.seed,
@@ -212,5 +250,22 @@ impl Task for VqaTask {
 
     fn learning_rate_factor(&self, parameter: &str) -> f64 {
         if parameter.starts_with("encoder.") { self.settings.encoder_rate } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::pointing_loss;
+    use candle_core::{Device, Tensor};
+
+    #[test]
+    fn the_loss_of_pointing_is_of_the_weight_in_the_box() {
+        let alpha = Tensor::new(&[[0.1f32, 0.2, 0.3, 0.4], [0.25; 4], [0.7, 0.1, 0.1, 0.1]], &Device::Cpu).unwrap();
+        // The right column; nothing known; a box that holds no position's centre.
+        let asked = [Some([0.5, 0.0, 1.0, 1.0]), None, Some([0.3, 0.3, 0.4, 0.4])];
+        let found = pointing_loss(&alpha, &asked, (2, 2)).unwrap().unwrap().to_scalar::<f32>().unwrap();
+        assert!((found + 0.6f32.ln()).abs() < 1e-6, "{found}");
+        assert!(pointing_loss(&alpha, &asked[1..], (2, 2)).unwrap().is_none());
     }
 }

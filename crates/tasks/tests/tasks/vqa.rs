@@ -298,12 +298,13 @@ fn what_cannot_be_is_refused_in_one_line() {
         };
         error.to_string()
     };
-    let cases: [(&str, &str); 9] = [
+    let cases: [(&str, &str); 10] = [
         ("[model]\nhops = 0", "model.hops is 0"),
         ("[model]\ndropout = 1.5", "model.dropout is 1.5"),
         ("[model]\nquestion = { cell = 'lstn' }", "no sequence layer is called lstn"),
         ("[batches]\nsize = 0", "batches.size is 0"),
         ("label_smoothing = -1.0", "label_smoothing is -1"),
+        ("pointing = -1.0", "pointing is -1; wanted at least 0"),
         ("encoder = { network = 'resnet50' }", "--encoder-weights"),
         ("data = { kind = 'scenes', train = 0, dev = 5 }", "data.train, data.dev and data.questions"),
         ("data = { kind = 'scenes', train = 5, dev = 5 }\nviews = { mirrored = true }", "views: "),
