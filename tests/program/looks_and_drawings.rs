@@ -27,7 +27,7 @@ fn looks_are_trained_evaluated_told_and_drawn() {
     write_bars(&here.join("bars"));
     let settings = [
         "data.dev_share=0.3",
-        "data.placing={ size = [8, 16], pictures = 2 }",
+        "data.placing={ size = [8, 24], pictures = 2 }",
         "model={ looks = 2, patch = 4, scales = 2, what_size = 8, where_size = 8, glimpse_size = 8, hidden_size = 8, location_size = 8 }",
         "batches.size=8",
         "training.epochs=2",
@@ -35,7 +35,7 @@ fn looks_are_trained_evaluated_told_and_drawn() {
     let told = succeed(here, &with(&["train", "glimpses", "--data", "bars", "--out", "run", "--quiet"], &settings));
     assert!(told.contains("of the dev split:") && told.contains("accuracy") && told.contains("found"), "{told}");
 
-    let two = GrayImage::from_fn(16, 8, |x, y| Luma([if y == 3 || x == 12 { 255 } else { 0 }]));
+    let two = GrayImage::from_fn(24, 8, |x, y| Luma([if y == 3 || x == 12 { 255 } else { 0 }]));
     two.save(here.join("two.png")).unwrap();
     let said = succeed(here, &["glimpse", "two.png", "--model", "run", "--out", "looks"]);
     assert!(said.starts_with("two.png: ") && said.contains(" %), looking at "), "{said}");
@@ -43,6 +43,10 @@ fn looks_are_trained_evaluated_told_and_drawn() {
     let strip = fs::read_to_string(here.join("looks/two.svg")).unwrap();
     assert_eq!(strip.matches("<image").count(), 4, "two looks for each of two labels");
     assert!(fs::read(here.join("looks/two.gif")).unwrap().starts_with(b"GIF89a"));
+    fs::create_dir(here.join("other")).unwrap();
+    fs::copy(here.join("two.png"), here.join("other/two.png")).unwrap();
+    let said = succeed(here, &["glimpse", "two.png", "other/two.png", "--model", "run", "--out", "both"]);
+    assert!(said.contains("both/two.svg") && said.contains("both/two-2.gif"), "{said}");
     let object = succeed(here, &["glimpse", "two.png", "--model", "run", "--samples", "3", "--json"]);
     let object: serde_json::Value = serde_json::from_str(&object).unwrap();
     assert_eq!(object["labels"].as_array().map(Vec::len), Some(2), "{object}");
@@ -60,7 +64,7 @@ fn looks_are_trained_evaluated_told_and_drawn() {
     GrayImage::new(3, 3).save(here.join("tiny.png")).unwrap();
     let output = run(here, &["glimpse", "tiny.png", "two.png", "--model", "run"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr).trim(), "candlewick: tiny.png: is 3×3 pixels; the model looks at 8×16");
+    assert_eq!(text(&output.stderr).trim(), "candlewick: tiny.png: is 3×3 pixels; the model looks at 8×24");
     assert!(text(&output.stdout).starts_with("two.png: "));
     fail(here, &["draw", "--model", "run"], 1, &["a recurrent attention model", "candlewick glimpse"]);
     fail(here, &["glimpse", "two.png"], 2, &["--model"]);
@@ -111,4 +115,12 @@ fn drawings_are_trained_evaluated_and_drawn_anew_and_again() {
     fail(here, &with(&["train", "draw", "--data", "bars"], &["model.steps=0"]), 1, &["model.steps is 0"]);
     fail(here, &with(&["train", "draw", "--data", "bars"], &["model.write=9"]), 1, &["write is 9", "8×8"]);
     fail(here, &["evaluate", "--model", "run", "--data", "bars", "--split", "test"], 1, &["bars", "test split"]);
+    fail(here, &["draw", "--model", "run", "--count", "1000000000"], 2, &["--count", "GB of memory"]);
+    GrayImage::new(9, 8).save(here.join("bars/down/wide.png")).unwrap();
+    fail(
+        here,
+        &["evaluate", "--model", "run", "--data", "bars", "--split", "train"],
+        1,
+        &["down/wide.png", "is 8×9", "max_share"],
+    );
 }

@@ -5,7 +5,7 @@
 //! into one batch, [`image_classes`] reads pictures with a class each, [`labelled_text`] sentences, [`sound`] sounds and [`clips`] film, [`values`] sequences of
 //! numbers and sets of notes, [`parallel`] sentences with their translations, [`questions`] questions about pictures, [`features`] keeps the annotations of a
 //! frozen encoder, [`regions`] reads those of an object detector, [`skipped`] collects what was broken on the way, and [`scenes`] draws pictures whose captions
-//! are known, and [`placed`] moves pictures within larger ones.
+//! are known; [`placed`] moves pictures within larger ones.
 
 #![forbid(unsafe_code)]
 

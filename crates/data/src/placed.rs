@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::image_classes::Examples;
+use crate::split::Split;
 use candlewick_parameters::Rng;
 use image::{GrayImage, imageops};
 use schemars::JsonSchema;
@@ -22,20 +23,24 @@ pub struct Placing {
     pub clutter: usize,
     /// The height and width of such a patch, in pixels.
     pub patch: u32,
+    /// What the places are drawn from.
+    pub seed: u64,
 }
 
 impl Default for Placing {
     fn default() -> Self {
-        Self { size: None, pictures: 1, clutter: 0, patch: 8 }
+        Self { size: None, pictures: 1, clutter: 0, patch: 8, seed: 0 }
     }
 }
 
-/// Pictures of a labelled set, each moved within a larger one: an item depends on the set, the seed and its number alone.
+/// Pictures of a part of a labelled set, each moved within a larger one: an item depends on the part, the seed and its number alone.
 #[derive(Clone, Debug)]
 pub struct PlacedPictures {
     examples: Examples,
     placing: Placing,
-    seed: u64,
+    split: Split,
+    /// Height and width of the first picture, which all have.
+    size: (u32, u32),
 }
 
 /// A larger picture with what was placed in it.
@@ -71,14 +76,23 @@ impl PlacedBox {
 }
 
 impl PlacedPictures {
-    /// The pictures of `examples`, placed as `placing` says and by generators of `seed`.
+    /// The pictures of the part `split`, placed as `placing` says; each part has places of its own.
     ///
     /// # Errors
-    /// When the set is empty, or its first picture does not fit so often into the size.
-    pub fn new(examples: Examples, placing: Placing, seed: u64) -> Result<Self> {
+    /// When the part is empty, its first picture does not fit so often into the size, or clutter is wanted and there is no other picture.
+    pub fn new(examples: Examples, placing: Placing, split: Split) -> Result<Self> {
+        if examples.is_empty() {
+            return Err(Error::setting(format!(
+                "the {split} part has no pictures; choose another, or give the set some"
+            )));
+        }
         let first = examples.picture(0)?;
-        placing.check((first.height(), first.width()))?;
-        Ok(Self { examples, placing, seed })
+        let size = (first.height(), first.width());
+        placing.check(size)?;
+        if placing.clutter > 0 && examples.len() <= placing.pictures {
+            return Err(Error::setting("clutter is of other pictures than those that are placed, and there are none"));
+        }
+        Ok(Self { examples, placing, split, size })
     }
 
     /// How many pictures the set has: the item of a number holds the picture of that number modulo this, so that as many items in a row hold each
@@ -102,8 +116,9 @@ impl PlacedPictures {
     /// # Errors
     /// When a picture cannot be read, or is larger than the first one.
     pub fn item(&self, number: usize) -> Result<Placed> {
-        let Placing { size, pictures, clutter, patch } = self.placing;
-        let (count, mut rng) = (self.examples.len(), Rng::derive(self.seed, "placed", number as u64));
+        let Placing { size, pictures, clutter, patch, .. } = self.placing;
+        let (count, mut rng) =
+            (self.examples.len(), Rng::derive(self.placing.seed, &format!("placed {}", self.split), number as u64));
         let own = rng.below(pictures);
         let rows: Vec<usize> =
             (0..pictures).map(|at| if at == own { number % count } else { rng.below(count) }).collect();
@@ -117,12 +132,11 @@ impl PlacedPictures {
         };
         let mut picture = GrayImage::new(width, height);
         for _ in 0..clutter {
-            self.add_clutter(&mut picture, patch, &mut rng)?;
+            self.add_clutter(&mut picture, patch, &rows, &mut rng)?;
         }
         let mut boxes = Vec::with_capacity(pictures);
-        for (left, one) in lefts(&placed, width, &mut rng)?.into_iter().zip(&placed) {
-            let room = height.checked_sub(one.height()).ok_or_else(|| too_large(one))?;
-            let top = rng.below(room as usize + 1) as u32;
+        for (left, one) in lefts(&placed, width, &mut rng).into_iter().zip(&placed) {
+            let top = rng.below(height.saturating_sub(one.height()) as usize + 1) as u32;
             lay(&mut picture, one, (left, top));
             boxes.push(PlacedBox { left, top, width: one.width(), height: one.height() });
         }
@@ -130,12 +144,24 @@ impl PlacedPictures {
     }
 
     fn grey(&self, row: usize) -> Result<GrayImage> {
-        Ok(imageops::grayscale(&self.examples.picture(row)?))
+        let picture = imageops::grayscale(&self.examples.picture(row)?);
+        let ((height, width), found) = (self.size, (picture.height(), picture.width()));
+        match found == self.size {
+            true => Ok(picture),
+            false => {
+                let name = self.examples.path(row).map_or(format!("picture {row}"), |path| path.display().to_string());
+                let fault = format!("is {}×{} pixels, the first one {height}×{width}", found.0, found.1);
+                Err(Error::Picture { name, fault: format!("{fault}; give all one size") })
+            }
+        }
     }
 
-    /// Lays a patch of a drawn picture at a drawn place.
-    fn add_clutter(&self, picture: &mut GrayImage, side: u32, rng: &mut Rng) -> Result<()> {
-        let from = self.grey(rng.below(self.examples.len()))?;
+    /// Lays a patch of a drawn picture, of none of these rows, at a drawn place.
+    fn add_clutter(&self, picture: &mut GrayImage, side: u32, placed: &[usize], rng: &mut Rng) -> Result<()> {
+        let count = self.examples.len();
+        let drawn = rng.below(count);
+        let row = (drawn..drawn + count).map(|row| row % count).find(|row| !placed.contains(row)).unwrap_or(drawn);
+        let from = self.grey(row)?;
         let mut place = |length: u32| rng.below(length.saturating_sub(side) as usize + 1) as u32;
         let (x, y) = (place(from.width()), place(from.height()));
         let to = (place(picture.width()), place(picture.height()));
@@ -145,9 +171,9 @@ impl PlacedPictures {
 }
 
 /// How far from the left each of several pictures lies, so that none lies over another: the free width is shared out by drawn numbers.
-fn lefts(pictures: &[GrayImage], width: u32, rng: &mut Rng) -> Result<Vec<u32>> {
+fn lefts(pictures: &[GrayImage], width: u32, rng: &mut Rng) -> Vec<u32> {
     let taken: u32 = pictures.iter().map(GrayImage::width).sum();
-    let free = width.checked_sub(taken).ok_or_else(|| pictures.first().map_or_else(none, too_large))?;
+    let free = width.saturating_sub(taken);
     let mut gaps: Vec<u32> = pictures.iter().map(|_| rng.below(free as usize + 1) as u32).collect();
     gaps.sort_unstable();
     let before = pictures.iter().scan(0, |sum, one| {
@@ -155,16 +181,7 @@ fn lefts(pictures: &[GrayImage], width: u32, rng: &mut Rng) -> Result<Vec<u32>> 
         *sum += one.width();
         Some(before)
     });
-    Ok(gaps.iter().zip(before).map(|(gap, before)| gap + before).collect())
-}
-
-fn none() -> Error {
-    Error::setting("there is no picture to place")
-}
-
-fn too_large(picture: &GrayImage) -> Error {
-    let (width, height) = picture.dimensions();
-    Error::setting(format!("a picture of {height}×{width} pixels does not fit; give all pictures one size"))
+    gaps.iter().zip(before).map(|(gap, before)| gap + before).collect()
 }
 
 /// Lays a picture on another at a place, in pixels from left and top; where both have ink the lighter one stays.
@@ -188,8 +205,9 @@ impl Placing {
     /// One line that names the setting.
     pub fn check(&self, (height, width): (u32, u32)) -> Result<()> {
         let fault = |fault: String| Err(Error::setting(fault));
-        if self.pictures == 0 {
-            return fault("pictures is 0; one is the least".into());
+        if self.pictures == 0 || self.pictures > MOST_PICTURES || self.clutter > MOST_PICTURES {
+            let (pictures, clutter) = (self.pictures, self.clutter);
+            return fault(format!("pictures is {pictures} and clutter {clutter}; wanted 1 and 0 to {MOST_PICTURES}"));
         }
         let Some(size) = self.size else {
             return match (self.pictures, self.clutter) {
@@ -215,14 +233,16 @@ impl Placing {
     }
 }
 
-/// The longest side, in pixels.
+/// The longest side, in pixels, and the most pictures and patches.
 const MOST: u32 = 4096;
+const MOST_PICTURES: usize = 1000;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::image_classes;
+    use crate::skipped::Skipped;
     use image::Luma;
 
     /// Two classes of 3 × 4 pixels, of one grey each, in a folder that lives as long as the first.
@@ -241,7 +261,7 @@ mod tests {
 
     fn placed(placing: Placing) -> (tempfile::TempDir, PlacedPictures) {
         let (folder, examples) = examples();
-        (folder, PlacedPictures::new(examples, placing, 7).unwrap())
+        (folder, PlacedPictures::new(examples, Placing { seed: 7, ..placing }, Split::Train).unwrap())
     }
 
     #[test]
@@ -266,8 +286,10 @@ mod tests {
         let placing = Placing { size: Some((20, 20)), clutter: 4, patch: 2, ..Placing::default() };
         let (_folder, placed) = placed(placing.clone());
         assert_eq!(placed.item(3).unwrap(), placed.item(3).unwrap());
-        let other = PlacedPictures::new(placed.examples().clone(), placing, 8).unwrap();
-        assert_ne!(other.item(3).unwrap(), placed.item(3).unwrap());
+        for (seed, split) in [(8, Split::Train), (7, Split::Dev)] {
+            let other = PlacedPictures::new(placed.examples().clone(), Placing { seed, ..placing.clone() }, split);
+            assert_ne!(other.unwrap().item(3).unwrap(), placed.item(3).unwrap());
+        }
         let places: std::collections::HashSet<(u32, u32)> =
             (0..60).map(|epoch| placed.item(6 * epoch).unwrap().boxes[0]).map(|one| (one.left, one.top)).collect();
         assert!(places.len() > 40, "{}", places.len());
@@ -278,12 +300,12 @@ mod tests {
         let placing = Placing { size: Some((30, 30)), clutter: 5, patch: 2, ..Placing::default() };
         let (_folder, cluttered) = placed(placing);
         let item = cluttered.item(0).unwrap();
-        let outside = item
-            .picture
-            .enumerate_pixels()
-            .filter(|(x, y, pixel)| pixel.0[0] > 0 && !item.boxes[0].contains(*x as f32, *y as f32));
-        let outside = outside.count();
-        assert!((1..=20).contains(&outside), "{outside}");
+        let outside: Vec<u8> = (item.picture.enumerate_pixels())
+            .filter(|(x, y, pixel)| pixel.0[0] > 0 && !item.boxes[0].contains(*x as f32, *y as f32))
+            .map(|(.., pixel)| pixel.0[0])
+            .collect();
+        // The own picture is the first, all of 100.
+        assert!((1..=20).contains(&outside.len()) && !outside.contains(&100), "{outside:?}");
         let (_folder, whole) = placed(Placing::default());
         let whole = whole.item(4).unwrap();
         assert_eq!((whole.picture.dimensions(), whole.labels.len()), ((4, 3), 1));
@@ -291,14 +313,33 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_other_sizes_and_broken_ones_are_named() {
+        let (folder, examples) = examples();
+        let odd = folder.path().join("b/9.png");
+        GrayImage::new(5, 3).save(&odd).unwrap();
+        std::fs::write(folder.path().join("a/8.png"), "none").unwrap();
+        let set = image_classes::load(folder.path(), 0.0).unwrap().train;
+        let skipped = Skipped::new("pictures", set.len(), 0.5);
+        assert_eq!(set.readable(&skipped).unwrap().len(), examples.len());
+        let report = skipped.report().unwrap();
+        assert!(report.contains("9.png: is 3×5 pixels, the first one 3×4") && report.contains("8.png"), "{report}");
+        let placed = PlacedPictures::new(set.clone(), Placing::default(), Split::Train).unwrap();
+        let last = (0..set.len()).find(|&row| set.path(row) == Some(&odd)).unwrap();
+        let fault = placed.item(last).unwrap_err().to_string();
+        assert!(fault.contains("9.png") && fault.contains("is 3×5 pixels, the first one 3×4"), "{fault}");
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         let (_folder, examples) = examples();
-        let fault = |placing: Placing| PlacedPictures::new(examples.clone(), placing, 1).unwrap_err().to_string();
+        let fault =
+            |placing: Placing| PlacedPictures::new(examples.clone(), placing, Split::Dev).unwrap_err().to_string();
         let of = |size| Placing { size: Some(size), ..Placing::default() };
         assert_eq!(fault(of((2, 9))), "size is 2×9; 1 of 3×4 pixels want 3×4 at least");
         assert_eq!(fault(Placing { pictures: 3, ..of((9, 9)) }), "size is 9×9; 3 of 3×4 pixels want 3×12 at least");
         assert!(fault(Placing { pictures: 2, ..Placing::default() }).contains("set size"));
-        assert!(fault(Placing { pictures: 0, ..of((9, 9)) }).contains("pictures is 0"));
+        assert!(fault(Placing { pictures: 0, ..of((9, 9)) }).contains("pictures is 0 and clutter 0"));
+        assert!(fault(Placing { pictures: usize::MAX, ..of((9, 9)) }).contains("0 to 1000"));
         assert!(fault(Placing { clutter: 1, patch: 5, ..of((9, 9)) }).contains("patch is 5"));
         assert!(fault(of((9, 9000))).contains("4096×4096 pixels are the most"));
     }

@@ -3,7 +3,7 @@
 mod compare;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use candlewick_kernels::activation::{gelu, relu, sigmoid, silu, tanh};
+use candlewick_kernels::activation::{gelu, relu, sigmoid, silu, softplus, tanh};
 use candlewick_kernels::residual::residual_add;
 use candlewick_kernels::scale::scale_rows;
 use candlewick_kernels::softmax::{log_softmax, softmax};
@@ -20,15 +20,16 @@ fn values_and_gradients_are_those_of_pytorch() {
             3 => softmax(&x[0], o[1]),
             4 => log_softmax(&x[0], o[1]),
             5 => gelu(&x[0]),
-            _ => silu(&x[0]),
+            6 => silu(&x[0]),
+            _ => softplus(&x[0]),
         });
     }
 }
 
 #[test]
 fn gradients_are_finite_differences_on_any_layout() {
-    let functions: [&dyn Fn(&Tensor) -> Result<Tensor>; 7] =
-        [&relu, &sigmoid, &tanh, &gelu, &silu, &|x| softmax(x, 1), &|x| log_softmax(x, 0)];
+    let functions: [&dyn Fn(&Tensor) -> Result<Tensor>; 8] =
+        [&relu, &sigmoid, &tanh, &gelu, &silu, &softplus, &|x| softmax(x, 1), &|x| log_softmax(x, 0)];
     // No value near 0, where relu has no derivative.
     let xs = random(&[4, 5], 1);
     let xs = (&xs + xs.sign().unwrap()).unwrap();
@@ -70,7 +71,7 @@ fn rows_are_scaled_by_a_factor_each() {
 #[test]
 fn many_elements_are_those_of_f64() {
     let xs = (random(&[3, 40_000], 1) * 20.0).unwrap();
-    for f in [relu, sigmoid, tanh, gelu, silu] {
+    for f in [relu, sigmoid, tanh, gelu, silu, softplus] {
         assert_close(&f(&xs).unwrap(), &f(&xs.to_dtype(DType::F64).unwrap()).unwrap(), 1e-6, "activation");
     }
 }
@@ -121,12 +122,13 @@ fn errors_name_the_operation() {
     assert!(softmax(&xs, 2).unwrap_err().to_string().contains("softmax"));
     assert!(log_softmax(&xs, 2).unwrap_err().to_string().contains("log_softmax"));
     let whole = Tensor::zeros((2, 5), DType::U32, &Device::Cpu).unwrap();
-    let functions: [(&str, &dyn Fn(&Tensor) -> Result<Tensor>); 7] = [
+    let functions: [(&str, &dyn Fn(&Tensor) -> Result<Tensor>); 8] = [
         ("relu", &relu),
         ("sigmoid", &sigmoid),
         ("tanh", &tanh),
         ("gelu", &gelu),
         ("silu", &silu),
+        ("softplus", &softplus),
         ("softmax", &|x| softmax(x, 1)),
         ("log_softmax", &|x| log_softmax(x, 1)),
     ];
@@ -140,7 +142,7 @@ fn errors_name_the_operation() {
 fn a_nan_stays_and_its_gradient_passes() {
     for dtype in [DType::F32, DType::F64, DType::BF16] {
         let xs = Tensor::new(&[f32::NAN, -f32::NAN, -2.0, 0.0, 3.0], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
-        for f in [relu, sigmoid, tanh, gelu, silu] {
+        for f in [relu, sigmoid, tanh, gelu, silu, softplus] {
             let ys = values(&f(&xs).unwrap());
             assert!(ys[0].is_nan() && ys[1].is_nan() && ys[2..].iter().all(|y| y.is_finite()), "{dtype:?}: {ys:?}");
         }
@@ -153,7 +155,7 @@ fn a_nan_stays_and_its_gradient_passes() {
 #[test]
 fn ends_of_the_line_are_exact() {
     let xs = Tensor::new(&[-3e38f32, -1e38, -1e4, -100.0, 100.0, 1e4, 1e38, 3e38], &Device::Cpu).unwrap();
-    for f in [sigmoid, tanh, gelu, silu] {
+    for f in [sigmoid, tanh, gelu, silu, softplus] {
         let (ys, found) = gradients(std::slice::from_ref(&xs), Some(&xs.ones_like().unwrap()), |x| f(&x[0]));
         let (wanted, slopes) =
             gradients(&[xs.to_dtype(DType::F64).unwrap()], Some(&xs.ones_like().unwrap()), |x| f(&x[0]));

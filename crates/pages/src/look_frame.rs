@@ -102,7 +102,9 @@ impl LookFrame<'_> {
         let enlarged = (side / width.max(height)).max(1);
         let mut marked =
             imageops::resize(self.picture, width * enlarged, height * enlarged, imageops::FilterType::Nearest);
-        let scaled = |value: f32| (value * enlarged as f32).round() as i64;
+        // What lies far beyond the edges is not seen, and its numbers may be of any size.
+        let far = f32::from(u16::MAX);
+        let scaled = |value: f32| (value * enlarged as f32).clamp(-far, far).round() as i64;
         for one in self.boxes {
             let (left, top) = (scaled(one.left), scaled(one.top));
             let (right, bottom) = (scaled(one.left + one.width) - 1, scaled(one.top + one.height) - 1);
@@ -125,7 +127,7 @@ impl LookFrame<'_> {
 
 /// A line from point to point, as far as it lies on the picture.
 fn line(picture: &mut RgbImage, ((x0, y0), (x1, y1)): ((i64, i64), (i64, i64)), colour: [u8; 3]) {
-    let steps = (x1 - x0).abs().max((y1 - y0).abs()).clamp(1, 20_000);
+    let steps = (x1 - x0).abs().max((y1 - y0).abs()).max(1);
     for step in 0..=steps {
         let at = |from: i64, to: i64| from + ((to - from) as f64 * step as f64 / steps as f64).round() as i64;
         for (dx, dy) in (0..WIDTH).flat_map(|dx| (0..WIDTH).map(move |dy| (dx, dy))) {

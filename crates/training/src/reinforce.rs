@@ -42,13 +42,14 @@ pub fn squared_error(baseline: &Tensor, reward: &Tensor, mask: Option<&Tensor>) 
 /// The mean of what counts; 0 where nothing does.
 fn mean(values: Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let Some(mask) = mask else { return values.mean_all() };
-    let mask = mask.detach().to_dtype(values.dtype())?;
-    let count = mask.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-    (values * mask)?.sum_all()? / count.max(1.0)
+    // In f32, which counts far enough, and on the device, which then need not be waited for.
+    let mask = mask.detach().to_dtype(DType::F32)?;
+    let count = mask.sum_all()?.maximum(1.0)?;
+    (values.to_dtype(DType::F32)? * mask)?.sum_all()?.div(&count)
 }
 
 /// For each reward the mean of all the others: the baseline of several draws of one item (Luo 2020, "A better variant of self-critical
-/// sequence training").
+/// sequence training"); of a single one 0.
 pub fn mean_of_others(rewards: &[f64]) -> Vec<f64> {
     let sum: f64 = rewards.iter().sum();
     rewards.iter().map(|reward| (sum - reward) / (rewards.len().max(2) - 1) as f64).collect()

@@ -1,8 +1,8 @@
 //! `candlewick draw`: pictures step by step, anew or like given ones.
 
 use super::arguments::DrawArguments;
-use super::output::{say, write_drawing};
-use super::{Failure, device};
+use super::output::{say, shown, write_drawing};
+use super::{Failure, bounds, device};
 use candlewick::data::picture::{self, Limits};
 use candlewick::pages::{AnimationFrame, FilmCurve, FilmFrame, FilmStrip, LookFrame, MarkedBox, animation};
 use candlewick::tasks::draw::{Bound, Draw, Drawing, Pictures};
@@ -27,10 +27,17 @@ pub fn run(arguments: &DrawArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
     let model = Draw::from_pretrained(&arguments.model, &device)?;
     let pictures = read(&model, arguments)?;
-    let (drawings, bounds) = match &pictures {
-        Some(pictures) => (model.draw_like(pictures, arguments.seed)?, model.bound(pictures, 1, arguments.seed)?),
-        None => (model.draw(arguments.count, arguments.seed)?, Vec::new()),
+    let config = model.config();
+    let count = pictures.as_ref().map_or(arguments.count, Pictures::len);
+    let (height, width) = config.size;
+    // Each canvas as it is, enlarged, on its sheet and in its frame.
+    let each = f64::from(height.max(SIDE)) * f64::from(width.max(SIDE)) * 12.0;
+    bounds::fits("--count", count as f64 * config.network.steps as f64 * each)?;
+    let drawings = match &pictures {
+        Some(pictures) => model.draw_like(pictures, arguments.seed)?,
+        None => model.draw(arguments.count, arguments.seed)?,
     };
+    let bounds: Vec<Bound> = drawings.iter().filter_map(|drawing| drawing.bound.clone()).collect();
     let folder = &arguments.out;
     std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
     let sheets = sheets(&drawings)?;
@@ -81,7 +88,7 @@ fn tell(arguments: &DrawArguments, bounds: &[Bound], files: &[String]) -> Result
         return say!("{}", serde_json::json!({ "files": files, "like": like }));
     }
     arguments.like.iter().zip(bounds).try_for_each(|(path, bound)| {
-        say!("{}: {:.1} nats, {:.1} of them KL", path.display(), bound.nats, bound.kl.iter().sum::<f64>())
+        say!("{}: {:.1} nats, {:.1} of them KL", shown(path), bound.nats, bound.kl.iter().sum::<f64>())
     })
 }
 
@@ -136,22 +143,24 @@ fn moving(sheets: &[RgbImage]) -> Result<Vec<u8>, Failure> {
     Ok(animation(&sheets.iter().enumerate().map(frame).collect::<Vec<_>>())?)
 }
 
-/// Steps from the first to the last, as far from each other as can be, and of pictures that are drawn again what each step tells.
+/// Steps from the first to the last, as far from each other as can be, and of pictures that are drawn again what the steps since the frame
+/// before tell, their mean.
 fn strip(sheets: &[RgbImage], bounds: &[Bound]) -> Result<String, Failure> {
     let count = sheets.len().min(SHOWN);
-    let shown: Vec<usize> = (0..count).map(|at| at * (sheets.len() - 1) / (count - 1).max(1)).collect();
-    let labels: Vec<String> = shown.iter().map(|step| (step + 1).to_string()).collect();
-    let frames: Vec<FilmFrame<'_>> = (shown.iter().zip(&labels))
+    let steps: Vec<usize> = (0..count).map(|at| at * (sheets.len() - 1) / (count - 1).max(1)).collect();
+    let labels: Vec<String> = steps.iter().map(|step| (step + 1).to_string()).collect();
+    let frames: Vec<FilmFrame<'_>> = (steps.iter().zip(&labels))
         .filter_map(|(&step, label)| Some(FilmFrame { picture: sheets.get(step)?, label }))
         .collect();
-    let mean = |step: &usize| {
-        let kl = bounds.iter().filter_map(|bound| bound.kl.get(*step));
+    let told = |(at, &step): (usize, &usize)| {
+        let first = if at == 0 { 0 } else { steps[at - 1] + 1 };
+        let kl = bounds.iter().flat_map(|bound| bound.kl.get(first..=step).unwrap_or_default());
         kl.sum::<f64>() / bounds.len().max(1) as f64
     };
-    let values: Vec<f64> = shown.iter().map(mean).collect();
+    let values: Vec<f64> = steps.iter().enumerate().map(told).collect();
     let curve = [FilmCurve { name: "KL", values: &values }];
     let curves = if bounds.is_empty() { &[][..] } else { &curve[..] };
-    let title = "The canvas after each step";
+    let (title, y_label) = ("The canvas after each step", "nats since the frame before");
     let x_label = format!("{count} of {} steps", sheets.len());
-    Ok(FilmStrip { title, x_label: &x_label, y_label: "nats", frames: &frames, curves }.svg()?)
+    Ok(FilmStrip { title, x_label: &x_label, y_label, frames: &frames, curves }.svg()?)
 }

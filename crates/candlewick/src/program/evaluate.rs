@@ -45,11 +45,7 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let (device, device_name) = device::open(&arguments.device)?;
     let classifier = Classifier::from_pretrained(&model[0], &device)?;
     let pictures = image_classes::load(&set.data, classification::DataConfig::default().dev_share)?;
-    let examples = match split {
-        Split::Train => &pictures.train,
-        Split::Dev => &pictures.dev,
-        Split::Test => &pictures.test,
-    };
+    let examples = pictures.split(split);
     if examples.is_empty() {
         return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
     }
@@ -117,6 +113,12 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     say!("bits_per_character {:.4}", score.bits_per_character())?;
     say!("perplexity         {:.2}", score.perplexity())?;
     say!("{} characters, {} tokens on {device_name} in {seconds:.0} s", score.characters, score.tokens)
+}
+
+/// A fault with the name of the model where its numbers are broken, and otherwise of the data.
+fn of_model_or_data(error: candlewick::training::Error, (model, data): (&Path, &Path)) -> Failure {
+    let of = if matches!(error, candlewick::training::Error::NotNumbers(_)) { model } else { data };
+    Failure::from(error).of(of)
 }
 
 /// Refuses flags that are given and of no use to a task: each with whether it is given, and why not.

@@ -1,13 +1,14 @@
 //! `candlewick glimpse`: what pictures show, look by look.
 
 use super::arguments::GlimpseArguments;
-use super::output::{say, shown, write_drawing};
+use super::output::{apart, say, shown, write_drawing};
 use super::{Failure, device};
 use candlewick::data::picture::{self, Limits};
 use candlewick::pages::{AnimationFrame, FilmCurve, FilmFrame, FilmStrip, LookFrame, MarkedBox, animation};
 use candlewick::tasks::glimpses::{Classified, RecurrentAttentionModel};
 use image::{GrayImage, RgbImage, imageops};
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The most classes that have a curve, and how long each look stands in an animation.
@@ -25,9 +26,9 @@ pub fn run(arguments: &GlimpseArguments) -> Result<(), Failure> {
     if let Some(folder) = &arguments.out {
         std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
     }
-    let mut failed = false;
+    let (mut failed, mut drawn) = (false, HashSet::new());
     for path in &arguments.pictures {
-        if let Err(failure) = one(arguments, &model, path) {
+        if let Err(failure) = one(arguments, &model, path, &mut drawn) {
             failure.passed_over(path)?;
             failed = true;
         }
@@ -35,13 +36,21 @@ pub fn run(arguments: &GlimpseArguments) -> Result<(), Failure> {
     if failed { Err(Failure::AlreadyReported) } else { Ok(()) }
 }
 
-fn one(arguments: &GlimpseArguments, model: &RecurrentAttentionModel, path: &Path) -> Result<(), Failure> {
+fn one(
+    arguments: &GlimpseArguments,
+    model: &RecurrentAttentionModel,
+    path: &Path,
+    drawn: &mut HashSet<String>,
+) -> Result<(), Failure> {
     let picture = imageops::grayscale(&picture::decode(path, &Limits::default())?);
     let told = model.classify(std::slice::from_ref(&picture), arguments.samples, arguments.seed)?.pop();
     let told = told.ok_or_else(|| Failure::Work("nothing was told".into()))?;
     tell(arguments, path, &told)?;
     match &arguments.out {
-        Some(folder) => Drawing { model, picture: &picture, path, told: &told }.write(folder, arguments.json),
+        Some(folder) => {
+            let name = apart(&path.file_stem().unwrap_or_default().to_string_lossy(), drawn);
+            Drawing { model, picture: &picture, path, told: &told }.write(&folder.join(name), arguments.json)
+        }
         None => Ok(()),
     }
 }
@@ -77,11 +86,15 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// Writes the strip and the animation into a folder.
-    fn write(&self, folder: &Path, json: bool) -> Result<(), Failure> {
-        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        write_drawing(&folder.join(format!("{stem}.svg")), self.strip()?.as_bytes(), json)?;
-        write_drawing(&folder.join(format!("{stem}.gif")), &self.animation()?, json)
+    /// Writes the strip and the animation into files of this name.
+    fn write(&self, name: &Path, json: bool) -> Result<(), Failure> {
+        let ending = |ending: &str| {
+            let mut path = name.as_os_str().to_owned();
+            path.push(ending);
+            PathBuf::from(path)
+        };
+        write_drawing(&ending(".svg"), self.strip()?.as_bytes(), json)?;
+        write_drawing(&ending(".gif"), &self.animation()?, json)
     }
 
     fn names(&self) -> Vec<&str> {

@@ -4,6 +4,7 @@
 //! written, one line says so. Messages on standard error never end a run.
 
 use super::Failure;
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
@@ -36,6 +37,15 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 pub fn write_drawing(path: &Path, drawn: &[u8], json: bool) -> Result<(), Failure> {
     std::fs::write(path, drawn).map_err(|error| Failure::from(error).of(path))?;
     if json { Ok(()) } else { line(path.display()) }
+}
+
+/// A name for the drawing of a file that no other of this run has: its own without the ending, or with a number behind it.
+pub fn apart(stem: &str, taken: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{stem}-{number}"));
+    let name = std::iter::once(stem.to_owned()).chain(numbered).find(|name| !taken.contains(name));
+    let name = name.unwrap_or_else(|| stem.to_owned());
+    taken.insert(name.clone());
+    name
 }
 
 /// Writes a piece of a line to standard output at once.

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::features::PhotoHash;
 use crate::picture::{self, Limits};
+use crate::skipped::Skipped;
+use crate::split::Split;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,17 @@ pub struct LabelledImages {
     pub test: Examples,
     /// What a person should know of it, a line each: files that were passed over, classes without pictures.
     pub notes: Vec<String>,
+}
+
+impl LabelledImages {
+    /// The part of this split.
+    pub fn split(&self, split: Split) -> &Examples {
+        match split {
+            Split::Train => &self.train,
+            Split::Dev => &self.dev,
+            Split::Test => &self.test,
+        }
+    }
 }
 
 /// Pictures and their labels.
@@ -90,6 +103,30 @@ impl Examples {
             Pictures::Pixels { pixels, first } => pixels.picture(first + row).ok_or_else(none),
             Pictures::Files(paths) => picture::decode(paths.get(row).ok_or_else(none)?, &Limits::default()),
         }
+    }
+
+    /// Those of the pictures that can be read and are of the size of the first that can; the others are recorded as skipped.
+    ///
+    /// # Errors
+    /// When more of them are broken than `skipped` allows; the message names the first.
+    pub fn readable(&self, skipped: &Skipped) -> Result<Self> {
+        let Pictures::Files(paths) = &self.pictures else { return Ok(self.clone()) };
+        let sizes: Vec<Result<(u32, u32)>> =
+            paths.par_iter().map(|path| Ok(picture::decode(path, &Limits::default())?.dimensions())).collect();
+        let first = sizes.iter().find_map(|size| size.as_ref().ok()).copied();
+        let mut kept = Vec::with_capacity(paths.len());
+        for ((path, size), &label) in paths.iter().zip(sizes).zip(&self.labels) {
+            let name = path.display().to_string();
+            match (size, first) {
+                (Ok(size), Some(wanted)) if size != wanted => {
+                    let ((width, height), (across, down)) = (size, wanted);
+                    skipped.record(&name, format!("is {height}×{width} pixels, the first one {down}×{across}"))?;
+                }
+                (Ok(_), _) => kept.push((path.clone(), label)),
+                (Err(fault), _) => skipped.record(&name, fault)?,
+            }
+        }
+        Ok(Self::files(kept))
     }
 
     /// A hash of the pictures in these rows with their classes, in their order: by which a run is known again.

@@ -15,6 +15,7 @@ pub fn forward(activation: Activation, xs: &Tensor) -> Result<Value> {
         Activation::Tanh => |xs: &[f32], _: &[f32], ys: &mut Spare| tanh_of(xs, ys),
         Activation::Gelu => |xs: &[f32], _: &[f32], ys: &mut Spare| gelu_of(xs, ys),
         Activation::Silu => |xs: &[f32], _: &[f32], ys: &mut Spare| silu_of(xs, ys),
+        Activation::Softplus => |xs: &[f32], _: &[f32], ys: &mut Spare| softplus_of(xs, ys),
     };
     Ok(Value::new(map(activation.name(), xs, xs, each)?, xs.shape()))
 }
@@ -28,6 +29,7 @@ pub fn backward(activation: Activation, xs: &Tensor, ys: &Tensor, dys: &Tensor) 
         Activation::Tanh => map(name, ys, dys, tanh_back)?,
         Activation::Gelu => map(name, xs, dys, gelu_back)?,
         Activation::Silu => map(name, xs, dys, silu_back)?,
+        Activation::Softplus => map(name, xs, dys, softplus_back)?,
     };
     Tensor::from_vec(values, ys.shape(), &Device::Cpu)
 }
@@ -73,6 +75,11 @@ impl Activation {
                     *x = silu::<FUSED>(*x);
                 }
             }
+            Self::Softplus => {
+                for x in values {
+                    *x = softplus(*x);
+                }
+            }
         }
     }
 }
@@ -114,6 +121,8 @@ elementwise! {
     gelu_of(x) = gelu::<FUSED>(x);
     gelu_back(x, dy) = dy * (normal_cdf::<FUSED>(x) + times_normal_density::<FUSED>(x));
     silu_of(x) = silu::<FUSED>(x);
+    softplus_of(x) = softplus(x);
+    softplus_back(x, dy) = dy * logistic::<FUSED>(x);
     silu_back(x, dy) = {
         let (x, share) = with_logistic::<FUSED>(x);
         dy * share * (1.0 + x * (1.0 - share))
@@ -137,6 +146,13 @@ fn gelu<const FUSED: bool>(x: f32) -> f32 {
 fn silu<const FUSED: bool>(x: f32) -> f32 {
     let (x, share) = with_logistic::<FUSED>(x);
     x * share
+}
+
+/// max(x, 0) + log(1 + exp(−|x|)).
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    // A NaN is not below 0 and stays.
+    clipped(x) + (-x.abs()).exp().ln_1p()
 }
 
 /// x times the normal distribution's density there; beyond ±13, where the exponential soon ends, the 10⁻³⁶ of ±13.

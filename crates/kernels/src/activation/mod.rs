@@ -33,6 +33,8 @@ activations! {
     gelu = Gelu;
     /// x / (1 + exp(−x)), also called swish (Elfwing et al. 2017, "Sigmoid-weighted linear units").
     silu = Silu;
+    /// log(1 + exp(x)), without overflow; −log of the logistic function of −x.
+    softplus = Softplus;
 }
 
 /// An activation by its name, for operations that end with one.
@@ -49,6 +51,8 @@ pub enum Activation {
     Gelu,
     /// [`silu`].
     Silu,
+    /// [`softplus`].
+    Softplus,
 }
 
 impl Activation {
@@ -68,6 +72,7 @@ impl Activation {
             Self::Tanh => "tanh",
             Self::Gelu => "gelu",
             Self::Silu => "silu",
+            Self::Softplus => "softplus",
         }
     }
 }

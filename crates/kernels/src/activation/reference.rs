@@ -13,6 +13,7 @@ pub fn forward(activation: Activation, xs: &Tensor) -> Result<Value> {
         Activation::Tanh => xs.tanh()?.into(),
         Activation::Gelu => xs.gelu_erf()?.into(),
         Activation::Silu => (xs * sigmoid(xs)?)?.into(),
+        Activation::Softplus => (relu(xs)? + (xs.abs()?.neg()?.exp()? + 1.0)?.log()?)?.into(),
     })
 }
 
@@ -27,6 +28,7 @@ pub fn backward(activation: Activation, xs: &Tensor, ys: &Tensor, dys: &Tensor) 
             let density = ((xs.sqr()? * -0.5)?.exp()? * DENSITY_AT_0)?;
             dys * (cdf + (xs * density)?)?
         }
+        Activation::Softplus => dys * sigmoid(xs)?,
         Activation::Silu => {
             let logistic = sigmoid(xs)?;
             let slope = (xs * logistic.affine(-1.0, 1.0)?)?.affine(1.0, 1.0)?;

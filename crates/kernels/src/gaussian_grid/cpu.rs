@@ -1,4 +1,5 @@
-//! The Gaussian grid of f32 on the CPU: each operation one node, its maps shared out among rayon's threads.
+//! The Gaussian grid of f32 on the CPU: each operation one node; maps that are read or written are shared out
+//! among rayon's threads.
 
 use crate::cpu::simd_math::{multiply_add, vectorised};
 use crate::node::{Call, Operation, Value, apply_one, with_f32s};

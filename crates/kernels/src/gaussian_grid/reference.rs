@@ -7,10 +7,10 @@ use candle_core::{D, Result, Tensor};
 pub fn filters(centre: &Tensor, stride: &Tensor, variance: &Tensor, points: usize, size: usize) -> Result<Tensor> {
     let (dtype, device) = (centre.dtype(), centre.device());
     let line =
-        |values: Vec<f64>, shape: (usize, usize, usize)| Tensor::from_vec(values, shape, device)?.to_dtype(dtype);
-    let middle = (points - 1) as f64 / 2.0;
-    let steps = line((0..points).map(|point| point as f64 - middle).collect(), (1, points, 1))?;
-    let pixels = line((0..size).map(|pixel| pixel as f64).collect(), (1, 1, size))?;
+        |values: Vec<f32>, shape: (usize, usize, usize)| Tensor::from_vec(values, shape, device)?.to_dtype(dtype);
+    let middle = (points - 1) as f32 / 2.0;
+    let steps = line((0..points).map(|point| point as f32 - middle).collect(), (1, points, 1))?;
+    let pixels = line((0..size).map(|pixel| pixel as f32).collect(), (1, 1, size))?;
     let [centre, stride, variance] =
         [centre, stride, variance].map(|values| values.unsqueeze(1).and_then(|values| values.unsqueeze(1)));
     let means = stride?.broadcast_mul(&steps)?.broadcast_add(&centre?)?;

@@ -8,6 +8,8 @@ use image::RgbImage;
 pub struct Drawing {
     /// The canvas after each step.
     pub steps: Vec<DrawnStep>,
+    /// How well the picture is told that is drawn again; nothing of one that is drawn anew.
+    pub bound: Option<Bound>,
 }
 
 /// The canvas after a step.
@@ -18,8 +20,6 @@ pub struct DrawnStep {
     pub picture: RgbImage,
     /// Where was written, where a grid decides it.
     pub written: Option<GridBox>,
-    /// What z_t tells of the picture that is drawn again, in nats; of one that is drawn anew 0.
-    pub kl: f64,
 }
 
 /// A grid from its first point to its last, in pixels from the upper left corner; it may reach beyond the picture.

@@ -19,6 +19,10 @@ pub(super) const MODEL_TYPE: &str = "draw";
 /// Drawings that are made together.
 const TOGETHER: usize = 128;
 
+/// How many steps a drawing may have, and pixels a canvas.
+const MOST_STEPS: usize = 10_000;
+const MOST_PIXELS: u64 = 1 << 22;
+
 /// Draws pictures step by step.
 ///
 /// ```no_run
@@ -91,6 +95,11 @@ impl Draw {
                 "steps, hidden_size, latent_size and the pictures' sides are at least 1".into(),
             ));
         }
+        if u64::from(height) * u64::from(width) > MOST_PIXELS || network.steps > MOST_STEPS {
+            let fault =
+                format!("more than {MOST_STEPS} steps, or pictures of more than {MOST_PIXELS} pixels; make them fewer");
+            return Err(Error::Setting(fault));
+        }
         for (name, points) in [("read", network.read), ("write", network.write)] {
             if network.attention && (points == 0 || points > height.min(width) as usize) {
                 let fault = format!("{name} is {points}: wanted 1 point to the {height}×{width} pixels of the canvas");
@@ -126,7 +135,11 @@ impl Draw {
         for rows in rows.chunks(TOGETHER) {
             let batch = pictures.batch(rows, (seed, 0))?.pictures.to_device(&self.device)?;
             let drawn = self.network.again(&batch, &mut self.noise(rows, ("bound", seed))?, true)?;
-            drawings.extend(self.drawings(&drawn)?);
+            let mut told = vec![Told::default(); rows.len()];
+            self.tell(&batch, &drawn, &mut told)?;
+            let bounds = told.iter().map(|told| Some(told.bound()));
+            let drawn = self.drawings(&drawn)?.into_iter().zip(bounds);
+            drawings.extend(drawn.map(|(drawing, bound)| Drawing { bound, ..drawing }));
         }
         Ok(drawings)
     }
@@ -160,19 +173,24 @@ impl Draw {
         for sample in 0..samples {
             let numbers: Vec<usize> = rows.iter().map(|row| row * samples + sample).collect();
             let drawn = self.network.again(&batch, &mut self.noise(&numbers, ("bound", seed))?, false)?;
-            let nats = self.network.likelihood.nats(&batch, &drawn.canvas)?.to_vec1::<f32>()?;
-            let steps =
-                |values: &[Tensor]| -> Result<Vec<Vec<f32>>> { Ok(Tensor::stack(values, 1)?.to_vec2::<f32>()?) };
-            let (kl, ratios) = (steps(&drawn.kl)?, steps(&drawn.log_ratio)?);
-            for (((told, nats), kl), ratios) in told.iter_mut().zip(nats).zip(kl).zip(ratios) {
-                told.add(f64::from(nats), &kl, &ratios);
-            }
+            self.tell(&batch, &drawn, &mut told)?;
         }
         let bounds: Vec<Bound> = told.iter().map(Told::bound).collect();
         match bounds.iter().all(|bound| bound.nats.is_finite()) {
             true => Ok(bounds),
             false => Err(Error::NotNumbers("the bound holds NaN or an infinity; the weights are broken".into())),
         }
+    }
+
+    /// Adds what one sample tells of each picture.
+    fn tell(&self, pictures: &Tensor, drawn: &Drawn, told: &mut [Told]) -> Result<()> {
+        let nats = self.network.likelihood.nats(pictures, &drawn.canvas)?.to_vec1::<f32>()?;
+        let steps = |values: &[Tensor]| -> Result<Vec<Vec<f32>>> { Ok(Tensor::stack(values, 1)?.to_vec2::<f32>()?) };
+        let (kl, ratios) = (steps(&drawn.kl)?, steps(&drawn.log_ratio)?);
+        for (((told, nats), kl), ratios) in told.iter_mut().zip(nats).zip(kl).zip(ratios) {
+            told.add(f64::from(nats), &kl, &ratios);
+        }
+        Ok(())
     }
 
     fn check(&self, pictures: &Pictures) -> Result<()> {
@@ -202,15 +220,13 @@ impl Draw {
 
     /// Every step of every drawing.
     fn drawings(&self, drawn: &Drawn) -> Result<Vec<Drawing>> {
-        let kl = drawn.kl.iter().map(Tensor::to_vec1::<f32>).collect::<candle_core::Result<Vec<_>>>()?;
         let mut drawings: Vec<Drawing> = Vec::new();
-        for (step, (canvas, boxes)) in drawn.kept.iter().enumerate() {
+        for (canvas, boxes) in &drawn.kept {
             let pictures = shown(canvas)?;
-            drawings.resize_with(pictures.len(), || Drawing { steps: Vec::new() });
+            drawings.resize_with(pictures.len(), || Drawing { steps: Vec::new(), bound: None });
             for (row, (drawing, picture)) in drawings.iter_mut().zip(pictures).enumerate() {
                 let written = boxes.as_ref().and_then(|boxes| boxes.get(row)).copied();
-                let kl = kl.get(step).and_then(|kl| kl.get(row)).copied().map_or(0.0, f64::from);
-                drawing.steps.push(DrawnStep { picture, written, kl });
+                drawing.steps.push(DrawnStep { picture, written });
             }
         }
         Ok(drawings)
@@ -245,6 +261,9 @@ impl Draw {
 fn shown(canvas: &Tensor) -> Result<Vec<RgbImage>> {
     let (_, channels, height, width) = canvas.dims4()?;
     let values = (sigmoid(canvas)? * 255.0)?.flatten_from(1)?.to_vec2::<f32>()?;
+    if values.iter().flatten().any(|value| !value.is_finite()) {
+        return Err(Error::NotNumbers("the canvas holds NaN; the weights are broken".into()));
+    }
     let picture = |values: &Vec<f32>| {
         let area = height * width;
         RgbImage::from_fn(width as u32, height as u32, |x, y| {

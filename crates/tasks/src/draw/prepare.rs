@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
 use candlewick_data::image_classes::{self, Examples, LabelledImages};
+use candlewick_data::skipped::Skipped;
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _, check_shares, check_sizes};
 use std::path::Path;
 
@@ -37,7 +38,7 @@ impl Recipe for DrawRecipe {
 
     fn check(&self) -> Result<()> {
         let model = &self.model;
-        check_shares(&[("data.dev_share", self.data.dev_share, 0.9)])?;
+        check_shares(&[("data.dev_share", self.data.dev_share, 0.9), ("data.max_share", self.data.max_share, 1.0)])?;
         check_sizes(&[
             ("model.steps", model.steps),
             ("model.hidden_size", model.hidden_size),
@@ -53,7 +54,10 @@ impl Recipe for DrawRecipe {
         self.check()?;
         let LabelledImages { train, dev, test, notes, .. } = self.load()?;
         notes.into_iter().for_each(|line| note(Note::Skipped(line)));
-        let (train, dev) = (self.pictures(&train, "train")?, self.pictures(&dev, "dev")?);
+        let skipped = Skipped::new("pictures", train.len() + dev.len(), self.data.max_share);
+        let train = self.pictures(&train.readable(&skipped)?, "train")?;
+        let dev = self.pictures(&dev.readable(&skipped)?, "dev")?;
+        skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
         let (network, size) = (self.model.clone(), train.size());
         let config = DrawConfig { model_type: MODEL_TYPE.into(), network, size };
         let model = Draw::init(config, self.training.seed, device)?;
@@ -79,11 +83,16 @@ impl Recipe for DrawRecipe {
     ) -> Result<Outcome> {
         task.load(&report.best)?;
         let test = self.load()?.test;
-        let told = &mut |done, total| note(Note::progress("drawing", done, total));
         let (split, pictures) = match test.is_empty() {
             true => ("dev", task.dev().clone()),
-            false => ("test", self.pictures(&test, "test")?),
+            false => {
+                let skipped = Skipped::new("pictures", test.len(), self.data.max_share);
+                let test = self.pictures(&test.readable(&skipped)?, "test")?;
+                skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
+                ("test", test)
+            }
         };
+        let told = &mut |done, total| note(Note::progress("drawing", done, total));
         let scores = evaluate(task.model(), &pictures, (1, 0), told)?;
         let lines = vec![format!("on {} pictures of the {split} split, nats a picture:", pictures.len())];
         Ok(Outcome { lines, scores, split: Some(split), ..Outcome::default() })

@@ -1,6 +1,7 @@
 //! A recipe: everything about training a DRAW network that a person chooses, as `train.toml` says it.
 
 use super::config::DrawNetworkConfig;
+use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_training::{FitConfig, Metric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -43,11 +44,13 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// The share of the training part that is validated on, where the set brings no dev part.
     pub dev_share: f64,
+    /// The share of the pictures that may be broken and are skipped.
+    pub max_share: f64,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { path: None, dev_share: 0.1 }
+        Self { path: None, dev_share: 0.1, max_share: DEFAULT_MAX_SHARE }
     }
 }
 

@@ -102,6 +102,10 @@ pub struct RecurrentAttentionConfig {
 impl RecurrentAttentionConfig {
     /// How many looks there are in all.
     pub fn looks(&self) -> usize {
-        self.network.looks * self.placing.pictures
+        self.checked_looks().unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn checked_looks(&self) -> Option<usize> {
+        self.network.looks.checked_mul(self.placing.pictures)
     }
 }

@@ -95,6 +95,8 @@ impl Tally {
             "each" => share(self.labels_right, self.labels),
             _ => share(self.found, self.sought),
         };
-        score_names(model).into_iter().map(|name| (name, value(name))).collect()
+        // Nothing is sought where every first look lay on something.
+        let told = score_names(model).into_iter().filter(|name| *name != "found" || self.sought > 0);
+        told.map(|name| (name, value(name))).collect()
     }
 }

@@ -3,9 +3,7 @@
 use super::config::RecurrentAttentionConfig;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
-use candlewick_data::Split;
-use candlewick_data::image_classes::Examples;
-use candlewick_data::placed::{Placed, PlacedPictures, Placing};
+use candlewick_data::placed::{Placed, PlacedPictures};
 use image::GrayImage;
 use rayon::prelude::*;
 
@@ -15,22 +13,6 @@ pub struct Batch {
     pub(super) pictures: Tensor,
     /// (N, labels).
     pub(super) labels: Tensor,
-}
-
-/// A part of a set as a model looks at it; each part has places of its own, drawn from `seed`.
-///
-/// # Errors
-/// When the part has no pictures, or they do not fit into the larger ones.
-pub fn placed(examples: Examples, placing: &Placing, (seed, part): (u64, Split)) -> Result<PlacedPictures> {
-    if examples.is_empty() {
-        return Err(Error::NoData(format!("the {part} part has no pictures; choose another, or give the set some")));
-    }
-    let number = match part {
-        Split::Train => 0,
-        Split::Dev => 1,
-        Split::Test => 2,
-    };
-    Ok(PlacedPictures::new(examples, placing.clone(), seed.wrapping_mul(3).wrapping_add(number))?)
 }
 
 /// The items of these numbers.
@@ -56,7 +38,7 @@ pub(super) fn tensor<'a>(
     config: &RecurrentAttentionConfig,
 ) -> Result<Tensor> {
     let ((height, width), count) = (config.size, pictures.len());
-    let mut values = Vec::with_capacity(count * (height * width) as usize);
+    let mut values = Vec::new();
     for picture in pictures {
         if picture.dimensions() != (width, height) {
             let (found, across) = (picture.height(), picture.width());

@@ -25,7 +25,7 @@ mod task;
 pub use classified::{Classified, Glimpse};
 pub use config::{FirstLook, GlimpseNetworkConfig, RecurrentAttentionConfig};
 pub use evaluate::evaluate;
-pub use items::{Batch, placed};
+pub use items::Batch;
 pub use model::RecurrentAttentionModel;
 pub use recipe::{BatchConfig, DataConfig, GlimpseRecipe, LossConfig, Reward};
 pub use task::GlimpseTask;

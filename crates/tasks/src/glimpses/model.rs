@@ -1,7 +1,7 @@
 //! From a picture to what it shows, look by look.
 
 use super::classified::{Classified, Glimpse};
-use super::config::RecurrentAttentionConfig;
+use super::config::{FirstLook, RecurrentAttentionConfig};
 use super::items::tensor;
 use super::network::{GlimpseNetwork, LookThrough};
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ const TOGETHER: usize = 256;
 /// use candlewick_tasks::glimpses::RecurrentAttentionModel;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let model = RecurrentAttentionModel::from_pretrained("runs/mnist_glimpses".as_ref(), &Device::Cpu)?;
+/// let model = RecurrentAttentionModel::from_pretrained("runs/glimpses".as_ref(), &Device::Cpu)?;
 /// let picture = image::open("seven.png")?.to_luma8();
 /// let told = &model.classify(&[picture], 1, 0)?[0];
 /// println!("{}, after looks at {:?}", told.labels[0], told.glimpses.iter().map(|look| (look.x, look.y)).collect::<Vec<_>>());
@@ -72,11 +72,19 @@ impl RecurrentAttentionModel {
             let fault = format!("patch is {patch}, larger than the pictures' {height}×{width} pixels; make it smaller");
             return Err(Error::Setting(fault));
         }
-        if network.widest().is_none_or(|widest| widest > WIDEST) {
+        let most = WIDEST * height.max(width) as usize;
+        if network.widest().is_none_or(|widest| widest > most) {
             return Err(Error::Setting(format!(
-                "scales is {}: the largest would be of more than {WIDEST} pixels",
+                "scales is {}: the largest would see more than {most} pixels a side of pictures of {height}×{width}; make them fewer",
                 network.scales
             )));
+        }
+        if u64::from(height) * u64::from(width) > MOST_PIXELS
+            || config.checked_looks().is_none_or(|looks| looks > MOST_LOOKS)
+        {
+            let fault =
+                format!("more than {MOST_LOOKS} looks, or pictures of more than {MOST_PIXELS} pixels; make them fewer");
+            return Err(Error::Setting(fault));
         }
         if !(network.std.is_finite() && network.std > 0.0) {
             return Err(Error::Setting(format!("std is {}; wanted more than 0", network.std)));
@@ -124,11 +132,12 @@ impl RecurrentAttentionModel {
     ) -> Result<(LookThrough, Vec<Vec<Vec<f32>>>)> {
         let seen = self.network.retina.open(&pictures.to_device(&self.device)?)?;
         let mut found: Option<(LookThrough, Vec<Tensor>)> = None;
-        for sample in 0..samples {
-            let starts = (0..pictures.dim(0)?).map(|row| {
-                let mut rng = Rng::derive(seed, "first look", ((first + row) * samples + sample) as u64);
-                self.network.first(1, &mut rng, &self.device)
-            });
+        // From the middle all looks-through are the same.
+        let samples = if self.config.network.first == FirstLook::Centre { 1 } else { samples };
+        let row = |row: usize| Rng::derive(seed, "first look", (first + row) as u64);
+        let mut rngs: Vec<Rng> = (0..pictures.dim(0)?).map(row).collect();
+        for _ in 0..samples {
+            let starts = rngs.iter_mut().map(|rng| self.network.first(1, rng, &self.device));
             let starts = Tensor::cat(&starts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
             let through = self.network.look(&seen, &starts, &mut Mode::Eval)?;
             let labels = self
@@ -215,8 +224,10 @@ impl RecurrentAttentionModel {
     }
 }
 
-/// The largest side of a look, in pixels.
-const WIDEST: usize = 8192;
+/// How often the longer side of a picture the largest look may be, how many looks there may be, and pixels of a picture.
+const WIDEST: usize = 4;
+const MOST_LOOKS: usize = 10_000;
+const MOST_PIXELS: u64 = 1 << 24;
 
 impl ModelFolder for RecurrentAttentionModel {
     const MODEL_TYPE: &'static str = MODEL_TYPE;

@@ -13,7 +13,7 @@ pub(super) struct GlimpseNetwork {
     looks: usize,
     std: f64,
     first: FirstLook,
-    seen: [Linear; 2],
+    what: [Linear; 2],
     place: [Linear; 2],
     core: Box<dyn Cell>,
     /// The hidden layer before a location, and tanh's argument.
@@ -54,7 +54,7 @@ impl GlimpseNetwork {
             looks: config.looks * labels,
             std: config.std,
             first: config.first,
-            seen: [
+            what: [
                 Linear::new(config.scales * config.patch * config.patch, what, vb.pp("what").pp("0"))?,
                 Linear::new(what, glimpse, vb.pp("what").pp("1"))?,
             ],
@@ -98,7 +98,7 @@ impl GlimpseNetwork {
                     Mode::Train(rng) => {
                         let noise = rng.normal_tensor(0.0, self.std, mean.dims(), mean.device())?;
                         let drawn = (mean.detach() + noise)?;
-                        log_probabilities.push(self.log_probability(&drawn, &mean)?);
+                        log_probabilities.push(log_probability(&drawn, &mean, self.std)?);
                         // What is expected takes from h and gives it nothing.
                         baselines.push(self.baseline.forward(&h.detach())?);
                         drawn.clamp(-1.0, 1.0)?
@@ -125,15 +125,30 @@ impl GlimpseNetwork {
 
     /// g = relu(W relu(W_what patch) + W' relu(W_where l)).
     fn glimpse(&self, patch: &Tensor, location: &Tensor) -> Result<Tensor> {
-        let what = self.seen[1].forward(&relu(&self.seen[0].forward(patch)?)?)?;
+        let what = self.what[1].forward(&relu(&self.what[0].forward(patch)?)?)?;
         let place = self.place[1].forward(&relu(&self.place[0].forward(location)?)?)?;
         relu(&(what + place)?)
     }
+}
 
-    /// log N(l; μ, σ²) of both coordinates, (N, 1).
-    fn log_probability(&self, drawn: &Tensor, mean: &Tensor) -> Result<Tensor> {
-        let constant = 2.0 * (self.std * (std::f64::consts::TAU).sqrt()).ln();
-        let distance = (drawn - mean)?.sqr()?.sum_keepdim(D::Minus1)?;
-        distance.affine(-0.5 / (self.std * self.std), -constant)
+/// log N(l; μ, σ²) of both coordinates, (N, 1), from those that were drawn and their means, (N, 2) each.
+fn log_probability(drawn: &Tensor, mean: &Tensor, std: f64) -> Result<Tensor> {
+    let constant = 2.0 * (std * std::f64::consts::TAU.sqrt()).ln();
+    let distance = (drawn - mean)?.sqr()?.sum_keepdim(D::Minus1)?;
+    distance.affine(-0.5 / (std * std), -constant)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_probability_of_a_location_is_that_of_the_normal_distribution() {
+        let [drawn, mean] = [[[0.3f32, -0.2]], [[0.1, 0.2]]].map(|row| Tensor::new(&row, &Device::Cpu).unwrap());
+        let found = log_probability(&drawn, &mean, 0.25).unwrap().to_vec2::<f32>().unwrap()[0][0];
+        // ln N(0.2; 0, 1/16) + ln N(0.4; 0, 1/16).
+        let density = |x: f64| (-8.0 * x * x).exp() * 4.0 / std::f64::consts::TAU.sqrt();
+        assert!((f64::from(found) - (density(0.2) * density(0.4)).ln()).abs() < 1e-5, "{found}");
     }
 }

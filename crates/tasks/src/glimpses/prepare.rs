@@ -2,7 +2,6 @@
 
 use super::config::RecurrentAttentionConfig;
 use super::evaluate::evaluate;
-use super::items::placed;
 use super::model::{MODEL_TYPE, RecurrentAttentionModel};
 use super::recipe::GlimpseRecipe;
 use super::task::{GlimpseTask, Settings};
@@ -10,6 +9,7 @@ use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::image_classes::{self, Examples, LabelledImages};
 use candlewick_data::placed::PlacedPictures;
+use candlewick_data::skipped::Skipped;
 use candlewick_data::{Note, Split};
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _, check_shares, check_sizes};
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Recipe for GlimpseRecipe {
 
     fn check(&self) -> Result<()> {
         let (model, loss) = (&self.model, &self.loss);
-        check_shares(&[("data.dev_share", self.data.dev_share, 0.9)])?;
+        check_shares(&[("data.dev_share", self.data.dev_share, 0.9), ("data.max_share", self.data.max_share, 1.0)])?;
         check_sizes(&[
             ("data.placing.pictures", self.data.placing.pictures),
             ("model.looks", model.looks),
@@ -69,12 +69,13 @@ impl Recipe for GlimpseRecipe {
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<GlimpseTask> {
         self.check()?;
-        let set = self.load()?;
-        set.notes.iter().cloned().for_each(|line| note(Note::Skipped(line)));
-        let LabelledImages { classes, train, dev, test, .. } = set;
+        let LabelledImages { classes, train, dev, test, notes } = self.load()?;
+        notes.into_iter().for_each(|line| note(Note::Skipped(line)));
+        let skipped = Skipped::new("pictures", train.len() + dev.len(), self.data.max_share);
         let tested = test.len();
-        let train = self.placed(train, Split::Train)?;
-        let dev = self.placed(dev, Split::Dev)?;
+        let train = self.placed(&train.readable(&skipped)?, Split::Train)?;
+        let dev = self.placed(&dev.readable(&skipped)?, Split::Dev)?;
+        skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
         let first = train.item(0)?.picture;
         let config = RecurrentAttentionConfig {
             model_type: MODEL_TYPE.into(),
@@ -106,12 +107,17 @@ impl Recipe for GlimpseRecipe {
     ) -> Result<Outcome> {
         task.load(&report.best)?;
         let test = self.load()?.test;
-        let told = &mut |done, total| note(Note::progress("looking", done, total));
         let (split, set) = match test.is_empty() {
             true => ("dev", task.dev().clone()),
-            false => ("test", self.placed(test, Split::Test)?),
+            false => {
+                let skipped = Skipped::new("pictures", test.len(), self.data.max_share);
+                let test = self.placed(&test.readable(&skipped)?, Split::Test)?;
+                skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
+                ("test", test)
+            }
         };
-        let scores = evaluate(task.model(), &set, (1, self.training.seed), told)?;
+        let told = &mut |done, total| note(Note::progress("looking", done, total));
+        let scores = evaluate(task.model(), &set, (1, 0), told)?;
         let lines = vec![format!("on {} pictures of the {split} split:", set.len())];
         Ok(Outcome { lines, scores, split: Some(split), ..Outcome::default() })
     }
@@ -125,7 +131,7 @@ impl GlimpseRecipe {
         Ok(image_classes::load(path, self.data.dev_share)?)
     }
 
-    fn placed(&self, examples: Examples, part: Split) -> Result<PlacedPictures> {
-        placed(examples, &self.data.placing, (self.data.seed, part))
+    fn placed(&self, examples: &Examples, split: Split) -> Result<PlacedPictures> {
+        Ok(PlacedPictures::new(examples.clone(), self.data.placing.clone(), split)?)
     }
 }

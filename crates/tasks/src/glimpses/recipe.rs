@@ -2,6 +2,7 @@
 
 use super::config::GlimpseNetworkConfig;
 use candlewick_data::placed::Placing;
+use candlewick_data::skipped::DEFAULT_MAX_SHARE;
 use candlewick_training::FitConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,17 +43,18 @@ pub struct DataConfig {
     pub dev_share: f64,
     /// How pictures are placed within larger ones.
     pub placing: Placing,
-    /// What the places are drawn from.
-    pub seed: u64,
+    /// The share of the pictures that may be broken and are skipped.
+    pub max_share: f64,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { path: None, dev_share: 0.1, placing: Placing::default(), seed: 0 }
+        Self { path: None, dev_share: 0.1, placing: Placing::default(), max_share: DEFAULT_MAX_SHARE }
     }
 }
 
-/// What is minimised: the cross-entropy of the labels + λ_b · the squared error of the baseline + λ_r · REINFORCE of the locations.
+/// What is minimised, a mean over pictures: the cross-entropy of the labels + λ_b · the mean squared error of the baseline + λ_r · REINFORCE, summed
+/// over the locations that were drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {

@@ -142,7 +142,9 @@ impl Task for GlimpseTask {
         if let Some(Drawn { log_probability, baseline }) = &through.drawn {
             let rewards = Self::to_go(&Tensor::stack(&told, 1)?)?;
             let expected = squared_error(baseline, &rewards, None)?;
-            let drawn = reinforce(log_probability, &rewards, Some(baseline), None)?;
+            // Summed over looks as in the paper, where the mean is over all.
+            let looks = log_probability.dim(1)? as f64;
+            let drawn = (reinforce(log_probability, &rewards, Some(baseline), None)? * looks)?;
             value = ((value + (&expected * settings.baseline)?)? + (&drawn * settings.reinforce)?)?;
             parts.extend([("baseline", expected), ("reinforce", drawn)]);
         }
@@ -154,7 +156,7 @@ impl Task for GlimpseTask {
     }
 
     fn validate_told(&mut self, _: usize, progress: &mut dyn FnMut(usize, usize)) -> Result<Scores> {
-        evaluate(&self.model, &self.dev, (1, self.settings.seed), progress)
+        evaluate(&self.model, &self.dev, (1, 0), progress)
     }
 
     fn items(&self) -> &'static str {
@@ -187,5 +189,19 @@ impl Task for GlimpseTask {
             serde_json::json!({ "pictures": examples.len(), "sha256": data_hash(items) })
         };
         serde_json::json!({ "train": of(self.train.examples()), "dev": of(self.dev.examples()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::GlimpseTask;
+    use candle_core::{Device, Tensor};
+
+    #[test]
+    fn a_location_is_worth_what_its_own_look_tells_and_all_after_it() {
+        let told = Tensor::new(&[[1f32, 2.0, 4.0, 8.0], [0.0, 0.5, 0.0, 0.25]], &Device::Cpu).unwrap();
+        let found = GlimpseTask::to_go(&told).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(found, [[14.0, 12.0, 8.0], [0.75, 0.25, 0.25]]);
     }
 }

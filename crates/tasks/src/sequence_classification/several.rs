@@ -8,6 +8,7 @@
 //! ```
 
 use candle_core::{Result, Tensor};
+use candlewick_kernels::activation::softplus;
 use candlewick_training::Scores;
 
 /// In the place of a thing where there is no step to tell of.
@@ -16,8 +17,8 @@ pub(super) const NOTHING: f32 = -1.0;
 /// The nats of all steps, divided by their number `count`, for logits (N, T, K) and targets (N, T, K) of 0 and 1, or [`NOTHING`].
 pub(super) fn loss(logits: &Tensor, targets: &Tensor, count: usize) -> Result<Tensor> {
     let there = targets.ge(0f32)?.to_dtype(logits.dtype())?;
-    let nats = (logits.relu()? - (logits * targets)?)? + (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    (nats? * there)?.sum_all()? / count.max(1) as f64
+    let nats = (softplus(logits)? - (logits * targets)?)?;
+    (nats * there)?.sum_all()? / count.max(1) as f64
 }
 
 /// What is counted over steps.

@@ -1,12 +1,12 @@
 //! What a classifier tells of clips and of music, as drawings.
 
 use super::super::Failure;
-use super::super::output::write_drawing;
+use super::super::output::{apart, write_drawing};
 use candlewick::pages::{FilmCurve, FilmFrame, FilmStrip, PianoRoll};
 use candlewick::tasks::sequence_classification::{Classified, Input, InputKind, OutputKind, SequenceClassifier};
 use image::RgbImage;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The most frames of a strip, and the most classes that have a curve.
 const FRAMES: usize = 14;
@@ -33,20 +33,15 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be drawn or written, with the file's name.
-    pub fn write(&self, folder: &Path, drawn: &mut HashSet<PathBuf>, json: bool) -> Result<(), Failure> {
+    pub fn write(&self, folder: &Path, drawn: &mut HashSet<String>, json: bool) -> Result<(), Failure> {
         let svg = match (self.input, &self.told.steps) {
             (Input::Values(values), Some(steps)) => self.piano_roll(values, &steps.concat())?,
             (Input::Frames(frames), _) => self.film_strip(frames)?,
             _ => return Ok(()),
         };
         std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).of(folder))?;
-        let stem = self.stem();
-        let numbered = (2..).map(|number| format!("{stem}-{number}.svg"));
-        let mut names = std::iter::once(format!("{stem}.svg")).chain(numbered).map(|name| folder.join(name));
-        let Some(path) = names.find(|path| !drawn.contains(path)) else { return Ok(()) };
-        write_drawing(&path, svg.as_bytes(), json)?;
-        drawn.insert(path);
-        Ok(())
+        let path = folder.join(format!("{}.svg", apart(&self.stem(), drawn)));
+        write_drawing(&path, svg.as_bytes(), json)
     }
 
     /// The name of its file, without the ending.

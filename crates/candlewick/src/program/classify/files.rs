@@ -9,7 +9,7 @@ use candlewick::tasks::sequence_classification::{Classified, Named, OutputKind, 
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Classifies the sequences of each file; one that cannot be read is named and the others are classified all the same.
 ///
@@ -37,7 +37,7 @@ fn file(
     arguments: &ClassifyArguments,
     classifier: &SequenceClassifier,
     path: &Path,
-    drawn: &mut HashSet<PathBuf>,
+    drawn: &mut HashSet<String>,
 ) -> Result<(), Failure> {
     let read = classifier.read(path)?;
     let (names, inputs): (Vec<String>, Vec<_>) =

@@ -3,9 +3,9 @@
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
 use super::super::{Failure, device, search, train};
-use super::{parse_split, refuse_given};
-use candlewick::data::Split;
+use super::{of_model_or_data, parse_split, refuse_given};
 use candlewick::data::image_classes;
+use candlewick::data::skipped::Skipped;
 use candlewick::tasks::draw::{DataConfig, Draw, Pictures, evaluate};
 use std::time::Instant;
 
@@ -24,11 +24,12 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     if !quiet {
         pictures.notes.iter().for_each(|line| note!("{line}"));
     }
-    let examples = match split {
-        Split::Train => pictures.train,
-        Split::Dev => pictures.dev,
-        Split::Test => pictures.test,
-    };
+    let examples = pictures.split(split);
+    let skipped = Skipped::new("pictures", examples.len(), set.max_share);
+    let examples = examples.readable(&skipped)?;
+    if !quiet {
+        skipped.report().iter().for_each(|line| note!("{line}"));
+    }
     if examples.is_empty() {
         return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
     }
@@ -36,7 +37,7 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let bar = train::counter(part.len() as u64, "drawing", *quiet);
     let told = &mut |done, _| bar.set_position(done as u64);
     let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told);
-    let scores = scores.map_err(|error| Failure::from(error).of(&set.data))?;
+    let scores = scores.map_err(|error| of_model_or_data(error, (&arguments.model[0], &set.data)))?;
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {

@@ -3,10 +3,11 @@
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
 use super::super::{Failure, device, search, train};
-use super::{parse_split, refuse_given};
-use candlewick::data::Split;
+use super::{of_model_or_data, parse_split, refuse_given};
 use candlewick::data::image_classes;
-use candlewick::tasks::glimpses::{DataConfig, RecurrentAttentionModel, evaluate, placed};
+use candlewick::data::placed::PlacedPictures;
+use candlewick::data::skipped::Skipped;
+use candlewick::tasks::glimpses::{DataConfig, RecurrentAttentionModel, evaluate};
 use std::time::Instant;
 
 /// Tells how often a model is right on the pictures of a split, placed as those that it was trained on.
@@ -31,16 +32,17 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         let fault = format!("has other classes ({found}) than the model knows ({known})");
         return Err(Failure::Work(fault).of(&set.data));
     }
-    let examples = match split {
-        Split::Train => pictures.train,
-        Split::Dev => pictures.dev,
-        Split::Test => pictures.test,
-    };
-    let part = placed(examples, &model.config().placing, (usual.seed, split));
+    let examples = pictures.split(split);
+    let skipped = Skipped::new("pictures", examples.len(), set.max_share);
+    let part = PlacedPictures::new(examples.readable(&skipped)?, model.config().placing.clone(), split);
     let part = part.map_err(|error| Failure::from(error).of(&set.data))?;
+    if !quiet {
+        skipped.report().iter().for_each(|line| note!("{line}"));
+    }
     let bar = train::counter(part.len() as u64, "looking", *quiet);
     let told = &mut |done, _| bar.set_position(done as u64);
-    let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told)?;
+    let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told);
+    let scores = scores.map_err(|error| of_model_or_data(error, (&arguments.model[0], &set.data)))?;
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     if arguments.json {
