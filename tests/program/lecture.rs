@@ -78,7 +78,7 @@ fn a_classifier_is_trained_and_classifies() {
         folder.path(),
         &[&evaluate[..], &["--beam", "3"]].concat(),
         2,
-        &["--beam: a classifier searches for no words"],
+        &["--beam: a classifier has no use for it; leave it out"],
     );
     fail(
         folder.path(),

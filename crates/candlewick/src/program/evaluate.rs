@@ -24,23 +24,10 @@ use std::time::Instant;
 /// Tells how often a classifier is right on the pictures of a split.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
+/// When model or pictures cannot be read.
 pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
-    let unfit = [
-        ("--encoder-weights", encoder_weights.is_some(), "a classifier has its weights in its folder"),
-        ("--regions", set.regions.is_some(), "a classifier looks at pictures"),
-        ("--out", out.is_some(), "a classifier's scores are printed"),
-        ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
-        ("--encoding", arguments.encoding.is_some(), "a classifier reads no text"),
-        ("--dev-share", set.dev_share.is_some(), "a classifier's pictures without splits have a tenth for dev"),
-        ("--model", model.len() > 1, "classifiers are evaluated one by one"),
-    ];
-    refuse_given(&unfit)?;
-    if let Some(flag) = search::given(search) {
-        return Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out")));
-    }
+    let EvaluateArguments { model, set, .. } = arguments;
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let classifier = Classifier::from_pretrained(&model[0], &device)?;
@@ -70,21 +57,10 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
 /// Scores a language model on a text, read once in one stream; of a file the last tenth, of a folder its part.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when model or text cannot be read.
+/// When model or text cannot be read.
 pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
-    let unfit = [
-        ("--encoder-weights", encoder_weights.is_some(), "a language model has no encoder"),
-        ("--regions", set.regions.is_some(), "a language model looks at no pictures"),
-        ("--out", out.is_some(), "a language model's scores are printed"),
-        ("--coco-zip", coco_zip.is_some(), "a language model writes no captions"),
-        ("--model", model.len() > 1, "language models are evaluated one by one"),
-    ];
-    refuse_given(&unfit)?;
-    if let Some(flag) = search::given(search) {
-        return Err(Failure::usage(format!("{flag}: a language model is not searched with here; leave it out")));
-    }
+    let EvaluateArguments { model, set, .. } = arguments;
     let (device, device_name) = device::open(&arguments.device)?;
     let model = LanguageModel::from_pretrained(&model[0], &device)?;
     let text = part(set, arguments.encoding.as_deref().unwrap_or("utf-8"))?;
@@ -121,17 +97,6 @@ fn of_model_or_data(error: candlewick::training::Error, (model, data): (&Path, &
     Failure::from(error).of(of)
 }
 
-/// Refuses flags that are given and of no use to a task: each with whether it is given, and why not.
-///
-/// # Errors
-/// A wrong call for the first that is given.
-fn refuse_given(flags: &[(&str, bool, &str)]) -> Result<(), Failure> {
-    match flags.iter().find(|(_, given, _)| *given) {
-        Some((flag, _, fault)) => Err(Failure::usage(format!("{flag}: {fault}; leave it out"))),
-        None => Ok(()),
-    }
-}
-
 /// The text of a split: a file that is named is its own last tenth as dev, the rest as train, and the whole as test.
 fn part(set: &SetArguments, encoding: &str) -> Result<String, Failure> {
     let (split, path) = (parse_split(&set.split)?, &set.data);
@@ -153,9 +118,6 @@ fn part(set: &SetArguments, encoding: &str) -> Result<String, Failure> {
 pub fn captioner(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
     let split = parse_split(&arguments.set.split)?;
-    if arguments.encoding.is_some() {
-        return Err(Failure::usage("--encoding: captions are UTF-8; leave it out"));
-    }
     arguments.coco_zip.as_deref().map_or(Ok(()), coco_zip::check_name)?;
     let (device, device_name) = device::open(&arguments.device)?;
     let weights = hub::encoder_weights(arguments.encoder_weights.as_deref())?;

@@ -54,9 +54,9 @@ pub fn settings(
     Ok(generation)
 }
 
-/// The first option of a search that the command line gives, for models that search for nothing.
-pub fn given(arguments: &SearchArguments) -> Option<&'static str> {
-    let given = [
+/// The options of a search that the command line gives.
+pub fn given(arguments: &SearchArguments) -> Vec<&'static str> {
+    let search = [
         ("--beam", arguments.beam.is_some()),
         ("--beam-groups", arguments.beam_groups.is_some()),
         ("--diversity", arguments.diversity.is_some()),
@@ -69,20 +69,19 @@ pub fn given(arguments: &SearchArguments) -> Option<&'static str> {
         ("--repetition-penalty", arguments.repetition_penalty.is_some()),
         ("--mirrored", arguments.mirrored),
     ];
-    given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag).or_else(|| sampling(arguments))
+    search.into_iter().chain(sampling(arguments)).filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
 }
 
-/// The first option given that has words drawn at random.
-fn sampling(arguments: &SearchArguments) -> Option<&'static str> {
-    let given = [
+/// The options that have words drawn at random, and whether each is given.
+fn sampling(arguments: &SearchArguments) -> Vec<(&'static str, bool)> {
+    vec![
         ("--sample", arguments.sample),
         ("--temperature", arguments.temperature.is_some()),
         ("--top-k", arguments.top_k.is_some()),
         ("--top-p", arguments.top_p.is_some()),
         ("--typical-p", arguments.typical_p.is_some()),
         ("--seed", arguments.seed.is_some()),
-    ];
-    given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
+    ]
 }
 
 /// Puts in what the command line says of sampling.
@@ -90,7 +89,8 @@ fn sampling(arguments: &SearchArguments) -> Option<&'static str> {
 /// # Errors
 /// A wrong call where beams are asked for as well.
 fn sample(generation: &mut GenerationConfig, arguments: &SearchArguments) -> Result<(), Failure> {
-    let Some(flag) = sampling(arguments) else { return Ok(()) };
+    let given = sampling(arguments).into_iter().find(|(_, given)| *given);
+    let Some((flag, _)) = given else { return Ok(()) };
     let beams =
         [("--beam", arguments.beam.is_some_and(|beams| beams > 1)), ("--include", !arguments.include.is_empty())];
     if let Some((other, _)) = beams.iter().find(|(_, given)| *given) {

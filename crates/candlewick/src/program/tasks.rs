@@ -4,7 +4,7 @@ use super::arguments::{ClassifyArguments, EvaluateArguments, ExportArguments, Re
 use super::embedded::{EmbeddedRecipe, RECIPES};
 use super::output::say;
 use super::recipe::{self, Check};
-use super::{Failure, classify, evaluate, export, schema, train};
+use super::{Failure, classify, evaluate, export, schema, search, train};
 use candlewick::captioning::{Captioner, CaptioningRecipe};
 use candlewick::tasks::classification::{ClassificationRecipe, Classifier};
 use candlewick::tasks::draw::{Draw, DrawRecipe};
@@ -36,27 +36,53 @@ pub struct TaskRow {
     pub train: fn(Table, &TrainArguments) -> Result<(), Failure>,
     /// Scores a model on a split.
     pub evaluate: fn(&EvaluateArguments) -> Result<(), Failure>,
+    /// The options of `evaluate` that it has a use for, beside those that all tasks have.
+    pub takes: &'static [&'static str],
     /// Writes a model as one folder.
     pub export: fn(&ExportArguments) -> Result<(), Failure>,
 }
 
 /// All of them.
 pub const TASKS: [TaskRow; 8] = [
-    row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner),
+    row::<CaptioningRecipe, Captioner>(["a captioner", "candlewick caption"], evaluate::captioner).taking(&[
+        "--encoder-weights",
+        "--regions",
+        "--out",
+        "--coco-zip",
+        "--dev-share",
+        SEVERAL,
+        SEARCH,
+    ]),
     row::<ClassificationRecipe, Classifier>(["a classifier", "candlewick classify"], evaluate::classifier),
-    row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model),
+    row::<LanguageModelRecipe, LanguageModel>(["a language model", "candlewick sample"], evaluate::language_model)
+        .taking(&["--encoding", "--dev-share"]),
     row::<SequenceClassificationRecipe, SequenceClassifier>(
         ["a classifier of sequences", "candlewick classify"],
         evaluate::sequences::run,
-    ),
-    row::<TranslationRecipe, Translator>(["a translator", "candlewick translate"], evaluate::translations::run),
-    row::<VqaRecipe, VqaModel>(["a model that answers questions", "candlewick answer"], evaluate::questions::run),
+    )
+    .taking(&["--encoding", "--dev-share"]),
+    row::<TranslationRecipe, Translator>(["a translator", "candlewick translate"], evaluate::translations::run)
+        .taking(&["--encoding", "--dev-share", "--out", SEVERAL, "--beam", "--length-penalty", "--max-words"]),
+    row::<VqaRecipe, VqaModel>(["a model that answers questions", "candlewick answer"], evaluate::questions::run)
+        .taking(&["--encoder-weights", "--images", "--wordnet", "--dev-share"]),
     row::<GlimpseRecipe, RecurrentAttentionModel>(
         ["a recurrent attention model", "candlewick glimpse"],
         evaluate::glimpses::run,
-    ),
-    row::<DrawRecipe, Draw>(["a network that draws", "candlewick draw"], evaluate::drawings::run),
+    )
+    .taking(&["--dev-share", "--samples"]),
+    row::<DrawRecipe, Draw>(["a network that draws", "candlewick draw"], evaluate::drawings::run)
+        .taking(&["--dev-share", "--samples"]),
 ];
+
+/// Stands for several models that tell as one, and for all options of a search for words.
+const SEVERAL: &str = "several --model";
+const SEARCH: &str = "search";
+
+impl TaskRow {
+    const fn taking(self, takes: &'static [&'static str]) -> Self {
+        Self { takes, ..self }
+    }
+}
 
 const fn row<R: Recipe, M: ModelFolder>(
     model: [&'static str; 2],
@@ -71,6 +97,7 @@ const fn row<R: Recipe, M: ModelFolder>(
         schema: schema::of::<R>,
         train: train::train::<R>,
         evaluate,
+        takes: &[],
         export: export::run::<M>,
     }
 }
@@ -138,14 +165,31 @@ pub fn list_recipes() -> Result<(), Failure> {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let row = arguments.model.first().and_then(|folder| of_model(folder)).unwrap_or(&TASKS[0]);
     wants(row.task, arguments.model.iter().map(PathBuf::as_path))?;
-    let of_some_tasks = [
-        ("--images", arguments.images.is_some(), &[VqaRecipe::TASK][..], "answers no questions"),
-        ("--wordnet", arguments.wordnet.is_some(), &[VqaRecipe::TASK], "answers no questions"),
-        ("--samples", arguments.samples.is_some(), &[GlimpseRecipe::TASK, DrawRecipe::TASK], "draws nothing"),
+    refuse_unused(row, arguments)?;
+    (row.evaluate)(arguments)
+}
+
+/// Refuses the options that are given and that the task has no use for.
+fn refuse_unused(row: &TaskRow, arguments: &EvaluateArguments) -> Result<(), Failure> {
+    let EvaluateArguments { model, set, encoder_weights, encoding, out, coco_zip, images, wordnet, .. } = arguments;
+    let given = [
+        ("--encoder-weights", encoder_weights.is_some()),
+        ("--regions", set.regions.is_some()),
+        ("--dev-share", set.dev_share.is_some()),
+        ("--out", out.is_some()),
+        ("--coco-zip", coco_zip.is_some()),
+        ("--encoding", encoding.is_some()),
+        ("--images", images.is_some()),
+        ("--wordnet", wordnet.is_some()),
+        ("--samples", arguments.samples.is_some()),
+        (SEVERAL, model.len() > 1),
     ];
-    match of_some_tasks.iter().find(|(_, given, tasks, _)| *given && !tasks.contains(&row.task)) {
-        Some((flag, _, _, fault)) => Err(Failure::usage(format!("{flag}: {} {fault}; leave it out", row.model[0]))),
-        None => (row.evaluate)(arguments),
+    let mut given = given.into_iter().filter(|(_, given)| *given).map(|(option, _)| option);
+    let mut searched = search::given(&arguments.search).into_iter().filter(|_| !row.takes.contains(&SEARCH));
+    let unused = |option: &&str| !row.takes.contains(option);
+    match given.find(|option| unused(option)).or_else(|| searched.find(|option| unused(option))) {
+        Some(option) => Err(Failure::usage(format!("{option}: {} has no use for it; leave it out", row.model[0]))),
+        None => Ok(()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
-use super::super::{Failure, device, search, train};
-use super::{of_model_or_data, parse_split, refuse_given};
+use super::super::{Failure, device, train};
+use super::{of_model_or_data, parse_split};
 use candlewick::data::image_classes;
 use candlewick::data::skipped::Skipped;
 use candlewick::tasks::draw::{DataConfig, Draw, Pictures, evaluate};
@@ -12,10 +12,9 @@ use std::time::Instant;
 /// Tells the bound of −log p of the pictures of a split.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when model or pictures cannot be read.
+/// When model or pictures cannot be read.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    refuse(arguments)?;
     let EvaluateArguments { model, set, quiet, samples, .. } = arguments;
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -51,22 +50,4 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         say!("{name:<10} {value:8.2} nats")?;
     }
     say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", part.len())
-}
-
-/// Refuses what concerns captions alone.
-fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
-    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, encoding, .. } = arguments;
-    let unfit = [
-        ("--encoder-weights", encoder_weights.is_some(), "a network that draws has its weights in its folder"),
-        ("--regions", set.regions.is_some(), "drawings are of whole pictures"),
-        ("--out", out.is_some(), "the scores of drawings are printed"),
-        ("--coco-zip", coco_zip.is_some(), "drawings are no captions"),
-        ("--encoding", encoding.is_some(), "pictures have no letters"),
-        ("--model", model.len() > 1, "networks that draw are evaluated one by one"),
-    ];
-    refuse_given(&unfit)?;
-    match search::given(search) {
-        Some(flag) => Err(Failure::usage(format!("{flag}: drawings are not searched for; leave it out"))),
-        None => Ok(()),
-    }
 }

@@ -2,8 +2,8 @@
 
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
-use super::super::{Failure, device, hub, search, train};
-use super::{parse_split, refuse_given};
+use super::super::{Failure, device, hub, train};
+use super::parse_split;
 use candlewick::data::Split;
 use candlewick::data::questions::{LoadOptions, load};
 use candlewick::encoders::Preprocessing;
@@ -14,10 +14,9 @@ use std::time::Instant;
 /// Tells how often a model is right on the questions of a split.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when model, questions or photos cannot be read.
+/// When model, questions or photos cannot be read.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    refuse(arguments)?;
     let EvaluateArguments { model, set, quiet, wordnet, .. } = arguments;
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -79,21 +78,4 @@ fn as_json(found: &Evaluation) -> Result<serde_json::Value, Failure> {
         object["by_kind"][&kind.kind] = own;
     }
     Ok(object)
-}
-
-/// Refuses what concerns captions alone.
-fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
-    let EvaluateArguments { model, set, search, out, coco_zip, encoding, .. } = arguments;
-    let unfit = [
-        ("--regions", set.regions.is_some(), "questions are asked about pictures"),
-        ("--out", out.is_some(), "the scores of answers are printed"),
-        ("--coco-zip", coco_zip.is_some(), "answers are no captions"),
-        ("--encoding", encoding.is_some(), "questions are UTF-8"),
-        ("--model", model.len() > 1, "models that answer questions are evaluated one by one"),
-    ];
-    refuse_given(&unfit)?;
-    match search::given(search) {
-        Some(flag) => Err(Failure::usage(format!("{flag}: answers are not searched for word by word; leave it out"))),
-        None => Ok(()),
-    }
 }

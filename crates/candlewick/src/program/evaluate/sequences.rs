@@ -2,8 +2,8 @@
 
 use super::super::arguments::EvaluateArguments;
 use super::super::output::{note, say};
-use super::super::{Failure, device, search, train};
-use super::{parse_split, refuse_given};
+use super::super::{Failure, device, train};
+use super::parse_split;
 use candlewick::tasks::sequence_classification::{DataConfig, LabelledSequences, SequenceClassifier, evaluate};
 use indicatif::ProgressBar;
 use std::time::Instant;
@@ -11,10 +11,9 @@ use std::time::Instant;
 /// Tells how often a classifier is right on the sequences of a split.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when model or sequences cannot be read.
+/// When model or sequences cannot be read.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    refuse(arguments)?;
     let EvaluateArguments { model, set, encoding, quiet, .. } = arguments;
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -59,21 +58,4 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         say!("{name:<18} {value:.4}")?;
     }
     say!("{} sequences of the {split} split on {device_name} in {seconds:.0} s", count)
-}
-
-/// Refuses what concerns captions alone.
-fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
-    let EvaluateArguments { model, set, encoder_weights, search, out, coco_zip, .. } = arguments;
-    let unfit = [
-        ("--encoder-weights", encoder_weights.is_some(), "a classifier of sequences has its weights in its folder"),
-        ("--regions", set.regions.is_some(), "a classifier of sequences looks at no pictures"),
-        ("--out", out.is_some(), "a classifier's scores are printed"),
-        ("--coco-zip", coco_zip.is_some(), "a classifier writes no captions"),
-        ("--model", model.len() > 1, "classifiers are evaluated one by one"),
-    ];
-    refuse_given(&unfit)?;
-    match search::given(search) {
-        Some(flag) => Err(Failure::usage(format!("{flag}: a classifier searches for no words; leave it out"))),
-        None => Ok(()),
-    }
 }

@@ -2,8 +2,8 @@
 
 use super::super::arguments::{EvaluateArguments, SearchArguments};
 use super::super::output::{note, say};
-use super::super::{Failure, device, search, train};
-use super::{parse_split, refuse_given};
+use super::super::{Failure, device, train};
+use super::parse_split;
 use candlewick::generation::GenerationConfig;
 use candlewick::tasks::translation::{DataConfig, Evaluation, Pairs, Translator, TranslatorEnsemble, evaluate};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,9 @@ use std::time::Instant;
 /// Translates a split and scores it as sacreBLEU does.
 ///
 /// # Errors
-/// A wrong call for flags that concern captions; otherwise when a model or the sentences cannot be read.
+/// When a model or the sentences cannot be read.
 pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let begun = Instant::now();
-    refuse(arguments)?;
     let EvaluateArguments { model, set, encoding, quiet, out, .. } = arguments;
     let split = parse_split(&set.split)?;
     let (device, device_name) = device::open(&arguments.device)?;
@@ -72,22 +71,4 @@ fn settings(arguments: &SearchArguments, own: &GenerationConfig) -> Result<Gener
     };
     generation.validate().map_err(Failure::usage)?;
     Ok(generation)
-}
-
-/// Refuses what concerns captions alone.
-fn refuse(arguments: &EvaluateArguments) -> Result<(), Failure> {
-    let EvaluateArguments { set, encoder_weights, search, coco_zip, .. } = arguments;
-    let unfit = [
-        ("--encoder-weights", encoder_weights.is_some(), "a translator has its weights in its folder"),
-        ("--regions", set.regions.is_some(), "a translator looks at no pictures"),
-        ("--coco-zip", coco_zip.is_some(), "a translator writes no captions"),
-    ];
-    refuse_given(&unfit)?;
-    let known = SearchArguments { beam: None, length_penalty: None, max_words: None, ..search.clone() };
-    match search::given(&known) {
-        Some(flag) => Err(Failure::usage(format!(
-            "{flag}: of a translator's search --beam, --length-penalty and --max-words can be set"
-        ))),
-        None => Ok(()),
-    }
 }
