@@ -1,6 +1,7 @@
 //! `candlewick draw`: pictures step by step, anew or like given ones.
 
 use super::arguments::DrawArguments;
+use super::film::spread;
 use super::output::{say, shown, write_drawing};
 use super::{Failure, bounds, device};
 use candlewick::data::picture::{self, Limits};
@@ -146,8 +147,7 @@ fn moving(sheets: &[RgbImage]) -> Result<Vec<u8>, Failure> {
 /// Steps from the first to the last, as far from each other as can be, and of pictures that are drawn again what the steps since the frame
 /// before tell, their mean.
 fn strip(sheets: &[RgbImage], bounds: &[Bound]) -> Result<String, Failure> {
-    let count = sheets.len().min(SHOWN);
-    let steps: Vec<usize> = (0..count).map(|at| at * (sheets.len() - 1) / (count - 1).max(1)).collect();
+    let steps = spread(sheets.len(), SHOWN);
     let labels: Vec<String> = steps.iter().map(|step| (step + 1).to_string()).collect();
     let frames: Vec<FilmFrame<'_>> = (steps.iter().zip(&labels))
         .filter_map(|(&step, label)| Some(FilmFrame { picture: sheets.get(step)?, label }))
@@ -161,6 +161,6 @@ fn strip(sheets: &[RgbImage], bounds: &[Bound]) -> Result<String, Failure> {
     let curve = [FilmCurve { name: "KL", values: &values }];
     let curves = if bounds.is_empty() { &[][..] } else { &curve[..] };
     let (title, y_label) = ("The canvas after each step", "nats since the frame before");
-    let x_label = format!("{count} of {} steps", sheets.len());
+    let x_label = format!("{} of {} steps", steps.len(), sheets.len());
     Ok(FilmStrip { title, x_label: &x_label, y_label, frames: &frames, curves }.svg()?)
 }

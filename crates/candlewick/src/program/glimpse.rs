@@ -1,18 +1,18 @@
 //! `candlewick glimpse`: what pictures show, look by look.
 
 use super::arguments::GlimpseArguments;
+use super::film::Told;
 use super::output::{apart, say, shown, write_drawing};
 use super::{Failure, device};
 use candlewick::data::picture::{self, Limits};
-use candlewick::pages::{AnimationFrame, FilmCurve, FilmFrame, FilmStrip, LookFrame, MarkedBox, animation};
+use candlewick::pages::{AnimationFrame, FilmFrame, FilmStrip, LookFrame, MarkedBox, animation};
 use candlewick::tasks::glimpses::{Classified, RecurrentAttentionModel};
 use image::{GrayImage, RgbImage, imageops};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most classes that have a curve, and how long each look stands in an animation.
-const CURVES: usize = 4;
+/// How long each look stands in an animation.
 const DELAY: Duration = Duration::from_millis(700);
 
 /// Tells what each picture shows, and draws its looks.
@@ -125,26 +125,19 @@ impl Drawing<'_> {
         let names = self.names();
         let pictures =
             (0..self.told.glimpses.len()).map(|look| self.frame(look, &[])).collect::<Result<Vec<_>, _>>()?;
-        let likeliest = |row: &Vec<f32>| (0..row.len()).max_by(|&one, &other| row[one].total_cmp(&row[other]));
-        let label = |row| likeliest(row).and_then(|best| names.get(best).copied()).unwrap_or_default();
-        let frames: Vec<FilmFrame<'_>> = pictures
-            .iter()
-            .zip(&self.told.glimpses)
-            .map(|(picture, look)| FilmFrame { picture, label: label(&look.probabilities) })
-            .collect();
-        let values = |class: usize| -> Vec<f64> {
-            let of = |probabilities: &Vec<f32>| probabilities.get(class).copied().map_or(0.0, f64::from);
-            self.told.glimpses.iter().map(|look| of(&look.probabilities)).collect()
-        };
-        let mut curves: Vec<(&str, Vec<f64>)> =
-            names.iter().enumerate().map(|(class, name)| (*name, values(class))).collect();
-        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        curves.sort_by(|(_, one), (_, other)| most(other).total_cmp(&most(one)));
-        curves.truncate(CURVES);
-        let curves: Vec<FilmCurve<'_>> = curves.iter().map(|(name, values)| FilmCurve { name, values }).collect();
+        let steps: Vec<Vec<f32>> = self.told.glimpses.iter().map(|look| look.probabilities.clone()).collect();
+        let told = Told::new(&names, &steps);
+        let frames = pictures.iter().zip(&told.labels).map(|(picture, label)| FilmFrame { picture, label });
+        let frames: Vec<FilmFrame<'_>> = frames.collect();
         let title = format!("{}: {}", self.path.display(), self.told.labels.join(" "));
-        Ok(FilmStrip { title: &title, x_label: "look", y_label: "probability", frames: &frames, curves: &curves }
-            .svg()?)
+        Ok(FilmStrip {
+            title: &title,
+            x_label: "look",
+            y_label: "probability",
+            frames: &frames,
+            curves: &told.curves(),
+        }
+        .svg()?)
     }
 
     fn animation(&self) -> Result<Vec<u8>, Failure> {

@@ -12,6 +12,7 @@ mod draw;
 mod embedded;
 mod evaluate;
 mod export;
+mod film;
 mod glimpse;
 mod gradient_flow;
 mod hub;

@@ -1,16 +1,16 @@
 //! What a classifier tells of clips and of music, as drawings.
 
 use super::super::Failure;
+use super::super::film::{Told, spread};
 use super::super::output::{apart, write_drawing};
-use candlewick::pages::{FilmCurve, FilmFrame, FilmStrip, PianoRoll};
+use candlewick::pages::{FilmFrame, FilmStrip, PianoRoll};
 use candlewick::tasks::sequence_classification::{Classified, Input, InputKind, OutputKind, SequenceClassifier};
 use image::RgbImage;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// The most frames of a strip, and the most classes that have a curve.
+/// The most frames of a strip.
 const FRAMES: usize = 14;
-const CURVES: usize = 4;
 
 /// What is drawn.
 pub struct Drawing<'a> {
@@ -67,37 +67,27 @@ impl Drawing<'_> {
 
     fn film_strip(&self, frames: &[RgbImage]) -> Result<String, Failure> {
         let config = self.classifier.config();
-        let count = frames.len().min(FRAMES);
-        // From the first to the last, as far from each other as can be.
-        let shown: Vec<usize> = (1..=count).map(|at| (at * frames.len()).div_ceil(count) - 1).collect();
+        let shown = spread(frames.len(), FRAMES);
         let names: Vec<&str> = config.id2label.values().map(String::as_str).collect();
         let probabilities: Vec<Vec<f32>> = match &self.told.steps {
             Some(steps) => shown.iter().filter_map(|&frame| steps.get(frame).cloned()).collect(),
             None => self.so_far(frames, &shown, &names)?,
         };
-        let likeliest = |step: &Vec<f32>| {
-            let best = (0..step.len()).max_by(|&one, &other| step[one].total_cmp(&step[other]));
-            best.and_then(|best| names.get(best).copied()).unwrap_or_default()
-        };
-        let labels: Vec<&str> = probabilities.iter().map(likeliest).collect();
+        let told = Told::new(&names, &probabilities);
         let pictures: Vec<FilmFrame<'_>> = shown
             .iter()
-            .zip(&labels)
+            .zip(&told.labels)
             .filter_map(|(&frame, label)| Some(FilmFrame { picture: frames.get(frame)?, label }))
             .collect();
-        let values = |class: usize| -> Vec<f64> {
-            probabilities.iter().map(|step| step.get(class).copied().map_or(0.0, f64::from)).collect()
-        };
-        let mut curves: Vec<(&str, Vec<f64>)> =
-            names.iter().enumerate().map(|(class, name)| (*name, values(class))).collect();
-        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        curves.sort_by(|(_, one), (_, other)| most(other).total_cmp(&most(one)));
-        curves.truncate(CURVES);
-        let curves: Vec<FilmCurve<'_>> = curves.iter().map(|(name, values)| FilmCurve { name, values }).collect();
         let title = self.title();
-        let x_label = format!("{count} of {} frames", frames.len());
-        let strip =
-            FilmStrip { title: &title, x_label: &x_label, y_label: "probability", frames: &pictures, curves: &curves };
+        let x_label = format!("{} of {} frames", shown.len(), frames.len());
+        let strip = FilmStrip {
+            title: &title,
+            x_label: &x_label,
+            y_label: "probability",
+            frames: &pictures,
+            curves: &told.curves(),
+        };
         Ok(strip.svg()?)
     }
 
