@@ -5,7 +5,7 @@
 //! L = − Σ_nt m_nt (r_nt − b_nt) log p_nt / Σ_nt m_nt
 //! ```
 //!
-//! is a scalar whose gradient is on average that of the mean expected reward, −∇ E[r]: log p_nt is the logarithm of the probability of what
+//! is a scalar whose gradient is on average that of the mean expected reward, −∇ E(r): log p_nt is the logarithm of the probability of what
 //! was drawn, r_nt what it is worth, m_nt 1 where it counts and 0 elsewhere. A baseline b_nt that does not depend on what was drawn leaves
 //! that mean as it is and takes variance away: the [moving average](MovingAverage) of earlier rewards, a value that the network learns by
 //! its [squared error](squared_error), or the [mean of other draws](mean_of_others).
