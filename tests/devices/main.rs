@@ -1,8 +1,8 @@
-//! What an accelerator computes is what the CPU computes: networks, cells, captioners and optimisers, value and gradient.
+//! What an accelerator computes is what the CPU computes: networks, cells, captioners, grids, looks, drawings and optimisers, value and
+//! gradient.
 //!
-//! There is something here only with the feature `cuda` or `metal`, and it needs the device:
+//! Without the feature `cuda` or `metal` this is compiled and compares nothing; with one it needs the device:
 //! `cargo test --release --features cuda -p candlewick --test devices`.
-#![cfg(any(feature = "cuda", feature = "metal"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use candlewick::candle::{Device, Tensor, Var};
@@ -10,23 +10,30 @@ use candlewick::captioning::{
     Annotations, AnyDecoder, AttentionDecoderConfig, AttentionKind, DecoderConfig, LossConfig, SourceDecoder as _,
     TopDownConfig, VectorDecoderConfig, VectorInput, caption_loss, source,
 };
+use candlewick::data::placed::Placing;
 use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
+use candlewick::kernels::gaussian_grid;
 use candlewick::kernels::node::backward;
 use candlewick::parameters::{Mode, Parameters, Rng};
 use candlewick::recurrent::{Settings, sequence_layer, sequence_layers};
+use candlewick::tasks::draw::{Draw, DrawConfig, DrawNetworkConfig, Pictures};
+use candlewick::tasks::glimpses::{GlimpseNetworkConfig, RecurrentAttentionConfig, RecurrentAttentionModel};
+use candlewick::tasks::image::{GrayImage, Luma, Rgb, RgbImage};
 use candlewick::training::OptimizerConfig;
 use candlewick::training::optim::Optimizer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// The one device, since streams of several would not see each other's work.
-fn accelerator() -> &'static Device {
-    static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| {
+/// The one device, since streams of several would not see each other's work; nothing where the program was built for none.
+fn accelerator() -> Option<&'static Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    let open = || {
         let device = if cfg!(feature = "cuda") { Device::new_cuda(0) } else { Device::new_metal(0) };
-        device.expect("this test needs the device that it was built for")
-    })
+        let built = cfg!(any(feature = "cuda", feature = "metal"));
+        built.then(|| device.expect("this test needs the device that it was built for"))
+    };
+    DEVICE.get_or_init(open).as_ref()
 }
 
 fn normal(name: &str, shape: &[usize], device: &Device) -> Tensor {
@@ -54,7 +61,11 @@ fn loss(of: &Tensor) -> Tensor {
 
 /// Runs on both devices and compares: the largest difference to the largest value of each tensor.
 fn compare(what: &str, tolerance: f32, run: impl Fn(&Device) -> Found) {
-    let (wanted, found) = (run(&Device::Cpu), run(accelerator()));
+    let Some(accelerator) = accelerator() else {
+        println!("{what}: skipped, since this was built for the CPU alone");
+        return;
+    };
+    let (wanted, found) = (run(&Device::Cpu), run(accelerator));
     let names = |tensors: &Found| tensors.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&found), names(&wanted), "{what}");
     for ((name, wanted), (_, found)) in wanted.iter().zip(&found) {
@@ -174,6 +185,7 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
                 hidden_size: 8,
                 attention_size: 8,
                 dropout: 0.0,
+                ..TopDownConfig::default()
             }),
         ),
         ("soft attention", attending(AttentionKind::Soft)),
@@ -229,4 +241,46 @@ fn optimisers_step_alike() {
             vec![("weights".to_owned(), var.as_tensor().clone())]
         });
     }
+}
+
+#[test]
+fn grids_read_and_write_alike() {
+    compare("Gaussian grid", 1e-4, |device| {
+        let var = |name: &str, shape: &[usize], scale: f64, offset: f64| {
+            Var::from_tensor(&normal(name, shape, device).affine(scale, offset).unwrap()).unwrap()
+        };
+        let (centre, stride, variance) =
+            (var("centre", &[2], 1.0, 6.0), var("stride", &[2], 0.2, 1.5), var("variance", &[2], 0.1, 1.5));
+        let (pictures, patches) = (var("pictures", &[2, 3, 12, 12], 1.0, 0.0), var("patches", &[2, 3, 4, 4], 1.0, 0.0));
+        let filters = gaussian_grid::filters(&centre, &stride, &variance, 4, 12).unwrap();
+        let read = gaussian_grid::read(&pictures, &filters, &filters).unwrap();
+        let written = gaussian_grid::write(&patches, &filters, &filters).unwrap();
+        let gradients = (loss(&read) + loss(&written)).unwrap().backward().unwrap();
+        let vars = [("centre", &centre), ("stride", &stride), ("variance", &variance), ("pictures", &pictures)];
+        let own = vars.map(|(name, var)| (name.to_owned(), gradients.get(var.as_tensor()).unwrap().clone()));
+        [("read".to_owned(), read), ("written".to_owned(), written)].into_iter().chain(own).collect()
+    });
+}
+
+#[test]
+fn looks_and_drawings_are_alike() {
+    let rows = |rows: Vec<Vec<f32>>| vec![("values".to_owned(), Tensor::new(rows, &Device::Cpu).unwrap())];
+    compare("looks", 1e-3, |device| {
+        let network = GlimpseNetworkConfig { looks: 3, patch: 4, scales: 2, ..GlimpseNetworkConfig::default() };
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let config = RecurrentAttentionConfig::new(network, (12, 16), Placing::default(), classes);
+        let model = RecurrentAttentionModel::init(config, 3, device).unwrap();
+        let picture = GrayImage::from_fn(16, 12, |x, y| Luma([(x * 13 + y * 29) as u8]));
+        rows(model.classify(&[picture], 2, 1).unwrap().remove(0).probabilities)
+    });
+    compare("drawings", 1e-3, |device| {
+        let network = DrawNetworkConfig { steps: 3, hidden_size: 16, latent_size: 4, ..DrawNetworkConfig::default() };
+        let model = Draw::init(DrawConfig::new(network.clone(), (10, 10)), 3, device).unwrap();
+        let picture = RgbImage::from_fn(10, 10, |x, y| Rgb([(x * 23 + y * 5) as u8; 3]));
+        let bound = model.bound(&Pictures::new(&[picture], network.likelihood).unwrap(), 2, 1).unwrap().remove(0);
+        rows(vec![
+            vec![bound.nats as f32, bound.likelihood as f32],
+            bound.kl.iter().map(|kl| *kl as f32).take(2).collect(),
+        ])
+    });
 }

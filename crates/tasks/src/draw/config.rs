@@ -75,3 +75,13 @@ pub struct DrawConfig {
     /// Height and width of the pictures, in pixels.
     pub size: (u32, u32),
 }
+
+/// The name of this model in `config.json`.
+pub(super) const MODEL_TYPE: &str = "draw";
+
+impl DrawConfig {
+    /// A network that draws pictures of this height and width.
+    pub fn new(network: DrawNetworkConfig, size: (u32, u32)) -> Self {
+        Self { model_type: MODEL_TYPE.into(), network, size }
+    }
+}

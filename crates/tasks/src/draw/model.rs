@@ -1,6 +1,6 @@
 //! From nothing, or from a picture, to a drawing.
 
-use super::config::DrawConfig;
+use super::config::{DrawConfig, MODEL_TYPE};
 use super::drawing::{Bound, Drawing, DrawnStep};
 use super::network::{DrawNetwork, Drawn};
 use super::pictures::Pictures;
@@ -12,9 +12,6 @@ use candlewick_training::model_folder::{CONFIG_FILE, parse_config, read_config, 
 use candlewick_training::{About, Export, MODEL_FILE, ModelFolder, write_weights};
 use image::{Rgb, RgbImage};
 use std::path::Path;
-
-/// The name of this model in `config.json`.
-pub(super) const MODEL_TYPE: &str = "draw";
 
 /// Drawings that are made together.
 const TOGETHER: usize = 128;

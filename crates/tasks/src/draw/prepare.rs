@@ -2,7 +2,7 @@
 
 use super::config::DrawConfig;
 use super::evaluate::evaluate;
-use super::model::{Draw, MODEL_TYPE};
+use super::model::Draw;
 use super::pictures::Pictures;
 use super::recipe::DrawRecipe;
 use super::task::{DrawTask, Settings};
@@ -58,8 +58,7 @@ impl Recipe for DrawRecipe {
         let train = self.pictures(&train.readable(&skipped)?, "train")?;
         let dev = self.pictures(&dev.readable(&skipped)?, "dev")?;
         skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
-        let (network, size) = (self.model.clone(), train.size());
-        let config = DrawConfig { model_type: MODEL_TYPE.into(), network, size };
+        let config = DrawConfig::new(self.model.clone(), train.size());
         let model = Draw::init(config, self.training.seed, device)?;
         note(Note::Line(format!(
             "{} pictures to train on, {} to validate on, {} to test on, {} steps, {} parameters",

@@ -99,7 +99,16 @@ pub struct RecurrentAttentionConfig {
     pub id2label: BTreeMap<usize, String>,
 }
 
+/// The name of this model in `config.json`.
+pub(super) const MODEL_TYPE: &str = "recurrent-attention";
+
 impl RecurrentAttentionConfig {
+    /// A model of pictures of this height and width, placed so, that tells these classes apart.
+    pub fn new(network: GlimpseNetworkConfig, size: (u32, u32), placing: Placing, classes: Vec<String>) -> Self {
+        let id2label = classes.into_iter().enumerate().collect();
+        Self { model_type: MODEL_TYPE.into(), network, size, placing, id2label }
+    }
+
     /// How many looks there are in all.
     pub fn looks(&self) -> usize {
         self.checked_looks().unwrap_or(usize::MAX)

@@ -1,7 +1,7 @@
 //! From a picture to what it shows, look by look.
 
 use super::classified::{Classified, Glimpse};
-use super::config::{FirstLook, RecurrentAttentionConfig};
+use super::config::{FirstLook, MODEL_TYPE, RecurrentAttentionConfig};
 use super::items::tensor;
 use super::network::{GlimpseNetwork, LookThrough};
 use crate::{Error, Result};
@@ -12,9 +12,6 @@ use candlewick_training::model_folder::{CONFIG_FILE, read_config, read_weights, 
 use candlewick_training::{About, Export, MODEL_FILE, ModelFolder, write_weights};
 use image::GrayImage;
 use std::path::Path;
-
-/// The name of this model in `config.json`.
-pub(super) const MODEL_TYPE: &str = "recurrent-attention";
 
 /// Pictures that are looked at together.
 const TOGETHER: usize = 256;

@@ -2,7 +2,7 @@
 
 use super::config::RecurrentAttentionConfig;
 use super::evaluate::evaluate;
-use super::model::{MODEL_TYPE, RecurrentAttentionModel};
+use super::model::RecurrentAttentionModel;
 use super::recipe::GlimpseRecipe;
 use super::task::{GlimpseTask, Settings};
 use crate::{Error, Result};
@@ -77,13 +77,8 @@ impl Recipe for GlimpseRecipe {
         let dev = self.placed(&dev.readable(&skipped)?, Split::Dev)?;
         skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
         let first = train.item(0)?.picture;
-        let config = RecurrentAttentionConfig {
-            model_type: MODEL_TYPE.into(),
-            network: self.model.clone(),
-            size: (first.height(), first.width()),
-            placing: self.data.placing.clone(),
-            id2label: classes.into_iter().enumerate().collect(),
-        };
+        let size = (first.height(), first.width());
+        let config = RecurrentAttentionConfig::new(self.model.clone(), size, self.data.placing.clone(), classes);
         let model = RecurrentAttentionModel::init(config, self.training.seed, device)?;
         note(Note::Line(format!(
             "{} pictures to train on, {} to validate on, {tested} to test on, {} classes, {} looks, {} parameters",
