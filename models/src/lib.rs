@@ -205,6 +205,19 @@ pub const SCENE_QUESTIONS: QuestionFiles = QuestionFiles {
     model: include_bytes!("../scene_questions/model.safetensors"),
 };
 
+/// The files of the folder of a network that draws.
+#[derive(Clone, Copy, Debug)]
+pub struct DrawingFiles {
+    /// `config.json`.
+    pub config: &'static str,
+    /// `model.safetensors`.
+    pub model: &'static [u8],
+}
+
+/// The network that draws digits, trained with the recipe `draw-small`.
+pub const DRAW: DrawingFiles =
+    DrawingFiles { config: include_str!("../draw/config.json"), model: include_bytes!("../draw/model.safetensors") };
+
 /// The README's examples, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -75,6 +75,20 @@ fn looks_are_trained_evaluated_told_and_drawn() {
 }
 
 #[test]
+fn the_built_in_network_draws_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(folder.path(), &["draw", "--count", "4", "--out", "digits"]);
+    let drawn = image::open(folder.path().join("digits/drawn.png")).unwrap().to_luma8();
+    // Four of 112 pixels a side, between white lines: dark, and with a stroke in each.
+    assert_eq!(drawn.dimensions(), (236, 236));
+    for (left, top) in [(4, 4), (120, 4), (4, 120), (120, 120)] {
+        let digit = image::imageops::crop_imm(&drawn, left, top, 112, 112).to_image();
+        let share = |of: fn(u8) -> bool| digit.pixels().filter(|pixel| of(pixel.0[0])).count() as f64 / (112.0 * 112.0);
+        assert!(share(|grey| grey < 64) > 0.5 && share(|grey| grey > 160) > 0.02, "at {left}, {top}");
+    }
+}
+
+#[test]
 fn drawings_are_trained_evaluated_and_drawn_anew_and_again() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -3,7 +3,7 @@
 use super::arguments::DrawArguments;
 use super::film::spread;
 use super::output::{say, shown, write_drawing};
-use super::{Failure, bounds, device};
+use super::{Failure, bounds, device, embedded};
 use candlewick::data::picture::{self, Limits};
 use candlewick::pages::{AnimationFrame, FilmCurve, FilmFrame, FilmStrip, LookFrame, MarkedBox, animation};
 use candlewick::tasks::draw::{Bound, Draw, Drawing, Pictures};
@@ -26,7 +26,10 @@ const SIDE: u32 = 112;
 /// When the model cannot be opened, a picture is of another size than it draws, or a file cannot be written.
 pub fn run(arguments: &DrawArguments) -> Result<(), Failure> {
     let (device, _) = device::open(&arguments.device)?;
-    let model = Draw::from_pretrained(&arguments.model, &device)?;
+    let model = match &arguments.model {
+        Some(folder) => Draw::from_pretrained(folder, &device)?,
+        None => Draw::embedded(&embedded::DRAW, &device)?,
+    };
     let pictures = read(&model, arguments)?;
     let config = model.config();
     let count = pictures.as_ref().map_or(arguments.count, Pictures::len);

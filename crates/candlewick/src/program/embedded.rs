@@ -1,8 +1,8 @@
 //! The recipes and the small models that the program carries in itself.
 
 use candlewick::captioning::EmbeddedFiles;
-use candlewick::tasks::{language_model, vqa};
-use candlewick_models::{SCENE_QUESTIONS as ANSWERER, SCENES, SHAKESPEARE as WRITER};
+use candlewick::tasks::{draw, language_model, vqa};
+use candlewick_models::{DRAW as DRAWER, SCENE_QUESTIONS as ANSWERER, SCENES, SHAKESPEARE as WRITER};
 
 pub use candlewick_models::{RECIPES, Recipe as EmbeddedRecipe};
 
@@ -30,3 +30,6 @@ pub const SCENE_QUESTIONS: vqa::EmbeddedFiles = vqa::EmbeddedFiles {
     tokenizer: ANSWERER.tokenizer,
     model: ANSWERER.model,
 };
+
+/// The network that draws digits.
+pub const DRAW: draw::EmbeddedFiles = draw::EmbeddedFiles { config: DRAWER.config, model: DRAWER.model };

@@ -131,7 +131,7 @@ pub fn run() -> ExitCode {
             tasks::wants("glimpses", folder).and_then(|()| glimpse::run(&arguments))
         }
         Command::Draw(arguments) => {
-            let folder = std::iter::once(arguments.model.as_path());
+            let folder = arguments.model.iter().map(PathBuf::as_path);
             tasks::wants("draw", folder).and_then(|()| draw::run(&arguments))
         }
         Command::Export(arguments) => tasks::export(&arguments),

@@ -232,14 +232,14 @@ pub struct GlimpseArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  candlewick draw --model runs/draw --out drawn
+  candlewick draw
   candlewick draw --model runs/draw --count 64 --seed 7
   candlewick draw --model runs/draw --like three.png seven.png --out again
   candlewick draw --model runs/draw --like three.png --json")]
 pub struct DrawArguments {
-    /// The folder or run of a DRAW network.
+    /// The folder or run of a DRAW network; without it the small one in the program draws digits.
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// How many pictures to draw.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = bounds::count, conflicts_with = "like")]
     pub count: usize,
