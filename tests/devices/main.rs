@@ -3,7 +3,7 @@
 //!
 //! Without the feature `cuda` or `metal` this is compiled and compares nothing; with one it needs the device:
 //! `cargo test --release --features cuda -p candlewick --test devices`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use candlewick::candle::{Device, Tensor, Var};
 use candlewick::captioning::{
