@@ -242,7 +242,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::image_classes;
-    use crate::skipped::Skipped;
     use image::Luma;
 
     /// Two classes of 3 × 4 pixels, of one grey each, in a folder that lives as long as the first.
@@ -319,9 +318,9 @@ mod tests {
         GrayImage::new(5, 3).save(&odd).unwrap();
         std::fs::write(folder.path().join("a/8.png"), "none").unwrap();
         let set = image_classes::load(folder.path(), 0.0).unwrap().train;
-        let skipped = Skipped::new("pictures", set.len(), 0.5);
-        assert_eq!(set.readable(&skipped).unwrap().len(), examples.len());
-        let report = skipped.report().unwrap();
+        let (kept, report) = set.readable(0.5).unwrap();
+        assert_eq!(kept.len(), examples.len());
+        let report = report.unwrap();
         assert!(report.contains("9.png: is 3×5 pixels, the first one 3×4") && report.contains("8.png"), "{report}");
         let placed = PlacedPictures::new(set.clone(), Placing::default(), Split::Train).unwrap();
         let last = (0..set.len()).find(|&row| set.path(row) == Some(&odd)).unwrap();

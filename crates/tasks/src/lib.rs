@@ -9,6 +9,7 @@
 pub mod classification;
 pub mod draw;
 pub mod glimpses;
+mod labelled_pictures;
 pub mod language_model;
 pub mod sequence_classification;
 pub mod translation;

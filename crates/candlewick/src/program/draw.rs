@@ -36,7 +36,8 @@ pub fn run(arguments: &DrawArguments) -> Result<(), Failure> {
     let (height, width) = config.size;
     // Each canvas as it is, enlarged, on its sheet and in its frame.
     let each = f64::from(height.max(SIDE)) * f64::from(width.max(SIDE)) * 12.0;
-    bounds::fits("--count", count as f64 * config.network.steps as f64 * each)?;
+    let option = if pictures.is_some() { "--like" } else { "--count" };
+    bounds::fits(option, count as f64 * config.network.steps as f64 * each)?;
     let drawings = match &pictures {
         Some(pictures) => model.draw_like(pictures, arguments.seed)?,
         None => model.draw(arguments.count, arguments.seed)?,

@@ -17,6 +17,7 @@ use candlewick::data::text::{Corpus, read_text};
 use candlewick::metrics::caption::coco::Overall;
 use candlewick::tasks::classification::{self, Classifier};
 use candlewick::tasks::language_model::LanguageModel;
+use candlewick::training::Scores;
 use coco_zip::Submission;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,21 +38,10 @@ pub fn classifier(arguments: &EvaluateArguments) -> Result<(), Failure> {
         return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
     }
     let found = classification::evaluate(&classifier, &pictures.classes, examples, set.max_share)?;
-    let seconds = begun.elapsed().as_secs_f64();
     if !arguments.quiet {
         found.skipped.iter().for_each(|line| note!("{line}"));
     }
-    if arguments.json {
-        let mut object = serde_json::to_value(&found.scores)?;
-        object["pictures"] = found.pictures.into();
-        object["split"] = split.to_string().into();
-        object["seconds"] = seconds.into();
-        return say!("{object}");
-    }
-    for (name, value) in found.scores.iter() {
-        say!("{name:<8} {value:.4}")?;
-    }
-    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", found.pictures)
+    tell(arguments, (&found.scores, ""), (found.pictures, "pictures"), (split, &device_name, begun))
 }
 
 /// Scores a language model on a text, read once in one stream; of a file the last tenth, of a folder its part.
@@ -89,6 +79,26 @@ pub fn language_model(arguments: &EvaluateArguments) -> Result<(), Failure> {
     say!("bits_per_character {:.4}", score.bits_per_character())?;
     say!("perplexity         {:.2}", score.perplexity())?;
     say!("{} characters, {} tokens on {device_name} in {seconds:.0} s", score.characters, score.tokens)
+}
+
+/// Tells the scores of a split, with their unit where they have one, and how many items they are of.
+fn tell(
+    arguments: &EvaluateArguments,
+    (scores, unit): (&Scores, &str),
+    (count, items): (usize, &str),
+    (split, device_name, begun): (Split, &str, Instant),
+) -> Result<(), Failure> {
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut object = serde_json::to_value(scores)?;
+        object[items] = count.into();
+        object["split"] = split.to_string().into();
+        object["seconds"] = seconds.into();
+        return say!("{object}");
+    }
+    let width = scores.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    scores.iter().try_for_each(|(name, value)| say!("{name:<width$} {value:.4}{unit}"))?;
+    say!("{count} {items} of the {split} split on {device_name} in {seconds:.0} s")
 }
 
 /// A fault with the name of the model where its numbers are broken, and otherwise of the data.

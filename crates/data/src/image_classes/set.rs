@@ -105,12 +105,13 @@ impl Examples {
         }
     }
 
-    /// Those of the pictures that can be read and are of the size of the first that can; the others are recorded as skipped.
+    /// Those of the pictures that can be read and are of the size of the first that can, and a line that names the others.
     ///
     /// # Errors
-    /// When more of them are broken than `skipped` allows; the message names the first.
-    pub fn readable(&self, skipped: &Skipped) -> Result<Self> {
-        let Pictures::Files(paths) = &self.pictures else { return Ok(self.clone()) };
+    /// When the others are more than the share `max_share`; the message names the first.
+    pub fn readable(&self, max_share: f64) -> Result<(Self, Option<String>)> {
+        let Pictures::Files(paths) = &self.pictures else { return Ok((self.clone(), None)) };
+        let skipped = Skipped::new("pictures", paths.len(), max_share);
         let sizes: Vec<Result<(u32, u32)>> =
             paths.par_iter().map(|path| Ok(picture::decode(path, &Limits::default())?.dimensions())).collect();
         let first = sizes.iter().find_map(|size| size.as_ref().ok()).copied();
@@ -126,7 +127,7 @@ impl Examples {
                 (Err(fault), _) => skipped.record(&name, fault)?,
             }
         }
-        Ok(Self::files(kept))
+        Ok((Self::files(kept), skipped.report()))
     }
 
     /// A hash of the pictures in these rows with their classes, in their order: by which a run is known again.

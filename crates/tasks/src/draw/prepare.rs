@@ -6,11 +6,11 @@ use super::model::Draw;
 use super::pictures::Pictures;
 use super::recipe::DrawRecipe;
 use super::task::{DrawTask, Settings};
+use crate::labelled_pictures::{load, readable};
 use crate::{Error, Result};
 use candle_core::Device;
 use candlewick_data::Note;
-use candlewick_data::image_classes::{self, Examples, LabelledImages};
-use candlewick_data::skipped::Skipped;
+use candlewick_data::image_classes::Examples;
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _, check_shares, check_sizes};
 use std::path::Path;
 
@@ -52,19 +52,16 @@ impl Recipe for DrawRecipe {
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<DrawTask> {
         self.check()?;
-        let LabelledImages { train, dev, test, notes, .. } = self.load()?;
-        notes.into_iter().for_each(|line| note(Note::Skipped(line)));
-        let skipped = Skipped::new("pictures", train.len() + dev.len(), self.data.max_share);
-        let train = self.pictures(&train.readable(&skipped)?, "train")?;
-        let dev = self.pictures(&dev.readable(&skipped)?, "dev")?;
-        skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
+        let set = load(self.data.path.as_ref(), self.data.dev_share, note)?;
+        let train = self.pictures(&set.train, "train", note)?;
+        let dev = self.pictures(&set.dev, "dev", note)?;
         let config = DrawConfig::new(self.model.clone(), train.size());
         let model = Draw::init(config, self.training.seed, device)?;
         note(Note::Line(format!(
             "{} pictures to train on, {} to validate on, {} to test on, {} steps, {} parameters",
             train.len(),
             dev.len(),
-            test.len(),
+            set.test.len(),
             self.model.steps,
             model.parameter_count()
         )));
@@ -81,15 +78,11 @@ impl Recipe for DrawRecipe {
         note: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
         task.load(&report.best)?;
-        let test = self.load()?.test;
+        // What is to be known of the set was told before training.
+        let test = load(self.data.path.as_ref(), self.data.dev_share, &mut |_| ())?.test;
         let (split, pictures) = match test.is_empty() {
             true => ("dev", task.dev().clone()),
-            false => {
-                let skipped = Skipped::new("pictures", test.len(), self.data.max_share);
-                let test = self.pictures(&test.readable(&skipped)?, "test")?;
-                skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
-                ("test", test)
-            }
+            false => ("test", self.pictures(&test, "test", note)?),
         };
         let told = &mut |done, total| note(Note::progress("drawing", done, total));
         let scores = evaluate(task.model(), &pictures, (1, 0), told)?;
@@ -99,19 +92,13 @@ impl Recipe for DrawRecipe {
 }
 
 impl DrawRecipe {
-    fn load(&self) -> Result<LabelledImages> {
-        let Some(path) = &self.data.path else {
-            return Err(Error::NoData("no data: say where the pictures are with --data DIR".into()));
-        };
-        Ok(image_classes::load(path, self.data.dev_share)?)
-    }
-
-    fn pictures(&self, examples: &Examples, part: &str) -> Result<Pictures> {
+    fn pictures(&self, examples: &Examples, part: &str, note: &mut dyn FnMut(Note)) -> Result<Pictures> {
+        let examples = readable(examples, self.data.max_share, note)?;
         match examples.is_empty() {
             true => {
                 Err(Error::NoData(format!("the {part} part has no pictures; choose another, or give the set some")))
             }
-            false => Pictures::of(examples, self.model.likelihood),
+            false => Pictures::of(&examples, self.model.likelihood),
         }
     }
 }

@@ -5,11 +5,11 @@ use super::evaluate::evaluate;
 use super::model::RecurrentAttentionModel;
 use super::recipe::GlimpseRecipe;
 use super::task::{GlimpseTask, Settings};
+use crate::labelled_pictures::{load, readable};
 use crate::{Error, Result};
 use candle_core::Device;
-use candlewick_data::image_classes::{self, Examples, LabelledImages};
+use candlewick_data::image_classes::Examples;
 use candlewick_data::placed::PlacedPictures;
-use candlewick_data::skipped::Skipped;
 use candlewick_data::{Note, Split};
 use candlewick_training::{FitConfig, Inputs, Outcome, Recipe, Report, Task as _, check_shares, check_sizes};
 use std::path::Path;
@@ -69,21 +69,18 @@ impl Recipe for GlimpseRecipe {
 
     fn prepare(&self, _: &Path, device: &Device, note: &mut dyn FnMut(Note)) -> Result<GlimpseTask> {
         self.check()?;
-        let LabelledImages { classes, train, dev, test, notes } = self.load()?;
-        notes.into_iter().for_each(|line| note(Note::Skipped(line)));
-        let skipped = Skipped::new("pictures", train.len() + dev.len(), self.data.max_share);
-        let tested = test.len();
-        let train = self.placed(&train.readable(&skipped)?, Split::Train)?;
-        let dev = self.placed(&dev.readable(&skipped)?, Split::Dev)?;
-        skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
+        let set = load(self.data.path.as_ref(), self.data.dev_share, note)?;
+        let train = self.placed(&set.train, Split::Train, note)?;
+        let dev = self.placed(&set.dev, Split::Dev, note)?;
         let first = train.item(0)?.picture;
         let size = (first.height(), first.width());
-        let config = RecurrentAttentionConfig::new(self.model.clone(), size, self.data.placing.clone(), classes);
+        let config = RecurrentAttentionConfig::new(self.model.clone(), size, self.data.placing.clone(), set.classes);
         let model = RecurrentAttentionModel::init(config, self.training.seed, device)?;
         note(Note::Line(format!(
-            "{} pictures to train on, {} to validate on, {tested} to test on, {} classes, {} looks, {} parameters",
+            "{} pictures to train on, {} to validate on, {} to test on, {} classes, {} looks, {} parameters",
             train.len(),
             dev.len(),
+            set.test.len(),
             model.config().id2label.len(),
             model.config().looks(),
             model.parameter_count()
@@ -101,15 +98,11 @@ impl Recipe for GlimpseRecipe {
         note: &mut dyn FnMut(Note),
     ) -> Result<Outcome> {
         task.load(&report.best)?;
-        let test = self.load()?.test;
+        // What is to be known of the set was told before training.
+        let test = load(self.data.path.as_ref(), self.data.dev_share, &mut |_| ())?.test;
         let (split, set) = match test.is_empty() {
             true => ("dev", task.dev().clone()),
-            false => {
-                let skipped = Skipped::new("pictures", test.len(), self.data.max_share);
-                let test = self.placed(&test.readable(&skipped)?, Split::Test)?;
-                skipped.report().into_iter().for_each(|line| note(Note::Skipped(line)));
-                ("test", test)
-            }
+            false => ("test", self.placed(&test, Split::Test, note)?),
         };
         let told = &mut |done, total| note(Note::progress("looking", done, total));
         let scores = evaluate(task.model(), &set, (1, 0), told)?;
@@ -119,14 +112,8 @@ impl Recipe for GlimpseRecipe {
 }
 
 impl GlimpseRecipe {
-    fn load(&self) -> Result<LabelledImages> {
-        let Some(path) = &self.data.path else {
-            return Err(Error::NoData("no data: say where the pictures are with --data DIR".into()));
-        };
-        Ok(image_classes::load(path, self.data.dev_share)?)
-    }
-
-    fn placed(&self, examples: &Examples, split: Split) -> Result<PlacedPictures> {
-        Ok(PlacedPictures::new(examples.clone(), self.data.placing.clone(), split)?)
+    fn placed(&self, examples: &Examples, split: Split, note: &mut dyn FnMut(Note)) -> Result<PlacedPictures> {
+        let examples = readable(examples, self.data.max_share, note)?;
+        Ok(PlacedPictures::new(examples, self.data.placing.clone(), split)?)
     }
 }

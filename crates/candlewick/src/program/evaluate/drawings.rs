@@ -1,11 +1,10 @@
 //! How well a network that draws tells pictures.
 
 use super::super::arguments::EvaluateArguments;
-use super::super::output::{note, say};
+use super::super::output::note;
 use super::super::{Failure, device, train};
-use super::{of_model_or_data, parse_split};
+use super::{of_model_or_data, parse_split, tell};
 use candlewick::data::image_classes;
-use candlewick::data::skipped::Skipped;
 use candlewick::tasks::draw::{DataConfig, Draw, Pictures, evaluate};
 use std::time::Instant;
 
@@ -24,10 +23,9 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         pictures.notes.iter().for_each(|line| note!("{line}"));
     }
     let examples = pictures.split(split);
-    let skipped = Skipped::new("pictures", examples.len(), set.max_share);
-    let examples = examples.readable(&skipped)?;
+    let (examples, skipped) = examples.readable(set.max_share)?;
     if !quiet {
-        skipped.report().iter().for_each(|line| note!("{line}"));
+        skipped.iter().for_each(|line| note!("{line}"));
     }
     if examples.is_empty() {
         return Err(Failure::Work(format!("{}: the {split} split has no pictures", set.data.display())));
@@ -38,16 +36,5 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told);
     let scores = scores.map_err(|error| of_model_or_data(error, (&arguments.model[0], &set.data)))?;
     bar.finish_and_clear();
-    let seconds = begun.elapsed().as_secs_f64();
-    if arguments.json {
-        let mut object = serde_json::to_value(&scores)?;
-        object["pictures"] = part.len().into();
-        object["split"] = split.to_string().into();
-        object["seconds"] = seconds.into();
-        return say!("{object}");
-    }
-    for (name, value) in scores.iter() {
-        say!("{name:<10} {value:8.2} nats")?;
-    }
-    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", part.len())
+    tell(arguments, (&scores, " nats"), (part.len(), "pictures"), (split, &device_name, begun))
 }

@@ -1,12 +1,11 @@
 //! How often a recurrent attention model is right.
 
 use super::super::arguments::EvaluateArguments;
-use super::super::output::{note, say};
+use super::super::output::note;
 use super::super::{Failure, device, train};
-use super::{of_model_or_data, parse_split};
+use super::{of_model_or_data, parse_split, tell};
 use candlewick::data::image_classes;
 use candlewick::data::placed::PlacedPictures;
-use candlewick::data::skipped::Skipped;
 use candlewick::tasks::glimpses::{DataConfig, RecurrentAttentionModel, evaluate};
 use std::time::Instant;
 
@@ -32,27 +31,16 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
         return Err(Failure::Work(fault).of(&set.data));
     }
     let examples = pictures.split(split);
-    let skipped = Skipped::new("pictures", examples.len(), set.max_share);
-    let part = PlacedPictures::new(examples.readable(&skipped)?, model.config().placing.clone(), split);
-    let part = part.map_err(|error| Failure::from(error).of(&set.data))?;
+    let (examples, skipped) = examples.readable(set.max_share)?;
     if !quiet {
-        skipped.report().iter().for_each(|line| note!("{line}"));
+        skipped.iter().for_each(|line| note!("{line}"));
     }
+    let part = PlacedPictures::new(examples, model.config().placing.clone(), split);
+    let part = part.map_err(|error| Failure::from(error).of(&set.data))?;
     let bar = train::counter(part.len() as u64, "looking", *quiet);
     let told = &mut |done, _| bar.set_position(done as u64);
     let scores = evaluate(&model, &part, (samples.unwrap_or(1), 0), told);
     let scores = scores.map_err(|error| of_model_or_data(error, (&arguments.model[0], &set.data)))?;
     bar.finish_and_clear();
-    let seconds = begun.elapsed().as_secs_f64();
-    if arguments.json {
-        let mut object = serde_json::to_value(&scores)?;
-        object["pictures"] = part.len().into();
-        object["split"] = split.to_string().into();
-        object["seconds"] = seconds.into();
-        return say!("{object}");
-    }
-    for (name, value) in scores.iter() {
-        say!("{name:<8} {value:.4}")?;
-    }
-    say!("{} pictures of the {split} split on {device_name} in {seconds:.0} s", part.len())
+    tell(arguments, (&scores, ""), (part.len(), "pictures"), (split, &device_name, begun))
 }

@@ -1,9 +1,9 @@
 //! How often a classifier of sequences is right.
 
 use super::super::arguments::EvaluateArguments;
-use super::super::output::{note, say};
+use super::super::output::note;
 use super::super::{Failure, device, train};
-use super::parse_split;
+use super::{parse_split, tell};
 use candlewick::tasks::sequence_classification::{DataConfig, LabelledSequences, SequenceClassifier, evaluate};
 use indicatif::ProgressBar;
 use std::time::Instant;
@@ -46,16 +46,5 @@ pub fn run(arguments: &EvaluateArguments) -> Result<(), Failure> {
     let bar = train::counter(count as u64, "classifying", *quiet);
     let scores = evaluate(&classifier, &sequences, split, &mut |done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let seconds = begun.elapsed().as_secs_f64();
-    if arguments.json {
-        let mut object = serde_json::to_value(&scores)?;
-        object["sequences"] = count.into();
-        object["split"] = split.to_string().into();
-        object["seconds"] = seconds.into();
-        return say!("{object}");
-    }
-    for (name, value) in scores.iter() {
-        say!("{name:<18} {value:.4}")?;
-    }
-    say!("{} sequences of the {split} split on {device_name} in {seconds:.0} s", count)
+    tell(arguments, (&scores, ""), (count, "sequences"), (split, &device_name, begun))
 }
