@@ -1,5 +1,6 @@
 //! Which form of an operation runs.
 
+use crate::cuda::{self, Gpu};
 use candle_core::{DType, Tensor};
 
 /// The operations that have more than one form.
@@ -49,6 +50,14 @@ impl Backend {
         };
         let on_cpu_f32 = |tensor: &&Tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32;
         if has_kernel && tensors.iter().all(on_cpu_f32) { Self::Cpu } else { Self::Reference }
+    }
+
+    /// The device that runs an operation's CUDA kernels on these tensors, where there are such; it comes before the forms.
+    pub fn gpu(op: Op, tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
+        match op {
+            Op::Recurrence => cuda::device_of(tensors),
+            _ => None,
+        }
     }
 }
 

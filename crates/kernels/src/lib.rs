@@ -11,6 +11,11 @@ mod backend;
 pub mod channels_last;
 pub mod conv;
 mod cpu;
+#[cfg_attr(
+    not(any(test, feature = "cuda", feature = "emulator")),
+    allow(dead_code, reason = "what operations ask of a device is read by devices alone")
+)]
+mod cuda;
 pub mod gaussian_grid;
 pub mod linear;
 pub mod loss;
@@ -26,6 +31,8 @@ pub mod softmax;
 mod test_values;
 
 pub use cpu::thread_pool;
+#[cfg(feature = "emulator")]
+pub use cuda::emulator::emulated;
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

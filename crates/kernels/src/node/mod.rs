@@ -54,7 +54,7 @@ impl Value {
         Self::Storage(Storage::Cpu(CpuStorage::F32(values)), shape.into())
     }
 
-    fn tensor(self) -> Tensor {
+    pub(crate) fn tensor(self) -> Tensor {
         match self {
             Self::Tensor(tensor) => tensor,
             Self::Storage(storage, shape) => Tensor::from_storage(storage, shape, BackpropOp::none(), false),

@@ -8,6 +8,7 @@
 //! PyTorch's packed sequences give.
 
 pub(crate) mod cpu;
+mod cuda;
 mod reference;
 pub(crate) mod steps;
 mod unrolled;
@@ -175,14 +176,17 @@ impl Recurrence<'_> {
         self.run(Gru, lengths, reverse)
     }
 
-    fn run<K: cpu::Gates + reference::Formula, const N: usize>(
+    fn run<K: cpu::Gates + cuda::GateKernels + reference::Formula, const N: usize>(
         &self,
         cell: K,
         lengths: Option<&[usize]>,
         reverse: bool,
     ) -> Result<[Tensor; N]> {
-        let steps = self.check(K::NAME, K::GATES, lengths, reverse)?;
-        match Backend::choose(Op::Recurrence, &self.inputs()) {
+        let (steps, inputs) = (self.check(K::NAME, <K as cpu::Gates>::GATES, lengths, reverse)?, self.inputs());
+        if let Some(gpu) = Backend::gpu(Op::Recurrence, &inputs) {
+            return cuda::recurrence(gpu, cell, steps, self);
+        }
+        match Backend::choose(Op::Recurrence, &inputs) {
             Backend::Cpu => cpu::recurrence(cell, steps, self),
             Backend::Reference => reference::recurrence(cell, steps, self),
         }

@@ -42,6 +42,11 @@ impl Steps {
         (order, active)
     }
 
+    /// Whether each row starts at its own last step.
+    pub fn reverse(&self) -> bool {
+        self.reverse
+    }
+
     /// How many steps a row has.
     pub fn length(&self, row: usize) -> usize {
         self.lengths.as_ref().map_or(self.longest, |lengths| lengths[row])

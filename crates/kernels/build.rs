@@ -1,0 +1,26 @@
+//! Makes PTX of the CUDA kernels where the feature `cuda` is on; nothing else needs a compiler.
+
+fn main() {
+    #[cfg(feature = "cuda")]
+    cuda::build();
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use cudaforge::KernelBuilder;
+    use std::process;
+
+    pub fn build() {
+        let built = KernelBuilder::new()
+            .source_glob("src/**/cuda/*.cu")
+            .watch(["src/cuda/device.h"])
+            .arg("-Isrc/cuda")
+            .arg("-std=c++17")
+            .arg("-O3")
+            .build_ptx();
+        if let Err(error) = built {
+            eprintln!("the CUDA kernels do not compile: {error}");
+            process::exit(1)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! candle's CUDA device as [`Gpu`]: allocation and launches on its stream, products by cuBLAS.
+
+use super::{Argument, Gpu, Launch, Memory, Product, Side};
+use crate::node::Value;
+use crate::precision::{Precision, float32_matmul_precision};
+use candle_core::cuda_backend::cudarc::cublas::{result, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::{CudaDevice, CudaStorage, DeviceId};
+use candle_core::{Error, Result, Shape, Storage, Tensor};
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// A device of candle's.
+struct Cuda(CudaDevice);
+
+/// The device as [`Gpu`], one for each as long as the program runs.
+pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
+    static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
+    let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone()))))
+}
+
+impl Cuda {
+    fn owned<T: Send + Sync + 'static>(&self, slice: CudaSlice<T>, count: usize) -> Memory {
+        let stream = self.0.cuda_stream();
+        let (address, guard) = slice.device_ptr(&stream);
+        drop(guard);
+        Memory { address, count, owner: Box::new(slice) }
+    }
+}
+
+impl Gpu for Cuda {
+    fn alloc(&self, count: usize) -> Result<Memory> {
+        // SAFETY: whoever asks for memory has a kernel or a product write it before it is read, which tests on the emulator show.
+        Ok(self.owned(unsafe { self.0.alloc::<f32>(count) }?, count))
+    }
+
+    fn zeros(&self, count: usize) -> Result<Memory> {
+        Ok(self.owned(self.0.alloc_zeros::<f32>(count)?, count))
+    }
+
+    fn upload(&self, values: &[u32]) -> Result<Memory> {
+        Ok(self.owned(self.0.clone_htod(values)?, values.len()))
+    }
+
+    fn of(&self, tensor: &Tensor) -> Result<Memory> {
+        let tensor = tensor.contiguous()?;
+        let count = tensor.elem_count();
+        let address = {
+            let (storage, layout) = tensor.storage_and_layout();
+            let Storage::Cuda(storage) = &*storage else { candle_core::bail!("a tensor is not on the CUDA device") };
+            let stream = self.0.cuda_stream();
+            let (start, guard) = storage.as_cuda_slice::<f32>()?.device_ptr(&stream);
+            drop(guard);
+            start + 4 * layout.start_offset() as u64
+        };
+        Ok(Memory { address, count, owner: Box::new(tensor) })
+    }
+
+    fn value(&self, memory: Memory, shape: Shape) -> Result<Value> {
+        memory.fits(&shape)?;
+        let slice = memory.owner.downcast::<CudaSlice<f32>>();
+        let slice = slice.map_err(|_| Error::Msg("only memory of this device becomes a value".into()))?;
+        Ok(Value::Storage(Storage::Cuda(CudaStorage::wrap_cuda_slice(*slice, self.0.clone())), shape))
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        let kernel = self.0.get_or_load_custom_func(launch.kernel, launch.module.name, launch.module.ptx)?;
+        let size = |value: usize| u32::try_from(value).map_err(Error::wrap);
+        let config = LaunchConfig {
+            grid_dim: (size(launch.grid.0)?, size(launch.grid.1)?, 1),
+            block_dim: (size(launch.threads)?, 1, 1),
+            shared_mem_bytes: size(launch.shared)?,
+        };
+        let mut builder = kernel.builder();
+        for argument in launch.arguments {
+            match argument {
+                Argument::Address(address) => builder.arg(address),
+                Argument::Int(value) => builder.arg(value),
+                Argument::Float(value) => builder.arg(value),
+            };
+        }
+        // SAFETY: number, sizes and bounds of the arguments are those that tests on the emulator run with.
+        let launched =
+            unsafe { if launch.whole_grid { builder.launch_cooperative(config) } else { builder.launch(config) } };
+        launched.map(|_| ()).map_err(|error| Error::Msg(format!("{}: {error}", launch.kernel)))
+    }
+
+    fn product(&self, product: &Product) -> Result<()> {
+        // cuBLAS reads columns where we write rows, and so forms Cᵀ = Bᵀ Aᵀ.
+        let (m, n, k) = product.sizes;
+        let size = |value: usize| i32::try_from(value).map_err(Error::wrap);
+        let side = |side: &Side| {
+            let (rows, operation) = match side {
+                Side::Plain(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_N),
+                Side::Transposed(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_T),
+            };
+            Ok::<_, Error>((
+                (rows.memory.address + 4 * rows.start as u64) as *const c_void,
+                size(rows.stride)?,
+                operation,
+            ))
+        };
+        let ((a, a_stride, a_operation), (b, b_stride, b_operation)) = (side(&product.a)?, side(&product.b)?);
+        let c = (product.c.memory.address + 4 * product.c.start as u64) as *mut c_void;
+        let (one, beta) = (1f32, if product.add { 1f32 } else { 0.0 });
+        let compute = match float32_matmul_precision() {
+            Precision::Medium => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+        };
+        let float = sys::cudaDataType_t::CUDA_R_32F;
+        let handle = self.0.cublas_handle();
+        // SAFETY: tests on the emulator show that sides and sizes lie within their memory.
+        let done = unsafe {
+            result::gemm_ex(
+                *handle.handle(),
+                b_operation,
+                a_operation,
+                size(n)?,
+                size(m)?,
+                size(k)?,
+                (&raw const one).cast(),
+                b,
+                float,
+                b_stride,
+                a,
+                float,
+                a_stride,
+                (&raw const beta).cast(),
+                c,
+                float,
+                size(product.c.stride)?,
+                compute,
+                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        done.map_err(Error::wrap)
+    }
+}

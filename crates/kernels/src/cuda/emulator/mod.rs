@@ -1,0 +1,293 @@
+//! CUDA kernels on the CPU, for tests: a C++ compiler makes a library of the kernels' sources and of `emulator.cpp`, once for each text.
+
+#[cfg(test)]
+mod tests;
+
+use super::{Argument, Gpu, Launch, Memory, Product, Rows, Side};
+use crate::node::Value;
+use candle_core::{Error, Result, Shape, Tensor};
+use std::cell::Cell;
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::{env, fs, process, ptr, slice};
+
+/// The texts by the names under which they are included.
+const HEADERS: [(&str, &str); 2] =
+    [("device.h", include_str!("../device.h")), ("emulator.h", include_str!("emulator.h"))];
+const EMULATOR: &str = include_str!("emulator.cpp");
+
+/// All kernels of this crate.
+pub(crate) const SOURCES: [(&str, &str); 1] = [("recurrence", include_str!("../../recurrence/cuda/recurrence.cu"))];
+
+unsafe extern "C" {
+    fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
+    fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn dlerror() -> *const c_char;
+}
+
+const RTLD_NOW: c_int = 2;
+
+type Alloc = unsafe extern "C" fn(usize) -> *mut c_void;
+type Free = unsafe extern "C" fn(*mut c_void, usize);
+type Run = unsafe extern "C" fn(
+    *const c_char,
+    *const u32,
+    *const u32,
+    usize,
+    *mut *mut c_void,
+    *const usize,
+    usize,
+    c_int,
+    u64,
+    *mut c_char,
+    usize,
+) -> c_int;
+
+/// Kernels that were compiled for the CPU.
+pub(crate) struct Library {
+    alloc: Alloc,
+    free: Free,
+    run: Run,
+}
+
+impl Library {
+    /// This crate's kernels; nothing where there is no C++ compiler.
+    fn get() -> std::result::Result<Option<&'static Arc<Self>>, String> {
+        static LIBRARY: OnceLock<std::result::Result<Option<Arc<Library>>, String>> = OnceLock::new();
+        let compiled = LIBRARY.get_or_init(|| Ok(Self::compile(&SOURCES)?.map(Arc::new)));
+        compiled.as_ref().map(Option::as_ref).map_err(String::clone)
+    }
+
+    /// Kernels from texts; nothing where there is no C++ compiler, which `CXX` may name.
+    pub fn compile(sources: &[(&str, &str)]) -> std::result::Result<Option<Self>, String> {
+        let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
+        if Command::new(&compiler).arg("--version").output().is_err() {
+            return Ok(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        (HEADERS, EMULATOR, sources, &compiler).hash(&mut hasher);
+        let folder = env::temp_dir().join(format!("candlewick-emulator-{:016x}", hasher.finish()));
+        let library = folder.join("kernels.so");
+        if !library.exists() {
+            build(&compiler, sources, &folder, &library)?;
+        }
+        Self::load(&library).map(Some)
+    }
+
+    fn load(path: &std::path::Path) -> std::result::Result<Self, String> {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
+        // SAFETY: the library is what `build` made; loading it registers its kernels and does nothing else.
+        let library = unsafe { dlopen(path.as_ptr(), RTLD_NOW) };
+        let find = |name: &CStr| {
+            // SAFETY: `library` is null or was loaded above, and is never closed.
+            match unsafe { if library.is_null() { ptr::null_mut() } else { dlsym(library, name.as_ptr()) } } {
+                // SAFETY: `dlerror` gives a text after a failure.
+                none if none.is_null() => Err(unsafe { CStr::from_ptr(dlerror()) }.to_string_lossy().into_owned()),
+                found => Ok(found),
+            }
+        };
+        // SAFETY: these are the types of the functions in `emulator.cpp`.
+        unsafe {
+            Ok(Self {
+                alloc: std::mem::transmute::<*mut c_void, Alloc>(find(c"emulator_alloc")?),
+                free: std::mem::transmute::<*mut c_void, Free>(find(c"emulator_free")?),
+                run: std::mem::transmute::<*mut c_void, Run>(find(c"emulator_launch")?),
+            })
+        }
+    }
+}
+
+fn build(
+    compiler: &std::ffi::OsStr,
+    sources: &[(&str, &str)],
+    folder: &PathBuf,
+    library: &PathBuf,
+) -> std::result::Result<(), String> {
+    let text = |error: std::io::Error| format!("{}: {error}", folder.display());
+    // Several test programs may be at it at once: the last one's library is as good as the first one's.
+    let own = folder.with_extension(format!("{}-{:?}", process::id(), std::thread::current().id()));
+    fs::create_dir_all(&own).map_err(text)?;
+    let mut all = String::from("#include \"emulator.cpp\"\n");
+    for (name, source) in sources {
+        fs::write(own.join(format!("{name}.cu")), source).map_err(text)?;
+        all.push_str(&format!("#include \"{name}.cu\"\n"));
+    }
+    for (name, source) in HEADERS.into_iter().chain([("emulator.cpp", EMULATOR), ("all.cpp", &all)]) {
+        fs::write(own.join(name), source).map_err(text)?;
+    }
+    let output = Command::new(compiler)
+        .args(["-std=c++17", "-O2", "-fPIC", "-shared", "-Wall", "-Wno-unknown-pragmas", "-o", "kernels.so", "all.cpp"])
+        .current_dir(&own)
+        .output()
+        .map_err(text)?;
+    if !output.status.success() || !output.stderr.is_empty() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    fs::create_dir_all(folder).map_err(text)?;
+    fs::rename(own.join("kernels.so"), library).map_err(text)?;
+    fs::remove_dir_all(&own).map_err(text)
+}
+
+/// A device that runs its threads in an order drawn from a seed.
+pub(crate) struct Emulator {
+    library: Arc<Library>,
+    seed: u64,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<&'static Emulator>> = const { Cell::new(None) };
+}
+
+/// The device on which this thread's operations on the CPU run.
+pub(super) fn current() -> Option<&'static dyn Gpu> {
+    CURRENT.get().map(|emulator| emulator as &dyn Gpu)
+}
+
+/// Lets the kernels that there are run on an emulated device in `work`, whose graphs go on there too; nothing without a C++ compiler.
+///
+/// # Errors
+/// When the kernels do not compile.
+pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
+    let Some(library) = Library::get()?.map(Arc::clone) else { return Ok(None) };
+    // Graphs may outlive the work.
+    let emulator: &'static Emulator = Box::leak(Box::new(Emulator { library, seed }));
+    let before = CURRENT.replace(Some(emulator));
+    let result = work();
+    CURRENT.set(before);
+    Ok(Some(result))
+}
+
+impl Emulator {
+    /// A device with these kernels.
+    #[cfg(test)]
+    pub fn with(library: &Arc<Library>, seed: u64) -> Self {
+        Self { library: Arc::clone(library), seed }
+    }
+
+    fn words(&self, count: usize) -> Result<Memory> {
+        // SAFETY: it allocates; `Words` frees what it got.
+        let start = unsafe { (self.library.alloc)(count * 4) };
+        if start.is_null() {
+            candle_core::bail!("emulator: no memory for {count} values")
+        }
+        let address = start as u64;
+        Ok(Memory { address, count, owner: Box::new(Words { library: Arc::clone(&self.library), address, count }) })
+    }
+
+    fn filled(&self, values: impl ExactSizeIterator<Item = u32>) -> Result<Memory> {
+        let memory = self.words(values.len())?;
+        for (i, value) in values.enumerate() {
+            // SAFETY: there are as many values as the memory was made for.
+            unsafe { (memory.address as *mut u32).add(i).write(value) };
+        }
+        Ok(memory)
+    }
+}
+
+/// Four-byte values, NaN until they are written, with a page behind them that nobody may touch.
+struct Words {
+    library: Arc<Library>,
+    address: u64,
+    count: usize,
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with so many bytes, and nobody else has it.
+        unsafe { (self.library.free)(self.address as *mut c_void, self.count * 4) }
+    }
+}
+
+/// The values of emulated memory.
+fn floats(memory: &Memory) -> &[f32] {
+    // SAFETY: there are so many four-byte values, of which every pattern is an f32, and no kernel runs between two launches.
+    unsafe { slice::from_raw_parts(memory.address as *const f32, memory.count) }
+}
+
+impl Gpu for Emulator {
+    fn alloc(&self, count: usize) -> Result<Memory> {
+        self.words(count)
+    }
+
+    fn zeros(&self, count: usize) -> Result<Memory> {
+        self.filled((0..count).map(|_| 0))
+    }
+
+    fn upload(&self, values: &[u32]) -> Result<Memory> {
+        self.filled(values.iter().copied())
+    }
+
+    fn of(&self, tensor: &Tensor) -> Result<Memory> {
+        self.filled(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits))
+    }
+
+    fn value(&self, memory: Memory, shape: Shape) -> Result<Value> {
+        memory.fits(&shape)?;
+        Ok(Value::new(floats(&memory).to_vec(), shape))
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        let name = CString::new(launch.kernel).map_err(Error::wrap)?;
+        let mut values: Vec<(u64, usize)> = launch.arguments.iter().map(bits).collect();
+        let sizes: Vec<usize> = values.iter().map(|&(_, size)| size).collect();
+        let mut addresses: Vec<*mut c_void> = values.iter_mut().map(|(bits, _)| ptr::from_mut(bits).cast()).collect();
+        let grid = [launch.grid.0 as u32, launch.grid.1 as u32, 1];
+        let mut message = [0u8; 400];
+        // SAFETY: the emulator checks number and sizes of the arguments and reports what goes out of bounds; all pointers outlive the call.
+        let failed = unsafe {
+            (self.library.run)(
+                name.as_ptr(),
+                grid.as_ptr(),
+                [launch.threads as u32, 1, 1].as_ptr(),
+                launch.shared,
+                addresses.as_mut_ptr(),
+                sizes.as_ptr(),
+                sizes.len(),
+                launch.whole_grid.into(),
+                self.seed,
+                message.as_mut_ptr().cast(),
+                message.len(),
+            )
+        };
+        if failed != 0 {
+            let message = CStr::from_bytes_until_nul(&message).map_err(Error::wrap)?;
+            candle_core::bail!("emulator: {}", message.to_string_lossy())
+        }
+        Ok(())
+    }
+
+    fn product(&self, product: &Product) -> Result<()> {
+        let (m, n, k) = product.sizes;
+        let at = |rows: &Rows, row: usize, column: usize| rows.start + row * rows.stride + column;
+        let value = |side: &Side, row: usize, column: usize| match side {
+            Side::Plain(rows) => floats(rows.memory)[at(rows, row, column)],
+            Side::Transposed(rows) => floats(rows.memory)[at(rows, column, row)],
+        };
+        let a: Vec<f32> = (0..m * k).map(|i| value(&product.a, i / k, i % k)).collect();
+        let b: Vec<f32> = (0..n * k).map(|i| value(&product.b, i % k, i / k)).collect();
+        for (row, xs) in a.chunks_exact(k).enumerate() {
+            for (column, ys) in b.chunks_exact(k).enumerate() {
+                let sum: f64 = xs.iter().zip(ys).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+                let at = at(&product.c, row, column);
+                let before = floats(product.c.memory)[at];
+                let sum = sum as f32 + if product.add { before } else { 0.0 };
+                // SAFETY: the same index has just been read, and the slice that it was read from is gone.
+                unsafe { (product.c.memory.address as *mut f32).add(at).write(sum) };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An argument's bytes, and how many they are.
+fn bits(argument: &Argument) -> (u64, usize) {
+    match *argument {
+        Argument::Address(address) => (address, 8),
+        Argument::Int(value) => (u64::from(value as u32), 4),
+        Argument::Float(value) => (u64::from(value.to_bits()), 4),
+    }
+}

@@ -1,0 +1,159 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+use crate::cuda::{Launch, Module};
+use crate::test_values::test_values;
+
+static MODULE: Module = Module {
+    name: "tests",
+    #[cfg(feature = "cuda")]
+    ptx: "",
+};
+const KERNELS: &str = include_str!("tests.cu");
+/// Each of the three orders, twice.
+const SEEDS: std::ops::Range<u64> = 1..7;
+
+/// The test kernels with `from` replaced by `to`, which must be there once; nothing where there is no C++ compiler.
+fn compiled(from: &str, to: &str) -> Option<Arc<Library>> {
+    assert_eq!(KERNELS.matches(from).count(), 1, "{from}");
+    let library = Library::compile(&[("tests", &KERNELS.replace(from, to))]).unwrap_or_else(|error| panic!("{error}"));
+    if library.is_none() {
+        eprintln!("skipped: there is no C++ compiler");
+    }
+    library.map(Arc::new)
+}
+
+/// Runs a kernel on its arguments: blocks, threads of each, bytes of shared memory, whether blocks wait for each other.
+fn run(
+    on: &Emulator,
+    kernel: &'static str,
+    (grid, threads, shared, whole_grid): (usize, usize, usize, bool),
+    arguments: &[Argument],
+) -> Result<()> {
+    on.launch(&Launch { module: &MODULE, kernel, grid: (grid, 1), threads, shared, whole_grid, arguments })
+}
+
+fn memory(on: &Emulator, values: &[f32]) -> Memory {
+    on.filled(values.iter().copied().map(f32::to_bits)).unwrap()
+}
+
+/// Whether a kernel does what it should, with every seed, or what is wrong.
+type Check = fn(&Emulator) -> std::result::Result<(), String>;
+
+fn same(found: &Memory, wanted: &[f32], tolerance: f32) -> std::result::Result<(), String> {
+    for (i, (found, wanted)) in floats(found).iter().zip(wanted).enumerate() {
+        if found.is_nan() || (found - wanted).abs() > tolerance {
+            return Err(format!("{found} instead of {wanted} at {i}"));
+        }
+    }
+    Ok(())
+}
+
+fn block_sum(on: &Emulator) -> std::result::Result<(), String> {
+    let (blocks, threads) = (3, 128);
+    let values: Vec<f32> = (0..blocks * threads).map(|i| (i % 19) as f32).collect();
+    let (xs, sums) = (memory(on, &values), on.alloc(blocks).unwrap());
+    run(on, "block_sum", (blocks, threads, 4 * 4, false), &[xs.at(0), sums.at(0)])
+        .map_err(|error| error.to_string())?;
+    same(&sums, &values.chunks(threads).map(|block| block.iter().sum()).collect::<Vec<f32>>(), 0.0)
+}
+
+fn rotate(on: &Emulator) -> std::result::Result<(), String> {
+    let (threads, rounds) = (96, 3);
+    let mut values: Vec<f32> = (0..threads).map(|i| i as f32).collect();
+    let xs = memory(on, &values);
+    let shape = (1, threads, 4 * threads, false);
+    run(on, "rotate", shape, &[xs.at(0), rounds.into()]).map_err(|error| error.to_string())?;
+    values.rotate_left(rounds);
+    same(&xs, &values, 0.0)
+}
+
+fn rotate_blocks(on: &Emulator) -> std::result::Result<(), String> {
+    let (blocks, rounds) = (7, 4);
+    let mut values: Vec<f32> = (0..blocks).map(|i| i as f32).collect();
+    let (xs, arrived) = (on.alloc(2 * blocks).unwrap(), on.zeros(1).unwrap());
+    for (i, value) in values.iter().enumerate() {
+        // SAFETY: there are 2 · blocks values.
+        unsafe { (xs.address as *mut f32).add(i).write(*value) };
+    }
+    let arguments = [xs.at(0), arrived.at(0), rounds.into()];
+    run(on, "rotate_blocks", (blocks, 64, 0, true), &arguments).map_err(|error| error.to_string())?;
+    values.rotate_left(rounds);
+    same(&xs, &values, 0.0)
+}
+
+fn multiplied(on: &Emulator, kernel: &'static str, k: usize, tolerance: f32) -> std::result::Result<(), String> {
+    let (a, b) = (test_values(1, 16 * k), test_values(2, 8 * k));
+    let c = on.alloc(16 * 8).unwrap();
+    let arguments = [memory(on, &a), memory(on, &b)];
+    let addresses = [arguments[0].at(0), arguments[1].at(0), c.at(0)];
+    run(on, kernel, (1, 32, 0, false), &addresses).map_err(|error| error.to_string())?;
+    let dot = |row: usize, column: usize| (0..k).map(|i| a[row * k + i] * b[column * k + i]).sum::<f32>();
+    same(&c, &(0..128).map(|i| dot(i / 8, i % 8)).collect::<Vec<f32>>(), tolerance)
+}
+
+fn twice(on: &Emulator) -> std::result::Result<(), String> {
+    let values = test_values(5, 1001);
+    let (xs, ys) = (memory(on, &values), on.alloc(values.len()).unwrap());
+    let arguments = [xs.at(0), ys.at(0), values.len().into()];
+    run(on, "twice", (4, 256, 0, false), &arguments).map_err(|error| error.to_string())?;
+    same(&ys, &values.iter().map(|x| 2.0 * x).collect::<Vec<f32>>(), 0.0)
+}
+
+const CHECKS: [Check; 6] = [
+    block_sum,
+    rotate,
+    rotate_blocks,
+    |on| multiplied(on, "multiply_bf16", 16, 0.05),
+    |on| multiplied(on, "multiply_tf32", 8, 0.01),
+    twice,
+];
+
+#[test]
+fn right_kernels_are_right_in_every_order() {
+    let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
+    for seed in SEEDS {
+        CHECKS.iter().for_each(|check| check(&Emulator::with(&library, seed)).unwrap());
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let barrier = "__syncthreads();";
+    for (check, from, to, wanted) in [
+        (0, format!("{barrier} // before the parts are read"), "", "instead of"),
+        (1, format!("{barrier} // all have read"), "", "instead of"),
+        (1, format!("{barrier} // all have written"), "", "instead of"),
+        (2, "grid_barrier(arrived, round + 1);".into(), "", "instead of"),
+        (2, "grid_barrier(arrived, round + 1);".into(), "grid_barrier(arrived, round + 2);", "wait for ever"),
+        (2, "grid_barrier(arrived, round + 1);".into(), "__syncthreads();", "instead of"),
+        (
+            3,
+            "c[(g + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_bf16)".into(),
+            "c[((g + 1) % 8 + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_bf16)",
+            "instead of",
+        ),
+        (4, "to_tf32(b[g * 8 + q + 4])".into(), "to_tf32(b[g * 8 + q])", "instead of"),
+        (5, "if (i < count)".into(), "if (i <= count)", "goes beyond its memory"),
+        (5, "ys[i] = 2.f * xs[i]".into(), "ys[i] = 2.f * xs[i + 1]", "goes beyond its memory"),
+        (5, "ys[i] = 2.f * xs[i]".into(), "if (i) ys[i] = 2.f * xs[i]", "instead of"),
+    ] {
+        let Some(library) = compiled(&from, to) else { return };
+        let found: Vec<String> =
+            SEEDS.filter_map(|seed| CHECKS[check](&Emulator::with(&library, seed)).err()).collect();
+        assert!(found.iter().any(|message| message.contains(wanted)), "{from} → {to}: {found:?}");
+    }
+}
+
+#[test]
+fn wrong_launches_are_told() {
+    let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
+    let on = Emulator::with(&library, 1);
+    let xs = memory(&on, &[1.0]);
+    let message = |kernel, shape, arguments: &[Argument]| run(&on, kernel, shape, arguments).unwrap_err().to_string();
+    assert!(message("thrice", (1, 32, 0, false), &[]).contains("there is no kernel thrice"));
+    assert!(message("twice", (1, 32, 0, false), &[xs.at(0), xs.at(0)]).contains("takes 3 arguments"));
+    assert!(message("twice", (1, 32, 0, false), &[xs.at(0), xs.at(0), xs.at(0)]).contains("of other sizes"));
+    assert!(message("twice", (1, 2048, 0, false), &[xs.at(0), xs.at(0), 1.into()]).contains("2048 threads"));
+    assert!(message("block_sum", (1, 32, 1 << 20, false), &[xs.at(0), xs.at(0)]).contains("bytes of shared memory"));
+    assert!(Library::compile(&[("wrong", "#include \"device.h\"\nKERNEL(wrong)(int x) { y; }")]).is_err());
+}

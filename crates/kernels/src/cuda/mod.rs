@@ -1,0 +1,169 @@
+//! What CUDA forms of operations share: the device as the host side of a kernel sees it.
+//!
+//! A kernel is CUDA C++ in a `.cu` beside the operation's `reference.rs`. nvcc makes PTX of it where the feature `cuda` is on; for tests a
+//! C++ compiler makes a library of the same file, whose threads the [`emulator`] plays. Everything around the kernels, such as loops
+//! over steps, offsets and the order of launches, is written against [`Gpu`] and so runs in tests as it runs on a device.
+
+#[cfg(feature = "cuda")]
+pub(crate) mod device;
+#[cfg(any(test, feature = "emulator"))]
+pub(crate) mod emulator;
+
+use crate::node::Value;
+use candle_core::{DType, Result, Shape, Tensor};
+use std::any::Any;
+
+/// A source of kernels.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "the emulator has all kernels in one library"))]
+pub(crate) struct Module {
+    /// Its name among the modules.
+    pub name: &'static str,
+    /// What nvcc made of it.
+    #[cfg(feature = "cuda")]
+    pub ptx: &'static str,
+}
+
+/// The module of a source in this crate, by the name of its file.
+macro_rules! module {
+    ($name:literal) => {
+        $crate::cuda::Module {
+            name: $name,
+            #[cfg(feature = "cuda")]
+            ptx: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx")),
+        }
+    };
+}
+pub(crate) use module;
+
+/// One argument of a kernel.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument {
+    /// An address, or 0.
+    Address(u64),
+    /// `int`.
+    Int(i32),
+    /// `float`.
+    #[allow(dead_code, reason = "no kernel takes one yet")]
+    Float(f32),
+}
+
+impl From<usize> for Argument {
+    fn from(value: usize) -> Self {
+        Self::Int(i32::try_from(value).unwrap_or(i32::MAX))
+    }
+}
+
+impl From<bool> for Argument {
+    fn from(value: bool) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+/// A kernel to run: on each of `grid`'s blocks so many `threads`.
+pub(crate) struct Launch<'a> {
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "the emulator has all kernels in one library"))]
+    pub module: &'static Module,
+    pub kernel: &'static str,
+    pub grid: (usize, usize),
+    pub threads: usize,
+    /// Bytes of dynamic shared memory.
+    pub shared: usize,
+    /// Whether all blocks run at the same time, and so may wait for each other.
+    pub whole_grid: bool,
+    pub arguments: &'a [Argument],
+}
+
+/// Threads of a block where each takes one value.
+pub(crate) const THREADS: usize = 256;
+
+/// Four-byte values on a device.
+pub(crate) struct Memory {
+    /// Where they start.
+    pub address: u64,
+    /// How many they are.
+    pub count: usize,
+    /// What keeps them there.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only a device looks into it"))]
+    pub owner: Box<dyn Any + Send + Sync>,
+}
+
+impl Memory {
+    /// An error unless there are as many values as a shape has.
+    pub fn fits(&self, shape: &Shape) -> Result<()> {
+        if self.count != shape.elem_count() {
+            candle_core::bail!("{} values do not make {shape:?}", self.count)
+        }
+        Ok(())
+    }
+
+    /// Where value number `start` lies.
+    pub fn at(&self, start: usize) -> Argument {
+        Argument::Address(self.address + 4 * start as u64)
+    }
+}
+
+/// Rows of f32 values within a memory.
+pub(crate) struct Rows<'a> {
+    pub memory: &'a Memory,
+    /// The first value.
+    pub start: usize,
+    /// Values from a row to the next.
+    pub stride: usize,
+}
+
+/// A side of a product.
+pub(crate) enum Side<'a> {
+    /// As it is stored.
+    Plain(Rows<'a>),
+    /// Its transpose is stored.
+    Transposed(Rows<'a>),
+}
+
+/// C (m, n) ← A (m, k) B (k, n), added to C where `add`. `m`, `n` and `k` are at least 1.
+pub(crate) struct Product<'a> {
+    pub sizes: (usize, usize, usize),
+    pub a: Side<'a>,
+    pub b: Side<'a>,
+    pub c: Rows<'a>,
+    pub add: bool,
+}
+
+/// What a kernel's host side asks of a device. All that is asked runs in that order.
+pub(crate) trait Gpu: Send + Sync {
+    /// So many f32 values, which may be anything.
+    fn alloc(&self, count: usize) -> Result<Memory>;
+
+    /// So many f32 zeros.
+    fn zeros(&self, count: usize) -> Result<Memory>;
+
+    /// Copies integers there.
+    fn upload(&self, values: &[u32]) -> Result<Memory>;
+
+    /// The values of an f32 tensor of this device in row-major order.
+    fn of(&self, tensor: &Tensor) -> Result<Memory>;
+
+    /// Memory that was allocated here, as a value of the graph.
+    fn value(&self, memory: Memory, shape: Shape) -> Result<Value>;
+
+    /// Runs a kernel. Nothing is checked: the host side of each kernel is tested on the emulator, which finds what is out of bounds.
+    fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Multiplies.
+    fn product(&self, product: &Product) -> Result<()>;
+}
+
+/// The device of these tensors, if it runs kernels and they are f32.
+pub(crate) fn device_of(tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
+    if !tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
+        return None;
+    }
+    #[cfg(any(test, feature = "emulator"))]
+    if tensors.iter().all(|tensor| tensor.device().is_cpu()) {
+        return emulator::current();
+    }
+    #[cfg(feature = "cuda")]
+    if let candle_core::Device::Cuda(device) = tensors.first()?.device() {
+        return Some(device::of(device));
+    }
+    None
+}

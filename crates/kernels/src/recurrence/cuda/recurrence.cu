@@ -1,0 +1,207 @@
+// RNN, LSTM and GRU, f32: what a step does beside its product with W_hh.
+//
+// Rows of the batch are sorted from the longest to the shortest, so that those which have a step are the first `active` ones; what belongs
+// to steps is packed, step behind step, each with its active rows. `table` holds for the sorted rows first which row of the batch they are,
+// then how many steps they have, and then where each step's rows start; it is null where all rows have all steps in the batch's order.
+#include "device.h"
+
+struct Batch {
+    const unsigned* table;
+    int rows, steps, reverse;
+
+    __device__ int row(int sorted) const { return table ? int(table[sorted]) : sorted; }
+    __device__ int length(int sorted) const { return table ? int(table[rows + sorted]) : steps; }
+    __device__ int start(int step) const { return table ? int(table[2 * rows + step]) : step * rows; }
+    // Which step of the tensors a row's step is, of those that it has; behind them it is the step itself.
+    __device__ int time(int sorted, int step) const {
+        const int has = length(sorted);
+        return reverse && step < has ? has - 1 - step : step;
+    }
+    // The place of a row's step among the rows of a tensor (N, T, ·).
+    __device__ size_t place(int sorted, int step) const { return size_t(row(sorted)) * steps + time(sorted, step); }
+};
+
+__device__ __forceinline__ float logistic(float x) { return 1.f / (1.f + __expf(-x)); }
+__device__ __forceinline__ int thread() { return blockIdx.x * blockDim.x + threadIdx.x; }
+
+// xs (N, T, width) → packed (R, width).
+KERNEL(pack_steps)(const float* xs, float* packed, const unsigned* table, int rows, int steps, int reverse, int width) {
+    const Batch batch = {table, rows, steps, reverse};
+    const int i = blockIdx.y * blockDim.x + threadIdx.x, sorted = i / width, column = i % width, step = blockIdx.x;
+    if (sorted >= rows || step >= batch.length(sorted)) return;
+    packed[size_t(batch.start(step) + sorted) * width + column] = xs[batch.place(sorted, step) * width + column];
+}
+REGISTER(pack_steps);
+
+// packed (R, width) → xs (N, T, width), with 0 at the steps that a row does not have.
+KERNEL(unpack_steps)(const float* packed, float* xs, const unsigned* table, int rows, int steps, int reverse, int width) {
+    const Batch batch = {table, rows, steps, reverse};
+    const int i = blockIdx.y * blockDim.x + threadIdx.x, sorted = i / width, column = i % width, step = blockIdx.x;
+    if (sorted >= rows) return;
+    const bool has = step < batch.length(sorted);
+    xs[batch.place(sorted, step) * width + column] =
+        has ? packed[size_t(batch.start(step) + sorted) * width + column] : 0.f;
+}
+REGISTER(unpack_steps);
+
+// States (N, H) before the first step: into the first step's rows, or to the last states of rows without steps.
+KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float* h_last, float* c_last,
+                     const unsigned* table, int rows, int steps, int hidden) {
+    const Batch batch = {table, rows, steps, 0};
+    const int i = thread(), sorted = i / hidden, column = i % hidden;
+    if (sorted >= rows) return;
+    const size_t from = size_t(batch.row(sorted)) * hidden + column;
+    const bool none = batch.length(sorted) == 0;
+    (none ? h_last : h)[none ? from : i] = h0[from];
+    if (c0) (none ? c_last : c)[none ? from : i] = c0[from];
+}
+REGISTER(start_states);
+
+// Gradients of the first states from the sorted rows into the batch's order; those of rows without steps are those of their last states.
+KERNEL(start_gradients)(const float* dh, const float* dc, const float* dh_last, const float* dc_last, float* dh0, float* dc0,
+                        const unsigned* table, int rows, int steps, int hidden) {
+    const Batch batch = {table, rows, steps, 0};
+    const int i = thread(), sorted = i / hidden, column = i % hidden;
+    if (sorted >= rows) return;
+    const size_t to = size_t(batch.row(sorted)) * hidden + column;
+    const bool none = batch.length(sorted) == 0;
+    dh0[to] = (none ? dh_last : dh)[none ? to : i];
+    if (dc) dc0[to] = (none ? dc_last : dc)[none ? to : i];
+}
+REGISTER(start_gradients);
+
+// A step of a cell: what it shares with all steps, and where its results go.
+struct Step {
+    Batch batch;
+    int step, active, next_active, hidden;
+    int sorted, unit;
+    bool mine;
+
+    __device__ Step(const unsigned* table, int rows, int steps, int reverse, int step, int active, int next_active, int hidden)
+        : batch{table, rows, steps, reverse}, step(step), active(active), next_active(next_active), hidden(hidden) {
+        const int i = thread();
+        sorted = i / hidden, unit = i % hidden, mine = sorted < active;
+    }
+    // Among (rows, H).
+    __device__ size_t at() const { return size_t(sorted) * hidden + unit; }
+    // Gate k among (rows, gates · H).
+    __device__ size_t gate(int gates, int k) const { return (size_t(sorted) * gates + k) * hidden + unit; }
+    // Among the outputs (N, T, H).
+    __device__ size_t output() const { return batch.place(sorted, step) * hidden + unit; }
+    // A new state goes to the next step's rows, or to the last states (N, H) of a row that ends here.
+    __device__ void pass_on(float value, float* next, float* last) const {
+        if (sorted < next_active) next[at()] = value;
+        else last[size_t(batch.row(sorted)) * hidden + unit] = value;
+    }
+    // On the way back: what comes from the next step, or from the last state of a row that ends here.
+    __device__ float take(const float* next, const float* last) const {
+        return sorted < next_active ? next[at()] : last[size_t(batch.row(sorted)) * hidden + unit];
+    }
+};
+
+#define STEP_PARAMETERS \
+    const unsigned *table, int rows, int steps, int reverse, int step, int active, int next_active, int hidden
+#define STEP_ARGUMENTS table, rows, steps, reverse, step, active, next_active, hidden
+
+// h = φ(p + b) for p with W_hh h in it; p becomes h.
+KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, float* out, float* h_last, int relu, STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    const float sum = p[s.at()] + (bias ? bias[s.unit] : 0.f), h = relu ? (sum > 0.f || sum != sum ? sum : 0.f) : tanhf(sum);
+    p[s.at()] = h;
+    out[s.output()] = h;
+    s.pass_on(h, h_next, h_last);
+}
+REGISTER(rnn_forward);
+
+KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, const float* d_out, float* dp, int relu,
+                     STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    const float y = h[s.at()], d = s.take(dh, dh_last) + d_out[s.output()];
+    dp[s.at()] = relu ? (y > 0.f ? d : 0.f) : d * (1.f - y * y);
+}
+REGISTER(rnn_backward);
+
+// i, f, g, o of p + b for p with W_hh h in it; c' = f c + i g, h = o tanh c'. p becomes the gates.
+KERNEL(lstm_forward)(float* p, const float* bias, const float* c, float* h_next, float* c_next, float* out, float* h_last,
+                     float* c_last, STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    float sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = p[s.gate(4, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
+    const float i = logistic(sum[0]), f = logistic(sum[1]), g = tanhf(sum[2]), o = logistic(sum[3]);
+    const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
+    p[s.gate(4, 0)] = i, p[s.gate(4, 1)] = f, p[s.gate(4, 2)] = g, p[s.gate(4, 3)] = o;
+    out[s.output()] = h;
+    s.pass_on(h, h_next, h_last);
+    s.pass_on(cell, c_next, c_last);
+}
+REGISTER(lstm_forward);
+
+KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float* dc, const float* dh_last, const float* dc_last,
+                      const float* d_out, float* dp, STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
+    const float before = c[s.at()], tanh_c = tanhf(f * before + i * g);
+    const float d_h = s.take(dh, dh_last) + d_out[s.output()];
+    const float d_c = s.take(dc, dc_last) + d_h * o * (1.f - tanh_c * tanh_c);
+    dp[s.gate(4, 0)] = d_c * g * i * (1.f - i);
+    dp[s.gate(4, 1)] = d_c * before * f * (1.f - f);
+    dp[s.gate(4, 2)] = d_c * i * (1.f - g * g);
+    dp[s.gate(4, 3)] = d_h * tanh_c * o * (1.f - o);
+    dc[s.at()] = d_c * f;
+}
+REGISTER(lstm_backward);
+
+// r, z of p + u, n = tanh(p_n + r u_n), h' = (1 − z) n + z h for u = W_hh h. p becomes the gates, u_n gets its bias.
+KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, float* out,
+                    float* h_last, STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    float in[3], hid[3];
+    for (int k = 0; k < 3; k++) {
+        in[k] = p[s.gate(3, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
+        hid[k] = u[s.gate(3, k)] + (bias_hh ? bias_hh[k * hidden + s.unit] : 0.f);
+    }
+    const float r = logistic(in[0] + hid[0]), z = logistic(in[1] + hid[1]), n = tanhf(in[2] + r * hid[2]);
+    const float y = (1.f - z) * n + z * h[s.at()];
+    p[s.gate(3, 0)] = r, p[s.gate(3, 1)] = z, p[s.gate(3, 2)] = n;
+    u[s.gate(3, 2)] = hid[2];
+    out[s.output()] = y;
+    s.pass_on(y, h_next, h_last);
+}
+REGISTER(gru_forward);
+
+// dp and du differ in n, which W_hh h reaches through r. dh becomes what flows by z; the product with W_hh is added to it.
+KERNEL(gru_backward)(const float* gates, const float* u, const float* h, float* dh, const float* dh_last, const float* d_out,
+                     float* dp, float* du, STEP_PARAMETERS) {
+    const Step s(STEP_ARGUMENTS);
+    if (!s.mine) return;
+    const float r = gates[s.gate(3, 0)], z = gates[s.gate(3, 1)], n = gates[s.gate(3, 2)];
+    const float d = s.take(dh, dh_last) + d_out[s.output()], dn = d * (1.f - z) * (1.f - n * n);
+    const float dr = dn * u[s.gate(3, 2)] * r * (1.f - r), dz = d * (h[s.at()] - n) * z * (1.f - z);
+    dp[s.gate(3, 0)] = du[s.gate(3, 0)] = dr;
+    dp[s.gate(3, 1)] = du[s.gate(3, 1)] = dz;
+    dp[s.gate(3, 2)] = dn;
+    du[s.gate(3, 2)] = dn * r;
+    dh[s.at()] = d * z;
+}
+REGISTER(gru_backward);
+
+// Sums of columns of one or two xs (rows, width), 32 columns a block: its warps share out the rows, and add up in one order.
+KERNEL(column_sums)(const float* first, const float* second, float* first_sums, float* second_sums, int rows, int width) {
+    DYNAMIC_SHARED(float, parts);
+    const float* xs = blockIdx.y ? second : first;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, column = blockIdx.x * 32 + lane;
+    float sum = 0.f;
+    if (column < width)
+        for (int row = warp; row < rows; row += warps) sum += xs[size_t(row) * width + column];
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp || column >= width) return;
+    for (int w = 1; w < warps; w++) sum += parts[w * 32 + lane];
+    (blockIdx.y ? second_sums : first_sums)[column] = sum;
+}
+REGISTER(column_sums);

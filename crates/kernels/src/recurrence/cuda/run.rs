@@ -1,0 +1,211 @@
+//! The launches of a recurrence on CUDA, and how its rows are packed.
+
+use super::MODULE;
+use crate::cuda::{Argument, Gpu, Launch, Memory, Product, Rows, Side, THREADS};
+use crate::recurrence::steps::Steps;
+use candle_core::{Result, Tensor};
+
+/// No address.
+pub const NULL: Argument = Argument::Address(0);
+
+pub fn rows(memory: &Memory, start: usize, stride: usize) -> Rows<'_> {
+    Rows { memory, start, stride }
+}
+
+pub fn plain(memory: &Memory, start: usize, stride: usize) -> Side<'_> {
+    Side::Plain(rows(memory, start, stride))
+}
+
+pub fn transposed(memory: &Memory, start: usize, stride: usize) -> Side<'_> {
+    Side::Transposed(rows(memory, start, stride))
+}
+
+/// Sizes of a call, and where each step's rows start among the packed ones.
+pub struct Layout {
+    /// N.
+    pub n: usize,
+    /// T.
+    pub t: usize,
+    /// The width of xs.
+    pub d: usize,
+    /// H.
+    pub h: usize,
+    /// R, the rows of all steps.
+    pub packed: usize,
+    starts: Vec<usize>,
+    order: Vec<usize>,
+    reverse: bool,
+}
+
+impl Layout {
+    pub fn new(inputs: &[Tensor], steps: &Steps) -> Result<Self> {
+        let ((n, t, d), h) = (inputs[0].dims3()?, inputs[1].dim(1)?);
+        let (order, active) = steps.sorted(n);
+        let mut starts = vec![0; active.len() + 1];
+        active.iter().enumerate().for_each(|(step, active)| starts[step + 1] = starts[step] + active);
+        Ok(Self { n, t, d, h, packed: starts[active.len()], starts, order, reverse: steps.reverse() })
+    }
+
+    /// How many steps the longest row has.
+    pub fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The first packed row of a step, and the one behind its last.
+    pub fn rows_of(&self, step: usize) -> (usize, usize) {
+        (self.starts[step], self.starts[step + 1])
+    }
+
+    /// The sorted rows for the kernels; nothing where all rows have all T steps.
+    pub fn table(&self, gpu: &dyn Gpu, steps: &Steps) -> Result<Option<Memory>> {
+        if self.packed == self.n * self.t {
+            return Ok(None);
+        }
+        let lengths = self.order.iter().map(|&row| steps.length(row));
+        let all = self.order.iter().copied().chain(lengths).chain(self.starts.iter().copied());
+        gpu.upload(&all.map(|value| value as u32).collect::<Vec<_>>()).map(Some)
+    }
+}
+
+/// A call on its way.
+pub struct Run<'a> {
+    pub gpu: &'a dyn Gpu,
+    pub layout: &'a Layout,
+    pub table: Option<&'a Memory>,
+}
+
+impl Run<'_> {
+    /// The outputs (N, T, H), with 0 at the steps that a row does not have.
+    pub fn outputs(&self) -> Result<Memory> {
+        let count = self.layout.n * self.layout.t * self.layout.h;
+        if self.table.is_some() { self.gpu.zeros(count) } else { self.gpu.alloc(count) }
+    }
+
+    /// xs (N, T, width) as (R, width).
+    pub fn packed(&self, xs: &Memory, width: usize) -> Result<Memory> {
+        let packed = self.gpu.alloc(self.layout.packed * width)?;
+        let from_to = [xs.at(0), packed.at(0)];
+        self.launch_steps(
+            "pack_steps",
+            self.layout.count(),
+            self.layout.n * width,
+            &[&from_to[..], &self.batch(), &[width.into()]],
+        )?;
+        Ok(packed)
+    }
+
+    /// xs (R, width) as (N, T, width), with 0 at the steps that a row does not have.
+    pub fn unpacked(&self, xs: &Memory, width: usize) -> Result<Memory> {
+        let unpacked = self.gpu.alloc(self.layout.n * self.layout.t * width)?;
+        let from_to = [xs.at(0), unpacked.at(0)];
+        self.launch_steps(
+            "unpack_steps",
+            self.layout.t,
+            self.layout.n * width,
+            &[&from_to[..], &self.batch(), &[width.into()]],
+        )?;
+        Ok(unpacked)
+    }
+
+    /// h and c from (N, H) into the first step's rows, or to the last states of rows without steps.
+    pub fn start(&self, from_to_last: [[Argument; 2]; 3]) -> Result<()> {
+        let Layout { n, t, h, .. } = *self.layout;
+        let sizes = [self.table_address(), n.into(), t.into(), h.into()];
+        self.launch("start_states", n * h, &[&from_to_last.concat(), &sizes])
+    }
+
+    /// Gradients of the first h and c (N, H) from those of the sorted rows, or from those of the last ones.
+    pub fn start_gradients(&self, from_last_to: [[Argument; 2]; 3]) -> Result<()> {
+        let Layout { n, t, h, .. } = *self.layout;
+        let sizes = [self.table_address(), n.into(), t.into(), h.into()];
+        self.launch("start_gradients", n * h, &[&from_last_to.concat(), &sizes])
+    }
+
+    /// The gate kernel of a step.
+    pub fn step(&self, kernel: &'static str, setting: Option<bool>, step: usize, arguments: &[Argument]) -> Result<()> {
+        let layout = self.layout;
+        let active = |step: usize| match layout.starts.get(step + 1) {
+            Some(end) => end - layout.starts[step],
+            None => 0,
+        };
+        let setting: Vec<Argument> = setting.map(Argument::from).into_iter().collect();
+        let sizes = [step.into(), active(step).into(), active(step + 1).into(), layout.h.into()];
+        self.launch(kernel, active(step) * layout.h, &[arguments, &setting, &self.batch(), &sizes])
+    }
+
+    /// dW (out, in) = dYᵀ X for dY (R, out) and X (R, in).
+    pub fn weight(&self, dys: &Memory, out: usize, xs: &Memory, input: usize) -> Result<Memory> {
+        if self.layout.packed == 0 {
+            return self.gpu.zeros(out * input);
+        }
+        let weight = self.gpu.alloc(out * input)?;
+        let sizes = (out, input, self.layout.packed);
+        self.product(sizes, transposed(dys, 0, out), plain(xs, 0, input), rows(&weight, 0, input), false)?;
+        Ok(weight)
+    }
+
+    /// The sums of the columns of one or two (R, width).
+    pub fn sums(&self, dys: &[&Memory], width: usize) -> Result<Vec<Memory>> {
+        let sums: Vec<Memory> = dys.iter().map(|_| self.gpu.alloc(width)).collect::<Result<_>>()?;
+        let at = |all: &[&Memory], i: usize| all.get(i).map_or(NULL, |memory| memory.at(0));
+        let into: Vec<&Memory> = sums.iter().collect();
+        let sizes = [self.layout.packed.into(), width.into()];
+        if !sums.is_empty() {
+            self.gpu.launch(&Launch {
+                module: &MODULE,
+                kernel: "column_sums",
+                grid: (width.div_ceil(32), dys.len()),
+                threads: THREADS,
+                shared: THREADS * size_of::<f32>(),
+                whole_grid: false,
+                arguments: &[&[at(dys, 0), at(dys, 1), at(&into, 0), at(&into, 1)][..], &sizes].concat(),
+            })?;
+        }
+        Ok(sums)
+    }
+
+    /// A product, or nothing where a side is empty.
+    pub fn product(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
+        if sizes.0 * sizes.1 * sizes.2 == 0 {
+            return Ok(());
+        }
+        self.gpu.product(&Product { sizes, a, b, c, add })
+    }
+
+    fn table_address(&self) -> Argument {
+        self.table.map_or(NULL, |table| table.at(0))
+    }
+
+    /// What `Batch` is made of.
+    fn batch(&self) -> [Argument; 4] {
+        let Layout { n, t, reverse, .. } = *self.layout;
+        [self.table_address(), n.into(), t.into(), reverse.into()]
+    }
+
+    /// A kernel with a thread for each value.
+    fn launch(&self, kernel: &'static str, values: usize, arguments: &[&[Argument]]) -> Result<()> {
+        self.launch_grid(kernel, (values.div_ceil(THREADS), 1), arguments)
+    }
+
+    /// A kernel with a thread for each value of each step.
+    fn launch_steps(&self, kernel: &'static str, steps: usize, values: usize, arguments: &[&[Argument]]) -> Result<()> {
+        self.launch_grid(kernel, (steps, values.div_ceil(THREADS)), arguments)
+    }
+
+    /// A kernel, or nothing where the grid is empty.
+    fn launch_grid(&self, kernel: &'static str, grid: (usize, usize), arguments: &[&[Argument]]) -> Result<()> {
+        if grid.0 * grid.1 == 0 {
+            return Ok(());
+        }
+        let arguments = &arguments.concat();
+        self.gpu.launch(&Launch {
+            module: &MODULE,
+            kernel,
+            grid,
+            threads: THREADS,
+            shared: 0,
+            whole_grid: false,
+            arguments,
+        })
+    }
+}
