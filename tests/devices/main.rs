@@ -13,8 +13,8 @@ use candlewick::captioning::{
 use candlewick::data::placed::Placing;
 use candlewick::encoders::{Architecture, FractalConfig, NetworkConfig};
 use candlewick::generation::{Decoder as _, GenerationConfig, generate};
-use candlewick::kernels::gaussian_grid;
 use candlewick::kernels::node::backward;
+use candlewick::kernels::{device, gaussian_grid};
 use candlewick::parameters::{Mode, Parameters, Rng};
 use candlewick::recurrent::{Settings, sequence_layer, sequence_layers};
 use candlewick::tasks::draw::{Draw, DrawConfig, DrawNetworkConfig, Pictures};
@@ -25,11 +25,11 @@ use candlewick::training::optim::Optimizer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// The one device, since streams of several would not see each other's work; nothing where the program was built for none.
+/// The one device; nothing where the program was built for none.
 fn accelerator() -> Option<&'static Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     let open = || {
-        let device = if cfg!(feature = "cuda") { Device::new_cuda(0) } else { Device::new_metal(0) };
+        let device = if cfg!(feature = "cuda") { device::cuda(0) } else { Device::new_metal(0) };
         let built = cfg!(any(feature = "cuda", feature = "metal"));
         built.then(|| device.expect("this test needs the device that it was built for"))
     };

@@ -16,6 +16,7 @@ mod cpu;
     allow(dead_code, reason = "what operations ask of a device is read by devices alone")
 )]
 mod cuda;
+pub mod device;
 pub mod gaussian_grid;
 pub mod linear;
 pub mod loss;

@@ -4,6 +4,7 @@ use super::Failure;
 use super::arguments::DeviceArguments;
 use candlewick::candle::Device;
 use candlewick::candle::utils::{cuda_is_available, metal_is_available};
+use candlewick::kernels::device;
 use candlewick::kernels::precision::set_float32_matmul_precision;
 use candlewick::kernels::thread_pool::STACK;
 
@@ -52,7 +53,7 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
                 let advice = format!("build it with --features {kind}, or take --device cpu");
                 return Err(Failure::usage(format!("device {kind}: this program was built without it; {advice}")));
             }
-            let device = if kind == "cuda" { Device::new_cuda(index) } else { Device::new_metal(index) };
+            let device = if kind == "cuda" { device::cuda(index) } else { Device::new_metal(index) };
             let device =
                 device.map_err(|error| Failure::Work(format!("device {kind}:{index}: {error}; take --device cpu")))?;
             Ok((device, format!("{kind}:{index}")))
