@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds the CUDA code with stand-ins for nvcc, the driver and its libraries, warnings denied, and counts what it asks the driver for.
+#
+#   tests/driver/run.sh [more of cargo test's arguments]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target/driver"
+target=$(cd "$target/driver" && pwd)
+libraries=$target/libraries
+mkdir -p "$libraries/bin" "$libraries/include" "$libraries/lib64"
+cp tests/driver/nvcc "$libraries/bin/nvcc"
+: >"$libraries/include/cuda.h"
+
+cc -w -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 -o "$libraries/libcuda.so.1" tests/driver/driver.c
+# One library answers for all.
+for name in cuda cublas cublasLt curand cudart cudnn nvrtc; do
+  printf 'INPUT(%s)\n' "$libraries/libcuda.so.1" >"$libraries/lib$name.so"
+done
+
+export PATH=$libraries/bin:$PATH NVCC=$libraries/bin/nvcc CUDA_COMPUTE_CAP=90
+export CUDA_HOME=$libraries CUDA_PATH=$libraries CUDA_ROOT=$libraries CUDA_TOOLKIT_ROOT_DIR=$libraries
+export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export RUSTFLAGS="${RUSTFLAGS:-} -D warnings -L native=$libraries" CARGO_TARGET_DIR=$target
+exec cargo test -p candlewick-kernels --features cuda --test launches "$@"
