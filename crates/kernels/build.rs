@@ -13,7 +13,7 @@ mod cuda {
     pub fn build() {
         let built = KernelBuilder::new()
             .source_glob("src/**/cuda/*.cu")
-            .watch(["src/cuda/device.h"])
+            .watch(["src/cuda/device.h", "src/cuda/steps.h"])
             .arg("-Isrc/cuda")
             .arg("-std=c++17")
             .arg("-O3")

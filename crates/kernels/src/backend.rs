@@ -55,7 +55,7 @@ impl Backend {
     /// The device that runs an operation's CUDA kernels on these tensors, where there are such; it comes before the forms.
     pub fn gpu(op: Op, tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
         match op {
-            Op::Recurrence => cuda::device_of(tensors),
+            Op::AttentionLstm | Op::Recurrence => cuda::device_of(tensors),
             _ => None,
         }
     }

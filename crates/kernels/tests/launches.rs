@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use candlewick_kernels::attention_lstm::{Options, Weights, attention_lstm};
 use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
+use std::sync::Mutex;
 
 /// What was asked since the last time.
 #[repr(C)]
@@ -22,6 +24,22 @@ struct Counts {
     waits: i64,
 }
 
+impl Counts {
+    fn without(self, other: Self) -> Self {
+        Self {
+            launches: self.launches - other.launches,
+            products: self.products - other.products,
+            allocations: self.allocations - other.allocations,
+            uploads: self.uploads - other.uploads,
+            downloads: self.downloads - other.downloads,
+            copies: self.copies - other.copies,
+            fills: self.fills - other.fills,
+            events: self.events - other.events,
+            waits: self.waits - other.waits,
+        }
+    }
+}
+
 unsafe extern "C" {
     fn driver_counts(into: *mut Counts);
 }
@@ -32,6 +50,9 @@ fn counts() -> Counts {
     unsafe { driver_counts(&raw mut counts) };
     counts
 }
+
+/// There is one driver: tests take turns.
+static DRIVER: Mutex<()> = Mutex::new(());
 
 /// What the second call asks for: the first one loads kernels.
 fn asked<T>(work: impl Fn() -> Result<T>) -> Counts {
@@ -47,6 +68,7 @@ fn var(shape: &[usize], device: &Device) -> Var {
 
 #[test]
 fn a_recurrent_layer_asks_for_two_launches_a_step_each_way() {
+    let _turn = DRIVER.lock();
     let device = &device::cuda(0).unwrap();
     let (n, t, d, h) = (64, 64, 512, 512);
     let lengths: Vec<usize> = (0..n).map(|row| t - row % 8).collect();
@@ -76,8 +98,58 @@ fn a_recurrent_layer_asks_for_two_launches_a_step_each_way() {
             );
             let all = |counts: Counts| counts.launches + counts.products;
             assert!(all(inference) <= 2 * t as i64 + 4, "{name}: {inference:?}");
-            assert!(all(training) - all(loss) <= 4 * t as i64 + 12, "{name}: {training:?} without {loss:?}");
-            assert_eq!((inference.downloads, training.downloads - loss.downloads), (0, 0), "{name}");
+            let training = training.without(loss);
+            assert!(all(training) <= 4 * t as i64 + 12, "{name}: {training:?}");
+            assert_eq!((inference.downloads, training.downloads, training.copies), (0, 0, 0), "{name}: {training:?}");
         }
+    }
+}
+
+#[test]
+fn a_soft_attention_decoder_asks_for_five_launches_a_step_each_way() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let (n, t, e, c, a, h) = (32, 20, 512, 2048, 512, 512);
+    for p in [49, 196] {
+        let shapes: [&[usize]; 13] = [
+            &[n, t, e],
+            &[n, p, a],
+            &[n, p, c],
+            &[n, h],
+            &[n, h],
+            &[4 * h, e + c],
+            &[4 * h, h],
+            &[4 * h],
+            &[a, h],
+            &[a],
+            &[a],
+            &[c, h],
+            &[c],
+        ];
+        let vars = shapes.map(|shape| var(shape, device));
+        let lengths: Vec<usize> = (0..n).map(|row| t - row % 8).collect();
+        let training = asked(|| {
+            let x = vars.each_ref().map(Var::as_tensor);
+            // What a frozen encoder saw.
+            let annotations = x[2].detach();
+            let weights = Weights {
+                input: x[5],
+                hidden: x[6],
+                bias: x[7],
+                query: (x[8], x[9]).into(),
+                v: x[10],
+                beta: Some((x[11], x[12]).into()),
+            };
+            let options = Options { lengths: Some(&lengths), ..Options::default() };
+            let out = attention_lstm(x[0], x[1], &annotations, x[3], x[4], weights, options)?;
+            backward(&(out.hidden.sum_all()? + out.alpha.sum_all()?)?)
+        });
+        let outputs = [var(&[n, t, h], device), var(&[n, t, p], device)];
+        let loss = asked(|| backward(&(outputs[0].sum_all()? + outputs[1].sum_all()?)?));
+        println!("P {p}: {training:?}\n  of which the loss {loss:?}");
+        let training = training.without(loss);
+        assert!(training.launches + training.products <= 12 * t as i64 + 40, "{training:?}");
+        assert!(training.allocations <= 60 && training.uploads <= 3, "{training:?}");
+        assert_eq!((training.copies, training.downloads, training.waits), (0, 0, 0), "{training:?}");
     }
 }

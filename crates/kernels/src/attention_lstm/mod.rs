@@ -17,6 +17,7 @@
 mod tests;
 
 mod cpu;
+mod cuda;
 mod positions;
 mod reference;
 
@@ -114,6 +115,10 @@ pub fn attention_lstm(
     }
     counts.map_or(Ok(()), |counts| counts.check(NAME, sizes.n, sizes.p))?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
+    // Positions are drawn by the reference.
+    if let (Some(gpu), None) = (Backend::gpu(Op::AttentionLstm, &inputs), draws) {
+        return cuda::attention_lstm(gpu, &inputs, sizes, steps, counts);
+    }
     match Backend::choose(Op::AttentionLstm, &inputs) {
         Backend::Cpu => cpu::attention_lstm(&inputs, sizes, steps, options),
         Backend::Reference => reference::attention_lstm(&inputs, sizes, steps, options),

@@ -6,7 +6,7 @@ use crate::precision::{Precision, float32_matmul_precision};
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, DeviceId};
-use candle_core::{Error, Result, Shape, Storage, Tensor};
+use candle_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -51,8 +51,10 @@ impl Gpu for Cuda {
             let (storage, layout) = tensor.storage_and_layout();
             let Storage::Cuda(storage) = &*storage else { candle_core::bail!("a tensor is not on the CUDA device") };
             let stream = self.0.cuda_stream();
-            let (start, guard) = storage.as_cuda_slice::<f32>()?.device_ptr(&stream);
-            drop(guard);
+            let start = match tensor.dtype() {
+                DType::U32 => storage.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
+                _ => storage.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
+            };
             start + 4 * layout.start_offset() as u64
         };
         Ok(Memory { address, count, owner: Box::new(tensor) })

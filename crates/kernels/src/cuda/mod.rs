@@ -139,7 +139,7 @@ pub(crate) trait Gpu: Send + Sync {
     /// Copies integers there.
     fn upload(&self, values: &[u32]) -> Result<Memory>;
 
-    /// The values of an f32 tensor of this device in row-major order.
+    /// The values of a tensor of this device, of f32 or u32, in row-major order.
     fn of(&self, tensor: &Tensor) -> Result<Memory>;
 
     /// Memory that was allocated here, as a value of the graph.

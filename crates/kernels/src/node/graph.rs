@@ -43,7 +43,7 @@ pub(super) fn insert<O: Operation>(
         bundled,
         outputs: Arc::clone(&values),
         gradients: gradients.clone(),
-        result: Mutex::new(Some(one_element(&device)?.into())),
+        result: Mutex::new(Some(placeholder(&device)?)),
     };
     let node = attach(&arguments, node)?;
     let mut attached = Vec::with_capacity(outputs.len());
@@ -108,14 +108,40 @@ fn bundle(members: &[Argument], inputs: &[Tensor], gradients: &Slots) -> Result<
     let node = BundleNode {
         members: members.iter().map(|(input, _)| *input).collect(),
         gradients: gradients.clone(),
-        result: Mutex::new(Some(one_element(inputs[0].device())?.into())),
+        result: Mutex::new(Some(placeholder(inputs[0].device())?)),
     };
     Ok((None, attach(members, node)?))
 }
 
-/// The value and the gradient of a node of one element.
+/// The value of a node of one element, which nobody reads.
+fn placeholder(device: &Device) -> Result<Value> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            use candle_core::backend::BackendDevice;
+
+            let shape = Shape::from(1);
+            // SAFETY: the value is not read.
+            let storage = unsafe { device.alloc_uninit(&shape, DType::F32) }?;
+            Ok(Value::Storage(Storage::Cuda(storage), shape))
+        }
+        _ => one_element(device).map(Value::from),
+    }
+}
+
+/// The gradient of a node of one element: one constant for each device.
 fn one_element(device: &Device) -> Result<Tensor> {
-    Tensor::zeros(1, DType::F32, device)
+    if device.is_cpu() {
+        return Tensor::zeros(1, DType::F32, device);
+    }
+    static CONSTANTS: Mutex<Vec<Tensor>> = Mutex::new(Vec::new());
+    let mut constants = CONSTANTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(constant) = constants.iter().find(|constant| constant.device().same_device(device)) {
+        return Ok(constant.clone());
+    }
+    let constant = Tensor::zeros(1, DType::F32, device)?;
+    constants.push(constant.clone());
+    Ok(constant)
 }
 
 struct Node<O: Operation> {

@@ -8,7 +8,7 @@
 //! PyTorch's packed sequences give.
 
 pub(crate) mod cpu;
-mod cuda;
+pub(crate) mod cuda;
 mod reference;
 pub(crate) mod steps;
 mod unrolled;

@@ -5,7 +5,7 @@ mod tests;
 
 use super::{Argument, Gpu, Launch, Memory, Product, Rows, Side};
 use crate::node::Value;
-use candle_core::{Error, Result, Shape, Tensor};
+use candle_core::{DType, Error, Result, Shape, Tensor};
 use std::cell::Cell;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -16,12 +16,18 @@ use std::sync::{Arc, OnceLock};
 use std::{env, fs, process, ptr, slice};
 
 /// The texts by the names under which they are included.
-const HEADERS: [(&str, &str); 2] =
-    [("device.h", include_str!("../device.h")), ("emulator.h", include_str!("emulator.h"))];
+const HEADERS: [(&str, &str); 3] = [
+    ("device.h", include_str!("../device.h")),
+    ("emulator.h", include_str!("emulator.h")),
+    ("steps.h", include_str!("../steps.h")),
+];
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-pub(crate) const SOURCES: [(&str, &str); 1] = [("recurrence", include_str!("../../recurrence/cuda/recurrence.cu"))];
+const SOURCES: [(&str, &str); 2] = [
+    ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
+    ("recurrence", include_str!("../../recurrence/cuda/recurrence.cu")),
+];
 
 unsafe extern "C" {
     fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
@@ -152,13 +158,17 @@ pub(super) fn current() -> Option<&'static dyn Gpu> {
 /// # Errors
 /// When the kernels do not compile.
 pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    let Some(library) = Library::get()?.map(Arc::clone) else { return Ok(None) };
+    let library = Library::get()?.map(Arc::clone);
+    Ok(library.map(|library| on(Emulator { library, seed }, work)))
+}
+
+/// Lets kernels run on this device in `work`.
+fn on<R>(emulator: Emulator, work: impl FnOnce() -> R) -> R {
     // Graphs may outlive the work.
-    let emulator: &'static Emulator = Box::leak(Box::new(Emulator { library, seed }));
-    let before = CURRENT.replace(Some(emulator));
+    let before = CURRENT.replace(Some(Box::leak(Box::new(emulator))));
     let result = work();
     CURRENT.set(before);
-    Ok(Some(result))
+    result
 }
 
 impl Emulator {
@@ -222,7 +232,11 @@ impl Gpu for Emulator {
     }
 
     fn of(&self, tensor: &Tensor) -> Result<Memory> {
-        self.filled(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits))
+        let values = tensor.flatten_all()?;
+        match tensor.dtype() {
+            DType::U32 => self.upload(&values.to_vec1()?),
+            _ => self.filled(values.to_vec1::<f32>()?.into_iter().map(f32::to_bits)),
+        }
     }
 
     fn value(&self, memory: Memory, shape: Shape) -> Result<Value> {

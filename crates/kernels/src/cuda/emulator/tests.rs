@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::attention_lstm::{Options, Weights, attention_lstm};
 use crate::cuda::{Launch, Module};
+use crate::node::backward;
+use crate::recurrence::{Input, lstm};
 use crate::test_values::test_values;
+use candle_core::Var;
 
 static MODULE: Module = Module {
     name: "tests",
@@ -141,6 +145,93 @@ fn every_planted_fault_is_found() {
         let found: Vec<String> =
             SEEDS.filter_map(|seed| CHECKS[check](&Emulator::with(&library, seed)).err()).collect();
         assert!(found.iter().any(|message| message.contains(wanted)), "{from} → {to}: {found:?}");
+    }
+}
+
+/// An LSTM backwards over rows of different lengths and an attention LSTM, and their gradients.
+fn network() -> candle_core::Result<Vec<f32>> {
+    let tensor = |seed: u64, shape: &[usize]| {
+        let values = test_values(seed, shape.iter().product());
+        Var::from_tensor(&Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
+    };
+    let (n, t, e, p, c, a, h) = (5, 4, 3, 40, 70, 33, 9);
+    let lengths = Some(&[2, 4, 0, 4, 3][..]);
+    let shapes: [&[usize]; 13] = [
+        &[n, t, e],
+        &[n, p, a],
+        &[n, p, c],
+        &[n, h],
+        &[n, h],
+        &[4 * h, e + c],
+        &[4 * h, h],
+        &[4 * h],
+        &[a, h],
+        &[a],
+        &[a],
+        &[c, h],
+        &[c],
+    ];
+    let x = shapes.iter().zip(0..).map(|(shape, seed)| tensor(seed, shape)).collect::<Result<Vec<_>>>()?;
+    let (query, beta) =
+        ((x[8].as_tensor(), x[9].as_tensor()).into(), Some((x[11].as_tensor(), x[12].as_tensor()).into()));
+    let weights = Weights { input: &x[5], hidden: &x[6], bias: &x[7], query, v: &x[10], beta };
+    let options = Options { lengths, ..Options::default() };
+    let attended = attention_lstm(&x[0], &x[1], &x[2], &x[3], &x[4], weights, options)?;
+    let w_ih = tensor(20, &[4 * h, c])?;
+    let input = Input::Sequence { xs: &attended.context, weight: &w_ih, bias: Some(&x[7]) };
+    let (out, last_h, last_c) = lstm(input, &x[6], &x[3], &x[4], lengths, true)?;
+    let (all, last) = ((out.sqr()?.sum_all()? + attended.alpha.sqr()?.sum_all()?)?, (last_h * last_c)?.sum_all()?);
+    let store = backward(&(all + last)?)?;
+    let mut found = out.flatten_all()?.to_vec1()?;
+    for var in x.iter().chain([&w_ih]) {
+        found.extend(store.get(var).map_or(Ok(vec![]), |gradient| gradient.flatten_all()?.to_vec1::<f32>())?);
+    }
+    Ok(found)
+}
+
+#[test]
+fn faults_in_our_own_kernels_are_found() {
+    let wanted = network().unwrap();
+    let run = |sources: &[(&str, &str)]| -> Option<Vec<String>> {
+        let library = Library::compile(sources).unwrap_or_else(|error| panic!("{error}")).map(Arc::new)?;
+        let outcome = |seed| match on(Emulator::with(&library, seed), network) {
+            Err(error) => Some(error.to_string()),
+            Ok(found) => {
+                let near = |(found, wanted): (&f32, &f32)| (found - wanted).abs() <= 1e-4 * wanted.abs().max(1.0);
+                (!found.iter().zip(&wanted).all(near)).then(|| "other values".into())
+            }
+        };
+        Some(SEEDS.filter_map(outcome).collect())
+    };
+    let Some(found) = run(&SOURCES) else { return eprintln!("skipped: there is no C++ compiler") };
+    assert_eq!(found, Vec::<String>::new(), "without a fault");
+    let barrier = "__syncthreads();\n";
+    for (source, from, to) in [
+        (0, format!("    {barrier}    if (c >= channels) return;"), "    if (c >= channels) return;"),
+        (0, format!("    {barrier}    if (a >= width) return;"), "    if (a >= width) return;"),
+        (0, format!("    {barrier}    const int lane"), "    const int lane"),
+        (0, "p < r.has; p++) mean +=".into(), "p <= r.has; p++) mean +="),
+        (0, "i - first_count - second_count]".into(), "i - first_count]"),
+        (0, "by = 16; by; by /= 2) x += ".into(), "by = 8; by; by /= 2) x += "),
+        (
+            1,
+            format!("    {barrier}    if (warp || column >= width) return;"),
+            "    if (warp || column >= width) return;",
+        ),
+        (1, "const bool has = step < batch.length(sorted);".into(), "const bool has = step <= batch.length(sorted);"),
+        (
+            1,
+            "if (sorted >= rows || step >= batch.length(sorted)) return;".into(),
+            "if (step >= batch.length(sorted)) return;",
+        ),
+        (1, "s.pass_on(cell, c_next, c_last);".into(), "s.pass_on(cell, c_next, h_last);"),
+    ] {
+        let mut sources = SOURCES;
+        assert_eq!(sources[source].1.matches(&from).count(), 1, "{from}");
+        let mutant = sources[source].1.replace(&from, to);
+        sources[source].1 = &mutant;
+        let found = run(&sources.map(|(name, text)| (name, text))).unwrap_or_default();
+        assert!(!found.is_empty(), "{from} → {to} is not found");
     }
 }
 

@@ -1,15 +1,15 @@
 //! RNN, LSTM and GRU, f32, CUDA: a product and a gate kernel a step, rows sorted by length, weight gradients one product for all steps.
 
-mod run;
+pub(crate) mod run;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Gpu, Memory, Module, module};
+use crate::cuda::{Argument, Gpu, Memory, Module, module};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run, plain, rows, transposed};
 
-static MODULE: Module = module!("recurrence");
+pub(crate) static MODULE: Module = module!("recurrence");
 
 /// The gate kernels of a cell.
 pub trait GateKernels: Cell {
@@ -98,7 +98,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
     type Saved = Saved;
 
     fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, Self::Saved)> {
-        let (gpu, on, layout) = (self.gpu, self.inputs(inputs)?, Layout::new(inputs, &self.steps)?);
+        let (gpu, on, layout) = (self.gpu, self.inputs(inputs)?, self.layout(inputs)?);
         let table = layout.table(gpu, &self.steps)?;
         let run = Run { gpu, layout: &layout, table: table.as_ref() };
         let (&Layout { n, t, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
@@ -111,7 +111,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             }
         };
         let only = |there: bool, count: usize| if there { gpu.alloc(count).map(Some) } else { Ok(None) };
-        let (apart, out) = (only(K::APART, packed * wide)?, run.outputs()?);
+        let (apart, out) = (only(K::APART, packed * wide)?, run.outputs(h)?);
         let (before_h, last_h) = (gpu.alloc(packed * h)?, gpu.alloc(n * h)?);
         let (before_c, last_c) = (only(K::HAS_C, packed * h)?, only(K::HAS_C, n * h)?);
         let at = |memory: &Option<Memory>, start| memory.as_ref().map_or(NULL, |memory| memory.at(start));
@@ -122,7 +122,11 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             let sum = rows(apart.as_ref().unwrap_or(&gates), first * wide, wide);
             let before = plain(&before_h, first * h, h);
             run.product((next - first, wide, h), before, transposed(&on.w_hh, 0, h), sum, !K::APART)?;
-            let mut arguments = vec![gates.at(first * wide), at(&on.b_ih, 0)];
+            let mut arguments = vec![gates.at(first * wide)];
+            if K::HAS_C {
+                arguments.extend([NULL, 0usize.into()]);
+            }
+            arguments.push(at(&on.b_ih, 0));
             let (h_before, h_next) = (before_h.at(first * h), before_h.at(next * h));
             match (&apart, &before_c) {
                 (Some(apart), _) => arguments.extend([apart.at(first * wide), at(&on.b_hh, 0), h_before, h_next]),
@@ -131,7 +135,8 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             }
             arguments.extend([out.at(0), last_h.at(0)]);
             arguments.extend(last_c.as_ref().map(|last| last.at(0)));
-            run.step(K::KERNELS[0], self.cell.setting(), step, &arguments)?;
+            arguments.extend(self.cell.setting().map(Argument::from));
+            run.step(K::KERNELS[0], step, &arguments)?;
         }
         let mut outputs = vec![gpu.value(out, (n, t, h).into())?, gpu.value(last_h, (n, h).into())?];
         outputs.extend(last_c.map(|last| gpu.value(last, (n, h).into())).transpose()?);
@@ -139,7 +144,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
     }
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let (gpu, on, layout) = (self.gpu, self.inputs(call.inputs)?, Layout::new(call.inputs, &self.steps)?);
+        let (gpu, on, layout) = (self.gpu, self.inputs(call.inputs)?, self.layout(call.inputs)?);
         let (run, saved) = (Run { gpu, layout: &layout, table: call.saved.table.as_ref() }, call.saved);
         let (&Layout { n, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
         let all: Vec<Memory> = gradients.iter().map(|gradient| gpu.of(gradient)).collect::<Result<_>>()?;
@@ -159,7 +164,11 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             arguments.extend(running[..states].iter().chain(&last[..states]));
             arguments.extend([all[0].at(0), d_gates.at(first * wide)]);
             arguments.extend(d_apart.as_ref().map(|apart| apart.at(first * wide)));
-            run.step(K::KERNELS[1], self.cell.setting(), step, &arguments)?;
+            if K::HAS_C {
+                arguments.push(wide.into());
+            }
+            arguments.extend(self.cell.setting().map(Argument::from));
+            run.step(K::KERNELS[1], step, &arguments)?;
             let d_sum = plain(d_apart.as_ref().unwrap_or(&d_gates), first * wide, wide);
             run.product((next - first, h, wide), d_sum, plain(&on.w_hh, 0, h), rows(&dh, 0, h), K::APART)?;
         }
@@ -206,6 +215,10 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
 }
 
 impl<K: GateKernels> SequenceOp<K> {
+    fn layout(&self, inputs: &[Tensor]) -> Result<Layout> {
+        Ok(Layout::new(inputs[0].dims3()?, inputs[1].dim(1)?, &self.steps))
+    }
+
     fn inputs(&self, inputs: &[Tensor]) -> Result<Inputs> {
         let mut all = inputs.iter().map(|input| self.gpu.of(input));
         let mut next = |there: bool| if there { all.next().transpose() } else { Ok(None) };

@@ -1,28 +1,5 @@
 // RNN, LSTM and GRU, f32: what a step does beside its product with W_hh.
-//
-// Rows of the batch are sorted from the longest to the shortest, so that those which have a step are the first `active` ones; what belongs
-// to steps is packed, step behind step, each with its active rows. `table` holds for the sorted rows first which row of the batch they are,
-// then how many steps they have, and then where each step's rows start; it is null where all rows have all steps in the batch's order.
-#include "device.h"
-
-struct Batch {
-    const unsigned* table;
-    int rows, steps, reverse;
-
-    __device__ int row(int sorted) const { return table ? int(table[sorted]) : sorted; }
-    __device__ int length(int sorted) const { return table ? int(table[rows + sorted]) : steps; }
-    __device__ int start(int step) const { return table ? int(table[2 * rows + step]) : step * rows; }
-    // Which step of the tensors a row's step is, of those that it has; behind them it is the step itself.
-    __device__ int time(int sorted, int step) const {
-        const int has = length(sorted);
-        return reverse && step < has ? has - 1 - step : step;
-    }
-    // The place of a row's step among the rows of a tensor (N, T, ·).
-    __device__ size_t place(int sorted, int step) const { return size_t(row(sorted)) * steps + time(sorted, step); }
-};
-
-__device__ __forceinline__ float logistic(float x) { return 1.f / (1.f + __expf(-x)); }
-__device__ __forceinline__ int thread() { return blockIdx.x * blockDim.x + threadIdx.x; }
+#include "steps.h"
 
 // xs (N, T, width) → packed (R, width).
 KERNEL(pack_steps)(const float* xs, float* packed, const unsigned* table, int rows, int steps, int reverse, int width) {
@@ -52,6 +29,7 @@ KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float
     if (sorted >= rows) return;
     const size_t from = size_t(batch.row(sorted)) * hidden + column;
     const bool none = batch.length(sorted) == 0;
+    if (none && !h_last) return;
     (none ? h_last : h)[none ? from : i] = h0[from];
     if (c0) (none ? c_last : c)[none ? from : i] = c0[from];
 }
@@ -65,43 +43,10 @@ KERNEL(start_gradients)(const float* dh, const float* dc, const float* dh_last, 
     if (sorted >= rows) return;
     const size_t to = size_t(batch.row(sorted)) * hidden + column;
     const bool none = batch.length(sorted) == 0;
-    dh0[to] = (none ? dh_last : dh)[none ? to : i];
-    if (dc) dc0[to] = (none ? dc_last : dc)[none ? to : i];
+    dh0[to] = !none ? dh[i] : dh_last ? dh_last[to] : 0.f;
+    if (dc) dc0[to] = !none ? dc[i] : dc_last ? dc_last[to] : 0.f;
 }
 REGISTER(start_gradients);
-
-// A step of a cell: what it shares with all steps, and where its results go.
-struct Step {
-    Batch batch;
-    int step, active, next_active, hidden;
-    int sorted, unit;
-    bool mine;
-
-    __device__ Step(const unsigned* table, int rows, int steps, int reverse, int step, int active, int next_active, int hidden)
-        : batch{table, rows, steps, reverse}, step(step), active(active), next_active(next_active), hidden(hidden) {
-        const int i = thread();
-        sorted = i / hidden, unit = i % hidden, mine = sorted < active;
-    }
-    // Among (rows, H).
-    __device__ size_t at() const { return size_t(sorted) * hidden + unit; }
-    // Gate k among (rows, gates · H).
-    __device__ size_t gate(int gates, int k) const { return (size_t(sorted) * gates + k) * hidden + unit; }
-    // Among the outputs (N, T, H).
-    __device__ size_t output() const { return batch.place(sorted, step) * hidden + unit; }
-    // A new state goes to the next step's rows, or to the last states (N, H) of a row that ends here.
-    __device__ void pass_on(float value, float* next, float* last) const {
-        if (sorted < next_active) next[at()] = value;
-        else last[size_t(batch.row(sorted)) * hidden + unit] = value;
-    }
-    // On the way back: what comes from the next step, or from the last state of a row that ends here.
-    __device__ float take(const float* next, const float* last) const {
-        return sorted < next_active ? next[at()] : last[size_t(batch.row(sorted)) * hidden + unit];
-    }
-};
-
-#define STEP_PARAMETERS \
-    const unsigned *table, int rows, int steps, int reverse, int step, int active, int next_active, int hidden
-#define STEP_ARGUMENTS table, rows, steps, reverse, step, active, next_active, hidden
 
 // h = φ(p + b) for p with W_hh h in it; p becomes h.
 KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, float* out, float* h_last, int relu, STEP_PARAMETERS) {
@@ -123,13 +68,16 @@ KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, cons
 }
 REGISTER(rnn_backward);
 
-// i, f, g, o of p + b for p with W_hh h in it; c' = f c + i g, h = o tanh c'. p becomes the gates.
-KERNEL(lstm_forward)(float* p, const float* bias, const float* c, float* h_next, float* c_next, float* out, float* h_last,
+// i, f, g, o of p + b for p with W_hh h in it, or with W_hh h in rows of `more`; c' = f c + i g, h = o tanh c'. p becomes the gates.
+KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, float* c_next, float* out, float* h_last,
                      float* c_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     float sum[4];
-    for (int k = 0; k < 4; k++) sum[k] = p[s.gate(4, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
+    for (int k = 0; k < 4; k++) {
+        sum[k] = p[s.gate(4, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
+        if (more) sum[k] += more[size_t(s.sorted) * more_stride + k * hidden + s.unit];
+    }
     const float i = logistic(sum[0]), f = logistic(sum[1]), g = tanhf(sum[2]), o = logistic(sum[3]);
     const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
     p[s.gate(4, 0)] = i, p[s.gate(4, 1)] = f, p[s.gate(4, 2)] = g, p[s.gate(4, 3)] = o;
@@ -139,18 +87,20 @@ KERNEL(lstm_forward)(float* p, const float* bias, const float* c, float* h_next,
 }
 REGISTER(lstm_forward);
 
+// dp has rows of `stride` values.
 KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float* dc, const float* dh_last, const float* dc_last,
-                      const float* d_out, float* dp, STEP_PARAMETERS) {
+                      const float* d_out, float* dp, int stride, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
     const float before = c[s.at()], tanh_c = tanhf(f * before + i * g);
     const float d_h = s.take(dh, dh_last) + d_out[s.output()];
     const float d_c = s.take(dc, dc_last) + d_h * o * (1.f - tanh_c * tanh_c);
-    dp[s.gate(4, 0)] = d_c * g * i * (1.f - i);
-    dp[s.gate(4, 1)] = d_c * before * f * (1.f - f);
-    dp[s.gate(4, 2)] = d_c * i * (1.f - g * g);
-    dp[s.gate(4, 3)] = d_h * tanh_c * o * (1.f - o);
+    float* d = dp + size_t(s.sorted) * stride + s.unit;
+    d[0] = d_c * g * i * (1.f - i);
+    d[hidden] = d_c * before * f * (1.f - f);
+    d[2 * hidden] = d_c * i * (1.f - g * g);
+    d[3 * hidden] = d_h * tanh_c * o * (1.f - o);
     dc[s.at()] = d_c * f;
 }
 REGISTER(lstm_backward);

@@ -3,7 +3,7 @@
 use super::MODULE;
 use crate::cuda::{Argument, Gpu, Launch, Memory, Product, Rows, Side, THREADS};
 use crate::recurrence::steps::Steps;
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 /// No address.
 pub const NULL: Argument = Argument::Address(0);
@@ -38,12 +38,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(inputs: &[Tensor], steps: &Steps) -> Result<Self> {
-        let ((n, t, d), h) = (inputs[0].dims3()?, inputs[1].dim(1)?);
+    pub fn new((n, t, d): (usize, usize, usize), h: usize, steps: &Steps) -> Self {
         let (order, active) = steps.sorted(n);
         let mut starts = vec![0; active.len() + 1];
         active.iter().enumerate().for_each(|(step, active)| starts[step + 1] = starts[step] + active);
-        Ok(Self { n, t, d, h, packed: starts[active.len()], starts, order, reverse: steps.reverse() })
+        Self { n, t, d, h, packed: starts[active.len()], starts, order, reverse: steps.reverse() }
     }
 
     /// How many steps the longest row has.
@@ -75,9 +74,9 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The outputs (N, T, H), with 0 at the steps that a row does not have.
-    pub fn outputs(&self) -> Result<Memory> {
-        let count = self.layout.n * self.layout.t * self.layout.h;
+    /// Outputs (N, T, width), with 0 at the steps that a row does not have.
+    pub fn outputs(&self, width: usize) -> Result<Memory> {
+        let count = self.layout.n * self.layout.t * width;
         if self.table.is_some() { self.gpu.zeros(count) } else { self.gpu.alloc(count) }
     }
 
@@ -121,16 +120,16 @@ impl Run<'_> {
         self.launch("start_gradients", n * h, &[&from_last_to.concat(), &sizes])
     }
 
+    /// How many rows have a step.
+    pub fn active(&self, step: usize) -> usize {
+        self.layout.starts.get(step + 1).map_or(0, |end| end - self.layout.starts[step])
+    }
+
     /// The gate kernel of a step.
-    pub fn step(&self, kernel: &'static str, setting: Option<bool>, step: usize, arguments: &[Argument]) -> Result<()> {
-        let layout = self.layout;
-        let active = |step: usize| match layout.starts.get(step + 1) {
-            Some(end) => end - layout.starts[step],
-            None => 0,
-        };
-        let setting: Vec<Argument> = setting.map(Argument::from).into_iter().collect();
-        let sizes = [step.into(), active(step).into(), active(step + 1).into(), layout.h.into()];
-        self.launch(kernel, active(step) * layout.h, &[arguments, &setting, &self.batch(), &sizes])
+    pub fn step(&self, kernel: &'static str, step: usize, arguments: &[Argument]) -> Result<()> {
+        let (active, next) = (self.active(step), self.active(step + 1));
+        let sizes = [step.into(), active.into(), next.into(), self.layout.h.into()];
+        self.launch(kernel, active * self.layout.h, &[arguments, &self.batch(), &sizes])
     }
 
     /// dW (out, in) = dYᵀ X for dY (R, out) and X (R, in).
@@ -144,24 +143,35 @@ impl Run<'_> {
         Ok(weight)
     }
 
-    /// The sums of the columns of one or two (R, width).
+    /// The sums of the columns of (rows, width).
+    pub fn sum(&self, dys: &Memory, rows: usize, width: usize) -> Result<Memory> {
+        let sums = self.gpu.alloc(width)?;
+        self.add_columns([dys.at(0), NULL], [sums.at(0), NULL], rows, width)?;
+        Ok(sums)
+    }
+
+    /// The sums of the columns of one or two (R, width), in one launch.
     pub fn sums(&self, dys: &[&Memory], width: usize) -> Result<Vec<Memory>> {
         let sums: Vec<Memory> = dys.iter().map(|_| self.gpu.alloc(width)).collect::<Result<_>>()?;
-        let at = |all: &[&Memory], i: usize| all.get(i).map_or(NULL, |memory| memory.at(0));
-        let into: Vec<&Memory> = sums.iter().collect();
-        let sizes = [self.layout.packed.into(), width.into()];
+        let at = |of: Option<&Memory>| of.map_or(NULL, |memory| memory.at(0));
+        let from = [at(dys.first().copied()), at(dys.get(1).copied())];
         if !sums.is_empty() {
-            self.gpu.launch(&Launch {
-                module: &MODULE,
-                kernel: "column_sums",
-                grid: (width.div_ceil(32), dys.len()),
-                threads: THREADS,
-                shared: THREADS * size_of::<f32>(),
-                whole_grid: false,
-                arguments: &[&[at(dys, 0), at(dys, 1), at(&into, 0), at(&into, 1)][..], &sizes].concat(),
-            })?;
+            self.add_columns(from, [at(sums.first()), at(sums.get(1))], self.layout.packed, width)?;
         }
         Ok(sums)
+    }
+
+    /// The sums of the columns of one or two matrices, of which the second may be none.
+    fn add_columns(&self, from: [Argument; 2], to: [Argument; 2], rows: usize, width: usize) -> Result<()> {
+        self.gpu.launch(&Launch {
+            module: &MODULE,
+            kernel: "column_sums",
+            grid: (width.div_ceil(32), if matches!(from[1], Argument::Address(0)) { 1 } else { 2 }),
+            threads: THREADS,
+            shared: THREADS * size_of::<f32>(),
+            whole_grid: false,
+            arguments: &[from, to, [rows.into(), width.into()]].concat(),
+        })
     }
 
     /// A product, or nothing where a side is empty.
@@ -172,7 +182,7 @@ impl Run<'_> {
         self.gpu.product(&Product { sizes, a, b, c, add })
     }
 
-    fn table_address(&self) -> Argument {
+    pub fn table_address(&self) -> Argument {
         self.table.map_or(NULL, |table| table.at(0))
     }
 
