@@ -11,6 +11,8 @@ mod cuda {
     use std::process;
 
     pub fn build() {
+        // A source may have come.
+        println!("cargo:rerun-if-changed=src");
         let built = KernelBuilder::new()
             .source_glob("src/**/cuda/*.cu")
             .watch(["src/cuda/device.h", "src/cuda/steps.h"])

@@ -16,6 +16,7 @@ pub(crate) enum Op {
     GaussianGrid,
     LayerNorm,
     Linear,
+    OptimizerStep,
     Pool2d,
     Recurrence,
     ResidualAdd,
@@ -55,7 +56,7 @@ impl Backend {
     /// The device that runs an operation's CUDA kernels on these tensors, where there are such; it comes before the forms.
     pub fn gpu(op: Op, tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
         match op {
-            Op::AttentionLstm | Op::Recurrence => cuda::device_of(tensors),
+            Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => cuda::device_of(tensors),
             _ => None,
         }
     }

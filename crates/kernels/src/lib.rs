@@ -22,6 +22,7 @@ pub mod linear;
 pub mod loss;
 pub mod node;
 pub mod norm;
+pub mod optimizer;
 pub mod pool;
 pub mod precision;
 pub mod recurrence;

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candlewick_kernels::attention_lstm::{Options, Weights, attention_lstm};
 use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
+use candlewick_kernels::optimizer::{self, Rule, Update};
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
 use std::sync::Mutex;
 
@@ -152,4 +153,30 @@ fn a_soft_attention_decoder_asks_for_five_launches_a_step_each_way() {
         assert!(training.allocations <= 60 && training.uploads <= 3, "{training:?}");
         assert_eq!((training.copies, training.downloads, training.waits), (0, 0, 0), "{training:?}");
     }
+}
+
+#[test]
+fn an_optimizer_asks_for_three_launches_over_all_parameters() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let vars: Vec<Var> = (1..40).map(|i| var(&[i, 100 * i], device)).collect();
+    let gradients: Vec<Tensor> = vars.iter().map(|var| var.as_detached_tensor()).collect();
+    let states: Vec<Vec<Tensor>> = gradients.iter().map(|g| vec![g.copy().unwrap(), g.copy().unwrap()]).collect();
+    let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, decoupled: false };
+    let step = asked(|| {
+        let norm = optimizer::global_norm(&gradients.iter().collect::<Vec<_>>())?;
+        let mut states = states.clone();
+        let all = vars.iter().zip(&gradients).zip(&mut states);
+        let update = |((parameter, gradient), state)| Update {
+            parameter,
+            gradient: Some(gradient),
+            state,
+            average: None,
+            learning_rate: 0.1,
+            step: 1,
+        };
+        optimizer::step(rule, &mut all.map(update).collect::<Vec<_>>(), norm)
+    });
+    println!("{step:?}");
+    assert_eq!((step.launches, step.uploads, step.downloads, step.copies, step.fills), (3, 2, 1, 0, 0), "{step:?}");
 }

@@ -67,6 +67,18 @@ impl Gpu for Cuda {
         Ok(Value::Storage(Storage::Cuda(CudaStorage::wrap_cuda_slice(*slice, self.0.clone())), shape))
     }
 
+    fn written(&self, _: &Memory, _: &Tensor) -> Result<()> {
+        // It is the tensor's own memory.
+        Ok(())
+    }
+
+    fn read(&self, memory: &Memory) -> Result<Vec<u32>> {
+        let Some(slice) = memory.owner.downcast_ref::<CudaSlice<f32>>() else {
+            candle_core::bail!("only memory of this device can be read")
+        };
+        Ok(self.0.clone_dtoh(slice)?.into_iter().map(f32::to_bits).collect())
+    }
+
     fn launch(&self, launch: &Launch) -> Result<()> {
         let kernel = self.0.get_or_load_custom_func(launch.kernel, launch.module.name, launch.module.ptx)?;
         let size = |value: usize| u32::try_from(value).map_err(Error::wrap);

@@ -43,7 +43,6 @@ pub(crate) enum Argument {
     /// `int`.
     Int(i32),
     /// `float`.
-    #[allow(dead_code, reason = "no kernel takes one yet")]
     Float(f32),
 }
 
@@ -144,6 +143,12 @@ pub(crate) trait Gpu: Send + Sync {
 
     /// Memory that was allocated here, as a value of the graph.
     fn value(&self, memory: Memory, shape: Shape) -> Result<Value>;
+
+    /// Says that a kernel wrote into a contiguous tensor's own memory.
+    fn written(&self, memory: &Memory, tensor: &Tensor) -> Result<()>;
+
+    /// The words of a memory, for which the host waits.
+    fn read(&self, memory: &Memory) -> Result<Vec<u32>>;
 
     /// Runs a kernel. Nothing is checked: the host side of each kernel is tested on the emulator, which finds what is out of bounds.
     fn launch(&self, launch: &Launch) -> Result<()>;

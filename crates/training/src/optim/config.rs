@@ -1,6 +1,7 @@
 //! Which optimiser, with PyTorch's names and defaults.
 
 use crate::{Error, Result};
+use candlewick_kernels::optimizer::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +171,25 @@ impl OptimizerConfig {
         match checks.into_iter().find(|(good, ..)| !good) {
             Some((_, name, fault)) => Err(Error::Setting(format!("optimizer.{name} {fault}"))),
             None => Ok(()),
+        }
+    }
+}
+
+impl From<&OptimizerConfig> for Rule {
+    fn from(config: &OptimizerConfig) -> Self {
+        match *config {
+            OptimizerConfig::Adam(AdamConfig { betas, eps, weight_decay, .. }) => {
+                Rule::Adam { betas, eps, weight_decay, decoupled: false }
+            }
+            OptimizerConfig::AdamW(AdamWConfig { betas, eps, weight_decay, .. }) => {
+                Rule::Adam { betas, eps, weight_decay, decoupled: true }
+            }
+            OptimizerConfig::Sgd(SgdConfig { momentum, nesterov, weight_decay, .. }) => {
+                Rule::Sgd { momentum, nesterov, weight_decay }
+            }
+            OptimizerConfig::RmsProp(RmsPropConfig { alpha, eps, momentum, weight_decay, .. }) => {
+                Rule::RmsProp { alpha, eps, momentum, weight_decay }
+            }
         }
     }
 }

@@ -1,18 +1,14 @@
 //! Optimisers with their state by parameter name: Adam, AdamW, SGD, RMSprop.
 
 mod config;
-mod rule;
-pub(crate) mod slices;
 
 pub use config::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdConfig};
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
+use candlewick_kernels::optimizer::{self, Rule, Update};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{SafetensorsFile, write_safetensors};
-use rayon::prelude::*;
-use rule::{Chunk, Now, Rule};
-use slices::{CHUNK, is_plain, with_slice, with_slice_mut};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -126,7 +122,7 @@ impl Optimizer {
     pub(crate) fn not_finite(&self) -> Result<Option<&str>> {
         for slot in self.slots.iter().chain(&self.buffers) {
             for tensor in [Some(slot.var.as_tensor()), slot.average.as_ref()].into_iter().flatten() {
-                if !slices::is_finite(tensor)? {
+                if !optimizer::is_finite(tensor)? {
                     return Ok(Some(&slot.name));
                 }
             }
@@ -165,18 +161,15 @@ impl Optimizer {
             return Err(Error::Setting(format!("optimizer: {found} gradients for {wanted} parameters")));
         }
         let (rule, average) = (self.rule, self.average);
+        let mut updates = Vec::with_capacity(gradients.len() + self.buffers.len());
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             let Some(gradient) = gradient else { continue };
             let name = slot.name.clone();
-            slot.step(&rule, gradient, learning_rate, scale)
-                .and_then(|()| average.map_or(Ok(()), |average| slot.follow(average)))
-                .map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?;
+            let update = slot.update(rule, gradient, learning_rate, average);
+            updates.push(update.map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?);
         }
-        for buffer in self.buffers.iter_mut().filter(|buffer| buffer.average.is_some()) {
-            buffer.steps += 1;
-            average.map_or(Ok(()), |average| buffer.follow(average))?;
-        }
-        Ok(())
+        updates.extend(self.buffers.iter_mut().filter_map(|buffer| buffer.follow(average)));
+        Ok(optimizer::step(rule, &mut updates, scale)?)
     }
 
     /// Writes the state as safetensors: `NAME.exp_avg` and so on by parameter name, `NAME.step`, and `NAME.average`.
@@ -254,7 +247,14 @@ impl Slot {
         Self { factor, name, var, steps: 0, state: vec![], average: None }
     }
 
-    fn step(&mut self, rule: &Rule, gradient: &Tensor, learning_rate: f64, scale: f64) -> candle_core::Result<()> {
+    /// The next step.
+    fn update<'a>(
+        &'a mut self,
+        rule: Rule,
+        gradient: &'a Tensor,
+        learning_rate: f64,
+        averaging: Option<Averaging>,
+    ) -> candle_core::Result<Update<'a>> {
         if gradient.shape() != self.var.shape() {
             candle_core::bail!("its shape is {:?}, its gradient's {:?}", self.var.dims(), gradient.dims())
         }
@@ -263,62 +263,35 @@ impl Slot {
                 rule.state_names().iter().map(|_| self.var.zeros_like()).collect::<candle_core::Result<_>>()?;
         }
         self.steps += 1;
-        let now = Now { learning_rate: learning_rate * self.factor, step: self.steps, scale };
-        let gradient = gradient.to_dtype(self.var.dtype())?.contiguous()?;
-        if is_plain(&self.var) { self.in_place(rule, &gradient, now) } else { self.by_candle(rule, &gradient, now) }
-    }
-
-    /// Moves the average towards the parameter.
-    fn follow(&mut self, averaging: Averaging) -> candle_core::Result<()> {
-        let Some(average) = &self.average else { return Ok(()) };
-        let share = averaging.share(self.steps as f64);
-        if !is_plain(&self.var) {
-            self.average = Some((average + ((self.var.as_detached_tensor() - average)? * share)?)?);
-            return Ok(());
-        }
-        with_slice_mut(average, |average| {
-            with_slice(&self.var, |parameter| {
-                average.par_chunks_mut(CHUNK).zip(parameter.par_chunks(CHUNK)).for_each(|(average, parameter)| {
-                    average.iter_mut().zip(parameter).for_each(|(a, p)| *a += share as f32 * (p - *a));
-                });
-            })
+        Ok(Update {
+            parameter: &self.var,
+            gradient: Some(gradient),
+            state: &mut self.state,
+            average: shared(&mut self.average, averaging, self.steps),
+            learning_rate: learning_rate * self.factor,
+            step: self.steps,
         })
     }
 
-    fn in_place(&self, rule: &Rule, gradient: &Tensor, now: Now) -> candle_core::Result<()> {
-        let run = |first: &mut [f32], second: &mut [f32]| {
-            with_slice_mut(&self.var, |parameter| {
-                with_slice(gradient, |gradient| by_chunks(rule, parameter, gradient, first, second, now))
-            })
-        };
-        match self.state.as_slice() {
-            [] => run(&mut [], &mut []),
-            [first] => with_slice_mut(first, |first| run(first, &mut [])),
-            [first, second, ..] => with_slice_mut(first, |first| with_slice_mut(second, |second| run(first, second))),
-        }
-    }
-
-    fn by_candle(&mut self, rule: &Rule, gradient: &Tensor, now: Now) -> candle_core::Result<()> {
-        let (parameter, state) = rule.reference(&self.var.as_detached_tensor(), gradient, &self.state, now)?;
-        self.var.set(&parameter)?;
-        self.state = state;
-        Ok(())
+    /// The next step of an average whose parameter no gradient changes; nothing where none is kept.
+    fn follow(&mut self, averaging: Option<Averaging>) -> Option<Update<'_>> {
+        self.average.as_ref()?;
+        self.steps += 1;
+        let average = shared(&mut self.average, averaging, self.steps);
+        Some(Update {
+            parameter: &self.var,
+            gradient: None,
+            state: &mut self.state,
+            average,
+            learning_rate: 0.0,
+            step: self.steps,
+        })
     }
 }
 
-fn by_chunks(rule: &Rule, p: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32], now: Now) {
-    let (mut firsts, mut seconds) = (first.chunks_mut(CHUNK), second.chunks_mut(CHUNK));
-    let chunks: Vec<Chunk> = p
-        .chunks_mut(CHUNK)
-        .zip(g.chunks(CHUNK))
-        .map(|(parameter, gradient)| Chunk {
-            parameter,
-            gradient,
-            first: firsts.next().unwrap_or_default(),
-            second: seconds.next().unwrap_or_default(),
-        })
-        .collect();
-    chunks.into_par_iter().for_each(|chunk| rule.step(chunk, now));
+/// The average and the share of its parameter in it.
+fn shared(average: &mut Option<Tensor>, averaging: Option<Averaging>, step: usize) -> Option<(&mut Tensor, f64)> {
+    Some((average.as_mut()?, averaging?.share(step as f64)))
 }
 
 #[cfg(test)]
@@ -326,45 +299,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use candle_core::Device;
-
-    /// A parameter longer than a chunk, so that the seams are tested too.
-    #[test]
-    fn in_place_equals_candles_operations() {
-        let sgd = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..SgdConfig::default() };
-        let rmsprop = RmsPropConfig { momentum: 0.5, weight_decay: 0.1, ..RmsPropConfig::default() };
-        let adam = AdamConfig { weight_decay: 0.1, ..AdamConfig::default() };
-        let configs = [
-            OptimizerConfig::Adam(adam),
-            OptimizerConfig::adamw(1e-2),
-            OptimizerConfig::sgd(1e-2, 0.0),
-            OptimizerConfig::Sgd(sgd),
-            OptimizerConfig::rmsprop(1e-2),
-            OptimizerConfig::RmsProp(rmsprop),
-        ];
-        let mut rng = candlewick_parameters::Rng::derive(1, "optimizer", 0);
-        for config in configs {
-            let rule = Rule::from(&config);
-            let start = rng.normal_tensor(0.0, 1.0, CHUNK + 100, &Device::Cpu).unwrap();
-            let slot = |name: &str| Slot {
-                name: name.to_owned(),
-                var: Var::from_tensor(&start.copy().unwrap()).unwrap(),
-                factor: 1.0,
-                steps: 0,
-                average: None,
-                state: rule.state_names().iter().map(|_| start.zeros_like().unwrap()).collect(),
-            };
-            let (fast, mut slow) = (slot("fast"), slot("slow"));
-            for step in 1..=3 {
-                let gradient = rng.normal_tensor(0.0, 1.0, CHUNK + 100, &Device::Cpu).unwrap();
-                fast.in_place(&rule, &gradient, Now { learning_rate: 0.01, step, scale: 0.5 }).unwrap();
-                slow.by_candle(&rule, &gradient, Now { learning_rate: 0.01, step, scale: 0.5 }).unwrap();
-            }
-            let gap = (fast.var.as_tensor() - slow.var.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
-            assert!(gap.to_vec0::<f32>().unwrap() < 1e-6, "{config:?}: {gap}");
-            let moved = (fast.var.as_tensor() - &start).unwrap().abs().unwrap().min(0).unwrap();
-            assert!(moved.to_vec0::<f32>().unwrap() > 0.0, "{config:?}: nothing moved");
-        }
-    }
 
     #[test]
     fn buffers_are_averaged_and_come_back() {

@@ -3,6 +3,7 @@ use super::*;
 use crate::attention_lstm::{Options, Weights, attention_lstm};
 use crate::cuda::{Launch, Module};
 use crate::node::backward;
+use crate::optimizer::{self, Rule, Update};
 use crate::recurrence::{Input, lstm};
 use crate::test_values::test_values;
 use candle_core::Var;
@@ -148,7 +149,7 @@ fn every_planted_fault_is_found() {
     }
 }
 
-/// An LSTM backwards over rows of different lengths and an attention LSTM, and their gradients.
+/// An LSTM backwards over rows of different lengths and an attention LSTM, their gradients, and a step of an optimiser.
 fn network() -> candle_core::Result<Vec<f32>> {
     let tensor = |seed: u64, shape: &[usize]| {
         let values = test_values(seed, shape.iter().product());
@@ -186,6 +187,12 @@ fn network() -> candle_core::Result<Vec<f32>> {
     for var in x.iter().chain([&w_ih]) {
         found.extend(store.get(var).map_or(Ok(vec![]), |gradient| gradient.flatten_all()?.to_vec1::<f32>())?);
     }
+    let gradients: Vec<&Tensor> = x.iter().filter_map(|var| store.get(var)).collect();
+    found.push(optimizer::global_norm(&gradients)? as f32);
+    let gradient = store.get(&w_ih);
+    let update = Update { parameter: &w_ih, gradient, state: &mut vec![], average: None, learning_rate: 0.1, step: 1 };
+    optimizer::step(Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }, &mut [update], 0.5)?;
+    found.extend(w_ih.flatten_all()?.to_vec1::<f32>()?);
     Ok(found)
 }
 
@@ -206,31 +213,50 @@ fn faults_in_our_own_kernels_are_found() {
     let Some(found) = run(&SOURCES) else { return eprintln!("skipped: there is no C++ compiler") };
     assert_eq!(found, Vec::<String>::new(), "without a fault");
     let barrier = "__syncthreads();\n";
-    for (source, from, to) in [
-        (0, format!("    {barrier}    if (c >= channels) return;"), "    if (c >= channels) return;"),
-        (0, format!("    {barrier}    if (a >= width) return;"), "    if (a >= width) return;"),
-        (0, format!("    {barrier}    const int lane"), "    const int lane"),
-        (0, "p < r.has; p++) mean +=".into(), "p <= r.has; p++) mean +="),
-        (0, "i - first_count - second_count]".into(), "i - first_count]"),
-        (0, "by = 16; by; by /= 2) x += ".into(), "by = 8; by; by /= 2) x += "),
+    for (name, from, to) in [
+        ("attention_lstm", format!("    {barrier}    if (c >= channels) return;"), "    if (c >= channels) return;"),
+        ("attention_lstm", format!("    {barrier}    if (a >= width) return;"), "    if (a >= width) return;"),
+        ("attention_lstm", format!("    {barrier}    const int lane"), "    const int lane"),
+        ("attention_lstm", "p < r.has; p++) mean +=".into(), "p <= r.has; p++) mean +="),
+        ("attention_lstm", "i - first_count - second_count]".into(), "i - first_count]"),
+        ("attention_lstm", "by = 16; by; by /= 2) x += ".into(), "by = 8; by; by /= 2) x += "),
         (
-            1,
+            "recurrence",
             format!("    {barrier}    if (warp || column >= width) return;"),
             "    if (warp || column >= width) return;",
         ),
-        (1, "const bool has = step < batch.length(sorted);".into(), "const bool has = step <= batch.length(sorted);"),
         (
-            1,
+            "recurrence",
+            "const bool has = step < batch.length(sorted);".into(),
+            "const bool has = step <= batch.length(sorted);",
+        ),
+        (
+            "recurrence",
             "if (sorted >= rows || step >= batch.length(sorted)) return;".into(),
             "if (step >= batch.length(sorted)) return;",
         ),
-        (1, "s.pass_on(cell, c_next, c_last);".into(), "s.pass_on(cell, c_next, h_last);"),
+        ("recurrence", "s.pass_on(cell, c_next, c_last);".into(), "s.pass_on(cell, c_next, h_last);"),
+        (
+            "optimizer",
+            format!("entry.gradient[i];\n    parts[threadIdx.x] = sum;\n    {barrier}"),
+            "entry.gradient[i];\n    parts[threadIdx.x] = sum;\n",
+        ),
+        (
+            "optimizer",
+            "i < count; i += blockDim.x) sum += sums[i];".into(),
+            "i <= count; i += blockDim.x) sum += sums[i];",
+        ),
+        (
+            "optimizer",
+            "e.count - piece.start < unsigned(length) ? e.count : piece.start + length".into(),
+            "piece.start + length",
+        ),
     ] {
-        let mut sources = SOURCES;
-        assert_eq!(sources[source].1.matches(&from).count(), 1, "{from}");
-        let mutant = sources[source].1.replace(&from, to);
-        sources[source].1 = &mutant;
-        let found = run(&sources.map(|(name, text)| (name, text))).unwrap_or_default();
+        let original = SOURCES.iter().find(|source| source.0 == name).unwrap().1;
+        assert_eq!(original.matches(&from).count(), 1, "{from}");
+        let mutant = original.replace(&from, to);
+        let found = run(&SOURCES.map(|(other, text)| (other, if other == name { &mutant } else { text })));
+        let found = found.unwrap_or_default();
         assert!(!found.is_empty(), "{from} → {to} is not found");
     }
 }

@@ -5,15 +5,15 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Values that one thread works on at a time; sums over them are taken in order, whatever thread took which.
-pub(crate) const CHUNK: usize = 16 * 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 
 /// Whether the loops over slices can run: f32 on the CPU.
-pub(crate) fn is_plain(tensor: &Tensor) -> bool {
+fn is_plain(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.dtype() == DType::F32
 }
 
 /// Calls `f` with the values of a contiguous f32 tensor on the CPU.
-pub(crate) fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+pub(super) fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is wanted") };
     let values = storage.as_slice::<f32>()?;
@@ -29,7 +29,10 @@ pub(crate) fn with_slice_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> R
 }
 
 /// Whether no value is NaN or infinite.
-pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
+///
+/// # Errors
+/// When the device fails.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     if is_plain(tensor) && tensor.is_contiguous() {
         return with_slice(tensor, |values| values.par_chunks(CHUNK).all(|part| part.iter().all(|x| x.is_finite())));
     }
