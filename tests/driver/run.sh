@@ -22,4 +22,4 @@ export PATH=$libraries/bin:$PATH NVCC=$libraries/bin/nvcc CUDA_COMPUTE_CAP=90
 export CUDA_HOME=$libraries CUDA_PATH=$libraries CUDA_ROOT=$libraries CUDA_TOOLKIT_ROOT_DIR=$libraries
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export RUSTFLAGS="${RUSTFLAGS:-} -D warnings -L native=$libraries" CARGO_TARGET_DIR=$target
-exec cargo test -p candlewick-kernels --features cuda --test launches "$@"
+exec cargo test -p candlewick-kernels -p candlewick-recurrent --features candlewick-kernels/cuda,candlewick-recurrent/cuda --test launches "$@"

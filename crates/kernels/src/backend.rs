@@ -55,10 +55,13 @@ impl Backend {
 
     /// The device that runs an operation's CUDA kernels on these tensors, where there are such; it comes before the forms.
     pub fn gpu(op: Op, tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
-        match op {
-            Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => cuda::device_of(tensors),
-            _ => None,
-        }
+        let has_kernel = match op {
+            // A block takes a row, of which there must be one.
+            Op::CrossEntropy => tensors[0].elem_count() > 0,
+            Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => true,
+            _ => false,
+        };
+        if has_kernel { cuda::device_of(tensors) } else { None }
     }
 }
 

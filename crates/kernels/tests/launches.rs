@@ -8,60 +8,10 @@ use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
 use candlewick_kernels::optimizer::{self, Rule, Update};
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
-use std::sync::Mutex;
+use counts::{Counts, DRIVER, asked};
 
-/// What was asked since the last time.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    launches: i64,
-    products: i64,
-    allocations: i64,
-    uploads: i64,
-    downloads: i64,
-    copies: i64,
-    fills: i64,
-    events: i64,
-    waits: i64,
-}
-
-impl Counts {
-    fn without(self, other: Self) -> Self {
-        Self {
-            launches: self.launches - other.launches,
-            products: self.products - other.products,
-            allocations: self.allocations - other.allocations,
-            uploads: self.uploads - other.uploads,
-            downloads: self.downloads - other.downloads,
-            copies: self.copies - other.copies,
-            fills: self.fills - other.fills,
-            events: self.events - other.events,
-            waits: self.waits - other.waits,
-        }
-    }
-}
-
-unsafe extern "C" {
-    fn driver_counts(into: *mut Counts);
-}
-
-fn counts() -> Counts {
-    let mut counts = Counts::default();
-    // SAFETY: it writes nine numbers.
-    unsafe { driver_counts(&raw mut counts) };
-    counts
-}
-
-/// There is one driver: tests take turns.
-static DRIVER: Mutex<()> = Mutex::new(());
-
-/// What the second call asks for: the first one loads kernels.
-fn asked<T>(work: impl Fn() -> Result<T>) -> Counts {
-    work().unwrap();
-    counts();
-    drop(work().unwrap());
-    counts()
-}
+#[path = "../../../tests/driver/counts.rs"]
+mod counts;
 
 fn var(shape: &[usize], device: &Device) -> Var {
     Var::zeros(shape, DType::F32, device).unwrap()

@@ -52,10 +52,11 @@ impl Gpu for Cuda {
             let Storage::Cuda(storage) = &*storage else { candle_core::bail!("a tensor is not on the CUDA device") };
             let stream = self.0.cuda_stream();
             let start = match tensor.dtype() {
+                DType::I64 => storage.as_cuda_slice::<i64>()?.device_ptr(&stream).0,
                 DType::U32 => storage.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
                 _ => storage.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
             };
-            start + 4 * layout.start_offset() as u64
+            start + (tensor.dtype().size_in_bytes() * layout.start_offset()) as u64
         };
         Ok(Memory { address, count, owner: Box::new(tensor) })
     }

@@ -138,7 +138,7 @@ pub(crate) trait Gpu: Send + Sync {
     /// Copies integers there.
     fn upload(&self, values: &[u32]) -> Result<Memory>;
 
-    /// The values of a tensor of this device, of f32 or u32, in row-major order.
+    /// The values of a tensor of this device, of f32, u32 or i64, in row-major order; an i64 counts as two.
     fn of(&self, tensor: &Tensor) -> Result<Memory>;
 
     /// Memory that was allocated here, as a value of the graph.

@@ -3,7 +3,10 @@
 //! On the CPU a wrong target is an error; on other devices nothing is read on the host, and it makes the loss NaN.
 
 mod cpu;
+mod cuda;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use crate::backend::{Backend, Op};
 use crate::node::with_optional;
@@ -49,6 +52,9 @@ pub fn cross_entropy(
     mask: Option<&Tensor>,
 ) -> Result<Tensor> {
     let rows = Targets::new(logits, targets, options, mask)?;
+    if let Some(gpu) = Backend::gpu(Op::CrossEntropy, &[logits]) {
+        return cuda::cross_entropy(gpu, logits, rows);
+    }
     match Backend::choose(Op::CrossEntropy, &[logits]) {
         Backend::Cpu => cpu::cross_entropy(logits, rows),
         Backend::Reference => reference::cross_entropy(logits, rows),

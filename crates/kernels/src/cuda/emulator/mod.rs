@@ -25,8 +25,9 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 3] = [
+const SOURCES: [(&str, &str); 4] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
+    ("loss", include_str!("../../loss/cuda/loss.cu")),
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
     ("recurrence", include_str!("../../recurrence/cuda/recurrence.cu")),
 ];
@@ -237,6 +238,10 @@ impl Gpu for Emulator {
         let values = tensor.flatten_all()?;
         match tensor.dtype() {
             DType::U32 => self.upload(&values.to_vec1()?),
+            DType::I64 => {
+                let halves = |value: i64| [value as u32, (value >> 32) as u32];
+                self.upload(&values.to_vec1()?.into_iter().flat_map(halves).collect::<Vec<u32>>())
+            }
             _ => self.filled(values.to_vec1::<f32>()?.into_iter().map(f32::to_bits)),
         }
     }
