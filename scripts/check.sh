@@ -16,7 +16,9 @@ fi
 step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy -p candlewick --no-default-features -- -D warnings
 step cargo test
-# The CUDA code builds and links, and asks a driver that counts for no more than it may.
+# The CUDA kernels are those that nvcc compiled without a spill; their host side builds, links, and asks a driver that counts for no more
+# than it may.
+step scripts/nvcc.sh --check
 step tests/driver/run.sh
 # What would be published holds all that its code includes, and builds and runs by itself.
 step scripts/package.sh
