@@ -101,6 +101,40 @@ impl Memory {
     }
 }
 
+/// Rows of f32 values, one behind the other.
+pub(crate) struct Matrix {
+    pub memory: Memory,
+    /// Values of a row.
+    pub width: usize,
+}
+
+impl Matrix {
+    /// Values which may be anything.
+    pub fn new(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
+        Ok(Self { memory: gpu.alloc(rows * width)?, width })
+    }
+
+    /// Where a row lies.
+    pub fn row(&self, row: usize) -> Argument {
+        self.value(row, 0)
+    }
+
+    /// Where a value of a row lies.
+    pub fn value(&self, row: usize, column: usize) -> Argument {
+        self.memory.at(row * self.width + column)
+    }
+
+    /// The rows from this one on, for a product.
+    pub fn rows(&self, row: usize) -> Rows<'_> {
+        self.part(row, 0)
+    }
+
+    /// The rows from this one on, of each what begins at a column.
+    pub fn part(&self, row: usize, column: usize) -> Rows<'_> {
+        Rows { memory: &self.memory, start: row * self.width + column, stride: self.width }
+    }
+}
+
 /// Rows of f32 values within a memory.
 pub(crate) struct Rows<'a> {
     pub memory: &'a Memory,

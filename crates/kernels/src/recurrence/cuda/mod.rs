@@ -4,10 +4,10 @@ pub(crate) mod run;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Argument, Gpu, Memory, Module, module};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, module};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
-use run::{Layout, NULL, Run, plain, rows, transposed};
+use run::{Layout, NULL, Run};
 
 pub(crate) static MODULE: Module = module!("recurrence");
 
@@ -79,18 +79,32 @@ struct Inputs {
 
 /// What the steps leave for the backward pass, packed: step behind step with its rows, R in all.
 pub struct Saved {
-    /// The sorted rows, see `recurrence.cu`.
+    /// The sorted rows, see `steps.h`.
     table: Option<Memory>,
     /// x (R, D), where the node projects it.
-    xs: Option<Memory>,
+    xs: Option<Matrix>,
     /// (R, G·H).
-    gates: Memory,
+    gates: Matrix,
     /// W_hh h (R, G·H), where it stays apart.
-    apart: Option<Memory>,
+    apart: Option<Matrix>,
     /// h before each step (R, H).
-    h: Memory,
+    h: Matrix,
     /// c before each step (R, H).
-    c: Option<Memory>,
+    c: Option<Matrix>,
+}
+
+/// Rows of any values, if they are wanted.
+fn only(gpu: &dyn Gpu, wanted: bool, rows: usize, width: usize) -> Result<Option<Matrix>> {
+    wanted.then(|| Matrix::new(gpu, rows, width)).transpose()
+}
+
+/// Where a row lies, or no address.
+fn row(matrix: Option<&Matrix>, row: usize) -> Argument {
+    matrix.map_or(NULL, |matrix| matrix.row(row))
+}
+
+fn start(memory: Option<&Memory>) -> Argument {
+    memory.map_or(NULL, |memory| memory.at(0))
 }
 
 impl<K: GateKernels> Operation for SequenceOp<K> {
@@ -102,44 +116,51 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let table = layout.table(gpu, &self.steps)?;
         let run = Run { gpu, layout: &layout, table: table.as_ref() };
         let (&Layout { n, t, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
+        let w_hh = || Side::Transposed(Rows { memory: &on.w_hh, start: 0, stride: h });
         let (xs, gates) = match &on.w_ih {
             None => (None, run.packed(&on.xs, wide)?),
             Some(w_ih) => {
-                let (xs, gates) = (run.packed(&on.xs, d)?, gpu.alloc(packed * wide)?);
-                run.product((packed, wide, d), plain(&xs, 0, d), transposed(w_ih, 0, d), rows(&gates, 0, wide), false)?;
+                let (xs, gates) = (run.packed(&on.xs, d)?, run.matrix(packed, wide)?);
+                let w_ih = Side::Transposed(Rows { memory: w_ih, start: 0, stride: d });
+                run.product((packed, wide, d), Side::Plain(xs.rows(0)), w_ih, gates.rows(0), false)?;
                 (Some(xs), gates)
             }
         };
-        let only = |there: bool, count: usize| if there { gpu.alloc(count).map(Some) } else { Ok(None) };
-        let (apart, out) = (only(K::APART, packed * wide)?, run.outputs(h)?);
-        let (before_h, last_h) = (gpu.alloc(packed * h)?, gpu.alloc(n * h)?);
-        let (before_c, last_c) = (only(K::HAS_C, packed * h)?, only(K::HAS_C, n * h)?);
-        let at = |memory: &Option<Memory>, start| memory.as_ref().map_or(NULL, |memory| memory.at(start));
-        let from = [on.h.at(0), at(&on.c, 0)];
-        run.start([from, [before_h.at(0), at(&before_c, 0)], [last_h.at(0), at(&last_c, 0)]])?;
+        let (apart, out) = (only(gpu, K::APART, packed, wide)?, run.outputs(h)?);
+        let (before_h, last_h) = (run.matrix(packed, h)?, gpu.alloc(n * h)?);
+        let (before_c, last_c) = (only(gpu, K::HAS_C, packed, h)?, only(gpu, K::HAS_C, n, h)?);
+        let from = [on.h.at(0), start(on.c.as_ref())];
+        run.start([from, [before_h.row(0), row(before_c.as_ref(), 0)], [last_h.at(0), row(last_c.as_ref(), 0)]])?;
         for step in 0..layout.count() {
             let (first, next) = layout.rows_of(step);
-            let sum = rows(apart.as_ref().unwrap_or(&gates), first * wide, wide);
-            let before = plain(&before_h, first * h, h);
-            run.product((next - first, wide, h), before, transposed(&on.w_hh, 0, h), sum, !K::APART)?;
-            let mut arguments = vec![gates.at(first * wide)];
-            if K::HAS_C {
-                arguments.extend([NULL, 0usize.into()]);
-            }
-            arguments.push(at(&on.b_ih, 0));
-            let (h_before, h_next) = (before_h.at(first * h), before_h.at(next * h));
+            let sums = apart.as_ref().unwrap_or(&gates);
+            run.product(
+                (next - first, wide, h),
+                Side::Plain(before_h.rows(first)),
+                w_hh(),
+                sums.rows(first),
+                !K::APART,
+            )?;
+            let mut arguments = vec![gates.row(first)];
             match (&apart, &before_c) {
-                (Some(apart), _) => arguments.extend([apart.at(first * wide), at(&on.b_hh, 0), h_before, h_next]),
-                (None, Some(c)) => arguments.extend([c.at(first * h), h_next, c.at(next * h)]),
-                (None, None) => arguments.push(h_next),
+                (Some(apart), _) => {
+                    arguments.extend([start(on.b_ih.as_ref()), apart.row(first), start(on.b_hh.as_ref())]);
+                    arguments.extend([before_h.row(first), before_h.row(next)]);
+                }
+                (None, Some(before_c)) => {
+                    // There are no sums in other rows.
+                    arguments.extend([NULL, 0usize.into(), start(on.b_ih.as_ref())]);
+                    arguments.extend([before_c.row(first), before_h.row(next), before_c.row(next)]);
+                }
+                (None, None) => arguments.extend([start(on.b_ih.as_ref()), before_h.row(next)]),
             }
             arguments.extend([out.at(0), last_h.at(0)]);
-            arguments.extend(last_c.as_ref().map(|last| last.at(0)));
+            arguments.extend(last_c.as_ref().map(|last| last.row(0)));
             arguments.extend(self.cell.setting().map(Argument::from));
             run.step(K::KERNELS[0], step, &arguments)?;
         }
         let mut outputs = vec![gpu.value(out, (n, t, h).into())?, gpu.value(last_h, (n, h).into())?];
-        outputs.extend(last_c.map(|last| gpu.value(last, (n, h).into())).transpose()?);
+        outputs.extend(last_c.map(|last| gpu.value(last.memory, (n, h).into())).transpose()?);
         Ok((outputs, Saved { table, xs, gates, apart, h: before_h, c: before_c }))
     }
 
@@ -148,54 +169,52 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let (run, saved) = (Run { gpu, layout: &layout, table: call.saved.table.as_ref() }, call.saved);
         let (&Layout { n, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
         let all: Vec<Memory> = gradients.iter().map(|gradient| gpu.of(gradient)).collect::<Result<_>>()?;
-        let only = |there: bool, count: usize| if there { gpu.alloc(count).map(Some) } else { Ok(None) };
-        let (d_gates, d_apart) = (gpu.alloc(packed * wide)?, only(K::APART, packed * wide)?);
-        let (dh, dc) = (gpu.alloc(n * h)?, only(K::HAS_C, n * h)?);
-        let at = |memory: Option<&Memory>, start| memory.map_or(NULL, |memory| memory.at(start));
-        let (running, last) = ([dh.at(0), at(dc.as_ref(), 0)], [all[1].at(0), at(all.get(2), 0)]);
+        let (d_gates, d_apart) = (run.matrix(packed, wide)?, only(gpu, K::APART, packed, wide)?);
+        let (dh, dc) = (run.matrix(n, h)?, only(gpu, K::HAS_C, n, h)?);
+        let (running, last) = ([dh.row(0), row(dc.as_ref(), 0)], [all[1].at(0), start(all.get(2))]);
         let states = 1 + usize::from(K::HAS_C);
+        let d_hidden = d_apart.as_ref().unwrap_or(&d_gates);
         for step in (0..layout.count()).rev() {
             let (first, next) = layout.rows_of(step);
-            let mut arguments = vec![saved.gates.at(first * wide)];
+            let mut arguments = vec![saved.gates.row(first)];
             match (&saved.apart, &saved.c) {
-                (Some(apart), _) => arguments.extend([apart.at(first * wide), saved.h.at(first * h)]),
-                (None, c) => arguments.extend(c.as_ref().map(|c| c.at(first * h))),
+                (Some(apart), _) => arguments.extend([apart.row(first), saved.h.row(first)]),
+                (None, c) => arguments.extend(c.as_ref().map(|c| c.row(first))),
             }
             arguments.extend(running[..states].iter().chain(&last[..states]));
-            arguments.extend([all[0].at(0), d_gates.at(first * wide)]);
-            arguments.extend(d_apart.as_ref().map(|apart| apart.at(first * wide)));
+            arguments.extend([all[0].at(0), d_gates.row(first)]);
+            arguments.extend(d_apart.as_ref().map(|apart| apart.row(first)));
             if K::HAS_C {
                 arguments.push(wide.into());
             }
             arguments.extend(self.cell.setting().map(Argument::from));
             run.step(K::KERNELS[1], step, &arguments)?;
-            let d_sum = plain(d_apart.as_ref().unwrap_or(&d_gates), first * wide, wide);
-            run.product((next - first, h, wide), d_sum, plain(&on.w_hh, 0, h), rows(&dh, 0, h), K::APART)?;
+            let w_hh = Side::Plain(Rows { memory: &on.w_hh, start: 0, stride: h });
+            run.product((next - first, h, wide), Side::Plain(d_hidden.rows(first)), w_hh, dh.rows(0), K::APART)?;
         }
-        let d_hidden = d_apart.as_ref().unwrap_or(&d_gates);
         let of_xs = || match &on.w_ih {
-            None => run.unpacked(&d_gates, wide),
+            None => run.unpacked(&d_gates),
             Some(w_ih) => {
-                let dxs = gpu.alloc(packed * d)?;
-                run.product((packed, d, wide), plain(&d_gates, 0, wide), plain(w_ih, 0, d), rows(&dxs, 0, d), false)?;
-                run.unpacked(&dxs, d)
+                let (dxs, w_ih) = (run.matrix(packed, d)?, Side::Plain(Rows { memory: w_ih, start: 0, stride: d }));
+                run.product((packed, d, wide), Side::Plain(d_gates.rows(0)), w_ih, dxs.rows(0), false)?;
+                run.unpacked(&dxs)
             }
         };
         let value = |input: usize, gradient: &dyn Fn() -> Result<Memory>| {
             let shape = || call.inputs[input].shape().clone();
             call.wants(input).then(|| gpu.value(gradient()?, shape()).map(Value::tensor)).transpose()
         };
-        let mut found = vec![value(0, &of_xs)?, value(1, &|| run.weight(d_hidden, wide, &saved.h, h))?];
-        let (dh0, dc0) = (gpu.alloc(n * h)?, only(K::HAS_C, n * h)?);
-        run.start_gradients([running, last, [dh0.at(0), at(dc0.as_ref(), 0)]])?;
-        for state in [Some(dh0), dc0].into_iter().flatten() {
+        let mut found = vec![value(0, &of_xs)?, value(1, &|| run.weight(d_hidden, &saved.h))?];
+        let (dh0, dc0) = (gpu.alloc(n * h)?, only(gpu, K::HAS_C, n, h)?);
+        run.start_gradients([running, last, [dh0.at(0), row(dc0.as_ref(), 0)]])?;
+        for state in [Some(dh0), dc0.map(|dc0| dc0.memory)].into_iter().flatten() {
             found.push(Some(gpu.value(state, (n, h).into())?.tensor()));
         }
         // The two biases share a launch: b_hh comes before W_ih, and b_ih behind it.
         let (of_b_hh, of_b_ih) = (found.len(), call.inputs.len() - 1);
         let biases =
             [(self.bias_hh && call.wants(of_b_hh), d_hidden), (on.b_ih.is_some() && call.wants(of_b_ih), &d_gates)];
-        let wanted: Vec<&Memory> = biases.iter().filter(|(wanted, _)| *wanted).map(|(_, of)| *of).collect();
+        let wanted: Vec<&Matrix> = biases.iter().filter(|(wanted, _)| *wanted).map(|(_, of)| *of).collect();
         let mut sums = run.sums(&wanted, wide)?.into_iter();
         let mut next = |wanted: bool| {
             let sum = if wanted { sums.next() } else { None };
@@ -205,7 +224,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             found.push(next(biases[0].0)?);
         }
         if let Some(xs) = &saved.xs {
-            found.push(value(found.len(), &|| run.weight(&d_gates, wide, xs, d))?);
+            found.push(value(found.len(), &|| run.weight(&d_gates, xs))?);
         }
         if on.b_ih.is_some() {
             found.push(next(biases[1].0)?);

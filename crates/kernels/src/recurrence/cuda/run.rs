@@ -1,24 +1,12 @@
 //! The launches of a recurrence on CUDA, and how its rows are packed.
 
 use super::MODULE;
-use crate::cuda::{Argument, Gpu, Launch, Memory, Product, Rows, Side, THREADS};
+use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Product, Rows, Side, THREADS};
 use crate::recurrence::steps::Steps;
 use candle_core::Result;
 
 /// No address.
 pub const NULL: Argument = Argument::Address(0);
-
-pub fn rows(memory: &Memory, start: usize, stride: usize) -> Rows<'_> {
-    Rows { memory, start, stride }
-}
-
-pub fn plain(memory: &Memory, start: usize, stride: usize) -> Side<'_> {
-    Side::Plain(rows(memory, start, stride))
-}
-
-pub fn transposed(memory: &Memory, start: usize, stride: usize) -> Side<'_> {
-    Side::Transposed(rows(memory, start, stride))
-}
 
 /// Sizes of a call, and where each step's rows start among the packed ones.
 pub struct Layout {
@@ -74,6 +62,11 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Rows of any values.
+    pub fn matrix(&self, rows: usize, width: usize) -> Result<Matrix> {
+        Matrix::new(self.gpu, rows, width)
+    }
+
     /// Outputs (N, T, width), with 0 at the steps that a row does not have.
     pub fn outputs(&self, width: usize) -> Result<Memory> {
         let count = self.layout.n * self.layout.t * width;
@@ -81,28 +74,19 @@ impl Run<'_> {
     }
 
     /// xs (N, T, width) as (R, width).
-    pub fn packed(&self, xs: &Memory, width: usize) -> Result<Memory> {
-        let packed = self.gpu.alloc(self.layout.packed * width)?;
-        let from_to = [xs.at(0), packed.at(0)];
-        self.launch_steps(
-            "pack_steps",
-            self.layout.count(),
-            self.layout.n * width,
-            &[&from_to[..], &self.batch(), &[width.into()]],
-        )?;
+    pub fn packed(&self, xs: &Memory, width: usize) -> Result<Matrix> {
+        let packed = self.matrix(self.layout.packed, width)?;
+        let arguments: [&[Argument]; 3] = [&[xs.at(0), packed.row(0)], &self.batch(), &[width.into()]];
+        self.launch_steps("pack_steps", self.layout.count(), self.layout.n * width, &arguments)?;
         Ok(packed)
     }
 
     /// xs (R, width) as (N, T, width), with 0 at the steps that a row does not have.
-    pub fn unpacked(&self, xs: &Memory, width: usize) -> Result<Memory> {
+    pub fn unpacked(&self, xs: &Matrix) -> Result<Memory> {
+        let width = xs.width;
         let unpacked = self.gpu.alloc(self.layout.n * self.layout.t * width)?;
-        let from_to = [xs.at(0), unpacked.at(0)];
-        self.launch_steps(
-            "unpack_steps",
-            self.layout.t,
-            self.layout.n * width,
-            &[&from_to[..], &self.batch(), &[width.into()]],
-        )?;
+        let arguments: [&[Argument]; 3] = [&[xs.row(0), unpacked.at(0)], &self.batch(), &[width.into()]];
+        self.launch_steps("unpack_steps", self.layout.t, self.layout.n * width, &arguments)?;
         Ok(unpacked)
     }
 
@@ -133,30 +117,36 @@ impl Run<'_> {
     }
 
     /// dW (out, in) = dYᵀ X for dY (R, out) and X (R, in).
-    pub fn weight(&self, dys: &Memory, out: usize, xs: &Memory, input: usize) -> Result<Memory> {
-        if self.layout.packed == 0 {
+    pub fn weight(&self, dys: &Matrix, xs: &Matrix) -> Result<Memory> {
+        let (out, input, packed) = (dys.width, xs.width, self.layout.packed);
+        if packed == 0 {
             return self.gpu.zeros(out * input);
         }
-        let weight = self.gpu.alloc(out * input)?;
-        let sizes = (out, input, self.layout.packed);
-        self.product(sizes, transposed(dys, 0, out), plain(xs, 0, input), rows(&weight, 0, input), false)?;
-        Ok(weight)
+        let weight = self.matrix(out, input)?;
+        self.product(
+            (out, input, packed),
+            Side::Transposed(dys.rows(0)),
+            Side::Plain(xs.rows(0)),
+            weight.rows(0),
+            false,
+        )?;
+        Ok(weight.memory)
     }
 
-    /// The sums of the columns of (rows, width).
-    pub fn sum(&self, dys: &Memory, rows: usize, width: usize) -> Result<Memory> {
-        let sums = self.gpu.alloc(width)?;
-        self.add_columns([dys.at(0), NULL], [sums.at(0), NULL], rows, width)?;
+    /// The sums of the columns of so many rows.
+    pub fn sum(&self, dys: &Matrix, rows: usize) -> Result<Memory> {
+        let sums = self.gpu.alloc(dys.width)?;
+        self.add_columns([dys.row(0), NULL], [sums.at(0), NULL], rows, dys.width)?;
         Ok(sums)
     }
 
     /// The sums of the columns of one or two (R, width), in one launch.
-    pub fn sums(&self, dys: &[&Memory], width: usize) -> Result<Vec<Memory>> {
+    pub fn sums(&self, dys: &[&Matrix], width: usize) -> Result<Vec<Memory>> {
         let sums: Vec<Memory> = dys.iter().map(|_| self.gpu.alloc(width)).collect::<Result<_>>()?;
-        let at = |of: Option<&Memory>| of.map_or(NULL, |memory| memory.at(0));
-        let from = [at(dys.first().copied()), at(dys.get(1).copied())];
+        let from = |i: usize| dys.get(i).map_or(NULL, |matrix| matrix.row(0));
+        let to = |i: usize| sums.get(i).map_or(NULL, |memory| memory.at(0));
         if !sums.is_empty() {
-            self.add_columns(from, [at(sums.first()), at(sums.get(1))], self.layout.packed, width)?;
+            self.add_columns([from(0), from(1)], [to(0), to(1)], self.layout.packed, width)?;
         }
         Ok(sums)
     }
