@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../crates/kernels"
 report=nvcc.txt
-sources=$(LC_ALL=C && printf '%s\n' src/*/cuda/*.cu src/cuda/*.h)
+sources=$(LC_ALL=C && printf '%s\n' src/*/cuda/*.cu src/cuda/*.cu src/cuda/*.h)
 # shellcheck disable=SC2086 # one word for each file
 hash=$(cat $sources | sha256sum | cut -c1-64)
 

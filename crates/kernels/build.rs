@@ -14,7 +14,8 @@ mod cuda {
         // A source may have come.
         println!("cargo:rerun-if-changed=src");
         let built = KernelBuilder::new()
-            .source_glob("src/**/cuda/*.cu")
+            .source_glob("src/*/cuda/*.cu")
+            .source_glob("src/cuda/*.cu")
             .watch(["src/cuda/device.h", "src/cuda/steps.h"])
             .arg("-Isrc/cuda")
             .arg("-std=c++17")

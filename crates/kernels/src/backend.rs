@@ -58,6 +58,11 @@ impl Backend {
         let has_kernel = match op {
             // A block takes a row, of which there must be one.
             Op::CrossEntropy => tensors[0].elem_count() > 0,
+            // cuDNN convolves faster, but candle has only its way forward.
+            Op::Conv2d => {
+                let tracked = tensors.iter().any(|tensor| tensor.track_op());
+                tensors[0].elem_count() > 0 && (tracked || !cfg!(feature = "cudnn"))
+            }
             Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => true,
             _ => false,
         };

@@ -4,6 +4,8 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candlewick_kernels::attention_lstm::{Options, Weights, attention_lstm};
+use candlewick_kernels::channels_last;
+use candlewick_kernels::conv::Conv2d;
 use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
 use candlewick_kernels::optimizer::{self, Rule, Update};
@@ -129,4 +131,21 @@ fn an_optimizer_asks_for_three_launches_over_all_parameters() {
     });
     println!("{step:?}");
     assert_eq!((step.launches, step.uploads, step.downloads, step.copies, step.fills), (3, 2, 1, 0, 0), "{step:?}");
+}
+
+#[test]
+fn a_convolution_asks_for_ten_launches() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let (xs, weight, bias) = (var(&[8, 56, 56, 64], device), var(&[64, 64, 3, 3], device), var(&[64], device));
+    let options = Conv2d { padding: (1, 1), ..Conv2d::default() };
+    let convolve = |xs: &Tensor, weight: &Tensor, bias: &Tensor| {
+        channels_last::conv2d_relu(xs, weight, Some(bias), &options)?.sum_all()
+    };
+    let training = asked(|| backward(&convolve(&xs, &weight, &bias)?));
+    let ys = var(&[8, 56, 56, 64], device);
+    let training = training.without(asked(|| backward(&ys.sum_all()?)));
+    println!("{training:?}");
+    assert!(training.launches + training.products <= 10, "{training:?}");
+    assert_eq!((training.uploads, training.downloads, training.copies), (0, 0, 0), "{training:?}");
 }

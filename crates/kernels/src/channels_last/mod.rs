@@ -59,6 +59,10 @@ pub fn conv2d_relu(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options:
 
 fn convolve(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d, relu: bool) -> Result<Tensor> {
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
+    if let Some(gpu) = Backend::gpu(Op::Conv2d, &inputs) {
+        let geometry = geometry(xs, weight.dims(), bias, options)?;
+        return conv::cuda::conv2d(gpu, &inputs, geometry, conv::Layout::Nhwc, relu);
+    }
     match Backend::choose(Op::Conv2d, &inputs) {
         Backend::Cpu => {
             conv::cpu::conv2d(&inputs, geometry(xs, weight.dims(), bias, options)?, conv::Layout::Nhwc, relu)

@@ -1,7 +1,10 @@
 //! Two-dimensional convolution (cross-correlation) with stride, padding, dilation and groups.
 
 pub(crate) mod cpu;
+pub(crate) mod cuda;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, bail};
@@ -39,6 +42,9 @@ impl Default for Conv2d {
 pub fn conv2d(xs: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: &Conv2d) -> Result<Tensor> {
     let geometry = Geometry::new(xs.dims(), weight.dims(), bias, options)?;
     let inputs: Vec<&Tensor> = [xs, weight].into_iter().chain(bias).collect();
+    if let Some(gpu) = Backend::gpu(Op::Conv2d, &inputs) {
+        return cuda::conv2d(gpu, &inputs, geometry, Layout::Nchw, false);
+    }
     match Backend::choose(Op::Conv2d, &inputs) {
         Backend::Cpu => cpu::conv2d(&inputs, geometry, Layout::Nchw, false),
         Backend::Reference => reference::conv2d(xs, weight, bias, &geometry),

@@ -4,7 +4,7 @@ use super::{Argument, Gpu, Launch, Memory, Product, Side};
 use crate::node::Value;
 use crate::precision::{Precision, float32_matmul_precision};
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, DeviceId};
 use candle_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::collections::HashMap;
@@ -19,6 +19,20 @@ pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
     static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone()))))
+}
+
+/// A struct of 16 `int`, as it is passed to a kernel.
+#[repr(transparent)]
+struct Ints([i32; 16]);
+
+// SAFETY: it is plain numbers.
+unsafe impl DeviceRepr for Ints {}
+
+impl Ints {
+    fn of(values: &[i32; 16]) -> &Self {
+        // SAFETY: it has the layout of what is in it.
+        unsafe { &*std::ptr::from_ref(values).cast() }
+    }
 }
 
 impl Cuda {
@@ -94,6 +108,7 @@ impl Gpu for Cuda {
                 Argument::Address(address) => builder.arg(address),
                 Argument::Int(value) => builder.arg(value),
                 Argument::Float(value) => builder.arg(value),
+                Argument::Ints(values) => builder.arg(Ints::of(values)),
             };
         }
         // SAFETY: number, sizes and bounds of the arguments are those that tests on the emulator run with.

@@ -44,6 +44,8 @@ pub(crate) enum Argument {
     Int(i32),
     /// `float`.
     Float(f32),
+    /// A struct of 16 `int`.
+    Ints([i32; 16]),
 }
 
 impl From<usize> for Argument {
@@ -189,6 +191,34 @@ pub(crate) trait Gpu: Send + Sync {
 
     /// Multiplies.
     fn product(&self, product: &Product) -> Result<()>;
+}
+
+static COLUMNS: Module = module!("column_sums");
+
+/// The sums of the columns of so many rows.
+pub(crate) fn column_sums(gpu: &dyn Gpu, xs: &Matrix, rows: usize) -> Result<Memory> {
+    Ok(columns_added(gpu, [xs, xs], 1, rows)?.swap_remove(0))
+}
+
+/// The sums of the columns of two matrices of the same shape, in one launch.
+pub(crate) fn two_column_sums(gpu: &dyn Gpu, xs: [&Matrix; 2], rows: usize) -> Result<Vec<Memory>> {
+    columns_added(gpu, xs, 2, rows)
+}
+
+fn columns_added(gpu: &dyn Gpu, xs: [&Matrix; 2], count: usize, rows: usize) -> Result<Vec<Memory>> {
+    let width = xs[0].width;
+    let sums = (0..count).map(|_| gpu.alloc(width)).collect::<Result<Vec<_>>>()?;
+    let into = [sums[0].at(0), sums[count - 1].at(0)];
+    gpu.launch(&Launch {
+        module: &COLUMNS,
+        kernel: "column_sums",
+        grid: (width.div_ceil(32), count),
+        threads: THREADS,
+        shared: THREADS * size_of::<f32>(),
+        whole_grid: false,
+        arguments: &[&xs.map(|xs| xs.row(0))[..], &into, &[rows.into(), width.into()]].concat(),
+    })?;
+    Ok(sums)
 }
 
 /// The device of these tensors, if it runs kernels and they are f32.

@@ -2,7 +2,7 @@
 
 use super::{Attending, AttentionLstm, Grid, Inputs, Saved, WARP, row, start};
 use crate::attention_lstm::{NAME, Sizes};
-use crate::cuda::{Argument, Matrix, Memory, Rows, Side, THREADS};
+use crate::cuda::{Argument, Matrix, Memory, Rows, Side, THREADS, column_sums};
 use crate::node::{Call, Value};
 use crate::recurrence::cuda::run::{NULL, Run};
 use candle_core::{Result, Tensor};
@@ -119,7 +119,7 @@ fn input_gradients(
     run.start_gradients([[found.h.row(0), found.c.row(0)], [NULL, NULL], [of_h.at(0), of_c.at(0)]])?;
     // Those of W_q, W_β and W_hh, and of b_q, b_β and b, below each other.
     let weights = tensor(run.weight(&found.sums, &saved.h)?, &[stack, h])?;
-    let biases = tensor(run.sum(&found.sums, packed)?, &[stack])?;
+    let biases = tensor(column_sums(gpu, &found.sums, packed)?, &[stack])?;
     let part = |all: &Tensor, start: usize, count: usize| all.narrow(0, start, count).map(Some);
     let wanted = |input: usize, gradient: &dyn Fn() -> Result<Memory>| {
         call.wants(input).then(|| tensor(gradient()?, call.inputs[input].dims())).transpose()
@@ -135,7 +135,7 @@ fn input_gradients(
         part(&biases, gates, 4 * h)?,
         part(&weights, 0, a)?,
         part(&biases, 0, a)?,
-        Some(tensor(run.sum(&of_v, n * p)?, &[a])?),
+        Some(tensor(column_sums(gpu, &of_v, n * p)?, &[a])?),
     ];
     if op.gate {
         all.extend([part(&weights, a, c)?, part(&biases, a, c)?]);

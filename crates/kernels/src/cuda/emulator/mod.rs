@@ -25,8 +25,10 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 6] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
+    ("column_sums", include_str!("../column_sums.cu")),
+    ("conv", include_str!("../../conv/cuda/conv.cu")),
     ("loss", include_str!("../../loss/cuda/loss.cu")),
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
     ("recurrence", include_str!("../../recurrence/cuda/recurrence.cu")),
@@ -264,7 +266,7 @@ impl Gpu for Emulator {
 
     fn launch(&self, launch: &Launch) -> Result<()> {
         let name = CString::new(launch.kernel).map_err(Error::wrap)?;
-        let mut values: Vec<(u64, usize)> = launch.arguments.iter().map(bits).collect();
+        let mut values: Vec<([u32; 16], usize)> = launch.arguments.iter().map(bits).collect();
         let sizes: Vec<usize> = values.iter().map(|&(_, size)| size).collect();
         let mut addresses: Vec<*mut c_void> = values.iter_mut().map(|(bits, _)| ptr::from_mut(bits).cast()).collect();
         let grid = [launch.grid.0 as u32, launch.grid.1 as u32, 1];
@@ -315,11 +317,26 @@ impl Gpu for Emulator {
     }
 }
 
-/// An argument's bytes, and how many they are.
-fn bits(argument: &Argument) -> (u64, usize) {
-    match *argument {
-        Argument::Address(address) => (address, 8),
-        Argument::Int(value) => (u64::from(value as u32), 4),
-        Argument::Float(value) => (u64::from(value.to_bits()), 4),
-    }
+/// An argument's words, and how many bytes they are.
+fn bits(argument: &Argument) -> ([u32; 16], usize) {
+    let mut words = [0; 16];
+    let size = match *argument {
+        Argument::Address(address) => {
+            (words[0], words[1]) = (address as u32, (address >> 32) as u32);
+            8
+        }
+        Argument::Int(value) => {
+            words[0] = value as u32;
+            4
+        }
+        Argument::Float(value) => {
+            words[0] = value.to_bits();
+            4
+        }
+        Argument::Ints(values) => {
+            words = values.map(|value| value as u32);
+            64
+        }
+    };
+    (words, size)
 }

@@ -221,7 +221,7 @@ fn faults_in_our_own_kernels_are_found() {
         ("attention_lstm", "i - first_count - second_count]".into(), "i - first_count]"),
         ("attention_lstm", "by = 16; by; by /= 2) x += ".into(), "by = 8; by; by /= 2) x += "),
         (
-            "recurrence",
+            "column_sums",
             format!("    {barrier}    if (warp || column >= width) return;"),
             "    if (warp || column >= width) return;",
         ),

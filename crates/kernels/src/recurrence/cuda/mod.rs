@@ -4,7 +4,7 @@ pub(crate) mod run;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, module};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, module, two_column_sums};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run};
@@ -215,7 +215,12 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let biases =
             [(self.bias_hh && call.wants(of_b_hh), d_hidden), (on.b_ih.is_some() && call.wants(of_b_ih), &d_gates)];
         let wanted: Vec<&Matrix> = biases.iter().filter(|(wanted, _)| *wanted).map(|(_, of)| *of).collect();
-        let mut sums = run.sums(&wanted, wide)?.into_iter();
+        let sums = match wanted[..] {
+            [one, other] => two_column_sums(gpu, [one, other], packed)?,
+            [one] => vec![column_sums(gpu, one, packed)?],
+            _ => vec![],
+        };
+        let mut sums = sums.into_iter();
         let mut next = |wanted: bool| {
             let sum = if wanted { sums.next() } else { None };
             sum.map(|sum| gpu.value(sum, wide.into()).map(Value::tensor)).transpose()

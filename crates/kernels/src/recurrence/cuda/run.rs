@@ -133,37 +133,6 @@ impl Run<'_> {
         Ok(weight.memory)
     }
 
-    /// The sums of the columns of so many rows.
-    pub fn sum(&self, dys: &Matrix, rows: usize) -> Result<Memory> {
-        let sums = self.gpu.alloc(dys.width)?;
-        self.add_columns([dys.row(0), NULL], [sums.at(0), NULL], rows, dys.width)?;
-        Ok(sums)
-    }
-
-    /// The sums of the columns of one or two (R, width), in one launch.
-    pub fn sums(&self, dys: &[&Matrix], width: usize) -> Result<Vec<Memory>> {
-        let sums: Vec<Memory> = dys.iter().map(|_| self.gpu.alloc(width)).collect::<Result<_>>()?;
-        let from = |i: usize| dys.get(i).map_or(NULL, |matrix| matrix.row(0));
-        let to = |i: usize| sums.get(i).map_or(NULL, |memory| memory.at(0));
-        if !sums.is_empty() {
-            self.add_columns([from(0), from(1)], [to(0), to(1)], self.layout.packed, width)?;
-        }
-        Ok(sums)
-    }
-
-    /// The sums of the columns of one or two matrices, of which the second may be none.
-    fn add_columns(&self, from: [Argument; 2], to: [Argument; 2], rows: usize, width: usize) -> Result<()> {
-        self.gpu.launch(&Launch {
-            module: &MODULE,
-            kernel: "column_sums",
-            grid: (width.div_ceil(32), if matches!(from[1], Argument::Address(0)) { 1 } else { 2 }),
-            threads: THREADS,
-            shared: THREADS * size_of::<f32>(),
-            whole_grid: false,
-            arguments: &[from, to, [rows.into(), width.into()]].concat(),
-        })
-    }
-
     /// A product, or nothing where a side is empty.
     pub fn product(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
         if sizes.0 * sizes.1 * sizes.2 == 0 {

@@ -1,0 +1,212 @@
+//! Convolution, f32, NCHW and NHWC, CUDA: the inputs of all outputs are gathered, and products are cuBLAS's; the ways back likewise.
+//!
+//! As many pictures are taken together as fit into a bounded memory of gathered inputs. A convolution whose inputs are rows already, of one
+//! position each in NHWC, is the product alone.
+
+use super::{Geometry, Layout};
+use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, Product, Rows, Side, THREADS, column_sums, module};
+use crate::node::{Call, Operation, Value, apply_one};
+use candle_core::{Result, Tensor};
+use std::ops::Range;
+
+static MODULE: Module = module!("conv");
+
+/// Gathered inputs that are held at a time: 256 MB.
+const GATHERED: usize = 1 << 26;
+
+/// The convolution of xs, weight and perhaps bias, and perhaps ReLU.
+pub fn conv2d(
+    gpu: &'static dyn Gpu,
+    inputs: &[&Tensor],
+    geometry: Geometry,
+    layout: Layout,
+    relu: bool,
+) -> Result<Tensor> {
+    apply_one(Convolution { gpu, geometry, layout, relu }, inputs)
+}
+
+struct Convolution {
+    gpu: &'static dyn Gpu,
+    geometry: Geometry,
+    layout: Layout,
+    relu: bool,
+}
+
+impl Operation for Convolution {
+    const NAME: &'static str = "conv2d";
+    type Saved = ();
+
+    fn forward(&self, inputs: &[Tensor], _: bool) -> Result<(Vec<Value>, ())> {
+        let (gpu, g) = (self.gpu, &self.geometry);
+        let (xs, weight) = (gpu.of(&inputs[0])?, gpu.of(&inputs[1])?);
+        let bias = inputs.get(2).map(|bias| gpu.of(bias)).transpose()?;
+        let ys = gpu.alloc(g.batch * g.area_out() * self.width())?;
+        for pictures in self.parts() {
+            let rows = Matrix::new(gpu, pictures.len() * g.area_out(), self.width())?;
+            for group in 0..g.groups {
+                let columns = self.gathered(&xs, &pictures, group)?;
+                let (side, onto) = (self.weight(&weight, group), rows.part(0, group * g.outputs));
+                self.product(
+                    (pictures.len() * g.area_out(), g.outputs, g.depth()),
+                    columns.side(),
+                    Side::Transposed(side),
+                    onto,
+                    false,
+                )?;
+            }
+            let bias = bias.as_ref().map_or(Argument::Address(0), |bias| bias.at(0));
+            let values = pictures.len() * g.area_out() * self.width();
+            self.launch("conv_output", values, &[rows.row(0), bias, ys.at(0)], &pictures, self.relu.into())?;
+        }
+        Ok((vec![gpu.value(ys, g.output_shape(self.layout).into())?], ()))
+    }
+
+    fn backward(&self, call: &Call<()>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let (gpu, g) = (self.gpu, &self.geometry);
+        let (xs, weight, d_ys) = (gpu.of(&call.inputs[0])?, gpu.of(&call.inputs[1])?, gpu.of(&gradients[0])?);
+        let ys = if self.relu { Some(gpu.of(&call.outputs[0])?) } else { None };
+        let d_xs = call.wants(0).then(|| gpu.alloc(call.inputs[0].elem_count())).transpose()?;
+        let d_weight = call.wants(1).then(|| gpu.zeros(call.inputs[1].elem_count())).transpose()?;
+        let mut d_bias: Option<Tensor> = None;
+        for pictures in self.parts() {
+            let count = pictures.len() * g.area_out();
+            let rows = Matrix::new(gpu, count, self.width())?;
+            let passed = ys.as_ref().map_or(Argument::Address(0), |ys| ys.at(0));
+            self.launch_maps("conv_rows", count * self.width(), &[d_ys.at(0), passed, rows.row(0)], &pictures)?;
+            for group in 0..g.groups {
+                let of_rows = || rows.part(0, group * g.outputs);
+                if let Some(d_weight) = &d_weight {
+                    let columns = self.gathered(&xs, &pictures, group)?;
+                    let onto = self.weight(d_weight, group);
+                    self.product(
+                        (g.outputs, g.depth(), count),
+                        Side::Transposed(of_rows()),
+                        columns.side(),
+                        onto,
+                        pictures.start > 0,
+                    )?;
+                }
+                if let Some(d_xs) = &d_xs {
+                    let columns = Matrix::new(gpu, count, g.depth())?;
+                    let side = Side::Plain(self.weight(&weight, group));
+                    self.product((count, g.depth(), g.outputs), Side::Plain(of_rows()), side, columns.rows(0), false)?;
+                    let values = pictures.len() * g.channels * g.area_in();
+                    self.launch("conv_scatter", values, &[columns.row(0), d_xs.at(0)], &pictures, group.into())?;
+                }
+            }
+            if call.wants(2) {
+                let sums = column_sums(gpu, &rows, count)?;
+                let sums = gpu.value(sums, self.width().into())?.tensor();
+                d_bias = Some(d_bias.map_or(Ok(sums.clone()), |before| before + &sums)?);
+            }
+        }
+        let tensor = |memory: Option<Memory>, input: usize| {
+            memory.map(|memory| gpu.value(memory, call.inputs[input].shape().clone()).map(Value::tensor)).transpose()
+        };
+        Ok(vec![tensor(d_xs, 0)?, tensor(d_weight, 1)?, d_bias])
+    }
+}
+
+/// The inputs of all outputs of some pictures: gathered, or as they lie in the maps.
+enum Columns<'a> {
+    Gathered(Matrix),
+    Maps(Rows<'a>),
+}
+
+impl Columns<'_> {
+    fn side(&self) -> Side<'_> {
+        Side::Plain(match self {
+            Self::Gathered(columns) => columns.rows(0),
+            Self::Maps(rows) => Rows { memory: rows.memory, start: rows.start, stride: rows.stride },
+        })
+    }
+}
+
+impl Convolution {
+    /// All outputs of a position.
+    fn width(&self) -> usize {
+        self.geometry.groups * self.geometry.outputs
+    }
+
+    /// The pictures that are taken together.
+    fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let g = &self.geometry;
+        let (count, batch) = ((GATHERED / (g.area_out() * g.depth())).max(1), g.batch);
+        (0..batch).step_by(count).map(move |first| first..batch.min(first + count))
+    }
+
+    fn gathered<'a>(&self, xs: &'a Memory, pictures: &Range<usize>, group: usize) -> Result<Columns<'a>> {
+        let g = &self.geometry;
+        let all = g.groups * g.channels;
+        let own_place = (g.kernel, g.stride, g.padding) == ((1, 1), (1, 1), (0, 0));
+        if own_place && self.layout == Layout::Nhwc {
+            let start = pictures.start * g.area_in() * all + group * g.channels;
+            return Ok(Columns::Maps(Rows { memory: xs, start, stride: all }));
+        }
+        let columns = Matrix::new(self.gpu, pictures.len() * g.area_out(), g.depth())?;
+        let values = pictures.len() * g.area_out() * g.depth();
+        self.launch("conv_gather", values, &[xs.at(0), columns.row(0)], pictures, group.into())?;
+        Ok(Columns::Gathered(columns))
+    }
+
+    /// The weights of a group, (O/groups, C/groups · kh · kw).
+    fn weight<'a>(&self, weight: &'a Memory, group: usize) -> Rows<'a> {
+        let (outputs, depth) = (self.geometry.outputs, self.geometry.depth());
+        Rows { memory: weight, start: group * outputs * depth, stride: depth }
+    }
+
+    /// What the kernels call `Sizes`.
+    fn sizes(&self) -> [Argument; 1] {
+        let Geometry { groups, channels, outputs, input, kernel, output, stride, padding, dilation, .. } =
+            self.geometry;
+        let pairs = [input, kernel, output, stride, padding, dilation].into_iter().flat_map(|(y, x)| [y, x]);
+        let nhwc = usize::from(self.layout == Layout::Nhwc);
+        let mut sizes = [0; 16];
+        let all = [channels, outputs, groups].into_iter().chain(pairs).chain([nhwc]);
+        sizes.iter_mut().zip(all).for_each(|(size, value)| *size = i32::try_from(value).unwrap_or(i32::MAX));
+        [Argument::Ints(sizes)]
+    }
+
+    fn product(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
+        self.gpu.product(&Product { sizes, a, b, c, add })
+    }
+
+    /// A kernel over values of some pictures, and of a group or a ReLU.
+    fn launch(
+        &self,
+        kernel: &'static str,
+        values: usize,
+        from_to: &[Argument],
+        pictures: &Range<usize>,
+        last: Argument,
+    ) -> Result<()> {
+        self.run(
+            kernel,
+            values,
+            &[from_to, &self.sizes(), &[pictures.start.into(), pictures.len().into(), last]].concat(),
+        )
+    }
+
+    fn launch_maps(
+        &self,
+        kernel: &'static str,
+        values: usize,
+        from_to: &[Argument],
+        pictures: &Range<usize>,
+    ) -> Result<()> {
+        self.run(kernel, values, &[from_to, &self.sizes(), &[pictures.start.into(), pictures.len().into()]].concat())
+    }
+
+    fn run(&self, kernel: &'static str, values: usize, arguments: &[Argument]) -> Result<()> {
+        let grid = (values.div_ceil(THREADS), 1);
+        self.gpu.launch(&Launch {
+            module: &MODULE,
+            kernel,
+            grid,
+            threads: THREADS,
+            shared: 0,
+            whole_grid: false,
+            arguments,
+        })
+    }
+}
