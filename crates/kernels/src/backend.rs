@@ -63,6 +63,7 @@ impl Backend {
                 let tracked = tensors.iter().any(|tensor| tensor.track_op());
                 tensors[0].elem_count() > 0 && (tracked || !cfg!(feature = "cudnn"))
             }
+            Op::BatchNorm | Op::Pool2d => tensors[0].elem_count() > 0,
             Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => true,
             _ => false,
         };

@@ -9,8 +9,8 @@ use candlewick_kernels::pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool
 use candlewick_kernels::residual::residual_add;
 use candlewick_parameters::Mode;
 
-/// The feature maps of N images: (N, h, w, C), channels last, for f32 on the CPU, where that is fastest, and (N, C, h, w)
-/// elsewhere.
+/// The feature maps of N images: (N, h, w, C), channels last, for f32 on the CPU and on CUDA, where that is fastest, and
+/// (N, C, h, w) elsewhere.
 #[derive(Clone, Debug)]
 pub struct FeatureMap {
     tensor: Tensor,
@@ -23,7 +23,8 @@ impl FeatureMap {
     /// # Errors
     /// When the tensor is not of rank 4.
     pub fn new(nchw: &Tensor) -> Result<Self> {
-        let channels_last = nchw.device().is_cpu() && nchw.dtype() == DType::F32;
+        let device = nchw.device();
+        let channels_last = (device.is_cpu() || device.is_cuda()) && nchw.dtype() == DType::F32;
         let tensor = if channels_last { channels_last::to_nhwc(nchw)? } else { nchw.clone() };
         Ok(Self { tensor, channels_last })
     }

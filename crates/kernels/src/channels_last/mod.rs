@@ -5,6 +5,7 @@
 //! the same everywhere.
 
 mod cpu;
+mod cuda;
 mod packed_conv;
 mod reference;
 #[cfg(test)]
@@ -14,7 +15,7 @@ pub use packed_conv::PackedConv2d;
 
 use crate::backend::{Backend, Op};
 use crate::conv::{self, Conv2d, Geometry};
-use crate::pool::{self, Pool2d};
+use crate::pool::{self, Pool2d, Windows};
 use candle_core::{Result, Tensor, bail};
 
 /// Maps (N, C, h, w) as (N, h, w, C).
@@ -81,6 +82,10 @@ fn geometry(xs: &Tensor, weight: &[usize], bias: Option<&Tensor>, options: &Conv
 /// # Errors
 /// As [`pool::max_pool2d`].
 pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    if let Some(gpu) = Backend::gpu(Op::Pool2d, &[xs]) {
+        let windows = Windows::fixed("max_pool2d", &to_nchw(xs)?, pool)?;
+        return pool::cuda::pool(gpu, xs, windows, conv::Layout::Nhwc, true);
+    }
     match Backend::choose(Op::Pool2d, &[xs]) {
         Backend::Cpu => cpu::pool::max_pool2d(xs, pool),
         Backend::Reference => to_nhwc(&pool::max_pool2d(&reference::contiguous_nchw(xs)?, pool)?),
@@ -92,6 +97,10 @@ pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
 /// # Errors
 /// As [`pool::avg_pool2d`].
 pub fn avg_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
+    if let Some(gpu) = Backend::gpu(Op::Pool2d, &[xs]) {
+        let windows = Windows::fixed("avg_pool2d", &to_nchw(xs)?, pool)?;
+        return pool::cuda::pool(gpu, xs, windows, conv::Layout::Nhwc, false);
+    }
     match Backend::choose(Op::Pool2d, &[xs]) {
         Backend::Cpu => cpu::pool::avg_pool2d(xs, pool),
         Backend::Reference => to_nhwc(&pool::avg_pool2d(&reference::contiguous_nchw(xs)?, pool)?),
@@ -187,6 +196,9 @@ pub fn batch_norm(
         bail!("batch_norm: training wants at least two values a channel, got {:?}", xs.dims());
     }
     let inputs: Vec<&Tensor> = [xs, weight, bias].into_iter().chain(add).collect();
+    if let Some(gpu) = Backend::gpu(Op::BatchNorm, &inputs) {
+        return cuda::norm::batch_norm(gpu, xs, norm, add, with_relu);
+    }
     match Backend::choose(Op::BatchNorm, &inputs) {
         Backend::Cpu => cpu::norm::batch_norm(xs, norm, add, with_relu),
         Backend::Reference => reference::batch_norm(xs, norm, add, with_relu),

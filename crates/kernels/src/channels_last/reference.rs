@@ -25,7 +25,7 @@ pub fn conv2d(
 
 /// [`super::mean`].
 pub fn mean(xs: &Tensor) -> Result<Tensor> {
-    contiguous_nchw(xs)?.flatten_from(2)?.mean(2)
+    xs.flatten(1, 2)?.mean(1)
 }
 
 /// [`super::concat_channels`].

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::activation::{self, Activation};
+use crate::cuda::emulator::emulated;
 use crate::norm::batch_norm_train;
 
 use crate::test_values::test_values;
@@ -44,6 +45,48 @@ fn assert_ends_well(prepared: &PackedConv2d, xs: &Tensor, ys: &Tensor) {
             let wanted = add.map_or(Ok(ys.clone()), |add| ys + add).unwrap();
             let wanted = then.map_or(Ok(wanted.clone()), |then| then.of(&wanted)).unwrap();
             assert_close(&[flat(&prepared.forward(xs, add, then).unwrap())], &[flat(&wanted)]);
+        }
+    }
+}
+
+#[test]
+fn batch_norm_on_cuda_is_that_of_the_cpu() {
+    // More rows than one part of a sum has, and more channels than a block.
+    for (seed, shape) in [[2, 3, 2, 5], [3, 11, 13, 40], [1, 1, 2, 1]].into_iter().enumerate() {
+        let c = shape[3];
+        let vars = [
+            var(1, &shape, DType::F32),
+            var(2, &[c], DType::F32),
+            var(3, &[c], DType::F32),
+            var(4, &shape, DType::F32),
+        ];
+        // Far from zero, where squares would lose all digits.
+        let vars = [
+            Var::from_tensor(&(vars[0].as_tensor() + 100.0).unwrap()).unwrap(),
+            vars[1].clone(),
+            vars[2].clone(),
+            vars[3].clone(),
+        ];
+        let variance = var(5, &[c], DType::F32).abs().unwrap();
+        let given = (vars[2].as_detached_tensor(), variance);
+        for (statistics, add, relu) in
+            [(None, false, false), (None, true, true), (Some(&given), true, false), (Some(&given), false, true)]
+        {
+            let statistics = statistics.map(|(mean, variance)| (mean, variance));
+            let norm = BatchNorm { weight: &vars[1], bias: &vars[2], statistics, eps: 1e-5 };
+            let add = add.then(|| vars[3].as_tensor());
+            let count = if add.is_some() { 4 } else { 3 };
+            let run = || {
+                let (ys, mean, variance) = batch_norm(&vars[0], &norm, add, relu).unwrap();
+                [outcome(&vars[..count], &ys), vec![flat(&mean), flat(&variance)]].concat()
+            };
+            let (wanted, Some(found)) = (run(), emulated(seed as u64, run).unwrap()) else { return };
+            for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let largest = wanted.iter().fold(0.1f64, |largest, value| largest.max(value.abs()));
+                for (f, w) in found.iter().zip(wanted) {
+                    assert!((f - w).abs() <= 3e-5 * largest, "{shape:?} tensor {i}: {f} instead of {w}");
+                }
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ pub fn install<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
     }
     // A pool that is there already stays as it is.
     POOL.call_once(|| _ = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global());
+    #[cfg(any(test, feature = "emulator"))]
+    let work = crate::cuda::emulator::carried(work);
     rayon::scope(|_| work())
 }
 

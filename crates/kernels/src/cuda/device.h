@@ -63,3 +63,6 @@ __device__ __forceinline__ void grid_barrier(unsigned* arrived, unsigned round) 
     }
     __syncthreads();
 }
+
+// The number of a thread among those of all blocks in a row.
+__device__ __forceinline__ size_t place() { return size_t(blockIdx.x) * blockDim.x + threadIdx.x; }

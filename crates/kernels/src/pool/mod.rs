@@ -5,9 +5,13 @@
 //! for most windows (huggingface/candle#1593).
 
 mod cpu;
+pub(crate) mod cuda;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use crate::backend::{Backend, Op};
+use crate::conv::Layout;
 use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 
@@ -46,6 +50,9 @@ impl Pool2d {
 /// When `xs` is not of rank 4, a size or stride is zero, the padding exceeds half the kernel, or no window fits.
 pub fn max_pool2d(xs: &Tensor, pool: &Pool2d) -> Result<Tensor> {
     let windows = Windows::fixed("max_pool2d", xs, pool)?;
+    if let Some(gpu) = Backend::gpu(Op::Pool2d, &[xs]) {
+        return cuda::pool(gpu, xs, windows, Layout::Nchw, true);
+    }
     match Backend::choose(Op::Pool2d, &[xs]) {
         Backend::Cpu => cpu::max(xs, windows),
         Backend::Reference => reference::max(xs, windows),
@@ -77,6 +84,9 @@ pub fn adaptive_avg_pool2d(xs: &Tensor, size: (usize, usize)) -> Result<Tensor> 
 }
 
 fn average(xs: &Tensor, windows: Windows) -> Result<Tensor> {
+    if let Some(gpu) = Backend::gpu(Op::Pool2d, &[xs]) {
+        return cuda::pool(gpu, xs, windows, Layout::Nchw, false);
+    }
     match Backend::choose(Op::Pool2d, &[xs]) {
         Backend::Cpu => cpu::average(xs, windows),
         Backend::Reference => reference::average(xs, windows),

@@ -21,8 +21,6 @@ struct Sizes {
     }
 };
 
-__device__ __forceinline__ size_t place() { return size_t(blockIdx.x) * blockDim.x + threadIdx.x; }
-
 // columns (rows, channels · kernel): the inputs of each output of a group.
 KERNEL(conv_gather)(const float* xs, float* columns, Sizes s, int first, int count, int group) {
     const int depth = s.channels * s.kernel_height * s.kernel_width, area = s.output_height * s.output_width;

@@ -10,6 +10,9 @@
 #include <utility>
 #include <vector>
 
+using std::max;
+using std::min;
+
 #define __global__
 #define __device__
 #define __host__

@@ -25,12 +25,14 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 8] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
+    ("batch_norm", include_str!("../../channels_last/cuda/batch_norm.cu")),
     ("column_sums", include_str!("../column_sums.cu")),
     ("conv", include_str!("../../conv/cuda/conv.cu")),
     ("loss", include_str!("../../loss/cuda/loss.cu")),
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
+    ("pool", include_str!("../../pool/cuda/pool.cu")),
     ("recurrence", include_str!("../../recurrence/cuda/recurrence.cu")),
 ];
 
@@ -174,6 +176,17 @@ fn on<R>(emulator: Emulator, work: impl FnOnce() -> R) -> R {
     let result = work();
     CURRENT.set(before);
     result
+}
+
+/// Work that runs on the device of this thread, on whatever thread it runs.
+pub(crate) fn carried<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let here = CURRENT.get();
+    move || {
+        let before = CURRENT.replace(here);
+        let result = work();
+        CURRENT.set(before);
+        result
+    }
 }
 
 impl Emulator {

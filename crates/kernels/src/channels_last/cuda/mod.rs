@@ -1,0 +1,3 @@
+//! NHWC operations on CUDA, f32.
+
+pub mod norm;
