@@ -81,8 +81,9 @@ Status cuEventSynchronize(Handle event) { return counts.waits++, 0; }
 Status cuEventElapsedTime_v2(float* time, Handle start, Handle end) { return *time = 0, 0; }
 
 Status cuMemAllocAsync(Address* memory, size_t bytes, Handle stream) {
+    if (!bytes) return 1;
     counts.allocations++;
-    *memory = (Address)calloc(1, bytes ? bytes : 1);
+    *memory = (Address)calloc(1, bytes);
     return *memory ? 0 : 2;
 }
 Status cuMemAlloc_v2(Address* memory, size_t bytes) { return cuMemAllocAsync(memory, bytes, NULL); }
@@ -132,7 +133,7 @@ Status cuLaunchKernel(Handle function, unsigned gx, unsigned gy, unsigned gz, un
                       unsigned shared, Handle stream, Handle* arguments, Handle* extra) {
     counts.launches++;
     note(function);
-    return gx && gy && gz && gy < 65536 && gz < 65536 ? 0 : 1;
+    return gx && gy && gz && gy < 65536 && gz < 65536 && shared <= 48 << 10 ? 0 : 1;
 }
 Status cuLaunchCooperativeKernel(Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                                  unsigned bz, unsigned shared, Handle stream, Handle* arguments) {

@@ -116,7 +116,9 @@ pub fn attention_lstm(
     counts.map_or(Ok(()), |counts| counts.check(NAME, sizes.n, sizes.p))?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
     // Positions are drawn by the reference.
-    if let (Some(gpu), None) = (Backend::gpu(Op::AttentionLstm, &inputs), draws) {
+    if let (Some(gpu), None) = (Backend::gpu(Op::AttentionLstm, &inputs), draws)
+        && cuda::serves(sizes)
+    {
         return cuda::attention_lstm(gpu, &inputs, sizes, steps, counts);
     }
     match Backend::choose(Op::AttentionLstm, &inputs) {

@@ -46,12 +46,13 @@ impl Cuda {
 
 impl Gpu for Cuda {
     fn alloc(&self, count: usize) -> Result<Memory> {
+        // CUDA allocates nothing where nothing is asked for, and calls it an error.
         // SAFETY: whoever asks for memory has a kernel or a product write it before it is read, which tests on the emulator show.
-        Ok(self.owned(unsafe { self.0.alloc::<f32>(count) }?, count))
+        Ok(self.owned(unsafe { self.0.alloc::<f32>(count.max(1)) }?, count))
     }
 
     fn zeros(&self, count: usize) -> Result<Memory> {
-        Ok(self.owned(self.0.alloc_zeros::<f32>(count)?, count))
+        Ok(self.owned(self.0.alloc_zeros::<f32>(count.max(1))?, count))
     }
 
     fn upload(&self, values: &[u32]) -> Result<Memory> {

@@ -16,6 +16,14 @@ static MODULE: Module = module!("attention_lstm");
 /// Threads of a warp.
 const WARP: usize = 32;
 
+/// Values of shared memory that a block has without asking.
+const SHARED: usize = (48 << 10) / size_of::<f32>();
+
+/// Whether a block holds the weights of all positions, and the gradients of all channels.
+pub fn serves(sizes: Sizes) -> bool {
+    sizes.p.max(sizes.c) <= SHARED
+}
+
 /// [`super::attention_lstm`] on the inputs of [`AttentionLstm`], without draws.
 pub fn attention_lstm(
     gpu: &'static dyn Gpu,
