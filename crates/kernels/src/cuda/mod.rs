@@ -5,12 +5,12 @@
 //! over steps, offsets and the order of launches, is written against [`Gpu`] and so runs in tests as it runs on a device.
 
 #[cfg(feature = "cuda")]
-pub(crate) mod device;
+mod candle_device;
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) mod emulator;
 
 use crate::node::Value;
-use candle_core::{DType, Result, Shape, Tensor};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 use std::any::Any;
 
 /// A source of kernels.
@@ -42,6 +42,8 @@ pub(crate) enum Argument {
     Address(u64),
     /// `int`.
     Int(i32),
+    /// `long long`.
+    Long(i64),
     /// `float`.
     Float(f32),
     /// A struct of 16 `int`.
@@ -72,6 +74,18 @@ pub(crate) struct Launch<'a> {
     /// Whether all blocks run at the same time, and so may wait for each other.
     pub whole_grid: bool,
     pub arguments: &'a [Argument],
+}
+
+impl<'a> Launch<'a> {
+    /// A kernel on blocks of [`THREADS`] threads that wait for no other block and share nothing.
+    pub fn new(module: &'static Module, kernel: &'static str, grid: (usize, usize), arguments: &'a [Argument]) -> Self {
+        Self { module, kernel, grid, threads: THREADS, shared: 0, whole_grid: false, arguments }
+    }
+
+    /// The same with a value of type T for each thread in shared memory.
+    pub fn with_shared<T>(self) -> Self {
+        Self { shared: self.threads * size_of::<T>(), ..self }
+    }
 }
 
 /// Threads of a block where each takes one value.
@@ -193,6 +207,30 @@ pub(crate) trait Gpu: Send + Sync {
     fn product(&self, product: &Product) -> Result<()>;
 }
 
+impl dyn Gpu + '_ {
+    /// A kernel with a thread for each of so many values; nothing where there are none.
+    pub fn launch_each(
+        &self,
+        module: &'static Module,
+        kernel: &'static str,
+        values: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
+        if values == 0 {
+            return Ok(());
+        }
+        self.launch(&Launch::new(module, kernel, (values.div_ceil(THREADS), 1), arguments))
+    }
+
+    /// A product, or nothing where a side is empty.
+    pub fn multiply(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
+        if sizes.0 * sizes.1 * sizes.2 == 0 {
+            return Ok(());
+        }
+        self.product(&Product { sizes, a, b, c, add })
+    }
+}
+
 static COLUMNS: Module = module!("column_sums");
 
 /// The sums of the columns of so many rows.
@@ -209,30 +247,23 @@ fn columns_added(gpu: &dyn Gpu, xs: [&Matrix; 2], count: usize, rows: usize) -> 
     let width = xs[0].width;
     let sums = (0..count).map(|_| gpu.alloc(width)).collect::<Result<Vec<_>>>()?;
     let into = [sums[0].at(0), sums[count - 1].at(0)];
-    gpu.launch(&Launch {
-        module: &COLUMNS,
-        kernel: "column_sums",
-        grid: (width.div_ceil(32), count),
-        threads: THREADS,
-        shared: THREADS * size_of::<f32>(),
-        whole_grid: false,
-        arguments: &[&xs.map(|xs| xs.row(0))[..], &into, &[rows.into(), width.into()]].concat(),
-    })?;
+    let arguments = [&xs.map(|xs| xs.row(0))[..], &into, &[rows.into(), width.into()]].concat();
+    let grid = (width.div_ceil(32), count);
+    gpu.launch(&Launch::new(&COLUMNS, "column_sums", grid, &arguments).with_shared::<f32>())?;
     Ok(sums)
 }
 
-/// The device of these tensors, if it runs kernels and they are f32.
+/// The one device of these tensors, if it runs kernels and they are f32.
 pub(crate) fn device_of(tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
-    if !tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
+    let device = tensors.first()?.device();
+    if !tensors.iter().all(|tensor| tensor.dtype() == DType::F32 && tensor.device().same_device(device)) {
         return None;
     }
-    #[cfg(any(test, feature = "emulator"))]
-    if tensors.iter().all(|tensor| tensor.device().is_cpu()) {
-        return emulator::current();
+    match device {
+        #[cfg(any(test, feature = "emulator"))]
+        Device::Cpu => emulator::current(),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => Some(candle_device::of(device)),
+        _ => None,
     }
-    #[cfg(feature = "cuda")]
-    if let candle_core::Device::Cuda(device) = tensors.first()?.device() {
-        return Some(device::of(device));
-    }
-    None
 }

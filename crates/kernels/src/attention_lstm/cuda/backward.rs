@@ -59,7 +59,7 @@ fn back_through_steps(
         run.step("lstm_backward", step, &[&states[..], &onto].concat())?;
         let of_gates = Side::Plain(found.sums.part(first, gates));
         let w_context = Side::Plain(op.input_weights(&on.w_input, true));
-        run.product((active, c, 4 * h), of_gates, w_context, of_gated.rows(0), false)?;
+        run.gpu.multiply((active, c, 4 * h), of_gates, w_context, of_gated.rows(0), false)?;
 
         let from = [of_gated.row(0), d_context.at(0), d_alpha.at(0), on.annotations.at(0), saved.z.row(first)];
         let beta = [row(saved.beta.as_ref(), first)];
@@ -73,7 +73,7 @@ fn back_through_steps(
         attending.launch("attention_query_gradients", active, values, step, &[from, onto].concat())?;
 
         let weights = Side::Plain(saved.stacked.rows(0));
-        run.product((active, h, stack), Side::Plain(found.sums.rows(first)), weights, found.h.rows(0), false)?;
+        run.gpu.multiply((active, h, stack), Side::Plain(found.sums.rows(first)), weights, found.h.rows(0), false)?;
     }
     Ok(found)
 }
@@ -92,7 +92,7 @@ fn input_gradients(
     let every = |width: usize| Grid { blocks: p, threads: width.next_multiple_of(WARP).min(THREADS), shared: 0 };
     let of_xs = || {
         let (dxs, w_x) = (run.matrix(packed, e)?, Side::Plain(op.input_weights(&on.w_input, false)));
-        run.product((packed, e, 4 * h), Side::Plain(found.sums.part(0, gates)), w_x, dxs.rows(0), false)?;
+        run.gpu.multiply((packed, e, 4 * h), Side::Plain(found.sums.part(0, gates)), w_x, dxs.rows(0), false)?;
         run.unpacked(&dxs)
     };
     let of_annotations = || {
@@ -106,7 +106,13 @@ fn input_gradients(
         let of = gpu.zeros(4 * h * (e + c))?;
         for (start, xs) in [(0, &saved.xs), (e, &saved.gated)] {
             let (of_gates, onto) = (found.sums.part(0, gates), Rows { memory: &of, start, stride: e + c });
-            run.product((4 * h, xs.width, packed), Side::Transposed(of_gates), Side::Plain(xs.rows(0)), onto, false)?;
+            run.gpu.multiply(
+                (4 * h, xs.width, packed),
+                Side::Transposed(of_gates),
+                Side::Plain(xs.rows(0)),
+                onto,
+                false,
+            )?;
         }
         Ok(of)
     };

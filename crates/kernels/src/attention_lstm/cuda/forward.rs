@@ -2,7 +2,7 @@
 
 use super::{Attending, AttentionLstm, Grid, Inputs, MODULE, Saved, WARP, row, start};
 use crate::attention_lstm::Sizes;
-use crate::cuda::{Argument, Launch, Matrix, Memory, Side, THREADS};
+use crate::cuda::{Argument, Matrix, Memory, Side, THREADS};
 use crate::node::Value;
 use crate::recurrence::cuda::run::{NULL, Run};
 use candle_core::Result;
@@ -21,7 +21,7 @@ pub fn run(op: &AttentionLstm, on: &Inputs) -> Result<(Vec<Value>, Saved)> {
     // x W_xᵀ of all steps, onto which each step adds ẑ W_ẑᵀ.
     let (xs, gates) = (run.packed(&on.xs, e)?, run.matrix(packed, 4 * h)?);
     let w_x = Side::Transposed(op.input_weights(&on.w_input, false));
-    run.product((packed, 4 * h, e), Side::Plain(xs.rows(0)), w_x, gates.rows(0), false)?;
+    run.gpu.multiply((packed, 4 * h, e), Side::Plain(xs.rows(0)), w_x, gates.rows(0), false)?;
     let saved = Saved {
         stacked: stacked(op, on)?,
         sums: run.matrix(packed, stack)?,
@@ -42,11 +42,11 @@ pub fn run(op: &AttentionLstm, on: &Inputs) -> Result<(Vec<Value>, Saved)> {
         let ((first, next), active) = (layout.rows_of(step), run.active(step));
         let weights = Side::Transposed(saved.stacked.rows(0));
         let of_h = Side::Plain(saved.h.rows(first));
-        run.product((active, stack, h), of_h, weights, saved.sums.rows(first), false)?;
+        run.gpu.multiply((active, stack, h), of_h, weights, saved.sums.rows(first), false)?;
         attend(op, &attending, on, step, &scores, &saved, &outputs)?;
         let w_context = Side::Transposed(op.input_weights(&on.w_input, true));
         let of_context = Side::Plain(saved.gated.rows(first));
-        run.product((active, 4 * h, c), of_context, w_context, saved.gates.rows(first), true)?;
+        run.gpu.multiply((active, 4 * h, c), of_context, w_context, saved.gates.rows(first), true)?;
         let of_h = [saved.sums.value(first, op.gates_start()), stack.into()];
         let states = [saved.c.row(first), saved.h.row(next), saved.c.row(next), outputs[0].at(0), NULL, NULL];
         run.step("lstm_forward", step, &[&[saved.gates.row(first)], &of_h[..], &[on.bias.at(0)], &states].concat())?;
@@ -91,14 +91,6 @@ fn stacked(op: &AttentionLstm, on: &Inputs) -> Result<Matrix> {
     let w_beta = start(on.beta.as_ref().map(|(weight, _)| weight));
     let from = [on.w_query.at(0), w_beta, on.w_hidden.at(0), stacked.row(0)];
     let counts = [a * h, op.gate_width() * h, 4 * h * h].map(Argument::from);
-    op.gpu.launch(&Launch {
-        module: &MODULE,
-        kernel: "stack_rows",
-        grid: ((op.stack() * h).div_ceil(THREADS), 1),
-        threads: THREADS,
-        shared: 0,
-        whole_grid: false,
-        arguments: &[&from[..], &counts].concat(),
-    })?;
+    op.gpu.launch_each(&MODULE, "stack_rows", op.stack() * h, &[&from[..], &counts].concat())?;
     Ok(stacked)
 }

@@ -1,7 +1,7 @@
 //! Batch norm of NHWC maps with a fused addition and ReLU, f32, CUDA: three launches each way.
 
 use crate::channels_last::BatchNorm;
-use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, THREADS, module};
+use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
 
@@ -39,7 +39,7 @@ fn of_batch(gpu: &dyn Gpu, xs: &Tensor, rows: usize, channels: usize) -> Result<
     launch_sums(gpu, "norm_moments", parts, channels, &[&[xs.at(0), sums.row(0)][..], &sizes].concat())?;
     let (mean, variance) = (gpu.alloc(channels)?, gpu.alloc(channels)?);
     let arguments = [xs.at(0), sums.row(0), mean.at(0), variance.at(0), parts.into()];
-    launch(gpu, "norm_statistics", channels, &[&arguments[..], &sizes].concat())?;
+    gpu.launch_each(&MODULE, "norm_statistics", channels, &[&arguments[..], &sizes].concat())?;
     Ok((gpu.value(mean, channels.into())?.tensor(), gpu.value(variance, channels.into())?.tensor()))
 }
 
@@ -47,13 +47,7 @@ fn parts(rows: usize) -> usize {
     rows.div_ceil(PART).clamp(1, PARTS)
 }
 
-/// A kernel with a thread for each value.
-fn launch(gpu: &dyn Gpu, kernel: &'static str, values: usize, arguments: &[Argument]) -> Result<()> {
-    let grid = (values.div_ceil(THREADS), 1);
-    gpu.launch(&Launch { module: &MODULE, kernel, grid, threads: THREADS, shared: 0, whole_grid: false, arguments })
-}
-
-/// A kernel that sums rows in parts.
+/// A kernel that sums rows in parts, two sums a thread.
 fn launch_sums(
     gpu: &dyn Gpu,
     kernel: &'static str,
@@ -61,15 +55,8 @@ fn launch_sums(
     channels: usize,
     arguments: &[Argument],
 ) -> Result<()> {
-    gpu.launch(&Launch {
-        module: &MODULE,
-        kernel,
-        grid: (channels.div_ceil(32), parts),
-        threads: THREADS,
-        shared: 2 * THREADS * size_of::<f32>(),
-        whole_grid: false,
-        arguments,
-    })
+    let grid = (channels.div_ceil(32), parts);
+    gpu.launch(&Launch::new(&MODULE, kernel, grid, arguments).with_shared::<[f32; 2]>())
 }
 
 struct Normalise {
@@ -102,7 +89,12 @@ impl Operation for Normalise {
         let add = on.get(3).map_or(Argument::Address(0), |add| add.at(0));
         let from_to = [on[0].at(0), mean.at(0), variance.at(0), on[1].at(0), on[2].at(0), add, ys.at(0)];
         let settings = [Argument::Float(self.eps), self.relu.into()];
-        launch(gpu, "norm_forward", inputs[0].elem_count(), &[&from_to[..], &settings, &self.sizes()].concat())?;
+        gpu.launch_each(
+            &MODULE,
+            "norm_forward",
+            inputs[0].elem_count(),
+            &[&from_to[..], &settings, &self.sizes()].concat(),
+        )?;
         Ok((vec![gpu.value(ys, inputs[0].shape().clone())?], ()))
     }
 
@@ -118,7 +110,7 @@ impl Operation for Normalise {
         launch_sums(gpu, "norm_parameter_parts", parts, channels, &arguments)?;
         let (d_weight, d_bias) = (gpu.alloc(channels)?, gpu.alloc(channels)?);
         let arguments = [sums.row(0), d_weight.at(0), d_bias.at(0), parts.into(), channels.into()];
-        launch(gpu, "norm_parameter_gradients", channels, &arguments)?;
+        gpu.launch_each(&MODULE, "norm_parameter_gradients", channels, &arguments)?;
         let wanted = |input: usize| call.wants(input).then(|| gpu.alloc(count)).transpose();
         let (d_xs, d_add) = (wanted(0)?, wanted(3)?);
         let at = |memory: &Option<Memory>| memory.as_ref().map_or(Argument::Address(0), |memory| memory.at(0));
@@ -126,7 +118,7 @@ impl Operation for Normalise {
         let settings = [&settings[..], &[self.own.into()]].concat();
         let arguments = [&from[..], &[weight.at(0)], &of_sums, &settings, &self.sizes()].concat();
         if d_xs.is_some() || d_add.is_some() {
-            launch(gpu, "norm_input_gradients", count, &arguments)?;
+            gpu.launch_each(&MODULE, "norm_input_gradients", count, &arguments)?;
         }
         let tensor = |memory: Option<Memory>, input: usize| {
             memory.map(|memory| gpu.value(memory, call.inputs[input].shape().clone()).map(Value::tensor)).transpose()

@@ -4,7 +4,7 @@
 //! position each in NHWC, is the product alone.
 
 use super::{Geometry, Layout};
-use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, Product, Rows, Side, THREADS, column_sums, module};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
@@ -46,7 +46,7 @@ impl Operation for Convolution {
             for group in 0..g.groups {
                 let columns = self.gathered(&xs, &pictures, group)?;
                 let (side, onto) = (self.weight(&weight, group), rows.part(0, group * g.outputs));
-                self.product(
+                self.gpu.multiply(
                     (pictures.len() * g.area_out(), g.outputs, g.depth()),
                     columns.side(),
                     Side::Transposed(side),
@@ -56,7 +56,7 @@ impl Operation for Convolution {
             }
             let bias = bias.as_ref().map_or(Argument::Address(0), |bias| bias.at(0));
             let values = pictures.len() * g.area_out() * self.width();
-            self.launch("conv_output", values, &[rows.row(0), bias, ys.at(0)], &pictures, self.relu.into())?;
+            self.launch("conv_output", values, &[rows.row(0), bias, ys.at(0)], &pictures, Some(self.relu.into()))?;
         }
         Ok((vec![gpu.value(ys, g.output_shape(self.layout).into())?], ()))
     }
@@ -72,13 +72,13 @@ impl Operation for Convolution {
             let count = pictures.len() * g.area_out();
             let rows = Matrix::new(gpu, count, self.width())?;
             let passed = ys.as_ref().map_or(Argument::Address(0), |ys| ys.at(0));
-            self.launch_maps("conv_rows", count * self.width(), &[d_ys.at(0), passed, rows.row(0)], &pictures)?;
+            self.launch("conv_rows", count * self.width(), &[d_ys.at(0), passed, rows.row(0)], &pictures, None)?;
             for group in 0..g.groups {
                 let of_rows = || rows.part(0, group * g.outputs);
                 if let Some(d_weight) = &d_weight {
                     let columns = self.gathered(&xs, &pictures, group)?;
                     let onto = self.weight(d_weight, group);
-                    self.product(
+                    self.gpu.multiply(
                         (g.outputs, g.depth(), count),
                         Side::Transposed(of_rows()),
                         columns.side(),
@@ -89,9 +89,15 @@ impl Operation for Convolution {
                 if let Some(d_xs) = &d_xs {
                     let columns = Matrix::new(gpu, count, g.depth())?;
                     let side = Side::Plain(self.weight(&weight, group));
-                    self.product((count, g.depth(), g.outputs), Side::Plain(of_rows()), side, columns.rows(0), false)?;
+                    self.gpu.multiply(
+                        (count, g.depth(), g.outputs),
+                        Side::Plain(of_rows()),
+                        side,
+                        columns.rows(0),
+                        false,
+                    )?;
                     let values = pictures.len() * g.channels * g.area_in();
-                    self.launch("conv_scatter", values, &[columns.row(0), d_xs.at(0)], &pictures, group.into())?;
+                    self.launch("conv_scatter", values, &[columns.row(0), d_xs.at(0)], &pictures, Some(group.into()))?;
                 }
             }
             if call.wants(2) {
@@ -145,7 +151,7 @@ impl Convolution {
         }
         let columns = Matrix::new(self.gpu, pictures.len() * g.area_out(), g.depth())?;
         let values = pictures.len() * g.area_out() * g.depth();
-        self.launch("conv_gather", values, &[xs.at(0), columns.row(0)], pictures, group.into())?;
+        self.launch("conv_gather", values, &[xs.at(0), columns.row(0)], pictures, Some(group.into()))?;
         Ok(Columns::Gathered(columns))
     }
 
@@ -167,46 +173,17 @@ impl Convolution {
         [Argument::Ints(sizes)]
     }
 
-    fn product(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
-        self.gpu.product(&Product { sizes, a, b, c, add })
-    }
-
-    /// A kernel over values of some pictures, and of a group or a ReLU.
+    /// A kernel over values of some pictures, and perhaps of a group or with a ReLU.
     fn launch(
         &self,
         kernel: &'static str,
         values: usize,
         from_to: &[Argument],
         pictures: &Range<usize>,
-        last: Argument,
+        last: Option<Argument>,
     ) -> Result<()> {
-        self.run(
-            kernel,
-            values,
-            &[from_to, &self.sizes(), &[pictures.start.into(), pictures.len().into(), last]].concat(),
-        )
-    }
-
-    fn launch_maps(
-        &self,
-        kernel: &'static str,
-        values: usize,
-        from_to: &[Argument],
-        pictures: &Range<usize>,
-    ) -> Result<()> {
-        self.run(kernel, values, &[from_to, &self.sizes(), &[pictures.start.into(), pictures.len().into()]].concat())
-    }
-
-    fn run(&self, kernel: &'static str, values: usize, arguments: &[Argument]) -> Result<()> {
-        let grid = (values.div_ceil(THREADS), 1);
-        self.gpu.launch(&Launch {
-            module: &MODULE,
-            kernel,
-            grid,
-            threads: THREADS,
-            shared: 0,
-            whole_grid: false,
-            arguments,
-        })
+        let of_pictures = [pictures.start.into(), pictures.len().into()];
+        let arguments = [from_to, &self.sizes(), &of_pictures, last.as_slice()].concat();
+        self.gpu.launch_each(&MODULE, kernel, values, &arguments)
     }
 }

@@ -13,6 +13,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::{env, fs, process, ptr, slice};
 
@@ -149,6 +150,8 @@ fn build(
 pub(crate) struct Emulator {
     library: Arc<Library>,
     seed: u64,
+    /// How many kernels have run.
+    launches: AtomicUsize,
 }
 
 thread_local! {
@@ -163,19 +166,24 @@ pub(super) fn current() -> Option<&'static dyn Gpu> {
 /// Lets the kernels that there are run on an emulated device in `work`, whose graphs go on there too; nothing without a C++ compiler.
 ///
 /// # Errors
-/// When the kernels do not compile.
+/// When the kernels do not compile, or the work runs none of them, so that a comparison with the CPU would be one with itself.
 pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    let library = Library::get()?.map(Arc::clone);
-    Ok(library.map(|library| on(Emulator { library, seed }, work)))
+    let Some(library) = Library::get()? else { return Ok(None) };
+    let (result, launches) = on(Emulator::new(library, seed), work);
+    if launches == 0 {
+        return Err("no kernel ran on the emulator".into());
+    }
+    Ok(Some(result))
 }
 
-/// Lets kernels run on this device in `work`.
-fn on<R>(emulator: Emulator, work: impl FnOnce() -> R) -> R {
+/// Lets kernels run on this device in `work`, and tells how many have.
+fn on<R>(emulator: Emulator, work: impl FnOnce() -> R) -> (R, usize) {
     // Graphs may outlive the work.
-    let before = CURRENT.replace(Some(Box::leak(Box::new(emulator))));
+    let emulator: &'static Emulator = Box::leak(Box::new(emulator));
+    let before = CURRENT.replace(Some(emulator));
     let result = work();
     CURRENT.set(before);
-    result
+    (result, emulator.launches.load(Relaxed))
 }
 
 /// Work that runs on the device of this thread, on whatever thread it runs.
@@ -191,9 +199,8 @@ pub(crate) fn carried<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
 
 impl Emulator {
     /// A device with these kernels.
-    #[cfg(test)]
-    pub fn with(library: &Arc<Library>, seed: u64) -> Self {
-        Self { library: Arc::clone(library), seed }
+    fn new(library: &Arc<Library>, seed: u64) -> Self {
+        Self { library: Arc::clone(library), seed, launches: AtomicUsize::new(0) }
     }
 
     fn words(&self, count: usize) -> Result<Memory> {
@@ -278,6 +285,7 @@ impl Gpu for Emulator {
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
+        self.launches.fetch_add(1, Relaxed);
         let name = CString::new(launch.kernel).map_err(Error::wrap)?;
         let mut values: Vec<([u32; 16], usize)> = launch.arguments.iter().map(bits).collect();
         let sizes: Vec<usize> = values.iter().map(|&(_, size)| size).collect();
@@ -341,6 +349,10 @@ fn bits(argument: &Argument) -> ([u32; 16], usize) {
         Argument::Int(value) => {
             words[0] = value as u32;
             4
+        }
+        Argument::Long(value) => {
+            (words[0], words[1]) = (value as u32, (value >> 32) as u32);
+            8
         }
         Argument::Float(value) => {
             words[0] = value.to_bits();

@@ -117,7 +117,7 @@ const CHECKS: [Check; 6] = [
 fn right_kernels_are_right_in_every_order() {
     let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
     for seed in SEEDS {
-        CHECKS.iter().for_each(|check| check(&Emulator::with(&library, seed)).unwrap());
+        CHECKS.iter().for_each(|check| check(&Emulator::new(&library, seed)).unwrap());
     }
 }
 
@@ -143,8 +143,7 @@ fn every_planted_fault_is_found() {
         (5, "ys[i] = 2.f * xs[i]".into(), "if (i) ys[i] = 2.f * xs[i]", "instead of"),
     ] {
         let Some(library) = compiled(&from, to) else { return };
-        let found: Vec<String> =
-            SEEDS.filter_map(|seed| CHECKS[check](&Emulator::with(&library, seed)).err()).collect();
+        let found: Vec<String> = SEEDS.filter_map(|seed| CHECKS[check](&Emulator::new(&library, seed)).err()).collect();
         assert!(found.iter().any(|message| message.contains(wanted)), "{from} → {to}: {found:?}");
     }
 }
@@ -201,7 +200,7 @@ fn faults_in_our_own_kernels_are_found() {
     let wanted = network().unwrap();
     let run = |sources: &[(&str, &str)]| -> Option<Vec<String>> {
         let library = Library::compile(sources).unwrap_or_else(|error| panic!("{error}")).map(Arc::new)?;
-        let outcome = |seed| match on(Emulator::with(&library, seed), network) {
+        let outcome = |seed| match on(Emulator::new(&library, seed), network).0 {
             Err(error) => Some(error.to_string()),
             Ok(found) => {
                 let near = |(found, wanted): (&f32, &f32)| (found - wanted).abs() <= 1e-4 * wanted.abs().max(1.0);
@@ -264,7 +263,7 @@ fn faults_in_our_own_kernels_are_found() {
 #[test]
 fn wrong_launches_are_told() {
     let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
-    let on = Emulator::with(&library, 1);
+    let on = Emulator::new(&library, 1);
     let xs = memory(&on, &[1.0]);
     let message = |kernel, shape, arguments: &[Argument]| run(&on, kernel, shape, arguments).unwrap_err().to_string();
     assert!(message("thrice", (1, 32, 0, false), &[]).contains("there is no kernel thrice"));

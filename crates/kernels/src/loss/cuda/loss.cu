@@ -6,7 +6,7 @@ struct Target {
     int of;
     float weight;
 
-    __device__ Target(const long long* targets, const float* mask, int row, int classes, int ignores, int ignored) {
+    __device__ Target(const long long* targets, const float* mask, int row, int classes, int ignores, long long ignored) {
         const long long target = targets[row];
         const bool counts = !(ignores && target == ignored), is_class = target >= 0 && target < classes;
         of = is_class ? int(target) : 0;
@@ -14,7 +14,7 @@ struct Target {
     }
 };
 
-#define TARGET_PARAMETERS const long long *targets, const float *mask, int classes, int ignores, int ignored, float smoothing
+#define TARGET_PARAMETERS const long long *targets, const float *mask, int classes, int ignores, long long ignored, float smoothing
 #define TARGET(row) Target(targets, mask, row, classes, ignores, ignored)
 
 // The sum, or the largest, of what a block's threads have; `parts` has a value for each of them.

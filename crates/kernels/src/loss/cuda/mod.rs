@@ -1,7 +1,7 @@
 //! Cross-entropy of f32 logits on CUDA: a block for each row, two launches and one on the way back.
 
 use super::{Reduction, Targets};
-use crate::cuda::{Argument, Gpu, Launch, Memory, Module, THREADS, module};
+use crate::cuda::{Argument, Gpu, Launch, Memory, Module, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{DType, Result, Tensor};
 
@@ -32,25 +32,16 @@ impl Loss {
         let Targets { classes, targets, mask, ignore, smoothing, .. } = &self.targets;
         let (targets, mask) = (self.gpu.of(targets)?, mask.as_ref().map(|mask| self.gpu.of(mask)).transpose()?);
         let mask = mask.as_ref().map_or(Argument::Address(0), |mask| mask.at(0));
-        // What no i32 is, is no class either.
-        let ignored = ignore.and_then(|ignored| i32::try_from(ignored).ok());
         let of_targets = [
             targets.at(0),
             mask,
             (*classes).into(),
-            ignored.is_some().into(),
-            Argument::Int(ignored.unwrap_or_default()),
+            ignore.is_some().into(),
+            Argument::Long(ignore.unwrap_or_default()),
             Argument::Float(*smoothing as f32),
         ];
-        self.gpu.launch(&Launch {
-            module: &MODULE,
-            kernel,
-            grid: (self.targets.targets.elem_count(), 1),
-            threads: THREADS,
-            shared: THREADS * size_of::<f32>(),
-            whole_grid: false,
-            arguments: &[arguments, &of_targets].concat(),
-        })
+        let (grid, arguments) = ((self.targets.targets.elem_count(), 1), [arguments, &of_targets].concat());
+        self.gpu.launch(&Launch::new(&MODULE, kernel, grid, &arguments).with_shared::<f32>())
     }
 }
 
@@ -71,15 +62,7 @@ impl Operation for Loss {
         let loss = gpu.alloc(1)?;
         let mean = self.targets.reduction == Reduction::Mean;
         let all = [losses.at(0), weights.at(0), loss.at(0), divisor.at(0), rows.into(), mean.into()];
-        gpu.launch(&Launch {
-            module: &MODULE,
-            kernel: "cross_entropy_total",
-            grid: (1, 1),
-            threads: THREADS,
-            shared: THREADS * size_of::<f32>(),
-            whole_grid: false,
-            arguments: &all,
-        })?;
+        gpu.launch(&Launch::new(&MODULE, "cross_entropy_total", (1, 1), &all).with_shared::<f32>())?;
         Ok((vec![gpu.value(loss, ().into())?], Saved { normalisers, divisor }))
     }
 

@@ -49,19 +49,9 @@ impl Table {
         Ok(Self { words: gpu.upload(&words)?, pieces_start, pieces })
     }
 
-    /// A kernel with a block for each piece.
-    fn launch(&self, gpu: &dyn Gpu, kernel: &'static str, shared: usize, arguments: &[Argument]) -> Result<()> {
-        let table = [self.words.at(0), self.words.at(self.pieces_start)];
-        let arguments = &[&table[..], arguments].concat();
-        gpu.launch(&Launch {
-            module: &MODULE,
-            kernel,
-            grid: (self.pieces, 1),
-            threads: THREADS,
-            shared,
-            whole_grid: false,
-            arguments,
-        })
+    /// What kernels take of it, and what more they take.
+    fn arguments(&self, more: &[Argument]) -> Vec<Argument> {
+        [&[self.words.at(0), self.words.at(self.pieces_start)], more].concat()
     }
 }
 
@@ -89,7 +79,8 @@ pub fn step(gpu: &dyn Gpu, rule: Rule, updates: &mut [Update], scale: f64) -> Re
     let mut arguments = vec![PIECE.into(), Argument::Float(scale as f32), Argument::Int(kind)];
     arguments.extend(numbers.map(Argument::Float));
     arguments.push(nesterov.into());
-    table.launch(gpu, "optimizer_step", 0, &arguments)?;
+    let (grid, arguments) = ((table.pieces, 1), table.arguments(&arguments));
+    gpu.launch(&Launch::new(&MODULE, "optimizer_step", grid, &arguments))?;
     for (entry, update) in entries.iter().zip(updates) {
         let [parameter, _, first, second, average] = &entry.memory;
         let tensors = [Some(update.parameter.as_tensor()), update.state.first(), update.state.get(1)];
@@ -139,17 +130,11 @@ pub fn global_norm(gpu: &dyn Gpu, gradients: &[&Tensor]) -> Result<f64> {
         return Ok(0.0);
     }
     // Two words for each f64.
-    let (sums, total, shared) = (gpu.alloc(2 * table.pieces)?, gpu.alloc(2)?, THREADS * size_of::<f64>());
-    table.launch(gpu, "squares_of_pieces", shared, &[sums.at(0), PIECE.into()])?;
-    gpu.launch(&Launch {
-        module: &MODULE,
-        kernel: "sum_of_pieces",
-        grid: (1, 1),
-        threads: THREADS,
-        shared,
-        whole_grid: false,
-        arguments: &[sums.at(0), total.at(0), table.pieces.into()],
-    })?;
+    let (sums, total) = (gpu.alloc(2 * table.pieces)?, gpu.alloc(2)?);
+    let (grid, arguments) = ((table.pieces, 1), table.arguments(&[sums.at(0), PIECE.into()]));
+    gpu.launch(&Launch::new(&MODULE, "squares_of_pieces", grid, &arguments).with_shared::<f64>())?;
+    let arguments = [sums.at(0), total.at(0), table.pieces.into()];
+    gpu.launch(&Launch::new(&MODULE, "sum_of_pieces", (1, 1), &arguments).with_shared::<f64>())?;
     match gpu.read(&total)?[..] {
         [low, high] => Ok(f64::from_bits(u64::from(high) << 32 | u64::from(low)).sqrt()),
         _ => candle_core::bail!("global_norm: the device gave another number of words than two"),

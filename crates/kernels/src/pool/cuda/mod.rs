@@ -2,7 +2,7 @@
 
 use super::{Window, Windows};
 use crate::conv::Layout;
-use crate::cuda::{Argument, Gpu, Launch, Memory, Module, THREADS, module};
+use crate::cuda::{Argument, Gpu, Memory, Module, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
 
@@ -84,20 +84,10 @@ impl Pool {
         channels: usize,
         count: usize,
     ) -> Result<()> {
-        if count == 0 {
-            return Ok(());
-        }
         let Windows { rows, columns, input } = &self.windows;
         let sizes = [channels, input.0, input.1, rows.len(), columns.len()].map(Argument::from);
         let last = [(self.layout == Layout::Nhwc).into(), count.into()];
-        self.gpu.launch(&Launch {
-            module: &MODULE,
-            kernel,
-            grid: (count.div_ceil(THREADS), 1),
-            threads: THREADS,
-            shared: 0,
-            whole_grid: false,
-            arguments: &[from_to, &[windows.at(0)], &sizes, &last].concat(),
-        })
+        let arguments = [from_to, &[windows.at(0)], &sizes, &last].concat();
+        self.gpu.launch_each(&MODULE, kernel, count, &arguments)
     }
 }

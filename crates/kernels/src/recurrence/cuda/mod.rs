@@ -122,7 +122,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             Some(w_ih) => {
                 let (xs, gates) = (run.packed(&on.xs, d)?, run.matrix(packed, wide)?);
                 let w_ih = Side::Transposed(Rows { memory: w_ih, start: 0, stride: d });
-                run.product((packed, wide, d), Side::Plain(xs.rows(0)), w_ih, gates.rows(0), false)?;
+                run.gpu.multiply((packed, wide, d), Side::Plain(xs.rows(0)), w_ih, gates.rows(0), false)?;
                 (Some(xs), gates)
             }
         };
@@ -134,7 +134,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         for step in 0..layout.count() {
             let (first, next) = layout.rows_of(step);
             let sums = apart.as_ref().unwrap_or(&gates);
-            run.product(
+            run.gpu.multiply(
                 (next - first, wide, h),
                 Side::Plain(before_h.rows(first)),
                 w_hh(),
@@ -190,13 +190,13 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
             arguments.extend(self.cell.setting().map(Argument::from));
             run.step(K::KERNELS[1], step, &arguments)?;
             let w_hh = Side::Plain(Rows { memory: &on.w_hh, start: 0, stride: h });
-            run.product((next - first, h, wide), Side::Plain(d_hidden.rows(first)), w_hh, dh.rows(0), K::APART)?;
+            run.gpu.multiply((next - first, h, wide), Side::Plain(d_hidden.rows(first)), w_hh, dh.rows(0), K::APART)?;
         }
         let of_xs = || match &on.w_ih {
             None => run.unpacked(&d_gates),
             Some(w_ih) => {
                 let (dxs, w_ih) = (run.matrix(packed, d)?, Side::Plain(Rows { memory: w_ih, start: 0, stride: d }));
-                run.product((packed, d, wide), Side::Plain(d_gates.rows(0)), w_ih, dxs.rows(0), false)?;
+                run.gpu.multiply((packed, d, wide), Side::Plain(d_gates.rows(0)), w_ih, dxs.rows(0), false)?;
                 run.unpacked(&dxs)
             }
         };

@@ -1,7 +1,7 @@
 //! The launches of a recurrence on CUDA, and how its rows are packed.
 
 use super::MODULE;
-use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Product, Rows, Side, THREADS};
+use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Side, THREADS};
 use crate::recurrence::steps::Steps;
 use candle_core::Result;
 
@@ -123,7 +123,7 @@ impl Run<'_> {
             return self.gpu.zeros(out * input);
         }
         let weight = self.matrix(out, input)?;
-        self.product(
+        self.gpu.multiply(
             (out, input, packed),
             Side::Transposed(dys.rows(0)),
             Side::Plain(xs.rows(0)),
@@ -131,14 +131,6 @@ impl Run<'_> {
             false,
         )?;
         Ok(weight.memory)
-    }
-
-    /// A product, or nothing where a side is empty.
-    pub fn product(&self, sizes: (usize, usize, usize), a: Side, b: Side, c: Rows, add: bool) -> Result<()> {
-        if sizes.0 * sizes.1 * sizes.2 == 0 {
-            return Ok(());
-        }
-        self.gpu.product(&Product { sizes, a, b, c, add })
     }
 
     pub fn table_address(&self) -> Argument {
@@ -153,28 +145,14 @@ impl Run<'_> {
 
     /// A kernel with a thread for each value.
     fn launch(&self, kernel: &'static str, values: usize, arguments: &[&[Argument]]) -> Result<()> {
-        self.launch_grid(kernel, (values.div_ceil(THREADS), 1), arguments)
+        self.gpu.launch_each(&MODULE, kernel, values, &arguments.concat())
     }
 
-    /// A kernel with a thread for each value of each step.
+    /// A kernel with a thread for each value of each step, or nothing where there are none.
     fn launch_steps(&self, kernel: &'static str, steps: usize, values: usize, arguments: &[&[Argument]]) -> Result<()> {
-        self.launch_grid(kernel, (steps, values.div_ceil(THREADS)), arguments)
-    }
-
-    /// A kernel, or nothing where the grid is empty.
-    fn launch_grid(&self, kernel: &'static str, grid: (usize, usize), arguments: &[&[Argument]]) -> Result<()> {
-        if grid.0 * grid.1 == 0 {
+        if steps * values == 0 {
             return Ok(());
         }
-        let arguments = &arguments.concat();
-        self.gpu.launch(&Launch {
-            module: &MODULE,
-            kernel,
-            grid,
-            threads: THREADS,
-            shared: 0,
-            whole_grid: false,
-            arguments,
-        })
+        self.gpu.launch(&Launch::new(&MODULE, kernel, (steps, values.div_ceil(THREADS)), &arguments.concat()))
     }
 }

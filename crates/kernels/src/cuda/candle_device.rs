@@ -108,6 +108,7 @@ impl Gpu for Cuda {
             match argument {
                 Argument::Address(address) => builder.arg(address),
                 Argument::Int(value) => builder.arg(value),
+                Argument::Long(value) => builder.arg(value),
                 Argument::Float(value) => builder.arg(value),
                 Argument::Ints(values) => builder.arg(Ints::of(values)),
             };
