@@ -14,6 +14,7 @@ use counts::{Counts, DRIVER, asked};
 
 #[path = "../../../tests/driver/counts.rs"]
 mod counts;
+mod shapes;
 
 fn var(shape: &[usize], device: &Device) -> Var {
     Var::zeros(shape, DType::F32, device).unwrap()
@@ -64,22 +65,7 @@ fn a_soft_attention_decoder_asks_for_five_launches_a_step_each_way() {
     let device = &device::cuda(0).unwrap();
     let (n, t, e, c, a, h) = (32, 20, 512, 2048, 512, 512);
     for p in [49, 196] {
-        let shapes: [&[usize]; 13] = [
-            &[n, t, e],
-            &[n, p, a],
-            &[n, p, c],
-            &[n, h],
-            &[n, h],
-            &[4 * h, e + c],
-            &[4 * h, h],
-            &[4 * h],
-            &[a, h],
-            &[a],
-            &[a],
-            &[c, h],
-            &[c],
-        ];
-        let vars = shapes.map(|shape| var(shape, device));
+        let vars = shapes::attention_lstm((n, t, e), (p, a, c), h).map(|shape| var(&shape, device));
         let lengths: Vec<usize> = (0..n).map(|row| t - row % 8).collect();
         let training = asked(|| {
             let x = vars.each_ref().map(Var::as_tensor);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod compare;
+mod shapes;
 
 use candle_core::{Result, Tensor};
 use candlewick_kernels::attention_lstm::{Options, Weights, attention_lstm};
@@ -136,21 +137,8 @@ fn sequences() {
 fn attention() {
     for h in [64, 21] {
         let (n, t, p, e, c, a) = (LENGTHS.len(), 6, 9, 24, 70, 33);
-        let shapes: [&[usize]; 13] = [
-            &[n, t, e],
-            &[n, p, a],
-            &[n, p, c],
-            &[n, h],
-            &[n, h],
-            &[4 * h, e + c],
-            &[4 * h, h],
-            &[4 * h],
-            &[a, h],
-            &[a],
-            &[a],
-            &[c, h],
-            &[c],
-        ];
+        let shapes = shapes::attention_lstm((n, t, e), (p, a, c), h);
+        let shapes = shapes.each_ref().map(Vec::as_slice);
         check_sequence(&format!("attentive lstm of {h}"), &shapes, &|x| {
             let weights = Weights {
                 input: &x[5],

@@ -14,7 +14,7 @@
 //! Xu et al. 2015, "Show, attend and tell".
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 mod cpu;
 mod cuda;
@@ -131,22 +131,21 @@ const NAME: &str = "attention_lstm";
 
 /// The letters of the shapes.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
-    n: usize,
-    t: usize,
-    p: usize,
-    e: usize,
-    c: usize,
-    a: usize,
-    h: usize,
+pub(crate) struct Sizes {
+    pub n: usize,
+    pub t: usize,
+    pub p: usize,
+    pub e: usize,
+    pub c: usize,
+    pub a: usize,
+    pub h: usize,
 }
 
 impl Sizes {
-    /// Those of all inputs, in the order of the operation.
-    fn of(inputs: &[&Tensor]) -> Result<Self> {
-        let ((n, t, e), (_, p, a)) = (inputs[0].dims3()?, inputs[1].dims3()?);
-        let ((_, _, c), (_, h)) = (inputs[2].dims3()?, inputs[6].dims2()?);
-        let shapes = [
+    /// What the inputs are called, and their shapes; the last two are those of the gate β.
+    fn shapes(self) -> [(&'static str, Vec<usize>); 13] {
+        let Self { n, t, p, e, c, a, h } = self;
+        [
             ("xs", vec![n, t, e]),
             ("keys", vec![n, p, a]),
             ("annotations", vec![n, p, c]),
@@ -160,8 +159,15 @@ impl Sizes {
             ("v", vec![a]),
             ("beta weight", vec![c, h]),
             ("beta bias", vec![c]),
-        ];
-        for (tensor, (name, wanted)) in inputs.iter().zip(shapes) {
+        ]
+    }
+
+    /// Those of all inputs, in the order of the operation.
+    fn of(inputs: &[&Tensor]) -> Result<Self> {
+        let ((n, t, e), (_, p, a)) = (inputs[0].dims3()?, inputs[1].dims3()?);
+        let ((_, _, c), (_, h)) = (inputs[2].dims3()?, inputs[6].dims2()?);
+        let sizes = Self { n, t, p, e, c, a, h };
+        for (tensor, (name, wanted)) in inputs.iter().zip(sizes.shapes()) {
             if tensor.dims() != wanted {
                 candle_core::bail!("{NAME}: {name} has shape {:?}, wanted {wanted:?}", tensor.dims())
             }
@@ -169,6 +175,6 @@ impl Sizes {
         if [p, a, c, h].contains(&0) {
             candle_core::bail!("{NAME}: P, A, C and H must be at least 1, got {p}, {a}, {c} and {h}")
         }
-        Ok(Self { n, t, p, e, c, a, h })
+        Ok(sizes)
     }
 }

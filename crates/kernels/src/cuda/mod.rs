@@ -10,7 +10,7 @@ mod candle_device;
 pub(crate) mod emulator;
 
 use crate::node::Value;
-use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_core::{DType, Result, Shape, Tensor};
 use std::any::Any;
 
 /// A source of kernels.
@@ -261,9 +261,9 @@ pub(crate) fn device_of(tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
     }
     match device {
         #[cfg(any(test, feature = "emulator"))]
-        Device::Cpu => emulator::current(),
+        candle_core::Device::Cpu => emulator::current(),
         #[cfg(feature = "cuda")]
-        Device::Cuda(device) => Some(candle_device::of(device)),
+        candle_core::Device::Cuda(device) => Some(candle_device::of(device)),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
-use crate::attention_lstm::{Options, Weights, attention_lstm};
+use crate::attention_lstm::tests::{variables as attention_inputs, weights as attention_weights};
+use crate::attention_lstm::{Options, Sizes, attention_lstm};
 use crate::cuda::{Launch, Module};
 use crate::node::backward;
 use crate::optimizer::{self, Rule, Update};
@@ -156,25 +157,8 @@ fn network() -> candle_core::Result<Vec<f32>> {
     };
     let (n, t, e, p, c, a, h) = (5, 4, 3, 40, 70, 33, 9);
     let lengths = Some(&[2, 4, 0, 4, 3][..]);
-    let shapes: [&[usize]; 13] = [
-        &[n, t, e],
-        &[n, p, a],
-        &[n, p, c],
-        &[n, h],
-        &[n, h],
-        &[4 * h, e + c],
-        &[4 * h, h],
-        &[4 * h],
-        &[a, h],
-        &[a],
-        &[a],
-        &[c, h],
-        &[c],
-    ];
-    let x = shapes.iter().zip(0..).map(|(shape, seed)| tensor(seed, shape)).collect::<Result<Vec<_>>>()?;
-    let (query, beta) =
-        ((x[8].as_tensor(), x[9].as_tensor()).into(), Some((x[11].as_tensor(), x[12].as_tensor()).into()));
-    let weights = Weights { input: &x[5], hidden: &x[6], bias: &x[7], query, v: &x[10], beta };
+    let x = attention_inputs(0, Sizes { n, t, p, e, c, a, h }, true, DType::F32);
+    let weights = attention_weights(&x.iter().map(|var| var.as_tensor()).collect::<Vec<_>>());
     let options = Options { lengths, ..Options::default() };
     let attended = attention_lstm(&x[0], &x[1], &x[2], &x[3], &x[4], weights, options)?;
     let w_ih = tensor(20, &[4 * h, c])?;
