@@ -8,7 +8,7 @@ use candlewick_generation::Decoder;
 use candlewick_kernels::device;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_kernels::node::backward;
-use candlewick_kernels::optimizer::{self, Rule, Update};
+use candlewick_kernels::optimizer::{self, Checks, Rule, Update};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoders::{AttentionDecoder, AttentionDecoderConfig, Source, SourceDecoder as _};
 use counts::{DRIVER, asked};
@@ -44,20 +44,21 @@ fn a_training_step_asks_for_few_launches() {
         let of_words = cross_entropy(&forced.logits, &words, &settings, None)?;
         // The doubly stochastic term.
         let alpha = forced.alpha.unwrap();
-        let loss = (of_words + (1.0 - alpha.sum(1)?)?.sqr()?.mean_all()?)?;
+        let of_alpha = (1.0 - alpha.sum(1)?)?.sqr()?.mean_all()?;
+        let loss = (&of_words + &of_alpha)?;
         let store = backward(&loss)?;
         let mut slots = slots.lock().unwrap();
         let gradients: Vec<Tensor> = slots.iter().map(|(var, ..)| store.get(var).cloned().unwrap()).collect();
-        let norm = optimizer::global_norm(&gradients.iter().collect::<Vec<_>>())?;
         let mut updates = Vec::new();
         for ((parameter, state, average), gradient) in slots.iter_mut().zip(&gradients) {
             let (gradient, average) = (Some(gradient), Some((average, 0.998)));
             updates.push(Update { parameter, gradient, state, average, learning_rate: 1e-3, step: 1 });
         }
-        optimizer::step(rule, &mut updates, norm)
+        let (losses, parts) = ([loss.detach()], [of_words.detach(), of_alpha.detach()]);
+        optimizer::checked_step(rule, &mut updates, &Checks { losses: &losses, parts: &parts, max_norm: Some(5.0) })
     });
     println!("{step:?}");
     assert!(step.launches + step.products <= 350, "{step:?}");
-    // The norm, for which the optimiser waits; the loss itself would be a second number.
-    assert_eq!(step.downloads, 1, "{step:?}");
+    // Norm, loss and its parts come together, and nothing waits for them.
+    assert_eq!((step.downloads, step.waits), (1, 0), "{step:?}");
 }

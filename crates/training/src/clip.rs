@@ -15,7 +15,7 @@ pub fn global_norm(gradients: &[Option<Tensor>]) -> Result<f64> {
 /// The factor that brings gradients of this norm down to `max_norm`: min(1, `max_norm` / (norm + 10⁻⁶)), as PyTorch's
 /// `clip_grad_norm_` has it.
 pub fn norm_scale(norm: f64, max_norm: f64) -> f64 {
-    (max_norm / (norm + 1e-6)).min(1.0)
+    optimizer::norm_scale(norm, max_norm)
 }
 
 /// The gradients with each entry brought into [−`max_value`, `max_value`].

@@ -1,14 +1,15 @@
 //! Training a task, from the first batch to the last checkpoint.
 
 use crate::checkpoint::{self, Checkpoint, TrainerState};
-use crate::gradients::Gradients;
+use crate::gradients::{self, Gradients};
 use crate::logs::StepRecord;
 use crate::recovery;
-use crate::run::Run;
+use crate::run::{Run, Unseen};
 use crate::{
     Error, Event, FitConfig, Metric, Observer, Patience, Position, Record, Report, Result, Schedule, Scores, Shard,
     StopReason, Task, Unreached, clip,
 };
+use candlewick_kernels::optimizer::{Checks, Outcome, Seen};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
 use std::path::Path;
@@ -126,6 +127,24 @@ impl Run<'_> {
     /// Takes the steps of an epoch from where the run stands.
     fn epoch<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<EpochEnd> {
         let (items, seconds) = (self.state.epoch_items, self.seconds());
+        let end = self.steps(task, observer)?;
+        self.see_last(observer)?;
+        if !matches!(end, EpochEnd::Whole) {
+            return Ok(end);
+        }
+        if self.state.batch == 0 {
+            return Err(Error::NoData("the task gave no batch in a whole epoch; is its training set empty?".into()));
+        }
+        let took = self.seconds() - seconds;
+        observer.event(&Event::Epoch {
+            epoch: self.state.epoch,
+            loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
+            items_per_second: (self.state.epoch_items - items) as f64 / took.max(1e-9),
+        });
+        Ok(EpochEnd::Whole)
+    }
+
+    fn steps<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<EpochEnd> {
         let mut batches = task.batches(self.state.epoch, self.state.batch, Shard::WHOLE)?.peekable();
         self.last_step = Instant::now();
         while batches.peek().is_some() {
@@ -142,60 +161,44 @@ impl Run<'_> {
             }
             let every = self.config.checkpoint_every;
             if every > 0 && self.state.step.is_multiple_of(every) {
+                self.see_last(observer)?;
                 self.check_weights()?;
                 self.checkpoint(task, observer)?;
             }
         }
-        if self.state.batch == 0 {
-            return Err(Error::NoData("the task gave no batch in a whole epoch; is its training set empty?".into()));
-        }
-        let took = self.seconds() - seconds;
-        observer.event(&Event::Epoch {
-            epoch: self.state.epoch,
-            loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
-            items_per_second: (self.state.epoch_items - items) as f64 / took.max(1e-9),
-        });
         Ok(EpochEnd::Whole)
     }
 
-    /// One step over up to `accumulate` batches.
+    /// One step over up to `accumulate` batches. Where the device tells what a step saw only later, the one before is told of when this
+    /// one is queued, so that the device never waits for the host.
     fn step<T: Task>(
         &mut self,
         task: &T,
         batches: &mut dyn Iterator<Item = Result<T::Batch>>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let gradients = self.gradients(task, batches)?;
-        let (loss, items, parts) = (gradients.loss(), gradients.items(), gradients.parts());
-        let mut gradients = gradients.finish()?;
+        let gradients = match self.gradients(task, batches) {
+            Ok(gradients) => gradients,
+            // What the step before saw may be why.
+            Err(error) => return self.see_last(observer).and(Err(error)),
+        };
+        let (mut gradients, batches) = gradients.finish()?;
         self.report_unreached(&gradients, observer)?;
         let (config, learning_rate) = (self.config, self.learning_rate());
         let optimizer = &mut self.optimizer;
-        let gradient_norm = thread_pool::install(&optimizer.device(), || -> Result<f64> {
-            if let Some(limit) = config.clip_value {
-                gradients = clip::by_value(&gradients, limit)?;
-            }
-            let norm = clip::global_norm(&gradients)?;
-            if norm.is_finite() {
-                let scale = config.clip_norm.map_or(1.0, |limit| clip::norm_scale(norm, limit));
-                optimizer.step(&gradients, learning_rate, scale)?;
-            }
-            Ok(norm)
-        })?;
-        if !gradient_norm.is_finite() {
-            return Err(recovery::not_finite(self.state.step + 1, "norm of the gradients", gradient_norm));
+        if let Some(limit) = config.clip_value {
+            gradients = thread_pool::install(&optimizer.device(), || clip::by_value(&gradients, limit))?;
         }
-        self.prove()?;
+        let checks = Checks { losses: &batches.losses, parts: &batches.parts, max_norm: config.clip_norm };
+        let outcome = optimizer.checked_step(&gradients, learning_rate, &checks)?;
         self.state.step += 1;
-        self.state.epoch_loss += loss * items as f64;
-        self.state.epoch_items += items;
-        let items_per_second = items as f64 / self.last_step.elapsed().as_secs_f64().max(1e-9);
+        let (step, epoch, known) = (self.state.step, self.state.epoch, matches!(outcome, Outcome::Seen(_)));
+        let took = self.last_step.elapsed();
         self.last_step = Instant::now();
-        let (step, epoch, seconds) = (self.state.step, self.state.epoch, self.seconds());
-        self.tell(
-            StepRecord { step, epoch, loss, parts, learning_rate, gradient_norm, items_per_second, seconds },
-            observer,
-        )
+        if let Some(earlier) = self.unseen.replace(Unseen { outcome, batches, step, epoch, learning_rate, took }) {
+            self.see(earlier, observer)?;
+        }
+        if known { self.see_last(observer) } else { Ok(()) }
     }
 
     /// Goes back through the losses of up to `accumulate` batches.
@@ -205,6 +208,7 @@ impl Run<'_> {
         batches: &mut dyn Iterator<Item = Result<T::Batch>>,
     ) -> Result<Gradients> {
         let mut gradients = Gradients::new(self.config.accumulate > 1);
+        let later = self.optimizer.tells_later();
         for batch in batches.take(self.config.accumulate) {
             let batch = batch?;
             let index = self.state.epoch as u64 * self.batches_per_epoch as u64 + self.state.batch as u64;
@@ -212,15 +216,50 @@ impl Run<'_> {
             let optimizer = &self.optimizer;
             let gradients = &mut gradients;
             // The batch goes along, since it need not be one that threads can share.
-            let value = thread_pool::install(&optimizer.device(), move || {
-                gradients.add(&task.loss(&batch, &mut Mode::Train(&mut rng))?, optimizer.vars())
+            let fault = thread_pool::install(&optimizer.device(), move || {
+                let loss = task.loss(&batch, &mut Mode::Train(&mut rng))?;
+                gradients::check(&loss)?;
+                // A loss that is not finite is not gone back through where it is known.
+                let value = if later { 0.0 } else { gradients::scalar(&loss.value, "loss")? };
+                if !value.is_finite() {
+                    return Ok(Some(value));
+                }
+                gradients.add(&loss, optimizer.vars())?;
+                Ok::<_, Error>(None)
             })?;
-            if !value.is_finite() {
+            if let Some(value) = fault {
                 return Err(recovery::not_finite(self.state.step + 1, "loss", value));
             }
             self.state.batch += 1;
         }
         Ok(gradients)
+    }
+
+    /// Waits for what the last step saw, and tells of it.
+    fn see_last(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.unseen.take().map_or(Ok(()), |unseen| self.see(unseen, observer))
+    }
+
+    /// Tells of a step, unless its numbers are not finite, so that it changed nothing.
+    fn see(&mut self, unseen: Unseen, observer: &mut dyn Observer) -> Result<()> {
+        let Unseen { outcome, batches, step, epoch, learning_rate, took } = unseen;
+        let Seen { norm: gradient_norm, numbers } = outcome.wait()?;
+        if let Some(&loss) = numbers[..batches.losses.len()].iter().find(|loss| !loss.is_finite()) {
+            return Err(recovery::not_finite(step, "loss", loss));
+        }
+        if !gradient_norm.is_finite() {
+            return Err(recovery::not_finite(step, "norm of the gradients", gradient_norm));
+        }
+        self.prove()?;
+        let ((loss, parts), items) = (batches.means(&numbers), batches.items());
+        self.state.epoch_loss += loss * items as f64;
+        self.state.epoch_items += items;
+        let items_per_second = items as f64 / took.as_secs_f64().max(1e-9);
+        let seconds = self.seconds();
+        self.tell(
+            StepRecord { step, epoch, loss, parts, learning_rate, gradient_norm, items_per_second, seconds },
+            observer,
+        )
     }
 
     /// Logs a step and tells the observer of it.

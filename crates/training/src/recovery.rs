@@ -87,6 +87,7 @@ impl Run<'_> {
         self.state.config = config;
         self.state.recoveries = recoveries;
         self.interim_scores = None;
+        self.unseen = None;
         self.unproven = unproven;
         self.logs = Logs::open(self.out, &self.state)?;
         let (back_to, factor) = (self.state.step, factor(recoveries));

@@ -1,14 +1,16 @@
 //! A run that is under way: its task's optimiser, its state, its logs, its folder.
 
 use crate::checkpoint::{self, Checkpoint, RunFile, TrainerState};
+use crate::gradients::Batches;
 use crate::logs::Logs;
 use crate::optim::Optimizer;
 use crate::record::{RECIPE_FILE, Record, Sessions};
 use crate::{Error, FitConfig, Result, Scores, Task, durable, resume_identity, run_folder};
 use candle_core::{Tensor, Var};
+use candlewick_kernels::optimizer::Outcome;
 use serde_json::Value;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Finds out, before anything is trained or written, whether [`crate::fit`] can begin in the run folder `out` or go on there.
 ///
@@ -61,6 +63,8 @@ pub(crate) struct Run<'a> {
     /// When the last step, validation or checkpoint ended.
     pub(crate) last_step: Instant,
     pub(crate) reported_unreached: bool,
+    /// The last step, where what it saw has not been told of.
+    pub(crate) unseen: Option<Unseen>,
     /// The scores of a validation within an epoch, which no schedule sees.
     pub(crate) interim_scores: Option<Scores>,
     /// Keeps other processes out of the folder.
@@ -96,6 +100,7 @@ impl<'a> Run<'a> {
             out,
             optimizer,
             reported_unreached: state.step > 0,
+            unseen: None,
             state,
             logs,
             sessions,
@@ -109,6 +114,17 @@ impl<'a> Run<'a> {
             _lock: lock,
         })
     }
+}
+
+/// A step that was taken or queued.
+pub(crate) struct Unseen {
+    pub(crate) outcome: Outcome,
+    pub(crate) batches: Batches,
+    pub(crate) step: usize,
+    pub(crate) epoch: usize,
+    pub(crate) learning_rate: f64,
+    /// From the step before it, or from what came between, until it was queued.
+    pub(crate) took: Duration,
 }
 
 /// The optimiser of a run that begins.

@@ -1,24 +1,71 @@
 //! candle's CUDA device as [`Gpu`]: allocation and launches on its stream, products by cuBLAS.
 
-use super::{Argument, Gpu, Launch, Memory, Product, Side};
+use super::{Argument, Gpu, Launch, Memory, Product, Reading, Side};
 use crate::node::Value;
 use crate::precision::{Precision, float32_matmul_precision};
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaEvent, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PinnedHostSlice, PushKernelArg,
+};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, DeviceId};
 use candle_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A device of candle's.
-struct Cuda(CudaDevice);
+struct Cuda(CudaDevice, Arc<Pinned>);
+
+/// Host memory that no copy is on its way to.
+type Pinned = Mutex<Vec<Landing>>;
+
+/// Host memory into which the device copies, and the event behind the last copy.
+struct Landing {
+    host: PinnedHostSlice<u32>,
+    event: CudaEvent,
+}
+
+impl Landing {
+    fn new(stream: &CudaStream, count: usize) -> Result<Self> {
+        let context = stream.context();
+        let untimed = Some(CUevent_flags::CU_EVENT_DISABLE_TIMING);
+        // SAFETY: it is read once the event behind a copy to it has come.
+        let host = unsafe { context.alloc_pinned_with_flags(count, 0) }.map_err(Error::wrap)?;
+        Ok(Self { host, event: context.new_event(untimed).map_err(Error::wrap)? })
+    }
+}
+
+/// A copy on its way, whose memory is free again once it has come.
+struct Flight {
+    landing: Option<Landing>,
+    pool: Arc<Pinned>,
+}
+
+impl Flight {
+    /// Waits for the words.
+    fn landed(&self) -> Result<Vec<u32>> {
+        let Some(Landing { host, event }) = &self.landing else { candle_core::bail!("a copy has no destination") };
+        event.synchronize().map_err(Error::wrap)?;
+        Ok(host.as_slice().map_err(Error::wrap)?.to_vec())
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Some(landing) = self.landing.take()
+            && landing.event.synchronize().is_ok()
+        {
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(landing);
+        }
+    }
+}
 
 /// The device as [`Gpu`], one for each as long as the program runs.
 pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
     static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone()))))
+    *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone(), Arc::default()))))
 }
 
 /// A struct of 16 `int`, as it is passed to a kernel.
@@ -89,10 +136,38 @@ impl Gpu for Cuda {
     }
 
     fn read(&self, memory: &Memory) -> Result<Vec<u32>> {
+        let words = if let Some(slice) = memory.owner.downcast_ref::<CudaSlice<f32>>() {
+            self.0.clone_dtoh(slice)?.into_iter().map(f32::to_bits).collect()
+        } else if let Some(slice) = memory.owner.downcast_ref::<CudaSlice<u32>>() {
+            self.0.clone_dtoh(slice)?
+        } else {
+            candle_core::bail!("only memory of this device can be read")
+        };
+        // CUDA allocates nothing where nothing is asked for, so there may be one more.
+        Ok(words.into_iter().take(memory.count).collect::<Vec<u32>>())
+    }
+
+    fn read_later(&self, memory: Memory) -> Result<Reading> {
         let Some(slice) = memory.owner.downcast_ref::<CudaSlice<f32>>() else {
             candle_core::bail!("only memory of this device can be read")
         };
-        Ok(self.0.clone_dtoh(slice)?.into_iter().map(f32::to_bits).collect())
+        let (stream, count) = (self.0.cuda_stream(), memory.count);
+        let mut kept = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        // A copy fills the whole of its destination.
+        let fitting = kept.iter().position(|landing| landing.host.len() == count);
+        let mut landing = match fitting {
+            Some(at) => kept.swap_remove(at),
+            None => Landing::new(&stream, count)?,
+        };
+        drop(kept);
+        // SAFETY: every pattern of an f32 is a u32.
+        let words = unsafe { slice.transmute::<u32>(count) };
+        let Some(words) = words else { candle_core::bail!("a device's memory is smaller than what is read of it") };
+        stream.memcpy_dtoh(&words, &mut landing.host).map_err(Error::wrap)?;
+        // Of its own accord cudarc records no event where tensors have none.
+        landing.event.record(&stream).map_err(Error::wrap)?;
+        let flight = Flight { landing: Some(landing), pool: Arc::clone(&self.1) };
+        Ok(Box::new(move || flight.landed()))
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {

@@ -177,6 +177,9 @@ pub(crate) struct Product<'a> {
     pub add: bool,
 }
 
+/// Waits for words that a device was asked for.
+pub(crate) type Reading = Box<dyn FnOnce() -> Result<Vec<u32>> + Send>;
+
 /// What a kernel's host side asks of a device. All that is asked runs in that order.
 pub(crate) trait Gpu: Send + Sync {
     /// So many f32 values, which may be anything.
@@ -199,6 +202,9 @@ pub(crate) trait Gpu: Send + Sync {
 
     /// The words of a memory, for which the host waits.
     fn read(&self, memory: &Memory) -> Result<Vec<u32>>;
+
+    /// The words of a memory as they are at this point, for which the host waits only when it calls.
+    fn read_later(&self, memory: Memory) -> Result<Reading>;
 
     /// Runs a kernel. Nothing is checked: the host side of each kernel is tested on the emulator, which finds what is out of bounds.
     fn launch(&self, launch: &Launch) -> Result<()>;

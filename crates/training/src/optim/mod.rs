@@ -6,7 +6,7 @@ pub use config::{AdamConfig, AdamWConfig, OptimizerConfig, RmsPropConfig, SgdCon
 
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
-use candlewick_kernels::optimizer::{self, Rule, Update};
+use candlewick_kernels::optimizer::{self, Checks, Outcome, Rule, Update};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{SafetensorsFile, write_safetensors};
 use std::collections::HashSet;
@@ -152,10 +152,38 @@ impl Optimizer {
     /// # Errors
     /// When a gradient has another shape than its parameter; the message names it.
     pub fn step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
-        thread_pool::install(&self.device(), || self.take_step(gradients, learning_rate, scale))
+        thread_pool::install(&self.device(), || {
+            let rule = self.rule;
+            Ok(optimizer::step(rule, &mut self.updates(gradients, learning_rate)?, scale)?)
+        })
     }
 
-    fn take_step(&mut self, gradients: &[Option<Tensor>], learning_rate: f64, scale: f64) -> Result<()> {
+    /// Takes one step with the gradients clipped by their common norm, unless the norm or a loss is not finite: then no parameter, no state
+    /// and no average changes, though the count of steps does.
+    ///
+    /// On CUDA the host need not wait for the numbers that the decision rests on.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn checked_step(
+        &mut self,
+        gradients: &[Option<Tensor>],
+        learning_rate: f64,
+        checks: &Checks,
+    ) -> Result<Outcome> {
+        thread_pool::install(&self.device(), || {
+            let rule = self.rule;
+            Ok(optimizer::checked_step(rule, &mut self.updates(gradients, learning_rate)?, checks)?)
+        })
+    }
+
+    /// Whether [`Self::checked_step`] tells what it saw only later.
+    pub(crate) fn tells_later(&self) -> bool {
+        optimizer::tells_later(&self.vars().map(Var::as_tensor).collect::<Vec<_>>())
+    }
+
+    /// The next step of each parameter that has a gradient, and of each average of a buffer.
+    fn updates<'a>(&'a mut self, gradients: &'a [Option<Tensor>], learning_rate: f64) -> Result<Vec<Update<'a>>> {
         if gradients.len() != self.slots.len() {
             let (found, wanted) = (gradients.len(), self.slots.len());
             return Err(Error::Setting(format!("optimizer: {found} gradients for {wanted} parameters")));
@@ -169,7 +197,7 @@ impl Optimizer {
             updates.push(update.map_err(|error| Error::from(error).during(format!("optimizer: parameter {name}")))?);
         }
         updates.extend(self.buffers.iter_mut().filter_map(|buffer| buffer.follow(average)));
-        Ok(optimizer::step(rule, &mut updates, scale)?)
+        Ok(updates)
     }
 
     /// Writes the state as safetensors: `NAME.exp_avg` and so on by parameter name, `NAME.step`, and `NAME.average`.

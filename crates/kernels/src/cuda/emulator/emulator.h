@@ -10,6 +10,9 @@
 #include <utility>
 #include <vector>
 
+using std::isfinite;
+using std::isnan;
+
 using std::max;
 using std::min;
 

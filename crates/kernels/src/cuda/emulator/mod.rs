@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Argument, Gpu, Launch, Memory, Product, Rows, Side};
+use super::{Argument, Gpu, Launch, Memory, Product, Reading, Rows, Side};
 use crate::node::Value;
 use crate::optimizer::slices::with_slice_mut;
 use candle_core::{DType, Error, Result, Shape, Tensor};
@@ -321,6 +321,11 @@ impl Gpu for Emulator {
         let value = |side: &Side, row: usize, column: usize| match side {
             Side::Plain(rows) => floats(rows.memory)[at(rows, row, column)],
             Side::Transposed(rows) => floats(rows.memory)[at(rows, column, row)],
+    fn read_later(&self, memory: Memory) -> Result<Reading> {
+        let words = self.read(&memory)?;
+        Ok(Box::new(move || Ok(words)))
+    }
+
         };
         let a: Vec<f32> = (0..m * k).map(|i| value(&product.a, i / k, i % k)).collect();
         let b: Vec<f32> = (0..n * k).map(|i| value(&product.b, i % k, i / k)).collect();

@@ -4,7 +4,7 @@ use crate::attention_lstm::tests::{variables as attention_inputs, weights as att
 use crate::attention_lstm::{Options, Sizes, attention_lstm};
 use crate::cuda::{Launch, Module};
 use crate::node::backward;
-use crate::optimizer::{self, Rule, Update};
+use crate::optimizer::{self, Checks, Rule, Update};
 use crate::recurrence::{Input, lstm};
 use crate::test_values::test_values;
 use candle_core::Var;
@@ -174,7 +174,9 @@ fn network() -> candle_core::Result<Vec<f32>> {
     found.push(optimizer::global_norm(&gradients)? as f32);
     let gradient = store.get(&w_ih);
     let update = Update { parameter: &w_ih, gradient, state: &mut vec![], average: None, learning_rate: 0.1, step: 1 };
-    optimizer::step(Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }, &mut [update], 0.5)?;
+    let rule = Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+    let checks = Checks { max_norm: Some(0.5), ..Checks::default() };
+    found.push(optimizer::checked_step(rule, &mut [update], &checks)?.wait()?.norm as f32);
     found.extend(w_ih.flatten_all()?.to_vec1::<f32>()?);
     Ok(found)
 }
@@ -226,9 +228,10 @@ fn faults_in_our_own_kernels_are_found() {
         ),
         (
             "optimizer",
-            "i < count; i += blockDim.x) sum += sums[i];".into(),
-            "i <= count; i += blockDim.x) sum += sums[i];",
+            "i < pieces; i += blockDim.x) sum += sums[i];".into(),
+            "i <= pieces; i += blockDim.x) sum += sums[i];",
         ),
+        ("optimizer", "if (factor) scale = *factor;".into(), ""),
         (
             "optimizer",
             "e.count - piece.start < unsigned(length) ? e.count : piece.start + length".into(),

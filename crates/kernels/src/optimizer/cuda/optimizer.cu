@@ -22,7 +22,8 @@ KERNEL(squares_of_pieces)(const Entry* entries, const Piece* pieces, double* sum
     const Entry entry = entries[piece.entry];
     const unsigned end = entry.count - piece.start < unsigned(length) ? entry.count : piece.start + length;
     double sum = 0.;
-    for (unsigned i = piece.start + threadIdx.x; i < end; i += blockDim.x) sum += double(entry.gradient[i]) * entry.gradient[i];
+    if (entry.gradient)
+        for (unsigned i = piece.start + threadIdx.x; i < end; i += blockDim.x) sum += double(entry.gradient[i]) * entry.gradient[i];
     parts[threadIdx.x] = sum;
     __syncthreads();
     for (unsigned half = blockDim.x / 2; half; half /= 2) {
@@ -33,25 +34,36 @@ KERNEL(squares_of_pieces)(const Entry* entries, const Piece* pieces, double* sum
 }
 REGISTER(squares_of_pieces);
 
-// The sum of all pieces, by one block.
-KERNEL(sum_of_pieces)(const double* sums, double* total, int count) {
+// By one block: the norm of all gradients from the sums of their pieces, and the factor min(1, limit / (norm + 10⁻⁶)) on them, which is NaN
+// where the norm or one of the first `checked` of `count` numbers is not finite. What is told: factor, norm, numbers.
+KERNEL(norm_and_factor)(const double* sums, int pieces, const float* const* numbers, int count, int checked, float limit, float* told) {
     DYNAMIC_SHARED(double, parts);
     double sum = 0.;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
+    for (int i = threadIdx.x; i < pieces; i += blockDim.x) sum += sums[i];
     parts[threadIdx.x] = sum;
     __syncthreads();
     for (unsigned half = blockDim.x / 2; half; half /= 2) {
         if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
         __syncthreads();
     }
-    if (threadIdx.x == 0) *total = parts[0];
+    if (threadIdx.x) return;
+    const float norm = float(sqrt(parts[0]));
+    bool finite = isfinite(norm);
+    for (int i = 0; i < count; i++) {
+        told[2 + i] = *numbers[i];
+        if (i < checked) finite = finite && isfinite(told[2 + i]);
+    }
+    told[0] = !finite ? NAN : limit < norm + 1e-6f ? limit / (norm + 1e-6f) : 1.f;
+    told[1] = norm;
 }
-REGISTER(sum_of_pieces);
+REGISTER(norm_and_factor);
 
 // The formulas of `rule.rs`. `kind` is 0 for Adam, 1 for SGD, 2 for RMSprop; `rate1` is 1−β₁; `beta2` and `rate2` are β₂ and 1−β₂, or α and
-// 1−α; `decay` is λ where it is added to the gradient.
-KERNEL(optimizer_step)(const Entry* entries, const Piece* pieces, int length, float scale, int kind, float rate1, float beta2,
-                       float rate2, float eps, float decay, float momentum, int nesterov) {
+// 1−α; `decay` is λ where it is added to the gradient. Where `factor` is NaN, nothing changes.
+KERNEL(optimizer_step)(const Entry* entries, const Piece* pieces, int length, const float* factor, float scale, int kind, float rate1,
+                       float beta2, float rate2, float eps, float decay, float momentum, int nesterov) {
+    if (factor) scale = *factor;
+    if (isnan(scale)) return;
     const Piece piece = pieces[blockIdx.x];
     const Entry e = entries[piece.entry];
     const unsigned end = e.count - piece.start < unsigned(length) ? e.count : piece.start + length;
