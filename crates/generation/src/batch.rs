@@ -3,11 +3,16 @@
 use crate::config::GenerationConfig;
 use crate::decoder::Decoder;
 use crate::hypothesis::{Beam, Trace};
-use crate::normaliser::log_sum_exps;
-use crate::processors::{LogitsProcessors, apply, reads_history};
+use crate::normaliser::{check_normalisers, log_sum_exps};
+use crate::processors::{LogitsProcessors, apply, lowers, reads_history};
 use crate::select_rows::SelectRows as _;
 use candle_core::{DType, Result, Tensor, bail};
+use candlewick_kernels::top_k::{TopK, is_faster, top_k};
 use candlewick_parameters::Mode;
+
+/// How many words more than wanted a GPU gives: log-probabilities of different logits may be rounded to the same, and then the lower word
+/// comes first.
+const ROUNDED: usize = 8;
 
 /// A row of the next step: it goes on from row `parent` of the last one, about `source`, with `word`.
 pub(crate) struct NextRow {
@@ -28,6 +33,8 @@ pub(crate) struct Batch<D: Decoder> {
     state: D::State,
     sources: Vec<u32>,
     words: Vec<u32>,
+    /// The words of a prompt.
+    prompt: usize,
     pub processors: LogitsProcessors,
     pub trace: Trace,
 }
@@ -72,6 +79,7 @@ impl<D: Decoder> Batch<D> {
             memory,
             selected: None,
             sources: (0..count as u32).collect(),
+            prompt: length,
             words: prompts.iter().filter_map(|prompt| prompt.last().copied()).collect(),
             processors,
             trace: Trace::new(prompts.to_vec()),
@@ -92,8 +100,9 @@ impl<D: Decoder> Batch<D> {
         self.sources.is_empty()
     }
 
-    /// One step of the decoder for all rows; the logits as f32 on the host, row after row.
-    pub(crate) fn step(&mut self) -> Result<Logits> {
+    /// One step of the decoder for all rows; the logits as f32 on the host, row after row. Where a search takes no more than the best
+    /// `wanted` of a row, after the processors, a GPU gives only what may be among these.
+    pub(crate) fn step(&mut self, wanted: Option<usize>) -> Result<Logits> {
         let rows = self.words.len();
         let vocab_size = self.decoder.vocab_size();
         let words = Tensor::new(self.words.as_slice(), self.decoder.device())?;
@@ -104,7 +113,13 @@ impl<D: Decoder> Batch<D> {
         }
         self.state = step.state;
         self.trace.push_step(step.alpha);
-        let values: Vec<f32> = step.logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let logits = step.logits.to_dtype(DType::F32)?;
+        let lowered = lowers(&self.processors, self.trace.steps() + self.prompt);
+        let most = wanted.zip(lowered).map(|(wanted, lowered)| wanted + lowered + ROUNDED);
+        if let Some(k) = most.filter(|&k| is_faster(&logits, k)) {
+            return Logits::of_best(&top_k(&logits, k)?, vocab_size);
+        }
+        let values: Vec<f32> = logits.flatten_all()?.to_vec1()?;
         let normalisers = log_sum_exps(&values, vocab_size)?;
         Ok(Logits { values, normalisers, vocab_size })
     }
@@ -152,6 +167,21 @@ pub(crate) struct Logits {
 }
 
 impl Logits {
+    /// Rows in which all but the best words are impossible.
+    fn of_best(best: &TopK, vocab_size: usize) -> Result<Self> {
+        check_normalisers(&best.log_sum_exps)?;
+        let mut values = vec![f32::NEG_INFINITY; best.log_sum_exps.len() * vocab_size];
+        let found = best.indices.chunks_exact(best.k).zip(best.values.chunks_exact(best.k));
+        for (row, (words, logits)) in values.chunks_exact_mut(vocab_size).zip(found) {
+            for (&word, &logit) in words.iter().zip(logits) {
+                if let Some(value) = row.get_mut(word as usize) {
+                    *value = logit;
+                }
+            }
+        }
+        Ok(Self { values, normalisers: best.log_sum_exps.clone(), vocab_size })
+    }
+
     /// The logits of one row; empty where there is no such row.
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         self.values.chunks_exact(self.vocab_size).nth(row).unwrap_or_default()

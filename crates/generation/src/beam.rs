@@ -64,7 +64,10 @@ impl<D: Decoder> Search for BeamSearch<D> {
         if self.batch.is_empty() || length > self.config.max_new_tokens {
             return Ok(false);
         }
-        let logits = self.batch.step()?;
+        // A group's candidates, and what words that other groups took may lose.
+        let GenerationConfig { num_beams, num_beam_groups, .. } = self.config;
+        let taken = if num_beam_groups > 1 { num_beams } else { 0 };
+        let logits = self.batch.step(Some(2 * (num_beams / num_beam_groups) + taken))?;
         let (mut next, mut taken) = (Vec::new(), Vec::new());
         for (index, group) in self.groups.iter_mut().enumerate() {
             if index % self.config.num_beam_groups == 0 {

@@ -60,7 +60,7 @@ impl<D: Decoder> Search for ConstrainedBeamSearch<D> {
         if self.batch.is_empty() || length > self.config.max_new_tokens {
             return Ok(false);
         }
-        let logits = self.batch.step()?;
+        let logits = self.batch.step(None)?;
         let mut next = Vec::new();
         let Self { batch, config, sources } = self;
         for (source, of) in sources.iter_mut().enumerate().filter(|(_, of)| !of.done) {

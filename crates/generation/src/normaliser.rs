@@ -14,8 +14,14 @@ pub fn log_sum_exp(scores: &[f32]) -> Result<f32> {
 /// The same of each row of `width` scores.
 pub(crate) fn log_sum_exps(scores: &[f32], width: usize) -> Result<Vec<f32>> {
     let found = log_sum_exp_of_rows(scores, width);
+    check_normalisers(&found)?;
+    Ok(found)
+}
+
+/// Refuses normalisers of rows that hold no numbers.
+pub(crate) fn check_normalisers(found: &[f32]) -> Result<()> {
     if found.iter().any(|&sum| !sum.is_finite() && sum != f32::NEG_INFINITY) {
         bail!("decoding: the decoder's logits hold NaN or +inf; its weights or its input are broken")
     }
-    Ok(found)
+    Ok(())
 }

@@ -23,6 +23,13 @@ pub trait LogitsProcessor: Send + Sync {
     fn reads_history(&self) -> bool {
         true
     }
+
+    /// How many scores it lowers at most where the history has this many words, and raises none: a search then needs the best of a row
+    /// and so many more. `None` is for any other change.
+    fn lowers(&self, history: usize) -> Option<usize> {
+        let _ = history;
+        None
+    }
 }
 
 /// A list of processors, applied in order.
@@ -31,6 +38,11 @@ pub type LogitsProcessors = Vec<Box<dyn LogitsProcessor>>;
 /// Whether any of a list looks at the history.
 pub(crate) fn reads_history(processors: &LogitsProcessors) -> bool {
     processors.iter().any(|processor| processor.reads_history())
+}
+
+/// How many scores a list lowers at most; none where it may do anything else.
+pub(crate) fn lowers(processors: &LogitsProcessors, history: usize) -> Option<usize> {
+    processors.iter().map(|processor| processor.lowers(history)).sum()
 }
 
 /// Applies all of a list in order.
@@ -93,6 +105,10 @@ impl LogitsProcessor for RepetitionPenalty {
         }
         Ok(())
     }
+
+    fn lowers(&self, history: usize) -> Option<usize> {
+        (self.0 >= 1.0).then_some(history)
+    }
 }
 
 /// Bans each word that would complete a run of this many words that is already in `history`; 0 bans none.
@@ -114,6 +130,10 @@ impl LogitsProcessor for NoRepeatNgram {
             }
         }
         Ok(())
+    }
+
+    fn lowers(&self, history: usize) -> Option<usize> {
+        Some(history)
     }
 }
 
@@ -138,6 +158,10 @@ impl LogitsProcessor for BadWords {
         }
         Ok(())
     }
+
+    fn lowers(&self, _: usize) -> Option<usize> {
+        Some(self.sequences.len())
+    }
 }
 
 /// Bans the end before this many words are written.
@@ -157,6 +181,10 @@ impl LogitsProcessor for MinNewTokens {
         }
         Ok(())
     }
+
+    fn lowers(&self, _: usize) -> Option<usize> {
+        Some(1)
+    }
 }
 
 /// Bans these words.
@@ -171,6 +199,10 @@ impl LogitsProcessor for SuppressTokens {
 
     fn reads_history(&self) -> bool {
         false
+    }
+
+    fn lowers(&self, _: usize) -> Option<usize> {
+        Some(self.0.len())
     }
 }
 

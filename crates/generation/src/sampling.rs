@@ -99,7 +99,7 @@ impl<D: Decoder> Search for Sampling<D> {
             return Ok(false);
         }
         self.written.clear();
-        let logits = self.batch.step()?;
+        let logits = self.batch.step((!self.config.do_sample).then_some(1))?;
         let reads_history = self.batch.reads_history() || reads_history(&self.warpers);
         let (mut next, mut history) = (Vec::new(), Vec::new());
         for sentence in &mut self.sentences {

@@ -27,6 +27,7 @@ pub(crate) enum Op {
     SumGradients,
     ToNhwc,
     /// A deferred weight gradient.
+    TopK,
     WeightGradient,
 }
 
@@ -57,7 +58,7 @@ impl Backend {
     pub fn gpu(op: Op, tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {
         let has_kernel = match op {
             // A block takes a row, of which there must be one.
-            Op::CrossEntropy => tensors[0].elem_count() > 0,
+            Op::CrossEntropy | Op::TopK => tensors[0].elem_count() > 0,
             // cuDNN convolves faster, but candle has only its way forward.
             Op::Conv2d => {
                 let tracked = tensors.iter().any(|tensor| tensor.track_op());

@@ -32,6 +32,7 @@ pub mod softmax;
 #[cfg(test)]
 mod test_values;
 
+pub mod top_k;
 pub use cpu::thread_pool;
 #[cfg(feature = "emulator")]
 pub use cuda::emulator::emulated;

@@ -10,6 +10,7 @@ use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
 use candlewick_kernels::optimizer::{self, Checks, Rule, Update};
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
+use candlewick_kernels::top_k::top_k;
 use counts::{Counts, DRIVER, asked};
 
 #[path = "../../../tests/driver/counts.rs"]
@@ -142,4 +143,14 @@ fn a_convolution_asks_for_ten_launches() {
     println!("{training:?}");
     assert!(training.launches + training.products <= 10, "{training:?}");
     assert_eq!((training.uploads, training.downloads, training.copies), (0, 0, 0), "{training:?}");
+}
+
+#[test]
+fn a_search_brings_only_the_best_words_to_the_host() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let logits = var(&[320, 2500], device);
+    let best = asked(|| top_k(&logits, 10));
+    println!("{best:?}");
+    assert_eq!((best.launches, best.downloads, best.allocations), (1, 1, 1), "{best:?}");
 }

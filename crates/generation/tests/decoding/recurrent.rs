@@ -3,9 +3,8 @@
 use super::small::EOS;
 use candle_core::{Device, Result, Tensor};
 use candlewick_generation::{Decoder, GenerationConfig, Step, generate, log_sum_exp};
+use candlewick_kernels::emulated;
 use candlewick_parameters::{Mode, Rng};
-
-const WORDS: usize = 7;
 
 /// h ← tanh(x[word] + h A), logits = h B; the first h is the memory (N, 5). No attention.
 struct Elman {
@@ -23,7 +22,7 @@ impl Decoder for Elman {
     type State = Tensor;
 
     fn vocab_size(&self) -> usize {
-        WORDS
+        self.b.dims()[1]
     }
 
     fn device(&self) -> &Device {
@@ -44,11 +43,46 @@ impl Decoder for Elman {
     }
 }
 
+fn elman(words: usize) -> Elman {
+    Elman { x: normal("x", (words, 5), 1.0), a: normal("a", (5, 5), 0.9), b: normal("b", (5, words), 1.5) }
+}
+
+#[test]
+fn searches_that_get_only_the_best_words_from_a_gpu_find_what_others_find() {
+    let (decoder, sources) = (elman(300), normal("sources", (3, 5), 1.0));
+    let beams = GenerationConfig { num_return_sequences: 3, ..GenerationConfig::beam(3) };
+    let groups = GenerationConfig {
+        num_beam_groups: 2,
+        diversity_penalty: 2.0,
+        num_return_sequences: 4,
+        ..GenerationConfig::beam(4)
+    };
+    let penalised = GenerationConfig {
+        repetition_penalty: 1.5,
+        no_repeat_ngram_size: 2,
+        min_new_tokens: 5,
+        suppress_tokens: (20..40).collect(),
+        bad_words_ids: vec![vec![7], vec![5, 9]],
+        ..beams.clone()
+    };
+    let greedy = GenerationConfig { repetition_penalty: 1.5, ..GenerationConfig::greedy() };
+    for (seed, config) in [beams, groups, penalised, greedy].into_iter().enumerate() {
+        let config = GenerationConfig { max_new_tokens: 8, ..config };
+        let search = || generate(&decoder, &sources, 3, &config).unwrap();
+        let wanted = search();
+        let Some(found) = emulated(seed as u64, search).unwrap() else { return };
+        for (found, wanted) in found.iter().flatten().zip(wanted.iter().flatten()) {
+            assert_eq!(found.words, wanted.words, "case {seed}");
+            for (found, wanted) in found.log_probabilities.iter().zip(&wanted.log_probabilities) {
+                assert!((found - wanted).abs() < 1e-4, "case {seed}: {found} instead of {wanted}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_hypothesis_has_the_probabilities_that_reading_it_gives() {
-    let decoder =
-        Elman { x: normal("x", (WORDS, 5), 1.0), a: normal("a", (5, 5), 0.9), b: normal("b", (5, WORDS), 1.5) };
-    let sources = normal("sources", (3, 5), 1.0);
+    let (decoder, sources) = (elman(7), normal("sources", (3, 5), 1.0));
     let beams = GenerationConfig { num_return_sequences: 4, ..GenerationConfig::beam(4) };
     let samples = GenerationConfig { num_return_sequences: 4, ..GenerationConfig::sample(1.4, 0, 1.0) };
     for config in [beams, samples, GenerationConfig::greedy()] {

@@ -26,7 +26,7 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
     ("batch_norm", include_str!("../../channels_last/cuda/batch_norm.cu")),
     ("column_sums", include_str!("../column_sums.cu")),
@@ -35,6 +35,7 @@ const SOURCES: [(&str, &str); 8] = [
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
     ("pool", include_str!("../../pool/cuda/pool.cu")),
     ("recurrence", include_str!("../../recurrence/cuda/recurrence.cu")),
+    ("top_k", include_str!("../../top_k/cuda/top_k.cu")),
 ];
 
 unsafe extern "C" {
