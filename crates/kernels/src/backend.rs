@@ -13,6 +13,7 @@ pub(crate) enum Op {
     ConcatChannels,
     Conv2d,
     CrossEntropy,
+    Embedding,
     GaussianGrid,
     LayerNorm,
     Linear,
@@ -26,8 +27,8 @@ pub(crate) enum Op {
     /// The sum of two gradients.
     SumGradients,
     ToNhwc,
-    /// A deferred weight gradient.
     TopK,
+    /// A deferred weight gradient.
     WeightGradient,
 }
 
@@ -65,7 +66,7 @@ impl Backend {
                 tensors[0].elem_count() > 0 && (tracked || !cfg!(feature = "cudnn"))
             }
             Op::BatchNorm | Op::Pool2d => tensors[0].elem_count() > 0,
-            Op::AttentionLstm | Op::OptimizerStep | Op::Recurrence => true,
+            Op::AttentionLstm | Op::Embedding | Op::OptimizerStep | Op::Recurrence => true,
             _ => false,
         };
         if has_kernel { cuda::device_of(tensors) } else { None }

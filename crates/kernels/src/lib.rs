@@ -17,6 +17,7 @@ mod cpu;
 )]
 mod cuda;
 pub mod device;
+pub mod embedding;
 pub mod gaussian_grid;
 pub mod linear;
 pub mod loss;
@@ -31,8 +32,8 @@ pub mod scale;
 pub mod softmax;
 #[cfg(test)]
 mod test_values;
-
 pub mod top_k;
+
 pub use cpu::thread_pool;
 #[cfg(feature = "emulator")]
 pub use cuda::emulator::emulated;

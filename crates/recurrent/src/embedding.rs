@@ -1,6 +1,7 @@
 //! The table of embeddings.
 
-use candle_core::{Error, Module, Result, Tensor};
+use candle_core::{Module, Result, Tensor};
+use candlewick_kernels::embedding::embedding;
 use candlewick_parameters::{Initial, Mode, ParameterBuilder, VarBuilder};
 
 /// One vector of E values for each of V words: `weight` (V, E) as torch.nn.Embedding has it.
@@ -50,16 +51,8 @@ impl Embedding {
 }
 
 impl Module for Embedding {
-    /// Ids (..) of type u32 or i64 to vectors (.., E); an id of V or more is an error.
+    /// Ids (..) of type u32 or i64 to vectors (.., E); an id of V or more is an error, or gives NaN on CUDA.
     fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        let (vocab_size, embedding_size) = self.weight.dims2()?;
-        let shape = [ids.dims(), &[embedding_size]].concat();
-        // candle's kernel for CUDA reads the ids as if they lay one after another, which a column of words does not.
-        let vectors = self.weight.index_select(&ids.flatten_all()?.contiguous()?, 0).map_err(|error| {
-            let error = error.to_string();
-            let fault = error.lines().next().unwrap_or_default();
-            Error::Msg(format!("embedding: wants ids below V = {vocab_size} of type u32 or i64 ({fault})"))
-        })?;
-        vectors.reshape(shape)
+        embedding(&self.weight, ids)
     }
 }
