@@ -2,6 +2,7 @@
 
 use crate::optim::OptimizerConfig;
 use crate::{Error, Metric, Result, Schedule};
+use candlewick_kernels::precision::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +30,9 @@ pub struct FitConfig {
     /// The decay of a moving average of the weights (0.999, say), which is what is validated and kept as the model; see
     /// [`crate::optim::Optimizer::averaged`]. Running statistics of batch norm are averaged with them.
     pub average: Option<f64>,
+    /// How precisely matrices are multiplied while it trains; by default as the process does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<MatmulPrecision>,
     /// Whether the weights that the run begins with stay in that average, as [`crate::optim::Optimizer::averaged_from_start`] says: for
     /// runs that go on from a trained model.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -53,6 +57,28 @@ pub struct FitConfig {
     pub log_every: usize,
     /// What to do where the folder holds a run.
     pub resume: Resume,
+}
+
+/// The words of [`Precision`] in a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MatmulPrecision {
+    /// f32 throughout.
+    Highest,
+    /// Factors in bf16 on a CPU where that is faster, in TF32 on CUDA.
+    Medium,
+    /// The same, but bf16 on CUDA too.
+    Bf16,
+}
+
+impl From<MatmulPrecision> for Precision {
+    fn from(word: MatmulPrecision) -> Self {
+        match word {
+            MatmulPrecision::Highest => Self::Highest,
+            MatmulPrecision::Medium => Self::Medium,
+            MatmulPrecision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// What to do where the folder holds a run already.
@@ -116,6 +142,7 @@ impl Default for FitConfig {
             clip_value: None,
             accumulate: 1,
             average: None,
+            precision: None,
             average_from_start: false,
             unreached: Unreached::default(),
             validate_every: 1,
@@ -131,8 +158,9 @@ impl Default for FitConfig {
     }
 }
 
-/// Settings that may change between the parts of a run: none of them moves a weight.
-const FREE: [&str; 9] = [
+/// Settings that may change between the parts of a run: none of them moves a weight but the precision, which moves it by rounding.
+const FREE: [&str; 10] = [
+    "precision",
     "unreached",
     "early_stopping",
     "target",

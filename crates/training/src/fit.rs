@@ -10,6 +10,7 @@ use crate::{
     StopReason, Task, Unreached, clip,
 };
 use candlewick_kernels::optimizer::{Checks, Outcome, Seen};
+use candlewick_kernels::precision::{float32_matmul_precision, set_float32_matmul_precision};
 use candlewick_kernels::thread_pool;
 use candlewick_parameters::{Mode, Rng};
 use std::path::Path;
@@ -46,7 +47,11 @@ pub fn fit_recorded<T: Task>(
     observer: &mut dyn Observer,
 ) -> Result<Report> {
     let mut run = Run::open(task, config, out, record)?;
-    run.train(task, observer)
+    let before = float32_matmul_precision();
+    set_float32_matmul_precision(config.precision.map_or(before, Into::into));
+    let report = run.train(task, observer);
+    set_float32_matmul_precision(before);
+    report
 }
 
 /// Where the steps of an epoch came to an end.

@@ -36,7 +36,7 @@ mod tensorboard;
 pub use card::About;
 pub use checkpoint::{Checkpoint, RunFile, TrainerState, best_checkpoint, open_best};
 pub use checksums::check_model;
-pub use config::{EarlyStopping, FitConfig, Resume, Target, Unreached};
+pub use config::{EarlyStopping, FitConfig, MatmulPrecision, Resume, Target, Unreached};
 pub use error::{Error, Result};
 pub use export::export;
 pub use fit::{fit, fit_recorded};

@@ -31,7 +31,7 @@ pub fn open(arguments: &DeviceArguments) -> Result<(Device, String), Failure> {
         // One that is there already serves too.
         None => _ = pool.build_global(),
     }
-    set_float32_matmul_precision(arguments.precision);
+    set_float32_matmul_precision(arguments.precision.unwrap_or_default());
     let (kind, index) = match arguments.device.split_once(':') {
         Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| unknown(&arguments.device))?),
         None => (arguments.device.as_str(), 0),

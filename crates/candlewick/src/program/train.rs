@@ -7,6 +7,7 @@ use super::version::VERSION;
 use super::{Failure, device, hub, recipe};
 use candlewick::candle::Device;
 use candlewick::data::Note;
+use candlewick::kernels::precision::set_float32_matmul_precision;
 use candlewick::training::{
     Error, FitConfig, Inputs, Outcome, Recipe, Record, Report, StopReason, Task, fit_recorded, picture_bar, spinner,
 };
@@ -19,7 +20,11 @@ use toml::Table;
 ///
 /// # Errors
 /// A wrong call where a flag is of no use; otherwise one line that names the file and the fault.
-pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), Failure> {
+pub fn train<R: Recipe>(mut table: Table, arguments: &TrainArguments) -> Result<(), Failure> {
+    if let Some(precision) = arguments.device.precision {
+        let training = table.entry("training").or_insert_with(|| Table::new().into());
+        training.as_table_mut().map(|training| training.insert("precision".into(), precision.to_string().into()));
+    }
     let TrainArguments { quiet, json, .. } = *arguments;
     let inputs = Inputs {
         data: arguments.data.clone(),
@@ -30,6 +35,8 @@ pub fn train<R: Recipe>(table: Table, arguments: &TrainArguments) -> Result<(), 
     let told = as_given::<R>(table.clone(), &inputs)?;
     let mut recipe = read::<R>(table)?;
     let (device, device_name) = device::open(&arguments.device)?;
+    // For what is prepared, too.
+    set_float32_matmul_precision(recipe.training().precision.map(Into::into).unwrap_or_default());
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(recipe.name()));
     if !quiet {
         note!("training {} on {device_name} into {}", recipe.name(), out.display());

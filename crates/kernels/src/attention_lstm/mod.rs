@@ -115,11 +115,10 @@ pub fn attention_lstm(
     }
     counts.map_or(Ok(()), |counts| counts.check(NAME, sizes.n, sizes.p))?;
     let steps = Steps::new(NAME, sizes.n, sizes.t, lengths, false)?;
-    // Positions are drawn by the reference.
-    if let (Some(gpu), None) = (Backend::gpu(Op::AttentionLstm, &inputs), draws)
+    if let Some(gpu) = Backend::gpu(Op::AttentionLstm, &inputs)
         && cuda::serves(sizes)
     {
-        return cuda::attention_lstm(gpu, &inputs, sizes, steps, counts);
+        return cuda::attention_lstm(gpu, &inputs, sizes, steps, options);
     }
     match Backend::choose(Op::AttentionLstm, &inputs) {
         Backend::Cpu => cpu::attention_lstm(&inputs, sizes, steps, options),

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::positions::Constants;
 use super::*;
-use crate::cuda::emulator::emulated;
+use crate::cuda::emulator::{emulated, emulated_in_bf16};
 use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
@@ -92,8 +92,9 @@ proptest! {
         let options = Options { lengths: Some(&lengths), counts: counts.as_ref(), draws: draws.as_ref() };
         let drawn = attend(&inputs, options);
         let fast = outcome(&variables, &drawn);
-        // Positions are drawn by the reference.
-        let on_cuda = if hard { None } else { emulated(seed, || attend(&inputs, options)).unwrap() };
+        let on_cuda = emulated(seed, || attend(&inputs, options)).unwrap();
+        let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
+        on_cuda.iter().for_each(|found| assert_eq!(positions(found), positions(&drawn)));
         let on_cuda = on_cuda.map(|sequence| outcome(&variables, &sequence));
         // In f64, so that its own rounding, which such weights multiply, does not count.
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64).unwrap()).unwrap();
@@ -101,7 +102,6 @@ proptest! {
         let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
         let steps = Steps::new(NAME, lengths.len(), t, Some(&lengths), false).unwrap();
         let plain = reference::attention_lstm(&inputs, Sizes::of(&inputs).unwrap(), steps, options).unwrap();
-        let positions = |sequence: &Sequence| sequence.positions.as_ref().map(|all| all.to_vec2::<u32>().unwrap());
         prop_assert_eq!(positions(&drawn), positions(&plain));
         let plain = outcome(&variables, &plain);
         assert_close(&fast, &plain, 1e-5);
@@ -127,6 +127,20 @@ fn cuda_kernels_serve_sizes_that_fill_no_block() {
         let Some(found) = emulated(i as u64, || run(&inputs, &lengths)).unwrap() else { return };
         assert_close(&outcome(&variables, &found), &wanted, 1e-5);
     }
+}
+
+#[test]
+fn products_of_bf16_come_close() {
+    let mut variables = variables(3, Sizes { n: 5, t: 4, p: 9, e: 20, c: 33, a: 17, h: 24 }, true, DType::F32);
+    for var in &mut variables {
+        *var = Var::from_tensor(&(var.as_tensor() * 0.3).unwrap()).unwrap();
+    }
+    let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
+    let of = || outcome(&variables, &run(&inputs, &[4, 1, 3, 4, 2]));
+    let (wanted, Some(found)) = (of(), emulated_in_bf16(1, of).unwrap()) else { return };
+    assert_close(&found, &wanted, 2e-2);
+    let same = |(found, wanted): (&Tensor, &Tensor)| flat(found) == flat(wanted);
+    assert!(!found.iter().zip(&wanted).any(same), "something was not rounded");
 }
 
 #[test]

@@ -194,17 +194,25 @@ impl Gpu for Cuda {
         launched.map(|_| ()).map_err(|error| Error::Msg(format!("{}: {error}", launch.kernel)))
     }
 
+    fn bf16(&self) -> bool {
+        float32_matmul_precision() == Precision::Bf16
+    }
+
     fn product(&self, product: &Product) -> Result<()> {
         // cuBLAS reads columns where we write rows, and so forms Cᵀ = Bᵀ Aᵀ.
         let (m, n, k) = product.sizes;
         let size = |value: usize| i32::try_from(value).map_err(Error::wrap);
+        let halves = product.halves().is_some();
+        let (of, bytes) =
+            if halves { (sys::cudaDataType_t::CUDA_R_16BF, 2) } else { (sys::cudaDataType_t::CUDA_R_32F, 4) };
         let side = |side: &Side| {
             let (rows, operation) = match side {
                 Side::Plain(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_N),
                 Side::Transposed(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_T),
             };
+            let memory = rows.half.filter(|_| halves).unwrap_or(rows.memory);
             Ok::<_, Error>((
-                (rows.memory.address + 4 * rows.start as u64) as *const c_void,
+                (memory.address + bytes * rows.start as u64) as *const c_void,
                 size(rows.stride)?,
                 operation,
             ))
@@ -213,7 +221,7 @@ impl Gpu for Cuda {
         let c = (product.c.memory.address + 4 * product.c.start as u64) as *mut c_void;
         let (one, beta) = (1f32, if product.add { 1f32 } else { 0.0 });
         let compute = match float32_matmul_precision() {
-            Precision::Medium => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Medium | Precision::Bf16 if !halves => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };
         let float = sys::cudaDataType_t::CUDA_R_32F;
@@ -229,10 +237,10 @@ impl Gpu for Cuda {
                 size(k)?,
                 (&raw const one).cast(),
                 b,
-                float,
+                of,
                 b_stride,
                 a,
-                float,
+                of,
                 a_stride,
                 (&raw const beta).cast(),
                 c,

@@ -120,6 +120,8 @@ impl Memory {
 /// Rows of f32 values, one behind the other.
 pub(crate) struct Matrix {
     pub memory: Memory,
+    /// The same values in bf16, where products are of these.
+    pub half: Option<Memory>,
     /// Values of a row.
     pub width: usize,
 }
@@ -127,7 +129,18 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// Values which may be anything.
     pub fn new(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
-        Ok(Self { memory: gpu.alloc(rows * width)?, width })
+        Ok(Self { memory: gpu.alloc(rows * width)?, half: None, width })
+    }
+
+    /// The same for a side of products: with room for its values in bf16 where products are of these.
+    pub fn factor(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
+        let half = gpu.bf16().then(|| halves(gpu, rows * width)).transpose()?;
+        Ok(Self { half, ..Self::new(gpu, rows, width)? })
+    }
+
+    /// The same in bf16 alone.
+    pub fn halves(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
+        Ok(Self { memory: gpu.alloc(0)?, half: Some(halves(gpu, rows * width)?), width })
     }
 
     /// Where a row lies.
@@ -140,6 +153,11 @@ impl Matrix {
         self.memory.at(row * self.width + column)
     }
 
+    /// Where a value of a row lies in bf16, or no address.
+    pub fn half(&self, row: usize, column: usize) -> Argument {
+        half_at(self.half.as_ref(), row * self.width + column)
+    }
+
     /// The rows from this one on, for a product.
     pub fn rows(&self, row: usize) -> Rows<'_> {
         self.part(row, 0)
@@ -147,13 +165,42 @@ impl Matrix {
 
     /// The rows from this one on, of each what begins at a column.
     pub fn part(&self, row: usize, column: usize) -> Rows<'_> {
-        Rows { memory: &self.memory, start: row * self.width + column, stride: self.width }
+        Rows { memory: &self.memory, half: self.half.as_ref(), start: row * self.width + column, stride: self.width }
     }
+}
+
+/// Room for so many bf16 values.
+fn halves(gpu: &dyn Gpu, count: usize) -> Result<Memory> {
+    gpu.alloc(count.div_ceil(2))
+}
+
+/// Where a bf16 value lies, or no address.
+fn half_at(memory: Option<&Memory>, start: usize) -> Argument {
+    Argument::Address(memory.map_or(0, |memory| memory.address + 2 * start as u64))
+}
+
+static HALVES: Module = module!("halves");
+
+/// Two memories of f32 in bf16 where products are of these, in one launch; nothing of the second where there is none.
+pub(crate) fn in_bf16(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) -> Result<[Option<Memory>; 2]> {
+    if !gpu.bf16() {
+        return Ok([None, None]);
+    }
+    let counts = [first.count, second.map_or(0, |second| second.count)];
+    let found = [halves(gpu, counts[0])?, halves(gpu, counts[1])?];
+    let from = [first.at(0), second.map_or(Argument::Address(0), |second| second.at(0))];
+    let onto = [half_at(Some(&found[0]), 0), half_at(Some(&found[1]), 0)];
+    let arguments = [from[0], onto[0], counts[0].into(), from[1], onto[1], counts[1].into()];
+    gpu.launch_each(&HALVES, "to_bf16", counts[0] + counts[1], &arguments)?;
+    let [one, other] = found;
+    Ok([Some(one), second.map(|_| other)])
 }
 
 /// Rows of f32 values within a memory.
 pub(crate) struct Rows<'a> {
     pub memory: &'a Memory,
+    /// The same values in bf16.
+    pub half: Option<&'a Memory>,
     /// The first value.
     pub start: usize,
     /// Values from a row to the next.
@@ -168,13 +215,29 @@ pub(crate) enum Side<'a> {
     Transposed(Rows<'a>),
 }
 
-/// C (m, n) ← A (m, k) B (k, n), added to C where `add`. `m`, `n` and `k` are at least 1.
+impl Side<'_> {
+    pub fn rows(&self) -> &Rows<'_> {
+        match self {
+            Self::Plain(rows) | Self::Transposed(rows) => rows,
+        }
+    }
+}
+
+/// C (m, n) ← A (m, k) B (k, n), added to C where `add`. `m`, `n` and `k` are at least 1. Where both sides are there in bf16, these are
+/// multiplied and the sums are f32.
 pub(crate) struct Product<'a> {
     pub sizes: (usize, usize, usize),
     pub a: Side<'a>,
     pub b: Side<'a>,
     pub c: Rows<'a>,
     pub add: bool,
+}
+
+impl Product<'_> {
+    /// The sides' values in bf16, if both have them.
+    pub fn halves(&self) -> Option<[&Memory; 2]> {
+        Some([self.a.rows().half?, self.b.rows().half?])
+    }
 }
 
 /// Waits for words that a device was asked for.
@@ -208,6 +271,9 @@ pub(crate) trait Gpu: Send + Sync {
 
     /// Runs a kernel. Nothing is checked: the host side of each kernel is tested on the emulator, which finds what is out of bounds.
     fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Whether products are of bf16.
+    fn bf16(&self) -> bool;
 
     /// Multiplies.
     fn product(&self, product: &Product) -> Result<()>;

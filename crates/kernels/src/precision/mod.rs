@@ -22,7 +22,10 @@
 //! offers it; Intel's AVX512-BF16 is slower than f32. On any other, products stay f32 whatever the setting: see [`available`].
 //!
 //! **On a CUDA device** [`Precision::Medium`] lets all products of f32 matrices round both their sides to TF32, which has eleven significant
-//! bits, and sum in f32.
+//! bits, and sum in f32. [`Precision::Bf16`] lets those of [`recurrence`](crate::recurrence), of
+//! [`attention_lstm`](crate::attention_lstm) and of [`conv2d`](crate::conv::conv2d), and of their gradients, round to bf16 instead: the
+//! kernels write the sides of the products in bf16 beside f32 or in its place, and weights are rounded once a call. States, gates,
+//! gradients and sums stay f32. On a CPU it is [`Precision::Medium`].
 
 pub(crate) mod setting;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The precision of products of f32 matrices, in PyTorch's words.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,13 +13,20 @@ pub enum Precision {
     Highest,
     /// Both sides are rounded to bf16 (on CUDA to TF32) and the sums are f32, on a CPU where that is faster; f32 on any other.
     Medium,
+    /// As [`Self::Medium`], but on CUDA with bf16 in recurrent layers, attention and convolution. Parameters, states, sums, losses and the
+    /// optimiser's numbers are f32.
+    Bf16,
 }
+
+/// All of them.
+const ALL: [Precision; 3] = [Precision::Highest, Precision::Medium, Precision::Bf16];
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Precision::Highest => "highest",
             Precision::Medium => "medium",
+            Precision::Bf16 => "bf16",
         })
     }
 }
@@ -28,13 +35,12 @@ impl FromStr for Precision {
     type Err = String;
 
     fn from_str(word: &str) -> std::result::Result<Self, String> {
-        let all = [Precision::Highest, Precision::Medium];
-        let found = all.into_iter().find(|precision| precision.to_string() == word);
-        found.ok_or_else(|| format!("a precision is `highest` or `medium`, not `{word}`"))
+        let found = ALL.into_iter().find(|precision| precision.to_string() == word);
+        found.ok_or_else(|| format!("a precision is `highest`, `medium` or `bf16`, not `{word}`"))
     }
 }
 
-static MEDIUM: AtomicBool = AtomicBool::new(false);
+static SET: AtomicU8 = AtomicU8::new(0);
 
 /// Sets the precision of all products that begin from now on, in the whole process.
 ///
@@ -45,13 +51,12 @@ static MEDIUM: AtomicBool = AtomicBool::new(false);
 /// assert_eq!(float32_matmul_precision(), Precision::Medium);
 /// ```
 pub fn set_float32_matmul_precision(precision: Precision) {
-    let medium = precision == Precision::Medium;
-    MEDIUM.store(medium, Ordering::Relaxed);
+    SET.store(precision as u8, Ordering::Relaxed);
     #[cfg(feature = "cuda")]
-    candle_core::cuda::set_gemm_reduced_precision_f32(medium);
+    candle_core::cuda::set_gemm_reduced_precision_f32(precision != Precision::Highest);
 }
 
 /// The precision that was set last.
 pub fn float32_matmul_precision() -> Precision {
-    if MEDIUM.load(Ordering::Relaxed) { Precision::Medium } else { Precision::Highest }
+    ALL[usize::from(SET.load(Ordering::Relaxed))]
 }

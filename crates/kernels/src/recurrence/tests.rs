@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::cuda::emulator::emulated;
+use crate::cuda::emulator::{emulated, emulated_in_bf16};
 use crate::linear::linear;
 use crate::node::apply;
 use crate::test_values::test_values;
@@ -452,5 +452,44 @@ fn nan_in_the_padding_of_what_is_projected_spoils_nothing() {
             [out, last].iter().chain(&found).flat_map(flat).collect::<Vec<f64>>()
         };
         assert_eq!(result(f64::NAN), result(0.0), "{dtype:?} {lengths:?}");
+    }
+}
+
+/// The largest difference to the largest value.
+fn apart(found: &Tensor, wanted: &Tensor) -> f32 {
+    let largest =
+        |tensor: Tensor| tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_vec0::<f32>().unwrap();
+    largest((found - wanted).unwrap()) / largest(wanted.clone())
+}
+
+#[test]
+fn products_of_bf16_come_close() {
+    let (n, t, d, h) = (7, 5, 20, 30);
+    let lengths: Vec<usize> = (0..n).map(|row| t - row % 3).collect();
+    for (i, kind) in KINDS.into_iter().enumerate() {
+        let wide = kind.gates() * h;
+        let shapes: [&[usize]; 6] = [&[n, t, d], &[wide, d], &[wide], &[wide, h], &[n, h], &[n, h]];
+        let seeded = |(at, shape): (usize, &&[usize])| {
+            Var::from_tensor(&(tensor((10 * i + at) as u64, shape, DType::F32) * 0.3).unwrap()).unwrap()
+        };
+        let vars: Vec<Var> = shapes.iter().enumerate().map(seeded).collect();
+        let x: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+        let run = || {
+            let input = Input::Sequence { xs: x[0], weight: x[1], bias: Some(x[2]) };
+            let outputs: Vec<Tensor> = match kind {
+                Kind::Lstm => lstm(input, x[3], x[4], x[5], Some(&lengths), false).map(|(out, h, c)| vec![out, h, c]),
+                Kind::Gru => gru(input, x[3], None, x[4], Some(&lengths), false).map(|(out, h)| vec![out, h]),
+                _ => rnn(input, x[3], x[4], nonlinearity(kind), Some(&lengths), false).map(|(out, h)| vec![out, h]),
+            }
+            .unwrap();
+            let used = if kind == Kind::Lstm { 6 } else { 5 };
+            let (_, gradients) = gradients(&vars[..used], &outputs);
+            [outputs, gradients].concat()
+        };
+        let (wanted, Some(found)) = (run(), emulated_in_bf16(i as u64, run).unwrap()) else { return };
+        for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            let apart = apart(found, wanted);
+            assert!((1e-5..2e-2).contains(&apart), "{kind:?}: {apart} apart in {at}");
+        }
     }
 }

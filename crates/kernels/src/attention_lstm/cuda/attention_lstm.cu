@@ -47,10 +47,12 @@ KERNEL(attention_scores)(const float* keys, const float* sums, int sums_stride, 
 }
 REGISTER(attention_scores);
 
-// α = softmax(e), z = Σ_p α_p a_p, β = σ(W_β h + b_β), ẑ = β z: a thread for each channel.
+// α = softmax(e), z = Σ_p α_p a_p, β = σ(W_β h + b_β), ẑ = β z: a thread for each channel. Where there are numbers drawn, z is the annotation
+// at the first position at which the sum of α so far exceeds the number, or at the last that has any weight.
 KERNEL(attention_context)(const float* scores, const float* annotations, const float* gate, int gate_stride,
-                          const float* gate_bias, float* alpha, float* alpha_out, float* z, float* beta, float* gated,
-                          float* gated_out, int channels, ROW_PARAMETERS) {
+                          const float* gate_bias, float* alpha, float* alpha_out, const float* draws, float* chosen,
+                          float* chosen_out, float* z, float* beta, float* gated, bf16* gated_half, float* gated_out,
+                          int channels, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, weights);
     const AttendingRow r(ROW_ARGUMENTS);
     const float* e = scores + size_t(r.sorted) * positions;
@@ -67,21 +69,37 @@ KERNEL(attention_context)(const float* scores, const float* annotations, const f
         if (blockIdx.y == 0) alpha[size_t(r.sorted) * positions + p] = alpha_out[r.output(positions) + p] = weight;
     }
     __syncthreads();
+    if (draws) {
+        if (threadIdx.x == 0) {
+            const float draw = draws[r.output(1)];
+            float sum = 0.f;
+            int at = -1, last = 0;
+            for (int p = 0; p < r.has && at < 0; p++) {
+                sum += weights[p];
+                if (draw < sum) at = p;
+                if (weights[p] > 0.f) last = p;
+            }
+            weights[positions] = at < 0 ? last : at;
+            if (blockIdx.y == 0) chosen[r.sorted] = chosen_out[r.output(1)] = weights[positions];
+        }
+        __syncthreads();
+    }
     if (c >= channels) return;
-    float mean = 0.f;
-    for (int p = 0; p < r.has; p++) mean += weights[p] * annotations[r.key(p, channels) + c];
+    float mean = draws ? annotations[r.key(int(weights[positions]), channels) + c] : 0.f;
+    for (int p = 0; p < r.has && !draws; p++) mean += weights[p] * annotations[r.key(p, channels) + c];
     const size_t at = size_t(r.sorted) * channels + c;
     const float b = gate ? logistic(gate[size_t(r.sorted) * gate_stride + c] + gate_bias[c]) : 1.f;
     z[at] = mean;
     if (gate) beta[at] = b;
     gated[at] = gated_out[r.output(channels) + c] = b * mean;
+    halve(gated_half, at, b * mean);
 }
 REGISTER(attention_context);
 
-// From the gradient of ẑ those of z, of W_β h + b_β and of α: a warp for each position.
+// From the gradient of ẑ those of z, of W_β h + b_β and of α, which a draw does not reach: a warp for each position.
 KERNEL(attention_alpha_gradients)(const float* d_gated, const float* d_gated_out, const float* d_alpha_out,
-                                  const float* annotations, const float* z, const float* beta, float* dz, float* d_gate,
-                                  int d_gate_stride, float* d_alpha, int channels, ROW_PARAMETERS) {
+                                  const float* annotations, int drawn, const float* z, const float* beta, float* dz, float* d_gate,
+                                  bf16* d_gate_half, int d_gate_stride, float* d_alpha, int channels, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, of_z);
     const AttendingRow r(ROW_ARGUMENTS);
     for (int c = threadIdx.x; c < channels; c += blockDim.x) {
@@ -90,13 +108,16 @@ KERNEL(attention_alpha_gradients)(const float* d_gated, const float* d_gated_out
         of_z[c] = d * b;
         if (blockIdx.y) continue;
         dz[at] = d * b;
-        if (beta) d_gate[size_t(r.sorted) * d_gate_stride + c] = d * z[at] * b * (1.f - b);
+        if (!beta) continue;
+        const size_t onto = size_t(r.sorted) * d_gate_stride + c;
+        d_gate[onto] = d * z[at] * b * (1.f - b);
+        halve(d_gate_half, onto, d_gate[onto]);
     }
     __syncthreads();
     const int lane = threadIdx.x % 32, p = blockIdx.y * (blockDim.x / 32) + threadIdx.x / 32;
     if (p >= r.has) return;
     float sum = 0.f;
-    for (int c = lane; c < channels; c += 32) sum += of_z[c] * annotations[r.key(p, channels) + c];
+    for (int c = lane; c < channels && !drawn; c += 32) sum += of_z[c] * annotations[r.key(p, channels) + c];
     sum = warp_sum(sum);
     if (lane == 0) d_alpha[size_t(r.sorted) * positions + p] = sum + d_alpha_out[r.output(positions) + p];
 }
@@ -105,7 +126,7 @@ REGISTER(attention_alpha_gradients);
 // From the gradient of α those of e and of W_q h + b_q: a thread for each value of the query.
 KERNEL(attention_query_gradients)(const float* alpha, const float* d_alpha, const float* keys, const float* sums,
                                   int sums_stride, const float* query_bias, const float* v, float* d_scores, float* d_sums,
-                                  int width, ROW_PARAMETERS) {
+                                  bf16* d_sums_half, int width, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, of_score);
     const AttendingRow r(ROW_ARGUMENTS);
     const size_t first = size_t(r.sorted) * positions;
@@ -126,7 +147,9 @@ KERNEL(attention_query_gradients)(const float* alpha, const float* d_alpha, cons
         const float y = tanhf(keys[r.key(p, width) + a] + query);
         sum += of_score[p] * (1.f - y * y);
     }
-    d_sums[size_t(r.sorted) * sums_stride + a] = v[a] * sum;
+    const size_t onto = size_t(r.sorted) * sums_stride + a;
+    d_sums[onto] = v[a] * sum;
+    halve(d_sums_half, onto, v[a] * sum);
 }
 REGISTER(attention_query_gradients);
 
@@ -151,14 +174,16 @@ KERNEL(attention_key_gradients)(const float* keys, const float* sums, int sums_s
 REGISTER(attention_key_gradients);
 
 // Over all steps of a row the gradient of its annotation at a position.
-KERNEL(attention_annotation_gradients)(const float* alpha, const float* dz, float* d_annotations, int channels, ROW_PARAMETERS) {
+KERNEL(attention_annotation_gradients)(const float* alpha, const float* chosen, const float* dz, float* d_annotations, int channels,
+                                       ROW_PARAMETERS) {
     const AttendingRow r(ROW_ARGUMENTS);
     const int p = blockIdx.y;
     for (int c = threadIdx.x; c < channels; c += blockDim.x) {
         float sum = 0.f;
         for (int s = 0; s < r.batch.length(r.sorted); s++) {
             const size_t at = size_t(r.batch.start(s)) + r.sorted;
-            sum += alpha[at * positions + p] * dz[at * channels + c];
+            const float weight = !chosen ? alpha[at * positions + p] : int(chosen[at]) == p ? 1.f : 0.f;
+            sum += weight * dz[at * channels + c];
         }
         d_annotations[r.key(p, channels) + c] = sum;
     }
@@ -166,11 +191,13 @@ KERNEL(attention_annotation_gradients)(const float* alpha, const float* dz, floa
 REGISTER(attention_annotation_gradients);
 
 // Matrices of the same width below each other: `second` may be null.
-KERNEL(stack_rows)(const float* first, const float* second, const float* third, float* all, int first_count, int second_count,
-                   int third_count) {
+KERNEL(stack_rows)(const float* first, const float* second, const float* third, float* all, bf16* half, int first_count,
+                   int second_count, int third_count) {
     const int i = thread();
+    if (i >= first_count + second_count + third_count) return;
     if (i < first_count) all[i] = first[i];
     else if (i < first_count + second_count) all[i] = second[i - first_count];
-    else if (i < first_count + second_count + third_count) all[i] = third[i - first_count - second_count];
+    else all[i] = third[i - first_count - second_count];
+    halve(half, i, all[i]);
 }
 REGISTER(stack_rows);

@@ -40,11 +40,11 @@ fn back_through_steps(
     saved: &Saved,
     outer: &[Memory],
 ) -> Result<Gradients> {
-    let [d_hidden, d_context, d_alpha] = outer else { candle_core::bail!("{NAME}: {} gradients", outer.len()) };
+    let [d_hidden, d_context, d_alpha, ..] = outer else { candle_core::bail!("{NAME}: {} gradients", outer.len()) };
     let (run, Sizes { n, p, c, a, h, .. }) = (&attending.run, op.sizes);
     let (packed, stack, gates) = (run.layout.packed, op.stack(), op.gates_start());
     let found = Gradients {
-        sums: run.matrix(packed, stack)?,
+        sums: run.factor(packed, stack)?,
         scores: run.matrix(packed, p)?,
         z: run.matrix(packed, c)?,
         h: run.matrix(n, h)?,
@@ -55,22 +55,24 @@ fn back_through_steps(
     for step in (0..run.layout.count()).rev() {
         let ((first, _), active) = (run.layout.rows_of(step), run.active(step));
         let states = [saved.gates.row(first), saved.c.row(first), found.h.row(0), found.c.row(0), NULL, NULL];
-        let onto = [d_hidden.at(0), found.sums.value(first, gates), stride];
+        let onto = [d_hidden.at(0), found.sums.value(first, gates), found.sums.half(first, gates), stride];
         run.step("lstm_backward", step, &[&states[..], &onto].concat())?;
         let of_gates = Side::Plain(found.sums.part(first, gates));
-        let w_context = Side::Plain(op.input_weights(&on.w_input, true));
+        let w_context = Side::Plain(op.input_weights(&on.w_input, saved.w_input_half.as_ref(), true));
         run.gpu.multiply((active, c, 4 * h), of_gates, w_context, of_gated.rows(0), false)?;
 
-        let from = [of_gated.row(0), d_context.at(0), d_alpha.at(0), on.annotations.at(0), saved.z.row(first)];
-        let beta = [row(saved.beta.as_ref(), first)];
-        let onto = [found.z.row(first), found.sums.value(first, a), stride, of_alpha.row(0), c.into()];
+        let from = [of_gated.row(0), d_context.at(0), d_alpha.at(0), on.annotations.at(0), on.draws.is_some().into()];
+        let beta = [saved.z.row(first), row(saved.beta.as_ref(), first)];
+        let of_gate = [found.sums.value(first, a), found.sums.half(first, a), stride];
+        let onto = [&[found.z.row(first)], &of_gate[..], &[of_alpha.row(0), c.into()]].concat();
         let warps = Grid { blocks: p.div_ceil(THREADS / WARP), threads: THREADS, shared: c };
         attending.launch("attention_alpha_gradients", active, warps, step, &[&from[..], &beta, &onto].concat())?;
 
         let from = [saved.alpha.row(first), of_alpha.row(0), on.keys.at(0), saved.sums.row(first), stride];
-        let onto = [on.b_query.at(0), on.v.at(0), found.scores.row(first), found.sums.row(first), a.into()];
+        let of_sums = [found.sums.row(first), found.sums.half(first, 0), a.into()];
+        let onto = [&[on.b_query.at(0), on.v.at(0), found.scores.row(first)], &of_sums[..]].concat();
         let values = Grid { blocks: a.div_ceil(4 * WARP), threads: 4 * WARP, shared: p };
-        attending.launch("attention_query_gradients", active, values, step, &[from, onto].concat())?;
+        attending.launch("attention_query_gradients", active, values, step, &[&from[..], &onto].concat())?;
 
         let weights = Side::Plain(saved.stacked.rows(0));
         run.gpu.multiply((active, h, stack), Side::Plain(found.sums.rows(first)), weights, found.h.rows(0), false)?;
@@ -91,13 +93,14 @@ fn input_gradients(
     let tensor = |memory: Memory, shape: &[usize]| gpu.value(memory, shape.into()).map(Value::tensor);
     let every = |width: usize| Grid { blocks: p, threads: width.next_multiple_of(WARP).min(THREADS), shared: 0 };
     let of_xs = || {
-        let (dxs, w_x) = (run.matrix(packed, e)?, Side::Plain(op.input_weights(&on.w_input, false)));
+        let w_x = Side::Plain(op.input_weights(&on.w_input, saved.w_input_half.as_ref(), false));
+        let dxs = run.matrix(packed, e)?;
         run.gpu.multiply((packed, e, 4 * h), Side::Plain(found.sums.part(0, gates)), w_x, dxs.rows(0), false)?;
         run.unpacked(&dxs)
     };
     let of_annotations = || {
         let of = gpu.alloc(n * p * c)?;
-        let arguments = [saved.alpha.row(0), found.z.row(0), of.at(0), c.into()];
+        let arguments = [saved.alpha.row(0), row(saved.chosen.as_ref(), 0), found.z.row(0), of.at(0), c.into()];
         attending.launch("attention_annotation_gradients", n, every(c), 0, &arguments)?;
         Ok(of)
     };
@@ -105,7 +108,7 @@ fn input_gradients(
         // W_x and W_ẑ side by side; without steps both are 0.
         let of = gpu.zeros(4 * h * (e + c))?;
         for (start, xs) in [(0, &saved.xs), (e, &saved.gated)] {
-            let (of_gates, onto) = (found.sums.part(0, gates), Rows { memory: &of, start, stride: e + c });
+            let (of_gates, onto) = (found.sums.part(0, gates), Rows { memory: &of, half: None, start, stride: e + c });
             run.gpu.multiply(
                 (4 * h, xs.width, packed),
                 Side::Transposed(of_gates),

@@ -3,13 +3,12 @@
 mod backward;
 mod forward;
 
-use super::{NAME, Sequence, Sizes};
-use crate::additive_attention::Counts;
+use super::{NAME, Options, Sequence, Sizes};
 use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, Rows, module};
 use crate::node::{Call, Operation, Value, apply_array};
 use crate::recurrence::cuda::run::{Layout, NULL, Run};
 use crate::recurrence::steps::Steps;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 static MODULE: Module = module!("attention_lstm");
 
@@ -19,23 +18,27 @@ const WARP: usize = 32;
 /// Values of shared memory that a block has without asking.
 const SHARED: usize = (48 << 10) / size_of::<f32>();
 
-/// Whether a block holds the weights of all positions, and the gradients of all channels.
+/// Whether a block holds the weights of all positions with the one that is drawn, and the gradients of all channels.
 pub fn serves(sizes: Sizes) -> bool {
-    sizes.p.max(sizes.c) <= SHARED
+    (sizes.p + 1).max(sizes.c) <= SHARED
 }
 
-/// [`super::attention_lstm`] on the inputs of [`AttentionLstm`], without draws.
+/// [`super::attention_lstm`] on the inputs of [`AttentionLstm`].
 pub fn attention_lstm(
     gpu: &'static dyn Gpu,
     inputs: &[&Tensor],
     sizes: Sizes,
     steps: Steps,
-    counts: Option<&Counts>,
+    Options { counts, draws, .. }: Options,
 ) -> Result<Sequence> {
     let counts = counts.map(|counts| counts.tensor().clone());
-    let gate = inputs.len() > 11;
-    let [hidden, context, alpha] = apply_array(AttentionLstm { gpu, sizes, steps, gate, counts }, inputs)?;
-    Ok(Sequence { hidden, context, alpha, positions: None })
+    let op = AttentionLstm { gpu, sizes, steps, gate: inputs.len() > 11, counts, draws: draws.cloned() };
+    if draws.is_none() {
+        let [hidden, context, alpha] = apply_array(op, inputs)?;
+        return Ok(Sequence { hidden, context, alpha, positions: None });
+    }
+    let [hidden, context, alpha, positions] = apply_array(op, inputs)?;
+    Ok(Sequence { hidden, context, alpha, positions: Some(positions.detach().to_dtype(DType::U32)?) })
 }
 
 /// The sequence on xs, keys, annotations, h, c, W_ih, W_hh, b, W_q, b_q, v and perhaps W_β and b_β.
@@ -47,6 +50,8 @@ struct AttentionLstm {
     gate: bool,
     /// How many annotations each row has; all without them.
     counts: Option<Tensor>,
+    /// The numbers (N, T) that choose positions, where attention is hard.
+    draws: Option<Tensor>,
 }
 
 /// What the steps leave for the backward pass, packed: step behind step with its rows, R in all.
@@ -69,10 +74,14 @@ struct Saved {
     alpha: Matrix,
     /// z (R, C).
     z: Matrix,
+    /// The positions that were drawn (R, 1).
+    chosen: Option<Matrix>,
     /// β (R, C).
     beta: Option<Matrix>,
     /// ẑ (R, C).
     gated: Matrix,
+    /// W_x and W_ẑ (4H, E + C) in bf16, where products are of that.
+    w_input_half: Option<Memory>,
 }
 
 /// The inputs on the device.
@@ -90,6 +99,7 @@ struct Inputs {
     v: Memory,
     beta: Option<(Memory, Memory)>,
     counts: Option<Memory>,
+    draws: Option<Memory>,
 }
 
 impl Operation for AttentionLstm {
@@ -123,6 +133,7 @@ impl AttentionLstm {
             v: next()?,
             beta: if self.gate { Some((next()?, next()?)) } else { None },
             counts: self.counts.as_ref().map(|counts| self.gpu.of(counts)).transpose()?,
+            draws: self.draws.as_ref().map(|draws| self.gpu.of(draws)).transpose()?,
         })
     }
 
@@ -147,9 +158,9 @@ impl AttentionLstm {
     }
 
     /// W_x or W_ẑ within the LSTM's input weights (4H, E + C).
-    fn input_weights<'a>(&self, weights: &'a Memory, of_context: bool) -> Rows<'a> {
+    fn input_weights<'a>(&self, memory: &'a Memory, half: Option<&'a Memory>, of_context: bool) -> Rows<'a> {
         let Sizes { e, c, .. } = self.sizes;
-        Rows { memory: weights, start: if of_context { e } else { 0 }, stride: e + c }
+        Rows { memory, half, start: if of_context { e } else { 0 }, stride: e + c }
     }
 }
 

@@ -21,17 +21,29 @@ struct Sizes {
     }
 };
 
-// columns (rows, channels · kernel): the inputs of each output of a group.
-KERNEL(conv_gather)(const float* xs, float* columns, Sizes s, int first, int count, int group) {
+// Where a tap of an output's window lies in the inputs.
+struct Tap {
+    int y, x;
+    bool inside;
+
+    __device__ Tap(const Sizes& s, int position, int u, int v) {
+        y = position / s.output_width * s.stride_y + u * s.dilation_y - s.padding_y;
+        x = position % s.output_width * s.stride_x + v * s.dilation_x - s.padding_x;
+        inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
+    }
+};
+
+// columns (rows, channels · kernel): the inputs of each output of a group; in bf16 alone where there is room for that.
+KERNEL(conv_gather)(const float* xs, float* columns, bf16* half, Sizes s, int first, int count, int group) {
     const int depth = s.channels * s.kernel_height * s.kernel_width, area = s.output_height * s.output_width;
     const size_t i = place();
     if (i >= size_t(count) * area * depth) return;
     const int column = i % depth, n = i / depth / area, at = i / depth % area;
     const int c = column / (s.kernel_height * s.kernel_width), u = column / s.kernel_width % s.kernel_height, v = column % s.kernel_width;
-    const int y = at / s.output_width * s.stride_y + u * s.dilation_y - s.padding_y;
-    const int x = at % s.output_width * s.stride_x + v * s.dilation_x - s.padding_x;
-    const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-    columns[i] = inside ? xs[s.input(first + n, group, c, y, x)] : 0.f;
+    const Tap tap(s, at, u, v);
+    const float value = tap.inside ? xs[s.input(first + n, group, c, tap.y, tap.x)] : 0.f;
+    if (half) half[i] = __float2bfloat16(value);
+    else columns[i] = value;
 }
 REGISTER(conv_gather);
 
@@ -48,12 +60,13 @@ KERNEL(conv_output)(const float* rows, const float* bias, float* ys, Sizes s, in
 REGISTER(conv_output);
 
 // From maps to rows; with the outputs `ys` of a ReLU only where it let pass.
-KERNEL(conv_rows)(const float* d_ys, const float* ys, float* rows, Sizes s, int first, int count) {
+KERNEL(conv_rows)(const float* d_ys, const float* ys, float* rows, bf16* half, Sizes s, int first, int count) {
     const int outputs = s.groups * s.outputs, area = s.output_height * s.output_width;
     const size_t i = place();
     if (i >= size_t(count) * area * outputs) return;
     const size_t from = s.output(first + i / outputs / area, i % outputs, i / outputs % area);
     rows[i] = !ys || ys[from] > 0.f ? d_ys[from] : 0.f;
+    if (half) half[i] = __float2bfloat16(rows[i]);
 }
 REGISTER(conv_rows);
 

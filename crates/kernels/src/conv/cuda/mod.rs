@@ -4,7 +4,7 @@
 //! position each in NHWC, is the product alone.
 
 use super::{Geometry, Layout};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, module};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_bf16, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
@@ -25,6 +25,17 @@ pub fn conv2d(
     apply_one(Convolution { gpu, geometry, layout, relu }, inputs)
 }
 
+/// What the kernels call `Sizes`.
+fn sizes_argument(geometry: &Geometry, layout: Layout) -> Argument {
+    let &Geometry { groups, channels, outputs, input, kernel, output, stride, padding, dilation, .. } = geometry;
+    let pairs = [input, kernel, output, stride, padding, dilation].into_iter().flat_map(|(y, x)| [y, x]);
+    let nhwc = usize::from(layout == Layout::Nhwc);
+    let mut sizes = [0; 16];
+    let all = [channels, outputs, groups].into_iter().chain(pairs).chain([nhwc]);
+    sizes.iter_mut().zip(all).for_each(|(size, value)| *size = i32::try_from(value).unwrap_or(i32::MAX));
+    Argument::Ints(sizes)
+}
+
 struct Convolution {
     gpu: &'static dyn Gpu,
     geometry: Geometry,
@@ -40,12 +51,14 @@ impl Operation for Convolution {
         let (gpu, g) = (self.gpu, &self.geometry);
         let (xs, weight) = (gpu.of(&inputs[0])?, gpu.of(&inputs[1])?);
         let bias = inputs.get(2).map(|bias| gpu.of(bias)).transpose()?;
+        let halves = self.halves(&xs, &weight)?;
         let ys = gpu.alloc(g.batch * g.area_out() * self.width())?;
         for pictures in self.parts() {
             let rows = Matrix::new(gpu, pictures.len() * g.area_out(), self.width())?;
             for group in 0..g.groups {
-                let columns = self.gathered(&xs, &pictures, group)?;
-                let (side, onto) = (self.weight(&weight, group), rows.part(0, group * g.outputs));
+                let columns = self.gathered(&xs, &halves, &pictures, group)?;
+                let side = self.weight(&weight, halves.weight.as_ref(), group);
+                let onto = rows.part(0, group * g.outputs);
                 self.gpu.multiply(
                     (pictures.len() * g.area_out(), g.outputs, g.depth()),
                     columns.side(),
@@ -68,16 +81,18 @@ impl Operation for Convolution {
         let d_xs = call.wants(0).then(|| gpu.alloc(call.inputs[0].elem_count())).transpose()?;
         let d_weight = call.wants(1).then(|| gpu.zeros(call.inputs[1].elem_count())).transpose()?;
         let mut d_bias: Option<Tensor> = None;
+        let halves = self.halves(&xs, &weight)?;
         for pictures in self.parts() {
             let count = pictures.len() * g.area_out();
-            let rows = Matrix::new(gpu, count, self.width())?;
+            let rows = Matrix::factor(gpu, count, self.width())?;
             let passed = ys.as_ref().map_or(Argument::Address(0), |ys| ys.at(0));
-            self.launch("conv_rows", count * self.width(), &[d_ys.at(0), passed, rows.row(0)], &pictures, None)?;
+            let from_to = [d_ys.at(0), passed, rows.row(0), rows.half(0, 0)];
+            self.launch("conv_rows", count * self.width(), &from_to, &pictures, None)?;
             for group in 0..g.groups {
                 let of_rows = || rows.part(0, group * g.outputs);
                 if let Some(d_weight) = &d_weight {
-                    let columns = self.gathered(&xs, &pictures, group)?;
-                    let onto = self.weight(d_weight, group);
+                    let columns = self.gathered(&xs, &halves, &pictures, group)?;
+                    let onto = self.weight(d_weight, None, group);
                     self.gpu.multiply(
                         (g.outputs, g.depth(), count),
                         Side::Transposed(of_rows()),
@@ -88,7 +103,7 @@ impl Operation for Convolution {
                 }
                 if let Some(d_xs) = &d_xs {
                     let columns = Matrix::new(gpu, count, g.depth())?;
-                    let side = Side::Plain(self.weight(&weight, group));
+                    let side = Side::Plain(self.weight(&weight, halves.weight.as_ref(), group));
                     self.gpu.multiply(
                         (count, g.depth(), g.outputs),
                         Side::Plain(of_rows()),
@@ -113,6 +128,13 @@ impl Operation for Convolution {
     }
 }
 
+/// What products take in bf16, where they take that.
+struct Halves {
+    weight: Option<Memory>,
+    /// The maps, where products take them as they lie.
+    xs: Option<Memory>,
+}
+
 /// The inputs of all outputs of some pictures: gathered, or as they lie in the maps.
 enum Columns<'a> {
     Gathered(Matrix),
@@ -123,7 +145,7 @@ impl Columns<'_> {
     fn side(&self) -> Side<'_> {
         Side::Plain(match self {
             Self::Gathered(columns) => columns.rows(0),
-            Self::Maps(rows) => Rows { memory: rows.memory, start: rows.start, stride: rows.stride },
+            Self::Maps(rows) => Rows { memory: rows.memory, half: rows.half, start: rows.start, stride: rows.stride },
         })
     }
 }
@@ -141,36 +163,50 @@ impl Convolution {
         (0..batch).step_by(count).map(move |first| first..batch.min(first + count))
     }
 
-    fn gathered<'a>(&self, xs: &'a Memory, pictures: &Range<usize>, group: usize) -> Result<Columns<'a>> {
+    /// Whether the maps are the gathered inputs already.
+    fn own_place(&self) -> bool {
         let g = &self.geometry;
-        let all = g.groups * g.channels;
-        let own_place = (g.kernel, g.stride, g.padding) == ((1, 1), (1, 1), (0, 0));
-        if own_place && self.layout == Layout::Nhwc {
+        (g.kernel, g.stride, g.padding) == ((1, 1), (1, 1), (0, 0)) && self.layout == Layout::Nhwc
+    }
+
+    fn halves(&self, xs: &Memory, weight: &Memory) -> Result<Halves> {
+        let [weight, xs] = in_bf16(self.gpu, weight, self.own_place().then_some(xs))?;
+        Ok(Halves { weight, xs })
+    }
+
+    fn gathered<'a>(
+        &self,
+        xs: &'a Memory,
+        halves: &'a Halves,
+        pictures: &Range<usize>,
+        group: usize,
+    ) -> Result<Columns<'a>> {
+        let g = &self.geometry;
+        if self.own_place() {
+            let all = g.groups * g.channels;
             let start = pictures.start * g.area_in() * all + group * g.channels;
-            return Ok(Columns::Maps(Rows { memory: xs, start, stride: all }));
+            return Ok(Columns::Maps(Rows { memory: xs, half: halves.xs.as_ref(), start, stride: all }));
         }
-        let columns = Matrix::new(self.gpu, pictures.len() * g.area_out(), g.depth())?;
+        let columns = self.columns(halves.weight.is_some(), pictures.len() * g.area_out())?;
         let values = pictures.len() * g.area_out() * g.depth();
-        self.launch("conv_gather", values, &[xs.at(0), columns.row(0)], pictures, Some(group.into()))?;
+        let from_to = [xs.at(0), columns.row(0), columns.half(0, 0)];
+        self.launch("conv_gather", values, &from_to, pictures, Some(group.into()))?;
         Ok(Columns::Gathered(columns))
     }
 
-    /// The weights of a group, (O/groups, C/groups · kh · kw).
-    fn weight<'a>(&self, weight: &'a Memory, group: usize) -> Rows<'a> {
-        let (outputs, depth) = (self.geometry.outputs, self.geometry.depth());
-        Rows { memory: weight, start: group * outputs * depth, stride: depth }
+    /// Room for gathered inputs, in bf16 alone where products are of that.
+    fn columns(&self, bf16: bool, rows: usize) -> Result<Matrix> {
+        if bf16 {
+            Matrix::halves(self.gpu, rows, self.geometry.depth())
+        } else {
+            Matrix::new(self.gpu, rows, self.geometry.depth())
+        }
     }
 
-    /// What the kernels call `Sizes`.
-    fn sizes(&self) -> [Argument; 1] {
-        let Geometry { groups, channels, outputs, input, kernel, output, stride, padding, dilation, .. } =
-            self.geometry;
-        let pairs = [input, kernel, output, stride, padding, dilation].into_iter().flat_map(|(y, x)| [y, x]);
-        let nhwc = usize::from(self.layout == Layout::Nhwc);
-        let mut sizes = [0; 16];
-        let all = [channels, outputs, groups].into_iter().chain(pairs).chain([nhwc]);
-        sizes.iter_mut().zip(all).for_each(|(size, value)| *size = i32::try_from(value).unwrap_or(i32::MAX));
-        [Argument::Ints(sizes)]
+    /// The weights of a group, (O/groups, C/groups · kh · kw).
+    fn weight<'a>(&self, memory: &'a Memory, half: Option<&'a Memory>, group: usize) -> Rows<'a> {
+        let (outputs, depth) = (self.geometry.outputs, self.geometry.depth());
+        Rows { memory, half, start: group * outputs * depth, stride: depth }
     }
 
     /// A kernel over values of some pictures, and perhaps of a group or with a ReLU.
@@ -183,7 +219,8 @@ impl Convolution {
         last: Option<Argument>,
     ) -> Result<()> {
         let of_pictures = [pictures.start.into(), pictures.len().into()];
-        let arguments = [from_to, &self.sizes(), &of_pictures, last.as_slice()].concat();
+        let sizes = [sizes_argument(&self.geometry, self.layout)];
+        let arguments = [from_to, &sizes, &of_pictures, last.as_slice()].concat();
         self.gpu.launch_each(&MODULE, kernel, values, &arguments)
     }
 }

@@ -26,12 +26,13 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
     ("batch_norm", include_str!("../../channels_last/cuda/batch_norm.cu")),
     ("column_sums", include_str!("../column_sums.cu")),
     ("conv", include_str!("../../conv/cuda/conv.cu")),
     ("embedding", include_str!("../../embedding/cuda/embedding.cu")),
+    ("halves", include_str!("../halves.cu")),
     ("loss", include_str!("../../loss/cuda/loss.cu")),
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
     ("pool", include_str!("../../pool/cuda/pool.cu")),
@@ -152,17 +153,19 @@ fn build(
 pub(crate) struct Emulator {
     library: Arc<Library>,
     seed: u64,
+    /// Whether products are of bf16.
+    bf16: bool,
     /// How many kernels have run.
     launches: AtomicUsize,
 }
 
 thread_local! {
-    static CURRENT: Cell<Option<&'static Emulator>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<&'static dyn Gpu>> = const { Cell::new(None) };
 }
 
 /// The device on which this thread's operations on the CPU run.
 pub(super) fn current() -> Option<&'static dyn Gpu> {
-    CURRENT.get().map(|emulator| emulator as &dyn Gpu)
+    CURRENT.get()
 }
 
 /// Lets the kernels that there are run on an emulated device in `work`, whose graphs go on there too; nothing without a C++ compiler.
@@ -170,22 +173,40 @@ pub(super) fn current() -> Option<&'static dyn Gpu> {
 /// # Errors
 /// When the kernels do not compile, or the work runs none of them, so that a comparison with the CPU would be one with itself.
 pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    let Some(library) = Library::get()? else { return Ok(None) };
-    let (result, launches) = on(Emulator::new(library, seed), work);
-    if launches == 0 {
-        return Err("no kernel ran on the emulator".into());
-    }
-    Ok(Some(result))
+    emulated_in(false, seed, work)
 }
+
+/// The same with products of bf16, as [`Precision::Bf16`] has them.
+///
+/// [`Precision::Bf16`]: crate::precision::Precision::Bf16
+///
+/// # Errors
+/// As [`emulated`].
+pub fn emulated_in_bf16<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
+    emulated_in(true, seed, work)
+}
+
+fn emulated_in<R>(bf16: bool, seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
+    let Some(library) = Library::get()? else { return Ok(None) };
+    let (result, launches) = on(Emulator { bf16, ..Emulator::new(library, seed) }, work);
+    if launches == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) }
+}
+
+const NO_KERNEL: &str = "no kernel ran on the emulator";
 
 /// Lets kernels run on this device in `work`, and tells how many have.
 fn on<R>(emulator: Emulator, work: impl FnOnce() -> R) -> (R, usize) {
     // Graphs may outlive the work.
     let emulator: &'static Emulator = Box::leak(Box::new(emulator));
-    let before = CURRENT.replace(Some(emulator));
+    let result = with(emulator, work);
+    (result, emulator.launches.load(Relaxed))
+}
+
+fn with<R>(device: &'static dyn Gpu, work: impl FnOnce() -> R) -> R {
+    let before = CURRENT.replace(Some(device));
     let result = work();
     CURRENT.set(before);
-    (result, emulator.launches.load(Relaxed))
+    result
 }
 
 /// Work that runs on the device of this thread, on whatever thread it runs.
@@ -202,7 +223,7 @@ pub(crate) fn carried<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
 impl Emulator {
     /// A device with these kernels.
     fn new(library: &Arc<Library>, seed: u64) -> Self {
-        Self { library: Arc::clone(library), seed, launches: AtomicUsize::new(0) }
+        Self { library: Arc::clone(library), seed, bf16: false, launches: AtomicUsize::new(0) }
     }
 
     fn words(&self, count: usize) -> Result<Memory> {
@@ -239,6 +260,18 @@ impl Drop for Words {
     }
 }
 
+/// The values of a tensor of f32, u32 or i64 in row-major order; an i64 is two words.
+fn words(tensor: &Tensor) -> Result<Vec<u32>> {
+    let values = tensor.flatten_all()?;
+    Ok(match tensor.dtype() {
+        DType::U32 => values.to_vec1()?,
+        DType::I64 => {
+            values.to_vec1::<i64>()?.into_iter().flat_map(|value| [value as u32, (value >> 32) as u32]).collect()
+        }
+        _ => values.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect(),
+    })
+}
+
 /// The values of emulated memory.
 fn floats(memory: &Memory) -> &[f32] {
     // SAFETY: there are so many four-byte values, of which every pattern is an f32, and no kernel runs between two launches.
@@ -259,15 +292,7 @@ impl Gpu for Emulator {
     }
 
     fn of(&self, tensor: &Tensor) -> Result<Memory> {
-        let values = tensor.flatten_all()?;
-        match tensor.dtype() {
-            DType::U32 => self.upload(&values.to_vec1()?),
-            DType::I64 => {
-                let halves = |value: i64| [value as u32, (value >> 32) as u32];
-                self.upload(&values.to_vec1()?.into_iter().flat_map(halves).collect::<Vec<u32>>())
-            }
-            _ => self.filled(values.to_vec1::<f32>()?.into_iter().map(f32::to_bits)),
-        }
+        self.upload(&words(tensor)?)
     }
 
     fn value(&self, memory: Memory, shape: Shape) -> Result<Value> {
@@ -284,6 +309,11 @@ impl Gpu for Emulator {
 
     fn read(&self, memory: &Memory) -> Result<Vec<u32>> {
         Ok(floats(memory).iter().map(|value| value.to_bits()).collect())
+    }
+
+    fn read_later(&self, memory: Memory) -> Result<Reading> {
+        let words = self.read(&memory)?;
+        Ok(Box::new(move || Ok(words)))
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
@@ -317,17 +347,27 @@ impl Gpu for Emulator {
         Ok(())
     }
 
+    fn bf16(&self) -> bool {
+        self.bf16
+    }
+
     fn product(&self, product: &Product) -> Result<()> {
         let (m, n, k) = product.sizes;
         let at = |rows: &Rows, row: usize, column: usize| rows.start + row * rows.stride + column;
+        let halves = product.halves().is_some();
+        if self.bf16 && !halves {
+            candle_core::bail!("emulator: a side of a product is not in bf16")
+        }
+        let number = |rows: &Rows, at: usize| match rows.half {
+            Some(half) if halves => {
+                let word = floats(half)[at / 2].to_bits();
+                f32::from_bits(if at % 2 == 0 { word << 16 } else { word & 0xffff_0000 })
+            }
+            _ => floats(rows.memory)[at],
+        };
         let value = |side: &Side, row: usize, column: usize| match side {
-            Side::Plain(rows) => floats(rows.memory)[at(rows, row, column)],
-            Side::Transposed(rows) => floats(rows.memory)[at(rows, column, row)],
-    fn read_later(&self, memory: Memory) -> Result<Reading> {
-        let words = self.read(&memory)?;
-        Ok(Box::new(move || Ok(words)))
-    }
-
+            Side::Plain(rows) => number(rows, at(rows, row, column)),
+            Side::Transposed(rows) => number(rows, at(rows, column, row)),
         };
         let a: Vec<f32> = (0..m * k).map(|i| value(&product.a, i / k, i % k)).collect();
         let b: Vec<f32> = (0..n * k).map(|i| value(&product.b, i % k, i / k)).collect();

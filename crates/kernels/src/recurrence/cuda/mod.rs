@@ -1,10 +1,11 @@
 //! RNN, LSTM and GRU, f32, CUDA: a product and a gate kernel a step, rows sorted by length, weight gradients one product for all steps.
+//! Where products are of bf16, the kernels write their sides in that too.
 
 pub(crate) mod run;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, module, two_column_sums};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_bf16, module, two_column_sums};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run};
@@ -91,6 +92,8 @@ pub struct Saved {
     h: Matrix,
     /// c before each step (R, H).
     c: Option<Matrix>,
+    /// W_hh and W_ih in bf16, where products are of that.
+    halves: [Option<Memory>; 2],
 }
 
 /// Rows of any values, if they are wanted.
@@ -116,21 +119,23 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let table = layout.table(gpu, &self.steps)?;
         let run = Run { gpu, layout: &layout, table: table.as_ref() };
         let (&Layout { n, t, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
-        let w_hh = || Side::Transposed(Rows { memory: &on.w_hh, start: 0, stride: h });
+        let halves = in_bf16(gpu, &on.w_hh, on.w_ih.as_ref())?;
+        let w_hh = || Side::Transposed(Rows { memory: &on.w_hh, half: halves[0].as_ref(), start: 0, stride: h });
         let (xs, gates) = match &on.w_ih {
-            None => (None, run.packed(&on.xs, wide)?),
+            None => (None, run.packed(&on.xs, run.matrix(packed, wide)?)?),
             Some(w_ih) => {
-                let (xs, gates) = (run.packed(&on.xs, d)?, run.matrix(packed, wide)?);
-                let w_ih = Side::Transposed(Rows { memory: w_ih, start: 0, stride: d });
+                let (xs, gates) = (run.packed(&on.xs, run.factor(packed, d)?)?, run.matrix(packed, wide)?);
+                let w_ih = Side::Transposed(Rows { memory: w_ih, half: halves[1].as_ref(), start: 0, stride: d });
                 run.gpu.multiply((packed, wide, d), Side::Plain(xs.rows(0)), w_ih, gates.rows(0), false)?;
                 (Some(xs), gates)
             }
         };
         let (apart, out) = (only(gpu, K::APART, packed, wide)?, run.outputs(h)?);
-        let (before_h, last_h) = (run.matrix(packed, h)?, gpu.alloc(n * h)?);
+        let (before_h, last_h) = (run.factor(packed, h)?, gpu.alloc(n * h)?);
         let (before_c, last_c) = (only(gpu, K::HAS_C, packed, h)?, only(gpu, K::HAS_C, n, h)?);
         let from = [on.h.at(0), start(on.c.as_ref())];
-        run.start([from, [before_h.row(0), row(before_c.as_ref(), 0)], [last_h.at(0), row(last_c.as_ref(), 0)]])?;
+        let (onto, last) = ([before_h.row(0), row(before_c.as_ref(), 0)], [last_h.at(0), row(last_c.as_ref(), 0)]);
+        run.start([from, onto, last], before_h.half(0, 0))?;
         for step in 0..layout.count() {
             let (first, next) = layout.rows_of(step);
             let sums = apart.as_ref().unwrap_or(&gates);
@@ -142,17 +147,18 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
                 !K::APART,
             )?;
             let mut arguments = vec![gates.row(first)];
+            let next_h = [before_h.row(next), before_h.half(next, 0)];
             match (&apart, &before_c) {
                 (Some(apart), _) => {
                     arguments.extend([start(on.b_ih.as_ref()), apart.row(first), start(on.b_hh.as_ref())]);
-                    arguments.extend([before_h.row(first), before_h.row(next)]);
+                    arguments.extend([&[before_h.row(first)], &next_h[..]].concat());
                 }
                 (None, Some(before_c)) => {
                     // There are no sums in other rows.
                     arguments.extend([NULL, 0usize.into(), start(on.b_ih.as_ref())]);
-                    arguments.extend([before_c.row(first), before_h.row(next), before_c.row(next)]);
+                    arguments.extend([&[before_c.row(first)], &next_h[..], &[before_c.row(next)]].concat());
                 }
-                (None, None) => arguments.extend([start(on.b_ih.as_ref()), before_h.row(next)]),
+                (None, None) => arguments.extend([&[start(on.b_ih.as_ref())], &next_h[..]].concat()),
             }
             arguments.extend([out.at(0), last_h.at(0)]);
             arguments.extend(last_c.as_ref().map(|last| last.row(0)));
@@ -161,7 +167,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         }
         let mut outputs = vec![gpu.value(out, (n, t, h).into())?, gpu.value(last_h, (n, h).into())?];
         outputs.extend(last_c.map(|last| gpu.value(last.memory, (n, h).into())).transpose()?);
-        Ok((outputs, Saved { table, xs, gates, apart, h: before_h, c: before_c }))
+        Ok((outputs, Saved { table, xs, gates, apart, h: before_h, c: before_c, halves }))
     }
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
@@ -169,7 +175,8 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let (run, saved) = (Run { gpu, layout: &layout, table: call.saved.table.as_ref() }, call.saved);
         let (&Layout { n, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
         let all: Vec<Memory> = gradients.iter().map(|gradient| gpu.of(gradient)).collect::<Result<_>>()?;
-        let (d_gates, d_apart) = (run.matrix(packed, wide)?, only(gpu, K::APART, packed, wide)?);
+        let d_gates = run.factor(packed, wide)?;
+        let d_apart = K::APART.then(|| run.factor(packed, wide)).transpose()?;
         let (dh, dc) = (run.matrix(n, h)?, only(gpu, K::HAS_C, n, h)?);
         let (running, last) = ([dh.row(0), row(dc.as_ref(), 0)], [all[1].at(0), start(all.get(2))]);
         let states = 1 + usize::from(K::HAS_C);
@@ -182,20 +189,21 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
                 (None, c) => arguments.extend(c.as_ref().map(|c| c.row(first))),
             }
             arguments.extend(running[..states].iter().chain(&last[..states]));
-            arguments.extend([all[0].at(0), d_gates.row(first)]);
-            arguments.extend(d_apart.as_ref().map(|apart| apart.row(first)));
+            arguments.extend([all[0].at(0), d_gates.row(first), d_gates.half(first, 0)]);
+            arguments.extend(d_apart.iter().flat_map(|apart| [apart.row(first), apart.half(first, 0)]));
             if K::HAS_C {
                 arguments.push(wide.into());
             }
             arguments.extend(self.cell.setting().map(Argument::from));
             run.step(K::KERNELS[1], step, &arguments)?;
-            let w_hh = Side::Plain(Rows { memory: &on.w_hh, start: 0, stride: h });
+            let w_hh = Side::Plain(Rows { memory: &on.w_hh, half: saved.halves[0].as_ref(), start: 0, stride: h });
             run.gpu.multiply((next - first, h, wide), Side::Plain(d_hidden.rows(first)), w_hh, dh.rows(0), K::APART)?;
         }
         let of_xs = || match &on.w_ih {
             None => run.unpacked(&d_gates),
             Some(w_ih) => {
-                let (dxs, w_ih) = (run.matrix(packed, d)?, Side::Plain(Rows { memory: w_ih, start: 0, stride: d }));
+                let w_ih = Side::Plain(Rows { memory: w_ih, half: saved.halves[1].as_ref(), start: 0, stride: d });
+                let dxs = run.matrix(packed, d)?;
                 run.gpu.multiply((packed, d, wide), Side::Plain(d_gates.rows(0)), w_ih, dxs.rows(0), false)?;
                 run.unpacked(&dxs)
             }

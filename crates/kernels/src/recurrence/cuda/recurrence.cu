@@ -2,11 +2,13 @@
 #include "steps.h"
 
 // xs (N, T, width) → packed (R, width).
-KERNEL(pack_steps)(const float* xs, float* packed, const unsigned* table, int rows, int steps, int reverse, int width) {
+KERNEL(pack_steps)(const float* xs, float* packed, bf16* half, const unsigned* table, int rows, int steps, int reverse, int width) {
     const Batch batch = {table, rows, steps, reverse};
     const int i = blockIdx.y * blockDim.x + threadIdx.x, sorted = i / width, column = i % width, step = blockIdx.x;
     if (sorted >= rows || step >= batch.length(sorted)) return;
-    packed[size_t(batch.start(step) + sorted) * width + column] = xs[batch.place(sorted, step) * width + column];
+    const size_t at = size_t(batch.start(step) + sorted) * width + column;
+    packed[at] = xs[batch.place(sorted, step) * width + column];
+    halve(half, at, packed[at]);
 }
 REGISTER(pack_steps);
 
@@ -22,7 +24,7 @@ KERNEL(unpack_steps)(const float* packed, float* xs, const unsigned* table, int 
 REGISTER(unpack_steps);
 
 // States (N, H) before the first step: into the first step's rows, or to the last states of rows without steps.
-KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float* h_last, float* c_last,
+KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float* h_last, float* c_last, bf16* h_half,
                      const unsigned* table, int rows, int steps, int hidden) {
     const Batch batch = {table, rows, steps, 0};
     const int i = thread(), sorted = i / hidden, column = i % hidden;
@@ -31,6 +33,7 @@ KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float
     const bool none = batch.length(sorted) == 0;
     if (none && !h_last) return;
     (none ? h_last : h)[none ? from : i] = h0[from];
+    if (!none) halve(h_half, i, h0[from]);
     if (c0) (none ? c_last : c)[none ? from : i] = c0[from];
 }
 REGISTER(start_states);
@@ -49,28 +52,30 @@ KERNEL(start_gradients)(const float* dh, const float* dc, const float* dh_last, 
 REGISTER(start_gradients);
 
 // h = φ(p + b) for p with W_hh h in it; p becomes h.
-KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, float* out, float* h_last, int relu, STEP_PARAMETERS) {
+KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, bf16* h_half, float* out, float* h_last, int relu, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float sum = p[s.at()] + (bias ? bias[s.unit] : 0.f), h = relu ? (sum > 0.f || sum != sum ? sum : 0.f) : tanhf(sum);
     p[s.at()] = h;
     out[s.output()] = h;
-    s.pass_on(h, h_next, h_last);
+    s.pass_on(h, h_next, h_last, h_half);
 }
 REGISTER(rnn_forward);
 
-KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, const float* d_out, float* dp, int relu,
+KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, const float* d_out, float* dp, bf16* dp_half, int relu,
                      STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float y = h[s.at()], d = s.take(dh, dh_last) + d_out[s.output()];
-    dp[s.at()] = relu ? (y > 0.f ? d : 0.f) : d * (1.f - y * y);
+    const float d_sum = relu ? (y > 0.f ? d : 0.f) : d * (1.f - y * y);
+    dp[s.at()] = d_sum;
+    halve(dp_half, s.at(), d_sum);
 }
 REGISTER(rnn_backward);
 
 // i, f, g, o of p + b for p with W_hh h in it, or with W_hh h in rows of `more`; c' = f c + i g, h = o tanh c'. p becomes the gates.
-KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, float* c_next, float* out, float* h_last,
-                     float* c_last, STEP_PARAMETERS) {
+KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, bf16* h_half,
+                     float* c_next, float* out, float* h_last, float* c_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     float sum[4];
@@ -82,32 +87,33 @@ KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* 
     const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
     p[s.gate(4, 0)] = i, p[s.gate(4, 1)] = f, p[s.gate(4, 2)] = g, p[s.gate(4, 3)] = o;
     out[s.output()] = h;
-    s.pass_on(h, h_next, h_last);
+    s.pass_on(h, h_next, h_last, h_half);
     s.pass_on(cell, c_next, c_last);
 }
 REGISTER(lstm_forward);
 
 // dp has rows of `stride` values.
 KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float* dc, const float* dh_last, const float* dc_last,
-                      const float* d_out, float* dp, int stride, STEP_PARAMETERS) {
+                      const float* d_out, float* dp, bf16* dp_half, int stride, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
     const float before = c[s.at()], tanh_c = tanhf(f * before + i * g);
     const float d_h = s.take(dh, dh_last) + d_out[s.output()];
     const float d_c = s.take(dc, dc_last) + d_h * o * (1.f - tanh_c * tanh_c);
-    float* d = dp + size_t(s.sorted) * stride + s.unit;
-    d[0] = d_c * g * i * (1.f - i);
-    d[hidden] = d_c * before * f * (1.f - f);
-    d[2 * hidden] = d_c * i * (1.f - g * g);
-    d[3 * hidden] = d_h * tanh_c * o * (1.f - o);
+    const float d[4] = {d_c * g * i * (1.f - i), d_c * before * f * (1.f - f), d_c * i * (1.f - g * g), d_h * tanh_c * o * (1.f - o)};
+    for (int k = 0; k < 4; k++) {
+        const size_t at = size_t(s.sorted) * stride + k * hidden + s.unit;
+        dp[at] = d[k];
+        halve(dp_half, at, d[k]);
+    }
     dc[s.at()] = d_c * f;
 }
 REGISTER(lstm_backward);
 
 // r, z of p + u, n = tanh(p_n + r u_n), h' = (1 − z) n + z h for u = W_hh h. p becomes the gates, u_n gets its bias.
-KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, float* out,
-                    float* h_last, STEP_PARAMETERS) {
+KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, bf16* h_half,
+                    float* out, float* h_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     float in[3], hid[3];
@@ -120,22 +126,25 @@ KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh,
     p[s.gate(3, 0)] = r, p[s.gate(3, 1)] = z, p[s.gate(3, 2)] = n;
     u[s.gate(3, 2)] = hid[2];
     out[s.output()] = y;
-    s.pass_on(y, h_next, h_last);
+    s.pass_on(y, h_next, h_last, h_half);
 }
 REGISTER(gru_forward);
 
 // dp and du differ in n, which W_hh h reaches through r. dh becomes what flows by z; the product with W_hh is added to it.
 KERNEL(gru_backward)(const float* gates, const float* u, const float* h, float* dh, const float* dh_last, const float* d_out,
-                     float* dp, float* du, STEP_PARAMETERS) {
+                     float* dp, bf16* dp_half, float* du, bf16* du_half, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float r = gates[s.gate(3, 0)], z = gates[s.gate(3, 1)], n = gates[s.gate(3, 2)];
     const float d = s.take(dh, dh_last) + d_out[s.output()], dn = d * (1.f - z) * (1.f - n * n);
     const float dr = dn * u[s.gate(3, 2)] * r * (1.f - r), dz = d * (h[s.at()] - n) * z * (1.f - z);
-    dp[s.gate(3, 0)] = du[s.gate(3, 0)] = dr;
-    dp[s.gate(3, 1)] = du[s.gate(3, 1)] = dz;
-    dp[s.gate(3, 2)] = dn;
-    du[s.gate(3, 2)] = dn * r;
+    const float of_p[3] = {dr, dz, dn}, of_u[3] = {dr, dz, dn * r};
+    for (int k = 0; k < 3; k++) {
+        dp[s.gate(3, k)] = of_p[k];
+        du[s.gate(3, k)] = of_u[k];
+        halve(dp_half, s.gate(3, k), of_p[k]);
+        halve(du_half, s.gate(3, k), of_u[k]);
+    }
     dh[s.at()] = d * z;
 }
 REGISTER(gru_backward);

@@ -67,16 +67,22 @@ impl Run<'_> {
         Matrix::new(self.gpu, rows, width)
     }
 
+    /// Rows of any values, which are a side of products.
+    pub fn factor(&self, rows: usize, width: usize) -> Result<Matrix> {
+        Matrix::factor(self.gpu, rows, width)
+    }
+
     /// Outputs (N, T, width), with 0 at the steps that a row does not have.
     pub fn outputs(&self, width: usize) -> Result<Memory> {
         let count = self.layout.n * self.layout.t * width;
         if self.table.is_some() { self.gpu.zeros(count) } else { self.gpu.alloc(count) }
     }
 
-    /// xs (N, T, width) as (R, width).
-    pub fn packed(&self, xs: &Memory, width: usize) -> Result<Matrix> {
-        let packed = self.matrix(self.layout.packed, width)?;
-        let arguments: [&[Argument]; 3] = [&[xs.at(0), packed.row(0)], &self.batch(), &[width.into()]];
+    /// xs (N, T, width) into rows (R, width).
+    pub fn packed(&self, xs: &Memory, packed: Matrix) -> Result<Matrix> {
+        let width = packed.width;
+        let arguments: [&[Argument]; 3] =
+            [&[xs.at(0), packed.row(0), packed.half(0, 0)], &self.batch(), &[width.into()]];
         self.launch_steps("pack_steps", self.layout.count(), self.layout.n * width, &arguments)?;
         Ok(packed)
     }
@@ -91,9 +97,9 @@ impl Run<'_> {
     }
 
     /// h and c from (N, H) into the first step's rows, or to the last states of rows without steps.
-    pub fn start(&self, from_to_last: [[Argument; 2]; 3]) -> Result<()> {
+    pub fn start(&self, from_to_last: [[Argument; 2]; 3], h_half: Argument) -> Result<()> {
         let Layout { n, t, h, .. } = *self.layout;
-        let sizes = [self.table_address(), n.into(), t.into(), h.into()];
+        let sizes = [h_half, self.table_address(), n.into(), t.into(), h.into()];
         self.launch("start_states", n * h, &[&from_to_last.concat(), &sizes])
     }
 

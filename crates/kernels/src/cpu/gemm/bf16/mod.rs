@@ -62,7 +62,7 @@ pub fn best() -> Option<Isa> {
 
 /// Those of products that begin now; without them products are f32.
 pub fn isa() -> Option<Isa> {
-    if float32_matmul_precision() == Precision::Medium { best() } else { None }
+    if float32_matmul_precision() != Precision::Highest { best() } else { None }
 }
 
 /// Some rows of A in bf16: a tile for each 16 rows and 32 terms, the terms of the first rows first. What is beyond the last term
