@@ -27,7 +27,8 @@ fn outcome(name: &str, side: usize) -> Vec<(String, Tensor)> {
 
 #[test]
 fn networks_on_cuda_are_those_of_the_cpu() {
-    for (seed, (name, side)) in [("resnet18", 96), ("squeezenet1_1", 64), ("alexnet", 64)].into_iter().enumerate() {
+    let cases = [("resnet18", 96), ("squeezenet1_1", 64), ("alexnet", 64), ("efficientnet_b0", 64)];
+    for (seed, (name, side)) in cases.into_iter().enumerate() {
         let wanted = outcome(name, side);
         let Some(found) = emulated(seed as u64, || outcome(name, side)).unwrap() else { return };
         for ((of, found), (_, wanted)) in found.iter().zip(&wanted) {

@@ -152,6 +152,19 @@ fn a_convolution_asks_for_ten_launches() {
 }
 
 #[test]
+fn a_depthwise_convolution_asks_for_four_launches() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let (xs, weight, bias) = (var(&[8, 28, 28, 96], device), var(&[96, 1, 7, 7], device), var(&[96], device));
+    let options = Conv2d { padding: (3, 3), groups: 96, ..Conv2d::default() };
+    let training = asked(|| backward(&channels_last::conv2d(&xs, &weight, Some(&bias), &options)?.sum_all()?));
+    let ys = var(&[8, 28, 28, 96], device);
+    let training = training.without(asked(|| backward(&ys.sum_all()?)));
+    println!("{training:?}");
+    assert!(training.launches + training.products <= 4, "{training:?}");
+}
+
+#[test]
 fn a_search_brings_only_the_best_words_to_the_host() {
     let _turn = DRIVER.lock();
     let device = &device::cuda(0).unwrap();

@@ -3,10 +3,13 @@
 //! As many pictures are taken together as fit into a bounded memory of gathered inputs. A convolution whose inputs are rows already, of one
 //! position each in NHWC, is the product alone.
 
+mod depthwise;
+
 use super::{Geometry, Layout};
 use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_bf16, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
+use depthwise::Depthwise;
 use std::ops::Range;
 
 static MODULE: Module = module!("conv");
@@ -22,6 +25,9 @@ pub fn conv2d(
     layout: Layout,
     relu: bool,
 ) -> Result<Tensor> {
+    if geometry.channels == 1 && geometry.groups > 1 {
+        return apply_one(Depthwise { gpu, geometry, layout, relu }, inputs);
+    }
     apply_one(Convolution { gpu, geometry, layout, relu }, inputs)
 }
 
