@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """PyTorch's side of scripts/bench.sh: the cases of crates/candlewick/benches/cases.rs, in the same words."""
+import re
 import sys
 import time
 
@@ -11,6 +12,23 @@ TURN = 0.4
 
 # Whether networks and pictures have their channels together.
 CHANNELS_LAST = False
+
+# Whether models are compiled, with CUDA's graphs.
+COMPILE = False
+
+
+def compiled(model):
+    return torch.compile(model, mode="reduce-overhead") if COMPILE else model
+
+
+# Where cases run.
+DEVICE = "cpu"
+
+
+def wait():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
 
 SEQUENCES = {
     "n32t64h512": (32, 64, 512, 512, 1, False),
@@ -44,7 +62,11 @@ def recurrent(case):
 
         return step
     name = rest.removesuffix("-train").removesuffix("-inference").removesuffix("-lengths")
-    n, t, d, h, layers, both = SEQUENCES[name]
+    if name in SEQUENCES:
+        n, t, d, h, layers, both = SEQUENCES[name]
+    else:
+        n, t, h = map(int, re.fullmatch(r"n(\d+)t(\d+)h(\d+)", name).groups())
+        d, layers, both = h, 1, False
     model = CELLS[cell](d, h, num_layers=layers, bidirectional=both, batch_first=True)
     xs = torch.randn(n, t, d, requires_grad=True)
     lengths = [t - i * t // (2 * n) for i in range(n)] if "lengths" in rest else None
@@ -99,7 +121,7 @@ def beam_search(model, annotations, beams, words, start=1, end=2):
     annotations = annotations.expand(beams, -1, -1)
     keys, mean = model.keys(annotations), annotations.mean(1)
     h, c = torch.tanh(model.init_h(mean)), torch.tanh(model.init_c(mean))
-    told, sums, done = torch.full((beams, 1), start), torch.zeros(beams, 1), []
+    told, sums, done = torch.full((beams, 1), start, device=DEVICE), torch.zeros(beams, 1, device=DEVICE), []
     for step in range(words):
         embedded = model.embedding(told[:, -1])
         alpha = model.v(torch.tanh(keys + model.query(h).unsqueeze(1))).squeeze(2).softmax(1)
@@ -129,7 +151,7 @@ def attend(case):
     if case.startswith("beam5-"):
         return beams(int(case.removeprefix("beam5-")))
     positions = int(case.split("-")[0][1:])
-    model = Decoder()
+    model = compiled(Decoder())
     annotations = torch.randn(32, positions, 2048)
     read, told = torch.randint(2500, (32, 20)), torch.randint(2500, (32, 20))
 
@@ -167,7 +189,8 @@ def network(case):
     # Without the auxiliary heads, which ours leaves out too.
     options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     model = getattr(torchvision.models, name)(**options).to(memory_format=layout)
-    images = torch.randn(8 if rest.startswith("n8") else 1, 3, 224, 224).to(memory_format=layout)
+    images = torch.randn(int(rest[1:].split("-")[0]), 3, 224, 224).to(memory_format=layout)
+    model = compiled(model)
     if rest.endswith("train"):
         return network_training(model.train(), images)
     model.eval()
@@ -176,7 +199,7 @@ def network(case):
 
 def network_training(model, images):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    told = torch.randint(1000, (8,))
+    told = torch.randint(1000, (len(images),))
 
     def train():
         optimizer.zero_grad(set_to_none=True)
@@ -193,7 +216,7 @@ def sampling():
 
     @torch.inference_mode()
     def sample():
-        letter, state, text = torch.tensor([33]), None, []
+        letter, state, text = torch.tensor([33], device=DEVICE), None, []
         for _ in range(200):
             hidden, state = lstm(embedding(letter).unsqueeze(0), state)
             letter = torch.multinomial((head(hidden[0]) / 0.8).softmax(1), 1).squeeze(1)
@@ -275,17 +298,28 @@ def main():
     torch.manual_seed(1)
     *ways, name = sys.argv[1:]
     group, case = name.split("/", 1)
-    global CHANNELS_LAST
+    global CHANNELS_LAST, COMPILE, DEVICE
     CHANNELS_LAST = any("channels-last" in way for way in ways)
+    COMPILE = any("compile" in way for way in ways)
+    if any("cuda" in way for way in ways):
+        DEVICE = "cuda"
+        torch.set_default_device(DEVICE)
+    tf32 = any("tf32" in way for way in ways)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
     run = {"recurrent": recurrent, "attend": attend, "conv": conv, "network": network, "language": language}[group](case)
+    # A default device makes every call slower; what has been made stays where it is.
+    torch.set_default_device(None)
     if any("bf16" in way for way in ways):
-        run = torch.autocast("cpu", dtype=torch.bfloat16)(run)
+        run = torch.autocast(DEVICE, dtype=torch.bfloat16)(run)
     for _ in sys.stdin:
         run()
+        wait()
         start, runs = time.perf_counter(), 0
         while time.perf_counter() - start < TURN:
             run()
             runs += 1
+        wait()
         print(f"{(time.perf_counter() - start) * 1e3 / runs:.4f}", flush=True)
     peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
     print(f"{int(peak.split()[1]) / 1024:.1f}", flush=True)

@@ -139,4 +139,5 @@ def main():
             lines.flush()
 
 
-main()
+if __name__ == "__main__":
+    main()

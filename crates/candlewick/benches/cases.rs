@@ -1,8 +1,8 @@
 //! Our side of `scripts/bench.sh`: one case a process, timed each time that a line comes in.
 //!
-//! `cases [--medium] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
+//! `cases [--cuda] [--medium | --bf16] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
 //! `TURN`, and prints the mean of those in milliseconds. At the end
-//! of the input it prints the peak memory in MiB. With `--medium` products are in bf16. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
+//! of the input it prints the peak memory in MiB. With `--medium` products are in bf16, on CUDA in TF32. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
 //! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -17,18 +17,26 @@ use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
 use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
-use candlewick::kernels::thread_pool;
+use candlewick::kernels::{device::cuda, thread_pool};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::{BuildCell, GruCell, LstmCell, RnnCell, SequenceLayer as _, Stack, StackConfig};
 use candlewick::training::{OptimizerConfig, optim::Optimizer};
 use candlewick::vision::{EncoderConfig, WeightsFile};
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The program's own.
 #[path = "../src/allocator.rs"]
 mod allocator;
+
+/// The device that all cases run on.
+static DEVICE: OnceLock<Device> = OnceLock::new();
+
+fn device() -> &'static Device {
+    DEVICE.get_or_init(|| Device::Cpu)
+}
 
 /// How long a case runs each time: threads are awake and caches filled, as in the middle of a training.
 const TURN: Duration = Duration::from_millis(400);
@@ -77,18 +85,24 @@ const GROWTH: [(&str, usize, usize); 6] = [
 
 fn main() {
     // `cargo bench` and `cargo test --benches` add arguments of their own.
-    let mut argument = std::env::args().nth(1).unwrap_or_default();
-    if argument == "--medium" {
-        assert!(precision::available(), "this CPU has no products in bf16");
-        set_float32_matmul_precision(Precision::Medium);
-        argument = std::env::args().nth(2).unwrap_or_default();
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq("--cuda").is_some() {
+        DEVICE.get_or_init(|| cuda(0).expect("there is a CUDA device"));
     }
+    if arguments.next_if_eq("--medium").is_some() {
+        assert!(device().is_cuda() || precision::available(), "this CPU has no products in bf16");
+        set_float32_matmul_precision(Precision::Medium);
+    }
+    if arguments.next_if_eq("--bf16").is_some() {
+        set_float32_matmul_precision(Precision::Bf16);
+    }
+    let argument = arguments.next().unwrap_or_default();
     if argument == "--list" {
         names().iter().for_each(|name| println!("{name}"));
         return;
     }
     if argument == "--model" {
-        let paths: Vec<String> = std::env::args().skip(2).collect();
+        let paths: Vec<String> = arguments.collect();
         return captioner(paths[0].as_ref(), paths[1].as_ref()).expect("the model can be written");
     }
     if argument.starts_with("--") || argument.is_empty() {
@@ -103,11 +117,13 @@ fn main() {
             break;
         }
         case().expect("the case runs");
+        device().synchronize().expect("the device is done");
         let (start, mut runs) = (Instant::now(), 0);
         while start.elapsed() < TURN {
             case().expect("the case runs");
             runs += 1;
         }
+        device().synchronize().expect("the device is done");
         println!("{:.4}", start.elapsed().as_secs_f64() * 1e3 / f64::from(runs));
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -167,12 +183,12 @@ fn build(name: &str) -> Result<Case> {
 }
 
 fn random(seed: u64, shape: &[usize]) -> Result<Tensor> {
-    Rng::derive(seed, "bench", 0).normal_tensor(0.0, 1.0, shape, &Device::Cpu)
+    Rng::derive(seed, "bench", 0).normal_tensor(0.0, 1.0, shape, device())
 }
 
 fn words(seed: usize, n: usize, t: usize, v: usize) -> Result<Tensor> {
     let ids: Vec<u32> = (0..n * t).map(|i| ((i + seed).wrapping_mul(2_654_435_761) % v) as u32).collect();
-    Tensor::from_vec(ids, (n, t), &Device::Cpu)
+    Tensor::from_vec(ids, (n, t), device())
 }
 
 /// Parameters of which no gradient is asked, as those of a model that was loaded: PyTorch's side runs in its inference mode.
@@ -185,12 +201,12 @@ fn frozen() -> Parameters {
 fn recurrent<C: BuildCell>(case: &str) -> Result<Case> {
     if case.ends_with("-step") {
         let config = StackConfig { num_layers: 2, ..Default::default() };
-        let stack = Stack::<C>::new(512, 512, &config, frozen().builder(&Device::Cpu))?;
+        let stack = Stack::<C>::new(512, 512, &config, frozen().builder(device()))?;
         let xs = random(1, &[1, 1, 512])?;
         let mut state = Some(stack.zero_state(1, &xs)?);
         return Ok(Box::new(move || {
             // A step alone is too short for the clock; `generate` enters for all of its steps too.
-            thread_pool::install(&Device::Cpu, || {
+            thread_pool::install(device(), || {
                 for _ in 0..100 {
                     state = Some(stack.forward(&xs, state.as_deref(), None, &mut Mode::Eval)?.1);
                 }
@@ -199,9 +215,19 @@ fn recurrent<C: BuildCell>(case: &str) -> Result<Case> {
         }));
     }
     let wanted = case.trim_end_matches("-train").trim_end_matches("-inference").trim_end_matches("-lengths");
-    let (_, sizes, layers, bidirectional) =
-        SEQUENCES.into_iter().find(|(name, ..)| *name == wanted).expect("a case of the table");
+    let known = SEQUENCES.into_iter().find(|(name, ..)| *name == wanted);
+    let (_, sizes, layers, bidirectional) = known.unwrap_or_else(|| (wanted, sizes(wanted), 1, false));
     sequences::<C>(sizes, (layers, bidirectional), case.contains("lengths"), case.ends_with("train"))
+}
+
+/// N, T, D and H of a case that says them as `n64t256h1024`, with D as H.
+fn sizes(case: &str) -> [usize; 4] {
+    let numbers: Vec<usize> =
+        case.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(|n| n.parse().unwrap()).collect();
+    match numbers[..] {
+        [n, t, h] => [n, t, h, h],
+        _ => panic!("no case is called {case}"),
+    }
 }
 
 fn sequences<C: BuildCell>(
@@ -212,7 +238,7 @@ fn sequences<C: BuildCell>(
 ) -> Result<Case> {
     let parameters = if train { Parameters::new(1) } else { frozen() };
     let config = StackConfig { num_layers, bidirectional, ..Default::default() };
-    let stack = Stack::<C>::new(d, h, &config, parameters.builder(&Device::Cpu))?;
+    let stack = Stack::<C>::new(d, h, &config, parameters.builder(device()))?;
     let xs = Var::from_tensor(&random(1, &[n, t, d])?)?;
     let lengths: Option<Vec<usize>> = lengths.then(|| (0..n).map(|i| t - i * t / (2 * n)).collect());
     Ok(Box::new(move || {
@@ -228,7 +254,7 @@ fn sequences<C: BuildCell>(
 fn attend(positions: usize) -> Result<Case> {
     let (n, t, v) = (32, 20, 2500);
     let parameters = Parameters::new(1);
-    let decoder = AttentionDecoder::new(2048, v, &AttentionDecoderConfig::default(), parameters.builder(&Device::Cpu))?;
+    let decoder = AttentionDecoder::new(2048, v, &AttentionDecoderConfig::default(), parameters.builder(device()))?;
     let seen = Annotations::set(random(1, &[n, positions, 2048])?)?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
     let mut step = 0;
@@ -244,8 +270,7 @@ fn attend(positions: usize) -> Result<Case> {
 
 /// Beam search with five beams and twenty words, all photos in one batch.
 fn beams(photos: usize) -> Result<Case> {
-    let decoder =
-        AttentionDecoder::new(2048, 2500, &AttentionDecoderConfig::default(), frozen().builder(&Device::Cpu))?;
+    let decoder = AttentionDecoder::new(2048, 2500, &AttentionDecoderConfig::default(), frozen().builder(device()))?;
     let seen = Annotations::set(random(1, &[photos, 49, 2048])?)?;
     let mut config = GenerationConfig::beam(5);
     config.max_new_tokens = 20;
@@ -266,7 +291,7 @@ fn captioner(folder: &Path, weights: &Path) -> std::result::Result<(), Box<dyn s
     let tokenizer = WordTokenizer::with_words(&words)?;
     let weights = SafetensorsFile::open(weights)?;
     std::fs::create_dir_all(folder)?;
-    Captioner::init(settings, tokenizer, Some(weights), &Device::Cpu)?.save(folder)?;
+    Captioner::init(settings, tokenizer, Some(weights), device())?.save(folder)?;
     Ok(())
 }
 
@@ -290,25 +315,32 @@ fn convolution(case: &str) -> Result<Case> {
 
 fn inference(case: &str) -> Result<Case> {
     let (name, rest) = case.split_once('-').expect("NETWORK-nN-inference");
-    let n = if rest.starts_with("n8") { 8 } else { 1 };
+    let n = batch(rest);
     let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-    let network = Architecture::find(name)?.build(&config, frozen().builder(&Device::Cpu))?.for_inference()?;
+    let network = Architecture::find(name)?.build(&config, frozen().builder(device()))?.for_inference()?;
     let images = random(1, &[n, 3, 224, 224])?;
     Ok(Box::new(move || network.logits(&images, &mut Mode::Eval).map(|_| ())))
 }
 
-/// A step of SGD with momentum on eight pictures.
+/// How many pictures a case has that says it as `n8-train`.
+fn batch(case: &str) -> usize {
+    let digits: String = case.chars().skip(1).take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("nN-train or nN-inference")
+}
+
+/// A step of SGD with momentum.
 fn network_training(case: &str) -> Result<Case> {
     use candlewick::kernels::loss::{CrossEntropy, cross_entropy};
-    let (name, _) = case.split_once('-').expect("NETWORK-nN-train");
+    let (name, rest) = case.split_once('-').expect("NETWORK-nN-train");
+    let n = batch(rest);
     let parameters = Parameters::new(1);
     let config = NetworkConfig { classes: Some(1000), ..Default::default() };
-    let network = Architecture::find(name)?.build(&config, parameters.builder(&Device::Cpu))?;
+    let network = Architecture::find(name)?.build(&config, parameters.builder(device()))?;
     let wrap = candlewick::candle::Error::wrap;
     let mut optimizer =
         Optimizer::new(&OptimizerConfig::sgd(0.01, 0.9), parameters.trainable(), |_| 1.0).map_err(wrap)?;
-    let images = random(1, &[8, 3, 224, 224])?;
-    let told = words(1, 1, 8, 1000)?.squeeze(0)?;
+    let images = random(1, &[n, 3, 224, 224])?;
+    let told = words(1, 1, n, 1000)?.squeeze(0)?;
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
@@ -322,11 +354,11 @@ fn network_training(case: &str) -> Result<Case> {
 
 fn language() -> Result<Case> {
     use candlewick::kernels::loss::{CrossEntropy, cross_entropy};
+    use candlewick::kernels::optimizer::{Checks, Outcome};
     use candlewick::recurrent::{Embedding, Linear, Lstm};
-    use candlewick::training::clip;
     let (n, t, h, v) = (50, 50, 512, 96);
     let parameters = Parameters::new(1);
-    let vb = parameters.builder(&Device::Cpu);
+    let vb = parameters.builder(device());
     let embedding = Embedding::new(v, h, vb.pp("embedding"))?;
     let config = StackConfig { num_layers: 2, ..Default::default() };
     let lstm = Lstm::new(h, h, &config, vb.pp("lstm"))?;
@@ -334,6 +366,7 @@ fn language() -> Result<Case> {
     let mut optimizer = Optimizer::new(&OptimizerConfig::adam(2e-3), parameters.trainable(), |_| 1.0)
         .map_err(candlewick::candle::Error::wrap)?;
     let (read, told) = (words(1, n, t, v)?, words(2, n, t, v)?);
+    let mut earlier: Option<Outcome> = None;
     Ok(Box::new(move || {
         use candlewick::candle::Module;
         let (ys, _) = lstm.forward(&embedding.forward(&read)?, None, None, &mut Mode::Eval)?;
@@ -341,9 +374,11 @@ fn language() -> Result<Case> {
         assert_eq!(loss.dtype(), DType::F32);
         let store = backward(&loss)?;
         let gradients: Vec<Option<Tensor>> = optimizer.vars().map(|var| store.get(var.as_tensor()).cloned()).collect();
+        let checks = Checks { max_norm: Some(5.0), ..Checks::default() };
+        // As in `fit`, what a step saw is read when the next one is queued.
         let wrap = candlewick::candle::Error::wrap;
-        let norm = clip::global_norm(&gradients).map_err(wrap)?;
-        optimizer.step(&gradients, 2e-3, clip::norm_scale(norm, 5.0)).map_err(candlewick::candle::Error::wrap)
+        let outcome = optimizer.checked_step(&gradients, 2e-3, &checks).map_err(wrap)?;
+        earlier.replace(outcome).map_or(Ok(()), |earlier| earlier.wait().map(|_| ()))
     }))
 }
 
@@ -370,7 +405,7 @@ fn sampling() -> Result<Case> {
         generation: generation.clone(),
         seed: 1,
     };
-    let model = LanguageModel::init(init, &Device::Cpu).map_err(Error::wrap)?;
+    let model = LanguageModel::init(init, device()).map_err(Error::wrap)?;
     Ok(Box::new(move || {
         let text = model.sample("A", &generation).map_err(Error::wrap)?.collect::<std::result::Result<String, _>>();
         assert_eq!(text.map_err(Error::wrap)?.len(), 200);

@@ -1,5 +1,7 @@
 //! CUDA kernels on the CPU, for tests: a C++ compiler makes a library of the kernels' sources and of `emulator.cpp`, once for each text.
 
+#[cfg(feature = "cuda")]
+mod card;
 #[cfg(test)]
 mod tests;
 
@@ -170,6 +172,8 @@ pub(super) fn current() -> Option<&'static dyn Gpu> {
 
 /// Lets the kernels that there are run on an emulated device in `work`, whose graphs go on there too; nothing without a C++ compiler.
 ///
+/// With the feature `cuda` and a card's number in `CANDLEWICK_CARD` they run on that card.
+///
 /// # Errors
 /// When the kernels do not compile, or the work runs none of them, so that a comparison with the CPU would be one with itself.
 pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
@@ -187,6 +191,12 @@ pub fn emulated_in_bf16<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::
 }
 
 fn emulated_in<R>(bf16: bool, seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = card::Card::named(bf16).map_err(|error| error.to_string())? {
+        let card: &'static card::Card = Box::leak(Box::new(card));
+        let result = with(card, work);
+        return if card.launches.load(Relaxed) == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) };
+    }
     let Some(library) = Library::get()? else { return Ok(None) };
     let (result, launches) = on(Emulator { bf16, ..Emulator::new(library, seed) }, work);
     if launches == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) }
