@@ -152,7 +152,7 @@ fn a_convolution_asks_for_ten_launches() {
 }
 
 #[test]
-fn a_depthwise_convolution_asks_for_four_launches() {
+fn a_depthwise_convolution_asks_for_five_launches() {
     let _turn = DRIVER.lock();
     let device = &device::cuda(0).unwrap();
     let (xs, weight, bias) = (var(&[8, 28, 28, 96], device), var(&[96, 1, 7, 7], device), var(&[96], device));
@@ -161,7 +161,8 @@ fn a_depthwise_convolution_asks_for_four_launches() {
     let ys = var(&[8, 28, 28, 96], device);
     let training = training.without(asked(|| backward(&ys.sum_all()?)));
     println!("{training:?}");
-    assert!(training.launches + training.products <= 4, "{training:?}");
+    // One of them spreads the loss's gradient, which is a single number.
+    assert!(training.launches + training.products <= 5, "{training:?}");
 }
 
 #[test]
