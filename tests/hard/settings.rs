@@ -3,7 +3,7 @@ use crate::{bounded, support};
 use std::fs;
 
 /// Settings of a training on scenes that none can be trained with, and what the line names.
-const REFUSED: [(&str, &str); 68] = [
+const REFUSED: [(&str, &str); 69] = [
     ("name=../escaped", "name is"),
     ("name=", "name is"),
     ("name=/tmp/escaped", "name is"),
@@ -15,6 +15,7 @@ const REFUSED: [(&str, &str); 68] = [
     ("training.clip_value=inf", "training.clip_value"),
     ("training.accumulate=0", "training.accumulate"),
     ("training.average=1.5", "average"),
+    ("training.precision='low'", "training.precision"),
     ("training.average=nan", "training.average"),
     ("training.max_seconds=nan", "training.max_seconds"),
     ("training.max_seconds=-5.0", "max_seconds"),

@@ -71,3 +71,13 @@ fn a_run_that_was_told_to_stop_writes_a_checkpoint_and_goes_on_bit_for_bit() {
     succeed(folder.path(), &words);
     assert!(weights(&folder.path().join("whole")) == weights(&folder.path().join("stopped")), "the weights differ");
 }
+
+#[test]
+fn a_run_keeps_its_precision_and_may_go_on_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = || std::fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
+    succeed(folder.path(), &[&small("run", &["training.epochs=1"])[..], &["--precision", "medium"]].concat());
+    assert!(recipe().contains("precision = \"medium\""), "{}", recipe());
+    succeed(folder.path(), &small("run", &["training.epochs=2", "training.precision=bf16"]));
+    assert!(recipe().contains("precision = \"bf16\""), "{}", recipe());
+}

@@ -371,7 +371,7 @@ impl Gpu for Emulator {
         let number = |rows: &Rows, at: usize| match rows.half {
             Some(half) if halves => {
                 let word = floats(half)[at / 2].to_bits();
-                f32::from_bits(if at % 2 == 0 { word << 16 } else { word & 0xffff_0000 })
+                f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
             }
             _ => floats(rows.memory)[at],
         };
