@@ -1,6 +1,6 @@
 //! Our side of `scripts/bench.sh`: one case a process, timed each time that a line comes in.
 //!
-//! `cases [--cuda] [--medium | --bf16] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
+//! `cases [--cuda] [--medium | --bf16] [--whole] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
 //! `TURN`, and prints the mean of those in milliseconds. At the end
 //! of the input it prints the peak memory in MiB. With `--medium` products are in bf16, on CUDA in TF32. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
 //! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
@@ -17,6 +17,7 @@ use candlewick::generation::{Decoder, GenerationConfig, generate};
 use candlewick::kernels::conv::{Conv2d, conv2d};
 use candlewick::kernels::node::backward;
 use candlewick::kernels::precision::{self, Precision, set_float32_matmul_precision};
+use candlewick::kernels::recurrence::set_whole_sequences;
 use candlewick::kernels::{device::cuda, thread_pool};
 use candlewick::parameters::{Mode, Parameters, Rng, SafetensorsFile};
 use candlewick::recurrent::{BuildCell, GruCell, LstmCell, RnnCell, SequenceLayer as _, Stack, StackConfig};
@@ -96,6 +97,7 @@ fn main() {
     if arguments.next_if_eq("--bf16").is_some() {
         set_float32_matmul_precision(Precision::Bf16);
     }
+    set_whole_sequences(arguments.next_if_eq("--whole").is_some());
     let argument = arguments.next().unwrap_or_default();
     if argument == "--list" {
         names().iter().for_each(|name| println!("{name}"));

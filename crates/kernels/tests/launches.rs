@@ -10,7 +10,7 @@ use candlewick_kernels::device;
 use candlewick_kernels::node::backward;
 use candlewick_kernels::optimizer::{self, Checks, Rule, Update};
 use candlewick_kernels::precision::{Precision, set_float32_matmul_precision};
-use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn};
+use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn, set_whole_sequences};
 use candlewick_kernels::top_k::top_k;
 use counts::{Counts, DRIVER, asked};
 
@@ -65,6 +65,26 @@ fn a_recurrent_layer_asks_for_two_launches_a_step_each_way() {
             assert_eq!((inference.downloads, training.downloads, training.copies), (0, 0, 0), "{name}: {training:?}");
         }
         set_float32_matmul_precision(Precision::Highest);
+    }
+}
+
+#[test]
+fn a_whole_sequence_is_one_launch_each_way() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    for h in [512, 1024] {
+        let (n, t, wide) = (64, 256, 4 * h);
+        let vars = [&[n, t, h][..], &[wide, h], &[wide], &[wide, h], &[n, h], &[n, h]].map(|shape| var(shape, device));
+        set_float32_matmul_precision(Precision::Bf16);
+        set_whole_sequences(true);
+        let training = asked(|| {
+            let input = Input::Sequence { xs: &vars[0], weight: &vars[1], bias: Some(&vars[2]) };
+            backward(&lstm(input, &vars[3], &vars[4], &vars[5], None, false)?.0.sum_all()?)
+        });
+        set_whole_sequences(false);
+        set_float32_matmul_precision(Precision::Highest);
+        println!("H {h}: {training:?}");
+        assert!(training.launches + training.products <= 30, "{training:?}");
     }
 }
 

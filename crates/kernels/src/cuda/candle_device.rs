@@ -3,8 +3,9 @@
 use super::{Argument, Gpu, Launch, Memory, Product, Reading, Side};
 use crate::node::Value;
 use crate::precision::{Precision, float32_matmul_precision};
+use crate::recurrence::whole_sequences;
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
-use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute, CUevent_flags, CUfunction_attribute};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PinnedHostSlice, PushKernelArg,
 };
@@ -13,6 +14,9 @@ use candle_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Bytes of shared memory that a block has without asking.
+const WITHOUT_ASKING: usize = 48 << 10;
 
 /// A device of candle's.
 struct Cuda(CudaDevice, Arc<Pinned>);
@@ -66,6 +70,13 @@ pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
     static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone(), Arc::default()))))
+}
+
+/// How many multiprocessors a device has.
+pub fn multiprocessors(device: &CudaDevice) -> Result<usize> {
+    let stream = device.cuda_stream();
+    let count = stream.context().attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+    usize::try_from(count.map_err(Error::wrap)?).map_err(Error::wrap)
 }
 
 /// A struct of 16 `int`, as it is passed to a kernel.
@@ -178,6 +189,10 @@ impl Gpu for Cuda {
             block_dim: (size(launch.threads)?, 1, 1),
             shared_mem_bytes: size(launch.shared)?,
         };
+        if launch.shared > WITHOUT_ASKING {
+            let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            kernel.set_attribute(most, i32::try_from(launch.shared).map_err(Error::wrap)?).map_err(Error::wrap)?;
+        }
         let mut builder = kernel.builder();
         for argument in launch.arguments {
             match argument {
@@ -196,6 +211,10 @@ impl Gpu for Cuda {
 
     fn bf16(&self) -> bool {
         float32_matmul_precision() == Precision::Bf16
+    }
+
+    fn whole_grid(&self) -> usize {
+        if whole_sequences() { multiprocessors(&self.0).unwrap_or_default() } else { 0 }
     }
 
     fn product(&self, product: &Product) -> Result<()> {

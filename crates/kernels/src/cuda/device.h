@@ -27,6 +27,9 @@ __device__ __forceinline__ void release_one(unsigned* at) {
 
 __device__ __forceinline__ void spin() {}
 
+// Two bf16 that another block has written, past what this multiprocessor remembers of them.
+__device__ __forceinline__ uint32_t fresh(const bf16* at) { return __ldcg(reinterpret_cast<const unsigned*>(at)); }
+
 // d (16, 8) += a (16, 16) b (16, 8) in the fragments of mma.m16n8k16.
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     asm volatile(
@@ -53,6 +56,9 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], 
 #else
 #include "emulator.h"
 #endif
+
+// Two bf16.
+__device__ __forceinline__ uint32_t two(const bf16* at) { return *reinterpret_cast<const uint32_t*>(at); }
 
 // All blocks of a cooperative launch wait for each other. `arrived` counts from 0 for the launch; `round` is 1 for the first barrier.
 __device__ __forceinline__ void grid_barrier(unsigned* arrived, unsigned round) {

@@ -275,6 +275,9 @@ pub(crate) trait Gpu: Send + Sync {
     /// Whether products are of bf16.
     fn bf16(&self) -> bool;
 
+    /// How many blocks run at the same time, a multiprocessor each, for kernels that are a whole sequence; 0 where these are not wanted.
+    fn whole_grid(&self) -> usize;
+
     /// Multiplies.
     fn product(&self, product: &Product) -> Result<()>;
 }

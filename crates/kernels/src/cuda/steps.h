@@ -13,6 +13,8 @@ struct Batch {
     __device__ int row(int sorted) const { return table ? int(table[sorted]) : sorted; }
     __device__ int length(int sorted) const { return table ? int(table[rows + sorted]) : steps; }
     __device__ int start(int step) const { return table ? int(table[2 * rows + step]) : step * rows; }
+    // How many rows have a step, of those before the last one's end.
+    __device__ int active(int step) const { return table ? start(step + 1) - start(step) : rows; }
     // Which step of the tensors a row's step is, of those that it has; behind them it is the step itself.
     __device__ int time(int sorted, int step) const {
         const int has = length(sorted);

@@ -17,6 +17,7 @@ pub use unrolled::unrolled;
 
 use crate::backend::{Backend, Op};
 use candle_core::{Result, Tensor, Var};
+use std::sync::atomic::{AtomicBool, Ordering};
 use steps::Steps;
 
 /// The nonlinearity of the plain recurrent network.
@@ -27,6 +28,22 @@ pub enum Nonlinearity {
     Tanh,
     /// max(x, 0), with gradient 0 at 0.
     Relu,
+}
+
+static WHOLE_SEQUENCES: AtomicBool = AtomicBool::new(false);
+
+/// Lets an LSTM's sequence on CUDA be one launch of the whole grid from now on, in the whole process, where products are of bf16, H is a
+/// multiple of 16 and each multiprocessor has room for its part of W_hh (H up to about 1,000 on an H200).
+///
+/// Otherwise, and by default until a card has shown which is faster, a step is a product and a kernel.
+pub fn set_whole_sequences(wanted: bool) {
+    WHOLE_SEQUENCES.store(wanted, Ordering::Relaxed);
+}
+
+/// Whether whole sequences are wanted.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only a device asks"))]
+pub(crate) fn whole_sequences() -> bool {
+    WHOLE_SEQUENCES.load(Ordering::Relaxed)
 }
 
 /// What every form needs to know of a cell.

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
-use crate::cuda::emulator::{emulated, emulated_in_bf16};
+use crate::cuda::emulator::{Mode, emulated, emulated_as, emulated_in_bf16};
 use crate::linear::linear;
 use crate::node::apply;
 use crate::test_values::test_values;
@@ -490,6 +490,37 @@ fn products_of_bf16_come_close() {
         for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
             let apart = apart(found, wanted);
             assert!((1e-5..2e-2).contains(&apart), "{kind:?}: {apart} apart in {at}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_sequence_in_one_launch_is_that_of_its_steps() {
+    for (seed, (n, t, d, h)) in [(7, 5, 9, 32), (20, 3, 16, 64), (1, 1, 3, 16), (33, 4, 5, 128)].into_iter().enumerate()
+    {
+        for reverse in [false, true] {
+            let wide = 4 * h;
+            let shapes: [&[usize]; 6] = [&[n, t, d], &[wide, d], &[wide], &[wide, h], &[n, h], &[n, h]];
+            let seeded = |(at, shape): (usize, &&[usize])| {
+                Var::from_tensor(&(tensor((20 * seed + at) as u64, shape, DType::F32) * 0.3).unwrap()).unwrap()
+            };
+            let vars: Vec<Var> = shapes.iter().enumerate().map(seeded).collect();
+            let x: Vec<&Tensor> = vars.iter().map(|var| var.as_tensor()).collect();
+            let lengths: Vec<usize> = (0..n).map(|row| (row * 5 + t) % (t + 1)).collect();
+            let lengths = reverse.then_some(&lengths[..]);
+            let run = || {
+                let input = Input::Sequence { xs: x[0], weight: x[1], bias: Some(x[2]) };
+                let (out, h, c) = lstm(input, x[3], x[4], x[5], lengths, reverse).unwrap();
+                let outputs = vec![out, h, c];
+                let (_, gradients) = gradients(&vars, &outputs);
+                [outputs, gradients].concat()
+            };
+            let of = |whole: bool| emulated_as(Mode { bf16: true, whole }, seed as u64, run).unwrap();
+            let (Some(wanted), Some(found)) = (of(false), of(true)) else { return };
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                // Sums in another order may round a factor of the next step the other way.
+                assert!(apart(found, wanted) < 2e-3, "N {n} T {t} H {h}: {} apart in {at}", apart(found, wanted));
+            }
         }
     }
 }

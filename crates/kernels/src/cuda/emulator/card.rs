@@ -1,6 +1,6 @@
 //! A real card under tensors of the CPU: what tests compare on the emulator they compare on CUDA itself, where `CANDLEWICK_CARD` has its number.
 
-use super::words;
+use super::{Mode, words};
 use crate::cuda::{Gpu, Launch, Memory, Product, Reading, candle_device};
 use crate::device;
 use crate::node::Value;
@@ -12,21 +12,22 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 pub(super) struct Card {
     device: &'static dyn Gpu,
-    /// Whether products are of bf16.
-    bf16: bool,
+    mode: Mode,
+    multiprocessors: usize,
     /// How many kernels have run.
     pub launches: AtomicUsize,
 }
 
 impl Card {
     /// The card that the environment names; nothing where it names none.
-    pub fn named(bf16: bool) -> Result<Option<Self>> {
+    pub fn named(mode: Mode) -> Result<Option<Self>> {
         static DEVICE: OnceLock<Option<CudaDevice>> = OnceLock::new();
         let Some(ordinal) = env::var("CANDLEWICK_CARD").ok() else { return Ok(None) };
         let ordinal = ordinal.parse().map_err(candle_core::Error::wrap)?;
         let open = || if let Ok(Device::Cuda(device)) = device::cuda(ordinal) { Some(device) } else { None };
         let Some(device) = DEVICE.get_or_init(open) else { candle_core::bail!("there is no card {ordinal}") };
-        Ok(Some(Self { device: candle_device::of(device), bf16, launches: AtomicUsize::new(0) }))
+        let multiprocessors = candle_device::multiprocessors(device)?;
+        Ok(Some(Self { device: candle_device::of(device), mode, multiprocessors, launches: AtomicUsize::new(0) }))
     }
 
     fn floats(&self, memory: &Memory) -> Result<Vec<f32>> {
@@ -78,7 +79,11 @@ impl Gpu for Card {
     }
 
     fn bf16(&self) -> bool {
-        self.bf16
+        self.mode.bf16
+    }
+
+    fn whole_grid(&self) -> usize {
+        if self.mode.whole { self.multiprocessors } else { 0 }
     }
 
     fn product(&self, product: &Product) -> Result<()> {

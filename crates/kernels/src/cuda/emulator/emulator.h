@@ -153,6 +153,11 @@ inline void __syncthreads() { emulator::sync_block(); }
 inline void __syncwarp(unsigned = ~0u) { emulator::sync_warp(); }
 inline void __threadfence() {}
 inline void spin() { emulator::spin(); }
+inline uint32_t fresh(const bf16* at) {
+    uint32_t two;
+    memcpy(&two, at, sizeof two);
+    return two;
+}
 inline unsigned acquire(const unsigned* at) { return *at; }
 inline void release_one(unsigned* at) { ++*at; }
 

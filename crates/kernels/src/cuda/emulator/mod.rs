@@ -151,12 +151,20 @@ fn build(
     fs::remove_dir_all(&own).map_err(text)
 }
 
+/// What kernels are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mode {
+    /// Products are of bf16.
+    pub bf16: bool,
+    /// Sequences may be one launch.
+    pub whole: bool,
+}
+
 /// A device that runs its threads in an order drawn from a seed.
 pub(crate) struct Emulator {
     library: Arc<Library>,
     seed: u64,
-    /// Whether products are of bf16.
-    bf16: bool,
+    mode: Mode,
     /// How many kernels have run.
     launches: AtomicUsize,
 }
@@ -177,7 +185,7 @@ pub(super) fn current() -> Option<&'static dyn Gpu> {
 /// # Errors
 /// When the kernels do not compile, or the work runs none of them, so that a comparison with the CPU would be one with itself.
 pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    emulated_in(false, seed, work)
+    emulated_as(Mode::default(), seed, work)
 }
 
 /// The same with products of bf16, as [`Precision::Bf16`] has them.
@@ -187,18 +195,23 @@ pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<O
 /// # Errors
 /// As [`emulated`].
 pub fn emulated_in_bf16<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    emulated_in(true, seed, work)
+    emulated_as(Mode { bf16: true, whole: false }, seed, work)
 }
 
-fn emulated_in<R>(bf16: bool, seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
+/// [`emulated`] with more that is asked for.
+pub(crate) fn emulated_as<R>(
+    mode: Mode,
+    seed: u64,
+    work: impl FnOnce() -> R,
+) -> std::result::Result<Option<R>, String> {
     #[cfg(feature = "cuda")]
-    if let Some(card) = card::Card::named(bf16).map_err(|error| error.to_string())? {
+    if let Some(card) = card::Card::named(mode).map_err(|error| error.to_string())? {
         let card: &'static card::Card = Box::leak(Box::new(card));
         let result = with(card, work);
         return if card.launches.load(Relaxed) == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) };
     }
     let Some(library) = Library::get()? else { return Ok(None) };
-    let (result, launches) = on(Emulator { bf16, ..Emulator::new(library, seed) }, work);
+    let (result, launches) = on(Emulator { mode, ..Emulator::new(library, seed) }, work);
     if launches == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) }
 }
 
@@ -233,7 +246,7 @@ pub(crate) fn carried<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
 impl Emulator {
     /// A device with these kernels.
     fn new(library: &Arc<Library>, seed: u64) -> Self {
-        Self { library: Arc::clone(library), seed, bf16: false, launches: AtomicUsize::new(0) }
+        Self { library: Arc::clone(library), seed, mode: Mode::default(), launches: AtomicUsize::new(0) }
     }
 
     fn words(&self, count: usize) -> Result<Memory> {
@@ -358,14 +371,19 @@ impl Gpu for Emulator {
     }
 
     fn bf16(&self) -> bool {
-        self.bf16
+        self.mode.bf16
+    }
+
+    fn whole_grid(&self) -> usize {
+        // An H200's multiprocessors.
+        if self.mode.whole { 132 } else { 0 }
     }
 
     fn product(&self, product: &Product) -> Result<()> {
         let (m, n, k) = product.sizes;
         let at = |rows: &Rows, row: usize, column: usize| rows.start + row * rows.stride + column;
         let halves = product.halves().is_some();
-        if self.bf16 && !halves {
+        if self.mode.bf16 && !halves {
             candle_core::bail!("emulator: a side of a product is not in bf16")
         }
         let number = |rows: &Rows, at: usize| match rows.half {

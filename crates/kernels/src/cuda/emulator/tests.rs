@@ -155,7 +155,7 @@ fn network() -> candle_core::Result<Vec<f32>> {
         let values = test_values(seed, shape.iter().product());
         Var::from_tensor(&Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
     };
-    let (n, t, e, p, c, a, h) = (5, 4, 3, 40, 70, 33, 9);
+    let (n, t, e, p, c, a, h) = (5, 4, 3, 40, 70, 33, 16);
     let lengths = Some(&[2, 4, 0, 4, 3][..]);
     let x = attention_inputs(0, Sizes { n, t, p, e, c, a, h }, true, DType::F32);
     let weights = attention_weights(&x.iter().map(|var| var.as_tensor()).collect::<Vec<_>>());
@@ -181,23 +181,32 @@ fn network() -> candle_core::Result<Vec<f32>> {
     Ok(found)
 }
 
+/// Whether a place in a source is within the kernels of whole sequences.
+fn whole_sequence(source: &str, place: &str) -> bool {
+    let kernels =
+        source.find("All steps of an LSTM in one launch").zip(source.find("REGISTER(lstm_sequence_gradients)"));
+    kernels.zip(source.find(place)).is_some_and(|((first, last), at)| (first..last).contains(&at))
+}
+
 #[test]
 fn faults_in_our_own_kernels_are_found() {
     let wanted = network().unwrap();
-    let run = |sources: &[(&str, &str)], bf16: bool| -> Option<Vec<String>> {
+    let run = |sources: &[(&str, &str)], mode: Mode| -> Option<Vec<String>> {
         let library = Library::compile(sources).unwrap_or_else(|error| panic!("{error}")).map(Arc::new)?;
-        let outcome = |seed| match on(Emulator { bf16, ..Emulator::new(&library, seed) }, network).0 {
+        let outcome = |seed| match on(Emulator { mode, ..Emulator::new(&library, seed) }, network).0 {
             Err(error) => Some(error.to_string()),
             Ok(found) => {
-                let tolerance = if bf16 { 0.1 } else { 1e-4 };
+                let tolerance = if mode.bf16 { 0.1 } else { 1e-4 };
                 let near = |(found, wanted): (&f32, &f32)| (found - wanted).abs() <= tolerance * wanted.abs().max(1.0);
                 (!found.iter().zip(&wanted).all(near)).then(|| "other values".into())
             }
         };
         Some(SEEDS.filter_map(outcome).collect())
     };
-    for bf16 in [false, true] {
-        let Some(found) = run(&SOURCES, bf16) else { return eprintln!("skipped: there is no C++ compiler") };
+    for (bf16, whole) in [(false, false), (true, false), (true, true)] {
+        let Some(found) = run(&SOURCES, Mode { bf16, whole }) else {
+            return eprintln!("skipped: there is no C++ compiler");
+        };
         assert_eq!(found, Vec::<String>::new(), "without a fault");
     }
     let barrier = "__syncthreads();\n";
@@ -240,6 +249,13 @@ fn faults_in_our_own_kernels_are_found() {
         ("recurrence", "halve(half, at, packed[at]);".into(), ""),
         ("recurrence", "halve(dp_half, at, d[k]);".into(), "halve(dp_half, at + 1, d[k]);"),
         ("halves", "second_half[i - first_count]".into(), "second_half[i]"),
+        ("recurrence", "grid_barrier(arrived, step + 1);".into(), "__syncthreads();"),
+        ("recurrence", "grid_barrier(arrived, step + 1);".into(), "grid_barrier(arrived, step + 2);"),
+        ("recurrence", "grid_barrier(arrived, count - step);".into(), "__syncthreads();"),
+        ("recurrence", format!("{barrier}            Step s(STEP_ARGUMENTS);"), "            Step s(STEP_ARGUMENTS);"),
+        ("recurrence", "const int row = g + i % 2 * 8;".into(), "const int row = g + i % 2 * 8 + 1;"),
+        ("recurrence", "fresh(x + size_t(row) * terms + k + i / 2 * 8)".into(), "fresh(x + size_t(row) * terms + k)"),
+        ("recurrence", "(s.sorted < next_active ? own[i] : last)".into(), "own[i]"),
         (
             "optimizer",
             "e.count - piece.start < unsigned(length) ? e.count : piece.start + length".into(),
@@ -250,7 +266,9 @@ fn faults_in_our_own_kernels_are_found() {
         assert_eq!(original.matches(&from).count(), 1, "{from}");
         let mutant = original.replace(&from, to);
         let sources = SOURCES.map(|(other, text)| (other, if other == name { &mutant } else { text }));
-        let found = run(&sources, from.contains("half"));
+        // What belongs to bf16 is found in bf16, and what to whole sequences in these.
+        let whole = whole_sequence(original, &from);
+        let found = run(&sources, Mode { bf16: whole || from.contains("half"), whole });
         let found = found.unwrap_or_default();
         assert!(!found.is_empty(), "{from} → {to} is not found");
     }

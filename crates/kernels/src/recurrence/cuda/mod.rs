@@ -2,6 +2,7 @@
 //! Where products are of bf16, the kernels write their sides in that too.
 
 pub(crate) mod run;
+mod whole;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
@@ -9,6 +10,7 @@ use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run};
+use whole::Whole;
 
 pub(crate) static MODULE: Module = module!("recurrence");
 
@@ -20,6 +22,8 @@ pub trait GateKernels: Cell {
     const APART: bool = false;
     /// The names of the kernels of a step and of a step back.
     const KERNELS: [&'static str; 2];
+    /// Kernels of all steps at once.
+    const WHOLE: Option<Whole> = None;
 
     /// What the kernels take before the step: whether the nonlinearity is a ReLU.
     fn setting(self) -> Option<bool> {
@@ -39,6 +43,8 @@ impl GateKernels for Rnn {
 impl GateKernels for Lstm {
     const GATES: usize = 4;
     const KERNELS: [&'static str; 2] = ["lstm_forward", "lstm_backward"];
+    const WHOLE: Option<Whole> =
+        Some(Whole { forward: "lstm_sequence", backward: "lstm_sequence_gradients", gates: Self::GATES });
 }
 
 impl GateKernels for Gru {
@@ -136,7 +142,14 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let from = [on.h.at(0), start(on.c.as_ref())];
         let (onto, last) = ([before_h.row(0), row(before_c.as_ref(), 0)], [last_h.at(0), row(last_c.as_ref(), 0)]);
         run.start([from, onto, last], before_h.half(0, 0))?;
-        for step in 0..layout.count() {
+        let whole = K::WHOLE.filter(|whole| whole.serves(&run)).zip(halves[0].as_ref());
+        if let Some((whole, w_hh)) = whole {
+            let from = [gates.row(0), w_hh.at(0), start(on.b_ih.as_ref()), before_h.row(0), before_h.half(0, 0)];
+            let onto = [row(before_c.as_ref(), 0), out.at(0), last_h.at(0), row(last_c.as_ref(), 0)];
+            whole.forward(&run, &[&from[..], &onto].concat())?;
+        }
+        let steps = if whole.is_some() { 0 } else { layout.count() };
+        for step in 0..steps {
             let (first, next) = layout.rows_of(step);
             let sums = apart.as_ref().unwrap_or(&gates);
             run.gpu.multiply(
@@ -181,7 +194,14 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let (running, last) = ([dh.row(0), row(dc.as_ref(), 0)], [all[1].at(0), start(all.get(2))]);
         let states = 1 + usize::from(K::HAS_C);
         let d_hidden = d_apart.as_ref().unwrap_or(&d_gates);
-        for step in (0..layout.count()).rev() {
+        let whole = K::WHOLE.filter(|whole| whole.serves(&run)).zip(saved.halves[0].as_ref()).zip(saved.c.as_ref());
+        if let Some(((whole, w_hh), c)) = whole {
+            let from = [saved.gates.row(0), c.row(0), w_hh.at(0), all[0].at(0), last[0], last[1]];
+            let onto = [running[0], running[1], d_gates.row(0), d_gates.half(0, 0)];
+            whole.backward(&run, &[from.as_slice(), &onto].concat())?;
+        }
+        let steps = if whole.is_some() { 0 } else { layout.count() };
+        for step in (0..steps).rev() {
             let (first, next) = layout.rows_of(step);
             let mut arguments = vec![saved.gates.row(first)];
             match (&saved.apart, &saved.c) {

@@ -73,7 +73,32 @@ KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, cons
 }
 REGISTER(rnn_backward);
 
-// i, f, g, o of p + b for p with W_hh h in it, or with W_hh h in rows of `more`; c' = f c + i g, h = o tanh c'. p becomes the gates.
+// i, f, g, o of sums; c' = f c + i g, h = o tanh c'. p becomes the gates.
+__device__ __forceinline__ void lstm_cell(const Step& s, const float (&sum)[4], float* p, const float* c, float* h_next, bf16* h_half,
+                                          float* c_next, float* out, float* h_last, float* c_last) {
+    const float i = logistic(sum[0]), f = logistic(sum[1]), g = tanhf(sum[2]), o = logistic(sum[3]);
+    const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
+    p[s.gate(4, 0)] = i, p[s.gate(4, 1)] = f, p[s.gate(4, 2)] = g, p[s.gate(4, 3)] = o;
+    out[s.output()] = h;
+    s.pass_on(h, h_next, h_last, h_half);
+    s.pass_on(cell, c_next, c_last);
+}
+
+// From the gradients of a step's h and c those of its sums, in rows of `stride` values, and of the c before it.
+__device__ __forceinline__ void lstm_cell_gradients(const Step& s, const float* gates, const float* c, float d_h, float d_after, float* dc,
+                                                    float* dp, bf16* dp_half, int stride) {
+    const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
+    const float before = c[s.at()], tanh_c = tanhf(f * before + i * g), d_c = d_after + d_h * o * (1.f - tanh_c * tanh_c);
+    const float d[4] = {d_c * g * i * (1.f - i), d_c * before * f * (1.f - f), d_c * i * (1.f - g * g), d_h * tanh_c * o * (1.f - o)};
+    for (int k = 0; k < 4; k++) {
+        const size_t at = size_t(s.sorted) * stride + k * s.hidden + s.unit;
+        dp[at] = d[k];
+        halve(dp_half, at, d[k]);
+    }
+    dc[s.at()] = d_c * f;
+}
+
+// The LSTM for p with W_hh h in it, or with W_hh h in rows of `more`.
 KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, bf16* h_half,
                      float* c_next, float* out, float* h_last, float* c_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
@@ -83,12 +108,7 @@ KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* 
         sum[k] = p[s.gate(4, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
         if (more) sum[k] += more[size_t(s.sorted) * more_stride + k * hidden + s.unit];
     }
-    const float i = logistic(sum[0]), f = logistic(sum[1]), g = tanhf(sum[2]), o = logistic(sum[3]);
-    const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
-    p[s.gate(4, 0)] = i, p[s.gate(4, 1)] = f, p[s.gate(4, 2)] = g, p[s.gate(4, 3)] = o;
-    out[s.output()] = h;
-    s.pass_on(h, h_next, h_last, h_half);
-    s.pass_on(cell, c_next, c_last);
+    lstm_cell(s, sum, p, c, h_next, h_half, c_next, out, h_last, c_last);
 }
 REGISTER(lstm_forward);
 
@@ -97,19 +117,110 @@ KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float
                       const float* d_out, float* dp, bf16* dp_half, int stride, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
-    const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
-    const float before = c[s.at()], tanh_c = tanhf(f * before + i * g);
     const float d_h = s.take(dh, dh_last) + d_out[s.output()];
-    const float d_c = s.take(dc, dc_last) + d_h * o * (1.f - tanh_c * tanh_c);
-    const float d[4] = {d_c * g * i * (1.f - i), d_c * before * f * (1.f - f), d_c * i * (1.f - g * g), d_h * tanh_c * o * (1.f - o)};
-    for (int k = 0; k < 4; k++) {
-        const size_t at = size_t(s.sorted) * stride + k * hidden + s.unit;
-        dp[at] = d[k];
-        halve(dp_half, at, d[k]);
-    }
-    dc[s.at()] = d_c * f;
+    lstm_cell_gradients(s, gates, c, d_h, s.take(dc, dc_last), dc, dp, dp_half, stride);
 }
 REGISTER(lstm_backward);
+
+// All steps of an LSTM in one launch of the whole grid, for products of bf16: a block has 8 units, keeps their part of W_hh in shared memory,
+// multiplies it at each step with what all blocks have written, its 8 warps sharing out the terms, and waits for the grid. H is a multiple
+// of 16.
+constexpr int UNITS = 8, WARPS = 8;
+
+// Sums (WARPS, 16, 8 · TILES) of rows x, of which there are `rows`, times the transpose of weights (8 · TILES, pitch): each warp has every
+// so many terms.
+template <int TILES>
+__device__ __forceinline__ void multiply(const bf16* x, int rows, int terms, const bf16* weights, int pitch, float* sums) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
+    float sum[TILES][4] = {};
+    for (int k = warp * 16 + q * 2; k < terms; k += WARPS * 16) {
+        uint32_t a[4];
+        for (int i = 0; i < 4; i++) {
+            const int row = g + i % 2 * 8;
+            a[i] = row < rows ? fresh(x + size_t(row) * terms + k + i / 2 * 8) : 0;
+        }
+        for (int tile = 0; tile < TILES; tile++) {
+            const bf16* w = weights + (tile * 8 + g) * pitch + k;
+            const uint32_t b[2] = {two(w), two(w + 8)};
+            mma_bf16(sum[tile], a, b);
+        }
+    }
+    for (int tile = 0; tile < TILES; tile++)
+        for (int i = 0; i < 4; i++) sums[(warp * 16 + g + i / 2 * 8) * 8 * TILES + tile * 8 + q * 2 + i % 2] = sum[tile][i];
+}
+
+KERNEL(lstm_sequence)(float* p, const bf16* w_hh, const float* bias, float* h, bf16* h_half, float* c, float* out, float* h_last,
+                      float* c_last, unsigned* arrived, const unsigned* table, int rows, int steps, int reverse, int count, int hidden) {
+    DYNAMIC_SHARED(float, sums);  // (WARPS, 16, 4 · UNITS), and then the rows of W_hh (4 · UNITS, pitch)
+    const int pitch = hidden + 8, width = 4 * UNITS;
+    bf16* weights = reinterpret_cast<bf16*>(sums + WARPS * 16 * width);
+    for (int i = threadIdx.x; i < width * hidden; i += blockDim.x) {
+        const int row = i / hidden, k = i % hidden;
+        weights[row * pitch + k] = w_hh[(size_t(row / UNITS) * hidden + blockIdx.x * UNITS + row % UNITS) * hidden + k];
+    }
+    __syncthreads();
+    const Batch batch = {table, rows, steps, reverse};
+    for (int step = 0; step < count; step++) {
+        const int active = batch.active(step), next_active = step + 1 < count ? batch.active(step + 1) : 0;
+        const size_t at = size_t(batch.start(step)) * hidden, next = size_t(batch.start(step) + active) * hidden;
+        for (int first = 0; first < active; first += 16) {
+            multiply<4>(h_half + at + size_t(first) * hidden, active - first, hidden, weights, pitch, sums);
+            __syncthreads();
+            Step s(STEP_ARGUMENTS);
+            const int row = threadIdx.x / UNITS, unit = threadIdx.x % UNITS;
+            s.sorted = first + row, s.unit = blockIdx.x * UNITS + unit;
+            if (row < 16 && s.sorted < active) {
+                float sum[4];
+                for (int k = 0; k < 4; k++) {
+                    sum[k] = p[4 * at + s.gate(4, k)] + (bias ? bias[k * hidden + s.unit] : 0.f);
+                    for (int w = 0; w < WARPS; w++) sum[k] += sums[(w * 16 + row) * width + k * UNITS + unit];
+                }
+                lstm_cell(s, sum, p + 4 * at, c + at, h + next, h_half + next, c + next, out, h_last, c_last);
+            }
+            __syncthreads();
+        }
+        grid_barrier(arrived, step + 1);
+    }
+}
+REGISTER(lstm_sequence);
+
+KERNEL(lstm_sequence_gradients)(const float* gates, const float* c, const bf16* w_hh, const float* d_out, const float* dh_last,
+                                const float* dc_last, float* dh, float* dc, float* dp, bf16* dp_half, unsigned* arrived,
+                                const unsigned* table, int rows, int steps, int reverse, int count, int hidden) {
+    DYNAMIC_SHARED(float, sums);  // (WARPS, 16, UNITS), then the gradient of h (rows, UNITS), and the columns of W_hh (UNITS, pitch)
+    const int wide = 4 * hidden, pitch = wide + 8;
+    float* own = sums + WARPS * 16 * UNITS;
+    bf16* weights = reinterpret_cast<bf16*>(own + rows * UNITS);
+    for (int i = threadIdx.x; i < UNITS * wide; i += blockDim.x)
+        weights[i % UNITS * pitch + i / UNITS] = w_hh[size_t(i / UNITS) * hidden + blockIdx.x * UNITS + i % UNITS];
+    __syncthreads();
+    const Batch batch = {table, rows, steps, reverse};
+    for (int step = count - 1; step >= 0; step--) {
+        const int active = batch.active(step), next_active = step + 1 < count ? batch.active(step + 1) : 0;
+        const size_t at = size_t(batch.start(step)) * hidden;
+        Step s(STEP_ARGUMENTS);
+        for (int i = threadIdx.x; i < active * UNITS; i += blockDim.x) {
+            s.sorted = i / UNITS, s.unit = blockIdx.x * UNITS + i % UNITS;
+            const float last = dh_last ? dh_last[size_t(batch.row(s.sorted)) * hidden + s.unit] : 0.f;
+            const float d_h = (s.sorted < next_active ? own[i] : last) + d_out[s.output()];
+            lstm_cell_gradients(s, gates + 4 * at, c + at, d_h, s.take(dc, dc_last), dc, dp + 4 * at, dp_half + 4 * at, wide);
+        }
+        grid_barrier(arrived, count - step);
+        for (int first = 0; first < active; first += 16) {
+            multiply<1>(dp_half + 4 * at + size_t(first) * wide, active - first, wide, weights, pitch, sums);
+            __syncthreads();
+            const int row = threadIdx.x / UNITS, unit = threadIdx.x % UNITS;
+            if (row < 16 && first + row < active) {
+                float sum = 0.f;
+                for (int w = 0; w < WARPS; w++) sum += sums[(w * 16 + row) * UNITS + unit];
+                own[(first + row) * UNITS + unit] = sum;
+                if (step == 0) dh[size_t(first + row) * hidden + blockIdx.x * UNITS + unit] = sum;
+            }
+            __syncthreads();
+        }
+    }
+}
+REGISTER(lstm_sequence_gradients);
 
 // r, z of p + u, n = tanh(p_n + r u_n), h' = (1 − z) n + z h for u = W_hh h. p becomes the gates, u_n gets its bias.
 KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, bf16* h_half,

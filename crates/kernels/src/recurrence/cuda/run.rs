@@ -144,7 +144,7 @@ impl Run<'_> {
     }
 
     /// What `Batch` is made of.
-    fn batch(&self) -> [Argument; 4] {
+    pub fn batch(&self) -> [Argument; 4] {
         let Layout { n, t, reverse, .. } = *self.layout;
         [self.table_address(), n.into(), t.into(), reverse.into()]
     }
