@@ -55,6 +55,11 @@ pub const RECIPES: &[Recipe] = &[
         text: include_str!("../shakespeare/small.toml"),
     },
     Recipe {
+        name: "shakespeare-cells",
+        file: "shakespeare/cells.toml",
+        text: include_str!("../shakespeare/cells.toml"),
+    },
+    Recipe {
         name: "war_and_peace",
         file: "war_and_peace/train.toml",
         text: include_str!("../war_and_peace/train.toml"),
