@@ -78,6 +78,6 @@ fn a_run_keeps_its_precision_and_may_go_on_in_another() {
     let recipe = || std::fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
     succeed(folder.path(), &[&small("run", &["training.epochs=1"])[..], &["--precision", "medium"]].concat());
     assert!(recipe().contains("precision = \"medium\""), "{}", recipe());
-    succeed(folder.path(), &small("run", &["training.epochs=2", "training.precision=bf16"]));
+    succeed(folder.path(), &small("run", &["training.epochs=1", "training.precision=bf16"]));
     assert!(recipe().contains("precision = \"bf16\""), "{}", recipe());
 }
