@@ -1,7 +1,9 @@
 //! RNN, LSTM and GRU, f32, CUDA: a product and a gate kernel a step, rows sorted by length, weight gradients one product for all steps.
-//! Where products are of bf16, the kernels write their sides in that too.
+//! Where products are of bf16, the kernels write their sides in that too, and all steps of an LSTM may be one launch.
 
 pub(crate) mod run;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use super::steps::Steps;
