@@ -66,7 +66,7 @@ part 60 kernels env CANDLEWICK_CARD=0 PROPTEST_CASES=16 ./kernels --test-threads
 part 45 devices ./devices --test-threads=1
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
-    part 30 "$tool" env CANDLEWICK_CARD=0 PROPTEST_CASES=1 compute-sanitizer --tool "$tool" --error-exitcode 1 ./kernels --test-threads=1 fill_no_block of_bf16 whole_sequence
+    part 30 "$tool" env CANDLEWICK_CARD=0 PROPTEST_CASES=1 compute-sanitizer --tool "$tool" --error-exitcode 1 ./kernels --test-threads=1 fill_no_block of_half whole_sequence
   done
 else
   printf '\n== there is no compute-sanitizer: memcheck and racecheck were not run\n'

@@ -22,14 +22,21 @@ trap 'rm -f "$cubin"' EXIT
 {
   nvcc --version | sed -n 's/^Cuda compilation tools, /nvcc /p'
   echo "sources $hash"
+  # Those with to_half or Half are there for bf16 and for f16.
   for source in $(grep '\.cu$' <<<"$sources"); do
-    nvcc -arch=sm_90 -std=c++17 -O3 -Isrc/cuda -cubin --ptxas-options=-v -o "$cubin" "$source" 2>&1 |
-      awk -v source="$source" '
-        /error|warning/ { print > "/dev/stderr"; bad = 1 }
-        /Compiling entry function/ { split($0, part, "\047"); name = part[2] }
-        /spill stores/ { stack = $1; stores = $5; loads = $9 }
-        /Used [0-9]+ registers/ { match($0, /Used [0-9]+ registers/); print source, name, substr($0, RSTART + 5, RLENGTH - 5) ", stack " stack ", spills " stores + loads; if (stores + loads) bad = 1 }
-        END { exit bad }'
+    variants=-DHALF_IS_BF16
+    if grep -qwE 'Half|to_half' "$source"; then variants="-DHALF_IS_BF16 -DHALF_IS_F16"; fi
+    for variant in $variants; do
+      name=$source
+      if [[ $variant == -DHALF_IS_F16 ]]; then name="$source (f16)"; fi
+      nvcc -arch=sm_90 -std=c++17 -O3 -Isrc/cuda "$variant" -cubin --ptxas-options=-v -o "$cubin" "$source" 2>&1 |
+        awk -v source="$name" '
+          /error|warning/ { print > "/dev/stderr"; bad = 1 }
+          /Compiling entry function/ { split($0, part, "\047"); name = part[2] }
+          /spill stores/ { stack = $1; stores = $5; loads = $9 }
+          /Used [0-9]+ registers/ { match($0, /Used [0-9]+ registers/); print source, name, substr($0, RSTART + 5, RLENGTH - 5) ", stack " stack ", spills " stores + loads; if (stores + loads) bad = 1 }
+          END { exit bad }'
+    done
   done
 } >"$report.new"
 LC_ALL=C sort -o "$report.new" "$report.new"

@@ -16,13 +16,14 @@ from run import Process
 PAIRS = 3
 LAYERS = [f"{cell}-n64t64h{h}-train" for h in (512, 1024) for cell in ("lstm", "gru")]
 LONG = ["lstm-n64t256h512-train", "lstm-n64t256h1024-train"]
-F32, TF32, BF16 = ([], []), (["--medium"], ["--tf32"]), (["--bf16"], ["--bf16"])
+F32, TF32 = ([], []), (["--medium"], ["--tf32"])
+BF16, F16 = (["--bf16"], ["--bf16"]), (["--f16"], ["--fp16"])
 # A sequence in one launch.
 WHOLE = (["--bf16", "--whole"], ["--bf16"])
 # Group, seconds for all of it, its cases, and each pair of ways, ours and PyTorch's, in which they are measured.
 GROUPS = [
     ("attend", 100, ["p49-train", "p196-train"], [F32, TF32, BF16, (["--medium"], ["--tf32", "--compile"])]),
-    ("recurrent", 80, LAYERS, [TF32, BF16]),
+    ("recurrent", 80, LAYERS, [TF32, BF16, F16]),
     ("recurrent", 20, LAYERS[::2], [WHOLE]),
     ("network", 45, ["resnet50-n64-train"], [TF32, (["--bf16"], ["--channels-last-bf16"])]),
     ("recurrent", 40, LONG, [BF16, WHOLE]),

@@ -310,8 +310,9 @@ def main():
     run = {"recurrent": recurrent, "attend": attend, "conv": conv, "network": network, "language": language}[group](case)
     # A default device makes every call slower; what has been made stays where it is.
     torch.set_default_device(None)
-    if any("bf16" in way for way in ways):
-        run = torch.autocast(DEVICE, dtype=torch.bfloat16)(run)
+    for word, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        if any(word in way for way in ways):
+            run = torch.autocast(DEVICE, dtype=dtype)(run)
     for _ in sys.stdin:
         run()
         wait()

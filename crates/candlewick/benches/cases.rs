@@ -1,6 +1,6 @@
 //! Our side of `scripts/bench.sh`: one case a process, timed each time that a line comes in.
 //!
-//! `cases [--cuda] [--medium | --bf16] [--whole] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
+//! `cases [--cuda] [--medium | --bf16 | --f16] [--whole] GROUP/CASE` reads lines from standard input; for each it runs the case once, then again and again for as long as
 //! `TURN`, and prints the mean of those in milliseconds. At the end
 //! of the input it prints the peak memory in MiB. With `--medium` products are in bf16, on CUDA in TF32. `cases --list` prints all names, and `cases --model FOLDER WEIGHTS` writes a
 //! captioner with fresh values on a ResNet-50 whose weights are in that file, for the cases that are whole programs.
@@ -94,8 +94,10 @@ fn main() {
         assert!(device().is_cuda() || precision::available(), "this CPU has no products in bf16");
         set_float32_matmul_precision(Precision::Medium);
     }
-    if arguments.next_if_eq("--bf16").is_some() {
-        set_float32_matmul_precision(Precision::Bf16);
+    for (word, precision) in [("--bf16", Precision::Bf16), ("--f16", Precision::F16)] {
+        if arguments.next_if_eq(word).is_some() {
+            set_float32_matmul_precision(precision);
+        }
     }
     set_whole_sequences(arguments.next_if_eq("--whole").is_some());
     let argument = arguments.next().unwrap_or_default();

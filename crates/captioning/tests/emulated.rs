@@ -3,7 +3,8 @@
 
 use candle_core::Device;
 use candlewick_captioning::prepare;
-use candlewick_kernels::{emulated, emulated_in_bf16};
+use candlewick_kernels::precision::Precision;
+use candlewick_kernels::{emulated, emulated_in};
 use candlewick_training::{Error, Event, fit};
 use serde_json::json;
 use small::recipe;
@@ -33,10 +34,10 @@ fn twenty_steps_are_those_of_the_cpu() {
     let (wanted, _) = trained(0.01);
     assert_eq!(wanted.len(), 20);
     let exact = emulated(1, || trained(0.01)).unwrap();
-    let rounded = emulated_in_bf16(2, || trained(0.01)).unwrap();
-    for (found, tolerance) in [(exact, 1e-3), (rounded, 0.02)] {
-        let Some((found, _)) = found else { return };
-        assert_eq!(found.len(), 20);
+    let [in_bf16, in_f16] = [Precision::Bf16, Precision::F16].map(|to| emulated_in(to, 2, || trained(0.01)).unwrap());
+    for (found, tolerance) in [(exact, 1e-3), (in_bf16, 0.02), (in_f16, 0.004)] {
+        let Some((found, ended)) = found else { return };
+        assert_eq!(found.len(), 20, "{ended:?}");
         for (&(step, found), &(wanted_step, wanted)) in found.iter().zip(&wanted) {
             assert_eq!(step, wanted_step);
             assert!((found / wanted - 1.0).abs() < tolerance, "step {step}: {found} instead of {wanted}");

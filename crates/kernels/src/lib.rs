@@ -36,7 +36,7 @@ pub mod top_k;
 
 pub use cpu::thread_pool;
 #[cfg(feature = "emulator")]
-pub use cuda::emulator::{emulated, emulated_in_bf16};
+pub use cuda::emulator::{emulated, emulated_in};
 
 /// The README's examples, as tests.
 #[cfg(doctest)]

@@ -34,11 +34,16 @@ fn a_recurrent_layer_asks_for_two_launches_a_step_each_way() {
         let wide = gates * h;
         let vars = [&[n, t, d][..], &[wide, d], &[wide], &[wide, h], &[wide], &[n, h], &[n, h]]
             .map(|shape| var(shape, device));
-        // In bf16 one launch more rounds both weights.
-        let cases = [(None, Precision::Highest), (Some(&lengths[..]), Precision::Medium), (None, Precision::Bf16)];
+        // In half precision one launch more rounds both weights.
+        let cases = [
+            (None, Precision::Highest),
+            (Some(&lengths[..]), Precision::Medium),
+            (None, Precision::Bf16),
+            (None, Precision::F16),
+        ];
         for (lengths, precision) in cases {
             set_float32_matmul_precision(precision);
-            let more = i64::from(precision == Precision::Bf16);
+            let more = i64::from([Precision::Bf16, Precision::F16].contains(&precision));
             let layer = |x: &[Tensor; 7]| -> Result<Tensor> {
                 let input = Input::Sequence { xs: &x[0], weight: &x[1], bias: Some(&x[2]) };
                 Ok(match name {

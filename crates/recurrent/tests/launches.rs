@@ -55,7 +55,11 @@ fn a_training_step_asks_for_few_launches() {
             updates.push(Update { parameter, gradient, state, average, learning_rate: 1e-3, step: 1 });
         }
         let (losses, parts) = ([loss.detach()], [of_words.detach(), of_alpha.detach()]);
-        optimizer::checked_step(rule, &mut updates, &Checks { losses: &losses, parts: &parts, max_norm: Some(5.0) })
+        optimizer::checked_step(
+            rule,
+            &mut updates,
+            &Checks { losses: &losses, parts: &parts, max_norm: Some(5.0), ..Checks::default() },
+        )
     });
     println!("{step:?}");
     assert!(step.launches + step.products <= 350, "{step:?}");

@@ -7,6 +7,7 @@
 
 use crate::checksums::{self, CHECKSUMS};
 use crate::durable::{self, TEMPORARY};
+use crate::loss_scale::LossScale;
 use crate::optim::Optimizer;
 use crate::record::Session;
 use crate::{Error, Metric, Patience, Result, Scores, StopReason, Task};
@@ -61,6 +62,9 @@ pub struct TrainerState {
     pub last_scores: Option<Scores>,
     /// How often the run went back to an earlier state because its numbers were no longer finite; each time halves the rate.
     pub recoveries: u32,
+    /// What the loss is scaled by where products are of f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss_scale: Option<LossScale>,
     /// Why the run ended, if it did.
     pub finished: Option<StopReason>,
     /// How long `log.jsonl` was.

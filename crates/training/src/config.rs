@@ -69,6 +69,8 @@ pub enum MatmulPrecision {
     Medium,
     /// The same, but bf16 on CUDA too.
     Bf16,
+    /// The same, but f16 on CUDA, with a loss that is scaled by what keeps its gradients within f16's range.
+    F16,
 }
 
 impl From<MatmulPrecision> for Precision {
@@ -77,6 +79,7 @@ impl From<MatmulPrecision> for Precision {
             MatmulPrecision::Highest => Self::Highest,
             MatmulPrecision::Medium => Self::Medium,
             MatmulPrecision::Bf16 => Self::Bf16,
+            MatmulPrecision::F16 => Self::F16,
         }
     }
 }

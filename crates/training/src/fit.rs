@@ -3,12 +3,14 @@
 use crate::checkpoint::{self, Checkpoint, TrainerState};
 use crate::gradients::{self, Gradients};
 use crate::logs::StepRecord;
+use crate::loss_scale::LossScale;
 use crate::recovery;
 use crate::run::{Run, Unseen};
 use crate::{
     Error, Event, FitConfig, Metric, Observer, Patience, Position, Record, Report, Result, Schedule, Scores, Shard,
     StopReason, Task, Unreached, clip,
 };
+use candle_core::Var;
 use candlewick_kernels::optimizer::{Checks, Outcome, Seen};
 use candlewick_kernels::precision::{float32_matmul_precision, set_float32_matmul_precision};
 use candlewick_kernels::thread_pool;
@@ -150,6 +152,8 @@ impl Run<'_> {
     }
 
     fn steps<T: Task>(&mut self, task: &T, observer: &mut dyn Observer) -> Result<EpochEnd> {
+        let begin = LossScale::begin(&self.optimizer.vars().map(Var::as_tensor).collect::<Vec<_>>());
+        self.state.loss_scale = begin.map(|first| self.state.loss_scale.unwrap_or(first));
         let mut batches = task.batches(self.state.epoch, self.state.batch, Shard::WHOLE)?.peekable();
         self.last_step = Instant::now();
         while batches.peek().is_some() {
@@ -182,7 +186,8 @@ impl Run<'_> {
         batches: &mut dyn Iterator<Item = Result<T::Batch>>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let gradients = match self.gradients(task, batches) {
+        let loss_scale = self.state.loss_scale.map_or(1.0, LossScale::factor);
+        let gradients = match self.gradients(task, batches, loss_scale) {
             Ok(gradients) => gradients,
             // What the step before saw may be why.
             Err(error) => return self.see_last(observer).and(Err(error)),
@@ -192,15 +197,17 @@ impl Run<'_> {
         let (config, learning_rate) = (self.config, self.learning_rate());
         let optimizer = &mut self.optimizer;
         if let Some(limit) = config.clip_value {
-            gradients = thread_pool::install(&optimizer.device(), || clip::by_value(&gradients, limit))?;
+            gradients = thread_pool::install(&optimizer.device(), || clip::by_value(&gradients, limit * loss_scale))?;
         }
-        let checks = Checks { losses: &batches.losses, parts: &batches.parts, max_norm: config.clip_norm };
+        let checks = Checks { losses: &batches.losses, parts: &batches.parts, max_norm: config.clip_norm, loss_scale };
         let outcome = optimizer.checked_step(&gradients, learning_rate, &checks)?;
         self.state.step += 1;
         let (step, epoch, known) = (self.state.step, self.state.epoch, matches!(outcome, Outcome::Seen(_)));
         let took = self.last_step.elapsed();
         self.last_step = Instant::now();
-        if let Some(earlier) = self.unseen.replace(Unseen { outcome, batches, step, epoch, learning_rate, took }) {
+        if let Some(earlier) =
+            self.unseen.replace(Unseen { outcome, batches, step, epoch, learning_rate, loss_scale, took })
+        {
             self.see(earlier, observer)?;
         }
         if known { self.see_last(observer) } else { Ok(()) }
@@ -211,6 +218,7 @@ impl Run<'_> {
         &mut self,
         task: &T,
         batches: &mut dyn Iterator<Item = Result<T::Batch>>,
+        loss_scale: f64,
     ) -> Result<Gradients> {
         let mut gradients = Gradients::new(self.config.accumulate > 1);
         let later = self.optimizer.tells_later();
@@ -229,7 +237,7 @@ impl Run<'_> {
                 if !value.is_finite() {
                     return Ok(Some(value));
                 }
-                gradients.add(&loss, optimizer.vars())?;
+                gradients.add(&loss, loss_scale, optimizer.vars())?;
                 Ok::<_, Error>(None)
             })?;
             if let Some(value) = fault {
@@ -247,13 +255,24 @@ impl Run<'_> {
 
     /// Tells of a step, unless its numbers are not finite, so that it changed nothing.
     fn see(&mut self, unseen: Unseen, observer: &mut dyn Observer) -> Result<()> {
-        let Unseen { outcome, batches, step, epoch, learning_rate, took } = unseen;
+        let Unseen { outcome, batches, step, epoch, learning_rate, loss_scale, took } = unseen;
         let Seen { norm: gradient_norm, numbers } = outcome.wait()?;
         if let Some(&loss) = numbers[..batches.losses.len()].iter().find(|loss| !loss.is_finite()) {
             return Err(recovery::not_finite(step, "loss", loss));
         }
         if !gradient_norm.is_finite() {
+            if let Some(scale) = &mut self.state.loss_scale
+                && scale.overflow(loss_scale)
+            {
+                let loss_scale = scale.factor();
+                self.logs.overflow(step, loss_scale)?;
+                observer.event(&Event::Overflowed { step, loss_scale });
+                return Ok(());
+            }
             return Err(recovery::not_finite(step, "norm of the gradients", gradient_norm));
+        }
+        if let Some(scale) = &mut self.state.loss_scale {
+            scale.calm();
         }
         self.prove()?;
         let ((loss, parts), items) = (batches.means(&numbers), batches.items());

@@ -55,10 +55,10 @@ impl Gradients {
         Self { weighted, ..Self::default() }
     }
 
-    /// Goes back through a loss that [`check`] lets pass and adds its gradients for these variables.
-    pub fn add<'a>(&mut self, loss: &Loss, vars: impl Iterator<Item = &'a Var>) -> Result<()> {
+    /// Goes back through `scale` times a loss that [`check`] lets pass and adds its gradients for these variables.
+    pub fn add<'a>(&mut self, loss: &Loss, scale: f64, vars: impl Iterator<Item = &'a Var>) -> Result<()> {
         let weight = loss.count as f64;
-        let store = backward(&loss.value)?;
+        let store = if scale == 1.0 { backward(&loss.value)? } else { backward(&(&loss.value * scale)?)? };
         let gradients = vars.map(|var| store.get(var.as_tensor()).cloned());
         if !self.weighted {
             self.sums = gradients.collect();

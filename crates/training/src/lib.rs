@@ -17,6 +17,7 @@ mod export;
 mod fit;
 mod gradients;
 mod logs;
+mod loss_scale;
 mod metric;
 pub mod model_folder;
 pub mod optim;

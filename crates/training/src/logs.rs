@@ -79,6 +79,14 @@ impl Logs {
         self.line(Map::from_iter([("recovered_at".to_owned(), json!(step)), ("recovery".to_owned(), recovered)]))
     }
 
+    /// Logs that a step changed nothing, since a gradient of the scaled loss was beyond f16's range.
+    pub fn overflow(&mut self, step: usize, loss_scale: f64) -> Result<()> {
+        self.line(Map::from_iter([
+            ("overflowed_at".to_owned(), json!(step)),
+            ("loss_scale".to_owned(), json!(loss_scale)),
+        ]))
+    }
+
     fn line(&mut self, line: Map<String, Value>) -> Result<()> {
         self.lines.append(format!("{}\n", Value::Object(line)).as_bytes())
     }

@@ -98,6 +98,13 @@ pub enum Event<'a> {
         /// The factor on the learning rate from here on, 1/2 to the number of times that this has happened.
         factor: f64,
     },
+    /// A gradient of the scaled loss was beyond f16's range: the step changed nothing, and the loss is scaled less.
+    Overflowed {
+        /// The step in which it happened, counted from 1.
+        step: usize,
+        /// The scale from here on.
+        loss_scale: f64,
+    },
     /// The run is over.
     Finished {
         /// Steps taken.
@@ -267,6 +274,11 @@ impl Observer for ProgressBarObserver {
             Event::Recovered { step, what, value, back_to, factor } => {
                 self.warn(&format!(
                     "step {step}: the {what} is {value}; going on from step {back_to} with the learning rate times {factor}"
+                ));
+            }
+            Event::Overflowed { step, loss_scale } => {
+                self.line(&format!(
+                    "step {step}: a gradient was beyond f16's range; the loss is scaled by {loss_scale} from here on"
                 ));
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),

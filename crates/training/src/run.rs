@@ -123,6 +123,7 @@ pub(crate) struct Unseen {
     pub(crate) step: usize,
     pub(crate) epoch: usize,
     pub(crate) learning_rate: f64,
+    pub(crate) loss_scale: f64,
     /// From the step before it, or from what came between, until it was queued.
     pub(crate) took: Duration,
 }

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::positions::Constants;
 use super::*;
-use crate::cuda::emulator::{emulated, emulated_in_bf16};
+use crate::cuda::emulator::{emulated, emulated_in};
+use crate::precision::Precision;
 use crate::test_values::test_values;
 use candle_core::{DType, Device, Var};
 use proptest::prelude::*;
@@ -130,17 +131,20 @@ fn cuda_kernels_serve_sizes_that_fill_no_block() {
 }
 
 #[test]
-fn products_of_bf16_come_close() {
+fn products_of_half_precision_come_close() {
     let mut variables = variables(3, Sizes { n: 5, t: 4, p: 9, e: 20, c: 33, a: 17, h: 24 }, true, DType::F32);
     for var in &mut variables {
         *var = Var::from_tensor(&(var.as_tensor() * 0.3).unwrap()).unwrap();
     }
     let inputs: Vec<&Tensor> = variables.iter().map(|var| var.as_tensor()).collect();
     let of = || outcome(&variables, &run(&inputs, &[4, 1, 3, 4, 2]));
-    let (wanted, Some(found)) = (of(), emulated_in_bf16(1, of).unwrap()) else { return };
-    assert_close(&found, &wanted, 2e-2);
-    let same = |(found, wanted): (&Tensor, &Tensor)| flat(found) == flat(wanted);
-    assert!(!found.iter().zip(&wanted).any(same), "something was not rounded");
+    let wanted = of();
+    for (precision, tolerance) in [(Precision::Bf16, 2e-2), (Precision::F16, 3e-3)] {
+        let Some(found) = emulated_in(precision, 1, of).unwrap() else { return };
+        assert_close(&found, &wanted, tolerance);
+        let same = |(found, wanted): (&Tensor, &Tensor)| flat(found) == flat(wanted);
+        assert!(!found.iter().zip(&wanted).any(same), "something was not rounded");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::channels_last;
-use crate::cuda::emulator::{emulated, emulated_in_bf16};
+use crate::cuda::emulator::emulated_in;
+use crate::precision::Precision;
 use crate::test_values::test_values;
 use candle_core::{Device, Var};
 
@@ -51,12 +52,16 @@ fn cuda_kernels_give_what_the_cpu_gives() {
                 &channels_last::conv2d(&together[0], &together[1], Some(&together[2]), &options).unwrap(),
             )
         };
-        let cases: [(&dyn Fn() -> Vec<Vec<f32>>, bool); 4] =
-            [(&nchw, false), (&nhwc, false), (&nchw, true), (&linear, true)];
-        for (run, bf16) in cases {
-            let emulate = if bf16 { emulated_in_bf16::<Vec<Vec<f32>>> } else { emulated };
-            let (wanted, Some(found)) = (run(), emulate(seed as u64, run).unwrap()) else { return };
-            let tolerance = if bf16 { 2e-2 } else { 1e-5 };
+        let cases: [(&dyn Fn() -> Vec<Vec<f32>>, Precision, f32); 6] = [
+            (&nchw, Precision::Highest, 1e-5),
+            (&nhwc, Precision::Highest, 1e-5),
+            (&nchw, Precision::Bf16, 2e-2),
+            (&linear, Precision::Bf16, 2e-2),
+            (&nchw, Precision::F16, 3e-3),
+            (&linear, Precision::F16, 3e-3),
+        ];
+        for (run, precision, tolerance) in cases {
+            let (wanted, Some(found)) = (run(), emulated_in(precision, seed as u64, run).unwrap()) else { return };
             for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
                 let largest = wanted.iter().fold(0.1f32, |largest, value| largest.max(value.abs()));
                 for (f, w) in found.iter().zip(wanted) {

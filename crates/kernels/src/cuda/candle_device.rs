@@ -1,6 +1,6 @@
 //! candle's CUDA device as [`Gpu`]: allocation and launches on its stream, products by cuBLAS.
 
-use super::{Argument, Gpu, Launch, Memory, Product, Reading, Side};
+use super::{Argument, Gpu, Half, Launch, Memory, Module, Product, Reading, Side};
 use crate::node::Value;
 use crate::precision::{Precision, float32_matmul_precision};
 use crate::recurrence::whole_sequences;
@@ -182,7 +182,9 @@ impl Gpu for Cuda {
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
-        let kernel = self.0.get_or_load_custom_func(launch.kernel, launch.module.name, launch.module.ptx)?;
+        let Module { name, ptx, f16 } = launch.module;
+        let (name, ptx) = f16.filter(|_| self.half() == Some(Half::F16)).unwrap_or((name, ptx));
+        let kernel = self.0.get_or_load_custom_func(launch.kernel, name, ptx)?;
         let size = |value: usize| u32::try_from(value).map_err(Error::wrap);
         let config = LaunchConfig {
             grid_dim: (size(launch.grid.0)?, size(launch.grid.1)?, 1),
@@ -209,8 +211,8 @@ impl Gpu for Cuda {
         launched.map(|_| ()).map_err(|error| Error::Msg(format!("{}: {error}", launch.kernel)))
     }
 
-    fn bf16(&self) -> bool {
-        float32_matmul_precision() == Precision::Bf16
+    fn half(&self) -> Option<Half> {
+        Half::of(float32_matmul_precision())
     }
 
     fn whole_grid(&self) -> usize {
@@ -221,15 +223,18 @@ impl Gpu for Cuda {
         // cuBLAS reads columns where we write rows, and so forms Cᵀ = Bᵀ Aᵀ.
         let (m, n, k) = product.sizes;
         let size = |value: usize| i32::try_from(value).map_err(Error::wrap);
-        let halves = product.halves().is_some();
-        let (of, bytes) =
-            if halves { (sys::cudaDataType_t::CUDA_R_16BF, 2) } else { (sys::cudaDataType_t::CUDA_R_32F, 4) };
+        let half = self.half().filter(|_| product.halves().is_some());
+        let (of, bytes) = match half {
+            Some(Half::Bf16) => (sys::cudaDataType_t::CUDA_R_16BF, 2),
+            Some(Half::F16) => (sys::cudaDataType_t::CUDA_R_16F, 2),
+            None => (sys::cudaDataType_t::CUDA_R_32F, 4),
+        };
         let side = |side: &Side| {
             let (rows, operation) = match side {
                 Side::Plain(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_N),
                 Side::Transposed(rows) => (rows, sys::cublasOperation_t::CUBLAS_OP_T),
             };
-            let memory = rows.half.filter(|_| halves).unwrap_or(rows.memory);
+            let memory = rows.half.filter(|_| half.is_some()).unwrap_or(rows.memory);
             Ok::<_, Error>((
                 (memory.address + bytes * rows.start as u64) as *const c_void,
                 size(rows.stride)?,
@@ -240,7 +245,9 @@ impl Gpu for Cuda {
         let c = (product.c.memory.address + 4 * product.c.start as u64) as *mut c_void;
         let (one, beta) = (1f32, if product.add { 1f32 } else { 0.0 });
         let compute = match float32_matmul_precision() {
-            Precision::Medium | Precision::Bf16 if !halves => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Medium | Precision::Bf16 | Precision::F16 if half.is_none() => {
+                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32
+            }
             _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };
         let float = sys::cudaDataType_t::CUDA_R_32F;

@@ -2,10 +2,20 @@
 #pragma once
 #ifdef __CUDACC__
 
-#include <cuda_bf16.h>
 #include <stdint.h>
 
-typedef __nv_bfloat16 bf16;
+// What sides of products are rounded to: bf16, or f16 where the source is compiled for that.
+#ifdef HALF_IS_F16
+#include <cuda_fp16.h>
+typedef __half Half;
+#define HALF_NAME "f16"
+__device__ __forceinline__ Half to_half(float x) { return __float2half(x); }
+#else
+#include <cuda_bf16.h>
+typedef __nv_bfloat16 Half;
+#define HALF_NAME "bf16"
+__device__ __forceinline__ Half to_half(float x) { return __float2bfloat16(x); }
+#endif
 
 #define KERNEL(name) extern "C" __global__ void name
 #define REGISTER(name)
@@ -27,13 +37,13 @@ __device__ __forceinline__ void release_one(unsigned* at) {
 
 __device__ __forceinline__ void spin() {}
 
-// Two bf16 that another block has written, past what this multiprocessor remembers of them.
-__device__ __forceinline__ uint32_t fresh(const bf16* at) { return __ldcg(reinterpret_cast<const unsigned*>(at)); }
+// Two of half precision that another block has written, past what this multiprocessor remembers of them.
+__device__ __forceinline__ uint32_t fresh(const Half* at) { return __ldcg(reinterpret_cast<const unsigned*>(at)); }
 
 // d (16, 8) += a (16, 16) b (16, 8) in the fragments of mma.m16n8k16.
-__device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ __forceinline__ void mma_half(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        "mma.sync.aligned.m16n8k16.row.col.f32." HALF_NAME "." HALF_NAME ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -57,8 +67,8 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], 
 #include "emulator.h"
 #endif
 
-// Two bf16.
-__device__ __forceinline__ uint32_t two(const bf16* at) { return *reinterpret_cast<const uint32_t*>(at); }
+// Two of half precision.
+__device__ __forceinline__ uint32_t two(const Half* at) { return *reinterpret_cast<const uint32_t*>(at); }
 
 // All blocks of a cooperative launch wait for each other. `arrived` counts from 0 for the launch; `round` is 1 for the first barrier.
 __device__ __forceinline__ void grid_barrier(unsigned* arrived, unsigned round) {

@@ -10,6 +10,7 @@ mod candle_device;
 pub(crate) mod emulator;
 
 use crate::node::Value;
+use crate::precision::Precision;
 use candle_core::{DType, Result, Shape, Tensor};
 use std::any::Any;
 
@@ -21,6 +22,9 @@ pub(crate) struct Module {
     /// What nvcc made of it.
     #[cfg(feature = "cuda")]
     pub ptx: &'static str,
+    /// What nvcc made of it for f16, and its name then, where it has to do with half precision.
+    #[cfg(feature = "cuda")]
+    pub f16: Option<(&'static str, &'static str)>,
 }
 
 /// The module of a source in this crate, by the name of its file.
@@ -30,6 +34,15 @@ macro_rules! module {
             name: $name,
             #[cfg(feature = "cuda")]
             ptx: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx")),
+            #[cfg(feature = "cuda")]
+            f16: None,
+        }
+    };
+    ($name:literal of half precision) => {
+        $crate::cuda::Module {
+            #[cfg(feature = "cuda")]
+            f16: Some((concat!($name, "_f16"), include_str!(concat!(env!("OUT_DIR"), "/f16/", $name, ".ptx")))),
+            ..$crate::cuda::module!($name)
         }
     };
 }
@@ -120,7 +133,7 @@ impl Memory {
 /// Rows of f32 values, one behind the other.
 pub(crate) struct Matrix {
     pub memory: Memory,
-    /// The same values in bf16, where products are of these.
+    /// The same values in half precision, where products are of these.
     pub half: Option<Memory>,
     /// Values of a row.
     pub width: usize,
@@ -132,13 +145,13 @@ impl Matrix {
         Ok(Self { memory: gpu.alloc(rows * width)?, half: None, width })
     }
 
-    /// The same for a side of products: with room for its values in bf16 where products are of these.
+    /// The same for a side of products: with room for its values in half precision where products are of these.
     pub fn factor(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
-        let half = gpu.bf16().then(|| halves(gpu, rows * width)).transpose()?;
+        let half = gpu.half().map(|_| halves(gpu, rows * width)).transpose()?;
         Ok(Self { half, ..Self::new(gpu, rows, width)? })
     }
 
-    /// The same in bf16 alone.
+    /// The same in half precision alone.
     pub fn halves(gpu: &dyn Gpu, rows: usize, width: usize) -> Result<Self> {
         Ok(Self { memory: gpu.alloc(0)?, half: Some(halves(gpu, rows * width)?), width })
     }
@@ -153,7 +166,7 @@ impl Matrix {
         self.memory.at(row * self.width + column)
     }
 
-    /// Where a value of a row lies in bf16, or no address.
+    /// Where a value of a row lies in half precision, or no address.
     pub fn half(&self, row: usize, column: usize) -> Argument {
         half_at(self.half.as_ref(), row * self.width + column)
     }
@@ -169,21 +182,21 @@ impl Matrix {
     }
 }
 
-/// Room for so many bf16 values.
+/// Room for so many values in half precision.
 fn halves(gpu: &dyn Gpu, count: usize) -> Result<Memory> {
     gpu.alloc(count.div_ceil(2))
 }
 
-/// Where a bf16 value lies, or no address.
+/// Where a value in half precision lies, or no address.
 fn half_at(memory: Option<&Memory>, start: usize) -> Argument {
     Argument::Address(memory.map_or(0, |memory| memory.address + 2 * start as u64))
 }
 
-static HALVES: Module = module!("halves");
+static HALVES: Module = module!("halves" of half precision);
 
-/// Two memories of f32 in bf16 where products are of these, in one launch; nothing of the second where there is none.
-pub(crate) fn in_bf16(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) -> Result<[Option<Memory>; 2]> {
-    if !gpu.bf16() {
+/// Two memories of f32 in half precision where products are of that, in one launch; nothing of the second where there is none.
+pub(crate) fn in_half(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) -> Result<[Option<Memory>; 2]> {
+    if gpu.half().is_none() {
         return Ok([None, None]);
     }
     let counts = [first.count, second.map_or(0, |second| second.count)];
@@ -191,7 +204,7 @@ pub(crate) fn in_bf16(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) ->
     let from = [first.at(0), second.map_or(Argument::Address(0), |second| second.at(0))];
     let onto = [half_at(Some(&found[0]), 0), half_at(Some(&found[1]), 0)];
     let arguments = [from[0], onto[0], counts[0].into(), from[1], onto[1], counts[1].into()];
-    gpu.launch_each(&HALVES, "to_bf16", counts[0] + counts[1], &arguments)?;
+    gpu.launch_each(&HALVES, "in_half", counts[0] + counts[1], &arguments)?;
     let [one, other] = found;
     Ok([Some(one), second.map(|_| other)])
 }
@@ -199,7 +212,7 @@ pub(crate) fn in_bf16(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) ->
 /// Rows of f32 values within a memory.
 pub(crate) struct Rows<'a> {
     pub memory: &'a Memory,
-    /// The same values in bf16.
+    /// The same values in half precision.
     pub half: Option<&'a Memory>,
     /// The first value.
     pub start: usize,
@@ -223,7 +236,7 @@ impl Side<'_> {
     }
 }
 
-/// C (m, n) ← A (m, k) B (k, n), added to C where `add`. `m`, `n` and `k` are at least 1. Where both sides are there in bf16, these are
+/// C (m, n) ← A (m, k) B (k, n), added to C where `add`. `m`, `n` and `k` are at least 1. Where both sides are there in half precision, these are
 /// multiplied and the sums are f32.
 pub(crate) struct Product<'a> {
     pub sizes: (usize, usize, usize),
@@ -234,7 +247,7 @@ pub(crate) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// The sides' values in bf16, if both have them.
+    /// The sides' values in half precision, if both have them.
     pub fn halves(&self) -> Option<[&Memory; 2]> {
         Some([self.a.rows().half?, self.b.rows().half?])
     }
@@ -242,6 +255,25 @@ impl Product<'_> {
 
 /// Waits for words that a device was asked for.
 pub(crate) type Reading = Box<dyn FnOnce() -> Result<Vec<u32>> + Send>;
+
+/// A type of half precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Half {
+    Bf16,
+    F16,
+}
+
+impl Half {
+    /// That of a precision's products, where they are of half precision.
+    #[cfg_attr(not(any(feature = "cuda", feature = "emulator", test)), allow(dead_code, reason = "only a device asks"))]
+    pub fn of(precision: Precision) -> Option<Self> {
+        match precision {
+            Precision::Highest | Precision::Medium => None,
+            Precision::Bf16 => Some(Self::Bf16),
+            Precision::F16 => Some(Self::F16),
+        }
+    }
+}
 
 /// What a kernel's host side asks of a device. All that is asked runs in that order.
 pub(crate) trait Gpu: Send + Sync {
@@ -272,8 +304,8 @@ pub(crate) trait Gpu: Send + Sync {
     /// Runs a kernel. Nothing is checked: the host side of each kernel is tested on the emulator, which finds what is out of bounds.
     fn launch(&self, launch: &Launch) -> Result<()>;
 
-    /// Whether products are of bf16.
-    fn bf16(&self) -> bool;
+    /// What sides of products are rounded to, where they are.
+    fn half(&self) -> Option<Half>;
 
     /// How many blocks run at the same time, a multiprocessor each, for kernels that are a whole sequence; 0 where these are not wanted.
     fn whole_grid(&self) -> usize;

@@ -25,9 +25,9 @@ struct Batch {
 };
 
 __device__ __forceinline__ float logistic(float x) { return 1.f / (1.f + __expf(-x)); }
-// A value in bf16 beside the one in f32, where there is room for it.
-__device__ __forceinline__ void halve(bf16* half, size_t at, float value) {
-    if (half) half[at] = __float2bfloat16(value);
+// A value in half precision beside the one in f32, where there is room for it.
+__device__ __forceinline__ void halve(Half* half, size_t at, float value) {
+    if (half) half[at] = to_half(value);
 }
 __device__ __forceinline__ int thread() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
@@ -49,9 +49,9 @@ struct Step {
     __device__ size_t gate(int gates, int k) const { return (size_t(sorted) * gates + k) * hidden + unit; }
     // Among the outputs (N, T, H).
     __device__ size_t output() const { return batch.place(sorted, step) * hidden + unit; }
-    // A new state goes to the next step's rows, in bf16 too where products are of that, or, where they are wanted, to the last states (N, H)
+    // A new state goes to the next step's rows, in half precision too where products are of that, or, where they are wanted, to the last states (N, H)
     // of a row that ends here.
-    __device__ void pass_on(float value, float* next, float* last, bf16* next_half = nullptr) const {
+    __device__ void pass_on(float value, float* next, float* last, Half* next_half = nullptr) const {
         if (sorted < next_active) {
             next[at()] = value;
             halve(next_half, at(), value);

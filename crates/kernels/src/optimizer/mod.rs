@@ -15,7 +15,7 @@ pub use rule::Rule;
 pub use slices::is_finite;
 
 use crate::backend::{Backend, Op};
-use crate::cuda::Gpu;
+use crate::cuda::{Gpu, Half};
 use candle_core::{DType, Result, Tensor, Var};
 
 /// One parameter at one step.
@@ -43,7 +43,7 @@ impl Update<'_> {
 }
 
 /// What a step looks at before it changes anything.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Checks<'a> {
     /// Losses, a value each, which must be finite.
     pub losses: &'a [Tensor],
@@ -51,6 +51,14 @@ pub struct Checks<'a> {
     pub parts: &'a [Tensor],
     /// What the gradients' norm is brought down to, by [`norm_scale`].
     pub max_norm: Option<f64>,
+    /// S: the gradients are those of S times the loss, and count divided by it.
+    pub loss_scale: f64,
+}
+
+impl Default for Checks<'_> {
+    fn default() -> Self {
+        Self { losses: &[], parts: &[], max_norm: None, loss_scale: 1.0 }
+    }
 }
 
 /// What a step saw.
@@ -88,6 +96,12 @@ pub fn tells_later(parameters: &[&Tensor]) -> bool {
     Backend::gpu(Op::OptimizerStep, parameters).is_some()
 }
 
+/// Whether products that these parameters are in round small gradients to 0, as f16 does on CUDA, unless the loss that is gone back through is
+/// scaled.
+pub fn wants_loss_scale(parameters: &[&Tensor]) -> bool {
+    Backend::gpu(Op::OptimizerStep, parameters).is_some_and(|gpu| gpu.half() == Some(Half::F16))
+}
+
 /// Takes one step, with each gradient times `scale`.
 ///
 /// # Errors
@@ -119,9 +133,10 @@ pub fn checked_step(rule: Rule, updates: &mut [Update], checks: &Checks) -> Resu
     }
     let number = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.to_vec0::<f32>().map(f64::from);
     let numbers = checks.losses.iter().chain(checks.parts).map(number).collect::<Result<Vec<_>>>()?;
-    let norm = global_norm(&updates.iter().filter_map(|update| update.gradient).collect::<Vec<_>>())?;
+    let scaled = global_norm(&updates.iter().filter_map(|update| update.gradient).collect::<Vec<_>>())?;
+    let norm = scaled / checks.loss_scale;
     if norm.is_finite() && numbers[..checks.losses.len()].iter().all(|loss| loss.is_finite()) {
-        step(rule, updates, checks.max_norm.map_or(1.0, |limit| norm_scale(norm, limit)))?;
+        step(rule, updates, checks.max_norm.map_or(1.0, |limit| norm_scale(norm, limit)) / checks.loss_scale)?;
     }
     Ok(Outcome::Seen(Seen { norm, numbers }))
 }

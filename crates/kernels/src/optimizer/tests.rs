@@ -127,7 +127,7 @@ fn checked(losses: [f32; 2], limit: Option<f64>, gradient: &Tensor) -> (Seen, Ve
         step: 1,
     }];
     let numbers = losses.map(|loss| Tensor::new(loss, &Device::Cpu).unwrap());
-    let checks = Checks { losses: &numbers[..1], parts: &numbers[1..], max_norm: limit };
+    let checks = Checks { losses: &numbers[..1], parts: &numbers[1..], max_norm: limit, ..Checks::default() };
     let seen = checked_step(ADAM, &mut updates, &checks).unwrap().wait().unwrap();
     let all = [vec![parameter.into_inner(), average], state].concat();
     (seen, all.iter().flat_map(|tensor| tensor.to_vec1::<f32>().unwrap()).collect())

@@ -32,7 +32,7 @@ pub enum Nonlinearity {
 
 static WHOLE_SEQUENCES: AtomicBool = AtomicBool::new(false);
 
-/// Lets an LSTM's sequence on CUDA be one launch of the whole grid from now on, in the whole process, where products are of bf16, H is a
+/// Lets an LSTM's sequence on CUDA be one launch of the whole grid from now on, in the whole process, where products are of bf16 or f16, H is a
 /// multiple of 16 and each multiprocessor has room for its part of W_hh (H up to about 1,000 on an H200).
 ///
 /// Otherwise, and by default until a card has shown which is faster, a step is a product and a kernel.

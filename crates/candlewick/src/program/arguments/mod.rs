@@ -99,9 +99,9 @@ pub struct DeviceArguments {
     /// CPU threads; all cores by default.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// highest, medium or bf16: how precisely matrices are multiplied; by default as the recipe's training.precision says, or
+    /// highest, medium, bf16 or f16: how precisely matrices are multiplied; by default as the recipe's training.precision says, or
     /// highest. medium rounds the factors, on CPUs where that is faster (Intel's AMX, AMD's AVX512-BF16) to bf16, on CUDA to TF32,
-    /// and makes no difference elsewhere; bf16 takes bf16 on CUDA too, in recurrent layers, attention and convolution.
+    /// and makes no difference elsewhere; bf16 and f16 take that on CUDA, in linear and recurrent layers, attention and convolution.
     #[arg(long, value_name = "WORD")]
     pub precision: Option<Precision>,
 }

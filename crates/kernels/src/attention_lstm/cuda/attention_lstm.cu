@@ -51,7 +51,7 @@ REGISTER(attention_scores);
 // at the first position at which the sum of α so far exceeds the number, or at the last that has any weight.
 KERNEL(attention_context)(const float* scores, const float* annotations, const float* gate, int gate_stride,
                           const float* gate_bias, float* alpha, float* alpha_out, const float* draws, float* chosen,
-                          float* chosen_out, float* z, float* beta, float* gated, bf16* gated_half, float* gated_out,
+                          float* chosen_out, float* z, float* beta, float* gated, Half* gated_half, float* gated_out,
                           int channels, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, weights);
     const AttendingRow r(ROW_ARGUMENTS);
@@ -99,7 +99,7 @@ REGISTER(attention_context);
 // From the gradient of ẑ those of z, of W_β h + b_β and of α, which a draw does not reach: a warp for each position.
 KERNEL(attention_alpha_gradients)(const float* d_gated, const float* d_gated_out, const float* d_alpha_out,
                                   const float* annotations, int drawn, const float* z, const float* beta, float* dz, float* d_gate,
-                                  bf16* d_gate_half, int d_gate_stride, float* d_alpha, int channels, ROW_PARAMETERS) {
+                                  Half* d_gate_half, int d_gate_stride, float* d_alpha, int channels, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, of_z);
     const AttendingRow r(ROW_ARGUMENTS);
     for (int c = threadIdx.x; c < channels; c += blockDim.x) {
@@ -126,7 +126,7 @@ REGISTER(attention_alpha_gradients);
 // From the gradient of α those of e and of W_q h + b_q: a thread for each value of the query.
 KERNEL(attention_query_gradients)(const float* alpha, const float* d_alpha, const float* keys, const float* sums,
                                   int sums_stride, const float* query_bias, const float* v, float* d_scores, float* d_sums,
-                                  bf16* d_sums_half, int width, ROW_PARAMETERS) {
+                                  Half* d_sums_half, int width, ROW_PARAMETERS) {
     DYNAMIC_SHARED(float, of_score);
     const AttendingRow r(ROW_ARGUMENTS);
     const size_t first = size_t(r.sorted) * positions;
@@ -191,7 +191,7 @@ KERNEL(attention_annotation_gradients)(const float* alpha, const float* chosen, 
 REGISTER(attention_annotation_gradients);
 
 // Matrices of the same width below each other: `second` may be null.
-KERNEL(stack_rows)(const float* first, const float* second, const float* third, float* all, bf16* half, int first_count,
+KERNEL(stack_rows)(const float* first, const float* second, const float* third, float* all, Half* half, int first_count,
                    int second_count, int third_count) {
     const int i = thread();
     if (i >= first_count + second_count + third_count) return;

@@ -2,7 +2,7 @@
 
 use super::{Attending, AttentionLstm, Grid, Inputs, MODULE, Saved, WARP, row, start};
 use crate::attention_lstm::{NAME, Sizes};
-use crate::cuda::{Argument, Matrix, Memory, Side, THREADS, in_bf16};
+use crate::cuda::{Argument, Matrix, Memory, Side, THREADS, in_half};
 use crate::node::Value;
 use crate::recurrence::cuda::run::{NULL, Run};
 use candle_core::Result;
@@ -20,7 +20,7 @@ pub fn run(op: &AttentionLstm, on: &Inputs) -> Result<(Vec<Value>, Saved)> {
     let (run, packed) = (&attending.run, layout.packed);
     // x W_xᵀ of all steps, onto which each step adds ẑ W_ẑᵀ.
     let (xs, gates) = (run.packed(&on.xs, run.factor(packed, e)?)?, run.matrix(packed, 4 * h)?);
-    let [w_input_half, _] = in_bf16(gpu, &on.w_input, None)?;
+    let [w_input_half, _] = in_half(gpu, &on.w_input, None)?;
     let w_x = Side::Transposed(op.input_weights(&on.w_input, w_input_half.as_ref(), false));
     run.gpu.multiply((packed, 4 * h, e), Side::Plain(xs.rows(0)), w_x, gates.rows(0), false)?;
     let saved = Saved {

@@ -10,7 +10,7 @@ use crate::recurrence::cuda::run::{Layout, NULL, Run};
 use crate::recurrence::steps::Steps;
 use candle_core::{DType, Result, Tensor};
 
-static MODULE: Module = module!("attention_lstm");
+static MODULE: Module = module!("attention_lstm" of half precision);
 
 /// Threads of a warp.
 const WARP: usize = 32;
@@ -80,7 +80,7 @@ struct Saved {
     beta: Option<Matrix>,
     /// ẑ (R, C).
     gated: Matrix,
-    /// W_x and W_ẑ (4H, E + C) in bf16, where products are of that.
+    /// W_x and W_ẑ (4H, E + C) in half precision, where products are of that.
     w_input_half: Option<Memory>,
 }
 

@@ -33,8 +33,8 @@ struct Tap {
     }
 };
 
-// columns (rows, channels · kernel): the inputs of each output of a group; in bf16 alone where there is room for that.
-KERNEL(conv_gather)(const float* xs, float* columns, bf16* half, Sizes s, int first, int count, int group) {
+// columns (rows, channels · kernel): the inputs of each output of a group; in half precision alone where there is room for that.
+KERNEL(conv_gather)(const float* xs, float* columns, Half* half, Sizes s, int first, int count, int group) {
     const int depth = s.channels * s.kernel_height * s.kernel_width, area = s.output_height * s.output_width;
     const size_t i = place();
     if (i >= size_t(count) * area * depth) return;
@@ -42,7 +42,7 @@ KERNEL(conv_gather)(const float* xs, float* columns, bf16* half, Sizes s, int fi
     const int c = column / (s.kernel_height * s.kernel_width), u = column / s.kernel_width % s.kernel_height, v = column % s.kernel_width;
     const Tap tap(s, at, u, v);
     const float value = tap.inside ? xs[s.input(first + n, group, c, tap.y, tap.x)] : 0.f;
-    if (half) half[i] = __float2bfloat16(value);
+    if (half) half[i] = to_half(value);
     else columns[i] = value;
 }
 REGISTER(conv_gather);
@@ -60,13 +60,13 @@ KERNEL(conv_output)(const float* rows, const float* bias, float* ys, Sizes s, in
 REGISTER(conv_output);
 
 // From maps to rows; with the outputs `ys` of a ReLU only where it let pass.
-KERNEL(conv_rows)(const float* d_ys, const float* ys, float* rows, bf16* half, Sizes s, int first, int count) {
+KERNEL(conv_rows)(const float* d_ys, const float* ys, float* rows, Half* half, Sizes s, int first, int count) {
     const int outputs = s.groups * s.outputs, area = s.output_height * s.output_width;
     const size_t i = place();
     if (i >= size_t(count) * area * outputs) return;
     const size_t from = s.output(first + i / outputs / area, i % outputs, i / outputs % area);
     rows[i] = !ys || ys[from] > 0.f ? d_ys[from] : 0.f;
-    if (half) half[i] = __float2bfloat16(rows[i]);
+    if (half) half[i] = to_half(rows[i]);
 }
 REGISTER(conv_rows);
 

@@ -6,13 +6,13 @@
 mod depthwise;
 
 use super::{Geometry, Layout};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_bf16, module};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_half, module};
 use crate::node::{Call, Operation, Value, apply_one};
 use candle_core::{Result, Tensor};
 use depthwise::Depthwise;
 use std::ops::Range;
 
-static MODULE: Module = module!("conv");
+static MODULE: Module = module!("conv" of half precision);
 
 /// Gathered inputs that are held at a time: 256 MB.
 const GATHERED: usize = 1 << 26;
@@ -134,7 +134,7 @@ impl Operation for Convolution {
     }
 }
 
-/// What products take in bf16, where they take that.
+/// What products take in half precision, where they take that.
 struct Halves {
     weight: Option<Memory>,
     /// The maps, where products take them as they lie.
@@ -176,7 +176,7 @@ impl Convolution {
     }
 
     fn halves(&self, xs: &Memory, weight: &Memory) -> Result<Halves> {
-        let [weight, xs] = in_bf16(self.gpu, weight, self.own_place().then_some(xs))?;
+        let [weight, xs] = in_half(self.gpu, weight, self.own_place().then_some(xs))?;
         Ok(Halves { weight, xs })
     }
 
@@ -200,9 +200,9 @@ impl Convolution {
         Ok(Columns::Gathered(columns))
     }
 
-    /// Room for gathered inputs, in bf16 alone where products are of that.
-    fn columns(&self, bf16: bool, rows: usize) -> Result<Matrix> {
-        if bf16 {
+    /// Room for gathered inputs, in half precision alone where products are of that.
+    fn columns(&self, halves: bool, rows: usize) -> Result<Matrix> {
+        if halves {
             Matrix::halves(self.gpu, rows, self.geometry.depth())
         } else {
             Matrix::new(self.gpu, rows, self.geometry.depth())

@@ -1,7 +1,7 @@
 //! A real card under tensors of the CPU: what tests compare on the emulator they compare on CUDA itself, where `CANDLEWICK_CARD` has its number.
 
 use super::{Mode, words};
-use crate::cuda::{Gpu, Launch, Memory, Product, Reading, candle_device};
+use crate::cuda::{Gpu, Half, Launch, Memory, Product, Reading, candle_device};
 use crate::device;
 use crate::node::Value;
 use crate::optimizer::slices::with_slice_mut;
@@ -14,7 +14,7 @@ pub(super) struct Card {
     device: &'static dyn Gpu,
     mode: Mode,
     multiprocessors: usize,
-    /// How many kernels have run.
+    /// How many kernels and products have run.
     pub launches: AtomicUsize,
 }
 
@@ -78,8 +78,8 @@ impl Gpu for Card {
         self.device.launch(launch)
     }
 
-    fn bf16(&self) -> bool {
-        self.mode.bf16
+    fn half(&self) -> Option<Half> {
+        self.mode.half
     }
 
     fn whole_grid(&self) -> usize {
@@ -87,6 +87,7 @@ impl Gpu for Card {
     }
 
     fn product(&self, product: &Product) -> Result<()> {
+        self.launches.fetch_add(1, Relaxed);
         self.device.product(product)
     }
 }

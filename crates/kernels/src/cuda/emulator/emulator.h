@@ -30,7 +30,7 @@ struct dim3 {
     unsigned x = 1, y = 1, z = 1;
 };
 
-struct bf16 {
+struct Half {
     uint16_t bits;
 };
 
@@ -46,14 +46,31 @@ inline uint32_t to_bits(float value) {
     return bits;
 }
 
-inline float __bfloat162float(bf16 x) { return from_bits(uint32_t(x.bits) << 16); }
-
 // To the nearest, ties to even.
-inline bf16 __float2bfloat16(float x) {
+#ifdef HALF_IS_F16
+inline Half to_half(float x) {
+    const uint32_t bits = to_bits(x), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
     if (std::isnan(x)) return {0x7fff};
-    uint32_t bits = to_bits(x);
+    if (size >= to_bits(65520.f)) return {uint16_t(sign | 0x7c00)};
+    // Below 2⁻¹⁴ an f16's last place is 2⁻²⁴, which is that of an f32 from ½ on.
+    if (size < to_bits(0x1p-14f)) return {uint16_t(sign | (to_bits(from_bits(size) + .5f) - to_bits(.5f)))};
+    return {uint16_t(sign | ((size + 0xfff + (size >> 13 & 1)) - (112u << 23)) >> 13)};
+}
+
+inline float to_float(Half x) {
+    const uint32_t sign = uint32_t(x.bits & 0x8000) << 16, size = uint32_t(x.bits & 0x7fff) << 13;
+    if (size >= 0x0f800000) return from_bits(sign | size | 0x7f800000);
+    return from_bits(sign | to_bits(from_bits(size) * 0x1p112f));
+}
+#else
+inline Half to_half(float x) {
+    if (std::isnan(x)) return {0x7fff};
+    const uint32_t bits = to_bits(x);
     return {uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
 }
+
+inline float to_float(Half x) { return from_bits(uint32_t(x.bits) << 16); }
+#endif
 
 namespace emulator {
 
@@ -153,7 +170,7 @@ inline void __syncthreads() { emulator::sync_block(); }
 inline void __syncwarp(unsigned = ~0u) { emulator::sync_warp(); }
 inline void __threadfence() {}
 inline void spin() { emulator::spin(); }
-inline uint32_t fresh(const bf16* at) {
+inline uint32_t fresh(const Half* at) {
     uint32_t two;
     memcpy(&two, at, sizeof two);
     return two;
@@ -199,8 +216,8 @@ T atomicMax(T* at, T value) {
 inline float __expf(float x) { return expf(x); }
 inline float __fdividef(float x, float y) { return x / y; }
 
-inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-    emulator::mma(d, a, b, 2, [](uint32_t word, unsigned i) { return __bfloat162float({uint16_t(word >> (16 * i))}); });
+inline void mma_half(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    emulator::mma(d, a, b, 2, [](uint32_t word, unsigned i) { return to_float({uint16_t(word >> (16 * i))}); });
 }
 
 inline uint32_t to_tf32(float x) {

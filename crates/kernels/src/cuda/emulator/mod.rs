@@ -5,9 +5,10 @@ mod card;
 #[cfg(test)]
 mod tests;
 
-use super::{Argument, Gpu, Launch, Memory, Product, Reading, Rows, Side};
+use super::{Argument, Gpu, Half, Launch, Memory, Product, Reading, Rows, Side};
 use crate::node::Value;
 use crate::optimizer::slices::with_slice_mut;
+use crate::precision::Precision;
 use candle_core::{DType, Error, Result, Shape, Tensor};
 use std::cell::Cell;
 use std::collections::hash_map::DefaultHasher;
@@ -74,25 +75,27 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// This crate's kernels; nothing where there is no C++ compiler.
-    fn get() -> std::result::Result<Option<&'static Arc<Self>>, String> {
-        static LIBRARY: OnceLock<std::result::Result<Option<Arc<Library>>, String>> = OnceLock::new();
-        let compiled = LIBRARY.get_or_init(|| Ok(Self::compile(&SOURCES)?.map(Arc::new)));
+    /// This crate's kernels for a type of half precision; nothing where there is no C++ compiler.
+    fn get(half: Half) -> std::result::Result<Option<&'static Arc<Self>>, String> {
+        static BF16: OnceLock<std::result::Result<Option<Arc<Library>>, String>> = OnceLock::new();
+        static F16: OnceLock<std::result::Result<Option<Arc<Library>>, String>> = OnceLock::new();
+        let library = if half == Half::F16 { &F16 } else { &BF16 };
+        let compiled = library.get_or_init(|| Ok(Self::compile(&SOURCES, half)?.map(Arc::new)));
         compiled.as_ref().map(Option::as_ref).map_err(String::clone)
     }
 
     /// Kernels from texts; nothing where there is no C++ compiler, which `CXX` may name.
-    pub fn compile(sources: &[(&str, &str)]) -> std::result::Result<Option<Self>, String> {
+    pub fn compile(sources: &[(&str, &str)], half: Half) -> std::result::Result<Option<Self>, String> {
         let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
         if Command::new(&compiler).arg("--version").output().is_err() {
             return Ok(None);
         }
         let mut hasher = DefaultHasher::new();
-        (HEADERS, EMULATOR, sources, &compiler).hash(&mut hasher);
+        (HEADERS, EMULATOR, sources, half, &compiler).hash(&mut hasher);
         let folder = env::temp_dir().join(format!("candlewick-emulator-{:016x}", hasher.finish()));
         let library = folder.join("kernels.so");
         if !library.exists() {
-            build(&compiler, sources, &folder, &library)?;
+            build(&compiler, (sources, half), &folder, &library)?;
         }
         Self::load(&library).map(Some)
     }
@@ -122,7 +125,7 @@ impl Library {
 
 fn build(
     compiler: &std::ffi::OsStr,
-    sources: &[(&str, &str)],
+    (sources, half): (&[(&str, &str)], Half),
     folder: &PathBuf,
     library: &PathBuf,
 ) -> std::result::Result<(), String> {
@@ -130,7 +133,8 @@ fn build(
     // Several test programs may be at it at once: the last one's library is as good as the first one's.
     let own = folder.with_extension(format!("{}-{:?}", process::id(), std::thread::current().id()));
     fs::create_dir_all(&own).map_err(text)?;
-    let mut all = String::from("#include \"emulator.cpp\"\n");
+    let mut all = String::from(if half == Half::F16 { "#define HALF_IS_F16\n" } else { "" });
+    all.push_str("#include \"emulator.cpp\"\n");
     for (name, source) in sources {
         fs::write(own.join(format!("{name}.cu")), source).map_err(text)?;
         all.push_str(&format!("#include \"{name}.cu\"\n"));
@@ -154,8 +158,8 @@ fn build(
 /// What kernels are asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mode {
-    /// Products are of bf16.
-    pub bf16: bool,
+    /// What sides of products are rounded to.
+    pub half: Option<Half>,
     /// Sequences may be one launch.
     pub whole: bool,
 }
@@ -165,7 +169,7 @@ pub(crate) struct Emulator {
     library: Arc<Library>,
     seed: u64,
     mode: Mode,
-    /// How many kernels have run.
+    /// How many kernels and products have run.
     launches: AtomicUsize,
 }
 
@@ -188,14 +192,16 @@ pub fn emulated<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<O
     emulated_as(Mode::default(), seed, work)
 }
 
-/// The same with products of bf16, as [`Precision::Bf16`] has them.
-///
-/// [`Precision::Bf16`]: crate::precision::Precision::Bf16
+/// The same with products of a precision, TF32 apart.
 ///
 /// # Errors
 /// As [`emulated`].
-pub fn emulated_in_bf16<R>(seed: u64, work: impl FnOnce() -> R) -> std::result::Result<Option<R>, String> {
-    emulated_as(Mode { bf16: true, whole: false }, seed, work)
+pub fn emulated_in<R>(
+    precision: Precision,
+    seed: u64,
+    work: impl FnOnce() -> R,
+) -> std::result::Result<Option<R>, String> {
+    emulated_as(Mode { half: Half::of(precision), whole: false }, seed, work)
 }
 
 /// [`emulated`] with more that is asked for.
@@ -210,7 +216,7 @@ pub(crate) fn emulated_as<R>(
         let result = with(card, work);
         return if card.launches.load(Relaxed) == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) };
     }
-    let Some(library) = Library::get()? else { return Ok(None) };
+    let Some(library) = Library::get(mode.half.unwrap_or(Half::Bf16))? else { return Ok(None) };
     let (result, launches) = on(Emulator { mode, ..Emulator::new(library, seed) }, work);
     if launches == 0 { Err(NO_KERNEL.into()) } else { Ok(Some(result)) }
 }
@@ -370,8 +376,8 @@ impl Gpu for Emulator {
         Ok(())
     }
 
-    fn bf16(&self) -> bool {
-        self.mode.bf16
+    fn half(&self) -> Option<Half> {
+        self.mode.half
     }
 
     fn whole_grid(&self) -> usize {
@@ -380,16 +386,17 @@ impl Gpu for Emulator {
     }
 
     fn product(&self, product: &Product) -> Result<()> {
+        self.launches.fetch_add(1, Relaxed);
         let (m, n, k) = product.sizes;
         let at = |rows: &Rows, row: usize, column: usize| rows.start + row * rows.stride + column;
         let halves = product.halves().is_some();
-        if self.mode.bf16 && !halves {
-            candle_core::bail!("emulator: a side of a product is not in bf16")
+        if let (Some(half), false) = (self.mode.half, halves) {
+            candle_core::bail!("emulator: a side of a product is not in {half:?}")
         }
         let number = |rows: &Rows, at: usize| match rows.half {
             Some(half) if halves => {
-                let word = floats(half)[at / 2].to_bits();
-                f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
+                let bits = floats(half)[at / 2].to_bits() >> (16 * (at % 2)) & 0xffff;
+                if self.mode.half == Some(Half::F16) { of_f16(bits) } else { f32::from_bits(bits << 16) }
             }
             _ => floats(rows.memory)[at],
         };
@@ -411,6 +418,14 @@ impl Gpu for Emulator {
         }
         Ok(())
     }
+}
+
+/// The number that an f16's sixteen bits are.
+fn of_f16(bits: u32) -> f32 {
+    let (sign, size) = ((bits & 0x8000) << 16, (bits & 0x7fff) << 13);
+    let infinite = size >= 0x0f80_0000;
+    let size = if infinite { size | 0x7f80_0000 } else { (f32::from_bits(size) * 112f32.exp2()).to_bits() };
+    f32::from_bits(sign | size)
 }
 
 /// An argument's words, and how many bytes they are.

@@ -42,10 +42,10 @@ KERNEL(rotate_blocks)(float* xs, unsigned* arrived, int rounds) {
 REGISTER(rotate_blocks);
 
 // c (16, 8) = a (16, 16) b (8, 16)ᵀ by one warp.
-KERNEL(multiply_bf16)(const float* a, const float* b, float* c) {
+KERNEL(multiply_half)(const float* a, const float* b, float* c) {
     const int g = threadIdx.x / 4, q = threadIdx.x % 4;
     auto pair = [](const float* at) {
-        bf16 two[2] = {__float2bfloat16(at[0]), __float2bfloat16(at[1])};
+        Half two[2] = {to_half(at[0]), to_half(at[1])};
         uint32_t word;
         memcpy(&word, two, 4);
         return word;
@@ -54,10 +54,10 @@ KERNEL(multiply_bf16)(const float* a, const float* b, float* c) {
                            pair(a + (g + 8) * 16 + 2 * q + 8)};
     const uint32_t y[2] = {pair(b + g * 16 + 2 * q), pair(b + g * 16 + 2 * q + 8)};
     float d[4] = {};
-    mma_bf16(d, x, y);
+    mma_half(d, x, y);
     for (int i = 0; i < 4; i++) c[(g + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];
 }
-REGISTER(multiply_bf16);
+REGISTER(multiply_half);
 
 // c (16, 8) = a (16, 8) b (8, 8)ᵀ by one warp.
 KERNEL(multiply_tf32)(const float* a, const float* b, float* c) {
@@ -76,3 +76,10 @@ KERNEL(twice)(const float* xs, float* ys, int count) {
     if (i < count) ys[i] = 2.f * xs[i];
 }
 REGISTER(twice);
+
+// ys = xs in half precision.
+KERNEL(rounded)(const float* xs, float* ys, int count) {
+    const int at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at < count) ys[at] = to_float(to_half(xs[at]));
+}
+REGISTER(rounded);

@@ -13,15 +13,18 @@ static MODULE: Module = Module {
     name: "tests",
     #[cfg(feature = "cuda")]
     ptx: "",
+    #[cfg(feature = "cuda")]
+    f16: None,
 };
 const KERNELS: &str = include_str!("tests.cu");
 /// Each of the three orders, twice.
 const SEEDS: std::ops::Range<u64> = 1..7;
 
 /// The test kernels with `from` replaced by `to`, which must be there once; nothing where there is no C++ compiler.
-fn compiled(from: &str, to: &str) -> Option<Arc<Library>> {
+fn compiled(from: &str, to: &str, half: Half) -> Option<Arc<Library>> {
     assert_eq!(KERNELS.matches(from).count(), 1, "{from}");
-    let library = Library::compile(&[("tests", &KERNELS.replace(from, to))]).unwrap_or_else(|error| panic!("{error}"));
+    let library = Library::compile(&[("tests", &KERNELS.replace(from, to))], half);
+    let library = library.unwrap_or_else(|error| panic!("{error}"));
     if library.is_none() {
         eprintln!("skipped: there is no C++ compiler");
     }
@@ -109,16 +112,37 @@ const CHECKS: [Check; 6] = [
     block_sum,
     rotate,
     rotate_blocks,
-    |on| multiplied(on, "multiply_bf16", 16, 0.05),
+    |on| multiplied(on, "multiply_half", 16, 0.05),
     |on| multiplied(on, "multiply_tf32", 8, 0.01),
     twice,
 ];
 
 #[test]
 fn right_kernels_are_right_in_every_order() {
-    let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
-    for seed in SEEDS {
-        CHECKS.iter().for_each(|check| check(&Emulator::new(&library, seed)).unwrap());
+    for half in [Half::Bf16, Half::F16] {
+        let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);", half) else { return };
+        for seed in SEEDS {
+            CHECKS.iter().for_each(|check| check(&Emulator::new(&library, seed)).unwrap());
+        }
+    }
+}
+
+#[test]
+fn half_precision_is_rounded_as_the_types_have_it() {
+    for (half, dtype) in [(Half::Bf16, DType::BF16), (Half::F16, DType::F16)] {
+        let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);", half) else { return };
+        let on = Emulator::new(&library, 1);
+        let sizes = [-140, -30, -25, -24, -15, -14, 0, 15, 16, 100].map(|exponent| 2f32.powi(exponent));
+        let near = sizes.iter().flat_map(|size| (0..4100).map(move |i| size * (1.0 + i as f32 / 4096.0)));
+        let values: Vec<f32> = near.flat_map(|x| [x, -x]).chain([0.0, 65_519.99, 65_520.0, f32::INFINITY]).collect();
+        let (xs, ys) = (memory(&on, &values), on.alloc(values.len()).unwrap());
+        let arguments = [xs.at(0), ys.at(0), values.len().into()];
+        run(&on, "rounded", (values.len().div_ceil(256), 256, 0, false), &arguments).unwrap();
+        let tensor = Tensor::new(&values[..], &candle_core::Device::Cpu).unwrap();
+        let wanted = tensor.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+        for (i, (found, wanted)) in floats(&ys).iter().zip(&wanted).enumerate() {
+            assert_eq!(found.to_bits(), wanted.to_bits(), "{half:?}: {} becomes {found}, not {wanted}", values[i]);
+        }
     }
 }
 
@@ -134,8 +158,8 @@ fn every_planted_fault_is_found() {
         (2, "grid_barrier(arrived, round + 1);".into(), "__syncthreads();", "instead of"),
         (
             3,
-            "c[(g + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_bf16)".into(),
-            "c[((g + 1) % 8 + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_bf16)",
+            "c[(g + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_half)".into(),
+            "c[((g + 1) % 8 + i / 2 * 8) * 8 + 2 * q + i % 2] = d[i];\n}\nREGISTER(multiply_half)",
             "instead of",
         ),
         (4, "to_tf32(b[g * 8 + q + 4])".into(), "to_tf32(b[g * 8 + q])", "instead of"),
@@ -143,7 +167,7 @@ fn every_planted_fault_is_found() {
         (5, "ys[i] = 2.f * xs[i]".into(), "ys[i] = 2.f * xs[i + 1]", "goes beyond its memory"),
         (5, "ys[i] = 2.f * xs[i]".into(), "if (i) ys[i] = 2.f * xs[i]", "instead of"),
     ] {
-        let Some(library) = compiled(&from, to) else { return };
+        let Some(library) = compiled(&from, to, Half::Bf16) else { return };
         let found: Vec<String> = SEEDS.filter_map(|seed| CHECKS[check](&Emulator::new(&library, seed)).err()).collect();
         assert!(found.iter().any(|message| message.contains(wanted)), "{from} → {to}: {found:?}");
     }
@@ -192,19 +216,21 @@ fn whole_sequence(source: &str, place: &str) -> bool {
 fn faults_in_our_own_kernels_are_found() {
     let wanted = network().unwrap();
     let run = |sources: &[(&str, &str)], mode: Mode| -> Option<Vec<String>> {
-        let library = Library::compile(sources).unwrap_or_else(|error| panic!("{error}")).map(Arc::new)?;
+        let library = Library::compile(sources, mode.half.unwrap_or(Half::Bf16))
+            .unwrap_or_else(|error| panic!("{error}"))
+            .map(Arc::new)?;
         let outcome = |seed| match on(Emulator { mode, ..Emulator::new(&library, seed) }, network).0 {
             Err(error) => Some(error.to_string()),
             Ok(found) => {
-                let tolerance = if mode.bf16 { 0.1 } else { 1e-4 };
+                let tolerance = if mode.half.is_some() { 0.1 } else { 1e-4 };
                 let near = |(found, wanted): (&f32, &f32)| (found - wanted).abs() <= tolerance * wanted.abs().max(1.0);
                 (!found.iter().zip(&wanted).all(near)).then(|| "other values".into())
             }
         };
         Some(SEEDS.filter_map(outcome).collect())
     };
-    for (bf16, whole) in [(false, false), (true, false), (true, true)] {
-        let Some(found) = run(&SOURCES, Mode { bf16, whole }) else {
+    for (half, whole) in [(None, false), (Some(Half::Bf16), false), (Some(Half::Bf16), true), (Some(Half::F16), true)] {
+        let Some(found) = run(&SOURCES, Mode { half, whole }) else {
             return eprintln!("skipped: there is no C++ compiler");
         };
         assert_eq!(found, Vec::<String>::new(), "without a fault");
@@ -266,9 +292,10 @@ fn faults_in_our_own_kernels_are_found() {
         assert_eq!(original.matches(&from).count(), 1, "{from}");
         let mutant = original.replace(&from, to);
         let sources = SOURCES.map(|(other, text)| (other, if other == name { &mutant } else { text }));
-        // What belongs to bf16 is found in bf16, and what to whole sequences in these.
+        // What belongs to half precision is found in that, and what to whole sequences in these.
         let whole = whole_sequence(original, &from);
-        let found = run(&sources, Mode { bf16: whole || from.contains("half"), whole });
+        let half = (whole || from.contains("half")).then_some(Half::Bf16);
+        let found = run(&sources, Mode { half, whole });
         let found = found.unwrap_or_default();
         assert!(!found.is_empty(), "{from} → {to} is not found");
     }
@@ -276,7 +303,7 @@ fn faults_in_our_own_kernels_are_found() {
 
 #[test]
 fn wrong_launches_are_told() {
-    let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);") else { return };
+    let Some(library) = compiled("REGISTER(twice);", "REGISTER(twice);", Half::Bf16) else { return };
     let on = Emulator::new(&library, 1);
     let xs = memory(&on, &[1.0]);
     let message = |kernel, shape, arguments: &[Argument]| run(&on, kernel, shape, arguments).unwrap_err().to_string();
@@ -285,5 +312,5 @@ fn wrong_launches_are_told() {
     assert!(message("twice", (1, 32, 0, false), &[xs.at(0), xs.at(0), xs.at(0)]).contains("of other sizes"));
     assert!(message("twice", (1, 2048, 0, false), &[xs.at(0), xs.at(0), 1.into()]).contains("2048 threads"));
     assert!(message("block_sum", (1, 32, 1 << 20, false), &[xs.at(0), xs.at(0)]).contains("bytes of shared memory"));
-    assert!(Library::compile(&[("wrong", "#include \"device.h\"\nKERNEL(wrong)(int x) { y; }")]).is_err());
+    assert!(Library::compile(&[("wrong", "#include \"device.h\"\nKERNEL(wrong)(int x) { y; }")], Half::Bf16).is_err());
 }

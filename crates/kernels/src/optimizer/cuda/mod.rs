@@ -58,14 +58,15 @@ impl Table {
     }
 
     /// The norm of all gradients, the factor that clips it, and the numbers: what `norm_and_factor` tells, in two launches.
-    fn told(&self, gpu: &dyn Gpu, checked: usize, max_norm: Option<f64>) -> Result<Memory> {
+    fn told(&self, gpu: &dyn Gpu, checks: &Checks) -> Result<Memory> {
         // Two words for each f64.
         let (sums, told) = (gpu.alloc(2 * self.pieces)?, gpu.alloc(2 + self.numbers)?);
         let (grid, arguments) = ((self.pieces, 1), self.arguments(&[sums.at(0), PIECE.into()]));
         gpu.launch(&Launch::new(&MODULE, "squares_of_pieces", grid, &arguments).with_shared::<f64>())?;
-        let limit = Argument::Float(max_norm.map_or(f32::INFINITY, |limit| limit as f32));
-        let numbers = [self.words.at(self.numbers_start), self.numbers.into(), checked.into()];
-        let arguments = [&[sums.at(0), self.pieces.into()][..], &numbers, &[limit, told.at(0)]].concat();
+        let limit = checks.max_norm.map_or(f32::INFINITY, |limit| limit as f32);
+        let factors = [limit, (1.0 / checks.loss_scale) as f32].map(Argument::Float);
+        let numbers = [self.words.at(self.numbers_start), self.numbers.into(), checks.losses.len().into()];
+        let arguments = [&[sums.at(0), self.pieces.into()][..], &numbers, &factors, &[told.at(0)]].concat();
         gpu.launch(&Launch::new(&MODULE, "norm_and_factor", (1, 1), &arguments).with_shared::<f64>())?;
         Ok(told)
     }
@@ -91,7 +92,7 @@ pub fn checked_step(gpu: &dyn Gpu, rule: Rule, updates: &mut [Update], checks: &
     if table.pieces == 0 {
         candle_core::bail!("optimizer: there is nothing to step")
     }
-    let told = table.told(gpu, checks.losses.len(), checks.max_norm)?;
+    let told = table.told(gpu, checks)?;
     change(gpu, rule, &table, &entries, updates, (Some(&told), 1.0))?;
     let told = gpu.read_later(told)?;
     Ok(Outcome::Later(Box::new(move || {
@@ -184,7 +185,7 @@ pub fn global_norm(gpu: &dyn Gpu, gradients: &[&Tensor]) -> Result<f64> {
     if table.pieces == 0 {
         return Ok(0.0);
     }
-    match gpu.read(&table.told(gpu, 0, None)?)?[..] {
+    match gpu.read(&table.told(gpu, &Checks::default())?)?[..] {
         [_, norm] => Ok(f64::from(f32::from_bits(norm))),
         _ => candle_core::bail!("global_norm: the device gave another number of words than two"),
     }

@@ -34,9 +34,10 @@ KERNEL(squares_of_pieces)(const Entry* entries, const Piece* pieces, double* sum
 }
 REGISTER(squares_of_pieces);
 
-// By one block: the norm of all gradients from the sums of their pieces, and the factor min(1, limit / (norm + 10⁻⁶)) on them, which is NaN
-// where the norm or one of the first `checked` of `count` numbers is not finite. What is told: factor, norm, numbers.
-KERNEL(norm_and_factor)(const double* sums, int pieces, const float* const* numbers, int count, int checked, float limit, float* told) {
+// By one block: the norm of all gradients times `unscale` from the sums of their pieces, and the factor unscale · min(1, limit / (norm + 10⁻⁶))
+// on them, which is NaN where the norm or one of the first `checked` of `count` numbers is not finite. What is told: factor, norm, numbers.
+KERNEL(norm_and_factor)(const double* sums, int pieces, const float* const* numbers, int count, int checked, float limit, float unscale,
+                        float* told) {
     DYNAMIC_SHARED(double, parts);
     double sum = 0.;
     for (int i = threadIdx.x; i < pieces; i += blockDim.x) sum += sums[i];
@@ -47,13 +48,13 @@ KERNEL(norm_and_factor)(const double* sums, int pieces, const float* const* numb
         __syncthreads();
     }
     if (threadIdx.x) return;
-    const float norm = float(sqrt(parts[0]));
+    const float norm = float(sqrt(parts[0])) * unscale;
     bool finite = isfinite(norm);
     for (int i = 0; i < count; i++) {
         told[2 + i] = *numbers[i];
         if (i < checked) finite = finite && isfinite(told[2 + i]);
     }
-    told[0] = !finite ? NAN : limit < norm + 1e-6f ? limit / (norm + 1e-6f) : 1.f;
+    told[0] = !finite ? NAN : unscale * (limit < norm + 1e-6f ? limit / (norm + 1e-6f) : 1.f);
     told[1] = norm;
 }
 REGISTER(norm_and_factor);

@@ -1,5 +1,5 @@
 //! RNN, LSTM and GRU, f32, CUDA: a product and a gate kernel a step, rows sorted by length, weight gradients one product for all steps.
-//! Where products are of bf16, the kernels write their sides in that too, and all steps of an LSTM may be one launch.
+//! Where products are of half precision, the kernels write their sides in that too, and all steps of an LSTM may be one launch.
 
 pub(crate) mod run;
 #[cfg(test)]
@@ -8,13 +8,13 @@ mod whole;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_bf16, module, two_column_sums};
+use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_half, module, two_column_sums};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run};
 use whole::Whole;
 
-pub(crate) static MODULE: Module = module!("recurrence");
+pub(crate) static MODULE: Module = module!("recurrence" of half precision);
 
 /// The gate kernels of a cell.
 pub trait GateKernels: Cell {
@@ -100,7 +100,7 @@ pub struct Saved {
     h: Matrix,
     /// c before each step (R, H).
     c: Option<Matrix>,
-    /// W_hh and W_ih in bf16, where products are of that.
+    /// W_hh and W_ih in half precision, where products are of that.
     halves: [Option<Memory>; 2],
 }
 
@@ -127,7 +127,7 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         let table = layout.table(gpu, &self.steps)?;
         let run = Run { gpu, layout: &layout, table: table.as_ref() };
         let (&Layout { n, t, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
-        let halves = in_bf16(gpu, &on.w_hh, on.w_ih.as_ref())?;
+        let halves = in_half(gpu, &on.w_hh, on.w_ih.as_ref())?;
         let w_hh = || Side::Transposed(Rows { memory: &on.w_hh, half: halves[0].as_ref(), start: 0, stride: h });
         let (xs, gates) = match &on.w_ih {
             None => (None, run.packed(&on.xs, run.matrix(packed, wide)?)?),

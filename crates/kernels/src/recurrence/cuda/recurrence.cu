@@ -2,7 +2,7 @@
 #include "steps.h"
 
 // xs (N, T, width) → packed (R, width).
-KERNEL(pack_steps)(const float* xs, float* packed, bf16* half, const unsigned* table, int rows, int steps, int reverse, int width) {
+KERNEL(pack_steps)(const float* xs, float* packed, Half* half, const unsigned* table, int rows, int steps, int reverse, int width) {
     const Batch batch = {table, rows, steps, reverse};
     const int i = blockIdx.y * blockDim.x + threadIdx.x, sorted = i / width, column = i % width, step = blockIdx.x;
     if (sorted >= rows || step >= batch.length(sorted)) return;
@@ -24,7 +24,7 @@ KERNEL(unpack_steps)(const float* packed, float* xs, const unsigned* table, int 
 REGISTER(unpack_steps);
 
 // States (N, H) before the first step: into the first step's rows, or to the last states of rows without steps.
-KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float* h_last, float* c_last, bf16* h_half,
+KERNEL(start_states)(const float* h0, const float* c0, float* h, float* c, float* h_last, float* c_last, Half* h_half,
                      const unsigned* table, int rows, int steps, int hidden) {
     const Batch batch = {table, rows, steps, 0};
     const int i = thread(), sorted = i / hidden, column = i % hidden;
@@ -52,7 +52,7 @@ KERNEL(start_gradients)(const float* dh, const float* dc, const float* dh_last, 
 REGISTER(start_gradients);
 
 // h = φ(p + b) for p with W_hh h in it; p becomes h.
-KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, bf16* h_half, float* out, float* h_last, int relu, STEP_PARAMETERS) {
+KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, Half* h_half, float* out, float* h_last, int relu, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float sum = p[s.at()] + (bias ? bias[s.unit] : 0.f), h = relu ? (sum > 0.f || sum != sum ? sum : 0.f) : tanhf(sum);
@@ -62,7 +62,7 @@ KERNEL(rnn_forward)(float* p, const float* bias, float* h_next, bf16* h_half, fl
 }
 REGISTER(rnn_forward);
 
-KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, const float* d_out, float* dp, bf16* dp_half, int relu,
+KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, const float* d_out, float* dp, Half* dp_half, int relu,
                      STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
@@ -74,7 +74,7 @@ KERNEL(rnn_backward)(const float* h, const float* dh, const float* dh_last, cons
 REGISTER(rnn_backward);
 
 // i, f, g, o of sums; c' = f c + i g, h = o tanh c'. p becomes the gates.
-__device__ __forceinline__ void lstm_cell(const Step& s, const float (&sum)[4], float* p, const float* c, float* h_next, bf16* h_half,
+__device__ __forceinline__ void lstm_cell(const Step& s, const float (&sum)[4], float* p, const float* c, float* h_next, Half* h_half,
                                           float* c_next, float* out, float* h_last, float* c_last) {
     const float i = logistic(sum[0]), f = logistic(sum[1]), g = tanhf(sum[2]), o = logistic(sum[3]);
     const float cell = f * c[s.at()] + i * g, h = o * tanhf(cell);
@@ -86,7 +86,7 @@ __device__ __forceinline__ void lstm_cell(const Step& s, const float (&sum)[4], 
 
 // From the gradients of a step's h and c those of its sums, in rows of `stride` values, and of the c before it.
 __device__ __forceinline__ void lstm_cell_gradients(const Step& s, const float* gates, const float* c, float d_h, float d_after, float* dc,
-                                                    float* dp, bf16* dp_half, int stride) {
+                                                    float* dp, Half* dp_half, int stride) {
     const float i = gates[s.gate(4, 0)], f = gates[s.gate(4, 1)], g = gates[s.gate(4, 2)], o = gates[s.gate(4, 3)];
     const float before = c[s.at()], tanh_c = tanhf(f * before + i * g), d_c = d_after + d_h * o * (1.f - tanh_c * tanh_c);
     const float d[4] = {d_c * g * i * (1.f - i), d_c * before * f * (1.f - f), d_c * i * (1.f - g * g), d_h * tanh_c * o * (1.f - o)};
@@ -99,7 +99,7 @@ __device__ __forceinline__ void lstm_cell_gradients(const Step& s, const float* 
 }
 
 // The LSTM for p with W_hh h in it, or with W_hh h in rows of `more`.
-KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, bf16* h_half,
+KERNEL(lstm_forward)(float* p, const float* more, int more_stride, const float* bias, const float* c, float* h_next, Half* h_half,
                      float* c_next, float* out, float* h_last, float* c_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
@@ -114,7 +114,7 @@ REGISTER(lstm_forward);
 
 // dp has rows of `stride` values.
 KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float* dc, const float* dh_last, const float* dc_last,
-                      const float* d_out, float* dp, bf16* dp_half, int stride, STEP_PARAMETERS) {
+                      const float* d_out, float* dp, Half* dp_half, int stride, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float d_h = s.take(dh, dh_last) + d_out[s.output()];
@@ -122,7 +122,7 @@ KERNEL(lstm_backward)(const float* gates, const float* c, const float* dh, float
 }
 REGISTER(lstm_backward);
 
-// All steps of an LSTM in one launch of the whole grid, for products of bf16: a block has 8 units, keeps their part of W_hh in shared memory,
+// All steps of an LSTM in one launch of the whole grid, for products of half precision: a block has 8 units, keeps their part of W_hh in shared memory,
 // multiplies it at each step with what all blocks have written, its 8 warps sharing out the terms, and waits for the grid. H is a multiple
 // of 16.
 constexpr int UNITS = 8, WARPS = 8;
@@ -130,7 +130,7 @@ constexpr int UNITS = 8, WARPS = 8;
 // Sums (WARPS, 16, 8 · TILES) of rows x, of which there are `rows`, times the transpose of weights (8 · TILES, pitch): each warp has every
 // so many terms.
 template <int TILES>
-__device__ __forceinline__ void multiply(const bf16* x, int rows, int terms, const bf16* weights, int pitch, float* sums) {
+__device__ __forceinline__ void multiply(const Half* x, int rows, int terms, const Half* weights, int pitch, float* sums) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
     float sum[TILES][4] = {};
     for (int k = warp * 16 + q * 2; k < terms; k += WARPS * 16) {
@@ -140,20 +140,20 @@ __device__ __forceinline__ void multiply(const bf16* x, int rows, int terms, con
             a[i] = row < rows ? fresh(x + size_t(row) * terms + k + i / 2 * 8) : 0;
         }
         for (int tile = 0; tile < TILES; tile++) {
-            const bf16* w = weights + (tile * 8 + g) * pitch + k;
+            const Half* w = weights + (tile * 8 + g) * pitch + k;
             const uint32_t b[2] = {two(w), two(w + 8)};
-            mma_bf16(sum[tile], a, b);
+            mma_half(sum[tile], a, b);
         }
     }
     for (int tile = 0; tile < TILES; tile++)
         for (int i = 0; i < 4; i++) sums[(warp * 16 + g + i / 2 * 8) * 8 * TILES + tile * 8 + q * 2 + i % 2] = sum[tile][i];
 }
 
-KERNEL(lstm_sequence)(float* p, const bf16* w_hh, const float* bias, float* h, bf16* h_half, float* c, float* out, float* h_last,
+KERNEL(lstm_sequence)(float* p, const Half* w_hh, const float* bias, float* h, Half* h_half, float* c, float* out, float* h_last,
                       float* c_last, unsigned* arrived, const unsigned* table, int rows, int steps, int reverse, int count, int hidden) {
     DYNAMIC_SHARED(float, sums);  // (WARPS, 16, 4 · UNITS), and then the rows of W_hh (4 · UNITS, pitch)
     const int pitch = hidden + 8, width = 4 * UNITS;
-    bf16* weights = reinterpret_cast<bf16*>(sums + WARPS * 16 * width);
+    Half* weights = reinterpret_cast<Half*>(sums + WARPS * 16 * width);
     for (int i = threadIdx.x; i < width * hidden; i += blockDim.x) {
         const int row = i / hidden, k = i % hidden;
         weights[row * pitch + k] = w_hh[(size_t(row / UNITS) * hidden + blockIdx.x * UNITS + row % UNITS) * hidden + k];
@@ -184,13 +184,13 @@ KERNEL(lstm_sequence)(float* p, const bf16* w_hh, const float* bias, float* h, b
 }
 REGISTER(lstm_sequence);
 
-KERNEL(lstm_sequence_gradients)(const float* gates, const float* c, const bf16* w_hh, const float* d_out, const float* dh_last,
-                                const float* dc_last, float* dh, float* dc, float* dp, bf16* dp_half, unsigned* arrived,
+KERNEL(lstm_sequence_gradients)(const float* gates, const float* c, const Half* w_hh, const float* d_out, const float* dh_last,
+                                const float* dc_last, float* dh, float* dc, float* dp, Half* dp_half, unsigned* arrived,
                                 const unsigned* table, int rows, int steps, int reverse, int count, int hidden) {
     DYNAMIC_SHARED(float, sums);  // (WARPS, 16, UNITS), then the gradient of h (rows, UNITS), and the columns of W_hh (UNITS, pitch)
     const int wide = 4 * hidden, pitch = wide + 8;
     float* own = sums + WARPS * 16 * UNITS;
-    bf16* weights = reinterpret_cast<bf16*>(own + rows * UNITS);
+    Half* weights = reinterpret_cast<Half*>(own + rows * UNITS);
     for (int i = threadIdx.x; i < UNITS * wide; i += blockDim.x)
         weights[i % UNITS * pitch + i / UNITS] = w_hh[size_t(i / UNITS) * hidden + blockIdx.x * UNITS + i % UNITS];
     __syncthreads();
@@ -223,7 +223,7 @@ KERNEL(lstm_sequence_gradients)(const float* gates, const float* c, const bf16* 
 REGISTER(lstm_sequence_gradients);
 
 // r, z of p + u, n = tanh(p_n + r u_n), h' = (1 − z) n + z h for u = W_hh h. p becomes the gates, u_n gets its bias.
-KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, bf16* h_half,
+KERNEL(gru_forward)(float* p, const float* bias, float* u, const float* bias_hh, const float* h, float* h_next, Half* h_half,
                     float* out, float* h_last, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
@@ -243,7 +243,7 @@ REGISTER(gru_forward);
 
 // dp and du differ in n, which W_hh h reaches through r. dh becomes what flows by z; the product with W_hh is added to it.
 KERNEL(gru_backward)(const float* gates, const float* u, const float* h, float* dh, const float* dh_last, const float* d_out,
-                     float* dp, bf16* dp_half, float* du, bf16* du_half, STEP_PARAMETERS) {
+                     float* dp, Half* dp_half, float* du, Half* du_half, STEP_PARAMETERS) {
     const Step s(STEP_ARGUMENTS);
     if (!s.mine) return;
     const float r = gates[s.gate(3, 0)], z = gates[s.gate(3, 1)], n = gates[s.gate(3, 2)];

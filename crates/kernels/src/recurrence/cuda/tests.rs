@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
-use crate::cuda::emulator::{Mode, emulated_as, emulated_in_bf16};
+use crate::cuda::Half;
+use crate::cuda::emulator::{Mode, emulated_as, emulated_in};
+use crate::precision::Precision;
 use crate::recurrence::tests::{KINDS, Kind, gradients, nonlinearity, tensor};
 use crate::recurrence::{Input, gru, lstm, rnn};
 use candle_core::{DType, Tensor, Var};
@@ -12,7 +14,7 @@ fn apart(found: &Tensor, wanted: &Tensor) -> f32 {
 }
 
 #[test]
-fn products_of_bf16_come_close() {
+fn products_of_half_precision_come_close() {
     let (n, t, d, h) = (7, 5, 20, 30);
     let lengths: Vec<usize> = (0..n).map(|row| t - row % 3).collect();
     for (i, kind) in KINDS.into_iter().enumerate() {
@@ -35,10 +37,13 @@ fn products_of_bf16_come_close() {
             let (_, gradients) = gradients(&vars[..used], &outputs);
             [outputs, gradients].concat()
         };
-        let (wanted, Some(found)) = (run(), emulated_in_bf16(i as u64, run).unwrap()) else { return };
-        for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-            let apart = apart(found, wanted);
-            assert!((1e-5..2e-2).contains(&apart), "{kind:?}: {apart} apart in {at}");
+        let wanted = run();
+        for (precision, near) in [(Precision::Bf16, 1e-5..2e-2), (Precision::F16, 1e-6..3e-3)] {
+            let Some(found) = emulated_in(precision, i as u64, run).unwrap() else { return };
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let apart = apart(found, wanted);
+                assert!(near.contains(&apart), "{kind:?} in {precision}: {apart} apart in {at}");
+            }
         }
     }
 }
@@ -64,11 +69,14 @@ fn a_whole_sequence_in_one_launch_is_that_of_its_steps() {
                 let (_, gradients) = gradients(&vars, &outputs);
                 [outputs, gradients].concat()
             };
-            let of = |whole: bool| emulated_as(Mode { bf16: true, whole }, seed as u64, run).unwrap();
-            let (Some(wanted), Some(found)) = (of(false), of(true)) else { return };
-            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-                // Sums in another order may round a factor of the next step the other way.
-                assert!(apart(found, wanted) < 2e-3, "N {n} T {t} H {h}: {} apart in {at}", apart(found, wanted));
+            for half in [Half::Bf16, Half::F16] {
+                let of = |whole: bool| emulated_as(Mode { half: Some(half), whole }, seed as u64, run).unwrap();
+                let (Some(wanted), Some(found)) = (of(false), of(true)) else { return };
+                for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                    // Sums in another order may round a factor of the next step the other way.
+                    let apart = apart(found, wanted);
+                    assert!(apart < 2e-3, "N {n} T {t} H {h} in {half:?}: {apart} apart in {at}");
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A whole sequence as one launch of the whole grid, which no step has to wait for the host in: the LSTM with products of bf16.
+//! A whole sequence as one launch of the whole grid, which no step has to wait for the host in: the LSTM with products of half precision.
 
 use super::MODULE;
 use super::run::Run;
@@ -27,7 +27,7 @@ impl Whole {
         let (h, n) = (run.layout.h, run.layout.n);
         let blocks = run.gpu.whole_grid();
         let fits = self.forward_bytes(h).max(self.backward_bytes(h, n)) <= SHARED;
-        run.gpu.bf16() && h.is_multiple_of(16) && h / UNITS <= blocks && fits && run.layout.count() > 0
+        run.gpu.half().is_some() && h.is_multiple_of(16) && h / UNITS <= blocks && fits && run.layout.count() > 0
     }
 
     /// Sums of all warps and the rows of W_hh.
