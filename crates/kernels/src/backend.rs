@@ -66,6 +66,8 @@ impl Backend {
                 tensors[0].elem_count() > 0 && (tracked || !cfg!(feature = "cudnn"))
             }
             Op::BatchNorm | Op::Pool2d => tensors[0].elem_count() > 0,
+            // A product has no empty side.
+            Op::Linear | Op::WeightGradient => tensors.iter().all(|tensor| tensor.elem_count() > 0),
             Op::AttentionLstm | Op::Embedding | Op::OptimizerStep | Op::Recurrence => true,
             _ => false,
         };

@@ -7,6 +7,7 @@ use super::with_f32s;
 use crate::backend::{Backend, Op};
 use crate::cpu::gemm::{GemmShape, Strided, gemm};
 use crate::cpu::thread_pool::install_for;
+use crate::linear::cuda::weight_gradient;
 use candle_core::{Device, Result, Tensor};
 
 /// dYᵀ X, a weight's gradient that is yet to be formed, from dY (M, out) and X (M, in).
@@ -27,6 +28,9 @@ impl DeferredMatmul {
 /// The sum of the products, (out, in).
 pub(super) fn summed(deferred: &[DeferredMatmul]) -> Result<Tensor> {
     let (dys, xs) = (rows(deferred, |matmul| &matmul.dys)?, rows(deferred, |matmul| &matmul.xs)?);
+    if let Some(gpu) = Backend::gpu(Op::WeightGradient, &[&dys, &xs]) {
+        return weight_gradient(gpu, &dys, &xs);
+    }
     if Backend::choose(Op::WeightGradient, &[&dys, &xs]) == Backend::Reference {
         return dys.t()?.matmul(&xs);
     }

@@ -29,13 +29,14 @@ const HEADERS: [(&str, &str); 3] = [
 const EMULATOR: &str = include_str!("emulator.cpp");
 
 /// All kernels of this crate.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("attention_lstm", include_str!("../../attention_lstm/cuda/attention_lstm.cu")),
     ("batch_norm", include_str!("../../channels_last/cuda/batch_norm.cu")),
     ("column_sums", include_str!("../column_sums.cu")),
     ("conv", include_str!("../../conv/cuda/conv.cu")),
     ("embedding", include_str!("../../embedding/cuda/embedding.cu")),
     ("halves", include_str!("../halves.cu")),
+    ("linear", include_str!("../../linear/cuda/linear.cu")),
     ("loss", include_str!("../../loss/cuda/loss.cu")),
     ("optimizer", include_str!("../../optimizer/cuda/optimizer.cu")),
     ("pool", include_str!("../../pool/cuda/pool.cu")),
