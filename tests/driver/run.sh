@@ -22,5 +22,7 @@ export PATH=$libraries/bin:$PATH NVCC=$libraries/bin/nvcc CUDA_COMPUTE_CAP=90
 export CUDA_HOME=$libraries CUDA_PATH=$libraries CUDA_ROOT=$libraries CUDA_TOOLKIT_ROOT_DIR=$libraries
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export RUSTFLAGS="${RUSTFLAGS:-} -D warnings -L native=$libraries" CARGO_TARGET_DIR=$target
+# Nothing is computed here, so nothing is optimised.
+plain=(--config 'profile.dev.opt-level=0' --config 'profile.dev.debug=false' --config 'profile.dev.package."*".opt-level=0')
 # With the emulator's tests on a card, which are at least compiled so.
-exec cargo test -p candlewick-kernels -p candlewick-recurrent --features candlewick-kernels/cuda,candlewick-kernels/emulator,candlewick-recurrent/cuda --test launches "$@"
+exec cargo "${plain[@]}" test -p candlewick-kernels -p candlewick-recurrent --features candlewick-kernels/cuda,candlewick-kernels/emulator,candlewick-recurrent/cuda --test launches "$@"
