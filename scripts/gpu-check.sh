@@ -61,12 +61,12 @@ if missing=$(ldd ./kernels | grep 'not found'); then
   exit 1
 fi
 # The tests' bodies: what runs on the emulator elsewhere runs on the card.
-operations=(attention_lstm channels_last conv embedding loss optimizer pool recurrence top_k)
+operations=(attention_lstm channels_last conv embedding linear loss optimizer pool recurrence top_k)
 part 60 kernels env CANDLEWICK_CARD=0 PROPTEST_CASES=16 ./kernels --test-threads=2 "${operations[@]}"
 part 45 devices ./devices --test-threads=1
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
-    part 30 "$tool" env CANDLEWICK_CARD=0 PROPTEST_CASES=1 compute-sanitizer --tool "$tool" --error-exitcode 1 ./kernels --test-threads=1 fill_no_block of_half whole_sequence
+    part 30 "$tool" env CANDLEWICK_CARD=0 PROPTEST_CASES=1 compute-sanitizer --tool "$tool" --error-exitcode 1 ./kernels --test-threads=1 fill_no_block of_half whole_sequence linear::tests::cuda
   done
 else
   printf '\n== there is no compute-sanitizer: memcheck and racecheck were not run\n'

@@ -22,8 +22,9 @@ BF16, F16 = (["--bf16"], ["--bf16"]), (["--f16"], ["--fp16"])
 WHOLE = (["--bf16", "--whole"], ["--bf16"])
 # Group, seconds for all of it, its cases, and each pair of ways, ours and PyTorch's, in which they are measured.
 GROUPS = [
-    ("attend", 100, ["p49-train", "p196-train"], [F32, TF32, BF16, (["--medium"], ["--tf32", "--compile"])]),
-    ("recurrent", 80, LAYERS, [TF32, BF16, F16]),
+    ("attend", 80, ["p49-train", "p196-train"], [F32, TF32, BF16, (["--medium"], ["--tf32", "--compile"])]),
+    ("recurrent", 80, LAYERS, [TF32, BF16]),
+    ("recurrent", 20, LAYERS[:2], [F16]),
     ("recurrent", 20, LAYERS[::2], [WHOLE]),
     ("network", 45, ["resnet50-n64-train"], [TF32, (["--bf16"], ["--channels-last-bf16"])]),
     ("recurrent", 40, LONG, [BF16, WHOLE]),

@@ -77,7 +77,7 @@ const LENGTHS: [usize; 19] = [6, 1, 3, 6, 5, 0, 4, 4, 6, 2, 6, 6, 3, 1, 5, 6, 2,
 #[test]
 fn values_and_gradients_stay_within_their_bounds() {
     assert_eq!(float32_matmul_precision(), Precision::Highest);
-    for word in ["highest", "medium"] {
+    for word in ["highest", "medium", "bf16", "f16"] {
         assert_eq!(word.parse::<Precision>().unwrap().to_string(), word);
     }
     assert!("high".parse::<Precision>().unwrap_err().contains("`high`"));

@@ -19,7 +19,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 const WITHOUT_ASKING: usize = 48 << 10;
 
 /// A device of candle's.
-struct Cuda(CudaDevice, Arc<Pinned>);
+struct Cuda {
+    device: CudaDevice,
+    pinned: Arc<Pinned>,
+    /// What sides of products are rounded to, where that is not the process's precision.
+    half: Option<Option<Half>>,
+}
 
 /// Host memory that no copy is on its way to.
 type Pinned = Mutex<Vec<Landing>>;
@@ -69,7 +74,15 @@ impl Drop for Flight {
 pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
     static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda(device.clone(), Arc::default()))))
+    *devices
+        .entry(device.id())
+        .or_insert_with(|| Box::leak(Box::new(Cuda { device: device.clone(), pinned: Arc::default(), half: None })))
+}
+
+/// The device with sides of products rounded to this, whatever the process's precision is.
+#[cfg(any(test, feature = "emulator"))]
+pub fn with_half(device: &CudaDevice, half: Option<Half>) -> &'static dyn Gpu {
+    Box::leak(Box::new(Cuda { device: device.clone(), pinned: Arc::default(), half: Some(half) }))
 }
 
 /// How many multiprocessors a device has.
@@ -95,7 +108,7 @@ impl Ints {
 
 impl Cuda {
     fn owned<T: Send + Sync + 'static>(&self, slice: CudaSlice<T>, count: usize) -> Memory {
-        let stream = self.0.cuda_stream();
+        let stream = self.device.cuda_stream();
         let (address, guard) = slice.device_ptr(&stream);
         drop(guard);
         Memory { address, count, owner: Box::new(slice) }
@@ -106,15 +119,15 @@ impl Gpu for Cuda {
     fn alloc(&self, count: usize) -> Result<Memory> {
         // CUDA allocates nothing where nothing is asked for, and calls it an error.
         // SAFETY: whoever asks for memory has a kernel or a product write it before it is read, which tests on the emulator show.
-        Ok(self.owned(unsafe { self.0.alloc::<f32>(count.max(1)) }?, count))
+        Ok(self.owned(unsafe { self.device.alloc::<f32>(count.max(1)) }?, count))
     }
 
     fn zeros(&self, count: usize) -> Result<Memory> {
-        Ok(self.owned(self.0.alloc_zeros::<f32>(count.max(1))?, count))
+        Ok(self.owned(self.device.alloc_zeros::<f32>(count.max(1))?, count))
     }
 
     fn upload(&self, values: &[u32]) -> Result<Memory> {
-        Ok(self.owned(self.0.clone_htod(values)?, values.len()))
+        Ok(self.owned(self.device.clone_htod(values)?, values.len()))
     }
 
     fn of(&self, tensor: &Tensor) -> Result<Memory> {
@@ -123,7 +136,7 @@ impl Gpu for Cuda {
         let address = {
             let (storage, layout) = tensor.storage_and_layout();
             let Storage::Cuda(storage) = &*storage else { candle_core::bail!("a tensor is not on the CUDA device") };
-            let stream = self.0.cuda_stream();
+            let stream = self.device.cuda_stream();
             let start = match tensor.dtype() {
                 DType::I64 => storage.as_cuda_slice::<i64>()?.device_ptr(&stream).0,
                 DType::U32 => storage.as_cuda_slice::<u32>()?.device_ptr(&stream).0,
@@ -138,7 +151,7 @@ impl Gpu for Cuda {
         memory.fits(&shape)?;
         let slice = memory.owner.downcast::<CudaSlice<f32>>();
         let slice = slice.map_err(|_| Error::Msg("only memory of this device becomes a value".into()))?;
-        Ok(Value::Storage(Storage::Cuda(CudaStorage::wrap_cuda_slice(*slice, self.0.clone())), shape))
+        Ok(Value::Storage(Storage::Cuda(CudaStorage::wrap_cuda_slice(*slice, self.device.clone())), shape))
     }
 
     fn written(&self, _: &Memory, _: &Tensor) -> Result<()> {
@@ -148,9 +161,9 @@ impl Gpu for Cuda {
 
     fn read(&self, memory: &Memory) -> Result<Vec<u32>> {
         let words = if let Some(slice) = memory.owner.downcast_ref::<CudaSlice<f32>>() {
-            self.0.clone_dtoh(slice)?.into_iter().map(f32::to_bits).collect()
+            self.device.clone_dtoh(slice)?.into_iter().map(f32::to_bits).collect()
         } else if let Some(slice) = memory.owner.downcast_ref::<CudaSlice<u32>>() {
-            self.0.clone_dtoh(slice)?
+            self.device.clone_dtoh(slice)?
         } else {
             candle_core::bail!("only memory of this device can be read")
         };
@@ -162,8 +175,8 @@ impl Gpu for Cuda {
         let Some(slice) = memory.owner.downcast_ref::<CudaSlice<f32>>() else {
             candle_core::bail!("only memory of this device can be read")
         };
-        let (stream, count) = (self.0.cuda_stream(), memory.count);
-        let mut kept = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stream, count) = (self.device.cuda_stream(), memory.count);
+        let mut kept = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         // A copy fills the whole of its destination.
         let fitting = kept.iter().position(|landing| landing.host.len() == count);
         let mut landing = match fitting {
@@ -177,14 +190,14 @@ impl Gpu for Cuda {
         stream.memcpy_dtoh(&words, &mut landing.host).map_err(Error::wrap)?;
         // Of its own accord cudarc records no event where tensors have none.
         landing.event.record(&stream).map_err(Error::wrap)?;
-        let flight = Flight { landing: Some(landing), pool: Arc::clone(&self.1) };
+        let flight = Flight { landing: Some(landing), pool: Arc::clone(&self.pinned) };
         Ok(Box::new(move || flight.landed()))
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
         let Module { name, ptx, f16 } = launch.module;
         let (name, ptx) = f16.filter(|_| self.half() == Some(Half::F16)).unwrap_or((name, ptx));
-        let kernel = self.0.get_or_load_custom_func(launch.kernel, name, ptx)?;
+        let kernel = self.device.get_or_load_custom_func(launch.kernel, name, ptx)?;
         let size = |value: usize| u32::try_from(value).map_err(Error::wrap);
         let config = LaunchConfig {
             grid_dim: (size(launch.grid.0)?, size(launch.grid.1)?, 1),
@@ -212,11 +225,11 @@ impl Gpu for Cuda {
     }
 
     fn half(&self) -> Option<Half> {
-        Half::of(float32_matmul_precision())
+        self.half.unwrap_or_else(|| Half::of(float32_matmul_precision()))
     }
 
     fn whole_grid(&self) -> usize {
-        if whole_sequences() { multiprocessors(&self.0).unwrap_or_default() } else { 0 }
+        if whole_sequences() { multiprocessors(&self.device).unwrap_or_default() } else { 0 }
     }
 
     fn product(&self, product: &Product) -> Result<()> {
@@ -251,7 +264,7 @@ impl Gpu for Cuda {
             _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };
         let float = sys::cudaDataType_t::CUDA_R_32F;
-        let handle = self.0.cublas_handle();
+        let handle = self.device.cublas_handle();
         // SAFETY: tests on the emulator show that sides and sizes lie within their memory.
         let done = unsafe {
             result::gemm_ex(

@@ -209,6 +209,16 @@ pub(crate) fn in_half(gpu: &dyn Gpu, first: &Memory, second: Option<&Memory>) ->
     Ok([Some(one), second.map(|_| other)])
 }
 
+/// An error where halves that a way forward left are of another type than those that the way back would make.
+pub(crate) fn check_half(gpu: &dyn Gpu, forward: Option<Half>) -> Result<()> {
+    match (forward, gpu.half()) {
+        (Some(forward), Some(backward)) if forward != backward => {
+            candle_core::bail!("the precision was {forward:?} on the way forward and is {backward:?} on the way back")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Rows of f32 values within a memory.
 pub(crate) struct Rows<'a> {
     pub memory: &'a Memory,

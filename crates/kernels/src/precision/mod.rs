@@ -25,7 +25,7 @@
 //! bits, and sum in f32. [`Precision::Bf16`] lets those of [`linear`](crate::linear), of [`recurrence`](crate::recurrence), of
 //! [`attention_lstm`](crate::attention_lstm) and of [`conv2d`](crate::conv::conv2d), and of their gradients, round to bf16 instead: the
 //! kernels write the sides of the products in bf16 beside f32 or in its place, and weights are rounded once a call. States, gates,
-//! gradients and sums stay f32. [`Precision::F16`] does the same with f16, whose eleven bits are TF32's, for cards without bf16; as it rounds
+//! gradients and sums stay f32. [`Precision::F16`] does the same with f16, whose eleven bits are TF32's; as it rounds
 //! what is below 6e-8 to 0 and ends at 65,504, a loss wants a scale that gradients are divided by
 //! ([`Checks::loss_scale`](crate::optimizer::Checks)), which training sees to. On a CPU both are [`Precision::Medium`].
 

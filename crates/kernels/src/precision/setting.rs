@@ -16,8 +16,8 @@ pub enum Precision {
     /// As [`Self::Medium`], but on CUDA with bf16 in linear and recurrent layers, attention and convolution. Parameters, states, sums, losses and the
     /// optimiser's numbers are f32.
     Bf16,
-    /// As [`Self::Bf16`], but with f16, for cards without bf16: three more bits of each factor, and a range that ends at 65,504 and in which
-    /// small gradients are 0 unless the loss is scaled, as training does.
+    /// As [`Self::Bf16`], but with f16: three more bits of each factor, and a range that ends at 65,504 and in which small gradients are 0
+    /// unless the loss is scaled, as training does.
     F16,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Attending, AttentionLstm, Grid, Inputs, Saved, WARP, row, start};
 use crate::attention_lstm::{NAME, Sizes};
-use crate::cuda::{Argument, Matrix, Memory, Rows, Side, THREADS, column_sums};
+use crate::cuda::{Argument, Matrix, Memory, Rows, Side, THREADS, check_half, column_sums};
 use crate::node::{Call, Value};
 use crate::recurrence::cuda::run::{NULL, Run};
 use candle_core::{Result, Tensor};
@@ -23,6 +23,7 @@ struct Gradients {
 /// The gradients of the inputs in their order.
 pub fn run(op: &AttentionLstm, on: &Inputs, call: &Call<Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
     let (gpu, saved, layout) = (op.gpu, call.saved, op.layout());
+    check_half(gpu, saved.half)?;
     let outer = gradients.iter().map(|gradient| gpu.of(gradient)).collect::<Result<Vec<_>>>()?;
     let attending = Attending {
         run: Run { gpu, layout: &layout, table: saved.table.as_ref() },

@@ -35,6 +35,7 @@ pub fn run(op: &AttentionLstm, on: &Inputs) -> Result<(Vec<Value>, Saved)> {
         chosen: on.draws.as_ref().map(|_| run.matrix(packed, 1)).transpose()?,
         beta: op.gate.then(|| run.matrix(packed, c)).transpose()?,
         gated: run.factor(packed, c)?,
+        half: gpu.half(),
         w_input_half,
         table: None,
     };

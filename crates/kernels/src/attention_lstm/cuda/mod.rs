@@ -4,7 +4,7 @@ mod backward;
 mod forward;
 
 use super::{NAME, Options, Sequence, Sizes};
-use crate::cuda::{Argument, Gpu, Launch, Matrix, Memory, Module, Rows, module};
+use crate::cuda::{Argument, Gpu, Half, Launch, Matrix, Memory, Module, Rows, module};
 use crate::node::{Call, Operation, Value, apply_array};
 use crate::recurrence::cuda::run::{Layout, NULL, Run};
 use crate::recurrence::steps::Steps;
@@ -80,6 +80,8 @@ struct Saved {
     beta: Option<Matrix>,
     /// ẑ (R, C).
     gated: Matrix,
+    /// What sides of products were rounded to.
+    half: Option<Half>,
     /// W_x and W_ẑ (4H, E + C) in half precision, where products are of that.
     w_input_half: Option<Memory>,
 }

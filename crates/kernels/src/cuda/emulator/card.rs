@@ -27,7 +27,12 @@ impl Card {
         let open = || if let Ok(Device::Cuda(device)) = device::cuda(ordinal) { Some(device) } else { None };
         let Some(device) = DEVICE.get_or_init(open) else { candle_core::bail!("there is no card {ordinal}") };
         let multiprocessors = candle_device::multiprocessors(device)?;
-        Ok(Some(Self { device: candle_device::of(device), mode, multiprocessors, launches: AtomicUsize::new(0) }))
+        Ok(Some(Self {
+            device: candle_device::with_half(device, mode.half),
+            mode,
+            multiprocessors,
+            launches: AtomicUsize::new(0),
+        }))
     }
 
     fn floats(&self, memory: &Memory) -> Result<Vec<f32>> {
@@ -79,7 +84,7 @@ impl Gpu for Card {
     }
 
     fn half(&self) -> Option<Half> {
-        self.mode.half
+        self.device.half()
     }
 
     fn whole_grid(&self) -> usize {

@@ -8,7 +8,9 @@ mod whole;
 
 use super::steps::Steps;
 use super::{Cell, Gru, Input, Lstm, Nonlinearity, Recurrence, Rnn};
-use crate::cuda::{Argument, Gpu, Matrix, Memory, Module, Rows, Side, column_sums, in_half, module, two_column_sums};
+use crate::cuda::{
+    Argument, Gpu, Half, Matrix, Memory, Module, Rows, Side, check_half, column_sums, in_half, module, two_column_sums,
+};
 use crate::node::{Call, Operation, Value, apply_array};
 use candle_core::{Result, Tensor};
 use run::{Layout, NULL, Run};
@@ -102,6 +104,7 @@ pub struct Saved {
     c: Option<Matrix>,
     /// W_hh and W_ih in half precision, where products are of that.
     halves: [Option<Memory>; 2],
+    half: Option<Half>,
 }
 
 /// Rows of any values, if they are wanted.
@@ -182,12 +185,13 @@ impl<K: GateKernels> Operation for SequenceOp<K> {
         }
         let mut outputs = vec![gpu.value(out, (n, t, h).into())?, gpu.value(last_h, (n, h).into())?];
         outputs.extend(last_c.map(|last| gpu.value(last.memory, (n, h).into())).transpose()?);
-        Ok((outputs, Saved { table, xs, gates, apart, h: before_h, c: before_c, halves }))
+        Ok((outputs, Saved { table, xs, gates, apart, h: before_h, c: before_c, halves, half: gpu.half() }))
     }
 
     fn backward(&self, call: &Call<Self::Saved>, gradients: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
         let (gpu, on, layout) = (self.gpu, self.inputs(call.inputs)?, self.layout(call.inputs)?);
         let (run, saved) = (Run { gpu, layout: &layout, table: call.saved.table.as_ref() }, call.saved);
+        check_half(gpu, saved.half)?;
         let (&Layout { n, d, h, packed, .. }, wide) = (&layout, K::GATES * layout.h);
         let all: Vec<Memory> = gradients.iter().map(|gradient| gpu.of(gradient)).collect::<Result<_>>()?;
         let d_gates = run.factor(packed, wide)?;
