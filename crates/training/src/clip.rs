@@ -18,11 +18,13 @@ pub fn norm_scale(norm: f64, max_norm: f64) -> f64 {
     optimizer::norm_scale(norm, max_norm)
 }
 
-/// The gradients with each entry brought into [−`max_value`, `max_value`].
+/// The gradients with each entry brought into [−`max_value`, `max_value`], except what is not finite, which becomes NaN.
 ///
 /// # Errors
 /// When an operation fails.
 pub fn by_value(gradients: &[Option<Tensor>], max_value: f64) -> Result<Vec<Option<Tensor>>> {
-    let clip = |gradient: &Option<Tensor>| gradient.as_ref().map(|g| g.clamp(-max_value, max_value)).transpose();
+    // A gradient that is not finite is to be seen as such: 0 times it is NaN.
+    let clip = |g: &Tensor| g.clamp(-max_value, max_value)? + (g * 0.0)?;
+    let clip = |gradient: &Option<Tensor>| gradient.as_ref().map(clip).transpose();
     Ok(gradients.iter().map(clip).collect::<candle_core::Result<_>>()?)
 }

@@ -29,7 +29,8 @@ use std::time::Instant;
 /// fails, or numbers are no longer finite although the rate was halved. What was written before stays as it was.
 ///
 /// Where the loss, the gradient or a weight is no longer finite, the run goes back to its last good state and on from there with half
-/// the learning rate, at most three times.
+/// the learning rate, at most three times. Products of f16 on CUDA have the loss scaled, by what the checkpoint keeps; a step whose scaled
+/// gradient is beyond f16's range changes nothing, and the loss is scaled less.
 ///
 /// With `average`, the weights that are validated, written as the model and left in the task are the averaged ones; those
 /// that training goes on with lie beside the optimiser's state.
@@ -145,7 +146,7 @@ impl Run<'_> {
         let took = self.seconds() - seconds;
         observer.event(&Event::Epoch {
             epoch: self.state.epoch,
-            loss: self.state.epoch_loss / self.state.epoch_items.max(1) as f64,
+            loss: self.state.epoch_loss / self.state.epoch_items as f64,
             items_per_second: (self.state.epoch_items - items) as f64 / took.max(1e-9),
         });
         Ok(EpochEnd::Whole)
@@ -210,7 +211,13 @@ impl Run<'_> {
         {
             self.see(earlier, observer)?;
         }
-        if known { self.see_last(observer) } else { Ok(()) }
+        if known {
+            self.see_last(observer)?;
+        }
+        if let Some(scale) = &mut self.state.loss_scale {
+            self.optimizer.uncount(scale.settle());
+        }
+        Ok(())
     }
 
     /// Goes back through the losses of up to `accumulate` batches.
@@ -262,14 +269,16 @@ impl Run<'_> {
         }
         if !gradient_norm.is_finite() {
             if let Some(scale) = &mut self.state.loss_scale
-                && scale.overflow(loss_scale)
+                && scale.overflow(step, loss_scale)
             {
-                let loss_scale = scale.factor();
+                let loss_scale = scale.later();
                 self.logs.overflow(step, loss_scale)?;
                 observer.event(&Event::Overflowed { step, loss_scale });
                 return Ok(());
             }
-            return Err(recovery::not_finite(step, "norm of the gradients", gradient_norm));
+            // Where no scale helped, it began with the first of the steps that overflowed.
+            let first = self.state.loss_scale.and_then(LossScale::since).unwrap_or(step);
+            return Err(recovery::not_finite(first, "norm of the gradients", gradient_norm));
         }
         if let Some(scale) = &mut self.state.loss_scale {
             scale.calm();
@@ -387,7 +396,9 @@ impl Run<'_> {
         let scores = task.validate_told(epoch, &mut told).map_err(|error| recovery::of_output(step, error))?;
         self.optimizer.swap_average()?;
         let score = self.score(None, &scores)?;
-        let loss = self.state.epoch_loss / self.state.epoch_items.max(1) as f64;
+        // An epoch of which nothing was seen wins no tie.
+        let items = self.state.epoch_items as f64;
+        let loss = if items > 0.0 { self.state.epoch_loss / items } else { f64::INFINITY };
         let tied = |best: f64| score == best && self.state.best_loss.is_some_and(|least| loss < least);
         let best = !score.is_nan() && self.state.best.is_none_or(|best| score > best || tied(best));
         if best {

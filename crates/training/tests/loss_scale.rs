@@ -7,13 +7,14 @@ use candlewick_kernels::emulated_in;
 use candlewick_kernels::precision::Precision;
 use candlewick_training::*;
 use serde_json::Value;
+use std::cell::Cell;
 use std::path::Path;
 use toy::{Toy, config};
 
 /// An epoch's log, the weights, and the overflows that were told; nothing without a C++ compiler.
 type Trained = (Vec<Value>, Vec<(String, Vec<u32>)>, Vec<(usize, f64)>);
 
-fn trained(precision: Precision, poison: Option<f64>, out: &Path) -> Option<Trained> {
+fn trained(precision: Precision, poison: Option<f64>, config: &FitConfig, out: &Path) -> Option<Trained> {
     let mut task = Toy::new(32);
     task.poison = poison.map(|factor| (5..6, factor));
     let mut overflows = Vec::new();
@@ -22,35 +23,65 @@ fn trained(precision: Precision, poison: Option<f64>, out: &Path) -> Option<Trai
             overflows.push((*step, *loss_scale));
         }
     };
-    let config = FitConfig { epochs: 1, ..config() };
-    let run = || fit(&mut task, &config, out, &mut observer).map(|_| ());
+    let run = || fit(&mut task, config, out, &mut observer).map(|_| ());
     emulated_in(precision, 1, run).unwrap()?.unwrap();
     Some((toy::log(out), task.weights(), overflows))
+}
+
+/// Stops a run after so many steps.
+struct After(Cell<usize>);
+
+impl Observer for After {
+    fn event(&mut self, _: &Event) {}
+
+    fn stops(&self) -> bool {
+        self.0.set(self.0.get() - 1);
+        self.0.get() == 0
+    }
+}
+
+fn an_epoch() -> FitConfig {
+    FitConfig { epochs: 1, ..config() }
 }
 
 #[test]
 fn a_scaled_loss_takes_the_same_steps() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let Some(plain) = trained(Precision::Highest, None, folders[0].path()) else { return };
+    let Some(plain) = trained(Precision::Highest, None, &an_epoch(), folders[0].path()) else { return };
     // No product of this network is rounded, and a power of two changes no digit.
-    assert_eq!(trained(Precision::F16, None, folders[1].path()).unwrap(), plain);
+    assert_eq!(trained(Precision::F16, None, &an_epoch(), folders[1].path()).unwrap(), plain);
     let trainer = std::fs::read_to_string(folders[1].path().join("checkpoint-10/trainer.json")).unwrap();
     let state: Value = serde_json::from_str(&trainer).unwrap();
-    assert_eq!(
-        (state["loss_scale"]["factor"].as_f64(), state["loss_scale"]["calm"].as_u64()),
-        (Some(65_536.0), Some(10))
-    );
+    let scale = &state["loss_scale"];
+    assert_eq!((scale["factor"].as_f64(), scale["calm"].as_u64()), (Some(65_536.0), Some(10)));
 }
 
 #[test]
 fn a_gradient_that_overflows_is_left_out_and_told() {
-    let out = tempfile::tempdir().unwrap();
-    // The loss is finite, its gradient times the scale is not.
-    let Some((log, _, overflows)) = trained(Precision::F16, Some(1e36), out.path()) else { return };
-    assert_eq!(overflows, [(5, 32_768.0)]);
-    let steps: Vec<u64> =
-        log.iter().filter(|line| line["loss"].is_number()).filter_map(|line| line["step"].as_u64()).collect();
-    assert_eq!(steps, [1, 2, 3, 4, 6, 7, 8, 9, 10]);
-    assert!(log.iter().any(|line| line["overflowed_at"] == 5 && line["loss_scale"] == 32_768.0), "{log:?}");
-    assert!(log.iter().all(|line| line["recovery"].is_null()), "{log:?}");
+    for clip_value in [None, Some(0.5)] {
+        let out = tempfile::tempdir().unwrap();
+        // The loss is finite, its gradient times the scale is not.
+        let config = FitConfig { clip_value, ..an_epoch() };
+        let Some((log, _, overflows)) = trained(Precision::F16, Some(1e36), &config, out.path()) else { return };
+        assert_eq!(overflows, [(5, 32_768.0)]);
+        let steps = log.iter().filter(|line| line["loss"].is_number()).filter_map(|line| line["step"].as_u64());
+        assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 3, 4, 6, 7, 8, 9, 10]);
+        assert!(log.iter().any(|line| line["overflowed_at"] == 5 && line["loss_scale"] == 32_768.0), "{log:?}");
+        assert!(log.iter().all(|line| line["recovery"].is_null()), "{log:?}");
+    }
+}
+
+#[test]
+fn a_run_that_stops_at_an_overflow_goes_on_as_if_it_had_not() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let config = FitConfig { checkpoint_every: 0, ..an_epoch() };
+    let Some((_, wanted, _)) = trained(Precision::F16, Some(1e36), &config, folders[0].path()) else { return };
+    let out = folders[1].path();
+    let mut task = Toy::new(32);
+    task.poison = Some((5..6, 1e36));
+    let run = || fit(&mut task, &config, out, &mut After(Cell::new(5))).map(|report| report.reason);
+    let reason = emulated_in(Precision::F16, 1, run).unwrap().unwrap().unwrap();
+    assert_eq!(reason, StopReason::Interrupted);
+    let (_, found, overflows) = trained(Precision::F16, None, &config, out).unwrap();
+    assert_eq!((found, overflows), (wanted, vec![]));
 }

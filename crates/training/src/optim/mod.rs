@@ -177,6 +177,13 @@ impl Optimizer {
         })
     }
 
+    /// Counts so many steps as not taken, which changed nothing.
+    pub(crate) fn uncount(&mut self, steps: usize) {
+        for slot in self.slots.iter_mut().chain(&mut self.buffers) {
+            slot.steps = slot.steps.saturating_sub(steps);
+        }
+    }
+
     /// Whether [`Self::checked_step`] tells what it saw only later.
     pub(crate) fn tells_later(&self) -> bool {
         optimizer::tells_later(&self.vars().map(Var::as_tensor).collect::<Vec<_>>())
