@@ -160,6 +160,7 @@ fn decoders() -> Vec<(&'static str, DecoderConfig)> {
             vector,
             embedding_size: 6,
             hidden_size: 8,
+            tied: false,
             dropout: 0.0,
             stack,
         })

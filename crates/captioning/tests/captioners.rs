@@ -24,6 +24,7 @@ fn show_tell(cell: &str, vector: VectorInput, num_layers: usize) -> DecoderConfi
         vector,
         embedding_size: 6,
         hidden_size: 5,
+        tied: false,
         dropout: 0.0,
         stack: Settings::default().with("num_layers", num_layers),
     })

@@ -7,8 +7,11 @@
 //! h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
 //! h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
 //! h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
-//! logits_t = W_o h_t
+//! logits_t = W_o h_t                                        tied: W_o = E W_p, with W_p (E, H) where the sizes differ
 //! ```
+
+#[cfg(test)]
+mod tests;
 
 use super::source::Source;
 use super::source_decoder::SourceDecoder;
@@ -21,7 +24,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_nn::Module;
 use candlewick_generation::{Decoder, Step, TeacherForced};
 use candlewick_kernels::activation::tanh;
-use candlewick_parameters::{Initial, Mode, VarBuilder};
+use candlewick_parameters::{Initial, Mode, ParameterBuilder as _, VarBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +41,8 @@ pub struct VectorDecoderConfig {
     pub embedding_size: usize,
     /// H, the size of the hidden state.
     pub hidden_size: usize,
+    /// Whether the output layer's weights are the words' vectors (Press and Wolf 2017).
+    pub tied: bool,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
     /// What else can be chosen about the cells: layers, regularisation, initial values.
@@ -65,6 +70,7 @@ impl Default for VectorDecoderConfig {
             vector: VectorInput::default(),
             embedding_size: 512,
             hidden_size: 512,
+            tied: false,
             dropout: 0.5,
             stack: Settings::default(),
         }
@@ -77,7 +83,7 @@ impl Default for VectorDecoderConfig {
 /// h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
 /// h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
 /// h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
-/// logits_t = W_o h_t                                        (N, T, V)
+/// logits_t = W_o h_t                                        (N, T, V); tied: W_o = E W_p, with W_p (E, H) where the sizes differ
 /// ```
 ///
 /// Of a picture v is the mean of the annotations a_p, or a fully connected layer such as fc7; of a sentence what a recurrent network kept of it.
@@ -92,6 +98,8 @@ pub struct VectorDecoder {
     embedding: Embedding,
     layer: Box<dyn SequenceLayer>,
     vector: VectorLayers,
+    /// W_p of tied weights.
+    projection: Option<Linear>,
     fc: Linear,
     device: Device,
 }
@@ -138,11 +146,23 @@ impl VectorDecoder {
                 VectorLayers::InitialState(sizes.iter().enumerate().map(of_cell).collect::<Result<_>>()?)
             }
         };
+        let embedding = Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?;
+        let told = layer.output_size();
+        let projection = (config.tied && told != embedding_size)
+            .then(|| Linear::without_bias(told, embedding_size, vb.pp("projection")))
+            .transpose()?;
+        let fc = if config.tied {
+            let bias = vb.pp("fc").parameter(vocab_size, "bias", Initial::Constant(0.0))?;
+            Linear::from_tensors(embedding.weight().clone(), Some(bias))
+        } else {
+            Linear::new(told, vocab_size, vb.pp("fc"))?
+        };
         Ok(Self {
             config: config.clone(),
             vocab_size,
-            embedding: Embedding::with_initial(vocab_size, embedding_size, Initial::Uniform(0.1), vb.pp("embedding"))?,
-            fc: Linear::new(layer.output_size(), vocab_size, vb.pp("fc"))?,
+            embedding,
+            projection,
+            fc,
             layer,
             vector,
             device: vb.device().clone(),
@@ -159,7 +179,11 @@ impl VectorDecoder {
     }
 
     fn output(&self, hidden: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.fc.forward(&self.drop(hidden, mode)?)
+        let hidden = self.drop(hidden, mode)?;
+        match &self.projection {
+            Some(projection) => self.fc.forward(&projection.forward(&hidden)?),
+            None => self.fc.forward(&hidden),
+        }
     }
 
     /// Dropout of (…, T, ·), of the same units at all steps where the cells' is.
