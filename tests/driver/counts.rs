@@ -38,6 +38,14 @@ impl Counts {
 
 unsafe extern "C" {
     fn driver_counts(into: *mut Counts);
+    fn driver_hurry(wanted: std::ffi::c_int);
+}
+
+/// Whether copies from the host's pinned memory are done at once; without it they are as late as they may be.
+#[allow(dead_code, reason = "not every test needs it")]
+pub fn hurry(wanted: bool) {
+    // SAFETY: it sets a number.
+    unsafe { driver_hurry(wanted.into()) }
 }
 
 fn counts() -> Counts {

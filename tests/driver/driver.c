@@ -68,30 +68,67 @@ Status cuStreamCreate(Handle* stream, unsigned flags) {
 }
 Status cuStreamCreateWithPriority(Handle* stream, unsigned flags, int priority) { return cuStreamCreate(stream, flags); }
 Status cuStreamDestroy_v2(Handle stream) { return 0; }
-static Status arrive(void);
-Status cuStreamSynchronize(Handle stream) { return counts.waits++, arrive(); }
-Status cuStreamWaitEvent(Handle stream, Handle event, unsigned flags) { return 0; }
 Status cuStreamIsCapturing(Handle stream, int* capturing) { return *capturing = 0, 0; }
+// What streams have been asked for and have not done: copies on the device or of the host's pinned memory, and waits for events of other streams.
+// All of it is late: it is done when the host waits for an event or stream behind it, or asks the stream for something that has to do with
+// memory. Copies from the host are done at once instead while `hurry` is set. Then what is not ordered is wrong in one way or the other.
+static struct Asked {
+    Handle stream;
+    long number;
+    void *to, *from;
+    size_t bytes;
+    Handle other;
+    long until;
+} asked[256];
+static int waiting, hurry;
+static long asking;
+void driver_hurry(int wanted) { hurry = wanted; }
+static Status arrive(Handle stream, long until) {
+    for (int i = 0; i < waiting;) {
+        struct Asked next = asked[i];
+        if (next.stream != stream || next.number > until) {
+            i++;
+            continue;
+        }
+        memmove(asked + i, asked + i + 1, (--waiting - i) * sizeof next);
+        if (next.to) memcpy(next.to, next.from, next.bytes);
+        else arrive(next.other, next.until), i = 0;
+    }
+    return 0;
+}
+static Status ask(struct Asked what) {
+    if (waiting == 256) arrive(asked[0].stream, asking);
+    what.number = ++asking;
+    asked[waiting++] = what;
+    return 0;
+}
+static Status all(Handle stream) { return arrive(stream, asking); }
+static struct Event {
+    Handle stream;
+    long behind;
+} events[1 << 16];
+static struct Event* of(Handle event) { return &events[(long)event % (1 << 16)]; }
 Status cuEventCreate(Handle* event, unsigned flags) {
     static long next = 1 << 20;
-    return counts.events++, *event = (Handle)next++, 0;
+    *event = (Handle)next++;
+    *of(*event) = (struct Event){0};
+    return counts.events++, 0;
 }
 Status cuEventDestroy_v2(Handle event) { return 0; }
-// Copies into the host's pinned memory are on their way until the host waits for an event behind them, or for a stream.
-static struct Copy {
-    void *to, *data;
-    size_t bytes;
-} copies[64];
-static int copying, recorded;
-static Status arrive(void) {
-    for (int i = 0; i < copying; i++) memcpy(copies[i].to, copies[i].data, copies[i].bytes), free(copies[i].data);
-    return copying = recorded = 0;
+Status cuEventRecord(Handle event, Handle stream) { return *of(event) = (struct Event){stream, asking}, 0; }
+Status cuEventQuery(Handle event) {
+    for (int i = 0; i < waiting; i++)
+        if (asked[i].stream == of(event)->stream && asked[i].number <= of(event)->behind) return 600;
+    return 0;
 }
-Status cuEventRecord(Handle event, Handle stream) { return recorded = copying, 0; }
 Status cuEventSynchronize(Handle event) {
-    counts.waits++;
-    return recorded == copying ? arrive() : 0;
+    counts.waits += cuEventQuery(event) != 0;
+    return arrive(of(event)->stream, of(event)->behind);
 }
+Status cuStreamWaitEvent(Handle stream, Handle event, unsigned flags) {
+    return ask((struct Asked){.stream = stream, .other = of(event)->stream, .until = of(event)->behind});
+}
+Status cuStreamSynchronize(Handle stream) { return counts.waits++, all(stream); }
 Status cuEventElapsedTime_v2(float* time, Handle start, Handle end) { return *time = 0, 0; }
 
 Status cuMemAllocAsync(Address* memory, size_t bytes, Handle stream) {
@@ -101,7 +138,7 @@ Status cuMemAllocAsync(Address* memory, size_t bytes, Handle stream) {
     return *memory ? 0 : 2;
 }
 Status cuMemAlloc_v2(Address* memory, size_t bytes) { return cuMemAllocAsync(memory, bytes, NULL); }
-Status cuMemFreeAsync(Address memory, Handle stream) { return free((void*)memory), 0; }
+Status cuMemFreeAsync(Address memory, Handle stream) { return all(stream), free((void*)memory), 0; }
 Status cuMemFree_v2(Address memory) { return cuMemFreeAsync(memory, NULL); }
 static Handle pinned[4096];
 static int pins;
@@ -111,29 +148,34 @@ Status cuMemHostAlloc(Handle* memory, size_t bytes, unsigned flags) {
     return 0;
 }
 Status cuMemFreeHost(Handle memory) { return free(memory), 0; }
+static int is_pinned(const void* memory) {
+    for (int i = 0; i < pins; i++)
+        if (pinned[i] == memory) return 1;
+    return 0;
+}
 Status cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, Handle stream) {
-    return counts.uploads++, memcpy((void*)to, from, bytes), 0;
+    counts.uploads++;
+    if (!is_pinned(from)) return all(stream), memcpy((void*)to, from, bytes), 0;
+    ask((struct Asked){.stream = stream, .to = (void*)to, .from = (void*)from, .bytes = bytes});
+    return hurry ? all(stream) : 0;
 }
 Status cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) { return cuMemcpyHtoDAsync_v2(to, from, bytes, NULL); }
 Status cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, Handle stream) {
     counts.downloads++;
-    for (int i = 0; i < pins; i++)
-        if (pinned[i] == to && copying < 64) {
-            void* data = memcpy(malloc(bytes + 1), (void*)from, bytes);
-            return copies[copying++] = (struct Copy){to, data, bytes}, 0;
-        }
-    return memcpy(to, (void*)from, bytes), 0;
+    if (!is_pinned(to)) return all(stream), memcpy(to, (void*)from, bytes), 0;
+    return ask((struct Asked){.stream = stream, .to = to, .from = (void*)from, .bytes = bytes});
 }
 Status cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) { return cuMemcpyDtoHAsync_v2(to, from, bytes, NULL); }
 Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, Handle stream) {
-    return counts.copies++, memcpy((void*)to, (void*)from, bytes), 0;
+    counts.copies++;
+    return ask((struct Asked){.stream = stream, .to = (void*)to, .from = (void*)from, .bytes = bytes});
 }
 Status cuMemcpyDtoD_v2(Address to, Address from, size_t bytes) { return cuMemcpyDtoDAsync_v2(to, from, bytes, NULL); }
 Status cuMemcpyPeerAsync(Address to, Handle a, Address from, Handle b, size_t bytes, Handle stream) {
     return cuMemcpyDtoDAsync_v2(to, from, bytes, stream);
 }
 Status cuMemsetD8Async(Address to, unsigned char value, size_t bytes, Handle stream) {
-    return counts.fills++, memset((void*)to, value, bytes), 0;
+    return counts.fills++, all(stream), memset((void*)to, value, bytes), 0;
 }
 Status cuMemsetD8_v2(Address to, unsigned char value, size_t bytes) { return cuMemsetD8Async(to, value, bytes, NULL); }
 
@@ -151,19 +193,19 @@ Status cuModuleGetFunction(Handle* function, Handle module, const char* name) {
 }
 Status cuFuncGetAttribute(int* value, int attribute, Handle function) { return *value = 0, 0; }
 // A function may have more shared memory than 48 KB where that was asked for.
-static struct Asked {
+static struct Raised {
     Handle function;
     unsigned bytes;
-} asked[64];
+} raised[64];
 Status cuFuncSetAttribute(Handle function, int attribute, int value) {
     int i = 0;
-    while (i < 63 && asked[i].function && asked[i].function != function) i++;
-    if (attribute == 8) asked[i] = (struct Asked){function, value};
+    while (i < 63 && raised[i].function && raised[i].function != function) i++;
+    if (attribute == 8) raised[i] = (struct Raised){function, value};
     return value <= 227 << 10 ? 0 : 1;
 }
 static unsigned most(Handle function) {
     for (int i = 0; i < 64; i++)
-        if (asked[i].function == function) return asked[i].bytes;
+        if (raised[i].function == function) return raised[i].bytes;
     return 48 << 10;
 }
 Status cuFuncSetCacheConfig(Handle function, int config) { return 0; }

@@ -12,7 +12,7 @@ use candlewick_kernels::optimizer::{self, Checks, Rule, Update};
 use candlewick_kernels::precision::{Precision, set_float32_matmul_precision};
 use candlewick_kernels::recurrence::{Input, Nonlinearity, gru, lstm, rnn, set_whole_sequences};
 use candlewick_kernels::top_k::top_k;
-use counts::{Counts, DRIVER, asked};
+use counts::{Counts, DRIVER, asked, hurry};
 
 use std::sync::Mutex;
 
@@ -198,4 +198,31 @@ fn a_search_brings_only_the_best_words_to_the_host() {
     let best = asked(|| top_k(&logits, 10));
     println!("{best:?}");
     assert_eq!((best.launches, best.downloads, best.allocations), (1, 1, 1), "{best:?}");
+}
+
+/// Through two slots, of sizes that differ: whether copies come at once or as late as they may, each tensor has its own
+/// values, and the host waits only for the copy before the last.
+#[test]
+fn batches_arrive_by_a_stream_of_their_own() {
+    let _turn = DRIVER.lock();
+    let device = &device::cuda(0).unwrap();
+    let batch = |at: usize| {
+        let count = 20_000 + 700 * (at % 3);
+        Tensor::arange(at as f32, (at + count) as f32, &Device::Cpu).unwrap()
+    };
+    for early in [false, true] {
+        hurry(early);
+        let arrived = || (0..7).map(|at| device::upload(&batch(at), device)).collect::<Result<Vec<_>>>();
+        let Counts { uploads, copies, allocations, waits, .. } = asked(arrived);
+        // Two copies may be on their way.
+        assert_eq!((uploads, copies, allocations, waits), (7, 7, 7, if early { 0 } else { 5 }));
+        for (at, tensor) in arrived().unwrap().iter().enumerate() {
+            let (found, wanted) = (tensor.to_vec1::<f32>().unwrap(), batch(at).to_vec1::<f32>().unwrap());
+            assert!(found == wanted, "batch {at} starts with {:?}", &found[..3]);
+        }
+    }
+    hurry(false);
+    let part = batch(0).reshape((100, 200)).unwrap().t().unwrap().narrow(0, 10, 180).unwrap();
+    let there = device::upload(&part, device).unwrap();
+    assert!(there.to_vec2::<f32>().unwrap() == part.to_vec2::<f32>().unwrap());
 }

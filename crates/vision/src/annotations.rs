@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, bail};
 use candlewick_kernels::additive_attention::Counts;
 use candlewick_kernels::channels_last;
+use candlewick_kernels::device::upload;
 
 /// The annotations (N, P, C) of N pictures, of a feature map's positions or of regions (Xu et al. 2015, section 3.1.1).
 #[derive(Clone, Debug)]
@@ -91,7 +92,7 @@ impl Annotations {
     /// When an operation fails.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let counts = self.counts.as_ref().map(|counts| counts.to_device(device)).transpose()?;
-        Ok(Self { values: self.values.to_device(device)?, counts, ..self.clone() })
+        Ok(Self { values: upload(&self.values, device)?, counts, ..self.clone() })
     }
 }
 

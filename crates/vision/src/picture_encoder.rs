@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use candlewick_data::{Error, Result};
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing, file_hash};
 use candlewick_kernels::channels_last;
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -113,7 +114,7 @@ impl PictureEncoder {
     /// # Errors
     /// When the images have another shape.
     pub fn encode(&self, images: &Tensor) -> Result<Annotations> {
-        self.annotations(&images.to_device(&self.device)?, &mut Mode::Eval)
+        self.annotations(&upload(images, &self.device)?, &mut Mode::Eval)
     }
 
     /// The annotations of flipped images, each at the place where its content is in the picture itself.

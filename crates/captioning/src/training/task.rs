@@ -14,6 +14,7 @@ use candlewick_data::features::PhotoHash;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::text::words::{END, PAD};
 use candlewick_generation::{Decoder as _, GenerationConfig};
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_recurrent::decoders::SourceDecoder as _;
 use candlewick_training::reinforce::MovingAverage;
@@ -156,7 +157,7 @@ impl CaptioningTask {
         let annotations = match &batch.input {
             EncoderInput::Annotations(annotations) => annotations.to_device(device)?,
             EncoderInput::Images(images) => {
-                let images = images.to_device(device)?;
+                let images = upload(images, device)?;
                 match mode {
                     Mode::Train(rng) if self.settings.train_statistics => {
                         self.captioner.encoder().annotations(&images, &mut Mode::Train(rng))?

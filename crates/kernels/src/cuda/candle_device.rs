@@ -1,5 +1,6 @@
 //! candle's CUDA device as [`Gpu`]: allocation and launches on its stream, products by cuBLAS.
 
+use super::uploads::{self, Uploads};
 use super::{Argument, Gpu, Half, Launch, Memory, Module, Product, Reading, Side};
 use crate::node::Value;
 use crate::precision::{Precision, float32_matmul_precision};
@@ -10,6 +11,7 @@ use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PinnedHostSlice, PushKernelArg,
 };
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, DeviceId};
+use candle_core::op::BackpropOp;
 use candle_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -22,6 +24,7 @@ const WITHOUT_ASKING: usize = 48 << 10;
 struct Cuda {
     device: CudaDevice,
     pinned: Arc<Pinned>,
+    uploads: Uploads,
     /// What sides of products are rounded to, where that is not the process's precision.
     half: Option<Option<Half>>,
 }
@@ -72,17 +75,32 @@ impl Drop for Flight {
 
 /// The device as [`Gpu`], one for each as long as the program runs.
 pub fn of(device: &CudaDevice) -> &'static dyn Gpu {
+    known(device)
+}
+
+fn known(device: &CudaDevice) -> &'static Cuda {
     static DEVICES: OnceLock<Mutex<HashMap<DeviceId, &'static Cuda>>> = OnceLock::new();
     let mut devices = DEVICES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    *devices
-        .entry(device.id())
-        .or_insert_with(|| Box::leak(Box::new(Cuda { device: device.clone(), pinned: Arc::default(), half: None })))
+    *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda::new(device, None))))
+}
+
+/// A tensor of the host on the device, where it is one that the host would wait for.
+pub fn upload(tensor: &Tensor, device: &CudaDevice) -> Result<Option<Tensor>> {
+    if tensor.dtype() != DType::F32 || tensor.elem_count() < uploads::LARGE {
+        return Ok(None);
+    }
+    let contiguous = tensor.contiguous()?;
+    let (storage, layout) = contiguous.storage_and_layout();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else { return Ok(None) };
+    let slice = known(device).uploads.upload(&storage.as_slice::<f32>()?[start..end], device)?;
+    let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, device.clone()));
+    Ok(Some(Tensor::from_storage(storage, tensor.shape(), BackpropOp::none(), false)))
 }
 
 /// The device with sides of products rounded to this, whatever the process's precision is.
 #[cfg(any(test, feature = "emulator"))]
 pub fn with_half(device: &CudaDevice, half: Option<Half>) -> &'static dyn Gpu {
-    Box::leak(Box::new(Cuda { device: device.clone(), pinned: Arc::default(), half: Some(half) }))
+    Box::leak(Box::new(Cuda::new(device, Some(half))))
 }
 
 /// How many multiprocessors a device has.
@@ -107,6 +125,10 @@ impl Ints {
 }
 
 impl Cuda {
+    fn new(device: &CudaDevice, half: Option<Option<Half>>) -> Self {
+        Self { device: device.clone(), pinned: Arc::default(), uploads: Uploads::default(), half }
+    }
+
     fn owned<T: Send + Sync + 'static>(&self, slice: CudaSlice<T>, count: usize) -> Memory {
         let stream = self.device.cuda_stream();
         let (address, guard) = slice.device_ptr(&stream);

@@ -8,6 +8,8 @@
 mod candle_device;
 #[cfg(any(test, feature = "emulator"))]
 pub(crate) mod emulator;
+#[cfg(feature = "cuda")]
+mod uploads;
 
 use crate::node::Value;
 use crate::precision::Precision;
@@ -369,6 +371,10 @@ fn columns_added(gpu: &dyn Gpu, xs: [&Matrix; 2], count: usize, rows: usize) -> 
     gpu.launch(&Launch::new(&COLUMNS, "column_sums", grid, &arguments).with_shared::<f32>())?;
     Ok(sums)
 }
+
+/// A tensor of the host on a CUDA device by its copying stream, where that is of use.
+#[cfg(feature = "cuda")]
+pub(crate) use candle_device::upload;
 
 /// The one device of these tensors, if it runs kernels and they are f32.
 pub(crate) fn device_of(tensors: &[&Tensor]) -> Option<&'static dyn Gpu> {

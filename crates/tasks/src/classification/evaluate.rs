@@ -6,6 +6,7 @@ use super::source::{Batch, Source, tried};
 use crate::{Error, Result};
 use candlewick_data::image_classes::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
+use candlewick_kernels::device::upload;
 use candlewick_metrics::accuracy::Accuracy;
 use candlewick_parameters::Mode;
 use candlewick_training::Scores;
@@ -69,7 +70,7 @@ pub(crate) fn scored(
     progress(done, source.rows.len());
     for batch in Loader::new(jobs, config, move |rows: Vec<usize>| own.batch(&rows, (0, 0))) {
         let batch: Batch = batch?;
-        let images = batch.images.to_device(classifier.device())?;
+        let images = upload(&batch.images, classifier.device())?;
         let logits = classifier.network.logits(&images, &mut Mode::Eval)?.to_vec2::<f32>()?;
         for (row, label) in logits.iter().zip(batch.labels.to_vec1::<u32>()?) {
             accuracy.add(row, label as usize);

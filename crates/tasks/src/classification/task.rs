@@ -12,6 +12,7 @@ use candlewick_data::image_classes::{Examples, LabelledImages};
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::skipped::Skipped;
 use candlewick_encoders::ClassifierOutput;
+use candlewick_kernels::device::upload;
 use candlewick_kernels::loss::{CrossEntropy, cross_entropy};
 use candlewick_parameters::{Mode, Parameters};
 use candlewick_training::{Loss, Scores, Shard, Task, data_hash};
@@ -121,7 +122,7 @@ impl Task for ClassificationTask {
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let device = self.classifier.device();
-        let (images, labels) = (batch.images.to_device(device)?, batch.labels.to_device(device)?);
+        let (images, labels) = (upload(&batch.images, device)?, batch.labels.to_device(device)?);
         let ClassifierOutput { logits, auxiliary } = match self.settings.statistics {
             true => self.classifier.network.logits_with_auxiliary(&images, mode)?,
             false => self.classifier.network.logits_with_auxiliary(&images, &mut Mode::Eval)?,

@@ -6,6 +6,7 @@ use super::pictures::{Batch, Pictures};
 use crate::Result;
 use candle_core::Tensor;
 use candlewick_data::buckets;
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::{Loss, Scores, Shard, Task};
 use std::path::Path;
@@ -69,7 +70,7 @@ impl Task for DrawTask {
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let (network, device) = (&self.model.network, self.model.device());
-        let pictures = batch.pictures.to_device(device)?;
+        let pictures = upload(&batch.pictures, device)?;
         let (count, latent) = (pictures.dim(0)?, network.latent_size());
         let mut own = Rng::derive(self.settings.seed, "bound", 0);
         let rng = if let Mode::Train(rng) = mode { rng } else { &mut own };

@@ -11,6 +11,7 @@ use candlewick_data::buckets;
 use candlewick_data::image_classes::Examples;
 use candlewick_data::loader::{Loader, LoaderConfig};
 use candlewick_data::placed::PlacedPictures;
+use candlewick_kernels::device::upload;
 use candlewick_kernels::loss::{CrossEntropy, Reduction, cross_entropy};
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::reinforce::{reinforce, squared_error};
@@ -118,7 +119,7 @@ impl Task for GlimpseTask {
 
     fn loss(&self, batch: &Batch, mode: &mut Mode) -> Result<Loss> {
         let (model, device) = (&self.model, self.model.device());
-        let (pictures, labels) = (batch.pictures.to_device(device)?, batch.labels.to_device(device)?);
+        let (pictures, labels) = (upload(&batch.pictures, device)?, batch.labels.to_device(device)?);
         let count = pictures.dim(0)?;
         let mut own = Rng::derive(self.settings.seed, "first look", 0);
         let first = model.network.first(count, if let Mode::Train(rng) = mode { rng } else { &mut own }, device)?;

@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::buckets::padded_to_a_step;
 use candlewick_data::clips::moving::MovingClip;
+use candlewick_kernels::device::upload;
 use image::{RgbImage, imageops};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -125,13 +126,13 @@ impl Sequences {
                     numbers.extend_from_slice(row(view).ok_or_else(missing)?);
                     numbers.resize((at + 1) * longest * width, 0.0);
                 }
-                Ok(Tensor::from_vec(numbers, (views.len(), longest, *width), device)?)
+                Ok(upload(&Tensor::from_vec(numbers, (views.len(), longest, *width), &Device::Cpu)?, device)?)
             }
             Self::Frames { size: (height, width), rows } => {
                 let clip = |view: &View| rows.get(view.place).map(|frames| frames.values(view));
                 let clips = views.par_iter().map(clip).collect::<Option<Vec<_>>>().ok_or_else(missing)?;
                 let count = views.iter().map(|view| view.steps).sum::<usize>();
-                Ok(Tensor::from_vec(clips.concat(), (count, 3, *height, *width), device)?)
+                Ok(upload(&Tensor::from_vec(clips.concat(), (count, 3, *height, *width), &Device::Cpu)?, device)?)
             }
         }
     }

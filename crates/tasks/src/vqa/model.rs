@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_data::tokens::TextTokenizer;
 use candlewick_encoders::Preprocessing;
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_training::MODEL_FILE;
 use candlewick_training::check_model;
@@ -213,7 +214,7 @@ impl VqaModel {
         let (Some(input), Some(encoder)) = (input, &self.encoder) else { return Ok(None) };
         let annotations = match input {
             EncoderInput::Annotations(annotations) => annotations.to_device(&self.device)?,
-            EncoderInput::Images(images) => encoder.annotations(&images.to_device(&self.device)?, mode)?,
+            EncoderInput::Images(images) => encoder.annotations(&upload(images, &self.device)?, mode)?,
         };
         self.check(&annotations)?;
         Ok(Some(Looked { annotations, sources: sources.to_device(&self.device)? }))
