@@ -125,15 +125,17 @@ impl DrawNetwork {
         Ok(Drawn { canvas, kl, log_ratio, kept })
     }
 
-    /// read(x, x̂, h) = γ [F_Y x F_Xᵀ, F_Y x̂ F_Xᵀ], or [x, x̂]: (N, 2·C·K·K).
+    /// read(x, x̂, h) = γ [F_Y x F_Xᵀ, F_Y x̂ F_Xᵀ], or [x, x̂], where x̂ = x − σ(c): (N, 2·C·K·K).
     fn seen(&self, pictures: &Tensor, canvas: &Tensor, hidden: &Tensor) -> Result<Tensor> {
-        let missing = (pictures - sigmoid(canvas)?)?;
-        let both = Tensor::cat(&[pictures, &missing], 1)?;
+        let drawn = sigmoid(canvas)?;
         let seen = match &self.read {
-            None => both,
+            None => Tensor::cat(&[pictures, &(pictures - drawn)?], 1)?,
             Some(layer) => {
                 let Grid { rows, columns, intensity, .. } = layer.forward(hidden)?;
-                gaussian_grid::read(&both, &rows, &columns)?.broadcast_mul(&intensity)?
+                // Patches are subtracted instead of maps.
+                let [picture, drawn] = [pictures, &drawn].map(|map| gaussian_grid::read(map, &rows, &columns));
+                let picture = picture?;
+                Tensor::cat(&[&picture, &(&picture - drawn?)?], 1)?.broadcast_mul(&intensity)?
             }
         };
         seen.flatten_from(1)
