@@ -85,3 +85,27 @@ fn a_run_that_stops_at_an_overflow_goes_on_as_if_it_had_not() {
     let (_, found, overflows) = trained(Precision::F16, None, &config, out).unwrap();
     assert_eq!((found, overflows), (wanted, vec![]));
 }
+
+#[test]
+fn where_no_scale_is_small_enough_the_run_goes_back_to_before_the_first_overflow() {
+    let out = tempfile::tempdir().unwrap();
+    let mut task = Toy::new(32);
+    // From the fifth batch on every gradient is infinite at any scale; it is finite again some steps after the run has gone back.
+    task.poison = Some((5..60, 0.0));
+    let (mut overflows, mut recovered) = (Vec::new(), Vec::new());
+    let mut observer = |event: &Event| match event {
+        Event::Overflowed { step, loss_scale } => overflows.push((*step, *loss_scale)),
+        Event::Recovered { step, what, back_to, factor, .. } => {
+            recovered.push((overflows.len(), *step, *what, *back_to, *factor));
+        }
+        _ => (),
+    };
+    let run = || fit(&mut task, &config(), out.path(), &mut observer);
+    let Some(report) = emulated_in(Precision::F16, 1, run).unwrap() else { return };
+    assert_eq!(report.unwrap().steps, 50);
+    let [(told, 5, "norm of the gradients", 3, 0.5)] = recovered[..] else { panic!("{recovered:?}") };
+    let (before, after) = overflows.split_at(told);
+    assert_eq!((before[0], before[told - 1].1), ((5, 32_768.0), 1.0));
+    // With the state the scale is the one of then.
+    assert_eq!(after[0], (4, 32_768.0));
+}
