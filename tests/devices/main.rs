@@ -223,6 +223,16 @@ fn captioners_learn_and_write_the_same_captions() {
 }
 
 #[test]
+fn batches_arrive_as_they_were() {
+    // More than can be on their way at a time, of sizes that differ, while the device is at the one before.
+    compare("batches", 0.0, |on| {
+        let batch = |at: usize| normal(&format!("{at}"), &[20_000 + 300_000 * (at % 3 / 2)], &Device::Cpu);
+        let doubled = |at| (format!("batch {at}"), (device::upload(&batch(at), on).unwrap() * 2.0).unwrap());
+        (0..9).map(doubled).collect()
+    });
+}
+
+#[test]
 fn optimisers_step_alike() {
     let configs = [
         OptimizerConfig::adam(1e-2),

@@ -1,4 +1,5 @@
 // Stands where CUDA's driver, cuBLAS, cuRAND and the CUDA runtime are asked for: keeps memory, computes nothing, and counts what it is asked.
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ Status cuCtxSetCurrent(Handle context) { return 0; }
 Status cuCtxGetCurrent(Handle* context) { return *context = (Handle)1, 0; }
 Status cuCtxGetDevice(int* device) { return *device = 0, 0; }
 Status cuCtxDestroy_v2(Handle context) { return 0; }
-Status cuCtxSynchronize(void) { return counts.waits++, 0; }
+
 
 // An H200's.
 Status cuDeviceGetAttribute(int* value, int attribute, int device) {
@@ -79,8 +80,12 @@ static struct Asked {
     size_t bytes;
     Handle other;
     long until;
-} asked[256];
+} asked[4096];
 static int waiting, hurry;
+static void fail(const char* what) {
+    fprintf(stderr, "the driver that counts: %s\n", what);
+    abort();
+}
 static long asking;
 void driver_hurry(int wanted) { hurry = wanted; }
 static Status arrive(Handle stream, long until) {
@@ -97,7 +102,7 @@ static Status arrive(Handle stream, long until) {
     return 0;
 }
 static Status ask(struct Asked what) {
-    if (waiting == 256) arrive(asked[0].stream, asking);
+    if (waiting == 4096) fail("too much is waiting to be kept in mind");
     what.number = ++asking;
     asked[waiting++] = what;
     return 0;
@@ -110,9 +115,8 @@ static struct Event {
 static struct Event* of(Handle event) { return &events[(long)event % (1 << 16)]; }
 Status cuEventCreate(Handle* event, unsigned flags) {
     static long next = 1 << 20;
-    *event = (Handle)next++;
-    *of(*event) = (struct Event){0};
-    return counts.events++, 0;
+    if (next == (1 << 20) + (1 << 16)) return 2;
+    return *event = (Handle)next++, counts.events++, 0;
 }
 Status cuEventDestroy_v2(Handle event) { return 0; }
 Status cuEventRecord(Handle event, Handle stream) { return *of(event) = (struct Event){stream, asking}, 0; }
@@ -122,13 +126,27 @@ Status cuEventQuery(Handle event) {
     return 0;
 }
 Status cuEventSynchronize(Handle event) {
-    counts.waits += cuEventQuery(event) != 0;
+    counts.waits += of(event)->stream != NULL;
     return arrive(of(event)->stream, of(event)->behind);
 }
 Status cuStreamWaitEvent(Handle stream, Handle event, unsigned flags) {
     return ask((struct Asked){.stream = stream, .other = of(event)->stream, .until = of(event)->behind});
 }
 Status cuStreamSynchronize(Handle stream) { return counts.waits++, all(stream); }
+Status cuCtxSynchronize(void) {
+    while (waiting) all(asked[0].stream);
+    return counts.waits++, 0;
+}
+// Memory that goes while a copy has to do with it.
+static void release(void* memory) {
+    char *start = memory, *end = start + malloc_usable_size(memory);
+    for (int i = 0; i < waiting; i++)
+        for (int k = 0; k < 2; k++) {
+            char* side = k ? asked[i].to : asked[i].from;
+            if (side >= start && side < end) fail("memory was freed while a copy from or to it was on its way");
+        }
+    free(memory);
+}
 Status cuEventElapsedTime_v2(float* time, Handle start, Handle end) { return *time = 0, 0; }
 
 Status cuMemAllocAsync(Address* memory, size_t bytes, Handle stream) {
@@ -138,7 +156,7 @@ Status cuMemAllocAsync(Address* memory, size_t bytes, Handle stream) {
     return *memory ? 0 : 2;
 }
 Status cuMemAlloc_v2(Address* memory, size_t bytes) { return cuMemAllocAsync(memory, bytes, NULL); }
-Status cuMemFreeAsync(Address memory, Handle stream) { return all(stream), free((void*)memory), 0; }
+Status cuMemFreeAsync(Address memory, Handle stream) { return all(stream), release((void*)memory), 0; }
 Status cuMemFree_v2(Address memory) { return cuMemFreeAsync(memory, NULL); }
 static Handle pinned[4096];
 static int pins;
@@ -147,7 +165,11 @@ Status cuMemHostAlloc(Handle* memory, size_t bytes, unsigned flags) {
     if (pins < 4096) pinned[pins++] = *memory;
     return 0;
 }
-Status cuMemFreeHost(Handle memory) { return free(memory), 0; }
+Status cuMemFreeHost(Handle memory) {
+    for (int i = 0; i < pins; i++)
+        if (pinned[i] == memory) pinned[i] = pinned[--pins];
+    return release(memory), 0;
+}
 static int is_pinned(const void* memory) {
     for (int i = 0; i < pins; i++)
         if (pinned[i] == memory) return 1;

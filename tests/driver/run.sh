@@ -23,6 +23,9 @@ export CUDA_HOME=$libraries CUDA_PATH=$libraries CUDA_ROOT=$libraries CUDA_TOOLK
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export RUSTFLAGS="${RUSTFLAGS:-} -D warnings -L native=$libraries" CARGO_TARGET_DIR=$target
 # Nothing is computed here, so nothing is optimised.
-plain=(--config 'profile.dev.opt-level=0' --config 'profile.dev.debug=false' --config 'profile.dev.package."*".opt-level=0')
+plain=(--config 'profile.dev.debug=false' --config 'profile.dev.package."*".opt-level=0')
+for crate in generation kernels parameters testing; do
+  plain+=(--config "profile.dev.package.candlewick-$crate.opt-level=0")
+done
 # With the emulator's tests on a card, which are at least compiled so.
 exec cargo "${plain[@]}" test -p candlewick-kernels -p candlewick-recurrent --features candlewick-kernels/cuda,candlewick-kernels/emulator,candlewick-recurrent/cuda --test launches "$@"

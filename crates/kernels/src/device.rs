@@ -22,7 +22,7 @@ pub fn cuda(ordinal: usize) -> Result<Device> {
 
 /// A batch on a device: [`Tensor::to_device`], but sooner.
 ///
-/// On a CUDA device f32 values of 64 KiB and more go through pinned memory on a stream of their own: the host goes on at once, and the copy is
+/// On a device of [`cuda`] f32 values of 64 KiB and more go through pinned memory on a stream of their own: the host goes on at once, and the copy is
 /// done while the device is at the batch before. Otherwise the host would wait for all work that it has asked for.
 /// Values that gradients go back to take the other way.
 ///

@@ -84,15 +84,18 @@ fn known(device: &CudaDevice) -> &'static Cuda {
     *devices.entry(device.id()).or_insert_with(|| Box::leak(Box::new(Cuda::new(device, None))))
 }
 
-/// A tensor of the host on the device, where it is one that the host would wait for.
+/// A tensor of the host on the device, where it is one that the host would wait for. A device whose tensors have events is left alone: with a
+/// second stream every operation would record and wait for them.
 pub fn upload(tensor: &Tensor, device: &CudaDevice) -> Result<Option<Tensor>> {
-    if tensor.dtype() != DType::F32 || tensor.elem_count() < uploads::LARGE {
+    if tensor.dtype() != DType::F32 || tensor.elem_count() < uploads::LARGE || device.is_event_tracking() {
         return Ok(None);
     }
     let contiguous = tensor.contiguous()?;
     let (storage, layout) = contiguous.storage_and_layout();
     let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else { return Ok(None) };
-    let slice = known(device).uploads.upload(&storage.as_slice::<f32>()?[start..end], device)?;
+    let Some(slice) = known(device).uploads.upload(&storage.as_slice::<f32>()?[start..end], device)? else {
+        return Ok(None);
+    };
     let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, device.clone()));
     Ok(Some(Tensor::from_storage(storage, tensor.shape(), BackpropOp::none(), false)))
 }

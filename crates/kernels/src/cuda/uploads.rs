@@ -39,54 +39,54 @@ struct Slot {
     arrived: CudaEvent,
     /// Behind the copy on the device, at first behind the allocation.
     left: CudaEvent,
+    copies: Arc<CudaStream>,
 }
 
 impl Uploads {
-    /// Values in memory of the device, for work on its own stream; the host does not wait for that.
-    pub fn upload(&self, values: &[f32], device: &CudaDevice) -> Result<CudaSlice<f32>> {
+    /// Values in memory of the device, for work on its own stream; the host does not wait for that. Nothing where there is no memory to go
+    /// through.
+    pub fn upload(&self, values: &[f32], device: &CudaDevice) -> Result<Option<CudaSlice<f32>>> {
         let work = device.cuda_stream();
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ring { copies, slots } = match &mut *ring {
+        let ring = match &mut *ring {
             Some(ring) => ring,
-            empty => empty.insert(Ring::new(&work)?),
+            empty => empty.insert(Ring::new(&work).map_err(Error::wrap)?),
         };
-        let taken = if slots.len() < SLOTS { None } else { slots.pop_front() };
-        let fitting = taken.filter(|slot| slot.pinned.len() >= values.len());
-        let mut slot = fitting.map_or_else(|| Slot::new(values.len(), &work), Ok)?;
-        let tensor = slot.carry(values, copies, &work).map_err(Error::wrap)?;
-        slots.push_back(slot);
-        Ok(tensor)
+        let Some(mut slot) = ring.slot(values.len(), &work) else { return Ok(None) };
+        let tensor = slot.carry(values, &work).map_err(Error::wrap)?;
+        ring.slots.push_back(slot);
+        Ok(Some(tensor))
     }
 }
 
 impl Ring {
-    fn new(work: &CudaStream) -> Result<Self> {
-        let copies = work.context().new_stream().map_err(Error::wrap)?;
-        Ok(Self { copies, slots: VecDeque::new() })
+    fn new(work: &CudaStream) -> std::result::Result<Self, DriverError> {
+        Ok(Self { copies: work.context().new_stream()?, slots: VecDeque::new() })
+    }
+
+    /// One that so many values fit into, if there is memory for it.
+    fn slot(&mut self, count: usize, work: &Arc<CudaStream>) -> Option<Slot> {
+        let taken = if self.slots.len() < SLOTS { None } else { self.slots.pop_front() };
+        taken.filter(|slot| slot.pinned.len() >= count).or_else(|| Slot::new(count, &self.copies, work).ok())
     }
 }
 
 impl Slot {
-    /// Of sizes that differ a little, as those of sentences, one slot serves all.
-    fn new(count: usize, work: &Arc<CudaStream>) -> Result<Self> {
-        let (context, count) = (work.context(), count.next_power_of_two());
-        let event = || context.new_event(Some(CUevent_flags::CU_EVENT_DISABLE_TIMING)).map_err(Error::wrap);
+    fn new(count: usize, copies: &Arc<CudaStream>, work: &Arc<CudaStream>) -> std::result::Result<Self, DriverError> {
+        /// Values that sizes are multiples of, 1 MiB: batches of sentences differ a little.
+        const STEP: usize = (1 << 20) / size_of::<f32>();
+        let (context, count) = (work.context(), count.next_multiple_of(STEP));
+        let event = || context.new_event(Some(CUevent_flags::CU_EVENT_DISABLE_TIMING));
         // SAFETY: both are written before they are read.
-        let (pinned, staged) = unsafe { (context.alloc_pinned(count), work.alloc(count)) };
-        let (pinned, staged) = (pinned.map_err(Error::wrap)?, staged.map_err(Error::wrap)?);
-        let slot = Self { pinned, staged, arrived: event()?, left: event()? };
-        slot.left.record(work).map_err(Error::wrap)?;
+        let (pinned, staged) = unsafe { (context.alloc_pinned(count)?, work.alloc(count)?) };
+        let slot = Self { pinned, staged, arrived: event()?, left: event()?, copies: Arc::clone(copies) };
+        slot.left.record(work)?;
         Ok(slot)
     }
 
-    fn carry(
-        &mut self,
-        values: &[f32],
-        copies: &Arc<CudaStream>,
-        work: &Arc<CudaStream>,
-    ) -> std::result::Result<CudaSlice<f32>, DriverError> {
+    fn carry(&mut self, values: &[f32], work: &Arc<CudaStream>) -> std::result::Result<CudaSlice<f32>, DriverError> {
         self.wait()?;
-        let pinned = &mut self.pinned.as_mut_slice()?[..values.len()];
+        let (pinned, copies) = (&mut self.pinned.as_mut_slice()?[..values.len()], &self.copies);
         pinned.copy_from_slice(values);
         copies.wait(&self.left)?;
         copies.memcpy_htod(&*pinned, &mut self.staged.slice_mut(..values.len()))?;
@@ -101,13 +101,15 @@ impl Slot {
 
     /// Until the last copy to the device is done; that was two batches ago.
     fn wait(&self) -> std::result::Result<(), DriverError> {
+        self.copies.context().bind_to_thread()?;
         if self.arrived.try_is_complete()? { Ok(()) } else { self.arrived.synchronize() }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Where this fails the device is lost, and so is the copy.
-        let _ = self.wait();
+        // An error that something else left behind would be given instead of waiting.
+        let _ = self.copies.context().check_err();
+        let _ = self.copies.synchronize();
     }
 }

@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
 use candlewick_encoders::{Architecture, Encoder, NetworkConfig, Preprocessing};
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Mode, Parameters, SafetensorsFile};
 use candlewick_training::model_folder::{
     CONFIG_FILE, PREPROCESSOR_FILE, read_config, read_json, read_weights, write_json, write_preprocessing,
@@ -180,7 +181,7 @@ impl Classifier {
             .par_iter()
             .map(|picture| self.preprocessing.apply(picture, &Device::Cpu))
             .collect::<candle_core::Result<_>>()?;
-        let images = Tensor::stack(&images, 0)?.to_device(&self.device)?;
+        let images = upload(&Tensor::stack(&images, 0)?, &self.device)?;
         let logits = self.network.logits(&images, &mut Mode::Eval)?;
         let rows = softmax(&logits, D::Minus1)?.to_vec2::<f32>()?;
         if rows.iter().flatten().any(|probability| !probability.is_finite()) {

@@ -7,6 +7,7 @@ use super::pictures::Pictures;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use candlewick_kernels::activation::sigmoid;
+use candlewick_kernels::device::upload;
 use candlewick_parameters::{Parameters, Rng, SafetensorsFile};
 use candlewick_training::model_folder::{CONFIG_FILE, parse_config, read_config, read_weights, write_json};
 use candlewick_training::{About, Export, MODEL_FILE, ModelFolder, write_weights};
@@ -130,7 +131,7 @@ impl Draw {
         let rows: Vec<usize> = (0..pictures.len()).collect();
         let mut drawings = Vec::with_capacity(rows.len());
         for rows in rows.chunks(TOGETHER) {
-            let batch = pictures.batch(rows, (seed, 0))?.pictures.to_device(&self.device)?;
+            let batch = upload(&pictures.batch(rows, (seed, 0))?.pictures, &self.device)?;
             let drawn = self.network.again(&batch, &mut self.noise(rows, ("bound", seed))?, true)?;
             let mut told = vec![Told::default(); rows.len()];
             self.tell(&batch, &drawn, &mut told)?;
@@ -165,7 +166,7 @@ impl Draw {
         if samples == 0 {
             return Err(Error::Setting("samples is 0; one is the least".into()));
         }
-        let batch = pictures.batch(rows, (seed, 0))?.pictures.to_device(&self.device)?;
+        let batch = upload(&pictures.batch(rows, (seed, 0))?.pictures, &self.device)?;
         let mut told = vec![Told::default(); rows.len()];
         for sample in 0..samples {
             let numbers: Vec<usize> = rows.iter().map(|row| row * samples + sample).collect();

@@ -163,3 +163,32 @@ impl DrawNetwork {
         Ok(Latent { z, kl, log_ratio })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::Device;
+    use candlewick_parameters::{Parameters, Rng};
+    use candlewick_testing::flat;
+
+    /// What the encoder sees are the patches of the picture and of what is missing, x − σ(c).
+    #[test]
+    fn the_picture_and_what_is_missing_are_read() {
+        let device = &Device::Cpu;
+        let normal =
+            |name: &str, shape: &[usize]| Rng::derive(1, name, 0).normal_tensor(0.0, 1.0, shape, device).unwrap();
+        let [pictures, canvas] = ["pictures", "canvas"].map(|name| normal(name, &[2, 1, 7, 9]));
+        let hidden = normal("hidden", &[2, 5]);
+        let config = DrawNetworkConfig { hidden_size: 5, latent_size: 3, steps: 2, ..DrawNetworkConfig::default() };
+        let network = DrawNetwork::new(&config, (7, 9), Parameters::new(1).builder(device)).unwrap();
+        let Grid { rows, columns, intensity, .. } = network.read.as_ref().unwrap().forward(&hidden).unwrap();
+        let missing = (&pictures - sigmoid(&canvas).unwrap()).unwrap();
+        let both = Tensor::cat(&[&pictures, &missing], 1).unwrap();
+        let wanted = gaussian_grid::read(&both, &rows, &columns).unwrap().broadcast_mul(&intensity).unwrap();
+        let seen = network.seen(&pictures, &canvas, &hidden).unwrap();
+        assert_eq!(seen.dims(), [2, 2 * config.read * config.read]);
+        let near = flat(&seen).iter().zip(flat(&wanted)).all(|(seen, wanted)| (seen - wanted).abs() < 1e-5);
+        assert!(near, "{seen} {wanted}");
+    }
+}

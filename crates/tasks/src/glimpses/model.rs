@@ -6,6 +6,7 @@ use super::items::tensor;
 use super::network::{GlimpseNetwork, LookThrough};
 use crate::{Error, Result};
 use candle_core::{D, Device, Tensor};
+use candlewick_kernels::device::upload;
 use candlewick_kernels::softmax::softmax;
 use candlewick_parameters::{Mode, Parameters, Rng};
 use candlewick_training::model_folder::{CONFIG_FILE, read_config, read_weights, write_json};
@@ -127,7 +128,7 @@ impl RecurrentAttentionModel {
         samples: usize,
         (seed, first): (u64, usize),
     ) -> Result<(LookThrough, Vec<Vec<Vec<f32>>>)> {
-        let seen = self.network.retina.open(&pictures.to_device(&self.device)?)?;
+        let seen = self.network.retina.open(&upload(pictures, &self.device)?)?;
         let mut found: Option<(LookThrough, Vec<Tensor>)> = None;
         // From the middle all looks-through are the same.
         let samples = if self.config.network.first == FirstLook::Centre { 1 } else { samples };

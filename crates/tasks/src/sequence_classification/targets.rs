@@ -6,6 +6,7 @@ use super::inputs::{Input, Labelled};
 use super::several::NOTHING;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use candlewick_kernels::device::upload;
 
 /// In the place of a class where there is none to tell.
 pub(super) const NONE: i64 = -1;
@@ -115,7 +116,7 @@ impl Targets {
                     padded.extend_from_slice(part(rows.get(view.place), view, *width));
                     padded.resize((at + 1) * steps * width, NOTHING);
                 }
-                Ok(Tensor::from_vec(padded, (views.len(), steps, *width), device)?)
+                Ok(upload(&Tensor::from_vec(padded, (views.len(), steps, *width), &Device::Cpu)?, device)?)
             }
             Self::Classes { of_steps: false, rows } => {
                 let classes = views.iter().filter_map(|view| rows.get(view.place)?.first().copied());

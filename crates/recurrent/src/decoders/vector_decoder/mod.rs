@@ -7,7 +7,7 @@
 //! h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
 //! h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
 //! h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
-//! logits_t = W_o h_t                                        tied: W_o = E W_p, with W_p (E, H) where the sizes differ
+//! logits_t = W_o h_t                                        tied: W_o = Eᵀ W_p, W_p only where E's and h's sizes differ
 //! ```
 
 #[cfg(test)]
@@ -41,7 +41,8 @@ pub struct VectorDecoderConfig {
     pub embedding_size: usize,
     /// H, the size of the hidden state.
     pub hidden_size: usize,
-    /// Whether the output layer's weights are the words' vectors (Press and Wolf 2017).
+    /// Whether the output layer's weights are the words' vectors (Press and Wolf 2017); where `hidden_size` is not `embedding_size`, a layer
+    /// `projection` without bias brings h to their size.
     pub tied: bool,
     /// The probability of dropout on the words' vectors and before the output layer.
     pub dropout: f64,
@@ -83,7 +84,7 @@ impl Default for VectorDecoderConfig {
 /// h_t = cell([E y_{t−1}; v], h_{t−1})                       each_step: for a plain cell tanh(W_xh E y + W_ih v + W_hh h)
 /// h_0 = cell(W_v v, 0),  h_t = cell(E y_{t−1}, h_{t−1})     first_word
 /// h_0 = tanh(W_v v),     h_t = cell(E y_{t−1}, h_{t−1})     initial_state
-/// logits_t = W_o h_t                                        (N, T, V); tied: W_o = E W_p, with W_p (E, H) where the sizes differ
+/// logits_t = W_o h_t                                        (N, T, V); tied: W_o = Eᵀ W_p, W_p only where E's and h's sizes differ
 /// ```
 ///
 /// Of a picture v is the mean of the annotations a_p, or a fully connected layer such as fc7; of a sentence what a recurrent network kept of it.

@@ -3,7 +3,7 @@ use super::*;
 use candlewick_parameters::{Parameters, SafetensorsFile};
 use candlewick_testing::flat;
 
-/// With and without sizes that differ: what a tied decoder tells is what one tells whose output layer is E W_p.
+/// With and without sizes that differ: what a tied decoder tells is what one tells whose output layer is Eᵀ W_p.
 #[test]
 fn a_tied_output_layer_is_the_words_vectors() {
     let device = &Device::Cpu;
@@ -17,6 +17,7 @@ fn a_tied_output_layer_is_the_words_vectors() {
             let tied = VectorDecoder::new(2, 9, &tied, parameters.builder(device)).unwrap();
             let names = parameters.names();
             assert!(!names.contains(&"fc.weight".to_owned()));
+            assert_eq!(tied.fc.weight().id(), tied.embedding.weight().id());
             assert_eq!(names.contains(&"projection.weight".to_owned()), hidden_size != 4);
 
             let mut tensors = parameters.tensors();
